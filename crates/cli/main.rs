@@ -1,0 +1,2 @@
+//! loralab
+fn main() {}
