@@ -6,11 +6,16 @@
 //!
 //! - [`Stream`] fills tensors (uniform, normal): element `i` depends on (seed, name, i) alone.
 //! - [`Draws`] reads a stream one number after the other: shuffles, dice, coins.
+//! - [`norm`] is the Euclidean norm.
 
 mod draws;
+mod norm;
+mod normal;
+mod normal_table;
 mod philox;
 mod stream;
 
 pub use draws::Draws;
+pub use norm::norm;
 pub use philox::Philox;
 pub use stream::Stream;
