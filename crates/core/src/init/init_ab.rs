@@ -1,0 +1,35 @@
+//! Init\[AB\]: both factors are random, so both have a gradient at the first step.
+//!
+//! Both bounds are 1/√inputs, B's too: with its own fan-in, the rank, the product would start √(inputs/rank) larger.
+
+use super::Factor::{A, B};
+use super::{Layer, Scheme, Start};
+
+/// Init\[AB\], whose first output differs from the base model's by a little noise.
+pub(super) static INIT_AB: Scheme = Scheme {
+    name: "init-ab",
+    about: "A and B are uniform within ±1/√inputs; the start is the base model plus a little noise",
+    source: "Li et al. 2025, Beyond Zero Initialization, arXiv 2505.23194, Init[AB]",
+    start: plain,
+};
+
+/// Init\[AB\] with its first product subtracted, so that it begins at the base model.
+pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
+    name: "init-ab-subtract",
+    about: "the draw of init-ab with its product subtracted; the start is exactly the base model",
+    source: "Li et al. 2025, Beyond Zero Initialization, arXiv 2505.23194, Init[AB+]",
+    start: subtracted,
+};
+
+fn plain(layer: &Layer<'_>, seed: u64) -> Start {
+    Start {
+        a: layer.kaiming_uniform(A, seed, layer.inputs),
+        b: layer.kaiming_uniform(B, seed, layer.inputs),
+        frozen: None,
+    }
+}
+
+fn subtracted(layer: &Layer<'_>, seed: u64) -> Start {
+    let start = plain(layer, seed);
+    Start { frozen: Some((start.a.clone(), start.b.clone())), ..start }
+}
