@@ -1,1 +1,27 @@
-//! loralab-data
+//! What models are trained on: a synthetic little world with tasks over it, texts and examples of one's own, and the batches of them.
+//!
+//! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
+//! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
+//! - [`Dataset`] is such examples, or a text or JSON lines that somebody brought; it splits into training and validation.
+//! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es; [`tokenizer`] says what a token is.
+//!
+//! Callers hand in bytes: nothing here opens a file, so it all runs in a browser. Everything is a pure function of its seed, on
+//! every machine.
+
+mod batch;
+mod dataset;
+mod dialect;
+mod error;
+#[cfg(test)]
+mod hash;
+mod pretraining;
+mod task;
+pub mod tokenizer;
+pub mod world;
+
+pub use batch::{Batch, ExactMatches, Sampler, validation};
+pub use dataset::{Dataset, HELD_OUT, Split};
+pub use dialect::Dialect;
+pub use error::Error;
+pub use pretraining::pretraining;
+pub use task::{EXAMPLE_BYTES, Example, Task};

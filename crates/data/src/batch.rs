@@ -1,0 +1,210 @@
+//! Batches: what a step of training or validation reads.
+
+use std::ops::Range;
+
+use loralab_linalg::Draws;
+
+use crate::dataset::Dataset;
+use crate::error::Error;
+use crate::task::Example;
+
+/// B sequences of T tokens. All three arrays are (B, T), row-major.
+///
+/// An example fills the start of a sequence; zero bytes of weight 0 fill the rest. Sequences of a text have no padding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The tokens the model reads.
+    pub tokens: Vec<u32>,
+    /// For each position the token that follows it.
+    pub targets: Vec<u32>,
+    /// 1 / (number of counted positions of the batch) where the target counts, and exactly 0 elsewhere, so that the weighted sum of the
+    /// losses is their mean over the counted positions.
+    pub weights: Vec<f32>,
+    /// For each sequence the index in the dataset of the example it holds; none for a text and for padding.
+    pub examples: Vec<Option<usize>>,
+    /// Number of positions whose target counts.
+    pub counted: usize,
+}
+
+/// How many of so many examples a model reproduced exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExactMatches {
+    /// Examples whose completion was right to the last byte.
+    pub matched: usize,
+    /// Examples there were.
+    pub examples: usize,
+}
+
+impl ExactMatches {
+    /// The fraction that matched; none if there were no examples.
+    pub fn fraction(self) -> Option<f64> {
+        (self.examples > 0).then(|| self.matched as f64 / self.examples as f64)
+    }
+}
+
+impl std::ops::AddAssign for ExactMatches {
+    fn add_assign(&mut self, other: Self) {
+        self.matched += other.matched;
+        self.examples += other.examples;
+    }
+}
+
+impl Batch {
+    /// A batch of padding, to be filled.
+    fn empty(sequences: usize, tokens: usize) -> Self {
+        let positions = sequences * tokens;
+        Self {
+            tokens: vec![0; positions],
+            targets: vec![0; positions],
+            weights: vec![0.0; positions],
+            examples: vec![None; sequences],
+            counted: 0,
+        }
+    }
+
+    /// Number of sequences B.
+    pub fn sequences(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// Counts the exactly matched examples. `correct` is (B, T): 1 where the most probable token is the target, or where the weight is 0.
+    ///
+    /// An example matches if all its counted positions are correct. They were computed with the true completion as input, yet that
+    /// says what greedy decoding would write: if all are correct, then by induction each byte it writes is the true one, so its input
+    /// never differs; and at the first that is not, it writes a wrong byte.
+    pub fn exact_matches(&self, correct: &[f32]) -> ExactMatches {
+        let rows = correct.chunks(correct.len() / self.sequences().max(1));
+        let mut matches = ExactMatches::default();
+        for (row, _) in rows.zip(&self.examples).filter(|(_, example)| example.is_some()) {
+            matches.examples += 1;
+            matches.matched += usize::from(row.iter().all(|&correct| correct == 1.0));
+        }
+        matches
+    }
+
+    /// Writes `bytes` and their successors to the start of a sequence; the targets `counted` count.
+    fn fill(&mut self, sequence: usize, bytes: &[u8], counted: Range<usize>) {
+        let start = sequence * (self.tokens.len() / self.sequences());
+        for (position, pair) in bytes.windows(2).enumerate() {
+            self.tokens[start + position] = u32::from(pair[0]);
+            self.targets[start + position] = u32::from(pair[1]);
+        }
+        self.weights[start..][counted.clone()].fill(1.0);
+        self.counted += counted.len();
+    }
+
+    fn fill_example(&mut self, sequence: usize, index: usize, example: &Example) {
+        let bytes = [example.prompt.as_slice(), &example.completion].concat();
+        // The last byte of the prompt is where the first of the completion is predicted.
+        self.fill(sequence, &bytes, example.prompt.len() - 1..bytes.len() - 1);
+        self.examples[sequence] = Some(index);
+    }
+
+    /// Turns the ones among the weights into shares of 1.
+    fn weighted(mut self) -> Self {
+        let share = 1.0 / self.counted as f32;
+        for weight in self.weights.iter_mut().filter(|weight| **weight != 0.0) {
+            *weight = share;
+        }
+        self
+    }
+}
+
+/// Draws the batches of a run: which data a step sees is a pure function of (dataset, seed, step), so a run can go on anywhere, and
+/// runs of one seed see the same.
+///
+/// Examples come without replacement within an epoch, in an order drawn from (seed, epoch); a batch may reach into the next epoch.
+/// Windows of a text start anywhere, with replacement.
+#[derive(Clone, Debug)]
+pub struct Sampler<'a> {
+    dataset: &'a Dataset,
+    seed: u64,
+    sequences: usize,
+    tokens: usize,
+    /// The last epoch's order, which the next batch nearly always needs again.
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl<'a> Sampler<'a> {
+    /// For batches of `sequences` sequences of `tokens` tokens.
+    ///
+    /// # Errors
+    /// If either is 0, or the dataset [does not fit](Dataset::fits).
+    pub fn new(dataset: &'a Dataset, seed: u64, sequences: usize, tokens: usize) -> Result<Self, Error> {
+        check(dataset, sequences, tokens)?;
+        Ok(Self { dataset, seed, sequences, tokens, order: None })
+    }
+
+    /// The batch of a step, counted from 0. Any step at any time; going on in order is cheapest.
+    pub fn batch(&mut self, step: u64) -> Batch {
+        let mut batch = Batch::empty(self.sequences, self.tokens);
+        match self.dataset {
+            Dataset::Text(text) => {
+                let mut draws = Draws::new(self.seed, &format!("text windows/{step}"));
+                let offsets = u32::try_from(text.len() - self.tokens).unwrap_or(u32::MAX);
+                for sequence in 0..self.sequences {
+                    let start = draws.below(offsets) as usize;
+                    batch.fill(sequence, &text[start..=start + self.tokens], 0..self.tokens);
+                }
+            }
+            Dataset::Examples(examples) => {
+                let count = examples.len() as u64;
+                for sequence in 0..self.sequences {
+                    let place = step * self.sequences as u64 + sequence as u64;
+                    let index = self.order(place / count, examples.len())[(place % count) as usize];
+                    batch.fill_example(sequence, index, &examples[index]);
+                }
+            }
+        }
+        batch.weighted()
+    }
+
+    fn order(&mut self, epoch: u64, count: usize) -> &[usize] {
+        let seed = self.seed;
+        let draw = || {
+            let mut order: Vec<usize> = (0..count).collect();
+            Draws::new(seed, &format!("epoch/{epoch}")).shuffle(&mut order);
+            (epoch, order)
+        };
+        let known = self.order.take().filter(|(known, _)| *known == epoch);
+        &self.order.insert(known.unwrap_or_else(draw)).1
+    }
+}
+
+/// The batches of a validation, in fixed order: at most `limit` sequences, spread evenly over the data. A text gives windows that do not
+/// overlap. The last batch may end in padding of weight 0, so the mean loss over all batches is their losses weighted by
+/// [`Batch::counted`].
+///
+/// # Errors
+/// If `sequences` or `tokens` is 0, or the dataset [does not fit](Dataset::fits).
+pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usize) -> Result<Vec<Batch>, Error> {
+    check(dataset, sequences, tokens)?;
+    let available = match dataset {
+        Dataset::Text(text) => (text.len() - 1) / tokens,
+        Dataset::Examples(examples) => examples.len(),
+    };
+    let count = available.min(limit);
+    let chosen: Vec<usize> = (0..count).map(|place| place * available / count).collect();
+    let batches = chosen.chunks(sequences).map(|chosen| {
+        let mut batch = Batch::empty(sequences, tokens);
+        for (sequence, &index) in chosen.iter().enumerate() {
+            match dataset {
+                Dataset::Text(text) => batch.fill(sequence, &text[index * tokens..=(index + 1) * tokens], 0..tokens),
+                Dataset::Examples(examples) => batch.fill_example(sequence, index, &examples[index]),
+            }
+        }
+        batch.weighted()
+    });
+    Ok(batches.collect())
+}
+
+fn check(dataset: &Dataset, sequences: usize, tokens: usize) -> Result<(), Error> {
+    let positions = sequences.checked_mul(tokens).and_then(|positions| u32::try_from(positions).ok());
+    match positions {
+        None | Some(0) => Err(Error::BatchShape { sequences, tokens }),
+        Some(_) => dataset.fits(tokens),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! Data to train on and to validate with: a text, or examples of prompt and completion.
+
+use std::collections::HashMap;
+
+use loralab_linalg::Draws;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::task::Example;
+
+/// The fraction of the data that is usually held out for validation.
+pub const HELD_OUT: f64 = 0.1;
+
+/// What a model is trained on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dataset {
+    /// A text, byte by byte; the loss counts every position.
+    Text(Vec<u8>),
+    /// Prompts with completions; the loss counts the completions.
+    Examples(Vec<Example>),
+}
+
+/// A dataset in two parts that share nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// To train on.
+    pub train: Dataset,
+    /// To validate with.
+    pub validation: Dataset,
+}
+
+impl Dataset {
+    /// Any UTF-8 text, for sequences of `tokens` tokens.
+    ///
+    /// # Errors
+    /// If it is empty, is no UTF-8 or has a zero byte (with the offset), or does not fill one sequence (`tokens` + 1 bytes, since each
+    /// position's target is the byte after it).
+    pub fn text(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+        utf8(bytes)?;
+        let dataset = Self::Text(bytes.to_vec());
+        dataset.fits(tokens)?;
+        Ok(dataset)
+    }
+
+    /// Examples from JSON lines, `{"prompt": "...", "completion": "..."}` each, for sequences of `tokens` tokens. Blank lines are
+    /// skipped, other fields ignored. A completion gets a newline at its end where it has none: generation stops there.
+    ///
+    /// # Errors
+    /// If there is no example, the bytes are no UTF-8 text, or a line is no such object, lacks a field, has one that is no string or is
+    /// empty, or is too long for a sequence: with the number of the line.
+    pub fn jsonl(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+        let mut examples = Vec::new();
+        for (index, line) in utf8(bytes)?.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let number = index + 1;
+            let example = example(line).map_err(|what| Error::Line { line: number, what })?;
+            fits(&example, tokens, || format!("line {number}"))?;
+            examples.push(example);
+        }
+        if examples.is_empty() {
+            return Err(Error::Empty);
+        }
+        Ok(Self::Examples(examples))
+    }
+
+    /// Whether every sequence of `tokens` tokens can be filled, and every example fits one.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::TextTooShort`], [`Error::ExampleEmpty`] or [`Error::ExampleTooLong`].
+    pub fn fits(&self, tokens: usize) -> Result<(), Error> {
+        match self {
+            Self::Text(text) if text.is_empty() => Err(Error::Empty),
+            Self::Text(text) => long_enough(text.len(), tokens.saturating_add(1), tokens),
+            Self::Examples(examples) if examples.is_empty() => Err(Error::Empty),
+            Self::Examples(examples) => {
+                let mut numbered = examples.iter().enumerate();
+                numbered.try_for_each(|(index, example)| fits(example, tokens, || format!("example {}", index + 1)))
+            }
+        }
+    }
+
+    /// Holds about `fraction` of the data out for validation, for sequences of `tokens` tokens; which, the seed says.
+    ///
+    /// A text is cut into stretches (20, or as many as fill a sequence each); some are held out and the others joined. Examples are
+    /// held out by prompt, so that no prompt is in both parts. Both parts keep the order of the data.
+    ///
+    /// # Errors
+    /// If the fraction is not between 0 and 1, or there is too little data for a part of each.
+    pub fn split(&self, seed: u64, fraction: f64, tokens: usize) -> Result<Split, Error> {
+        if !(fraction > 0.0 && fraction < 1.0) {
+            return Err(Error::Fraction { fraction });
+        }
+        self.fits(tokens)?;
+        match self {
+            Self::Text(text) => split_text(text, seed, fraction, tokens),
+            Self::Examples(examples) => split_examples(examples, seed, fraction),
+        }
+    }
+}
+
+/// The bytes as a text.
+fn utf8(bytes: &[u8]) -> Result<&str, Error> {
+    if bytes.is_empty() {
+        return Err(Error::Empty);
+    }
+    let binary = |offset: usize| Error::Binary { offset, byte: bytes[offset] };
+    let text = std::str::from_utf8(bytes).map_err(|error| binary(error.valid_up_to()))?;
+    match text.find('\0') {
+        Some(offset) => Err(binary(offset)),
+        None => Ok(text),
+    }
+}
+
+/// The example in a line of JSON, or what is wrong with the line.
+fn example(line: &str) -> Result<Example, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| {
+        // The parser sees one line only, so its own line number would mislead.
+        let what = error.to_string();
+        let what = what.split(" at line ").next().unwrap_or(&what);
+        format!("not valid JSON at column {} ({what})", error.column())
+    })?;
+    let Value::Object(fields) = value else {
+        return Err("not a JSON object".to_owned());
+    };
+    let field = |name: &str| match fields.get(name) {
+        None => Err(format!("the field \"{name}\" is missing")),
+        Some(Value::String(text)) if text.is_empty() => Err(format!("the field \"{name}\" is empty")),
+        Some(Value::String(text)) => Ok(text.clone().into_bytes()),
+        Some(_) => Err(format!("the field \"{name}\" is not a string")),
+    };
+    let (prompt, mut completion) = (field("prompt")?, field("completion")?);
+    if completion.last() != Some(&b'\n') {
+        completion.push(b'\n');
+    }
+    Ok(Example { prompt, completion })
+}
+
+fn fits(example: &Example, tokens: usize, place: impl Fn() -> String) -> Result<(), Error> {
+    let bytes = example.length();
+    if example.prompt.is_empty() || example.completion.is_empty() {
+        Err(Error::ExampleEmpty { place: place() })
+    } else if bytes > tokens {
+        Err(Error::ExampleTooLong { place: place(), bytes, tokens })
+    } else {
+        Ok(())
+    }
+}
+
+fn long_enough(bytes: usize, needed: usize, tokens: usize) -> Result<(), Error> {
+    if bytes < needed { Err(Error::TextTooShort { bytes, needed, tokens }) } else { Ok(()) }
+}
+
+fn split_text(text: &[u8], seed: u64, fraction: f64, tokens: usize) -> Result<Split, Error> {
+    const STRETCHES: usize = 20;
+    let sequence = tokens.saturating_add(1);
+    long_enough(text.len(), sequence.saturating_mul(2), tokens)?;
+    let count = (text.len() / sequence).min(STRETCHES);
+    let held_out = held_out(seed, count, fraction);
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for (stretch, held_out) in held_out.into_iter().enumerate() {
+        let range = stretch * text.len() / count..(stretch + 1) * text.len() / count;
+        let part = if held_out { &mut validation } else { &mut train };
+        part.extend_from_slice(&text[range]);
+    }
+    Ok(Split { train: Dataset::Text(train), validation: Dataset::Text(validation) })
+}
+
+fn split_examples(examples: &[Example], seed: u64, fraction: f64) -> Result<Split, Error> {
+    let mut numbers = HashMap::new();
+    for example in examples {
+        let next = numbers.len();
+        numbers.entry(&example.prompt).or_insert(next);
+    }
+    if numbers.len() < 2 {
+        return Err(Error::TooFewPrompts { prompts: numbers.len() });
+    }
+    let held_out = held_out(seed, numbers.len(), fraction);
+    let (validation, train) = examples.iter().cloned().partition(|example| held_out[numbers[&example.prompt]]);
+    Ok(Split { train: Dataset::Examples(train), validation: Dataset::Examples(validation) })
+}
+
+/// Which of `count` ≥ 2 pieces are held out: the fraction, but at least one and not all.
+fn held_out(seed: u64, count: usize, fraction: f64) -> Vec<bool> {
+    let some = ((count as f64 * fraction).round() as usize).clamp(1, count - 1);
+    let mut held_out: Vec<bool> = (0..count).map(|piece| piece < some).collect();
+    Draws::new(seed, "split").shuffle(&mut held_out);
+    held_out
+}
+
+#[cfg(test)]
+mod tests;

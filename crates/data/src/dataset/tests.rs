@@ -1,0 +1,150 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+
+use super::*;
+
+const LINE: &str = r#"{"prompt": "Is it so?", "completion": "yes"}"#;
+
+fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn a_text_is_taken_byte_by_byte() {
+    assert_eq!(Dataset::text("aé".as_bytes(), 2), Ok(Dataset::Text(vec![b'a', 0xC3, 0xA9])));
+}
+
+#[test]
+fn what_is_no_text_is_refused() {
+    assert!(message(Dataset::text(b"", 4)).contains("the data is empty"));
+    assert_eq!(Dataset::text(b"some\0text", 4), Err(Error::Binary { offset: 4, byte: 0 }));
+    assert_eq!(Dataset::text(b"gr\xFC\xDFe", 4), Err(Error::Binary { offset: 2, byte: 0xFC }));
+    assert!(message(Dataset::text(b"gr\xFC\xDFe", 4)).starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text"));
+    assert!(
+        message(Dataset::text(b"1234", 4))
+            .starts_with("the text has 4 bytes, but 5 are needed for sequences of 4 tokens")
+    );
+    assert!(Dataset::text(b"12345", 4).is_ok());
+}
+
+#[test]
+fn json_lines_give_examples() {
+    let lines = format!("{LINE}\r\n\n   \n{{\"id\": 7, \"completion\": \"no\\n\", \"prompt\": \"ü\"}}\n");
+    let Dataset::Examples(examples) = Dataset::jsonl(lines.as_bytes(), 64).unwrap() else { panic!("examples") };
+    assert_eq!(examples.len(), 2);
+    assert_eq!(
+        (examples[0].prompt.as_slice(), examples[0].completion.as_slice()),
+        (b"Is it so?".as_slice(), b"yes\n".as_slice())
+    );
+    assert_eq!(
+        (examples[1].prompt.as_slice(), examples[1].completion.as_slice()),
+        ("ü".as_bytes(), b"no\n".as_slice())
+    );
+}
+
+#[test]
+fn a_bad_line_is_named() {
+    for (line, wanted) in [
+        (r#"{"prompt": "a", "completion": "#, "line 3: not valid JSON at column 30 (EOF while parsing a value)"),
+        (r#"["a", "b"]"#, "line 3: not a JSON object"),
+        (r#"{"prompt": "a"}"#, "line 3: the field \"completion\" is missing"),
+        (r#"{"completion": "a"}"#, "line 3: the field \"prompt\" is missing"),
+        (r#"{"prompt": 3, "completion": "a"}"#, "line 3: the field \"prompt\" is not a string"),
+        (r#"{"prompt": "a", "completion": ""}"#, "line 3: the field \"completion\" is empty"),
+        (r#"{"prompt": "", "completion": "a"}"#, "line 3: the field \"prompt\" is empty"),
+    ] {
+        let error = message(Dataset::jsonl(format!("{LINE}\n\n{line}\n{LINE}").as_bytes(), 64));
+        assert!(error.starts_with(wanted) && error.contains("{\"prompt\": \"...\""), "{error}");
+    }
+}
+
+#[test]
+fn json_lines_that_give_nothing_or_do_not_fit_are_refused() {
+    assert_eq!(Dataset::jsonl(b"", 64), Err(Error::Empty));
+    assert_eq!(Dataset::jsonl(b"\n  \n", 64), Err(Error::Empty));
+    assert_eq!(Dataset::jsonl(b"{}\x00", 64), Err(Error::Binary { offset: 2, byte: 0 }));
+    // 9 bytes, 3 bytes and the newline.
+    assert!(Dataset::jsonl(LINE.as_bytes(), 13).is_ok());
+    let error = message(Dataset::jsonl(format!("\n{LINE}").as_bytes(), 12));
+    assert!(error.starts_with("line 2: prompt and completion have 13 bytes together"), "{error}");
+}
+
+#[test]
+fn examples_made_elsewhere_are_checked_too() {
+    let examples = |prompt: &str, completion: &str| {
+        Dataset::Examples(vec![Example { prompt: prompt.into(), completion: completion.into() }])
+    };
+    assert_eq!(Dataset::Examples(vec![]).fits(8), Err(Error::Empty));
+    assert_eq!(Dataset::Text(vec![]).fits(8), Err(Error::Empty));
+    assert_eq!(examples("", "a").fits(8), Err(Error::ExampleEmpty { place: "example 1".into() }));
+    assert_eq!(examples("a", "").fits(8), Err(Error::ExampleEmpty { place: "example 1".into() }));
+    assert_eq!(
+        examples("aaaa", "bbbbb").fits(8),
+        Err(Error::ExampleTooLong { place: "example 1".into(), bytes: 9, tokens: 8 })
+    );
+    assert_eq!(examples("aaaa", "bbbb").fits(8), Ok(()));
+}
+
+/// Every two bytes are a different number, so stretches can be told apart.
+fn numbers(count: u16) -> Vec<u8> {
+    (0..count).flat_map(u16::to_be_bytes).collect()
+}
+
+#[test]
+fn a_split_text_keeps_every_byte_once() {
+    let text = numbers(10_000);
+    let Split { train: Dataset::Text(train), validation: Dataset::Text(validation) } =
+        Dataset::Text(text.clone()).split(1, 0.1, 64).unwrap()
+    else {
+        panic!("texts")
+    };
+    assert_eq!((train.len(), validation.len()), (18_000, 2000));
+    let mut pairs: Vec<[u8; 2]> =
+        [train, validation.clone()].concat().chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+    pairs.sort_unstable();
+    assert_eq!(pairs.concat(), text);
+    // Two stretches of 1000 bytes, each as it was in the text.
+    for stretch in validation.chunks(1000) {
+        assert!(text.chunks(1000).any(|whole| whole == stretch));
+    }
+}
+
+#[test]
+fn both_parts_of_a_short_text_fill_a_sequence() {
+    for length in 130..700 {
+        let split = Dataset::Text(vec![b'a'; length]).split(2, 0.1, 64).unwrap();
+        assert_eq!((split.train.fits(64), split.validation.fits(64)), (Ok(()), Ok(())), "{length}");
+    }
+    assert!(message(Dataset::Text(vec![b'a'; 129]).split(2, 0.1, 64)).contains("129 bytes, but 130 are needed"));
+}
+
+#[test]
+fn examples_are_held_out_by_prompt() {
+    let examples: Vec<Example> = (0..300)
+        .map(|number| Example { prompt: format!("{}", number % 100).into(), completion: format!("{number}\n").into() })
+        .collect();
+    let split = |seed| {
+        let Split { train: Dataset::Examples(train), validation: Dataset::Examples(validation) } =
+            Dataset::Examples(examples.clone()).split(seed, 0.1, 64).unwrap()
+        else {
+            panic!("examples")
+        };
+        (train, validation)
+    };
+    let (train, validation) = split(1);
+    assert_eq!((train.len(), validation.len()), (270, 30));
+    let trained: HashSet<_> = train.iter().map(|example| &example.prompt).collect();
+    assert!(validation.iter().all(|example| !trained.contains(&example.prompt)));
+    assert_eq!(split(1).1, validation);
+    assert_ne!(split(2).1, validation);
+}
+
+#[test]
+fn a_split_needs_a_fraction_and_two_prompts() {
+    let dataset = Dataset::jsonl(format!("{LINE}\n{LINE}").as_bytes(), 64).unwrap();
+    assert_eq!(dataset.split(0, 0.1, 64), Err(Error::TooFewPrompts { prompts: 1 }));
+    for fraction in [0.0, 1.0, -0.5, f64::NAN, f64::INFINITY] {
+        assert!(matches!(dataset.split(0, fraction, 64), Err(Error::Fraction { .. })), "{fraction}");
+    }
+}

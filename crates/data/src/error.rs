@@ -1,0 +1,91 @@
+//! What can be wrong with data.
+
+use thiserror::Error;
+
+use crate::task::Task;
+
+/// Why data cannot be used, as a sentence. The caller knows the file and puts its name before it.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum Error {
+    /// No task has this name.
+    #[error("there is no task `{name}`; choose one of {}", Task::ALL.map(Task::name).join(", "))]
+    UnknownTask {
+        /// The name asked for.
+        name: String,
+    },
+    /// There are no bytes at all.
+    #[error("the data is empty; give a UTF-8 text, or JSON lines with a prompt and a completion each")]
+    Empty,
+    /// A byte of value 0 or one that is no UTF-8: not a text.
+    #[error(
+        "byte {offset} is {byte:#04x}, which is not part of a UTF-8 text; is this a binary file, or a text in another encoding?"
+    )]
+    Binary {
+        /// Where it is, counted from 0.
+        offset: usize,
+        /// What it is.
+        byte: u8,
+    },
+    /// A text that does not fill the sequences that are needed.
+    #[error(
+        "the text has {bytes} bytes, but {needed} are needed for sequences of {tokens} tokens; give a longer text or use shorter sequences"
+    )]
+    TextTooShort {
+        /// Bytes there are.
+        bytes: usize,
+        /// Bytes needed.
+        needed: usize,
+        /// Tokens of a sequence.
+        tokens: usize,
+    },
+    /// A line of JSON that does not hold an example.
+    #[error("line {line}: {what}; each line must be like {{\"prompt\": \"...\", \"completion\": \"...\"}}")]
+    Line {
+        /// Its number, counted from 1.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// An example with nothing to go on from, or nothing to learn.
+    #[error("{place}: the prompt or the completion is empty, but both need at least one byte")]
+    ExampleEmpty {
+        /// `line 3`, or `example 3`, counted from 1.
+        place: String,
+    },
+    /// An example that does not fit a sequence.
+    #[error(
+        "{place}: prompt and completion have {bytes} bytes together (the newline that ends it included), but a sequence has {tokens} tokens; use longer sequences or shorten the example"
+    )]
+    ExampleTooLong {
+        /// `line 3`, or `example 3`, counted from 1.
+        place: String,
+        /// Bytes of the example.
+        bytes: usize,
+        /// Tokens of a sequence.
+        tokens: usize,
+    },
+    /// Too few different prompts to hold some out.
+    #[error(
+        "there are {prompts} different prompts, but at least 2 are needed: one to train on and one to validate with"
+    )]
+    TooFewPrompts {
+        /// Different prompts.
+        prompts: usize,
+    },
+    /// A held-out part that is not a part.
+    #[error("the held-out fraction is {fraction}, but it must lie between 0 and 1, both excluded; 0.1 is usual")]
+    Fraction {
+        /// The fraction asked for.
+        fraction: f64,
+    },
+    /// A batch of nothing.
+    #[error(
+        "a batch has {sequences} sequences of {tokens} tokens, but both must be at least 1 and their product below 2^32"
+    )]
+    BatchShape {
+        /// Sequences of a batch.
+        sequences: usize,
+        /// Tokens of a sequence.
+        tokens: usize,
+    },
+}

@@ -1,0 +1,14 @@
+//! A sentence of the little world, and the same in the [target dialect](Dialect::target).
+
+use loralab_linalg::Draws;
+
+use super::Example;
+use crate::dialect::Dialect;
+use crate::world;
+
+/// `Anna took the red cup.>` → `Anna taket ze ret cup.`
+pub(super) fn example(draws: &mut Draws) -> Example {
+    let sentence = world::sentence(draws);
+    let completion = Dialect::target().respell(&sentence);
+    Example::new(sentence + ">", completion)
+}
