@@ -1,1 +1,32 @@
-//! loralab-cpu
+//! Every op of loralab on the CPU, written from the mathematics, once, generic over its [`Scalar`]:
+//!
+//! - in `f32`, with matrix products by faer, it is the *device* that runs everywhere;
+//! - in `f64`, checked by finite differences, it is the *judge* of every other device;
+//! - in [`Tracked`], a value with a running error bound, it *derives the tolerance* of a comparison.
+//!
+//! A kernel is a pure function over exactly-sized, row-major slices. It starts no threads, and its bits depend on its
+//! operands and their shapes only; who wants threads gives each one its own rows. Backward kernels take a [`Store`]
+//! per output where a gradient may be the first or a further contribution; gradients of trained parameters are
+//! always added.
+//!
+//! Alphabet: N rows, I inputs, O outputs, R rank, T tokens, H heads, D head size, V vocabulary. A is (R, I), B is
+//! (O, R), W is (O, I). The prefix `d` means *gradient of the loss with respect to*.
+
+pub mod attention;
+pub mod cross_entropy;
+mod matrix;
+mod reduce;
+pub mod rms_norm;
+pub mod rope;
+mod scalar;
+mod scratch;
+mod simd;
+pub mod swiglu;
+mod tracked;
+mod weights;
+
+pub use matrix::{Matrix, Store};
+pub use scalar::Scalar;
+pub use scratch::Scratch;
+pub use tracked::Tracked;
+pub use weights::Weights;

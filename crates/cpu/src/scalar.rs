@@ -1,0 +1,374 @@
+//! The number type of a computation.
+
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, Par};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+use crate::simd::vectorize;
+use crate::{Matrix, Store};
+
+/// A real number as a kernel sees it: `f32`, `f64` or [`Tracked`](crate::Tracked).
+pub trait Scalar:
+    Copy
+    + Debug
+    + Default
+    + PartialEq
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+{
+    /// Zero.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+
+    /// The nearest value to `x`.
+    fn from_f64(x: f64) -> Self;
+    /// Exactly `x`.
+    fn from_f32(x: f32) -> Self;
+    /// The value, without what may be tracked beside it.
+    fn to_f64(self) -> f64;
+
+    /// |x|.
+    #[must_use]
+    fn abs(self) -> Self;
+    /// √x.
+    #[must_use]
+    fn sqrt(self) -> Self;
+    /// 1/√x.
+    #[must_use]
+    fn inverse_sqrt(self) -> Self {
+        Self::ONE / self.sqrt()
+    }
+    /// eˣ. In `f32` it is free of branches and calls, so that loops over it are vectorised; see [`exp_in_place`](Self::exp_in_place).
+    #[must_use]
+    fn exp(self) -> Self;
+    /// The natural logarithm.
+    #[must_use]
+    fn ln(self) -> Self;
+    /// The larger of the two; `other` when one of them is NaN.
+    #[must_use]
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    /// Whether the value is neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+
+    /// Replaces every element by its [`exp`](Self::exp), with the same bits.
+    fn exp_in_place(x: &mut [Self]) {
+        for x in x {
+            *x = x.exp();
+        }
+    }
+
+    /// The matrix product: `out = alpha · lhs · rhs`, or the same added to `out`. `lhs` is (m, k), `rhs` (k, n) and
+    /// `out` (m, n) row-major. Single-threaded, so its bits depend on the operands only.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store);
+
+    /// `source` itself, where `f32` is this scalar.
+    fn borrow_f32(_source: &[f32]) -> Option<&[Self]> {
+        None
+    }
+    /// Converts `source`, element by element, into `out` of the same length.
+    fn decode_f32(source: &[f32], out: &mut [Self]) {
+        for (out, &x) in out.iter_mut().zip(source) {
+            *out = Self::from_f32(x);
+        }
+    }
+    /// Converts `source`, element by element, into `out` of the same length.
+    fn decode_f16(source: &[f16], out: &mut [Self]) {
+        for (out, &x) in out.iter_mut().zip(source) {
+            *out = Self::from_f32(x.to_f32());
+        }
+    }
+    /// Converts `source`, element by element, into `out` of the same length.
+    fn decode_bf16(source: &[bf16], out: &mut [Self]) {
+        for (out, &x) in out.iter_mut().zip(source) {
+            *out = Self::from_f32(x.to_f32());
+        }
+    }
+}
+
+/// Panics unless (m, k) · (k, n) fits `out`.
+pub(crate) fn check_product<S>(out: &[S], lhs: &Matrix<'_, S>, rhs: &Matrix<'_, S>) {
+    assert_eq!(lhs.cols(), rhs.rows(), "the inner sizes of a matrix product must be equal");
+    assert_eq!(
+        out.len(),
+        lhs.rows() * rhs.cols(),
+        "the output of a matrix product must be (rows of lhs, columns of rhs)"
+    );
+}
+
+/// The matrix product by faer.
+fn faer_matmul<S: faer::traits::ComplexField>(
+    out: &mut [S],
+    lhs: Matrix<'_, S>,
+    rhs: Matrix<'_, S>,
+    alpha: S,
+    store: Store,
+) {
+    check_product(out, &lhs, &rhs);
+    let out = MatMut::from_row_major_slice_mut(out, lhs.rows(), rhs.cols());
+    let accum = match store {
+        Store::Set => Accum::Replace,
+        Store::Add => Accum::Add,
+    };
+    matmul(out, accum, faer::MatRef::from(lhs), faer::MatRef::from(rhs), alpha, Par::Seq);
+}
+
+impl Scalar for f32 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self.into()
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.abs()
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        exp(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        self.ln()
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.is_finite()
+    }
+
+    fn exp_in_place(x: &mut [Self]) {
+        vectorize(
+            #[inline(always)]
+            || {
+                for x in x {
+                    *x = exp(*x);
+                }
+            },
+        );
+    }
+
+    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
+        faer_matmul(out, lhs, rhs, alpha, store);
+    }
+
+    fn borrow_f32(source: &[f32]) -> Option<&[Self]> {
+        Some(source)
+    }
+    fn decode_f16(source: &[f16], out: &mut [Self]) {
+        source.convert_to_f32_slice(out);
+    }
+    fn decode_bf16(source: &[bf16], out: &mut [Self]) {
+        vectorize(|| {
+            for (out, x) in out.iter_mut().zip(source) {
+                *out = f32::from_bits(u32::from(x.to_bits()) << 16);
+            }
+        });
+    }
+}
+
+impl Scalar for f64 {
+    const ZERO: Self = 0.0;
+    const ONE: Self = 1.0;
+
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x.into()
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        self.abs()
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        self.exp()
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        self.ln()
+    }
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        self.is_finite()
+    }
+
+    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
+        faer_matmul(out, lhs, rhs, alpha, store);
+    }
+}
+
+/// eˣ within 2 units in the last place, down to the subnormals: 0 at −∞, ∞ above ln(f32::MAX), NaN at NaN.
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2, and eˣ = 2ⁿ·eʳ. ln 2 is split in two so that n·ln 2 is subtracted exactly; the
+/// polynomial is that of Moshier's Cephes library (`expf.c`). No branch and no call, so loops over it are vectorised.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    /// 1.5·2²³: adding it leaves the nearest integer in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    // Beyond these the result is 0 or ∞. Written so that NaN passes.
+    let x = if x < -104.0 { -104.0 } else { x };
+    let x = if x > 89.0 { 89.0 } else { x };
+
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+
+    let mut p = 1.987_569_1e-4;
+    p = p * r + 1.398_199_9e-3;
+    p = p * r + 8.333_452e-3;
+    p = p * r + 4.166_579_6e-2;
+    p = p * r + 1.666_666_5e-1;
+    p = p * r + 5.000_000_1e-1;
+    let p = p * (r * r) + r + 1.0;
+
+    // 2ⁿ in two factors, since 2¹²⁸ and 2⁻¹⁵⁰ are not numbers of this format.
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    let half = n >> 1;
+    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+/// 2ⁿ for −126 ≤ n ≤ 127.
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The distance from f32 `x` to its upper neighbour.
+    fn unit_in_the_last_place(x: f64) -> f64 {
+        let x = (x.abs() as f32).max(f32::MIN_POSITIVE);
+        f64::from(x.next_up()) - f64::from(x)
+    }
+
+    #[test]
+    fn exp_is_within_two_units_everywhere() {
+        let (mut worst, mut at) = (0.0, 0.0);
+        // Every 97th of all f32 between −110 and ln(f32::MAX).
+        for sign in [0, 1 << 31] {
+            for bits in (0..110.0_f32.to_bits()).step_by(97) {
+                let x = f32::from_bits(bits | sign);
+                let exact = f64::from(x).exp();
+                if exact > f64::from(f32::MAX) {
+                    break;
+                }
+                let error = (f64::from(exp(x)) - exact).abs() / unit_in_the_last_place(exact);
+                if error > worst {
+                    (worst, at) = (error, x);
+                }
+            }
+        }
+        println!("exp: at most {worst:.3} units in the last place, at {at}");
+        assert!(worst <= 2.0);
+    }
+
+    #[test]
+    fn exp_has_its_limits() {
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(-1e30), 0.0);
+        assert_eq!(exp(-0.0), 1.0);
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(88.8), f32::INFINITY);
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert!(exp(f32::NAN).is_nan() && exp(-f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn a_slice_has_the_same_exp_as_its_elements() {
+        let mut x: Vec<f32> = (0..1003).map(|i| i as f32 * 0.21 - 105.0).collect();
+        x.extend([f32::NAN, f32::NEG_INFINITY, f32::INFINITY]);
+        let expected: Vec<u32> = x.iter().map(|x| exp(*x).to_bits()).collect();
+        f32::exp_in_place(&mut x);
+        for (x, expected) in x.iter().zip(expected) {
+            assert!(x.to_bits() == expected || x.is_nan() && f32::from_bits(expected).is_nan());
+        }
+    }
+
+    /// Compares with the plain triple loop.
+    fn check_matmul<S: Scalar>(tolerance: f64) {
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (2, 3, 0), (0, 3, 2), (33, 17, 65)] {
+            let number = |i: usize| S::from_f64((i * 7919 % 113) as f64 / 64.0 - 0.75);
+            let lhs: Vec<S> = (0..m * k).map(number).collect();
+            let rhs: Vec<S> = (0..n * k).map(|i| number(i + 5)).collect();
+            let alpha = S::from_f64(0.5);
+            let mut set = vec![S::from_f64(f64::NAN); m * n];
+            let mut added = vec![S::ONE; m * n];
+            let (left, right) = (Matrix::new(&lhs, k, m).t(), Matrix::new(&rhs, k, n));
+            S::matmul(&mut set, left, right, alpha, Store::Set);
+            S::matmul(&mut added, left, right, alpha, Store::Add);
+            for row in 0..m {
+                for col in 0..n {
+                    let expected: f64 =
+                        (0..k).map(|i| 0.5 * left.at(row, i).to_f64() * right.at(i, col).to_f64()).sum();
+                    assert!((set[row * n + col].to_f64() - expected).abs() <= tolerance * (k + 1) as f64);
+                    assert!((added[row * n + col].to_f64() - expected - 1.0).abs() <= tolerance * (k + 1) as f64);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn matrix_products_equal_their_definition() {
+        check_matmul::<f32>(1e-6);
+        check_matmul::<f64>(1e-14);
+        check_matmul::<crate::Tracked>(1e-14);
+    }
+
+    #[test]
+    fn strided_operands_are_columns_of_a_wider_matrix() {
+        let wide: Vec<f32> = (0..4 * 10).map(|i| i as f32).collect();
+        let right = [1.0, -1.0, 2.0];
+        let mut out = [f32::NAN; 4];
+        f32::matmul(&mut out, Matrix::strided(&wide[2..], 4, 3, 10), Matrix::new(&right, 3, 1), 1.0, Store::Set);
+        assert_eq!(out, [7.0, 27.0, 47.0, 67.0]);
+    }
+}

@@ -1,0 +1,50 @@
+//! Reusable working memory.
+
+use std::mem::take;
+
+use crate::Scalar;
+
+/// Working memory of kernels that need some. Keep one per thread and pass it to every call: it grows to the largest
+/// need and then allocates no more. Nothing is carried from one call to the next.
+#[derive(Debug, Default)]
+pub struct Scratch<S> {
+    weights: Vec<S>,
+    buffer: Vec<S>,
+}
+
+impl<S: Scalar> Scratch<S> {
+    /// Empty working memory.
+    pub fn new() -> Self {
+        Self { weights: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Room for decoded weights, and disjoint slices of the asked lengths. The slices hold *unspecified* values.
+    pub fn split<const COUNT: usize>(&mut self, lengths: [usize; COUNT]) -> (&mut Vec<S>, [&mut [S]; COUNT]) {
+        let total = lengths.iter().sum();
+        if self.buffer.len() < total {
+            self.buffer.resize(total, S::ZERO);
+        }
+        let mut rest = self.buffer.as_mut_slice();
+        let slices = lengths.map(|length| {
+            let (slice, tail) = take(&mut rest).split_at_mut(length);
+            rest = tail;
+            slice
+        });
+        (&mut self.weights, slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_disjoint_and_as_long_as_asked() {
+        let mut scratch = Scratch::<f64>::new();
+        let (_, [a, b, c]) = scratch.split([2, 0, 3]);
+        a.fill(1.0);
+        c.fill(2.0);
+        assert_eq!((a.len(), b.len(), c.len()), (2, 0, 3));
+        assert_eq!(a, [1.0; 2]);
+    }
+}
