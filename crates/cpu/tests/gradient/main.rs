@@ -3,6 +3,12 @@
 //! - its gradients against central differences of its own forward pass, in `f64` ([`assert_derivative`]);
 //! - its `f32` results against the exact ones, within the bound that [`Tracked`] derives ([`assert_within_bound`]).
 
+mod attention;
+mod cross_entropy;
+mod rms_norm;
+mod rope;
+mod swiglu;
+
 use loralab_cpu::{Scalar, Tracked};
 
 /// Deterministic numbers, the same in every scalar: each is an `f32`, uniform in (−1, 1), and never close to zero.
