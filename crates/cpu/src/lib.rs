@@ -12,14 +12,25 @@
 //! Alphabet: N rows, I inputs, O outputs, R rank, T tokens, H heads, D head size, V vocabulary. A is (R, I), B is
 //! (O, R), W is (O, I). The prefix `d` means *gradient of the loss with respect to*.
 
+pub mod adamw;
+pub mod add;
 pub mod attention;
+pub mod clip;
 pub mod cross_entropy;
+pub mod embedding;
+pub mod finite;
+pub mod linear;
+pub mod lora_linear;
 mod matrix;
+pub mod mse;
 mod reduce;
+pub mod relu;
 pub mod rms_norm;
 pub mod rope;
 mod scalar;
 mod scratch;
+pub mod sgd;
+pub mod sign_sgd;
 mod simd;
 pub mod swiglu;
 mod tracked;

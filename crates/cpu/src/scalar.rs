@@ -250,7 +250,7 @@ impl Scalar for f64 {
 fn exp(x: f32) -> f32 {
     /// 1.5·2²³: adding it leaves the nearest integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_375;
+    const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Beyond these the result is 0 or ∞. Written so that NaN passes.
     let x = if x < -104.0 { -104.0 } else { x };
@@ -265,7 +265,7 @@ fn exp(x: f32) -> f32 {
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_1e-1;
+    p = p * r + 0.5;
     let p = p * (r * r) + r + 1.0;
 
     // 2ⁿ in two factors, since 2¹²⁸ and 2⁻¹⁵⁰ are not numbers of this format.

@@ -1,0 +1,33 @@
+//! Rows of a table, chosen by token.
+
+use crate::{Scalar, Weights};
+
+/// `y` (N, width): row n is row `tokens[n]` of `table` (V, width).
+///
+/// `scratch` holds one row at a time if it must be decoded.
+///
+/// # Panics
+/// If a token is not below V, or `y` is not (N, width).
+pub fn forward<S: Scalar>(tokens: &[u32], table: Weights<'_, S>, width: usize, y: &mut [S], scratch: &mut Vec<S>) {
+    assert_eq!(y.len(), tokens.len() * width, "y must be (N, width)");
+    for (n, &token) in tokens.iter().enumerate() {
+        let start = token as usize * width;
+        let row = table.slice(start..start + width).decode(scratch);
+        y[n * width..(n + 1) * width].copy_from_slice(row);
+    }
+}
+
+/// `dtable` (V, width): row `tokens[n]` += row n of `dy` (N, width), in the order of n.
+///
+/// # Panics
+/// If a token is not below V, or `dy` is not (N, width).
+pub fn backward<S: Scalar>(tokens: &[u32], width: usize, dy: &[S], dtable: &mut [S]) {
+    assert_eq!(dy.len(), tokens.len() * width, "dy must be (N, width)");
+    for (n, &token) in tokens.iter().enumerate() {
+        let start = token as usize * width;
+        let row = &mut dtable[start..start + width];
+        for (dtable, &dy) in row.iter_mut().zip(&dy[n * width..]) {
+            *dtable += dy;
+        }
+    }
+}
