@@ -3,8 +3,15 @@
 //! - its gradients against central differences of its own forward pass, in `f64` ([`assert_derivative`]);
 //! - its `f32` results against the exact ones, within the bound that [`Tracked`] derives ([`assert_within_bound`]).
 
+mod add;
 mod attention;
 mod cross_entropy;
+mod embedding;
+mod linear;
+mod lora_linear;
+mod mse;
+mod optimiser;
+mod relu;
 mod rms_norm;
 mod rope;
 mod swiglu;

@@ -1,0 +1,52 @@
+use loralab_cpu::linear::{Shape, backward_input, backward_weight, forward};
+use loralab_cpu::{Scalar, Store, Weights};
+
+use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
+
+fn shape(rows: usize, inputs: usize, outputs: usize) -> Shape {
+    Shape { rows, inputs, outputs }
+}
+
+fn run<S: Scalar>(shape: Shape, x: &[S], w: &[S]) -> Vec<S> {
+    let mut y = poisoned(shape.rows * shape.outputs);
+    forward(shape, x, Weights::Exact(w), &mut y, &mut Vec::new());
+    y
+}
+
+#[test]
+fn gradients_are_those_of_the_forward_pass() {
+    for shape in [shape(1, 1, 1), shape(3, 5, 7), shape(9, 17, 13)] {
+        let (x, w) = (draw(1, shape.rows * shape.inputs), draw(2, shape.outputs * shape.inputs));
+        let dy = draw(3, shape.rows * shape.outputs);
+        let mut dx = poisoned(x.len());
+        backward_input(shape, &dy, Weights::Exact(&w), &mut dx, Store::Set, &mut Vec::new());
+        let mut dw = vec![0.0; w.len()];
+        backward_weight(shape, &x, &dy, &mut dw);
+        assert_derivative("linear dx", &x, &dx, |x| inner(&dy, &run(shape, x, &w)));
+        assert_derivative("linear dw", &w, &dw, |w| inner(&dy, &run(shape, &x, w)));
+    }
+}
+
+#[test]
+fn f32_is_within_the_tracked_bound() {
+    struct All(Shape, Store);
+    impl Computation for All {
+        fn outputs<S: Scalar>(&self) -> Vec<S> {
+            let &All(shape, store) = self;
+            let (x, w) = (draw(1, shape.rows * shape.inputs), draw(2, shape.outputs * shape.inputs));
+            let dy = draw(3, shape.rows * shape.outputs);
+            let mut dx = match store {
+                Store::Set => poisoned(x.len()),
+                Store::Add => draw(4, x.len()),
+            };
+            backward_input(shape, &dy, Weights::Exact(&w), &mut dx, store, &mut Vec::new());
+            let mut dw = draw(5, w.len());
+            backward_weight(shape, &x, &dy, &mut dw);
+            [run(shape, &x, &w), dx, dw].concat()
+        }
+    }
+    for shape in [shape(1, 1, 1), shape(3, 5, 7), shape(8, 8, 8), shape(9, 17, 33), shape(130, 65, 33)] {
+        assert_within_bound("linear set", &All(shape, Store::Set));
+        assert_within_bound("linear add", &All(shape, Store::Add));
+    }
+}
