@@ -1,1 +1,40 @@
-//! loralab-experiment
+//! The vocabulary of loralab: what an experiment is, what happens while it runs, and what came out of it.
+//!
+//! The binary, the page and the training core all speak in these types. The crate depends on serde and a TOML reader
+//! only: it opens no file, starts no thread, reads no clock and knows no GPU.
+//!
+//! - [`Experiment`] is what a person wrote: every setting optional. [`Experiment::resolve`] checks it once and gives
+//!   [`Resolved`], where every value is there and right.
+//! - [`Resolved::cells`] is the grid of runs, a [`Cell`] each; [`pack`] cuts it into cohorts that fit in memory.
+//! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found.
+
+mod bytes;
+mod cohort;
+mod curve;
+mod error;
+mod event;
+mod experiment;
+mod grid;
+mod keys;
+mod names;
+mod nearest;
+mod number;
+mod resolved;
+mod run;
+mod summary;
+mod words;
+
+pub use bytes::Bytes;
+pub use cohort::{Budget, PackError, pack};
+pub use curve::{Curve, Point};
+pub use error::ExperimentError;
+pub use event::Event;
+pub use experiment::{Experiment, Seeds};
+pub use grid::Cell;
+pub use keys::{KEYS, Key};
+pub use names::{Accuracy, Module, OptimizerName, Scaling, Schedule, Task};
+pub use nearest::nearest;
+pub use number::{learning_rate_text, loss_text};
+pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
+pub use run::{Diverged, Evaluation, RunResult};
+pub use summary::{RateSummary, SchemeSummary, Setting, Summary};

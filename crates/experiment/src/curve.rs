@@ -1,0 +1,93 @@
+//! The curves of each run, gathered from events.
+
+use crate::event::Event;
+use crate::grid::Cell;
+
+/// A loss at a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Optimiser steps: the step itself for a training loss, the steps done for a validation loss.
+    pub step: usize,
+    /// The loss, finite, in nats per token.
+    pub loss: f64,
+}
+
+/// How one run went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Which run.
+    pub cell: Cell,
+    /// Training loss of every reported step.
+    pub training: Vec<Point>,
+    /// Validation losses.
+    pub validation: Vec<Point>,
+    /// The step in which the run diverged.
+    pub diverged: Option<usize>,
+}
+
+impl Curve {
+    /// The curves of every run that the events speak of, in order of first appearance.
+    pub fn gather<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Self> {
+        let mut curves: Vec<Self> = Vec::new();
+        // A key per run, so that a long log of many runs is not compared cell by cell.
+        let mut places = std::collections::HashMap::<(&str, u64, u64), usize>::new();
+        for event in events {
+            let Some(cell) = event.cell() else { continue };
+            let key = (cell.scheme.as_str(), cell.learning_rate.to_bits(), cell.seed);
+            let place = *places.entry(key).or_insert_with(|| {
+                curves.push(Self { cell: cell.clone(), training: vec![], validation: vec![], diverged: None });
+                curves.len() - 1
+            });
+            let curve = &mut curves[place];
+            match event {
+                Event::Step { step, loss: Some(loss), .. } => {
+                    curve.training.push(Point { step: *step, loss: *loss });
+                }
+                Event::Evaluation { step, loss: Some(loss), .. } => {
+                    curve.validation.push(Point { step: *step, loss: *loss });
+                }
+                Event::Diverged { step, .. } => curve.diverged = Some(*step),
+                _ => {}
+            }
+        }
+        curves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_gather_what_belongs_to_a_run() {
+        let cell = |seed| Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed };
+        let step =
+            |seed, step, loss| Event::Step { cell: cell(seed), step, loss, learning_rate: 1e-3, gradient_norm: None };
+        let events = [
+            Event::Base { loss: Some(9.0), accuracy: None },
+            step(1, 1, Some(3.0)),
+            step(0, 1, Some(2.0)),
+            step(1, 2, None),
+            Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() },
+            Event::Evaluation { cell: cell(0), step: 1, loss: Some(1.5), accuracy: None },
+        ];
+        let curves = Curve::gather(&events);
+        assert_eq!(
+            curves,
+            [
+                Curve {
+                    cell: cell(1),
+                    training: vec![Point { step: 1, loss: 3.0 }],
+                    validation: vec![],
+                    diverged: Some(2)
+                },
+                Curve {
+                    cell: cell(0),
+                    training: vec![Point { step: 1, loss: 2.0 }],
+                    validation: vec![Point { step: 1, loss: 1.5 }],
+                    diverged: None
+                },
+            ]
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! What one run came to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::grid::Cell;
+
+/// A validation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Optimiser steps done before it.
+    pub step: usize,
+    /// Mean validation loss, in nats per token; `None` when it is not finite.
+    pub loss: Option<f64>,
+    /// Share of right answers, 0 to 1.
+    pub accuracy: Option<f64>,
+}
+
+/// Where a run went non-finite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diverged {
+    /// The step, counted from 1, in which it happened.
+    pub step: usize,
+    /// The first tensor with a value that is not finite.
+    pub tensor: String,
+}
+
+/// One run, done: to the end, until it diverged, or until it was stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Which run.
+    pub cell: Cell,
+    /// Validation loss after the last step, in nats per token; `None` when the run diverged or was stopped.
+    pub final_loss: Option<f64>,
+    /// Share of right answers after the last step, 0 to 1.
+    pub accuracy: Option<f64>,
+    /// Set when the run diverged.
+    pub diverged: Option<Diverged>,
+    /// The validations on the way, in order.
+    pub evaluations: Vec<Evaluation>,
+    /// Wall time of its cohort divided by the cohort's runs, in seconds.
+    pub seconds: f64,
+}
+
+impl RunResult {
+    /// Whether the run went non-finite.
+    pub fn is_diverged(&self) -> bool {
+        self.diverged.is_some() || self.final_loss.is_some_and(|loss| !loss.is_finite())
+    }
+
+    /// The final loss of a run that came to its end.
+    pub fn finished_loss(&self) -> Option<f64> {
+        self.final_loss.filter(|_| !self.is_diverged())
+    }
+}

@@ -1,0 +1,297 @@
+//! What a sweep found, scheme by scheme.
+//!
+//! *Best* is the learning rate with the lowest mean, over seeds, of the final validation loss; a rate at which any seed
+//! diverged cannot be best. *Stable* is a rate at which no seed diverged and that mean is at most twice the scheme's
+//! best. The *spread* of a loss is its highest value over seeds less its lowest.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Accuracy;
+use crate::run::RunResult;
+
+/// What all runs of a sweep share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The device.
+    pub device: String,
+    /// Wall time of the sweep, in seconds.
+    pub wall_seconds: f64,
+    /// Validation loss of the base alone, in nats per token.
+    pub base_loss: Option<f64>,
+    /// Share of right answers of the base alone, 0 to 1.
+    pub base_accuracy: Option<f64>,
+    /// What an accuracy counts.
+    pub accuracy: Accuracy,
+}
+
+/// `summary.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Version of loralab.
+    pub version: String,
+    /// What all runs share; its fields stand beside `version` in JSON.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// The schemes, in the order of their first run.
+    pub schemes: Vec<SchemeSummary>,
+}
+
+/// What was found for one scheme.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemeSummary {
+    /// Its name.
+    pub scheme: String,
+    /// The best learning rate; `None` when every rate had a diverged seed.
+    pub best_learning_rate: Option<f64>,
+    /// Mean final validation loss there, in nats per token.
+    pub best_loss: Option<f64>,
+    /// Spread of that loss over seeds; `None` with fewer than two seeds.
+    pub best_loss_spread: Option<f64>,
+    /// Mean accuracy there, 0 to 1.
+    pub best_accuracy: Option<f64>,
+    /// The largest stable learning rate.
+    pub largest_stable_learning_rate: Option<f64>,
+    /// Runs that came to an end, diverged ones included.
+    pub runs: usize,
+    /// Each learning rate, from small to large.
+    pub learning_rates: Vec<RateSummary>,
+}
+
+/// What was found for one scheme at one learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateSummary {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// Mean final validation loss over seeds, in nats per token; `None` when a seed diverged.
+    pub mean_loss: Option<f64>,
+    /// Spread of that loss; `None` when a seed diverged or there are fewer than two.
+    pub loss_spread: Option<f64>,
+    /// Mean accuracy over seeds, 0 to 1; `None` when a seed diverged.
+    pub mean_accuracy: Option<f64>,
+    /// Final validation loss of each seed, by rising seed; `None` for one that diverged.
+    pub losses: Vec<Option<f64>>,
+    /// Seeds that diverged.
+    pub diverged: usize,
+    /// Whether the rate is stable.
+    pub stable: bool,
+}
+
+impl Summary {
+    /// Sums up the runs. Those that were stopped before their end are left out.
+    pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
+        let ended: Vec<_> = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).collect();
+        let mut schemes: Vec<&str> = Vec::new();
+        for run in &ended {
+            if !schemes.contains(&run.cell.scheme.as_str()) {
+                schemes.push(&run.cell.scheme);
+            }
+        }
+        let schemes = schemes
+            .into_iter()
+            .map(|scheme| {
+                let of_scheme = ended.iter().copied().filter(|run| run.cell.scheme == scheme).collect();
+                SchemeSummary::from_runs(scheme, of_scheme)
+            })
+            .collect();
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), setting, schemes }
+    }
+}
+
+impl SchemeSummary {
+    fn from_runs(scheme: &str, mut runs: Vec<&RunResult>) -> Self {
+        runs.sort_by(|a, b| a.cell.learning_rate.total_cmp(&b.cell.learning_rate).then(a.cell.seed.cmp(&b.cell.seed)));
+        let mut learning_rates: Vec<_> =
+            runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate).map(RateSummary::from_runs).collect();
+        let best = learning_rates
+            .iter()
+            .filter_map(|rate| Some((rate.mean_loss?, rate)))
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, rate)| rate.clone());
+        if let Some(lowest) = best.as_ref().and_then(|best| best.mean_loss) {
+            for rate in &mut learning_rates {
+                rate.stable = rate.mean_loss.is_some_and(|mean| mean <= 2.0 * lowest);
+            }
+        }
+        Self {
+            scheme: scheme.to_owned(),
+            best_learning_rate: best.as_ref().map(|best| best.learning_rate),
+            best_loss: best.as_ref().and_then(|best| best.mean_loss),
+            best_loss_spread: best.as_ref().and_then(|best| best.loss_spread),
+            best_accuracy: best.as_ref().and_then(|best| best.mean_accuracy),
+            largest_stable_learning_rate: learning_rates
+                .iter()
+                .rev()
+                .find(|rate| rate.stable)
+                .map(|rate| rate.learning_rate),
+            runs: runs.len(),
+            learning_rates,
+        }
+    }
+
+    /// What was found at the best learning rate.
+    pub fn best(&self) -> Option<&RateSummary> {
+        let best = self.best_learning_rate?;
+        self.learning_rates.iter().find(|rate| rate.learning_rate == best)
+    }
+
+    /// Runs that diverged.
+    pub fn diverged(&self) -> usize {
+        self.learning_rates.iter().map(|rate| rate.diverged).sum()
+    }
+}
+
+impl RateSummary {
+    /// The runs of one rate, by rising seed. `stable` needs the scheme's best, so it is still false.
+    fn from_runs(runs: &[&RunResult]) -> Self {
+        let losses: Vec<_> = runs.iter().map(|run| run.finished_loss()).collect();
+        let accuracies: Option<Vec<_>> =
+            runs.iter().map(|run| run.accuracy.filter(|share| share.is_finite())).collect();
+        let finished: Option<Vec<_>> = losses.iter().copied().collect();
+        let range = finished.as_deref().filter(|losses| losses.len() > 1).map(|losses| {
+            let highest = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            highest - losses.iter().copied().fold(f64::INFINITY, f64::min)
+        });
+        Self {
+            learning_rate: runs[0].cell.learning_rate,
+            mean_loss: finished.as_deref().map(mean),
+            loss_spread: range,
+            mean_accuracy: accuracies.filter(|_| finished.is_some()).as_deref().map(mean),
+            diverged: losses.iter().filter(|loss| loss.is_none()).count(),
+            losses,
+            stable: false,
+        }
+    }
+
+    /// Lowest and highest final loss of the seeds that did not diverge.
+    pub fn range(&self) -> Option<(f64, f64)> {
+        let finished = || self.losses.iter().copied().flatten();
+        let lowest = finished().min_by(f64::total_cmp)?;
+        let highest = finished().max_by(f64::total_cmp)?;
+        Some((lowest, highest))
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::grid::Cell;
+    use crate::run::Diverged;
+
+    pub(crate) fn setting() -> Setting {
+        Setting {
+            device: "cpu".to_owned(),
+            wall_seconds: 60.0,
+            base_loss: Some(3.0),
+            base_accuracy: Some(0.0),
+            accuracy: Accuracy::ExactMatch,
+        }
+    }
+
+    /// A run with this final loss; infinity for one that diverged.
+    pub(crate) fn run(scheme: &str, learning_rate: f64, seed: u64, loss: f64) -> RunResult {
+        let finished = loss.is_finite();
+        RunResult {
+            cell: Cell { scheme: scheme.to_owned(), learning_rate, seed },
+            final_loss: finished.then_some(loss),
+            accuracy: finished.then_some(1.0 - loss),
+            diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
+            evaluations: vec![],
+            seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_summary_by_hand() {
+        let runs = [
+            run("init-a", 1e-3, 0, 0.4),
+            run("init-a", 4e-3, 1, 0.3),
+            run("init-a", 4e-3, 0, 0.1),
+            run("init-a", 1e-3, 1, 0.5),
+            // Lower than any other, but with a diverged seed it cannot be best.
+            run("init-a", 2e-3, 0, 0.01),
+            run("init-a", 2e-3, 1, f64::INFINITY),
+            // Exactly twice the best is still stable.
+            run("init-a", 8e-3, 0, 0.4),
+            run("init-a", 8e-3, 1, 0.4),
+            run("init-a", 1.6e-2, 0, 0.5),
+            run("init-a", 1.6e-2, 1, 0.5),
+        ];
+        let summary = Summary::from_runs(setting(), &runs);
+        let [scheme] = &summary.schemes[..] else { panic!("one scheme") };
+        assert_eq!(scheme.best_learning_rate, Some(4e-3));
+        assert_eq!(scheme.best_loss, Some(0.2));
+        assert!((scheme.best_loss_spread.expect("two seeds") - 0.2).abs() < 1e-15);
+        assert!((scheme.best_accuracy.expect("known") - 0.8).abs() < 1e-15);
+        assert_eq!(scheme.largest_stable_learning_rate, Some(8e-3));
+        assert_eq!((scheme.runs, scheme.diverged()), (10, 1));
+        let stable: Vec<_> = scheme.learning_rates.iter().map(|rate| rate.stable).collect();
+        assert_eq!(stable, [false, false, true, true, false]);
+        let blown = &scheme.learning_rates[1];
+        assert_eq!((blown.mean_loss, blown.mean_accuracy, blown.diverged), (None, None, 1));
+        assert_eq!(blown.losses, [Some(0.01), None]);
+        assert_eq!(blown.range(), Some((0.01, 0.01)));
+        assert_eq!(scheme.best().expect("there is one").losses, [Some(0.1), Some(0.3)]);
+    }
+
+    #[test]
+    fn one_seed_has_no_spread_and_stopped_runs_do_not_count() {
+        let mut stopped = run("init-b", 1e-3, 0, 0.1);
+        stopped.final_loss = None;
+        let summary = Summary::from_runs(setting(), &[run("init-a", 1e-3, 0, 0.1), stopped]);
+        assert_eq!(summary.schemes.len(), 1);
+        assert_eq!(summary.schemes[0].best_loss_spread, None);
+        assert_eq!(Summary::from_runs(setting(), &[]).schemes, []);
+    }
+
+    #[test]
+    fn a_scheme_that_always_diverged_has_no_best() {
+        let summary = Summary::from_runs(setting(), &[run("init-a", 1.0, 0, f64::INFINITY)]);
+        let scheme = &summary.schemes[0];
+        assert_eq!((scheme.best_learning_rate, scheme.largest_stable_learning_rate, scheme.runs), (None, None, 1));
+        assert_eq!(scheme.learning_rates[0].range(), None);
+    }
+
+    #[test]
+    fn json_has_the_promised_fields_no_nan_and_is_read_again() {
+        let mut odd = run("init-b", 2e-3, 0, 0.5);
+        odd.final_loss = Some(f64::NAN);
+        let runs = [run("init-a", 1e-3, 0, 0.4), run("init-a", 1e-3, 1, 0.3), odd];
+        let summary = Summary::from_runs(setting(), &runs);
+        assert_eq!(summary.schemes[1].diverged(), 1);
+        let json = serde_json::to_string_pretty(&summary).expect("a summary is JSON");
+        assert!(!json.contains("NaN") && !json.contains("inf"));
+        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
+        let value: serde_json::Value = serde_json::from_str(&json).expect("what was written is read");
+        for name in ["version", "device", "wall_seconds", "base_loss", "base_accuracy", "schemes"] {
+            assert!(!value[name].is_null(), "{name}");
+        }
+        for name in [
+            "scheme",
+            "best_learning_rate",
+            "best_loss",
+            "best_loss_spread",
+            "best_accuracy",
+            "largest_stable_learning_rate",
+            "runs",
+        ] {
+            assert!(!value["schemes"][0][name].is_null(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_runs_does_not_matter_within_a_scheme() {
+        let mut runs: Vec<_> = (0..12)
+            .map(|i| run("init-a", f64::from(1 + i % 4) * 1e-3, u64::from(i as u32 / 4), 0.1 + f64::from(i * 7 % 5)))
+            .collect();
+        let summary = Summary::from_runs(setting(), &runs);
+        for _ in 0..runs.len() {
+            runs.rotate_left(5);
+            runs.swap(0, 3);
+            assert_eq!(Summary::from_runs(setting(), &runs), summary);
+        }
+    }
+}
