@@ -4,8 +4,7 @@ use loralab_cpu::{Scalar, Store, Weights};
 use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
 
 const EPSILON: f64 = 1e-5;
-const SHAPES: [Shape; 3] =
-    [Shape { rows: 5, width: 7 }, Shape { rows: 3, width: 16 }, Shape { rows: 2, width: 53 }];
+const SHAPES: [Shape; 3] = [Shape { rows: 5, width: 7 }, Shape { rows: 3, width: 16 }, Shape { rows: 2, width: 53 }];
 
 fn run<S: Scalar>(shape: Shape, x: &[S], w: Weights<'_, S>) -> (Vec<S>, Vec<S>) {
     let (mut y, mut inverse_rms) = (poisoned(shape.rows * shape.width), poisoned(shape.rows));

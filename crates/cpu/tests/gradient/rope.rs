@@ -71,8 +71,7 @@ fn halves_are_paired_as_in_llama() {
     let y = run(shape, &[5.0, 6.0, 7.0, 8.0, 1.0, 2.0, 3.0, 4.0]);
     let (s, c) = 1_f64.sin_cos();
     let (s100, c100) = 0.01_f64.sin_cos();
-    let expected =
-        [5.0, 6.0, 7.0, 8.0, c - 3.0 * s, 2.0 * c100 - 4.0 * s100, 3.0 * c + s, 4.0 * c100 + 2.0 * s100];
+    let expected = [5.0, 6.0, 7.0, 8.0, c - 3.0 * s, 2.0 * c100 - 4.0 * s100, 3.0 * c + s, 4.0 * c100 + 2.0 * s100];
     for (y, expected) in y.iter().zip(expected) {
         assert!((y - expected).abs() < 1e-6, "{y} instead of {expected}");
     }
