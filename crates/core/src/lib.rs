@@ -1,1 +1,14 @@
-//! loralab-core
+//! The core of loralab: everything between an experiment's words and a device's numbers, the same natively and in the browser.
+//!
+//! Modules depend one way, upwards in this list never: `lab` → `train` → `init`, `model`, `device` → `tape` → `plan` → `ops` → `memory`; `adapter` stands
+//! alone. No module reads a file, a clock or a terminal.
+
+pub mod adapter;
+pub mod device;
+pub mod init;
+pub mod memory;
+pub mod model;
+pub mod ops;
+pub mod plan;
+pub mod tape;
+pub mod train;

@@ -1,0 +1,347 @@
+//! The CPU device: replays a plan run by run and lane by lane.
+//!
+//! A run's rows are cut into *lanes* of whole sequences, at least [`LANE_ROWS`] rows each. A worker carries one lane through the whole forward
+//! and backward pass, so activations stay in its cache and nothing waits inside a step; the lanes' gradients are then added in order and the run
+//! is updated. Cut and order depend on the shape of one run only, hence a run's bits depend neither on its cohort nor on the threads.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use loralab_cpu::{Scalar, Scratch, adamw, clip, finite, sgd, sign_sgd};
+
+use super::{Device, Evaluation, Input, RunSettings, StepReport, workers::Workers};
+use crate::{
+    memory::{Group, Lane, Tensor, Value, Values},
+    ops::{Dispatch, Op},
+    plan::{Optimizer, Plan, Update},
+};
+
+/// Fewest rows of a lane, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
+const LANE_ROWS: usize = 128;
+
+/// A CPU, computing in `S`.
+pub struct Cpu<S> {
+    plan: Arc<Plan>,
+    base: Arc<[Tensor]>,
+    tables: Vec<Vec<S>>,
+    lanes: usize,
+    runs: Vec<Run<S>>,
+    workers: Workers,
+    arenas: Pool<Arena<S>>,
+    workspaces: Pool<Vec<Partial<S>>>,
+}
+
+/// What a run keeps from step to step.
+#[derive(Clone)]
+struct Run<S> {
+    settings: RunSettings,
+    trained: Vec<S>,
+    frozen_pairs: Vec<S>,
+    first_moment: Vec<S>,
+    second_moment: Vec<S>,
+    steps: u64,
+    diverged: bool,
+}
+
+/// What a worker computes a lane in.
+struct Arena<S> {
+    values: Values<S>,
+    scratch: Scratch<S>,
+}
+
+/// A lane's share of a run's results.
+#[derive(Clone, Default)]
+struct Partial<S> {
+    gradients: Vec<S>,
+    loss: Vec<S>,
+    correct: Vec<S>,
+    prediction: Vec<S>,
+}
+
+/// Memory that workers take and give back; grows to the number of workers and stays there.
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    fn take(&self) -> Option<T> {
+        self.lock().pop()
+    }
+
+    fn put(&self, item: T) {
+        self.lock().push(item);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+        // The list is whole at every moment, even if a worker panicked elsewhere.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Scalar> Cpu<S> {
+    /// Builds the memory of the plan's K runs; `threads` is none for as many as the machine offers.
+    pub fn new(plan: Arc<Plan>, base: Arc<[Tensor]>, threads: Option<usize>) -> Cpu<S> {
+        let tables = plan.tables.iter().map(|table| table.iter().map(|&x| S::from_f64(x)).collect()).collect();
+        let trained = vec![S::ZERO; plan.trained_len()];
+        let settings =
+            RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+        let moments = match plan.updates.last() {
+            Some(Update::Step(Optimizer::AdamW { .. })) => [trained.len(), trained.len()],
+            Some(Update::Step(Optimizer::Sgd { .. })) => [trained.len(), 0],
+            _ => [0, 0],
+        };
+        let run = Run {
+            settings,
+            trained,
+            frozen_pairs: vec![],
+            first_moment: vec![S::ZERO; moments[0]],
+            second_moment: vec![S::ZERO; moments[1]],
+            steps: 0,
+            diverged: false,
+        };
+        Cpu {
+            lanes: lanes(plan.shape.sequences, plan.shape.tokens),
+            runs: vec![run; plan.shape.runs],
+            tables,
+            plan,
+            base,
+            workers: Workers::new(threads),
+            arenas: Pool(Mutex::default()),
+            workspaces: Pool(Mutex::default()),
+        }
+    }
+
+    /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
+    pub fn gradient(&self, run: usize, input: Input<'_>) -> (S, Vec<S>) {
+        let mut lanes = self.workspace();
+        self.replay(&self.runs[run], input, &mut lanes, true);
+        let loss = total_loss(&lanes);
+        let gradient = sum_gradients(&mut lanes).to_vec();
+        self.workspaces.put(lanes);
+        (loss, gradient)
+    }
+
+    /// Loss of one run in the device's own scalar, without a step; for tests and probes.
+    pub fn loss(&self, run: usize, input: Input<'_>) -> S {
+        let mut lanes = self.workspace();
+        self.replay(&self.runs[run], input, &mut lanes, false);
+        let loss = total_loss(&lanes);
+        self.workspaces.put(lanes);
+        loss
+    }
+
+    /// Replaces a run's trained tensors, in the device's own scalar.
+    pub fn set_trained(&mut self, run: usize, trained: &[S]) {
+        self.runs[run].trained.copy_from_slice(trained);
+    }
+
+    fn workspace(&self) -> Vec<Partial<S>> {
+        self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.lanes])
+    }
+
+    /// Carries all lanes of a run through the forward pass and, with `gradients`, the backward pass.
+    fn replay(&self, run: &Run<S>, input: Input<'_>, lanes: &mut [Partial<S>], gradients: bool) {
+        let plan = &*self.plan;
+        let rows = plan.shape.rows_per_run() / self.lanes;
+        self.workers.for_each(lanes, |index, partial| {
+            let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
+            let block = |len: usize| index * len / self.lanes..(index + 1) * len / self.lanes;
+            let ports = &plan.ports;
+            for (port, source) in
+                [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]
+            {
+                if let Some(Value(buffer)) = port {
+                    let source = &source[block(source.len())];
+                    for (to, &from) in arena.values.buffers[buffer].iter_mut().zip(source) {
+                        *to = S::from_f32(from);
+                    }
+                }
+            }
+            partial.gradients.clear();
+            partial.gradients.resize(if gradients { plan.trained_len() } else { 0 }, S::ZERO);
+            let mut lane = Lane {
+                values: &mut arena.values,
+                tokens: &input.tokens[block(input.tokens.len())],
+                targets: &input.targets[block(input.targets.len())],
+                trained: &run.trained,
+                frozen_pairs: &run.frozen_pairs,
+                gradients: &mut partial.gradients,
+                base: &self.base,
+                tables: &self.tables,
+                scale: S::from_f64(run.settings.scale),
+                scratch: &mut arena.scratch,
+            };
+            let backward: &[Dispatch] = if gradients { &plan.backward } else { &[] };
+            for dispatch in plan.forward.iter().chain(backward) {
+                Op::run(dispatch, &mut lane);
+            }
+            for (port, result) in [
+                (ports.loss, &mut partial.loss),
+                (ports.correct, &mut partial.correct),
+                (ports.prediction, &mut partial.prediction),
+            ] {
+                result.clear();
+                if let Some(value) = port {
+                    result.extend_from_slice(arena.values.read(value, plan.buffers[value.0]));
+                }
+            }
+            self.arenas.put(arena);
+        });
+    }
+
+    /// Runs `work` for every run, each with its own input.
+    fn each_run<R: Send>(&self, inputs: &[Input<'_>], work: impl Fn(&Run<S>, Input<'_>) -> R + Sync) -> Vec<R> {
+        let mut results: Vec<Option<R>> = self.runs.iter().map(|_| None).collect();
+        self.workers.for_each(&mut results, |index, result| *result = Some(work(&self.runs[index], inputs[index])));
+        results.into_iter().flatten().collect()
+    }
+}
+
+impl<S: Scalar> Device for Cpu<S> {
+    fn describe(&self) -> String {
+        format!("CPU, {} threads", self.workers.count())
+    }
+
+    fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
+        let run = &mut self.runs[run];
+        assert_eq!(trained.len(), run.trained.len(), "a start must fill the plan's parameters");
+        run.trained = trained.iter().map(|&x| S::from_f32(x)).collect();
+        run.frozen_pairs = frozen_pairs.iter().map(|&x| S::from_f32(x)).collect();
+        run.first_moment.fill(S::ZERO);
+        run.second_moment.fill(S::ZERO);
+        (run.settings, run.steps, run.diverged) = (settings, 0, false);
+    }
+
+    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+        let mut runs = std::mem::take(&mut self.runs);
+        let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = runs.iter_mut().map(|run| (run, None)).collect();
+        self.workers.for_each(&mut tasks, |index, (run, report)| {
+            if !run.diverged {
+                let mut lanes = self.workspace();
+                self.replay(run, inputs[index], &mut lanes, true);
+                let loss = total_loss(&lanes);
+                *report = Some(update(run, &self.plan, loss, sum_gradients(&mut lanes), learning_rates[index]));
+                self.workspaces.put(lanes);
+            }
+        });
+        let reports = tasks.into_iter().map(|(_, report)| report).collect();
+        self.runs = runs;
+        reports
+    }
+
+    fn evaluate(&self, inputs: &[Input<'_>]) -> Vec<Option<Evaluation>> {
+        self.each_run(inputs, |run, input| {
+            (!run.diverged).then(|| {
+                let mut lanes = self.workspace();
+                self.replay(run, input, &mut lanes, false);
+                let loss = total_loss(&lanes).to_f64();
+                let correct = lanes.iter().flat_map(|lane| &lane.correct).map(|x| x.to_f64() as f32).collect();
+                self.workspaces.put(lanes);
+                Evaluation { loss, correct }
+            })
+        })
+    }
+
+    fn predict(&self, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
+        self.each_run(inputs, |run, input| {
+            let mut lanes = self.workspace();
+            self.replay(run, input, &mut lanes, false);
+            let prediction = lanes.iter().flat_map(|lane| &lane.prediction).map(|x| x.to_f64() as f32).collect();
+            self.workspaces.put(lanes);
+            prediction
+        })
+    }
+
+    fn trained(&self, run: usize) -> Vec<f32> {
+        self.runs[run].trained.iter().map(|x| x.to_f64() as f32).collect()
+    }
+}
+
+impl<S: Scalar> Arena<S> {
+    fn new(plan: &Plan, rows: usize) -> Arena<S> {
+        let buffers = plan.buffers.iter().map(|columns| vec![S::ZERO; rows * columns]).collect();
+        Arena { values: Values { rows, buffers }, scratch: Scratch::default() }
+    }
+}
+
+/// The number of lanes: the largest divisor of B that leaves each at least [`LANE_ROWS`] rows.
+fn lanes(sequences: usize, tokens: usize) -> usize {
+    (1..=sequences).rev().find(|&lanes| sequences.is_multiple_of(lanes) && sequences / lanes * tokens >= LANE_ROWS).unwrap_or(1)
+}
+
+fn total_loss<S: Scalar>(lanes: &[Partial<S>]) -> S {
+    lanes.iter().fold(S::ZERO, |sum, lane| sum + lane.loss.iter().fold(S::ZERO, |sum, &loss| sum + loss))
+}
+
+/// Adds the lanes' gradients, in order, into the first lane's.
+fn sum_gradients<S: Scalar>(lanes: &mut [Partial<S>]) -> &mut [S] {
+    let (first, others) = lanes.split_at_mut(1);
+    for lane in others {
+        loralab_cpu::add::backward(&lane.gradients, &mut first[0].gradients, loralab_cpu::Store::Add);
+    }
+    &mut first[0].gradients
+}
+
+/// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
+fn update<S: Scalar>(run: &mut Run<S>, plan: &Plan, loss: S, gradients: &mut [S], learning_rate: f64) -> StepReport {
+    let mut report = StepReport { loss: loss.to_f64(), gradient_norm: f64::NAN, diverged: None };
+    for update in &plan.updates {
+        match update {
+            Update::Finite => {
+                report.gradient_norm = clip::squared_norm(gradients).to_f64().sqrt();
+                if !(report.loss.is_finite() && report.gradient_norm.is_finite()) {
+                    run.diverged = true;
+                    report.diverged = Some(culprit(plan, gradients));
+                    return report;
+                }
+            }
+            Update::Clip => {
+                // As PyTorch's clip_grad_norm_: the 1e-6 keeps a zero gradient from dividing by zero.
+                let factor = run.settings.max_grad_norm / (report.gradient_norm + 1e-6);
+                if run.settings.max_grad_norm > 0.0 && factor < 1.0 {
+                    clip::scale(gradients, S::from_f64(factor));
+                }
+            }
+            Update::Step(optimizer) => {
+                run.steps += 1;
+                optimize(run, plan, *optimizer, gradients, learning_rate);
+            }
+        }
+    }
+    report
+}
+
+/// The first trained tensor with a non-finite gradient; the loss itself, or the norm's overflow, if every element is finite.
+fn culprit<S: Scalar>(plan: &Plan, gradients: &[S]) -> String {
+    let Some(index) = finite::first_non_finite(gradients) else { return "the gradient's norm".to_owned() };
+    let tensor = plan.parameters.iter().find(|parameter| parameter.span.range().contains(&index));
+    tensor.map_or_else(String::new, |parameter| parameter.name.clone())
+}
+
+fn optimize<S: Scalar>(run: &mut Run<S>, plan: &Plan, optimizer: Optimizer, gradients: &[S], learning_rate: f64) {
+    let Run { settings, trained, first_moment, second_moment, steps, .. } = run;
+    for parameter in &plan.parameters {
+        let range = parameter.span.range();
+        let ratio = if parameter.group == Group::B { settings.learning_rate_ratio } else { 1.0 };
+        let decay = if parameter.group == Group::Gain { 0.0 } else { settings.weight_decay };
+        let (learning_rate, weight_decay) = (S::from_f64(learning_rate * ratio), S::from_f64(decay));
+        let (p, g) = (&mut trained[range.clone()], &gradients[range.clone()]);
+        match optimizer {
+            Optimizer::AdamW { beta1, beta2, epsilon } => {
+                let hyper = adamw::Hyper {
+                    learning_rate,
+                    beta1: S::from_f64(beta1),
+                    beta2: S::from_f64(beta2),
+                    epsilon: S::from_f64(epsilon),
+                    weight_decay,
+                    bias1: S::from_f64(1.0 - beta1.powf(*steps as f64)),
+                    bias2: S::from_f64(1.0 - beta2.powf(*steps as f64)),
+                };
+                adamw::step(hyper, p, g, &mut first_moment[range.clone()], &mut second_moment[range]);
+            }
+            Optimizer::Sgd { momentum } => {
+                let hyper =
+                    sgd::Hyper { learning_rate, momentum: S::from_f64(momentum), weight_decay, first: *steps == 1 };
+                sgd::step(hyper, p, g, &mut first_moment[range]);
+            }
+            Optimizer::SignSgd => sign_sgd::step(learning_rate, weight_decay, p, g),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `swiglu`: y = gate · sigmoid(gate) · up, element by element.
+
+use loralab_cpu::{Scalar, swiglu};
+
+use super::{Dispatch, Kernel, Node, Pass, Reverse};
+use crate::memory::Lane;
+
+/// The gated activation of Llama's feed-forward block (Shazeer 2020, arXiv 2002.05202). Reads gate, up; writes y.
+#[derive(Clone, Debug)]
+pub struct Swiglu {
+    /// Columns of all three.
+    pub columns: usize,
+}
+
+impl Kernel for Swiglu {
+    const NAME: &'static str = "swiglu";
+
+    fn outputs(&self) -> Vec<usize> {
+        vec![self.columns]
+    }
+
+    fn flops_per_row(&self, _: Pass) -> usize {
+        6 * self.columns
+    }
+
+    fn backward(&self, node: &Node, reverse: &mut Reverse) {
+        let Some(dy) = reverse.gradient(node.writes[0]) else { return };
+        let [gate, up] = [node.reads[0], node.reads[1]];
+        let mut put = |value| reverse.contribute(value).unwrap_or_else(|| (reverse.scratch(self.columns), loralab_cpu::Store::Set));
+        let writes = vec![put(gate), put(up)];
+        reverse.dispatch(self.clone(), Pass::BackwardInput, vec![gate, up, dy], writes);
+    }
+
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+        let columns = self.columns;
+        if dispatch.pass == Pass::Forward {
+            let ([gate, up], [(y, _)]) = (dispatch.read(), dispatch.write());
+            lane.values
+                .write([(y, columns)], |values, [y]| swiglu::forward(values.read(gate, columns), values.read(up, columns), y));
+        } else {
+            let ([gate, up, dy], [dgate, dup]) = (dispatch.read(), dispatch.write());
+            let stores = [dgate.1, dup.1];
+            lane.values.write([(dgate.0, columns), (dup.0, columns)], |values, [dgate, dup]| {
+                let (gate, up, dy) = (values.read(gate, columns), values.read(up, columns), values.read(dy, columns));
+                swiglu::backward(gate, up, dy, dgate, dup, stores);
+            });
+        }
+    }
+}

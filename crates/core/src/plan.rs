@@ -1,0 +1,267 @@
+//! Plan: the flat list of dispatches that a training step replays.
+//!
+//! A plan is made once, from static shapes. Making it decides which buffer holds which value: a buffer is handed on as soon as its value was
+//! read for the last time, and always as a whole, so no dispatch ever sees one buffer twice with different access (WebGPU forbids it).
+
+use std::fmt;
+
+use loralab_cpu::Store;
+
+use crate::{
+    memory::{Parameter, Tensor, Value},
+    ops::{Dispatch, Pass},
+};
+
+/// How the trained buffer moves along its gradient; settings shared by a cohort.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), as PyTorch computes it.
+    AdamW {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to √v̂.
+        epsilon: f64,
+    },
+    /// Stochastic gradient descent with momentum, as PyTorch computes it.
+    Sgd {
+        /// Share of the old velocity that is kept.
+        momentum: f64,
+    },
+    /// A step of ±learning rate for each element, the idealised Adam of the paper's theory.
+    SignSgd,
+}
+
+/// One dispatch over the flat buffers of all runs, after the gradients are complete.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Update {
+    /// Finds the first non-finite gradient of each run; from then on the run is *diverged* and its row of every update is skipped.
+    Finite,
+    /// Scales each run's gradient to its largest allowed global norm.
+    Clip,
+    /// Moves each run's trained buffer by its own learning rate.
+    Step(Optimizer),
+}
+
+impl Update {
+    /// The word for this op in shaders, host, CPU kernels and tests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Update::Finite => "finite",
+            Update::Clip => "clip",
+            Update::Step(Optimizer::AdamW { .. }) => "adamw",
+            Update::Step(Optimizer::Sgd { .. }) => "sgd",
+            Update::Step(Optimizer::SignSgd) => "sign_sgd",
+        }
+    }
+}
+
+/// Where a step finds its inputs and leaves its results; none where the model has no such value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ports {
+    /// Row weights of the loss, (N, 1).
+    pub weights: Option<Value>,
+    /// Feature rows going in, (N, columns): models that do not read tokens.
+    pub features: Option<Value>,
+    /// Feature rows expected, (N, columns).
+    pub expected: Option<Value>,
+    /// What the model says, before the loss: logits or a regression's prediction.
+    pub prediction: Option<Value>,
+    /// Row losses, already weighted, (N, 1).
+    pub loss: Option<Value>,
+    /// 1 where the row's largest logit is the target's, (N, 1).
+    pub correct: Option<Value>,
+}
+
+/// Shapes that a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// K.
+    pub runs: usize,
+    /// B of each run.
+    pub sequences: usize,
+    /// T.
+    pub tokens: usize,
+}
+
+impl Shape {
+    /// Rows of one run, B·T.
+    pub fn rows_per_run(&self) -> usize {
+        self.sequences * self.tokens
+    }
+}
+
+/// A compiled model: everything a device needs to build its buffers once and replay the step.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Shapes.
+    pub shape: Shape,
+    /// The loss of every row.
+    pub forward: Vec<Dispatch>,
+    /// The gradient of everything trained.
+    pub backward: Vec<Dispatch>,
+    /// What follows once a run's gradient is complete.
+    pub updates: Vec<Update>,
+    /// Columns of every row buffer.
+    pub buffers: Vec<usize>,
+    /// Inputs and results among the row buffers.
+    pub ports: Ports,
+    /// The trained tensors, in the order they lie in the flat buffers.
+    pub parameters: Vec<Parameter>,
+    /// Whether every adapter has a frozen second pair.
+    pub frozen_pairs: bool,
+    /// Host-made tables, e.g. the cosines and sines of `rope`.
+    pub tables: Vec<Vec<f64>>,
+}
+
+/// Bytes of a plan's terms, for all K runs, in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bytes {
+    /// Adapters and, where there are any, the frozen second pairs.
+    pub adapters: usize,
+    /// Gradients.
+    pub gradients: usize,
+    /// First and second moments.
+    pub moments: usize,
+    /// Row buffers for the rows of all runs at once.
+    pub rows: usize,
+}
+
+impl Plan {
+    /// Elements that one run trains.
+    pub fn trained_len(&self) -> usize {
+        self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
+    }
+
+    /// Gives every value of the dispatches a buffer; `columns` of each value, by index. Values in `ports` and `inputs` keep theirs throughout.
+    pub(crate) fn assign_buffers(&mut self, columns: &[usize], keep_prediction: bool) {
+        let order: Vec<&Dispatch> = self.forward.iter().chain(&self.backward).collect();
+        let mut last_use = vec![0; columns.len()];
+        for (time, dispatch) in order.iter().enumerate() {
+            for value in dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value)) {
+                last_use[value.0] = time;
+            }
+        }
+        let ports = &self.ports;
+        let inputs = [ports.weights, ports.features, ports.expected];
+        let prediction = if keep_prediction { ports.prediction } else { None };
+        let outputs = [ports.loss, ports.correct, prediction];
+        for value in inputs.iter().chain(&outputs).flatten() {
+            last_use[value.0] = usize::MAX;
+        }
+
+        let mut buffers: Vec<usize> = Vec::new();
+        let mut free: Vec<usize> = Vec::new();
+        let mut home: Vec<Option<usize>> = vec![None; columns.len()];
+        for value in inputs.iter().flatten() {
+            home[value.0] = Some(buffers.len());
+            buffers.push(columns[value.0]);
+        }
+        for (time, dispatch) in order.iter().enumerate() {
+            for (value, _) in &dispatch.writes {
+                if home[value.0].is_none() {
+                    // Best fit among the free buffers; else the widest free one is not stretched: a new one is made.
+                    let fit = (0..free.len())
+                        .filter(|&i| buffers[free[i]] >= columns[value.0])
+                        .min_by_key(|&i| buffers[free[i]]);
+                    home[value.0] = Some(match fit {
+                        Some(i) => free.swap_remove(i),
+                        None => {
+                            buffers.push(columns[value.0]);
+                            buffers.len() - 1
+                        }
+                    });
+                }
+            }
+            let mut ended: Vec<Value> = dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value)).copied().collect();
+            ended.sort_unstable();
+            ended.dedup();
+            free.extend(ended.iter().filter(|value| last_use[value.0] == time).filter_map(|value| home[value.0]));
+        }
+
+        let place = |value: &mut Value| {
+            if let Some(buffer) = home[value.0] {
+                *value = Value(buffer);
+            }
+        };
+        for dispatch in self.forward.iter_mut().chain(&mut self.backward) {
+            dispatch.reads.iter_mut().for_each(place);
+            dispatch.writes.iter_mut().for_each(|(value, _)| place(value));
+        }
+        if !keep_prediction {
+            self.ports.prediction = None;
+        }
+        let ports = &mut self.ports;
+        for port in [&mut ports.weights, &mut ports.features, &mut ports.expected, &mut ports.prediction, &mut ports.loss, &mut ports.correct] {
+            port.iter_mut().for_each(place);
+        }
+        self.buffers = buffers;
+    }
+
+    /// The memory that K runs take, term by term.
+    pub fn bytes(&self) -> Bytes {
+        let trained = 4 * self.trained_len() * self.shape.runs;
+        let moments = match self.updates.last() {
+            Some(Update::Step(Optimizer::AdamW { .. })) => 2,
+            Some(Update::Step(Optimizer::Sgd { .. })) => 1,
+            _ => 0,
+        };
+        Bytes {
+            adapters: trained * if self.frozen_pairs { 2 } else { 1 },
+            gradients: if self.backward.is_empty() { 0 } else { trained },
+            moments: moments * trained,
+            rows: 4 * self.buffers.iter().sum::<usize>() * self.shape.rows_per_run() * self.shape.runs,
+        }
+    }
+
+    /// Multiplications and additions of one step of all runs.
+    pub fn flops(&self) -> usize {
+        let per_row: usize = self.forward.iter().chain(&self.backward).map(|dispatch| dispatch.op.flops_per_row(dispatch.pass)).sum();
+        per_row * self.shape.rows_per_run() * self.shape.runs
+    }
+
+    /// The plan as text, one dispatch a line; names frozen tensors from `base`.
+    pub fn print<'a>(&'a self, base: &'a [Tensor]) -> impl fmt::Display + 'a {
+        Printed { plan: self, base }
+    }
+}
+
+struct Printed<'a> {
+    plan: &'a Plan,
+    base: &'a [Tensor],
+}
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Printed { plan, base } = self;
+        let Shape { runs, sequences, tokens } = plan.shape;
+        let rows = plan.shape.rows_per_run() * runs;
+        writeln!(f, "K = {runs} runs of B = {sequences} sequences of T = {tokens} tokens: N = {rows} rows")?;
+        let stored: usize = base.iter().map(|tensor| tensor.data.bytes()).sum();
+        writeln!(f, "frozen base: {} tensors, {stored} bytes", base.len())?;
+        let pairs = if plan.frozen_pairs { ", each with a frozen second pair" } else { "" };
+        let (tensors, elements) = (plan.parameters.len(), plan.trained_len());
+        writeln!(f, "trained: {tensors} tensors, {elements} elements a run{pairs}")?;
+        writeln!(f, "row buffers: {} of (N, columns), columns {:?}", plan.buffers.len(), plan.buffers)?;
+        let dispatches = plan.forward.iter().chain(&plan.backward);
+        for (index, dispatch) in dispatches.enumerate() {
+            let name = format!("{}/{}", dispatch.op.name(), dispatch.pass.name());
+            let reads: Vec<String> = dispatch.reads.iter().map(|value| format!("r{}", value.0)).collect();
+            let writes: Vec<String> =
+                dispatch.writes.iter().map(|(value, store)| format!("{}r{}", if *store == Store::Add { "+" } else { "" }, value.0)).collect();
+            let writes = match dispatch.pass {
+                Pass::BackwardWeight | Pass::BackwardAdapter => [&writes[..], &["+gradients".to_owned()]].concat(),
+                _ => writes,
+            };
+            let mflop = dispatch.op.flops_per_row(dispatch.pass) as f64 * rows as f64 / 1e6;
+            let (reads, writes) = (reads.join(" "), writes.join(" "));
+            writeln!(f, "{index:4}  {:32}  {name:30}  {mflop:9.2} MFLOP  {reads} → {writes}", dispatch.label)?;
+        }
+        for (index, update) in plan.updates.iter().enumerate() {
+            let index = plan.forward.len() + plan.backward.len() + index;
+            writeln!(f, "{index:4}  {:32}  {:30}  all runs, flat", "", update.name())?;
+        }
+        write!(f, "{:.3} GFLOP a step", plan.flops() as f64 / 1e9)
+    }
+}

@@ -1,0 +1,192 @@
+//! Tape: a model is a function that pushes ops on it, with static shapes; the tape reverses them and compiles both passes into a [`Plan`].
+
+use crate::{
+    memory::{Group, Parameter, Span, Value, Weight},
+    ops::{Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Relu, Reverse, RmsNorm, Rope, Swiglu},
+    plan::{Optimizer, Plan, Ports, Shape, Update},
+};
+
+/// What a plan is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Purpose {
+    /// Losses, gradients and steps.
+    Train(Optimizer),
+    /// Only the forward pass, keeping what the model says.
+    Predict,
+}
+
+/// Records a forward pass.
+pub struct Tape {
+    shape: Shape,
+    nodes: Vec<Node>,
+    columns: Vec<usize>,
+    needed: Vec<bool>,
+    parameters: Vec<Parameter>,
+    tables: Vec<Vec<f64>>,
+    ports: Ports,
+    frozen_pairs: bool,
+    label: String,
+}
+
+impl Tape {
+    /// An empty tape for K runs of B sequences of T tokens; `frozen_pairs` gives every adapter a frozen second pair.
+    pub fn new(shape: Shape, frozen_pairs: bool) -> Tape {
+        Tape {
+            shape,
+            nodes: Vec::new(),
+            columns: Vec::new(),
+            needed: Vec::new(),
+            parameters: Vec::new(),
+            tables: Vec::new(),
+            ports: Ports::default(),
+            frozen_pairs,
+            label: String::new(),
+        }
+    }
+
+    /// T.
+    pub fn tokens(&self) -> usize {
+        self.shape.tokens
+    }
+
+    /// Names the part of the model that the next ops belong to.
+    pub fn label(&mut self, label: impl Into<String>) {
+        self.label = label.into();
+    }
+
+    /// Declares a trained tensor.
+    pub fn parameter(&mut self, name: impl Into<String>, shape: [usize; 2], group: Group) -> Span {
+        let offset = self.parameters.last().map_or(0, |last| last.span.offset + last.span.len);
+        let span = Span { offset, len: shape[0] * shape[1] };
+        self.parameters.push(Parameter { name: name.into(), shape, group, span });
+        span
+    }
+
+    /// Declares a host-made table and returns its index.
+    pub fn table(&mut self, table: Vec<f64>) -> usize {
+        self.tables.push(table);
+        self.tables.len() - 1
+    }
+
+    /// Looks the step's tokens up in `table`, (V, width).
+    pub fn embedding(&mut self, table: Weight, width: usize) -> Value {
+        self.push(Embedding { width, table }, vec![])
+    }
+
+    /// x Wᵀ.
+    pub fn linear(&mut self, x: Value, weight: Weight, outputs: usize) -> Value {
+        let inputs = self.columns[x.0];
+        self.push(Linear { inputs, outputs, weight }, vec![x])
+    }
+
+    /// x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
+    pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
+        let inputs = self.columns[x.0];
+        let a = self.parameter(format!("{module}.lora_A.weight"), [rank, inputs], Group::A);
+        let b = self.parameter(format!("{module}.lora_B.weight"), [outputs, rank], Group::B);
+        self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
+    }
+
+    /// x · w / √(mean(x²) + ε).
+    pub fn rms_norm(&mut self, x: Value, weight: Weight, epsilon: f64) -> Value {
+        self.push(RmsNorm { width: self.columns[x.0], epsilon, weight }, vec![x])
+    }
+
+    /// Rotates the halves of each head by position; `table` is the index of the cosines, followed by the sines.
+    pub fn rope(&mut self, x: Value, head_size: usize, table: usize) -> Value {
+        let heads = self.columns[x.0] / head_size;
+        self.push(Rope { tokens: self.shape.tokens, heads, head_size, table }, vec![x])
+    }
+
+    /// Causal attention of each sequence.
+    pub fn attention(&mut self, q: Value, k: Value, v: Value, head_size: usize) -> Value {
+        let (heads, kv_heads) = (self.columns[q.0] / head_size, self.columns[k.0] / head_size);
+        self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, head_size }, vec![q, k, v])
+    }
+
+    /// gate · sigmoid(gate) · up.
+    pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
+        self.push(Swiglu { columns: self.columns[gate.0] }, vec![gate, up])
+    }
+
+    /// max(x, 0).
+    pub fn relu(&mut self, x: Value) -> Value {
+        self.push(Relu { columns: self.columns[x.0] }, vec![x])
+    }
+
+    /// a + b, two different values.
+    pub fn add(&mut self, a: Value, b: Value) -> Value {
+        assert_ne!(a, b, "add takes two different values; a model that doubles one has to scale it");
+        self.push(Add { columns: self.columns[a.0] }, vec![a, b])
+    }
+
+    /// The step's feature rows, (N, columns).
+    pub fn features(&mut self, columns: usize) -> Value {
+        let value = self.value(columns, false);
+        self.ports.features = Some(value);
+        value
+    }
+
+    /// Ends the model with the cross-entropy of `logits` against the step's targets.
+    pub fn cross_entropy(&mut self, logits: Value) {
+        let weights = self.value(1, false);
+        self.push(CrossEntropy { vocabulary: self.columns[logits.0] }, vec![logits, weights]);
+        self.end(logits, weights);
+        self.ports.correct = self.nodes.last().map(|node| node.writes[2]);
+    }
+
+    /// Ends the model with the squared error of `prediction` against the step's expected rows.
+    pub fn mse(&mut self, prediction: Value) {
+        let outputs = self.columns[prediction.0];
+        let (expected, weights) = (self.value(outputs, false), self.value(1, false));
+        self.push(Mse { outputs }, vec![prediction, expected, weights]);
+        self.end(prediction, weights);
+        self.ports.expected = Some(expected);
+    }
+
+    /// Compiles what was recorded.
+    pub fn compile(self, purpose: Purpose) -> Plan {
+        let forward = self.nodes.iter().map(Dispatch::forward).collect();
+        let (backward, columns, updates) = match purpose {
+            Purpose::Train(optimizer) => {
+                let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
+                (backward, columns, vec![Update::Finite, Update::Clip, Update::Step(optimizer)])
+            }
+            Purpose::Predict => (vec![], self.columns, vec![]),
+        };
+        let mut plan = Plan {
+            shape: self.shape,
+            forward,
+            backward,
+            updates,
+            buffers: vec![],
+            ports: self.ports,
+            parameters: self.parameters,
+            frozen_pairs: self.frozen_pairs,
+            tables: self.tables,
+        };
+        plan.assign_buffers(&columns, purpose == Purpose::Predict);
+        plan
+    }
+
+    fn end(&mut self, prediction: Value, weights: Value) {
+        self.ports.prediction = Some(prediction);
+        self.ports.weights = Some(weights);
+        self.ports.loss = self.nodes.last().map(|node| node.writes[0]);
+    }
+
+    fn value(&mut self, columns: usize, needed: bool) -> Value {
+        self.columns.push(columns);
+        self.needed.push(needed);
+        Value(self.columns.len() - 1)
+    }
+
+    fn push(&mut self, op: impl Into<Op>, reads: Vec<Value>) -> Value {
+        let op = op.into();
+        let needed = op.trains() || reads.iter().any(|value| self.needed[value.0]);
+        let writes: Vec<Value> = op.outputs().into_iter().map(|columns| self.value(columns, needed)).collect();
+        let result = writes[0];
+        self.nodes.push(Node { label: self.label.clone(), op, reads, writes });
+        result
+    }
+}

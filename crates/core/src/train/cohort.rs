@@ -1,0 +1,165 @@
+//! A cohort: K adapters trained in one pass over one frozen base.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use loralab_data::{Batch, Dataset, Error, ExactMatches, Sampler};
+
+use crate::{
+    device::{Device, Evaluation, Input, RunSettings, StepReport},
+    init::{Layer, Scheme},
+    memory::Group,
+    plan::Plan,
+};
+
+/// One run of a cohort: what differs between runs.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How the adapter starts.
+    pub scheme: &'static Scheme,
+    /// Fixes the adapter's draw and the data order.
+    pub seed: u64,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Scale, decay, clipping.
+    pub settings: RunSettings,
+}
+
+/// What a step says of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepOutcome {
+    /// The learning rate that was used.
+    pub learning_rate: f64,
+    /// Loss, gradient norm, divergence.
+    pub report: StepReport,
+}
+
+/// How well a run does on the held-out data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Validation {
+    /// Mean loss over the counted positions.
+    pub loss: f64,
+    /// Fraction of the examples that greedy decoding reproduces exactly; none for a text.
+    pub accuracy: Option<f64>,
+}
+
+/// K runs on a device.
+pub struct Cohort<'a, D> {
+    runs: Vec<Run>,
+    plan: Arc<Plan>,
+    device: D,
+    samplers: BTreeMap<u64, Sampler<'a>>,
+    step: usize,
+}
+
+impl<'a, D: Device> Cohort<'a, D> {
+    /// Puts every run at its start on a device that was made for `plan`.
+    ///
+    /// # Errors
+    /// If the data do not fit the plan's sequences.
+    pub fn new(runs: Vec<Run>, plan: Arc<Plan>, mut device: D, train: &'a Dataset) -> Result<Self, Error> {
+        let shape = plan.shape;
+        let mut samplers = BTreeMap::new();
+        for (index, run) in runs.iter().enumerate() {
+            samplers.insert(run.seed, Sampler::new(train, run.seed, shape.sequences, shape.tokens)?);
+            let (trained, frozen_pairs) = start(&plan, run);
+            device.load(index, &trained, &frozen_pairs, run.settings);
+        }
+        Ok(Cohort { runs, plan, device, samplers, step: 0 })
+    }
+
+    /// One step of every run that is alive; `factor` is the schedule's share of the peak learning rate.
+    pub fn step(&mut self, factor: f64) -> Vec<Option<StepOutcome>> {
+        let step = self.step as u64;
+        self.step += 1;
+        let batches: BTreeMap<u64, Batch> =
+            self.samplers.iter_mut().map(|(&seed, sampler)| (seed, sampler.batch(step))).collect();
+        let inputs: Vec<Input<'_>> = self.runs.iter().map(|run| Input::from(&batches[&run.seed])).collect();
+        let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor).collect();
+        let reports = self.device.step(&inputs, &learning_rates);
+        let outcome = |(report, learning_rate): (Option<StepReport>, f64)| {
+            report.map(|report| StepOutcome { learning_rate, report })
+        };
+        reports.into_iter().zip(learning_rates).map(outcome).collect()
+    }
+
+    /// How well every run that is alive does on `batches`, as [`loralab_data::validation`] gives them.
+    pub fn validate(&self, batches: &[Batch]) -> Vec<Option<Validation>> {
+        let mut totals: Vec<Option<Total>> = vec![Some(Total::default()); self.runs.len()];
+        for batch in batches {
+            let evaluations = self.device.evaluate(&vec![Input::from(batch); self.runs.len()]);
+            for (total, evaluation) in totals.iter_mut().zip(evaluations) {
+                *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
+            }
+        }
+        totals.into_iter().map(|total| total.map(Total::mean)).collect()
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> usize {
+        self.step
+    }
+
+    /// The runs, in order.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The device.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Total {
+    loss: f64,
+    counted: usize,
+    matches: ExactMatches,
+}
+
+impl Total {
+    fn plus(mut self, batch: &Batch, evaluation: &Evaluation) -> Total {
+        self.loss += evaluation.loss * batch.counted as f64;
+        self.counted += batch.counted;
+        self.matches += batch.exact_matches(&evaluation.correct);
+        self
+    }
+
+    fn mean(self) -> Validation {
+        Validation { loss: self.loss / self.counted as f64, accuracy: self.matches.fraction() }
+    }
+}
+
+/// The start of a run: its adapters, and its frozen second pairs where the plan has them, flat in the order of the plan's parameters.
+///
+/// A scheme without a second pair gets pairs of zeros, which subtract exactly nothing.
+pub fn start(plan: &Plan, run: &Run) -> (Vec<f32>, Vec<f32>) {
+    let mut trained = Vec::with_capacity(plan.trained_len());
+    let mut frozen_pairs = Vec::with_capacity(if plan.frozen_pairs { plan.trained_len() } else { 0 });
+    for pair in plan.parameters.chunks_exact(2) {
+        let [a, b] = [&pair[0], &pair[1]];
+        debug_assert!(a.group == Group::A && b.group == Group::B, "adapters lie as pairs");
+        let layer = Layer {
+            name: a.name.trim_end_matches(".lora_A.weight"),
+            inputs: a.shape[1],
+            outputs: b.shape[0],
+            rank: a.shape[0],
+            scale: run.settings.scale as f32,
+        };
+        let start = (run.scheme.start)(&layer, run.seed);
+        let len = start.a.len() + start.b.len();
+        trained.extend(start.a.into_iter().chain(start.b));
+        if plan.frozen_pairs {
+            match start.frozen {
+                Some((a, b)) => frozen_pairs.extend(a.into_iter().chain(b)),
+                None => frozen_pairs.resize(frozen_pairs.len() + len, 0.0),
+            }
+        }
+    }
+    (trained, frozen_pairs)
+}

@@ -1,0 +1,7 @@
+//! Training: a cohort of adapters over one base, and the pretraining of a base.
+
+mod cohort;
+mod pretrain;
+
+pub use cohort::{Cohort, Run, StepOutcome, Validation};
+pub use pretrain::{Pretraining, pretrain};
