@@ -73,7 +73,7 @@ pub fn forward<S: Scalar>(
                         shrink[query] = if first { S::ZERO } else { largest[query] - new };
                         largest[query] = new;
                         for score in scores {
-                            *score = *score - new;
+                            *score -= new;
                         }
                     }
                     S::exp_in_place(scores);
@@ -157,7 +157,7 @@ pub fn backward<S: Scalar>(
                     for (p, row) in p.chunks_exact_mut(width).zip(rows.clone()) {
                         let lse = lse[row * heads + head];
                         for p in p {
-                            *p = *p - lse;
+                            *p -= lse;
                         }
                     }
                     S::exp_in_place(p);

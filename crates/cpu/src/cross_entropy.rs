@@ -85,7 +85,7 @@ pub fn backward<S: Scalar>(shape: Shape, logits: &[S], targets: &[u32], weights:
                     *dlogit = logit - lse;
                 }
                 S::exp_in_place(dlogits);
-                dlogits[target as usize] = dlogits[target as usize] - S::ONE;
+                dlogits[target as usize] -= S::ONE;
                 for dlogit in dlogits {
                     *dlogit *= weight;
                 }
