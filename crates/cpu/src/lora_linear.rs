@@ -49,8 +49,7 @@ pub fn forward<S: Scalar>(
     let Shape { rows, outputs, rank, .. } = shape;
     down(shape, x, pair.a, z);
     let Some(frozen) = frozen else {
-        let (weights, []) = scratch.split([]);
-        linear::forward(shape.base(), x, w, y, weights);
+        linear::forward(shape.base(), x, w, y, scratch.weights());
         up(shape, z, pair.b, scale, y, Store::Add);
         return;
     };

@@ -18,6 +18,11 @@ impl<S: Scalar> Scratch<S> {
         Self { weights: Vec::new(), buffer: Vec::new() }
     }
 
+    /// Room for decoded weights.
+    pub fn weights(&mut self) -> &mut Vec<S> {
+        &mut self.weights
+    }
+
     /// Room for decoded weights, and disjoint slices of the asked lengths. The slices hold *unspecified* values.
     pub fn split<const COUNT: usize>(&mut self, lengths: [usize; COUNT]) -> (&mut Vec<S>, [&mut [S]; COUNT]) {
         let total = lengths.iter().sum();
