@@ -1,0 +1,66 @@
+//! Holds the bits that wasm computes equal to the native ones.
+
+use std::path::Path;
+use std::process::Command;
+
+use loralab_core::init::ALL;
+use loralab_wasm_probe::{shuffled, start_bits};
+use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The probe as a wasm module, built next to this test's own build.
+fn build() -> Vec<u8> {
+    let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("tmp lies in the target directory");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", env!("CARGO_PKG_NAME"), "--target", TARGET, "--target-dir"])
+        .arg(target_dir)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .expect("cargo runs, as it runs this test");
+    assert!(status.success(), "the wasm build failed; if the target is missing: rustup target add {TARGET}");
+    let file = target_dir.join(TARGET).join("debug/loralab_wasm_probe.wasm");
+    std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+struct Probe {
+    store: Store<()>,
+    instance: Instance,
+}
+
+impl Probe {
+    fn new() -> Self {
+        let engine = Engine::default();
+        let module = Module::new(&engine, build()).expect("a valid module");
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate_and_start(&mut store, &module);
+        Self { instance: instance.expect("a module that needs no imports"), store }
+    }
+
+    /// Calls an export that returns the address of a count and as many words.
+    fn call(&mut self, name: &str, parameters: impl WasmParams) -> Vec<u32> {
+        let function = self.instance.get_typed_func(&self.store, name).expect("an export of the probe");
+        let address: u32 = function.call(&mut self.store, parameters).expect("a call that returns");
+        let memory = self.instance.get_memory(&self.store, "memory").expect("a memory");
+        let words = memory.data(&self.store)[address as usize..].as_chunks().0;
+        let mut words = words.iter().map(|&bytes| u32::from_le_bytes(bytes));
+        let count = words.next().expect("a count") as usize;
+        words.take(count).collect()
+    }
+}
+
+#[test]
+fn wasm_and_native_give_the_same_bits() {
+    let mut probe = Probe::new();
+    for (scheme, about) in (0..).zip(ALL) {
+        for (seed, inputs, outputs, rank) in [(0, 64, 48, 4), (42, 7, 5, 3), (u64::MAX, 1000, 33, 16)] {
+            let wasm = probe.call("probe_start_bits", (scheme, seed, inputs, outputs, rank));
+            let native = start_bits(scheme, seed, inputs, outputs, rank);
+            assert!(native.len() > ((inputs + outputs) * rank) as usize);
+            assert!(wasm == native, "{} differs at seed {seed}, {inputs} × {outputs}, rank {rank}", about.name);
+        }
+    }
+    for (seed, count) in [(0, 10), (7, 100_000)] {
+        assert!(probe.call("probe_shuffled", (seed, count)) == shuffled(seed, count), "the order of {count} differs");
+    }
+}
