@@ -1,1 +1,28 @@
-//! loralab-figure
+//! Figures of a sweep as SVG text, the same natively and in the page.
+//!
+//! [`loss_by_learning_rate`] is the headline picture, [`training_curves`] shows each scheme at its best.
+//!
+//! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
+//! guess the size of a text natively, and in a browser it asks the document, which a worker does not have and a strict
+//! Content-Security-Policy forbids. So no size of a text is ever asked for: every text hangs on a known point.
+
+mod axes;
+mod canvas;
+mod loss_by_learning_rate;
+mod palette;
+mod ticks;
+mod training_curves;
+
+pub use loss_by_learning_rate::loss_by_learning_rate;
+pub use training_curves::training_curves;
+
+/// Why there is no figure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FigureError {
+    /// The results hold nothing to draw.
+    #[error("there is nothing to draw: {0}")]
+    Nothing(&'static str),
+    /// The drawing library failed.
+    #[error("the figure could not be drawn: {0}")]
+    Drawing(String),
+}

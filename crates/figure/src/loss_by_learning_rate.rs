@@ -1,0 +1,248 @@
+//! The headline picture: final validation loss against learning rate, scheme by scheme.
+
+use loralab_experiment::{SchemeSummary, Summary, learning_rate_text, loss_text};
+use plotters::style::Color;
+
+use crate::FigureError;
+use crate::axes::{Axes, SMALL, around};
+use crate::canvas::{self, Canvas, Lettering};
+use crate::palette::{GREY, INK, Look, look};
+use crate::ticks;
+
+const PLOT_WIDTH: f64 = 560.0;
+const PLOT_HEIGHT: f64 = 360.0;
+const LEFT: f64 = 78.0;
+const HEADING: f64 = 66.0;
+const FOOT: f64 = 62.0;
+const LEGEND_GAP: f64 = 24.0;
+/// Up to this many schemes get a band from the lowest to the highest seed; more would hide each other.
+const SCHEMES_WITH_BAND: usize = 4;
+const LEGEND_LINE: f64 = 19.0;
+/// Up to this many schemes the legend says where each is best.
+const SCHEMES_WITH_BEST: usize = 8;
+
+/// Final validation loss against learning rate, both logarithmic: a line per scheme through the means over seeds, bars
+/// from the lowest to the highest seed, a ring around the scheme's best, crosses above for seeds that diverged, and
+/// the base alone as a dashed line. A rate at which a seed diverged has no mean, so the line is interrupted there.
+/// Schemes stand a few pixels beside each other, so that equal losses do not hide each other.
+///
+/// # Errors
+/// [`FigureError::Nothing`] when no run has come to an end.
+pub fn loss_by_learning_rate(summary: &Summary) -> Result<String, FigureError> {
+    let rows = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
+    let nothing = FigureError::Nothing("no run has come to its end.");
+    let mut rates: Vec<f64> = rows().map(|row| row.learning_rate).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    let x = match rates[..] {
+        [only] => only / 2.0..only * 2.0,
+        _ => around(rates.iter().copied(), 0.06).ok_or(nothing)?,
+    };
+    let losses = rows().flat_map(|row| row.losses.iter().copied().flatten());
+    // When every run diverged there is still the base, and crosses.
+    let y = around(losses.chain(summary.setting.base_loss), 0.05).unwrap_or(0.1..10.0);
+
+    let diverged: Vec<usize> =
+        (0..summary.schemes.len()).filter(|&place| summary.schemes[place].diverged() > 0).collect();
+    let cross_row = if diverged.len() > 6 { 11.0 } else { 15.0 };
+    let strip = if diverged.is_empty() { 0.0 } else { cross_row * diverged.len() as f64 + 4.0 };
+    let legend = Legend::new(summary, !diverged.is_empty());
+    let top = HEADING + strip;
+    let plot_height = PLOT_HEIGHT.max(legend.height() - strip);
+    let across = LEFT..LEFT + PLOT_WIDTH;
+    let axes = Axes::logarithmic(across, top..top + plot_height, x.clone(), y);
+    let size = (LEFT + PLOT_WIDTH + LEGEND_GAP + legend.width(), top + plot_height + FOOT);
+
+    let title = "Validation loss against learning rate";
+    canvas::draw(size, title, &summary.sentence(), |canvas| {
+        canvas.text(title, (LEFT, 22.0), Lettering::new(17.0, INK).bold())?;
+        canvas.text(&seeds_in_words(summary), (LEFT, 44.0), Lettering::new(SMALL, GREY))?;
+        axes.draw(canvas, &rate_ticks(&rates, x.start, x.end), true)?;
+        axes.x_title(canvas, "learning rate")?;
+        axes.y_title(canvas, "validation loss (nats per token)")?;
+        if let Some(base) = summary.setting.base_loss {
+            let (_, y) = axes.place(x.start, base);
+            canvas.dashed(&[(axes.across.start, y), (axes.across.end, y)], 1.5, GREY)?;
+        }
+        for (row, &place) in diverged.iter().enumerate() {
+            let y = axes.down.start - 4.0 - cross_row * (row as f64 + 0.5);
+            draw_crosses(canvas, &axes, y, &summary.schemes[place], look(place))?;
+        }
+        for (place, scheme) in summary.schemes.iter().enumerate() {
+            let from_middle = place as f64 - (summary.schemes.len() as f64 - 1.0) / 2.0;
+            let beside = from_middle * (18.0 / summary.schemes.len() as f64).min(6.0);
+            let band = summary.schemes.len() <= SCHEMES_WITH_BAND;
+            draw_scheme(canvas, &axes, scheme, look(place), beside, band)?;
+        }
+        legend.draw(canvas, LEFT + PLOT_WIDTH + LEGEND_GAP, HEADING)
+    })
+}
+
+fn draw_scheme(
+    canvas: &Canvas<'_>,
+    axes: &Axes,
+    scheme: &SchemeSummary,
+    look: Look,
+    beside: f64,
+    band: bool,
+) -> Result<(), FigureError> {
+    let colour = look.colour;
+    let place = |rate: f64, loss: f64| {
+        let (x, y) = axes.place(rate, loss);
+        (x + beside, y)
+    };
+    for piece in scheme.learning_rates.chunk_by(|a, b| a.mean_loss.is_some() && b.mean_loss.is_some()) {
+        let (mut means, mut lowest, mut highest) = (Vec::new(), Vec::new(), Vec::new());
+        for row in piece {
+            if let Some((mean, (low, high))) = row.mean_loss.zip(row.range()) {
+                means.push(place(row.learning_rate, mean));
+                lowest.push(place(row.learning_rate, low));
+                highest.push(place(row.learning_rate, high));
+            }
+        }
+        if means.len() > 1 {
+            if band {
+                let outline: Vec<_> = highest.iter().copied().chain(lowest.iter().rev().copied()).collect();
+                canvas.area(&outline, colour.mix(0.15))?;
+            }
+            canvas.path(&means, 2.0, colour.to_rgba())?;
+        }
+        for (&(x, low), &(_, high)) in lowest.iter().zip(&highest) {
+            canvas.path(&[(x, low), (x, high)], 1.5, colour.to_rgba())?;
+            // A cap on a bar shorter than the mark would only blur the mark.
+            for end in [low, high].into_iter().filter(|_| low - high > 12.0) {
+                canvas.path(&[(x - 4.0, end), (x + 4.0, end)], 1.5, colour.to_rgba())?;
+            }
+        }
+        for &mean in &means {
+            canvas.mark(mean, 4.0, look)?;
+        }
+    }
+    // Seeds that came through where another diverged: their loss is known, their mean is not.
+    for row in scheme.learning_rates.iter().filter(|row| row.diverged > 0) {
+        for loss in row.losses.iter().flatten() {
+            canvas.mark(place(row.learning_rate, *loss), 2.5, look)?;
+        }
+    }
+    if let Some((best, loss)) = scheme.best_learning_rate.zip(scheme.best_loss) {
+        canvas.ring(place(best, loss), 9.0, 2.0, colour)?;
+    }
+    Ok(())
+}
+
+/// One cross for each diverged seed, side by side above its learning rate; from four on, and where rates are close, one
+/// cross with their number, or alone where not even that fits.
+fn draw_crosses(
+    canvas: &Canvas<'_>,
+    axes: &Axes,
+    y: f64,
+    scheme: &SchemeSummary,
+    look: Look,
+) -> Result<(), FigureError> {
+    let xs: Vec<_> = scheme.learning_rates.iter().map(|row| axes.place(row.learning_rate, 1.0).0).collect();
+    let room = xs.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+    for (row, x) in scheme.learning_rates.iter().zip(xs).filter(|(row, _)| row.diverged > 0) {
+        if row.diverged <= 3 && room >= 12.0 * (row.diverged as f64 + 1.0) {
+            for seed in 0..row.diverged {
+                let beside = (seed as f64 - (row.diverged as f64 - 1.0) / 2.0) * 12.0;
+                canvas.cross((x + beside, y), 4.0, 2.0, look.colour)?;
+            }
+        } else if room >= 48.0 {
+            canvas.cross((x - 12.0, y), 4.0, 2.0, look.colour)?;
+            canvas.text(&format!("× {}", row.diverged), (x - 4.0, y), Lettering::new(12.0, INK))?;
+        } else {
+            canvas.cross((x, y), 4.0, 2.0, look.colour)?;
+        }
+    }
+    Ok(())
+}
+
+/// The learning rates that were tried, as long as their labels fit beside each other; else round ones.
+fn rate_ticks(rates: &[f64], low: f64, high: f64) -> Vec<(f64, String)> {
+    const LABEL_WIDTH: f64 = 52.0;
+    let apart = |a: f64, b: f64| (b / a).ln() / (high / low).ln() * PLOT_WIDTH;
+    if rates.windows(2).all(|pair| apart(pair[0], pair[1]) >= LABEL_WIDTH) {
+        return rates.iter().map(|&rate| (rate, learning_rate_text(rate))).collect();
+    }
+    ticks::logarithmic(low, high).into_iter().map(|rate| (rate, learning_rate_text(rate))).collect()
+}
+
+fn seeds_in_words(summary: &Summary) -> String {
+    let rows = summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
+    match rows.map(|row| row.losses.len()).max() {
+        Some(seeds) if seeds > 1 => {
+            format!("After the last step; means over {seeds} seeds, bars from the lowest to the highest seed")
+        }
+        _ => "After the last step; one seed, so the spread over seeds is not known".to_owned(),
+    }
+}
+
+/// The column at the right.
+struct Legend {
+    schemes: Vec<(String, Option<String>)>,
+    base: Option<String>,
+    diverged: bool,
+}
+
+impl Legend {
+    fn new(summary: &Summary, diverged: bool) -> Self {
+        let with_best = summary.schemes.len() <= SCHEMES_WITH_BEST;
+        let schemes = summary.schemes.iter().map(|scheme| {
+            let best = scheme.best_learning_rate.zip(scheme.best_loss).map_or_else(
+                || "diverged everywhere".to_owned(),
+                |(rate, loss)| format!("{} at {}", loss_text(loss), learning_rate_text(rate)),
+            );
+            (scheme.scheme.clone(), with_best.then_some(best))
+        });
+        let base = summary.setting.base_loss.map(|loss| format!("base alone: {}", loss_text(loss)));
+        Self { schemes: schemes.collect(), base, diverged }
+    }
+
+    fn lines(&self) -> usize {
+        let schemes: usize = self.schemes.iter().map(|(_, best)| 1 + usize::from(best.is_some())).sum();
+        schemes + 1 + usize::from(self.diverged) + usize::from(self.base.is_some())
+    }
+
+    fn height(&self) -> f64 {
+        (self.lines() as f64 + 0.5) * LEGEND_LINE
+    }
+
+    /// Wide enough for the longest entry in a font of ordinary width.
+    fn width(&self) -> f64 {
+        let entries =
+            self.schemes.iter().flat_map(|(name, best)| [Some(name), best.as_ref()]).flatten().chain(&self.base);
+        let longest = entries.map(|entry| entry.chars().count()).max().unwrap_or(0);
+        36.0 + (longest as f64 * SMALL * 0.58).max(116.0) + 12.0
+    }
+
+    fn draw(&self, canvas: &Canvas<'_>, left: f64, top: f64) -> Result<(), FigureError> {
+        let (middle, words) = (left + 14.0, left + 36.0);
+        let text = Lettering::new(SMALL, INK);
+        let mut y = top + LEGEND_LINE / 2.0;
+        for (place, (name, best)) in self.schemes.iter().enumerate() {
+            let look = look(place);
+            canvas.path(&[(left, y), (left + 28.0, y)], 2.0, look.colour.to_rgba())?;
+            canvas.mark((middle, y), 4.0, look)?;
+            canvas.text(name, (words, y), text.bold())?;
+            y += LEGEND_LINE;
+            if let Some(best) = best {
+                canvas.text(best, (words, y - 2.0), Lettering::new(SMALL, GREY))?;
+                y += LEGEND_LINE;
+            }
+        }
+        y += LEGEND_LINE / 2.0;
+        canvas.ring((middle, y), 7.0, 2.0, GREY)?;
+        canvas.text("best of a scheme", (words, y), text)?;
+        y += LEGEND_LINE;
+        if self.diverged {
+            canvas.cross((middle, y), 4.0, 2.0, GREY)?;
+            canvas.text("a seed diverged", (words, y), text)?;
+            y += LEGEND_LINE;
+        }
+        if let Some(base) = &self.base {
+            canvas.dashed(&[(left, y), (left + 28.0, y)], 1.5, GREY)?;
+            canvas.text(base, (words, y), text)?;
+        }
+        Ok(())
+    }
+}

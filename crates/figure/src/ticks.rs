@@ -1,0 +1,83 @@
+//! Round numbers along an axis.
+
+/// Round numbers within a range, for a logarithmic axis: powers of ten, or also their doubles and fives, and so on,
+/// whichever first gives at least four. A range too narrow for that is divided evenly.
+pub fn logarithmic(low: f64, high: f64) -> Vec<f64> {
+    const STEPS: [&[&str]; 3] = [&["1"], &["1", "2", "5"], &["1", "1.5", "2", "3", "4", "5", "7"]];
+    let decades = low.log10().floor() as i32..=high.log10().floor() as i32;
+    for steps in STEPS {
+        let ticks: Vec<f64> = decades
+            .clone()
+            .flat_map(|decade| steps.iter().map(move |step| round_number(step, decade)))
+            .filter(|tick| (low..=high).contains(tick))
+            .collect();
+        if ticks.len() >= 4 {
+            // Over very many decades, every other one and so on.
+            return ticks.iter().copied().step_by(ticks.len().div_ceil(9)).collect();
+        }
+    }
+    linear(low, high)
+}
+
+/// Round numbers within a range, at even distances, four to nine of them.
+pub fn linear(low: f64, high: f64) -> Vec<f64> {
+    let decade = ((high - low) / 4.0).log10().floor() as i32;
+    let step = ["5", "2", "1"]
+        .map(|step| round_number(step, decade))
+        .into_iter()
+        .find(|step| (high - low) / step >= 4.0)
+        .unwrap_or((high - low) / 4.0);
+    let first = (low / step).ceil() as i64;
+    let last = (high / step).floor() as i64;
+    let ticks = (first..=last).map(|multiple| multiple as f64 * step);
+    // The product can round to just beyond an end.
+    ticks.filter(|tick| (low..=high).contains(tick)).collect()
+}
+
+/// A tick's label: the shortest decimal, with an exponent for the very small and very large.
+pub fn label(tick: f64) -> String {
+    // Multiples of a step carry rounding in their last bits, which nine digits drop.
+    let rounded: f64 = format!("{tick:.9e}").parse().unwrap_or(tick);
+    if rounded != 0.0 && !(1e-3..1e5).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
+}
+
+/// `step · 10^decade`, to the last bit what its decimal says.
+fn round_number(step: &str, decade: i32) -> f64 {
+    format!("{step}e{decade}").parse().expect("digits, an e and an integer are a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_by_hand() {
+        assert_eq!(logarithmic(0.07, 3.5), [0.1, 0.2, 0.5, 1.0, 2.0]);
+        assert_eq!(logarithmic(1e-4, 10.0), [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]);
+        assert_eq!(logarithmic(1.0, 4.2), [1.0, 1.5, 2.0, 3.0, 4.0]);
+        assert_eq!(linear(0.0, 200.0), [0.0, 50.0, 100.0, 150.0, 200.0]);
+        let narrow = logarithmic(0.5, 0.52).iter().map(|&tick| label(tick)).collect::<Vec<_>>();
+        assert_eq!(narrow, ["0.5", "0.505", "0.51", "0.515", "0.52"]);
+    }
+
+    #[test]
+    fn any_range_has_a_fair_number_of_ticks_inside_it() {
+        let mut low = 1e-9;
+        while low < 1e9 {
+            for ratio in [1.001, 1.1, 1.7, 2.0, 5.0, 10.0, 55.0, 1e3, 1e8, 1e20] {
+                let high = low * ratio;
+                for ticks in [logarithmic(low, high), linear(low, high)] {
+                    assert!((3..=16).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
+                    assert!(ticks.iter().all(|tick| (low..=high).contains(tick)), "{low} to {high}: {ticks:?}");
+                    assert!(ticks.is_sorted(), "{ticks:?}");
+                }
+            }
+            low *= 3.7;
+        }
+    }
+
+    #[test]
+    fn labels_are_short() {
+        assert_eq!([0.1 + 0.2, 0.0, 1.0, 2e-4, 1e6, 50.0].map(label), ["0.3", "0", "1", "2e-4", "1e6", "50"]);
+    }
+}

@@ -1,0 +1,189 @@
+//! Loss over steps, a panel for each scheme at its best learning rate.
+
+use loralab_experiment::{Curve, Point, Summary, learning_rate_text};
+use plotters::style::Color;
+
+use crate::FigureError;
+use crate::axes::{Axes, SMALL, around};
+use crate::canvas::{self, Canvas, Lettering};
+use crate::palette::{GREY, INK, Look, look};
+use crate::ticks;
+
+const LEFT: f64 = 78.0;
+const HEADING: f64 = 84.0;
+const FOOT: f64 = 62.0;
+const RIGHT: f64 = 20.0;
+const PANEL_HEIGHT: f64 = 280.0;
+/// Room between panels, for the title and the numbers of the lower one.
+const BETWEEN_ROWS: f64 = 62.0;
+const BETWEEN_COLUMNS: f64 = 34.0;
+const COLUMNS: usize = 3;
+/// Points of a drawn training curve; longer ones are averaged in pieces.
+const MOST_POINTS: usize = 250;
+
+/// A scheme at its best learning rate.
+struct Panel<'a> {
+    title: String,
+    look: Look,
+    curves: Vec<&'a Curve>,
+}
+
+/// Loss over optimiser steps, a panel for each scheme at its best learning rate, all on the same scales: the training
+/// loss of each seed (light; over long trainings the mean of some steps), the validation loss averaged over seeds
+/// (dark, with bars from the lowest to the highest seed; it starts from the base), and the base alone (dashed).
+///
+/// # Errors
+/// [`FigureError::Nothing`] when no scheme has a best learning rate with a curve.
+pub fn training_curves(summary: &Summary, curves: &[Curve]) -> Result<String, FigureError> {
+    let panels: Vec<Panel> = summary
+        .schemes
+        .iter()
+        .enumerate()
+        .filter_map(|(place, scheme)| {
+            let rate = scheme.best_learning_rate?;
+            let of_panel = |curve: &&Curve| {
+                curve.cell.scheme == scheme.scheme
+                    && curve.cell.learning_rate == rate
+                    && !(curve.training.is_empty() && curve.validation.is_empty())
+            };
+            let curves: Vec<_> = curves.iter().filter(of_panel).collect();
+            let title = format!("{} at {}", scheme.scheme, learning_rate_text(rate));
+            (!curves.is_empty()).then(|| Panel { title, look: look(place), curves })
+        })
+        .collect();
+    let base = summary.setting.base_loss;
+    let points = || {
+        panels.iter().flat_map(|panel| &panel.curves).flat_map(|curve| curve.training.iter().chain(&curve.validation))
+    };
+    let y = around(points().map(|point| point.loss).chain(base), 0.05)
+        .filter(|_| !panels.is_empty())
+        .ok_or(FigureError::Nothing("no scheme has a best learning rate whose losses were recorded."))?;
+    let steps = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64;
+
+    let columns = panels.len().min(COLUMNS);
+    let rows = panels.len().div_ceil(columns);
+    let panel_width = match columns {
+        1 => 560.0,
+        2 => 360.0,
+        _ => 280.0,
+    };
+    let width = LEFT + columns as f64 * (panel_width + BETWEEN_COLUMNS) - BETWEEN_COLUMNS + RIGHT;
+    let height = HEADING + rows as f64 * (PANEL_HEIGHT + BETWEEN_ROWS) - BETWEEN_ROWS + FOOT;
+    let title = "Training at each scheme's best learning rate";
+    canvas::draw((width, height), title, &summary.sentence(), |canvas| {
+        canvas.text(title, (LEFT, 22.0), Lettering::new(17.0, INK).bold())?;
+        draw_legend(canvas, base.is_some())?;
+        for (place, panel) in panels.iter().enumerate() {
+            let (row, column) = (place / columns, place % columns);
+            let left = LEFT + column as f64 * (panel_width + BETWEEN_COLUMNS);
+            let top = HEADING + row as f64 * (PANEL_HEIGHT + BETWEEN_ROWS);
+            let axes = Axes::linear(left..left + panel_width, top..top + PANEL_HEIGHT, 0.0..steps, y.clone());
+            let step_ticks: Vec<_> =
+                ticks::linear(0.0, steps).into_iter().map(|tick| (tick, ticks::label(tick))).collect();
+            axes.draw(canvas, &step_ticks, column == 0)?;
+            if column == 0 {
+                axes.y_title(canvas, "loss (nats per token)")?;
+            }
+            // The lowest panel of each column.
+            if place + columns >= panels.len() {
+                axes.x_title(canvas, "optimiser step")?;
+            }
+            canvas.text(&panel.title, (left, top - 12.0), Lettering::new(SMALL, INK).bold())?;
+            draw_panel(canvas, &axes, panel, base)?;
+        }
+        Ok(())
+    })
+}
+
+fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<f64>) -> Result<(), FigureError> {
+    let Look { colour, .. } = panel.look;
+    if let Some(base) = base {
+        let (_, y) = axes.place(0.0, base);
+        canvas.dashed(&[(axes.across.start, y), (axes.across.end, y)], 1.5, GREY)?;
+    }
+    for curve in &panel.curves {
+        let places: Vec<_> = thinned(&curve.training).into_iter().map(|(step, loss)| axes.place(step, loss)).collect();
+        canvas.path(&places, 1.25, colour.mix(0.35))?;
+    }
+    // (step, lowest, mean, highest), from the base, where it is known, on.
+    let start = base.map(|loss| (0.0, loss, loss, loss));
+    let rows: Vec<_> = start.into_iter().chain(validations(&panel.curves)).collect();
+    let means: Vec<_> = rows.iter().map(|&(step, _, mean, _)| axes.place(step, mean)).collect();
+    canvas.path(&means, 2.25, colour.to_rgba())?;
+    // Marks on every validation of a dense curve would hide it.
+    let every = rows.len().div_ceil(16).max(1);
+    for &(step, lowest, mean, highest) in rows.iter().rev().step_by(every) {
+        canvas.path(&[axes.place(step, lowest), axes.place(step, highest)], 1.5, colour.to_rgba())?;
+        canvas.mark(axes.place(step, mean), 4.0, panel.look)?;
+    }
+    Ok(())
+}
+
+fn draw_legend(canvas: &Canvas<'_>, base: bool) -> Result<(), FigureError> {
+    const Y: f64 = 46.0;
+    let text = Lettering::new(SMALL, INK);
+    canvas.path(&[(LEFT, Y), (LEFT + 24.0, Y)], 1.25, GREY.mix(0.5))?;
+    canvas.text("training, each seed", (LEFT + 30.0, Y), text)?;
+    let validation = LEFT + 172.0;
+    canvas.path(&[(validation, Y), (validation + 24.0, Y)], 2.25, GREY.to_rgba())?;
+    canvas.text("validation, seed mean", (validation + 30.0, Y), text)?;
+    if base {
+        let left = validation + 186.0;
+        canvas.dashed(&[(left, Y), (left + 24.0, Y)], 1.5, GREY)?;
+        canvas.text("base alone", (left + 30.0, Y), text)?;
+    }
+    Ok(())
+}
+
+/// The points of a curve as (step, loss), averaged in equal pieces where there are too many to draw.
+fn thinned(points: &[Point]) -> Vec<(f64, f64)> {
+    let piece = points.len().div_ceil(MOST_POINTS).max(1);
+    let mean = |values: &[Point], of: fn(&Point) -> f64| values.iter().map(of).sum::<f64>() / values.len() as f64;
+    points
+        .chunks(piece)
+        .map(|piece| (mean(piece, |point| point.step as f64), mean(piece, |point| point.loss)))
+        .collect()
+}
+
+/// Step and lowest, mean and highest validation loss of the seeds, by rising step.
+fn validations(curves: &[&Curve]) -> Vec<(f64, f64, f64, f64)> {
+    let mut steps = std::collections::BTreeMap::<usize, Vec<f64>>::new();
+    // The base's own validation is drawn from the summary.
+    for point in curves.iter().flat_map(|curve| &curve.validation).filter(|point| point.step > 0) {
+        steps.entry(point.step).or_default().push(point.loss);
+    }
+    let row = |(step, losses): (usize, Vec<f64>)| {
+        let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (step as f64, lowest, losses.iter().sum::<f64>() / losses.len() as f64, highest)
+    };
+    steps.into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use loralab_experiment::Cell;
+
+    use super::*;
+
+    #[test]
+    fn long_curves_are_averaged_and_short_ones_kept() {
+        let points: Vec<_> = (1..=500).map(|step| Point { step, loss: (step % 2) as f64 }).collect();
+        let thin = thinned(&points);
+        assert_eq!((thin.len(), thin[0]), (250, (1.5, 0.5)));
+        assert_eq!(thinned(&points[..3]), [(1.0, 1.0), (2.0, 0.0), (3.0, 1.0)]);
+        assert_eq!(thinned(&[]), []);
+    }
+
+    #[test]
+    fn seeds_are_averaged_step_by_step() {
+        let curve = |losses: &[(usize, f64)]| Curve {
+            cell: Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 },
+            training: vec![],
+            validation: losses.iter().map(|&(step, loss)| Point { step, loss }).collect(),
+            diverged: None,
+        };
+        let (one, other) = (curve(&[(0, 9.0), (10, 2.0), (20, 1.0)]), curve(&[(10, 4.0)]));
+        assert_eq!(validations(&[&one, &other]), [(10.0, 2.0, 3.0, 4.0), (20.0, 1.0, 1.0, 1.0)]);
+    }
+}

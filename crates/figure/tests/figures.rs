@@ -1,0 +1,173 @@
+//! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
+
+use loralab_experiment::{Accuracy, Cell, Curve, Diverged, Point, RunResult, Setting, Summary};
+use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
+
+const A: [f64; 7] = [0.347, 0.187, 0.110, 0.084, 0.111, 2.07, 2.80];
+const B: [f64; 7] = [0.237, 0.143, 0.106, 0.183, 1.23, 1.98, 2.41];
+
+fn setting() -> Setting {
+    Setting {
+        device: "cpu".to_owned(),
+        wall_seconds: 90.0,
+        base_loss: Some(3.42),
+        base_accuracy: Some(0.0),
+        accuracy: Accuracy::ExactMatch,
+    }
+}
+
+/// Runs at 1e-3 · 2ᵏ; infinity diverges.
+fn runs(scheme: &str, losses: &[f64], seeds: u64) -> Vec<RunResult> {
+    let mut runs = Vec::new();
+    for (k, &loss) in losses.iter().enumerate() {
+        for seed in 0..seeds {
+            let finished = loss.is_finite() && !(loss > 2.7 && seed == 1);
+            let spread = 1.0 + 0.05 * (seed as f64 - (seeds as f64 - 1.0) / 2.0) * (1 + k % 3) as f64;
+            runs.push(RunResult {
+                cell: Cell { scheme: scheme.to_owned(), learning_rate: 1e-3 * f64::from(1 << k), seed },
+                final_loss: finished.then_some(loss * spread),
+                accuracy: finished.then_some(0.5),
+                diverged: (!finished).then(|| Diverged { step: 12, tensor: "logits".to_owned() }),
+                evaluations: vec![],
+                seconds: 3.0,
+            });
+        }
+    }
+    runs
+}
+
+/// A curve that falls from the base to its run's final loss, with a batch's noise.
+fn curves(runs: &[RunResult], steps: usize) -> Vec<Curve> {
+    let curve = |run: &RunResult| {
+        let end = run.final_loss.unwrap_or(5.0);
+        let at = |step: usize| end + (3.42 - end) * (-6.0 * step as f64 / steps as f64).exp();
+        let noise = |step: usize| 1.0 + 0.3 * ((step * 7919 + run.cell.seed as usize * 104_729) % 101) as f64 / 101.0;
+        Curve {
+            cell: run.cell.clone(),
+            training: (1..=steps).map(|step| Point { step, loss: at(step) * noise(step) }).collect(),
+            validation: (1..=steps / 50).map(|n| Point { step: 50 * n, loss: at(50 * n) }).collect(),
+            diverged: None,
+        }
+    };
+    runs.iter().map(curve).collect()
+}
+
+fn keep(name: &str, svg: &str) {
+    if let Some(folder) = std::env::var_os("FIGURES") {
+        std::fs::write(std::path::Path::new(&folder).join(name), svg).expect("the folder in FIGURES can be written");
+    }
+}
+
+/// Every font size and every coordinate of a text, in pixels; and that tags close and nothing is NaN.
+fn check(svg: &str) {
+    assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"") && svg.ends_with("</svg>\n"));
+    assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{svg}");
+    let attribute = |tag: &str, name: &str| -> f64 {
+        let start = tag.find(&format!(" {name}=\"")).expect(name) + name.len() + 3;
+        tag[start..].split('"').next().and_then(|value| value.parse().ok()).expect(name)
+    };
+    let root = svg.split('>').next().expect("there is a first tag");
+    let (width, height) = (attribute(root, "width") * 4.0, attribute(root, "height") * 4.0);
+    let texts: Vec<_> = svg.split("<text").skip(1).collect();
+    assert!(texts.len() > 10);
+    for text in texts {
+        assert!(attribute(text, "font-size") >= 12.0 * 4.0, "{text}");
+        assert!(
+            (0.0..=width).contains(&attribute(text, "x")) && (0.0..=height).contains(&attribute(text, "y")),
+            "{text}"
+        );
+    }
+    assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
+}
+
+#[test]
+fn the_headline_figure() {
+    let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
+    let summary = Summary::from_runs(setting(), &runs);
+    let svg = loss_by_learning_rate(&summary).expect("there is something to draw");
+    check(&svg);
+    keep("headline.svg", &svg);
+    for text in [
+        "init-a",
+        "init-b",
+        "learning rate",
+        "nats per token",
+        "6.4e-2",
+        "0.084 at 8e-3",
+        "base alone: 3.42",
+        "a seed diverged",
+    ] {
+        assert!(svg.contains(text), "{text}");
+    }
+    // A ring for each scheme and one in the legend.
+    assert_eq!(svg.matches("r=\"36\"").count(), 2);
+    assert_eq!(svg.matches("r=\"28\"").count(), 1);
+    assert!(svg.contains(&format!("<desc>{}</desc>", summary.sentence())));
+    assert_eq!(loss_by_learning_rate(&summary).as_ref(), Ok(&svg));
+}
+
+#[test]
+fn the_training_figure() {
+    let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
+    let summary = Summary::from_runs(setting(), &runs);
+    let svg = training_curves(&summary, &curves(&runs, 200)).expect("there is something to draw");
+    check(&svg);
+    keep("training.svg", &svg);
+    for text in ["init-a at 8e-3", "init-b at 4e-3", "optimiser step", "loss (nats per token)", "200"] {
+        assert!(svg.contains(text), "{text}");
+    }
+    // Two training curves and a validation curve for each panel, and its frame.
+    assert!(svg.matches("<polyline").count() >= 8);
+}
+
+#[test]
+fn many_schemes_many_rates_and_odd_names() {
+    let mut all = Vec::new();
+    for scheme in 0..12_i32 {
+        let losses: Vec<f64> =
+            (0..16).map(|k| if k > 13 { f64::INFINITY } else { 0.05 + 0.02 * f64::from((k - scheme).abs()) }).collect();
+        all.extend(runs(&format!("scheme <&> \"{scheme}\"\u{1}"), &losses, 5));
+    }
+    let summary = Summary::from_runs(setting(), &all);
+    let svg = loss_by_learning_rate(&summary).expect("there is something to draw");
+    check(&svg);
+    keep("many.svg", &svg);
+    assert!(svg.contains("scheme &lt;&amp;&gt; &quot;3&quot;") && !svg.contains('\u{1}'));
+    let svg = training_curves(&summary, &curves(&all, 2000)).expect("there is something to draw");
+    check(&svg);
+    keep("many_training.svg", &svg);
+}
+
+#[test]
+fn one_run_no_base_and_everything_diverged_are_drawn() {
+    let one = Summary::from_runs(Setting { base_loss: None, ..setting() }, &runs("init-a", &[0.5], 1));
+    let svg = loss_by_learning_rate(&one).expect("there is something to draw");
+    check(&svg);
+    keep("one.svg", &svg);
+    assert!(svg.contains("one seed") && !svg.contains("base alone"));
+    let svg = training_curves(&one, &curves(&runs("init-a", &[0.5], 1), 7)).expect("there is something to draw");
+    check(&svg);
+    keep("one_training.svg", &svg);
+    let blown = Summary::from_runs(setting(), &runs("init-a", &[f64::INFINITY; 3], 4));
+    let svg = loss_by_learning_rate(&blown).expect("crosses can be drawn");
+    check(&svg);
+    keep("blown.svg", &svg);
+    assert!(svg.contains("diverged everywhere") && svg.contains("× 4"));
+    assert!(matches!(training_curves(&blown, &[]), Err(FigureError::Nothing(_))));
+}
+
+#[test]
+fn nothing_is_an_error_in_words() {
+    let error = loss_by_learning_rate(&Summary::from_runs(setting(), &[])).expect_err("there is nothing");
+    assert_eq!(error.to_string(), "there is nothing to draw: no run has come to its end.");
+}
+
+#[test]
+fn losses_of_zero_or_of_any_size_stay_on_the_sheet() {
+    for losses in [[0.0, 1.0, 0.5], [1e-12, 1e12, 1.0], [0.0, 0.0, 0.0]] {
+        let all = runs("init-a", &losses, 2);
+        let summary = Summary::from_runs(setting(), &all);
+        check(&loss_by_learning_rate(&summary).expect("there is something to draw"));
+        check(&training_curves(&summary, &curves(&all, 10)).expect("there is something to draw"));
+    }
+}
