@@ -9,9 +9,14 @@ use crate::dialect::{Dialect, pieces};
 use crate::world::words::{OBJECTS, PEOPLE, PLACES, TAKE, TRAVEL, vocabulary};
 use crate::world::{self, below, pick, sample};
 
-/// Exactly `bytes` bytes of ASCII text in lines: stories (four bytes of ten, about), echoes `Anna sang.>Anna sang.`, respellings into
-/// other dialects `Anna sang.>Onna sings.`, conclusions `Ben ran to the inn. Ida ran to the mill. Now Ben is at the inn.`, nonsense `qok wuz>qok wuz`, sums in words `3 and 14 make 17.` and turned around
-/// `3+14=14+3`. It is a pure function of (`seed`, `bytes`), and a longer text starts with the shorter one.
+/// Exactly `bytes` bytes of ASCII text, a pure function of (`seed`, `bytes`); a longer text starts with the shorter one. Each line is one
+/// of these:
+///
+/// - a story of the little world (about four bytes of ten);
+/// - an echo, of a sentence, a question or nonsense: `Anna sang.>Anna sang.`, `Who has the cup?>Who has the cup?`, `qok wuz>qok wuz`;
+/// - a sentence in some [other dialect](Dialect::exercise): `Anna sang.>Onna sings.`;
+/// - a conclusion: `Ben ran to the inn. Ida ran to the mill. Now Ben is at the inn.`;
+/// - a sum in words, or turned around: `3 and 14 make 17.`, `3+14=14+3`.
 ///
 /// No line contains a word that only the [target dialect](Dialect::target) has, or a task's answer after its prompt.
 pub fn pretraining(seed: u64, bytes: usize) -> Vec<u8> {
@@ -92,7 +97,8 @@ fn conclusion(draws: &mut Draws) -> String {
     format!("{} {} {conclusion}", facts[0], facts[1])
 }
 
-/// Two to four words of three to six random letters, some with a capital: what can only be copied letter by letter.
+/// Two to four words of three to six random letters, some with a capital: what can only be copied letter by letter. A little is enough:
+/// with three times as many of these lines, a base copied sentences worse after the same number of steps.
 fn nonsense(draws: &mut Draws) -> String {
     let words = (0..2 + below(draws, 3)).map(|_| {
         let capital = draws.chance(1, 4);
