@@ -6,6 +6,7 @@
 pub mod adapter;
 pub mod device;
 pub mod init;
+pub mod lab;
 pub mod memory;
 pub mod model;
 pub mod ops;

@@ -115,26 +115,13 @@ pub struct Plan {
     pub tables: Vec<Vec<f64>>,
 }
 
-/// Bytes of a plan's terms, for all K runs, in f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bytes {
-    /// Adapters and, where there are any, the frozen second pairs.
-    pub adapters: usize,
-    /// Gradients.
-    pub gradients: usize,
-    /// First and second moments.
-    pub moments: usize,
-    /// Row buffers for the rows of all runs at once.
-    pub rows: usize,
-}
-
 impl Plan {
     /// Elements that one run trains.
     pub fn trained_len(&self) -> usize {
         self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
     }
 
-    /// Gives every value of the dispatches a buffer; `columns` of each value, by index. Values in `ports` and `inputs` keep theirs throughout.
+    /// Gives every value of the dispatches a buffer; `columns` of each value, by index. The values of `ports` keep theirs throughout.
     pub(crate) fn assign_buffers(&mut self, columns: &[usize], keep_prediction: bool) {
         let order: Vec<&Dispatch> = self.forward.iter().chain(&self.backward).collect();
         let mut last_use = vec![0; columns.len()];
@@ -147,21 +134,19 @@ impl Plan {
         let inputs = [ports.weights, ports.features, ports.expected];
         let prediction = if keep_prediction { ports.prediction } else { None };
         let outputs = [ports.loss, ports.correct, prediction];
-        for value in inputs.iter().chain(&outputs).flatten() {
-            last_use[value.0] = usize::MAX;
-        }
-
         let mut buffers: Vec<usize> = Vec::new();
         let mut free: Vec<usize> = Vec::new();
         let mut home: Vec<Option<usize>> = vec![None; columns.len()];
-        for value in inputs.iter().flatten() {
+        // What the host writes and reads has a buffer of its own, exactly as wide as the value.
+        for value in inputs.iter().chain(&outputs).flatten() {
+            last_use[value.0] = usize::MAX;
             home[value.0] = Some(buffers.len());
             buffers.push(columns[value.0]);
         }
         for (time, dispatch) in order.iter().enumerate() {
             for (value, _) in &dispatch.writes {
                 if home[value.0].is_none() {
-                    // Best fit among the free buffers; else the widest free one is not stretched: a new one is made.
+                    // The narrowest free buffer that is wide enough; none is ever stretched.
                     let fit = (0..free.len())
                         .filter(|&i| buffers[free[i]] >= columns[value.0])
                         .min_by_key(|&i| buffers[free[i]]);
@@ -174,7 +159,8 @@ impl Plan {
                     });
                 }
             }
-            let mut ended: Vec<Value> = dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value)).copied().collect();
+            let mut ended: Vec<Value> =
+                dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value)).copied().collect();
             ended.sort_unstable();
             ended.dedup();
             free.extend(ended.iter().filter(|value| last_use[value.0] == time).filter_map(|value| home[value.0]));
@@ -193,31 +179,23 @@ impl Plan {
             self.ports.prediction = None;
         }
         let ports = &mut self.ports;
-        for port in [&mut ports.weights, &mut ports.features, &mut ports.expected, &mut ports.prediction, &mut ports.loss, &mut ports.correct] {
+        for port in [
+            &mut ports.weights,
+            &mut ports.features,
+            &mut ports.expected,
+            &mut ports.prediction,
+            &mut ports.loss,
+            &mut ports.correct,
+        ] {
             port.iter_mut().for_each(place);
         }
         self.buffers = buffers;
     }
 
-    /// The memory that K runs take, term by term.
-    pub fn bytes(&self) -> Bytes {
-        let trained = 4 * self.trained_len() * self.shape.runs;
-        let moments = match self.updates.last() {
-            Some(Update::Step(Optimizer::AdamW { .. })) => 2,
-            Some(Update::Step(Optimizer::Sgd { .. })) => 1,
-            _ => 0,
-        };
-        Bytes {
-            adapters: trained * if self.frozen_pairs { 2 } else { 1 },
-            gradients: if self.backward.is_empty() { 0 } else { trained },
-            moments: moments * trained,
-            rows: 4 * self.buffers.iter().sum::<usize>() * self.shape.rows_per_run() * self.shape.runs,
-        }
-    }
-
     /// Multiplications and additions of one step of all runs.
     pub fn flops(&self) -> usize {
-        let per_row: usize = self.forward.iter().chain(&self.backward).map(|dispatch| dispatch.op.flops_per_row(dispatch.pass)).sum();
+        let per_row: usize =
+            self.forward.iter().chain(&self.backward).map(|dispatch| dispatch.op.flops_per_row(dispatch.pass)).sum();
         per_row * self.shape.rows_per_run() * self.shape.runs
     }
 
@@ -248,8 +226,11 @@ impl fmt::Display for Printed<'_> {
         for (index, dispatch) in dispatches.enumerate() {
             let name = format!("{}/{}", dispatch.op.name(), dispatch.pass.name());
             let reads: Vec<String> = dispatch.reads.iter().map(|value| format!("r{}", value.0)).collect();
-            let writes: Vec<String> =
-                dispatch.writes.iter().map(|(value, store)| format!("{}r{}", if *store == Store::Add { "+" } else { "" }, value.0)).collect();
+            let writes: Vec<String> = dispatch
+                .writes
+                .iter()
+                .map(|(value, store)| format!("{}r{}", if *store == Store::Add { "+" } else { "" }, value.0))
+                .collect();
             let writes = match dispatch.pass {
                 Pass::BackwardWeight | Pass::BackwardAdapter => [&writes[..], &["+gradients".to_owned()]].concat(),
                 _ => writes,

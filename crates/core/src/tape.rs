@@ -2,7 +2,10 @@
 
 use crate::{
     memory::{Group, Parameter, Span, Value, Weight},
-    ops::{Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Relu, Reverse, RmsNorm, Rope, Swiglu},
+    ops::{
+        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Relu, Reverse, RmsNorm,
+        Rope, Swiglu,
+    },
     plan::{Optimizer, Plan, Ports, Shape, Update},
 };
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loralab_cpu::{Scalar, Scratch, adamw, clip, finite, sgd, sign_sgd};
 
-use super::{Device, Evaluation, Input, RunSettings, StepReport, workers::Workers};
+use super::{Cost, Device, Evaluation, Input, RunSettings, StepReport, workers::Workers};
 use crate::{
     memory::{Group, Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
@@ -80,13 +80,8 @@ impl<S: Scalar> Cpu<S> {
     pub fn new(plan: Arc<Plan>, base: Arc<[Tensor]>, threads: Option<usize>) -> Cpu<S> {
         let tables = plan.tables.iter().map(|table| table.iter().map(|&x| S::from_f64(x)).collect()).collect();
         let trained = vec![S::ZERO; plan.trained_len()];
-        let settings =
-            RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-        let moments = match plan.updates.last() {
-            Some(Update::Step(Optimizer::AdamW { .. })) => [trained.len(), trained.len()],
-            Some(Update::Step(Optimizer::Sgd { .. })) => [trained.len(), 0],
-            _ => [0, 0],
-        };
+        let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+        let moments = moments(&plan);
         let run = Run {
             settings,
             trained,
@@ -106,6 +101,46 @@ impl<S: Scalar> Cpu<S> {
             arenas: Pool(Mutex::default()),
             workspaces: Pool(Mutex::default()),
         }
+    }
+
+    /// The memory of a cohort, term by term: what each run keeps, and what each worker computes in.
+    pub fn cost(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Vec<Cost> {
+        let size = size_of::<S>();
+        let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
+        let lanes = lanes(plan.shape.sequences, plan.shape.tokens);
+        let workers = Workers::new(threads).count();
+        let columns: usize = plan.buffers.iter().sum();
+        let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
+        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
+        let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
+        let term =
+            |what: String, per_run: usize, shared: usize| Cost { what, per_run: per_run as u64, shared: shared as u64 };
+        vec![
+            term(
+                format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
+                kept * elements * size,
+                0,
+            ),
+            term(format!("batch: {rows} rows × 12 bytes"), 12 * rows, 0),
+            term(
+                format!("frozen base as stored, and {tables} table entries × {size} bytes"),
+                0,
+                stored + tables * size,
+            ),
+            term(
+                format!(
+                    "activations: {workers} workers × {} rows of a lane × {columns} columns × {size} bytes",
+                    rows / lanes
+                ),
+                0,
+                workers * (rows / lanes) * columns * size,
+            ),
+            term(
+                format!("gradients: {workers} workers × {lanes} lanes × {elements} elements × {size} bytes"),
+                0,
+                workers * lanes * elements * size,
+            ),
+        ]
     }
 
     /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
@@ -263,7 +298,19 @@ impl<S: Scalar> Arena<S> {
 
 /// The number of lanes: the largest divisor of B that leaves each at least [`LANE_ROWS`] rows.
 fn lanes(sequences: usize, tokens: usize) -> usize {
-    (1..=sequences).rev().find(|&lanes| sequences.is_multiple_of(lanes) && sequences / lanes * tokens >= LANE_ROWS).unwrap_or(1)
+    (1..=sequences)
+        .rev()
+        .find(|&lanes| sequences.is_multiple_of(lanes) && sequences / lanes * tokens >= LANE_ROWS)
+        .unwrap_or(1)
+}
+
+/// Elements of the first and second moment that a plan's optimiser keeps.
+fn moments(plan: &Plan) -> [usize; 2] {
+    match plan.updates.last() {
+        Some(Update::Step(Optimizer::AdamW { .. })) => [plan.trained_len(); 2],
+        Some(Update::Step(Optimizer::Sgd { .. })) => [plan.trained_len(), 0],
+        _ => [0, 0],
+    }
 }
 
 fn total_loss<S: Scalar>(lanes: &[Partial<S>]) -> S {

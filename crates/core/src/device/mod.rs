@@ -62,6 +62,17 @@ pub struct Evaluation {
     pub correct: Vec<f32>,
 }
 
+/// One term of the memory that a cohort takes on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// What it is, with the arithmetic.
+    pub what: String,
+    /// Bytes that every run adds.
+    pub per_run: u64,
+    /// Bytes that are there once.
+    pub shared: u64,
+}
+
 /// Anything that can replay a plan.
 pub trait Device {
     /// What it is, in words a person would use.

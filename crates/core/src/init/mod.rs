@@ -34,6 +34,14 @@ pub struct Scheme {
     pub start: fn(&Layer<'_>, seed: u64) -> Start,
 }
 
+impl Scheme {
+    /// Whether starts of this scheme have a second, frozen pair; a scheme decides that alike for every layer.
+    pub fn has_frozen_pair(&self) -> bool {
+        let layer = Layer { name: "any", inputs: 2, outputs: 2, rank: 1, scale: 1.0 };
+        (self.start)(&layer, 0).frozen.is_some()
+    }
+}
+
 /// A linear layer y = x Wᵀ that an adapter is put on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer<'a> {

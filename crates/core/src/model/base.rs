@@ -64,7 +64,9 @@ pub enum BaseError {
         found: Dtype,
     },
     /// A tensor holds NaN or infinity.
-    #[error("tensor `{name}` holds a value that is not finite, the first at element {index}; the checkpoint is damaged")]
+    #[error(
+        "tensor `{name}` holds a value that is not finite, the first at element {index}; the checkpoint is damaged"
+    )]
     NotFinite {
         /// The tensor.
         name: String,
@@ -80,7 +82,8 @@ impl Base {
     /// Says what is missing, misshapen, damaged or not understood.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Base, BaseError> {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let text = metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
+        let text =
+            metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
         let config: Config = serde_json::from_str(text)?;
         check(&config)?;
         let file = SafeTensors::deserialize(bytes)?;

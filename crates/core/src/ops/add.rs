@@ -38,7 +38,8 @@ impl Kernel for Add {
         let columns = self.columns;
         if dispatch.pass == Pass::Forward {
             let ([a, b], [(y, _)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(y, columns)], |values, [y]| add::forward(values.read(a, columns), values.read(b, columns), y));
+            lane.values
+                .write([(y, columns)], |values, [y]| add::forward(values.read(a, columns), values.read(b, columns), y));
         } else {
             let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
             lane.values.write([(dx, columns)], |values, [dx]| add::backward(values.read(dy, columns), dx, store));

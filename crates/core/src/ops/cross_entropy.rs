@@ -46,7 +46,8 @@ impl Kernel for CrossEntropy {
         } else {
             let ([logits, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
             lane.values.write([(dlogits, columns)], |values, [dlogits]| {
-                let (logits, weights, lse) = (values.read(logits, columns), values.read(weights, 1), values.read(lse, 1));
+                let (logits, weights, lse) =
+                    (values.read(logits, columns), values.read(weights, 1), values.read(lse, 1));
                 cross_entropy::backward(shape, logits, lane.targets, weights, lse, dlogits);
             });
         }

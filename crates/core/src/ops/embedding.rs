@@ -39,8 +39,9 @@ impl Kernel for Embedding {
         if dispatch.pass == Pass::Forward {
             let [(y, _)] = dispatch.write();
             let table = lane.weight(self.table);
-            lane.values
-                .write([(y, self.width)], |_, [y]| embedding::forward(lane.tokens, table, self.width, y, lane.scratch.weights()));
+            lane.values.write([(y, self.width)], |_, [y]| {
+                embedding::forward(lane.tokens, table, self.width, y, lane.scratch.weights());
+            });
         } else if let Weight::Trained(table) = self.table {
             let [dy] = dispatch.read();
             let dy = lane.values.read(dy, self.width);

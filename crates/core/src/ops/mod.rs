@@ -21,8 +21,8 @@ pub use attention::Attention;
 pub use cross_entropy::CrossEntropy;
 pub use embedding::Embedding;
 pub use linear::Linear;
-use loralab_cpu::{Scalar, Store};
 pub use lora_linear::LoraLinear;
+use loralab_cpu::{Scalar, Store};
 pub use mse::Mse;
 pub use relu::Relu;
 pub use reverse::{Node, Reverse};
@@ -76,7 +76,13 @@ impl Dispatch {
     /// The forward dispatch of a recorded op.
     pub fn forward(node: &Node) -> Dispatch {
         let writes = node.writes.iter().map(|&value| (value, Store::Set)).collect();
-        Dispatch { label: node.label.clone(), op: node.op.clone(), pass: Pass::Forward, reads: node.reads.clone(), writes }
+        Dispatch {
+            label: node.label.clone(),
+            op: node.op.clone(),
+            pass: Pass::Forward,
+            reads: node.reads.clone(),
+            writes,
+        }
     }
 
     fn read<const COUNT: usize>(&self) -> [Value; COUNT] {

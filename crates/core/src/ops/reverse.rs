@@ -44,7 +44,8 @@ impl Reverse {
             }
         }
         let gradients = vec![None; columns.len()];
-        let mut reverse = Reverse { columns, needed, producer, gradients, node: 0, label: String::new(), dispatches: Vec::new() };
+        let mut reverse =
+            Reverse { columns, needed, producer, gradients, node: 0, label: String::new(), dispatches: Vec::new() };
         for (index, node) in nodes.iter().enumerate().rev() {
             reverse.node = index;
             reverse.label.clone_from(&node.label);
@@ -68,13 +69,12 @@ impl Reverse {
             self.gradients[value.0] = Some(fresh);
             return Some((fresh, Store::Set));
         };
-        let still_read =
-            (0..self.producer.len()).any(|other| {
-                other != value.0
-                    && self.gradients[other] == Some(gradient)
-                    && self.producer[other] != usize::MAX
-                    && self.producer[other] <= self.node
-            });
+        let still_read = (0..self.producer.len()).any(|other| {
+            other != value.0
+                && self.gradients[other] == Some(gradient)
+                && self.producer[other] != usize::MAX
+                && self.producer[other] <= self.node
+        });
         if !still_read {
             return Some((gradient, Store::Add));
         }

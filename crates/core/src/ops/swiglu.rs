@@ -26,7 +26,9 @@ impl Kernel for Swiglu {
     fn backward(&self, node: &Node, reverse: &mut Reverse) {
         let Some(dy) = reverse.gradient(node.writes[0]) else { return };
         let [gate, up] = [node.reads[0], node.reads[1]];
-        let mut put = |value| reverse.contribute(value).unwrap_or_else(|| (reverse.scratch(self.columns), loralab_cpu::Store::Set));
+        let mut put = |value| {
+            reverse.contribute(value).unwrap_or_else(|| (reverse.scratch(self.columns), loralab_cpu::Store::Set))
+        };
         let writes = vec![put(gate), put(up)];
         reverse.dispatch(self.clone(), Pass::BackwardInput, vec![gate, up, dy], writes);
     }
@@ -35,8 +37,9 @@ impl Kernel for Swiglu {
         let columns = self.columns;
         if dispatch.pass == Pass::Forward {
             let ([gate, up], [(y, _)]) = (dispatch.read(), dispatch.write());
-            lane.values
-                .write([(y, columns)], |values, [y]| swiglu::forward(values.read(gate, columns), values.read(up, columns), y));
+            lane.values.write([(y, columns)], |values, [y]| {
+                swiglu::forward(values.read(gate, columns), values.read(up, columns), y);
+            });
         } else {
             let ([gate, up, dy], [dgate, dup]) = (dispatch.read(), dispatch.write());
             let stores = [dgate.1, dup.1];

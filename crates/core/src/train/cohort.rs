@@ -38,25 +38,30 @@ pub struct StepOutcome {
 pub struct Validation {
     /// Mean loss over the counted positions.
     pub loss: f64,
-    /// Fraction of the examples that greedy decoding reproduces exactly; none for a text.
+    /// Fraction of the examples that greedy decoding reproduces exactly; of a text, fraction of the bytes that were the likeliest.
     pub accuracy: Option<f64>,
 }
 
 /// K runs on a device.
-pub struct Cohort<'a, D> {
+pub struct Cohort<'a> {
     runs: Vec<Run>,
     plan: Arc<Plan>,
-    device: D,
+    device: Box<dyn Device>,
     samplers: BTreeMap<u64, Sampler<'a>>,
     step: usize,
 }
 
-impl<'a, D: Device> Cohort<'a, D> {
+impl<'a> Cohort<'a> {
     /// Puts every run at its start on a device that was made for `plan`.
     ///
     /// # Errors
     /// If the data do not fit the plan's sequences.
-    pub fn new(runs: Vec<Run>, plan: Arc<Plan>, mut device: D, train: &'a Dataset) -> Result<Self, Error> {
+    pub fn new(
+        runs: Vec<Run>,
+        plan: Arc<Plan>,
+        mut device: Box<dyn Device>,
+        train: &'a Dataset,
+    ) -> Result<Self, Error> {
         let shape = plan.shape;
         let mut samplers = BTreeMap::new();
         for (index, run) in runs.iter().enumerate() {
@@ -84,19 +89,12 @@ impl<'a, D: Device> Cohort<'a, D> {
 
     /// How well every run that is alive does on `batches`, as [`loralab_data::validation`] gives them.
     pub fn validate(&self, batches: &[Batch]) -> Vec<Option<Validation>> {
-        let mut totals: Vec<Option<Total>> = vec![Some(Total::default()); self.runs.len()];
-        for batch in batches {
-            let evaluations = self.device.evaluate(&vec![Input::from(batch); self.runs.len()]);
-            for (total, evaluation) in totals.iter_mut().zip(evaluations) {
-                *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
-            }
-        }
-        totals.into_iter().map(|total| total.map(Total::mean)).collect()
+        validate(&*self.device, self.runs.len(), batches)
     }
 
-    /// Steps taken.
-    pub fn steps(&self) -> usize {
-        self.step
+    /// The start of a run, as [`start`] gives it.
+    pub fn start(&self, run: usize) -> (Vec<f32>, Vec<f32>) {
+        start(&self.plan, &self.runs[run])
     }
 
     /// The runs, in order.
@@ -110,15 +108,28 @@ impl<'a, D: Device> Cohort<'a, D> {
     }
 
     /// The device.
-    pub fn device(&self) -> &D {
-        &self.device
+    pub fn device(&self) -> &dyn Device {
+        &*self.device
     }
+}
+
+/// How well each of a device's runs that is alive does on `batches`, as [`loralab_data::validation`] gives them.
+pub fn validate(device: &dyn Device, runs: usize, batches: &[Batch]) -> Vec<Option<Validation>> {
+    let mut totals: Vec<Option<Total>> = vec![Some(Total::default()); runs];
+    for batch in batches {
+        let evaluations = device.evaluate(&vec![Input::from(batch); runs]);
+        for (total, evaluation) in totals.iter_mut().zip(evaluations) {
+            *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
+        }
+    }
+    totals.into_iter().map(|total| total.map(Total::mean)).collect()
 }
 
 #[derive(Clone, Copy, Default)]
 struct Total {
     loss: f64,
     counted: usize,
+    right: usize,
     matches: ExactMatches,
 }
 
@@ -126,12 +137,18 @@ impl Total {
     fn plus(mut self, batch: &Batch, evaluation: &Evaluation) -> Total {
         self.loss += evaluation.loss * batch.counted as f64;
         self.counted += batch.counted;
+        let rows = batch.weights.iter().zip(&evaluation.correct);
+        self.right += rows.filter(|(weight, correct)| **weight != 0.0 && **correct == 1.0).count();
         self.matches += batch.exact_matches(&evaluation.correct);
         self
     }
 
     fn mean(self) -> Validation {
-        Validation { loss: self.loss / self.counted as f64, accuracy: self.matches.fraction() }
+        let counted = self.counted as f64;
+        Validation {
+            loss: self.loss / counted,
+            accuracy: self.matches.fraction().or(Some(self.right as f64 / counted)),
+        }
     }
 }
 

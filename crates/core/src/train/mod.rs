@@ -3,5 +3,5 @@
 mod cohort;
 mod pretrain;
 
-pub use cohort::{Cohort, Run, StepOutcome, Validation};
+pub use cohort::{Cohort, Run, StepOutcome, Validation, start, validate};
 pub use pretrain::{Pretraining, pretrain};

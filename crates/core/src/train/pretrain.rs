@@ -50,7 +50,11 @@ impl Pretraining {
 ///
 /// # Errors
 /// If the data do not fit the sequences.
-pub fn pretrain(settings: &Pretraining, train: &Dataset, mut on_step: impl FnMut(usize, f64) -> bool) -> Result<Base, Error> {
+pub fn pretrain(
+    settings: &Pretraining,
+    train: &Dataset,
+    mut on_step: impl FnMut(usize, f64) -> bool,
+) -> Result<Base, Error> {
     let Pretraining { config, sequences, tokens, steps, seed, .. } = settings;
     let mut sampler = Sampler::new(train, *seed, *sequences, *tokens)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences: *sequences, tokens: *tokens }, false);
@@ -63,12 +67,8 @@ pub fn pretrain(settings: &Pretraining, train: &Dataset, mut on_step: impl FnMut
         .flat_map(|parameter| initial_weight(&parameter.name, parameter.group, parameter.span, config.layers, *seed))
         .collect();
     let mut device = Cpu::<f32>::new(plan.clone(), Arc::from([]), settings.threads);
-    let run = RunSettings {
-        scale: 1.0,
-        learning_rate_ratio: 1.0,
-        weight_decay: settings.weight_decay,
-        max_grad_norm: 1.0,
-    };
+    let run =
+        RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: settings.weight_decay, max_grad_norm: 1.0 };
     device.load(0, &start, &[], run);
     for step in 0..*steps {
         let batch = sampler.batch(step as u64);

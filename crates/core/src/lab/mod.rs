@@ -1,0 +1,9 @@
+//! The laboratory: an experiment's words turned into cohorts, trained, and told about as events.
+//!
+//! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
+
+mod generate;
+mod sweep;
+
+pub use generate::{Generator, Sampling};
+pub use sweep::{MakeDevice, Observer, Sweep, SweepError};

@@ -1,0 +1,252 @@
+//! A sweep: a grid of cells, packed into cohorts, trained one cohort after the other.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use loralab_data::{Batch, Dataset, Split};
+use loralab_experiment::{
+    Budget, Cell, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
+};
+
+use crate::{
+    adapter::{Adapter, Module},
+    device::{Cost, Device, RunSettings},
+    init::{self, Scheme},
+    memory::Tensor,
+    model::{Adapters, Base, Training, decoder},
+    plan::{Optimizer, Plan, Shape},
+    tape::{Purpose, Tape},
+    train::{Cohort, Run, Validation, validate},
+};
+
+/// Makes the device that a plan over a base runs on.
+pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Box<dyn Device>;
+
+/// Who watches a sweep.
+pub trait Observer {
+    /// Seconds since some moment of its own.
+    fn seconds(&self) -> f64;
+
+    /// Something happened; the answer says whether to go on. After a break, the cohort's runs are reported as they stand.
+    fn event(&mut self, event: Event) -> ControlFlow<()>;
+
+    /// A run ended without diverging; this is its adapter.
+    fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
+}
+
+/// Why a sweep can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// A scheme that does not exist.
+    #[error(transparent)]
+    Scheme(#[from] init::UnknownScheme),
+    /// Data that do not fit.
+    #[error(transparent)]
+    Data(#[from] loralab_data::Error),
+    /// Memory that does not suffice.
+    #[error(transparent)]
+    Memory(#[from] PackError),
+}
+
+/// An experiment with everything it names at hand.
+pub struct Sweep<'a> {
+    base: &'a Base,
+    base_name: String,
+    experiment: &'a Resolved,
+    train: &'a Dataset,
+    validation: Vec<Batch>,
+}
+
+impl<'a> Sweep<'a> {
+    /// Puts an experiment together with its base and data; `base_name` is what exported adapters say they belong to.
+    ///
+    /// # Errors
+    /// If the data do not fit the sequences.
+    pub fn new(base: &'a Base, base_name: &str, experiment: &'a Resolved, data: &'a Split) -> Result<Self, SweepError> {
+        let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
+        let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?;
+        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, train: &data.train, validation })
+    }
+
+    /// The plan that `runs` cells share; `frozen_pairs` for schemes that subtract their starting product.
+    pub fn plan(&self, runs: usize, frozen_pairs: bool) -> Plan {
+        let experiment = self.experiment;
+        let shape = Shape { runs, sequences: experiment.batch_size, tokens: experiment.tokens };
+        let mut tape = Tape::new(shape, frozen_pairs);
+        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters(experiment)));
+        tape.compile(Purpose::Train(match experiment.optimizer {
+            Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
+            Named::Sgd { momentum } => Optimizer::Sgd { momentum },
+            Named::SignSgd => Optimizer::SignSgd,
+        }))
+    }
+
+    /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan costs.
+    ///
+    /// # Errors
+    /// If a scheme is unknown or not even one run fits.
+    pub fn cohorts(&self, cost: impl Fn(&Plan) -> Vec<Cost>, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
+        let cells = self.experiment.cells();
+        let mut pairs = Vec::new();
+        for cell in &cells {
+            pairs.push((cell.scheme.clone(), init::find(&cell.scheme)?.has_frozen_pair()));
+        }
+        let needs_pair = |cell: &Cell| pairs.iter().any(|(scheme, pair)| *pair && *scheme == cell.scheme);
+        let costs = cost(&self.plan(1, pairs.iter().any(|(_, pair)| *pair)));
+        let budget = Budget {
+            bytes_per_run: costs.iter().map(|cost| cost.per_run).sum(),
+            shared_bytes: costs.iter().map(|cost| cost.shared).sum(),
+            available,
+            limit: self.experiment.cohort,
+        };
+        Ok(pack(&cells, needs_pair, &budget)?)
+    }
+
+    /// How well the base alone does on the held-out data.
+    pub fn base(&self, make_device: MakeDevice<'_>) -> Option<Validation> {
+        let device = make_device(Arc::new(self.plan(1, false)), self.base.tensors.clone());
+        validate(&*device, 1, &self.validation)[0]
+    }
+
+    /// Trains the cohorts and tells the observer; returns what every run that was begun came to.
+    ///
+    /// # Errors
+    /// If a scheme is unknown or the data do not fit.
+    pub fn run(
+        &self,
+        cohorts: &[Vec<Cell>],
+        make_device: MakeDevice<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RunResult>, SweepError> {
+        let mut results = Vec::new();
+        for (index, cells) in cohorts.iter().enumerate() {
+            let started = observer.seconds();
+            let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
+            let mut flow = observer.event(event);
+            let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
+            let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair())));
+            let device = make_device(plan.clone(), self.base.tensors.clone());
+            let mut cohort = Cohort::new(runs, plan, device, self.train)?;
+            let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
+            for step in 0..self.experiment.steps {
+                if flow.is_break() {
+                    break;
+                }
+                flow = self.step(&mut cohort, step, &mut ended, observer);
+            }
+            let seconds = observer.seconds() - started;
+            for (run, mut result) in ended.into_iter().enumerate() {
+                result.seconds = seconds / cells.len() as f64;
+                if flow.is_continue() && result.final_loss.is_some() {
+                    flow = observer.adapter(&result.cell, self.adapter(&cohort, run));
+                }
+                results.push(result.clone());
+                flow = both(flow, observer.event(Event::RunFinished { result }));
+            }
+            flow = both(flow, observer.event(Event::CohortFinished { cohort: index, seconds }));
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(results)
+    }
+
+    /// One step of a cohort and whatever evaluation follows it.
+    fn step(
+        &self,
+        cohort: &mut Cohort<'_>,
+        step: usize,
+        results: &mut [RunResult],
+        observer: &mut dyn Observer,
+    ) -> ControlFlow<()> {
+        let done = step + 1;
+        for (result, outcome) in results.iter_mut().zip(cohort.step(self.experiment.schedule_factor(step))) {
+            let Some(outcome) = outcome else { continue };
+            let cell = result.cell.clone();
+            observer.event(Event::Step {
+                cell: cell.clone(),
+                step: done,
+                loss: Event::finite(outcome.report.loss),
+                learning_rate: outcome.learning_rate,
+                gradient_norm: Event::finite(outcome.report.gradient_norm),
+            })?;
+            if let Some(tensor) = outcome.report.diverged {
+                result.diverged = Some(Diverged { step: done, tensor: tensor.clone() });
+                observer.event(Event::Diverged { cell, step: done, tensor })?;
+            }
+        }
+        if self.experiment.evaluates_after(done) {
+            for (result, validation) in results.iter_mut().zip(cohort.validate(&self.validation)) {
+                let Some(Validation { loss, accuracy }) = validation else { continue };
+                let (loss, cell) = (Event::finite(loss), result.cell.clone());
+                result.evaluations.push(Evaluation { step: done, loss, accuracy });
+                if done == self.experiment.steps {
+                    (result.final_loss, result.accuracy) = (loss, accuracy);
+                    if loss.is_none() {
+                        result.diverged = Some(Diverged { step: done, tensor: "the validation loss".to_owned() });
+                    }
+                }
+                observer.event(Event::Evaluation { cell, step: done, loss, accuracy })?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn start(&self, cell: &Cell) -> Result<Run, SweepError> {
+        let scheme: &'static Scheme = init::find(&cell.scheme)?;
+        let settings = RunSettings {
+            scale: self.experiment.scale(),
+            learning_rate_ratio: self.experiment.learning_rate_ratio,
+            weight_decay: self.experiment.weight_decay,
+            max_grad_norm: self.experiment.max_grad_norm.unwrap_or(0.0),
+        };
+        Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+    }
+
+    /// A run's adapter as it stands.
+    fn adapter(&self, cohort: &Cohort<'_>, run: usize) -> Adapter {
+        let trained = cohort.device().trained(run);
+        let (_, frozen_pairs) = cohort.start(run);
+        let modules = cohort.plan().parameters.chunks_exact(2).map(|pair| {
+            let (a, b) = (&pair[0], &pair[1]);
+            Module {
+                name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
+                inputs: a.shape[1],
+                outputs: b.shape[0],
+                a: trained[a.span.range()].to_vec(),
+                b: trained[b.span.range()].to_vec(),
+                frozen: cohort.runs()[run]
+                    .scheme
+                    .has_frozen_pair()
+                    .then(|| (frozen_pairs[a.span.range()].to_vec(), frozen_pairs[b.span.range()].to_vec())),
+            }
+        });
+        Adapter {
+            base: self.base_name.clone(),
+            rank: self.experiment.rank,
+            alpha: self.experiment.alpha,
+            use_rslora: self.experiment.scaling == loralab_experiment::Scaling::RsLora,
+            target_modules: adapters(self.experiment).target_modules,
+            modules: modules.collect(),
+        }
+    }
+}
+
+fn adapters(experiment: &Resolved) -> Adapters {
+    let target_modules = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
+    Adapters { rank: experiment.rank, target_modules }
+}
+
+fn begun(cell: &Cell) -> RunResult {
+    RunResult {
+        cell: cell.clone(),
+        final_loss: None,
+        accuracy: None,
+        diverged: None,
+        evaluations: vec![],
+        seconds: 0.0,
+    }
+}
+
+fn both(one: ControlFlow<()>, other: ControlFlow<()>) -> ControlFlow<()> {
+    if one.is_break() { one } else { other }
+}
