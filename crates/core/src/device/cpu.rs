@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Fewest rows of a lane, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
-const LANE_ROWS: usize = 128;
+const LANE_ROWS: usize = 256;
 
 /// A CPU, computing in `S`.
 pub struct Cpu<S> {
@@ -171,54 +171,76 @@ impl<S: Scalar> Cpu<S> {
         self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.lanes])
     }
 
+    /// Computes the gradient of one run on the caller's thread, lane by lane; each dispatch waits for `around` to call it. For whoever has a clock.
+    pub fn observe(&self, run: usize, input: Input<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
+        let mut lanes = self.workspace();
+        for (index, partial) in lanes.iter_mut().enumerate() {
+            self.replay_lane(&self.runs[run], input, index, partial, true, &mut around);
+        }
+        self.workspaces.put(lanes);
+    }
+
     /// Carries all lanes of a run through the forward pass and, with `gradients`, the backward pass.
     fn replay(&self, run: &Run<S>, input: Input<'_>, lanes: &mut [Partial<S>], gradients: bool) {
+        self.workers.for_each(lanes, |index, partial| {
+            self.replay_lane(run, input, index, partial, gradients, |_, dispatch| dispatch());
+        });
+    }
+
+    /// Carries one lane of a run through the passes; `around` calls each dispatch.
+    fn replay_lane(
+        &self,
+        run: &Run<S>,
+        input: Input<'_>,
+        index: usize,
+        partial: &mut Partial<S>,
+        gradients: bool,
+        mut around: impl FnMut(&Dispatch, &mut dyn FnMut()),
+    ) {
         let plan = &*self.plan;
         let rows = plan.shape.rows_per_run() / self.lanes;
-        self.workers.for_each(lanes, |index, partial| {
-            let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
-            let block = |len: usize| index * len / self.lanes..(index + 1) * len / self.lanes;
-            let ports = &plan.ports;
-            for (port, source) in
-                [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]
-            {
-                if let Some(Value(buffer)) = port {
-                    let source = &source[block(source.len())];
-                    for (to, &from) in arena.values.buffers[buffer].iter_mut().zip(source) {
-                        *to = S::from_f32(from);
-                    }
+        let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
+        let block = |len: usize| index * len / self.lanes..(index + 1) * len / self.lanes;
+        let ports = &plan.ports;
+        for (port, source) in
+            [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]
+        {
+            if let Some(Value(buffer)) = port {
+                let source = &source[block(source.len())];
+                for (to, &from) in arena.values.buffers[buffer].iter_mut().zip(source) {
+                    *to = S::from_f32(from);
                 }
             }
-            partial.gradients.clear();
-            partial.gradients.resize(if gradients { plan.trained_len() } else { 0 }, S::ZERO);
-            let mut lane = Lane {
-                values: &mut arena.values,
-                tokens: &input.tokens[block(input.tokens.len())],
-                targets: &input.targets[block(input.targets.len())],
-                trained: &run.trained,
-                frozen_pairs: &run.frozen_pairs,
-                gradients: &mut partial.gradients,
-                base: &self.base,
-                tables: &self.tables,
-                scale: S::from_f64(run.settings.scale),
-                scratch: &mut arena.scratch,
-            };
-            let backward: &[Dispatch] = if gradients { &plan.backward } else { &[] };
-            for dispatch in plan.forward.iter().chain(backward) {
-                Op::run(dispatch, &mut lane);
+        }
+        partial.gradients.clear();
+        partial.gradients.resize(if gradients { plan.trained_len() } else { 0 }, S::ZERO);
+        let mut lane = Lane {
+            values: &mut arena.values,
+            tokens: &input.tokens[block(input.tokens.len())],
+            targets: &input.targets[block(input.targets.len())],
+            trained: &run.trained,
+            frozen_pairs: &run.frozen_pairs,
+            gradients: &mut partial.gradients,
+            base: &self.base,
+            tables: &self.tables,
+            scale: S::from_f64(run.settings.scale),
+            scratch: &mut arena.scratch,
+        };
+        let backward: &[Dispatch] = if gradients { &plan.backward } else { &[] };
+        for dispatch in plan.forward.iter().chain(backward) {
+            around(dispatch, &mut || Op::run(dispatch, &mut lane));
+        }
+        for (port, result) in [
+            (ports.loss, &mut partial.loss),
+            (ports.correct, &mut partial.correct),
+            (ports.prediction, &mut partial.prediction),
+        ] {
+            result.clear();
+            if let Some(value) = port {
+                result.extend_from_slice(arena.values.read(value, plan.buffers[value.0]));
             }
-            for (port, result) in [
-                (ports.loss, &mut partial.loss),
-                (ports.correct, &mut partial.correct),
-                (ports.prediction, &mut partial.prediction),
-            ] {
-                result.clear();
-                if let Some(value) = port {
-                    result.extend_from_slice(arena.values.read(value, plan.buffers[value.0]));
-                }
-            }
-            self.arenas.put(arena);
-        });
+        }
+        self.arenas.put(arena);
     }
 
     /// Runs `work` for every run, each with its own input.
