@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Fewest rows of a lane, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
-const LANE_ROWS: usize = 256;
+const LANE_ROWS: usize = 128;
 
 /// A CPU, computing in `S`.
 pub struct Cpu<S> {
