@@ -23,12 +23,6 @@ pub struct Input<'a> {
     pub expected: &'a [f32],
 }
 
-impl<'a> From<&'a loralab_data::Batch> for Input<'a> {
-    fn from(batch: &'a loralab_data::Batch) -> Self {
-        Input { tokens: &batch.tokens, targets: &batch.targets, weights: &batch.weights, ..Input::default() }
-    }
-}
-
 /// What one run keeps for all its steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunSettings {

@@ -4,4 +4,13 @@ mod cohort;
 mod pretrain;
 
 pub use cohort::{Cohort, Run, StepOutcome, Validation, start, validate};
+use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
+
+use crate::device::Input;
+
+impl<'a> From<&'a Batch> for Input<'a> {
+    fn from(batch: &'a Batch) -> Self {
+        Input { tokens: &batch.tokens, targets: &batch.targets, weights: &batch.weights, ..Input::default() }
+    }
+}
