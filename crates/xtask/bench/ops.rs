@@ -1,0 +1,132 @@
+//! Time per op of one training step, on one thread.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use anyhow::Result;
+use loralab_core::{
+    device::{Device, Input},
+    ops::{Dispatch, Op},
+    train::start,
+};
+use loralab_cpu::Store;
+use loralab_data::Sampler;
+
+use crate::{
+    spread::Spread,
+    workload::{self, Workload},
+};
+
+/// Steps that train the adapter away from its zeros, and fill caches.
+const WARM_UP: usize = 50;
+const REPETITIONS: usize = 101;
+
+/// All dispatches of one kernel.
+#[derive(Default)]
+struct Kernel {
+    calls: usize,
+    /// Of one step.
+    flops: usize,
+    /// Read and written in one step, for kernels that compute little for what they touch.
+    bytes: Option<usize>,
+    /// Of one step, each repetition.
+    seconds: Vec<f64>,
+}
+
+/// Prints the table.
+pub fn print(workload: &Workload) -> Result<()> {
+    let plan = Arc::new(workload.plan(1));
+    let run = &workload::runs(1)?[0];
+    let mut device = workload.device(&plan, Some(1));
+    device.load(0, &start(&plan, run).0, &[], run.settings);
+    let shape = plan.shape;
+    let mut sampler = Sampler::new(&workload.text, run.seed, shape.sequences, shape.tokens)?;
+    let mut step = 0;
+    let mut batch = || {
+        step += 1;
+        sampler.batch(step)
+    };
+    for _ in 0..WARM_UP {
+        device.step(&[Input::from(&batch())], &[run.learning_rate]);
+    }
+
+    let mut kernels: BTreeMap<[&str; 2], Kernel> = BTreeMap::new();
+    for dispatch in plan.forward.iter().chain(&plan.backward) {
+        let kernel = kernels.entry(name(dispatch)).or_default();
+        kernel.flops += dispatch.op.flops_per_row(dispatch.pass) * shape.rows_per_run();
+        kernel.bytes = bytes_per_row(dispatch).map(|bytes| kernel.bytes.unwrap_or(0) + bytes * shape.rows_per_run());
+    }
+    let (mut steps, mut rest) = (Vec::new(), Vec::new());
+    for _ in 0..REPETITIONS {
+        let batch = batch();
+        kernels.values_mut().for_each(|kernel| {
+            kernel.calls = 0;
+            kernel.seconds.push(0.0);
+        });
+        let mut dispatched = 0.0;
+        device.observe(0, Input::from(&batch), |dispatch, work| {
+            let started = Instant::now();
+            work();
+            let seconds = started.elapsed().as_secs_f64();
+            dispatched += seconds;
+            if let Some(kernel) = kernels.get_mut(&name(dispatch)) {
+                kernel.calls += 1;
+                *kernel.seconds.last_mut().expect("this repetition's entry was pushed above") += seconds;
+            }
+        });
+        let started = Instant::now();
+        device.step(&[Input::from(&batch)], &[run.learning_rate]);
+        let seconds = started.elapsed().as_secs_f64();
+        steps.push(seconds);
+        rest.push(seconds - dispatched);
+    }
+
+    let whole = Spread::of(steps);
+    println!("## Time per op, one thread\n");
+    println!("Median (least–greatest) of {REPETITIONS} steps; kernels in the order of their share.\n");
+    println!("| kernel | calls a step | µs a call | GFLOP/s | GB/s | share of the step |");
+    println!("|---|---:|---:|---:|---:|---:|");
+    let mut rows: Vec<([&str; 2], usize, Kernel, Spread)> = Vec::new();
+    for (name, mut kernel) in kernels {
+        let spread = Spread::of(std::mem::take(&mut kernel.seconds));
+        rows.push((name, kernel.calls, kernel, spread));
+    }
+    rows.sort_by(|a, b| b.3.median.total_cmp(&a.3.median));
+    for (name, calls, kernel, seconds) in rows {
+        let per_call = seconds.scaled(1e6 / calls as f64);
+        let rate = |amount: usize| format!("{:.1}", amount as f64 / seconds.median / 1e9);
+        let (flops, bytes) = match kernel.bytes {
+            Some(bytes) => (String::new(), rate(bytes)),
+            None => (rate(kernel.flops), String::new()),
+        };
+        let share = 100.0 * seconds.median / whole.median;
+        println!("| {}/{} | {calls} | {per_call:.1} | {flops} | {bytes} | {share:.1} % |", name[0], name[1]);
+    }
+    let rest = Spread::of(rest);
+    let share = 100.0 * rest.median / whole.median;
+    println!("| sums over lanes, finite, clip, adamw | 1 | {:.1} | | | {share:.1} % |", rest.scaled(1e6));
+    let rate = plan.flops() as f64 / whole.median / 1e9;
+    println!("| **the whole step** | 1 | {:.1} | {rate:.1} | | 100 % |\n", whole.scaled(1e6));
+    Ok(())
+}
+
+fn name(dispatch: &Dispatch) -> [&'static str; 2] {
+    [dispatch.op.name(), dispatch.pass.name()]
+}
+
+/// Bytes that a dispatch reads and writes for each row, if those say more about its speed than what it computes.
+fn bytes_per_row(dispatch: &Dispatch) -> Option<usize> {
+    let added_to = dispatch.writes.iter().filter(|(_, store)| *store == Store::Add).count();
+    let values = dispatch.reads.len() + dispatch.writes.len() + added_to;
+    let elements = match &dispatch.op {
+        Op::Add(op) => values * op.columns,
+        Op::Swiglu(op) => values * op.columns,
+        Op::Relu(op) => values * op.columns,
+        Op::Rope(op) => values * op.heads * op.head_size,
+        // One of the values is 1/rms, a single column.
+        Op::RmsNorm(op) => (values - 1) * op.width + 1,
+        // Tokens have no row value; the table's row is read.
+        Op::Embedding(op) => (values + 1) * op.width,
+        Op::Attention(_) | Op::CrossEntropy(_) | Op::Linear(_) | Op::LoraLinear(_) | Op::Mse(_) => return None,
+    };
+    Some(elements * size_of::<f32>())
+}
