@@ -1,2 +1,33 @@
-//! loralab
-fn main() {}
+//! The `loralab` command: files, terminal, exit codes. What it runs is in `loralab-core`.
+
+mod args;
+mod dry_run;
+mod failure;
+mod generate;
+mod interrupt;
+mod memory;
+mod plan;
+mod pretrain;
+mod progress;
+mod results;
+mod schemes;
+mod source;
+mod sweep;
+mod terminal;
+mod watch;
+
+use std::process::ExitCode;
+
+use args::Command;
+
+fn main() -> ExitCode {
+    let outcome = match args::parse() {
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Train(arguments) => sweep::train(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
+        Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Schemes => schemes::schemes(),
+    };
+    failure::exit_code(outcome)
+}

@@ -7,6 +7,7 @@ use loralab_linalg::Draws;
 use crate::{
     adapter::Adapter,
     device::{Device, Input, RunSettings},
+    memory::Parameter,
     model::{Adapters, Base, Training, decoder},
     plan::Shape,
     tape::{Purpose, Tape},
@@ -42,7 +43,7 @@ impl Generator {
         let (window, vocabulary) = (base.config.tokens, base.config.vocabulary);
         let adapters = Adapters {
             rank: adapter.map_or(1, |adapter| adapter.rank),
-            target_modules: adapter.map_or(vec![], |adapter| adapter.target_modules.clone()),
+            target_modules: adapter.map_or(vec![], adapted),
         };
         let frozen_pairs = adapter.is_some_and(|adapter| adapter.modules.iter().any(|module| module.frozen.is_some()));
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: window }, frozen_pairs);
@@ -67,6 +68,12 @@ impl Generator {
                     Some((a, b)) => frozen.extend(a.iter().chain(b)),
                     None => frozen.resize(trained.len(), 0.0),
                 }
+            }
+        }
+        for module in adapter.iter().flat_map(|adapter| &adapter.modules) {
+            let of_module = |pair: &[Parameter]| pair[0].name.trim_end_matches(".lora_A.weight") == module.name;
+            if !plan.parameters.chunks_exact(2).any(of_module) {
+                return Err(format!("the adapter's `{}` is no linear layer of the base", module.name));
             }
         }
         let mut device = make_device(plan, base.tensors.clone());
@@ -103,6 +110,12 @@ impl Generator {
             }
         }
     }
+}
+
+/// The last parts of the names of an adapter's modules: its target modules may be full names, or stand for a pattern.
+fn adapted(adapter: &Adapter) -> Vec<String> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+    adapter.modules.iter().map(|module| last(&module.name)).collect()
 }
 
 /// The index of the next byte.

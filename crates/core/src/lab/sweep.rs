@@ -136,8 +136,8 @@ impl<'a> Sweep<'a> {
             let seconds = observer.seconds() - started;
             for (run, mut result) in ended.into_iter().enumerate() {
                 result.seconds = seconds / cells.len() as f64;
-                if flow.is_continue() && result.final_loss.is_some() {
-                    flow = observer.adapter(&result.cell, self.adapter(&cohort, run));
+                if result.final_loss.is_some() {
+                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, run)));
                 }
                 results.push(result.clone());
                 flow = both(flow, observer.event(Event::RunFinished { result }));
@@ -150,7 +150,7 @@ impl<'a> Sweep<'a> {
         Ok(results)
     }
 
-    /// One step of a cohort and whatever evaluation follows it.
+    /// One step of a cohort and whatever evaluation follows it; told to the end, so that a break leaves no run a step behind.
     fn step(
         &self,
         cohort: &mut Cohort<'_>,
@@ -159,22 +159,24 @@ impl<'a> Sweep<'a> {
         observer: &mut dyn Observer,
     ) -> ControlFlow<()> {
         let done = step + 1;
+        let mut flow = ControlFlow::Continue(());
         for (result, outcome) in results.iter_mut().zip(cohort.step(self.experiment.schedule_factor(step))) {
             let Some(outcome) = outcome else { continue };
             let cell = result.cell.clone();
-            observer.event(Event::Step {
+            let event = Event::Step {
                 cell: cell.clone(),
                 step: done,
                 loss: Event::finite(outcome.report.loss),
                 learning_rate: outcome.learning_rate,
                 gradient_norm: Event::finite(outcome.report.gradient_norm),
-            })?;
+            };
+            flow = both(flow, observer.event(event));
             if let Some(tensor) = outcome.report.diverged {
                 result.diverged = Some(Diverged { step: done, tensor: tensor.clone() });
-                observer.event(Event::Diverged { cell, step: done, tensor })?;
+                flow = both(flow, observer.event(Event::Diverged { cell, step: done, tensor }));
             }
         }
-        if self.experiment.evaluates_after(done) {
+        if flow.is_continue() && self.experiment.evaluates_after(done) {
             for (result, validation) in results.iter_mut().zip(cohort.validate(&self.validation)) {
                 let Some(Validation { loss, accuracy }) = validation else { continue };
                 let (loss, cell) = (Event::finite(loss), result.cell.clone());
@@ -185,10 +187,10 @@ impl<'a> Sweep<'a> {
                         result.diverged = Some(Diverged { step: done, tensor: "the validation loss".to_owned() });
                     }
                 }
-                observer.event(Event::Evaluation { cell, step: done, loss, accuracy })?;
+                flow = both(flow, observer.event(Event::Evaluation { cell, step: done, loss, accuracy }));
             }
         }
-        ControlFlow::Continue(())
+        flow
     }
 
     fn start(&self, cell: &Cell) -> Result<Run, SweepError> {

@@ -85,8 +85,13 @@ impl Base {
         let text =
             metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
         let config: Config = serde_json::from_str(text)?;
-        check(&config)?;
+        config.check().map_err(BaseError::Sizes)?;
         let file = SafeTensors::deserialize(bytes)?;
+        // Before the names of that many layers are listed.
+        if config.layers > file.len() {
+            let (layers, tensors) = (config.layers, file.len());
+            return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
+        }
         let tensors = config.tensors().into_iter().map(|(name, shape)| tensor(&file, name, shape));
         Ok(Base { tensors: tensors.collect::<Result<_, _>>()?, config })
     }
@@ -121,21 +126,6 @@ impl Base {
     pub fn bytes(&self) -> usize {
         self.tensors.iter().map(|tensor| tensor.data.bytes()).sum()
     }
-}
-
-fn check(config: &Config) -> Result<(), BaseError> {
-    let Config { vocabulary, width, layers, heads, kv_heads, feed_forward, .. } = *config;
-    let sizes = [vocabulary, width, layers, heads, kv_heads, feed_forward];
-    let problem = if sizes.contains(&0) {
-        format!("a size is 0 (vocabulary, width, layers, heads, key-value heads, feed-forward: {sizes:?})")
-    } else if !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(2) {
-        format!("width {width} does not split into {heads} heads of an even size")
-    } else if !heads.is_multiple_of(kv_heads) {
-        format!("{kv_heads} key-value heads do not divide {heads} heads")
-    } else {
-        return Ok(());
-    };
-    Err(BaseError::Sizes(problem))
 }
 
 fn tensor(file: &SafeTensors<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {

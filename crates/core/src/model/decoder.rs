@@ -46,6 +46,25 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether there can be a decoder of these sizes.
+    ///
+    /// # Errors
+    /// A sentence that says which sizes do not go together.
+    pub fn check(&self) -> Result<(), String> {
+        let Config { vocabulary, width, layers, heads, kv_heads, feed_forward, tokens, .. } = *self;
+        let sizes = [vocabulary, width, layers, heads, kv_heads, feed_forward, tokens];
+        if sizes.contains(&0) {
+            let names = "vocabulary, width, layers, heads, key-value heads, feed-forward, tokens";
+            Err(format!("a size is 0 ({names}: {sizes:?})"))
+        } else if !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(2) {
+            Err(format!("width {width} does not split into {heads} heads of an even size"))
+        } else if !heads.is_multiple_of(kv_heads) {
+            Err(format!("{kv_heads} key-value heads do not divide {heads} heads"))
+        } else {
+            Ok(())
+        }
+    }
+
     /// D.
     pub fn head_size(&self) -> usize {
         self.width / self.heads

@@ -1,0 +1,90 @@
+//! `loralab generate`: a text continued by a base, or by a base and an adapter.
+
+use std::{
+    io::{self, Read, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result, anyhow};
+use loralab_core::{
+    adapter::Adapter,
+    device::Cpu,
+    lab::{Generator, Sampling},
+};
+use loralab_experiment::Base;
+
+use crate::{args::GenerateArguments, failure::usage, source};
+
+/// The longest window: every byte replays the whole of it.
+const LONGEST_WINDOW: usize = 1024;
+
+/// Streams the continuation to stdout.
+pub fn generate(arguments: &GenerateArguments) -> Result<()> {
+    let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
+    let (mut base, base_name) = source::base(&choose_base(arguments.base.as_deref(), adapter.as_ref())?)?;
+    base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
+    let make_device = |plan, base| Box::new(Cpu::<f32>::new(plan, base, arguments.threads)) as Box<_>;
+    let generator = Generator::new(&base, adapter.as_ref(), &make_device).map_err(|sentence| {
+        anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")
+    })?;
+    let prompt = match &arguments.prompt {
+        Some(prompt) => prompt.clone().into_bytes(),
+        None => standard_input()?,
+    };
+
+    let mut stdout = io::stdout().lock();
+    let mut written = Ok(());
+    let mut last = b'\n';
+    let sampling = Sampling { temperature: arguments.temperature, seed: arguments.seed };
+    generator.continue_text(&prompt, arguments.count, sampling, |byte| {
+        written = stdout.write_all(&[byte]).and_then(|()| stdout.flush());
+        last = byte;
+        written.is_ok() && !(arguments.stop_at_newline && byte == b'\n')
+    });
+    written?;
+    if last != b'\n' {
+        writeln!(stdout)?;
+    }
+    Ok(())
+}
+
+fn adapter(folder: &Path) -> Result<Adapter> {
+    if !folder.is_dir() {
+        return Err(anyhow!(
+            "there is no adapter folder `{}`; it must hold adapter_config.json and adapter_model.safetensors, as \
+             `adapters/…` in a results folder does",
+            folder.display()
+        ));
+    }
+    let config = source::read(&folder.join("adapter_config.json"), "adapter's file")?;
+    let tensors = source::read(&folder.join("adapter_model.safetensors"), "adapter's file")?;
+    Adapter::from_peft(&String::from_utf8_lossy(&config), &tensors)
+        .with_context(|| format!("the adapter `{}` cannot be used", folder.display()))
+}
+
+/// The base that was asked for, else the one that the adapter names.
+fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>) -> Result<Base> {
+    let remembered = adapter.map(|adapter| adapter.base.as_str()).filter(|name| !name.is_empty());
+    match (asked, remembered) {
+        (None, None) | (Some("tiny"), _) | (None, Some("tiny")) => Ok(Base::Tiny),
+        (Some("nano"), _) | (None, Some("nano")) => Ok(Base::Nano),
+        (Some(path), _) => Ok(Base::Path(path.to_owned())),
+        (None, Some(path)) if Path::new(path).exists() => Ok(Base::Path(path.to_owned())),
+        (None, Some(name)) => Err(usage(format_args!(
+            "the adapter belongs to the base `{name}`, which is not here; name its file with `--base`"
+        ))),
+    }
+}
+
+/// All of stdin, without the newline that ends a line typed there.
+fn standard_input() -> Result<Vec<u8>> {
+    let mut prompt = Vec::new();
+    io::stdin()
+        .lock()
+        .read_to_end(&mut prompt)
+        .context("the prompt cannot be read from stdin; give it with `--prompt`")?;
+    if prompt.last() == Some(&b'\n') {
+        prompt.pop();
+    }
+    Ok(prompt)
+}

@@ -1,0 +1,21 @@
+//! `loralab plan`: the list of dispatches that a training step replays.
+
+use anyhow::Result;
+use loralab_core::init;
+use loralab_experiment::Experiment;
+
+use crate::{args::PlanArguments, source, sweep::Prepared, terminal::print};
+
+/// Prints the plan of a cohort.
+pub fn plan(arguments: &PlanArguments) -> Result<()> {
+    let flags = arguments.grid.over(arguments.settings.experiment());
+    let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
+    let prepared = Prepared::new(&experiment)?;
+    let sweep = prepared.sweep(&experiment)?;
+    let cohorts = prepared.cohorts(&sweep, &experiment)?;
+    let first = cohorts.first().map_or(&[][..], Vec::as_slice);
+    let frozen_pairs = first.iter().any(|cell| init::find(&cell.scheme).is_ok_and(init::Scheme::has_frozen_pair));
+    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), frozen_pairs);
+    print(plan.print(&prepared.base.tensors))?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Progress on stderr: a bar for each cohort where that is a terminal, else a line for each tenth of it.
+
+use std::{
+    io::{IsTerminal, stderr},
+    time::{Duration, Instant},
+};
+
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use loralab_experiment::{Event, loss_text};
+
+use crate::terminal::note;
+
+/// How a bar looks: what it is, itself, how far, how long still, and the losses.
+const BAR: &str = "{prefix} [{bar:24}] {pos}/{len} steps, {eta} left  {wide_msg}";
+
+/// Something with steps that goes on for a while.
+pub struct Steps {
+    name: String,
+    total: usize,
+    started: Instant,
+    bar: Option<ProgressBar>,
+    lines: bool,
+    /// Tenths that were told in lines.
+    told: usize,
+}
+
+impl Steps {
+    /// Begins to show `total` steps of what `name` says; shows nothing when quiet.
+    pub fn new(name: String, total: usize, quiet: bool) -> Self {
+        let terminal = stderr().is_terminal();
+        let bar = (terminal && !quiet).then(|| {
+            let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total as u64).with_style(style.progress_chars("=> ")).with_prefix(name.clone())
+        });
+        Self { name, total, started: Instant::now(), bar, lines: !terminal && !quiet, told: 0 }
+    }
+
+    /// `done` steps are done; `losses` says how it goes.
+    pub fn advance(&mut self, done: usize, losses: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            bar.set_message(losses());
+            return;
+        }
+        let tenth = done.saturating_mul(10) / self.total.max(1);
+        if self.lines && tenth > self.told {
+            self.told = tenth;
+            let left = self.started.elapsed().as_secs_f64() / done as f64 * self.total.saturating_sub(done) as f64;
+            let left = HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX));
+            note(format_args!("{}: {done} of {} steps, {left} left, {}", self.name, self.total, losses()));
+        }
+    }
+
+    /// No more steps follow.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+/// The progress of a sweep.
+pub struct Progress {
+    quiet: bool,
+    steps: usize,
+    cohort: Option<Cohort>,
+}
+
+/// The cohort that is being trained.
+struct Cohort {
+    shown: Steps,
+    step: usize,
+    /// The lowest training loss of each scheme's runs in this step.
+    lowest: Vec<(String, Option<f64>)>,
+    diverged: usize,
+}
+
+impl Progress {
+    /// Of runs of so many steps.
+    pub fn new(steps: usize, quiet: bool) -> Self {
+        Self { quiet, steps, cohort: None }
+    }
+
+    /// Takes notice of an event.
+    pub fn event(&mut self, event: &Event) {
+        match (event, &mut self.cohort) {
+            (Event::CohortStarted { cohort, cohorts, cells }, current) => {
+                let runs = if cells.len() == 1 { "1 run".to_owned() } else { format!("{} runs", cells.len()) };
+                let name = if *cohorts == 1 { runs } else { format!("cohort {} of {cohorts}, {runs}", cohort + 1) };
+                let mut lowest: Vec<(String, Option<f64>)> = Vec::new();
+                for cell in cells {
+                    if lowest.iter().all(|(scheme, _)| *scheme != cell.scheme) {
+                        lowest.push((cell.scheme.clone(), None));
+                    }
+                }
+                *current =
+                    Some(Cohort { shown: Steps::new(name, self.steps, self.quiet), step: 0, lowest, diverged: 0 });
+            }
+            (Event::Step { cell, step, loss, .. }, Some(cohort)) => {
+                // The first word of a step says that the one before it is done.
+                if *step > cohort.step {
+                    cohort.advance();
+                    cohort.step = *step;
+                    cohort.lowest.iter_mut().for_each(|(_, lowest)| *lowest = None);
+                }
+                if let Some((_, lowest)) = cohort.lowest.iter_mut().find(|(scheme, _)| *scheme == cell.scheme) {
+                    *lowest = [*lowest, *loss].into_iter().flatten().min_by(f64::total_cmp);
+                }
+            }
+            (Event::Diverged { .. }, Some(cohort)) => cohort.diverged += 1,
+            (Event::CohortFinished { .. }, Some(cohort)) => {
+                cohort.advance();
+                cohort.shown.end();
+                self.cohort = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Cohort {
+    fn advance(&mut self) {
+        let (lowest, diverged) = (&self.lowest, self.diverged);
+        self.shown.advance(self.step, || in_words(lowest, diverged));
+    }
+}
+
+/// `lowest loss init-a 0.084, init-b 0.106; 2 diverged`
+fn in_words(lowest: &[(String, Option<f64>)], diverged: usize) -> String {
+    let losses = lowest.iter().filter_map(|(scheme, loss)| Some(format!("{scheme} {}", loss_text((*loss)?))));
+    let losses = losses.collect::<Vec<_>>().join(", ");
+    let diverged = if diverged == 0 { String::new() } else { format!("; {diverged} diverged") };
+    format!("lowest loss {losses}{diverged}")
+}

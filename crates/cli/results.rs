@@ -1,0 +1,157 @@
+//! The results folder.
+//!
+//! Every file is written under a temporary name and then renamed, so what has its name is whole. Only `metrics.jsonl`
+//! grows as the sweep goes on, by whole lines.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use loralab_core::adapter::Adapter;
+use loralab_experiment::{Cell, Curve, Event, Summary};
+
+use crate::failure::usage;
+
+/// The log of events, one JSON object a line.
+pub const METRICS: &str = "metrics.jsonl";
+/// The experiment with every setting written out.
+pub const EXPERIMENT: &str = "experiment.toml";
+/// What the sweep found.
+pub const SUMMARY: &str = "summary.json";
+/// The headline figure.
+pub const LOSS_BY_LEARNING_RATE: &str = "loss_by_learning_rate.svg";
+/// Loss over steps.
+pub const TRAINING_CURVES: &str = "training_curves.svg";
+/// A folder for each run that did not diverge, in PEFT's layout.
+pub const ADAPTERS: &str = "adapters";
+
+const FILES: [&str; 5] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES];
+
+/// A folder that results are written to.
+pub struct Results {
+    folder: PathBuf,
+    metrics: File,
+}
+
+impl Results {
+    /// Refuses a folder that cannot take results, without changing anything.
+    pub fn check(folder: &Path, overwrite: bool) -> Result<()> {
+        let name = folder.display();
+        if folder.is_file() {
+            return Err(usage(format_args!(
+                "`{name}` is a file, but results need a folder; choose another `--output`"
+            )));
+        }
+        if !folder.exists() || overwrite {
+            return Ok(());
+        }
+        let mut entries =
+            fs::read_dir(folder).with_context(|| format!("the results folder `{name}` cannot be read"))?;
+        if entries.next().is_some() {
+            return Err(usage(format_args!(
+                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`, or replace its \
+                 results with `--overwrite`"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the folder, takes away earlier results if that was asked for, and begins the log.
+    pub fn create(folder: &Path, overwrite: bool) -> Result<Self> {
+        Self::check(folder, overwrite)?;
+        let begin = || {
+            fs::create_dir_all(folder)?;
+            for file in FILES.map(|name| folder.join(name)).iter().filter(|file| file.exists()) {
+                fs::remove_file(file)?;
+            }
+            let adapters = folder.join(ADAPTERS);
+            if adapters.exists() {
+                fs::remove_dir_all(&adapters)?;
+            }
+            fs::create_dir(&adapters)?;
+            File::create(folder.join(METRICS))
+        };
+        let metrics = begin().with_context(|| unwritable(folder))?;
+        Ok(Self { folder: folder.to_owned(), metrics })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
+        write_whole(&self.folder.join(name), contents)
+    }
+
+    /// Adds a line to the log.
+    pub fn log(&mut self, line: &str) -> Result<()> {
+        // One write for each line, so that a process that is killed leaves whole lines.
+        self.metrics.write_all(format!("{line}\n").as_bytes()).with_context(|| unwritable(&self.folder.join(METRICS)))
+    }
+
+    /// Writes a run's adapter.
+    pub fn adapter(&self, cell: &Cell, adapter: &Adapter) -> Result<()> {
+        let files = adapter.to_peft().with_context(|| format!("the adapter of {} cannot be written", cell.id()))?;
+        let folder = self.adapter_folder(cell);
+        let partial = partial(&folder);
+        let write = || {
+            fs::create_dir_all(&partial)?;
+            fs::write(partial.join("adapter_config.json"), &files.config_json)?;
+            fs::write(partial.join("adapter_model.safetensors"), &files.safetensors)?;
+            fs::rename(&partial, &folder)
+        };
+        write().inspect_err(|_| drop(fs::remove_dir_all(&partial))).with_context(|| unwritable(&folder))
+    }
+
+    /// Where a run's adapter is.
+    pub fn adapter_folder(&self, cell: &Cell) -> PathBuf {
+        self.folder.join(ADAPTERS).join(cell.id())
+    }
+
+    /// The curves of each scheme's runs at its best learning rate, out of the log: all curves of a large sweep need not
+    /// be held in memory.
+    pub fn best_curves(&self, summary: &Summary) -> Result<Vec<Curve>> {
+        let path = self.folder.join(METRICS);
+        let unread = || format!("the log `{}` cannot be read again", path.display());
+        let is_best = |cell: &Cell| {
+            let of_cell = |best: &f64| *best == cell.learning_rate;
+            summary
+                .schemes
+                .iter()
+                .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
+        };
+        let mut events = Vec::new();
+        for line in BufReader::new(File::open(&path).with_context(unread)?).lines() {
+            let event: Event = serde_json::from_str(&line.with_context(unread)?).with_context(unread)?;
+            if event.cell().is_some_and(is_best) {
+                events.push(event);
+            }
+        }
+        Ok(Curve::gather(&events))
+    }
+}
+
+/// Writes a file under a temporary name beside it and renames it.
+pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
+    let partial = partial(path);
+    let written = fs::write(&partial, contents).and_then(|()| fs::rename(&partial, path));
+    written.inspect_err(|_| drop(fs::remove_file(&partial))).with_context(|| unwritable(path))
+}
+
+/// The temporary name of something: hidden, and in the same folder, so that renaming it is one step.
+pub fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.partial"))
+}
+
+fn unwritable(path: &Path) -> String {
+    format!(
+        "`{}` cannot be written; check its permissions and the space left, or choose another `--output`",
+        path.display()
+    )
+}

@@ -1,0 +1,14 @@
+//! `loralab schemes`: what there is to compare.
+
+use loralab_core::init;
+
+use crate::terminal::print;
+
+/// Lists the schemes with what they do and where they come from.
+pub fn schemes() -> anyhow::Result<()> {
+    let width = init::ALL.iter().map(|scheme| scheme.name.len()).max().unwrap_or(0);
+    for scheme in init::ALL {
+        print(format_args!("{:width$}  {}\n{:width$}  {}", scheme.name, scheme.about, "", scheme.source))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What an experiment names, read: its settings, its base, its data.
+
+use std::{io, path::Path};
+
+use anyhow::{Context, anyhow, bail};
+use loralab_core::{init, model};
+use loralab_data::{Dataset, HELD_OUT, Split, Task, tokenizer};
+use loralab_experiment::{Base, Data, Experiment, Resolved, nearest};
+
+use crate::failure::usage;
+
+const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
+const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
+
+/// Examples that a task is made of, and the seed that fixes them and what is held out.
+const TASK_EXAMPLES: usize = 4096;
+const DATA_SEED: u64 = 0;
+
+/// The settings: `defaults` < the file < the flags.
+pub fn experiment(defaults: Experiment, file: Option<&Path>, flags: Experiment) -> anyhow::Result<Resolved> {
+    let mut experiment = defaults;
+    if let Some(path) = file {
+        let bytes = read(path, "config file")?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            usage(format_args!(
+                "{}: byte {} is not part of a UTF-8 text; a config file is TOML, `name = value` lines",
+                path.display(),
+                error.valid_up_to()
+            ))
+        })?;
+        let file = Experiment::from_toml(text).map_err(|error| usage(format_args!("{}: {error}", path.display())))?;
+        experiment = experiment.merge(file);
+    }
+    let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
+    experiment.merge(flags).resolve(&schemes).map_err(usage)
+}
+
+/// A base, and the name that adapters remember it by.
+pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
+    let (name, base) = match base {
+        Base::Tiny => ("tiny", model::Base::from_safetensors(TINY)),
+        Base::Nano => ("nano", model::Base::from_safetensors(NANO)),
+        Base::Path(path) => {
+            if !Path::new(path).exists() {
+                let meant = nearest(path, ["tiny", "nano"])
+                    .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
+                bail!(
+                    "there is no base `{path}`: the shipped ones are tiny and nano, and there is no file of that name; \
+                     `loralab pretrain` makes one{meant}"
+                );
+            }
+            (path.as_str(), model::Base::from_safetensors(&read(Path::new(path), "base")?))
+        }
+    };
+    let base = base.with_context(|| format!("the base `{name}` cannot be used"))?;
+    if base.config.vocabulary != tokenizer::VOCABULARY {
+        bail!(
+            "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({} tokens) can be used",
+            base.config.vocabulary,
+            tokenizer::VOCABULARY
+        );
+    }
+    Ok((base, name.to_owned()))
+}
+
+/// The data of an experiment, the same for every seed of a run, in a part to train on and one to validate with.
+pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
+    let tokens = experiment.tokens;
+    match &experiment.data {
+        Data::Task(task) => {
+            let task = Task::find(task.name())?;
+            let examples = Dataset::Examples(task.examples(DATA_SEED, TASK_EXAMPLES));
+            // The examples are ours, so what does not fit is the setting.
+            examples.split(DATA_SEED, HELD_OUT, tokens).map_err(|error| {
+                usage(format_args!("`tokens` is {tokens}, too few for the task {}: {error}", task.name()))
+            })
+        }
+        Data::Path(path) => file(Path::new(path), tokens),
+    }
+}
+
+/// The data in a file: JSON lines where its name ends so, else a text.
+pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
+    let bytes = read(path, "data file")?;
+    let lines = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
+    let dataset = if lines { Dataset::jsonl(&bytes, tokens) } else { Dataset::text(&bytes, tokens) };
+    let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
+    split.map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// The bytes of a file; `what` it is to the one who named it.
+pub fn read(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    if path.is_dir() {
+        bail!("the {what} `{name}` is a folder, but a file is needed; name the file in it");
+    }
+    std::fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("there is no {what} `{name}`; check the path"),
+        io::ErrorKind::PermissionDenied => anyhow!("the {what} `{name}` may not be read; check its permissions"),
+        _ => anyhow!("the {what} `{name}` cannot be read: {error}"),
+    })
+}

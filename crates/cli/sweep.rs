@@ -1,0 +1,209 @@
+//! `loralab sweep` and `loralab train`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use loralab_core::{
+    device::{Cost, Cpu, Device},
+    lab::{Observer, Sweep, SweepError},
+    model::Base,
+    plan::Plan,
+};
+use loralab_data::{Dataset, Split};
+use loralab_experiment::{Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary};
+use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
+
+use crate::{
+    args::{Output, SweepArguments, TrainArguments},
+    dry_run,
+    failure::{Stopped, usage},
+    interrupt::Interrupt,
+    memory,
+    progress::Progress,
+    results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES},
+    source,
+    terminal::{note, print},
+    watch::Watch,
+};
+
+/// Trains a grid.
+pub fn sweep(arguments: &SweepArguments) -> Result<()> {
+    let flags = arguments.grid.over(arguments.settings.experiment());
+    let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
+    run(&experiment, &arguments.output)
+}
+
+/// Trains one cell.
+pub fn train(arguments: &TrainArguments) -> Result<()> {
+    let defaults = Experiment {
+        schemes: Some(vec!["init-a".to_owned()]),
+        learning_rates: Some(vec![4e-3]),
+        seeds: Some(Seeds::List(vec![0])),
+        ..Experiment::default()
+    };
+    let flags = arguments.over(arguments.settings.experiment());
+    let experiment = source::experiment(defaults, arguments.settings.config.as_deref(), flags)?;
+    let lists = [
+        ("schemes", experiment.schemes.len(), "--scheme"),
+        ("learning_rates", experiment.learning_rates.len(), "--learning-rate"),
+        ("seeds", experiment.seeds.len(), "--seed"),
+    ];
+    if let Some((name, count, flag)) = lists.into_iter().find(|(_, count, _)| *count > 1) {
+        return Err(usage(format_args!(
+            "`train` makes one run, but the config file has {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
+        )));
+    }
+    run(&experiment, &arguments.output)
+}
+
+/// Everything that an experiment needs, read and checked.
+pub struct Prepared {
+    /// The frozen model.
+    pub base: Base,
+    /// What adapters call it.
+    base_name: String,
+    data: Split,
+    /// Bytes that may be used.
+    pub available: u64,
+    threads: Option<usize>,
+}
+
+impl Prepared {
+    /// Reads what the experiment names.
+    pub fn new(experiment: &Resolved) -> Result<Self> {
+        let (base, base_name) = source::base(&experiment.base)?;
+        let available = memory::available(experiment.memory);
+        memory::check(experiment, &base.config, available)?;
+        let data = source::data(experiment)?;
+        Ok(Self { base, base_name, data, available, threads: experiment.threads.map(Into::into) })
+    }
+
+    /// The sweep of this experiment.
+    pub fn sweep<'a>(&'a self, experiment: &'a Resolved) -> Result<Sweep<'a>> {
+        Sweep::new(&self.base, &self.base_name, experiment, &self.data).map_err(|error| refused(error, experiment))
+    }
+
+    /// The sweep's grid, cut into cohorts.
+    pub fn cohorts(&self, sweep: &Sweep<'_>, experiment: &Resolved) -> Result<Vec<Vec<Cell>>> {
+        sweep.cohorts(|plan| self.cost(plan), self.available).map_err(|error| refused(error, experiment))
+    }
+
+    /// What a plan takes in memory.
+    pub fn cost(&self, plan: &Plan) -> Vec<Cost> {
+        Cpu::<f32>::cost(plan, &self.base.tensors, self.threads)
+    }
+}
+
+/// Data of a file that do not fit are a failure; everything else that a sweep refuses is a setting.
+fn refused(error: SweepError, experiment: &Resolved) -> anyhow::Error {
+    match (&error, &experiment.data) {
+        (SweepError::Data(_), Data::Path(path)) => anyhow::Error::new(error).context(path.clone()),
+        _ => usage(error),
+    }
+}
+
+fn run(experiment: &Resolved, output: &Output) -> Result<()> {
+    if !output.dry_run {
+        Results::check(&output.output, output.overwrite)?;
+    }
+    let prepared = Prepared::new(experiment)?;
+    let sweep = prepared.sweep(experiment)?;
+    let cohorts = prepared.cohorts(&sweep, experiment)?;
+    let trained_on = prepared.base.config.tokens;
+    if experiment.tokens > trained_on && !output.quiet {
+        note(format_args!(
+            "The base was trained on sequences of {trained_on} tokens; it does not know what to do with the rest of {}.",
+            experiment.tokens
+        ));
+    }
+    if output.dry_run {
+        return dry_run::print_costs(experiment, &prepared, &sweep, &cohorts);
+    }
+
+    let make_device =
+        |plan: Arc<Plan>, base| Box::new(Cpu::<f32>::new(plan, base, prepared.threads)) as Box<dyn Device>;
+    let device = make_device(Arc::new(sweep.plan(1, false)), prepared.base.tensors.clone()).describe();
+    let mut results = Results::create(&output.output, output.overwrite)?;
+    results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let progress = Progress::new(experiment.steps, output.quiet || output.json);
+    let mut watch = Watch::new(&mut results, progress, output.json, interrupt.clone());
+
+    let planned = cohorts.iter().map(Vec::len).sum::<usize>();
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut flow =
+        watch.event(Event::Started { version, device: device.clone(), runs: planned, steps: experiment.steps });
+    let base = sweep.base(&make_device);
+    let (base_loss, base_accuracy) =
+        (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
+    if flow.is_continue() {
+        flow = watch.event(Event::Base { loss: base_loss, accuracy: base_accuracy });
+    }
+    let runs = if flow.is_continue() {
+        sweep.run(&cohorts, &make_device, &mut watch).map_err(|error| refused(error, experiment))?
+    } else {
+        Vec::new()
+    };
+    let ended = runs.iter().filter(|run| run.is_diverged() || run.final_loss.is_some()).count();
+    let (complete, seconds) = (ended == planned, watch.seconds());
+    let _ = watch.event(Event::Finished { complete, seconds });
+    watch.end()?;
+
+    let accuracy = match prepared.data.train {
+        Dataset::Examples(_) => Accuracy::ExactMatch,
+        Dataset::Text(_) => Accuracy::Token,
+    };
+    let setting = Setting { device, wall_seconds: seconds, base_loss, base_accuracy, accuracy };
+    let summary = Summary::from_runs(setting, &runs);
+    results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
+    figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
+    figure(&results, TRAINING_CURVES, training_curves(&summary, &results.best_curves(&summary)?))?;
+
+    if !output.json {
+        let folder = results.folder().display();
+        print(format_args!("{}\n{}\n\nResults are in {folder}.", summary.table(), summary.sentence()))?;
+        if let (Data::Task(_), Some(command)) = (&experiment.data, trial(&results, &summary, &runs, &prepared.data)) {
+            print(format_args!("Try the best adapter: {command}"))?;
+        }
+    }
+    if complete {
+        return Ok(());
+    }
+    if !output.quiet {
+        note(format_args!("Stopped by Ctrl-C: {ended} of {planned} runs had ended, and the results are theirs."));
+    }
+    Err(Stopped.into())
+}
+
+/// Writes a figure, unless no run has come far enough for one.
+fn figure(results: &Results, name: &str, figure: Result<String, FigureError>) -> Result<()> {
+    match figure {
+        Ok(svg) => results.write(name, svg.as_bytes()),
+        Err(FigureError::Nothing(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The command that lets the best adapter answer one of the held-out prompts.
+fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split) -> Option<String> {
+    let loss = |run: &RunResult| run.finished_loss().unwrap_or(f64::INFINITY);
+    let is_best = |run: &&RunResult| {
+        let of_scheme = summary.schemes.iter().find(|scheme| scheme.scheme == run.cell.scheme);
+        of_scheme.and_then(|scheme| scheme.best_learning_rate) == Some(run.cell.learning_rate)
+    };
+    let best = runs.iter().filter(is_best).min_by(|x, y| loss(x).total_cmp(&loss(y)))?;
+    let Dataset::Examples(examples) = &data.validation else { return None };
+    let prompt = quoted(&String::from_utf8_lossy(&examples.first()?.prompt));
+    let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
+    Some(format!("loralab generate --adapter {folder} --stop-at-newline --prompt {prompt}"))
+}
+
+/// A text as one word for a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
