@@ -9,7 +9,7 @@ use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
 #[derive(Debug, Parser)]
-#[command(name = "loralab", version, propagate_version = true)]
+#[command(name = "loralab", version)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -65,7 +65,7 @@ pub struct TrainArguments {
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// Runs of the cohort [default: those of the first cohort that the sweep would train]
-    #[arg(long, value_name = "K", value_parser = setting::<usize>("cohort"))]
+    #[arg(long, value_name = "K", value_parser = size)]
     pub runs: Option<usize>,
     #[command(flatten)]
     pub grid: Grid,

@@ -6,31 +6,47 @@ use loralab_experiment::{Bytes, Cell, Resolved};
 
 use crate::{sweep::Prepared, terminal::print};
 
-/// Prints the grid, the memory term by term, and the cohorts.
+/// Prints the grid, the cohorts and their memory term by term.
 pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohorts: &[Vec<Cell>]) -> Result<()> {
-    let Resolved { schemes, learning_rates, seeds, steps, .. } = experiment;
-    let (schemes, rates, seeds) = (schemes.len(), learning_rates.len(), seeds.len());
+    let (schemes, rates, seeds) = (experiment.schemes.len(), experiment.learning_rates.len(), experiment.seeds.len());
     print(format_args!(
-        "{} runs of {steps} steps: {schemes} schemes × {rates} learning rates × {seeds} seeds",
-        schemes * rates * seeds
+        "{} of {} steps: {} × {} × {}, in {}",
+        counted(schemes * rates * seeds, "run"),
+        experiment.steps,
+        counted(schemes, "scheme"),
+        counted(rates, "learning rate"),
+        counted(seeds, "seed"),
+        counted(cohorts.len(), "cohort"),
     ))?;
-    print(format_args!("{} cohorts; {} may be used\n", cohorts.len(), Bytes(prepared.available)))?;
-    for (index, cells) in cohorts.iter().enumerate() {
-        let runs = cells.len() as u64;
-        let frozen_pairs = cells.iter().any(|cell| init::find(&cell.scheme).is_ok_and(init::Scheme::has_frozen_pair));
-        print(format_args!("cohort {} of {}: {runs} runs", index + 1, cohorts.len()))?;
+    let mut first = 1;
+    let shape = |cells: &Vec<Cell>| (cells.len(), needs_frozen_pairs(cells));
+    for alike in cohorts.chunk_by(|one, other| shape(one) == shape(other)) {
+        let (runs, frozen_pairs) = shape(&alike[0]);
+        let last = first + alike.len() - 1;
+        let which = if first == last { format!("Cohort {first}") } else { format!("Cohorts {first} to {last}, each") };
+        print(format_args!("\n{which} of {}:", counted(runs, "run")))?;
+        first = last + 1;
         let mut total = 0;
-        for cost in prepared.cost(&sweep.plan(cells.len(), frozen_pairs)) {
-            let bytes = cost.per_run * runs + cost.shared;
+        for cost in prepared.cost(&sweep.plan(runs, frozen_pairs)) {
+            let bytes = cost.per_run * runs as u64 + cost.shared;
             total += bytes;
             let how = match cost.shared {
-                0 => format!("{runs} runs × {} bytes", cost.per_run),
+                0 => format!("{} bytes × {}", cost.per_run, counted(runs, "run")),
                 _ => "once".to_owned(),
             };
-            print(format_args!("  {bytes:>15} bytes  {}, {how}", cost.what))?;
+            print(format_args!("{bytes:>16} bytes  {}; {how}", cost.what))?;
         }
-        print(format_args!("  {total:>15} bytes  together: {} of {}\n", Bytes(total), Bytes(prepared.available)))?;
+        print(format_args!("{total:>16} bytes  together: {} of {}", Bytes(total), Bytes(prepared.available)))?;
     }
-    print("Nothing was trained or written.")?;
+    print("\nNothing was trained or written.")?;
     Ok(())
+}
+
+/// Whether any of the runs has a frozen second pair, so that all of its cohort make room for one.
+pub fn needs_frozen_pairs(cells: &[Cell]) -> bool {
+    cells.iter().any(|cell| init::find(&cell.scheme).is_ok_and(init::Scheme::has_frozen_pair))
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -23,7 +23,8 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
     let (mut base, base_name) = source::base(&choose_base(arguments.base.as_deref(), adapter.as_ref())?)?;
     base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
-    let make_device = |plan, base| Box::new(Cpu::<f32>::new(plan, base, arguments.threads)) as Box<_>;
+    let threads = source::threads(arguments.threads)?;
+    let make_device = |plan, base| Box::new(Cpu::<f32>::new(plan, base, threads)) as Box<_>;
     let generator = Generator::new(&base, adapter.as_ref(), &make_device).map_err(|sentence| {
         anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")
     })?;
@@ -56,8 +57,8 @@ fn adapter(folder: &Path) -> Result<Adapter> {
             folder.display()
         ));
     }
-    let config = source::read(&folder.join("adapter_config.json"), "adapter's file")?;
-    let tensors = source::read(&folder.join("adapter_model.safetensors"), "adapter's file")?;
+    let config = source::read(&folder.join("adapter_config.json"), "adapter file")?;
+    let tensors = source::read(&folder.join("adapter_model.safetensors"), "adapter file")?;
     Adapter::from_peft(&String::from_utf8_lossy(&config), &tensors)
         .with_context(|| format!("the adapter `{}` cannot be used", folder.display()))
 }

@@ -1,10 +1,9 @@
 //! `loralab plan`: the list of dispatches that a training step replays.
 
 use anyhow::Result;
-use loralab_core::init;
 use loralab_experiment::Experiment;
 
-use crate::{args::PlanArguments, source, sweep::Prepared, terminal::print};
+use crate::{args::PlanArguments, dry_run::needs_frozen_pairs, source, sweep::Prepared, terminal::print};
 
 /// Prints the plan of a cohort.
 pub fn plan(arguments: &PlanArguments) -> Result<()> {
@@ -14,8 +13,7 @@ pub fn plan(arguments: &PlanArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment)?;
     let cohorts = prepared.cohorts(&sweep, &experiment)?;
     let first = cohorts.first().map_or(&[][..], Vec::as_slice);
-    let frozen_pairs = first.iter().any(|cell| init::find(&cell.scheme).is_ok_and(init::Scheme::has_frozen_pair));
-    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), frozen_pairs);
+    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), needs_frozen_pairs(first));
     print(plan.print(&prepared.base.tensors))?;
     Ok(())
 }

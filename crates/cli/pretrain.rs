@@ -19,7 +19,7 @@ use crate::{
     interrupt::Interrupt,
     memory,
     progress::Steps,
-    results::{partial, write_whole},
+    results::{probe, write_whole},
     source,
     terminal::print,
 };
@@ -35,7 +35,7 @@ const VALIDATION_SEQUENCES: usize = 512;
 pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     let output = arguments.output.as_path();
     check_output(output, arguments.overwrite)?;
-    let settings = settings(arguments);
+    let settings = settings(arguments)?;
     settings.config.check().map_err(usage)?;
     check_memory(&settings)?;
     let data = match &arguments.data {
@@ -46,7 +46,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         }
     };
     // What cannot be written is better known before the work than after it.
-    write_whole(&partial(output), b"").and_then(|()| Ok(std::fs::remove_file(partial(output))?))?;
+    probe(output)?;
 
     let interrupt = Interrupt::listen(arguments.quiet);
     let mut steps = Steps::new("pretraining".to_owned(), settings.steps, arguments.quiet);
@@ -90,13 +90,13 @@ fn check_output(output: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-fn settings(arguments: &PretrainArguments) -> Pretraining {
+fn settings(arguments: &PretrainArguments) -> Result<Pretraining> {
     let (layers, width, heads, feed_forward, learning_rate) = match arguments.size {
         Size::Tiny => (4, 96, 4, 256, 4e-3),
         Size::Nano => (2, 32, 2, 80, 8e-3),
     };
     let heads = arguments.heads.unwrap_or(heads);
-    Pretraining {
+    Ok(Pretraining {
         config: Config {
             vocabulary: tokenizer::VOCABULARY,
             width: arguments.width.unwrap_or(width),
@@ -115,8 +115,8 @@ fn settings(arguments: &PretrainArguments) -> Pretraining {
         learning_rate: arguments.learning_rate.unwrap_or(learning_rate),
         weight_decay: arguments.weight_decay,
         seed: arguments.seed,
-        threads: arguments.threads,
-    }
+        threads: source::threads(arguments.threads)?,
+    })
 }
 
 /// Refuses sizes that memory does not hold, before anything of that size is made.

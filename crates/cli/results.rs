@@ -143,8 +143,14 @@ pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&partial))).with_context(|| unwritable(path))
 }
 
+/// Whether a file could be written, without leaving anything.
+pub fn probe(path: &Path) -> Result<()> {
+    let partial = partial(path);
+    fs::write(&partial, b"").and_then(|()| fs::remove_file(&partial)).with_context(|| unwritable(path))
+}
+
 /// The temporary name of something: hidden, and in the same folder, so that renaming it is one step.
-pub fn partial(path: &Path) -> PathBuf {
+fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.partial"))
 }

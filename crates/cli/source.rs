@@ -42,12 +42,12 @@ pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
         Base::Nano => ("nano", model::Base::from_safetensors(NANO)),
         Base::Path(path) => {
             if !Path::new(path).exists() {
-                let meant = nearest(path, ["tiny", "nano"])
-                    .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
-                bail!(
-                    "there is no base `{path}`: the shipped ones are tiny and nano, and there is no file of that name; \
-                     `loralab pretrain` makes one{meant}"
+                let nearest = nearest(path, ["tiny", "nano"]);
+                let remedy = nearest.map_or_else(
+                    || "Check the path, or make a base with `loralab pretrain`.".to_owned(),
+                    |name| format!("Did you mean `{name}`?"),
                 );
+                bail!("there is no base `{path}`: it is neither a shipped one (tiny, nano) nor a file. {remedy}");
             }
             (path.as_str(), model::Base::from_safetensors(&read(Path::new(path), "base")?))
         }
@@ -86,6 +86,17 @@ pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
     let dataset = if lines { Dataset::jsonl(&bytes, tokens) } else { Dataset::text(&bytes, tokens) };
     let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
     split.map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// The number of threads, unless it is so large that starting them would take all there is.
+pub fn threads(asked: Option<usize>) -> anyhow::Result<Option<usize>> {
+    const MOST: usize = 1024;
+    match asked {
+        Some(threads) if threads > MOST => Err(usage(format_args!(
+            "`threads` is {threads}, but at most {MOST} are started; one for each core is best"
+        ))),
+        _ => Ok(asked),
+    }
 }
 
 /// The bytes of a file; `what` it is to the one who named it.

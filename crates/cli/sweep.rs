@@ -75,7 +75,8 @@ impl Prepared {
         let available = memory::available(experiment.memory);
         memory::check(experiment, &base.config, available)?;
         let data = source::data(experiment)?;
-        Ok(Self { base, base_name, data, available, threads: experiment.threads.map(Into::into) })
+        let threads = source::threads(experiment.threads.map(Into::into))?;
+        Ok(Self { base, base_name, data, available, threads })
     }
 
     /// The sweep of this experiment.
@@ -161,7 +162,7 @@ fn run(experiment: &Resolved, output: &Output) -> Result<()> {
 
     if !output.json {
         let folder = results.folder().display();
-        print(format_args!("{}\n{}\n\nResults are in {folder}.", summary.table(), summary.sentence()))?;
+        print(format_args!("{}\n{}\n\nResults are in `{folder}`.", summary.table(), summary.sentence()))?;
         if let (Data::Task(_), Some(command)) = (&experiment.data, trial(&results, &summary, &runs, &prepared.data)) {
             print(format_args!("Try the best adapter: {command}"))?;
         }
