@@ -1,1 +1,4 @@
 //! tests
+
+// The command, through the real binary.
+mod cli;

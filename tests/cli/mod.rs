@@ -1,0 +1,114 @@
+//! The command, through the real binary: what it writes, what it says, how it ends.
+
+mod bad_input;
+mod interrupt;
+mod models;
+mod sweep;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// The smallest training: the flags of every test that trains.
+const SMALL: [&str; 8] = ["--base", "nano", "--steps", "3", "--batch-size", "2", "--validation-examples", "4"];
+
+/// A folder of its own to run commands in.
+struct Place(TempDir);
+
+/// How a command ended.
+struct Outcome {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a temporary folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, contents: impl AsRef<[u8]>) {
+        fs::write(self.path(name), contents).expect("a temporary file");
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn json(&self, name: &str) -> serde_json::Value {
+        serde_json::from_str(&self.read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Every event of a log, in order.
+    fn events(&self, name: &str) -> Vec<loralab_experiment::Event> {
+        let event = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        self.read(name).lines().map(event).collect()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loralab"));
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().expect("the binary runs");
+        let text = |bytes| String::from_utf8(bytes).expect("the binary writes UTF-8");
+        let outcome = Outcome {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        };
+        assert!(!outcome.stderr.contains("panicked"), "{arguments:?}: {}", outcome.stderr);
+        outcome
+    }
+
+    /// Runs what must succeed.
+    fn succeed(&self, arguments: &[&str]) -> Outcome {
+        let outcome = self.run(arguments);
+        assert_eq!(outcome.code, 0, "{arguments:?}: {}", outcome.stderr);
+        outcome
+    }
+
+    /// Runs what must be refused with this code and one sentence that has these words, and leave every file as it was.
+    fn refuse(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let before = snapshot(self.0.path());
+        let Outcome { code: found, stdout, stderr } = self.run(arguments);
+        assert_eq!(found, code, "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: "), "{arguments:?}: {stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{arguments:?}: no \"{word}\" in {stderr}");
+        }
+        assert_eq!(stdout, "", "{arguments:?}");
+        assert_eq!(snapshot(self.0.path()), before, "{arguments:?}: files have changed");
+    }
+}
+
+/// Every file and folder below, with its contents.
+fn snapshot(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.push((path.clone(), None));
+            found.extend(snapshot(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).ok()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// These flags after those of [`SMALL`].
+fn small<'a>(command: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
+    [&[command], &SMALL[..], flags].concat()
+}

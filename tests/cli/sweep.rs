@@ -1,0 +1,190 @@
+//! Sweeps and single runs to their end.
+
+use std::{fs, process::Stdio};
+
+use loralab_core::adapter::Adapter;
+use loralab_experiment::{Event, Experiment, Seeds};
+
+use super::{Place, small, snapshot};
+
+#[test]
+fn a_sweep_fills_its_folder() {
+    let place = Place::new();
+    let outcome =
+        place.succeed(&small("sweep", &["--learning-rates", "1e-3,8e-3", "--seeds", "2", "--evaluate-every", "2"]));
+    for words in ["scheme", "init-a", "init-b", "(base)", "Results are in `results`", "loralab generate --adapter"] {
+        assert!(outcome.stdout.contains(words), "{}", outcome.stdout);
+    }
+    assert!(outcome.stderr.contains("8 runs: 3 of 3 steps"), "{}", outcome.stderr);
+
+    let summary = place.json("results/summary.json");
+    assert!(summary["device"].as_str().is_some_and(|device| device.starts_with("CPU")));
+    assert_eq!(summary["accuracy"], "exact_match");
+    for name in ["wall_seconds", "base_loss", "base_accuracy"] {
+        assert!(summary[name].is_f64(), "{name}: {}", summary[name]);
+    }
+    let schemes = summary["schemes"].as_array().expect("a list of schemes");
+    assert_eq!(schemes.len(), 2);
+    for (scheme, name) in schemes.iter().zip(["init-a", "init-b"]) {
+        assert_eq!((scheme["scheme"].as_str(), scheme["runs"].as_u64()), (Some(name), Some(4)));
+        for field in
+            ["best_learning_rate", "best_loss", "best_loss_spread", "best_accuracy", "largest_stable_learning_rate"]
+        {
+            assert!(scheme[field].is_number(), "{field}: {}", scheme[field]);
+        }
+    }
+
+    let events = place.events("results/metrics.jsonl");
+    let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+    assert!(matches!(events[0], Event::Started { runs: 8, steps: 3, .. }));
+    assert!(matches!(events.last(), Some(Event::Finished { complete: true, .. })));
+    assert_eq!(count(|event| matches!(event, Event::Step { loss: Some(_), .. })), 8 * 3);
+    // After step 2 and after the last.
+    assert_eq!(count(|event| matches!(event, Event::Evaluation { loss: Some(_), .. })), 8 * 2);
+    assert_eq!(count(|event| matches!(event, Event::RunFinished { .. })), 8);
+
+    for name in ["loss_by_learning_rate.svg", "training_curves.svg"] {
+        let svg = place.read(&format!("results/{name}"));
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && svg.contains("init-b"), "{name}");
+    }
+    let mut adapters = 0;
+    for entry in fs::read_dir(place.path("results/adapters")).expect("a folder of adapters") {
+        let folder = entry.expect("an entry").path();
+        let config = fs::read_to_string(folder.join("adapter_config.json")).expect("a configuration");
+        let tensors = fs::read(folder.join("adapter_model.safetensors")).expect("tensors");
+        let adapter = Adapter::from_peft(&config, &tensors).expect("an adapter in PEFT's layout");
+        assert_eq!((adapter.base.as_str(), adapter.rank, adapter.modules.len()), ("nano", 8, 14));
+        adapters += 1;
+    }
+    assert_eq!(adapters, 8);
+    let leftovers = snapshot(&place.path("results"));
+    assert!(leftovers.iter().all(|(path, _)| !path.to_string_lossy().contains("partial")));
+}
+
+#[test]
+fn flags_hold_over_the_config_file_and_the_written_experiment_gives_the_same_runs() {
+    let place = Place::new();
+    place.write(
+        "mine.toml",
+        "base = \"nano\"\nrank = 2\nsteps = 9\nlearning_rates = [2e-3, 4e-3]\nschemes = \"init-b\"\n",
+    );
+    let flags = ["--steps", "2", "--batch-size", "2", "--validation-examples", "4", "--seed", "5"];
+    place.succeed(&[&["sweep", "--config", "mine.toml", "--quiet"], &flags[..]].concat());
+    let written = Experiment::from_toml(&place.read("results/experiment.toml")).expect("an experiment");
+    assert_eq!((written.rank, written.steps, written.alpha), (Some(2), Some(2), Some(16.0)));
+    assert_eq!((written.schemes, written.seeds), (Some(vec!["init-b".to_owned()]), Some(Seeds::List(vec![5]))));
+
+    // Other cohorts and threads change no bit.
+    let again =
+        ["sweep", "--config", "results/experiment.toml", "--cohort", "1", "--threads", "1", "--output", "again"];
+    place.succeed(&again);
+    let runs = |name: &str| {
+        let mut runs: Vec<String> = Vec::new();
+        for event in place.events(name) {
+            if matches!(event, Event::Step { .. } | Event::Evaluation { .. }) {
+                runs.push(serde_json::to_string(&event).expect("an event is JSON"));
+            }
+        }
+        runs.sort();
+        runs
+    };
+    let first = runs("results/metrics.jsonl");
+    assert_eq!(first.len(), 2 * (2 + 1));
+    assert_eq!(runs("again/metrics.jsonl"), first);
+}
+
+#[test]
+fn train_is_a_sweep_of_one_run_and_json_is_the_log() {
+    let place = Place::new();
+    let flags = ["--scheme", "init-b", "--learning-rate", "2e-3", "--seed", "7", "--output", "one", "--json"];
+    let outcome = place.succeed(&small("train", &flags));
+    assert_eq!(outcome.stdout, place.read("one/metrics.jsonl"));
+    assert_eq!(outcome.stderr, "");
+    assert!(place.path("one/adapters/init-b_lr2e-3_seed7/adapter_model.safetensors").is_file());
+
+    place.write("grid.toml", "seeds = 3");
+    place.refuse(&["train", "--config", "grid.toml"], 2, &["one run", "3 seeds", "`--seed`", "loralab sweep"]);
+}
+
+#[test]
+fn data_of_ones_own() {
+    let place = Place::new();
+    place.write("rhyme.txt", "Rose is a rose is a rose is a rose.\n".repeat(40));
+    let line = |i| format!("{{\"prompt\": \"{i}+1=\", \"completion\": \"{}\"}}\n", i + 1);
+    place.write("sums.jsonl", (0..20).map(line).collect::<String>());
+    for (data, accuracy) in [("rhyme.txt", "token"), ("sums.jsonl", "exact_match")] {
+        place.succeed(&small("train", &["--data", data, "--tokens", "16", "--output", accuracy, "--quiet"]));
+        assert_eq!(place.json(&format!("{accuracy}/summary.json"))["accuracy"], accuracy);
+    }
+}
+
+#[test]
+fn a_run_that_diverges_is_a_result() {
+    let place = Place::new();
+    let flags = ["--learning-rates", "1e-3,1e30", "--schemes", "init-b", "--seeds", "1", "--max-grad-norm", "0"];
+    place.succeed(&small("sweep", &[&flags[..], &["--quiet"]].concat()));
+    let scheme = &place.json("results/summary.json")["schemes"][0];
+    assert_eq!((scheme["runs"].as_u64(), scheme["best_learning_rate"].as_f64()), (Some(2), Some(1e-3)));
+    assert_eq!(scheme["learning_rates"][1]["diverged"], 1);
+    let diverged = |event: &Event| matches!(event, Event::Diverged { tensor, .. } if !tensor.is_empty());
+    assert!(place.events("results/metrics.jsonl").iter().any(diverged));
+    assert!(place.path("results/adapters/init-b_lr1e-3_seed0").is_dir());
+    assert!(!place.path("results/adapters/init-b_lr1e30_seed0").exists());
+}
+
+#[test]
+fn overwriting_replaces_results_and_keeps_the_rest() {
+    let place = Place::new();
+    fs::create_dir(place.path("results")).expect("a folder");
+    place.succeed(&small("train", &["--quiet"]));
+    place.write("results/notes.txt", "mine");
+    place.succeed(&small("train", &["--seed", "3", "--quiet", "--overwrite"]));
+    assert_eq!(place.read("results/notes.txt"), "mine");
+    assert!(place.path("results/adapters/init-a_lr4e-3_seed3").is_dir());
+    assert!(!place.path("results/adapters/init-a_lr4e-3_seed0").exists());
+}
+
+#[test]
+fn a_dry_run_shows_its_arithmetic_and_writes_nothing() {
+    let place = Place::new();
+    let flags = ["--schemes", "init-a,init-ab-subtract", "--cohort", "5", "--dry-run"];
+    let outcome = place.succeed(&small("sweep", &flags));
+    assert_eq!(snapshot(place.0.path()), []);
+    assert!(outcome.stdout.contains("28 runs of 3 steps: 2 schemes × 7 learning rates × 2 seeds, in 6 cohorts"));
+    let mut groups = 0;
+    for group in outcome.stdout.split("\n\n").filter(|group| group.starts_with("Cohort")) {
+        let bytes = |line: &str| line.trim_start().split(' ').next().and_then(|number| number.parse::<u64>().ok());
+        let lines: Vec<u64> = group.lines().filter_map(bytes).collect();
+        let (total, terms) = lines.split_last().expect("lines of bytes");
+        assert_eq!(terms.iter().sum::<u64>(), *total, "{group}");
+        groups += 1;
+    }
+    // Cohorts of 5 and of 4 runs, without and with frozen pairs.
+    assert_eq!(groups, 4, "{}", outcome.stdout);
+}
+
+#[test]
+fn memory_cuts_the_grid_into_cohorts() {
+    let place = Place::new();
+    let outcome = place.succeed(&small("sweep", &["--threads", "1", "--memory", "3MB", "--dry-run"]));
+    assert!(!outcome.stdout.contains("in 1 cohort"), "{}", outcome.stdout);
+    place.refuse(
+        &small("sweep", &["--threads", "1", "--memory", "100kB"]),
+        2,
+        &["one run needs", "may be used", "`memory`"],
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let place = Place::new();
+    let mut child = place
+        .command(&small("train", &["--json"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
