@@ -85,20 +85,21 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If a scheme is unknown or not even one run fits.
     pub fn cohorts(&self, cost: impl Fn(&Plan) -> Vec<Cost>, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
-        let cells = self.experiment.cells();
-        let mut pairs = Vec::new();
-        for cell in &cells {
-            pairs.push((cell.scheme.clone(), init::find(&cell.scheme)?.has_frozen_pair()));
+        let mut with_pair = Vec::new();
+        for scheme in &self.experiment.schemes {
+            if init::find(scheme)?.has_frozen_pair() {
+                with_pair.push(scheme);
+            }
         }
-        let needs_pair = |cell: &Cell| pairs.iter().any(|(scheme, pair)| *pair && *scheme == cell.scheme);
-        let costs = cost(&self.plan(1, pairs.iter().any(|(_, pair)| *pair)));
+        let needs_pair = |cell: &Cell| with_pair.contains(&&cell.scheme);
+        let costs = cost(&self.plan(1, !with_pair.is_empty()));
         let budget = Budget {
             bytes_per_run: costs.iter().map(|cost| cost.per_run).sum(),
             shared_bytes: costs.iter().map(|cost| cost.shared).sum(),
             available,
             limit: self.experiment.cohort,
         };
-        Ok(pack(&cells, needs_pair, &budget)?)
+        Ok(pack(&self.experiment.cells(), needs_pair, &budget)?)
     }
 
     /// How well the base alone does on the held-out data.
