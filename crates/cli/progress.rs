@@ -11,7 +11,7 @@ use loralab_experiment::{Event, loss_text};
 use crate::terminal::note;
 
 /// How a bar looks: what it is, itself, how far, how long still, and the losses.
-const BAR: &str = "{prefix} [{bar:24}] {pos}/{len} steps, {eta} left  {wide_msg}";
+const BAR: &str = "{prefix} [{bar:16}] {pos}/{len}, {eta} left  {wide_msg}";
 
 /// Something with steps that goes on for a while.
 pub struct Steps {
