@@ -27,7 +27,9 @@ impl Peer {
     pub fn start(python: &Path) -> Result<Peer, String> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peft.py");
         let mut process = Command::new(python)
-            .args([Path::new(script), &workload::base_path()])
+            // The libraries warn of one another's deprecations.
+            .args(["-W", "ignore", script])
+            .arg(workload::base_path())
             .arg(machine::threads().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

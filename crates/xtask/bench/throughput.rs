@@ -19,9 +19,10 @@ use crate::{
 
 /// Runs of the sweep.
 const RUNS: usize = 16;
-const ROUNDS: usize = 9;
-/// Seconds of a block, about.
+const ROUNDS: usize = 7;
+/// Seconds of a block, about, and of each run within it: enough that going from one run to the next costs nothing that shows.
 const BLOCK: f64 = 1.0;
+const TURN: f64 = 0.25;
 /// Lets the last block's threads fall asleep, so that they don't compete with the next one's.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -29,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 struct Contender<'a> {
     name: &'static str,
     runs: usize,
+    /// How many of them, or cohorts of them, follow one another.
+    turns: usize,
     /// Seconds of so many steps of every run.
     train: Box<dyn FnMut(usize) -> Result<f64> + 'a>,
     /// Steps of a block.
@@ -61,7 +64,7 @@ pub fn print(workload: &Workload, python: &Path) -> Result<()> {
     }
     measure(&mut contenders, workload.plan(1).shape.rows_per_run())?;
 
-    println!("Median (least–greatest) of {ROUNDS} rounds; in each, every line trains for about {BLOCK} s in turn.\n");
+    println!("Median (least–greatest) of {ROUNDS} rounds; in each, every line trains for {BLOCK} s or more in turn.\n");
     println!("| | tokens/s | ms a step of one run |");
     println!("|---|---:|---:|");
     let tokens = workload.plan(1).shape.rows_per_run() as f64;
@@ -86,7 +89,8 @@ pub fn print(workload: &Workload, python: &Path) -> Result<()> {
 fn measure(contenders: &mut [Contender<'_>], tokens: usize) -> Result<()> {
     for contender in &mut *contenders {
         (contender.train)(3)?;
-        contender.steps = (BLOCK / ((contender.train)(3)? / 3.0)).ceil() as usize;
+        let step = (contender.train)(3)? / 3.0;
+        contender.steps = (BLOCK.max(TURN * contender.turns as f64) / step).ceil() as usize;
     }
     for _ in 0..ROUNDS {
         for Contender { runs, train, steps, tokens_per_second, .. } in &mut *contenders {
@@ -98,14 +102,19 @@ fn measure(contenders: &mut [Contender<'_>], tokens: usize) -> Result<()> {
 }
 
 impl<'a> Contender<'a> {
-    fn new(name: &'static str, runs: usize, train: impl FnMut(usize) -> Result<f64> + 'a) -> Contender<'a> {
-        Contender { name, runs, train: Box::new(train), steps: 0, tokens_per_second: vec![] }
+    fn new(
+        name: &'static str,
+        runs: usize,
+        turns: usize,
+        train: impl FnMut(usize) -> Result<f64> + 'a,
+    ) -> Contender<'a> {
+        Contender { name, runs, turns, train: Box::new(train), steps: 0, tokens_per_second: vec![] }
     }
 
     /// Cohorts, one after the other.
     fn ours(name: &'static str, mut cohorts: Vec<Cohort<'a>>) -> Contender<'a> {
         let runs = cohorts.iter().map(|cohort| cohort.runs().len()).sum();
-        Contender::new(name, runs, move |steps| {
+        Contender::new(name, runs, cohorts.len(), move |steps| {
             let started = Instant::now();
             for cohort in &mut cohorts {
                 for _ in 0..steps {
@@ -119,6 +128,6 @@ impl<'a> Contender<'a> {
     }
 
     fn theirs(name: &'static str, runs: usize, peer: &'a RefCell<Peer>) -> Contender<'a> {
-        Contender::new(name, runs, move |steps| peer.borrow_mut().seconds(runs, steps))
+        Contender::new(name, runs, runs, move |steps| peer.borrow_mut().seconds(runs, steps))
     }
 }
