@@ -81,6 +81,7 @@ fn wasm_target_is_there() -> bool {
 
 fn test() -> Result<ExitCode> {
     let started = Instant::now();
+    provide(WASM, wasm_target_is_there, &["target", "add", WASM])?;
     let libraries = ["check", "--package", "loralab-core", "--package", "loralab-figure", "--target", WASM, "--locked"];
     for (what, arguments) in
         [("libraries for the browser", &libraries[..]), ("tests", &["test", "--workspace", "--locked"])]
