@@ -117,9 +117,8 @@ impl Tape {
         self.push(Relu { columns: self.columns[x.0] }, vec![x])
     }
 
-    /// a + b, two different values.
+    /// a + b.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
-        assert_ne!(a, b, "add takes two different values; a model that doubles one has to scale it");
         self.push(Add { columns: self.columns[a.0] }, vec![a, b])
     }
 
@@ -149,6 +148,20 @@ impl Tape {
 
     /// Compiles what was recorded.
     pub fn compile(self, purpose: Purpose) -> Plan {
+        let (mut plan, columns) = self.record(purpose);
+        plan.assign_buffers(&columns, purpose == Purpose::Predict);
+        plan
+    }
+
+    /// Compiles to a plan in which every value keeps a buffer of its own: more memory, the same bits. For tests of the reuse.
+    pub fn compile_without_reuse(self, purpose: Purpose) -> Plan {
+        let (mut plan, columns) = self.record(purpose);
+        plan.buffers = columns;
+        plan
+    }
+
+    /// A plan whose dispatches still name values, and the columns of each value.
+    fn record(self, purpose: Purpose) -> (Plan, Vec<usize>) {
         let forward = self.nodes.iter().map(Dispatch::forward).collect();
         let (backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
@@ -157,7 +170,7 @@ impl Tape {
             }
             Purpose::Predict => (vec![], self.columns, vec![]),
         };
-        let mut plan = Plan {
+        let plan = Plan {
             shape: self.shape,
             forward,
             backward,
@@ -168,8 +181,7 @@ impl Tape {
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,
         };
-        plan.assign_buffers(&columns, purpose == Purpose::Predict);
-        plan
+        (plan, columns)
     }
 
     fn end(&mut self, prediction: Value, weights: Value) {
@@ -184,8 +196,11 @@ impl Tape {
         Value(self.columns.len() - 1)
     }
 
+    /// Records an op. What it reads must differ, since the gradient of each goes to a buffer of its own.
     fn push(&mut self, op: impl Into<Op>, reads: Vec<Value>) -> Value {
         let op = op.into();
+        let twice = (1..reads.len()).any(|i| reads[..i].contains(&reads[i]));
+        assert!(!twice, "{} reads one value twice; an op takes different values", op.name());
         let needed = op.trains() || reads.iter().any(|value| self.needed[value.0]);
         let writes: Vec<Value> = op.outputs().into_iter().map(|columns| self.value(columns, needed)).collect();
         let result = writes[0];
