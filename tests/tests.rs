@@ -1,4 +1,16 @@
-//! tests
+//! What can only be proved of the whole: a table of contents. See README.md for what each kind of test proves.
 
 // The command, through the real binary.
 mod cli;
+// Gradients of whole models against finite differences of their own loss, in f64.
+mod gradient;
+// Step 0 of every scheme through a whole model.
+mod init;
+// Buffers of a plan: who may take whose, and when.
+mod plan;
+// The models that the modules above work on.
+mod small;
+// The shape of the tree: dependencies, module order, one op in every place, house rules.
+mod tidy;
+// Trainings: cohorts, threads, divergence, first steps, rounding, golden losses, PyTorch + PEFT.
+mod training;

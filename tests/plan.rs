@@ -1,0 +1,181 @@
+//! The buffers of a plan: handing them on changes no bit, and nothing is read that was not written.
+
+use std::collections::{HashMap, HashSet};
+
+use loralab_core::{
+    memory::{Lane, Value, Values},
+    ops::{Dispatch, Op},
+    plan::{Plan, Ports},
+    tape::Tape,
+};
+use loralab_cpu::{Scratch, Store};
+
+use crate::small::{SETTINGS, Subject, TRAIN, subjects, two_lanes};
+
+#[test]
+fn reuse_changes_no_bit_of_loss_or_gradient() {
+    for subject in subjects(2).iter().chain([&two_lanes()]) {
+        let reused = subject.device::<f32>(subject.tape().compile(TRAIN));
+        let separate = subject.device::<f32>(subject.tape().compile_without_reuse(TRAIN));
+        let (loss, gradient) = reused.gradient(0, subject.rows.input());
+        assert!(loss.is_finite());
+        assert!((loss, gradient) == separate.gradient(0, subject.rows.input()), "{}", subject.what);
+    }
+}
+
+#[test]
+fn nothing_left_in_a_buffer_is_ever_read() {
+    for subject in subjects(2) {
+        let plan = subject.tape().compile(TRAIN);
+        let poisoned = replay_poisoned(&subject, &plan);
+        let device = subject.device::<f64>(plan);
+        assert!(poisoned == device.gradient(0, subject.rows.input()), "{}", subject.what);
+    }
+}
+
+#[test]
+fn every_value_is_written_before_it_is_read() {
+    for subject in subjects(2) {
+        let plan = subject.tape().compile_without_reuse(TRAIN);
+        let mut written: HashSet<Value> = inputs(&plan.ports).collect();
+        for dispatch in dispatches(&plan) {
+            for value in &dispatch.reads {
+                assert!(written.contains(value), "{}: {} reads {value:?} too early", subject.what, name(dispatch));
+            }
+            for &(value, store) in &dispatch.writes {
+                let first = written.insert(value);
+                let (what, name) = (subject.what, name(dispatch));
+                assert_eq!(first, store == Store::Set, "{what}: {name} must set {value:?} once, then add to it");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_dispatch_uses_a_buffer_twice_where_one_use_writes() {
+    for subject in subjects(2) {
+        for plan in [subject.tape().compile(TRAIN), subject.tape().compile_without_reuse(TRAIN)] {
+            for dispatch in dispatches(&plan) {
+                let mut written = HashSet::new();
+                for (value, _) in &dispatch.writes {
+                    let (what, name) = (subject.what, name(dispatch));
+                    assert!(written.insert(value), "{what}: {name} writes {value:?} twice");
+                    assert!(!dispatch.reads.contains(value), "{what}: {name} reads and writes {value:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_buffer_is_handed_on_only_after_its_value_was_read_for_the_last_time() {
+    for subject in subjects(2) {
+        let (reused, separate) = (subject.tape().compile(TRAIN), subject.tape().compile_without_reuse(TRAIN));
+        let home = homes(&reused, &separate);
+        let lives = lives(&separate);
+        for (value, buffer) in &home {
+            assert!(reused.buffers[buffer.0] >= separate.buffers[value.0], "{}: {value:?} has no room", subject.what);
+            for (other, _) in home.iter().filter(|(other, place)| *other != value && *place == buffer) {
+                let (one, two) = (lives[value], lives[other]);
+                let apart = one.1 < two.0 || two.1 < one.0;
+                assert!(apart, "{}: {value:?} and {other:?} live in one buffer at a time", subject.what);
+            }
+        }
+        for port in inputs(&separate.ports).chain(results(&separate.ports)) {
+            let (buffer, columns) = (home[&port], separate.buffers[port.0]);
+            assert_eq!(reused.buffers[buffer.0], columns, "{}: what the host sees is as wide as it is", subject.what);
+        }
+        let (few, many) = (reused.buffers.iter().sum::<usize>(), separate.buffers.iter().sum::<usize>());
+        println!("{}: {few} columns instead of {many}", subject.what);
+        assert!(few < many, "{}: reuse saves nothing", subject.what);
+    }
+}
+
+#[test]
+#[should_panic(expected = "reads one value twice")]
+fn an_op_that_reads_one_value_twice_is_refused_when_it_is_recorded() {
+    let mut tape = Tape::new(subjects(2)[0].shape, false);
+    let x = tape.features(4);
+    tape.swiglu(x, x);
+}
+
+/// Loss and gradient of a plan whose buffers hold NaN wherever nothing was written.
+fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
+    let wide = |values: Vec<f32>| -> Vec<f64> { values.into_iter().map(f64::from).collect() };
+    let rows = plan.shape.rows_per_run();
+    let mut values =
+        Values { rows, buffers: plan.buffers.iter().map(|columns| vec![f64::NAN; rows * columns]).collect() };
+    let input = subject.rows.input();
+    let ports = &plan.ports;
+    for (port, source) in
+        [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]
+    {
+        if let Some(port) = port {
+            values.buffers[port.0] = wide(source.to_vec());
+        }
+    }
+    let mut gradients = vec![0.0; plan.trained_len()];
+    let mut lane = Lane {
+        values: &mut values,
+        tokens: input.tokens,
+        targets: input.targets,
+        trained: &wide(subject.trained(plan)),
+        frozen_pairs: &wide(subject.frozen_pairs(plan)),
+        gradients: &mut gradients,
+        base: &subject.base,
+        tables: &plan.tables,
+        scale: SETTINGS.scale,
+        scratch: &mut Scratch::new(),
+    };
+    for dispatch in dispatches(plan) {
+        Op::run(dispatch, &mut lane);
+    }
+    let loss = ports.loss.map_or(f64::NAN, |port| values.read(port, 1).iter().fold(0.0, |sum, loss| sum + loss));
+    (loss, gradients)
+}
+
+fn dispatches(plan: &Plan) -> impl Iterator<Item = &Dispatch> {
+    plan.forward.iter().chain(&plan.backward)
+}
+
+fn uses(dispatch: &Dispatch) -> impl Iterator<Item = Value> + '_ {
+    dispatch.reads.iter().copied().chain(dispatch.writes.iter().map(|(value, _)| *value))
+}
+
+/// The buffer of every value; `separate` is the same plan before values were given buffers.
+fn homes(reused: &Plan, separate: &Plan) -> HashMap<Value, Value> {
+    let mut home = HashMap::new();
+    for (placed, dispatch) in dispatches(reused).zip(dispatches(separate)) {
+        for (buffer, value) in uses(placed).zip(uses(dispatch)) {
+            assert_eq!(*home.entry(value).or_insert(buffer), buffer, "{value:?} moved");
+        }
+    }
+    home
+}
+
+/// First and last dispatch that use a value; values of the host are used from before the first to after the last.
+fn lives(separate: &Plan) -> HashMap<Value, (usize, usize)> {
+    let mut lives: HashMap<Value, (usize, usize)> =
+        inputs(&separate.ports).chain(results(&separate.ports)).map(|port| (port, (0, usize::MAX))).collect();
+    for (time, dispatch) in dispatches(separate).enumerate() {
+        for value in uses(dispatch) {
+            let life = lives.entry(value).or_insert((time, time));
+            life.1 = life.1.max(time);
+        }
+    }
+    lives
+}
+
+/// Values that the host writes.
+fn inputs(ports: &Ports) -> impl Iterator<Item = Value> + use<> {
+    [ports.weights, ports.features, ports.expected].into_iter().flatten()
+}
+
+/// Values that the host reads.
+fn results(ports: &Ports) -> impl Iterator<Item = Value> + use<> {
+    [ports.loss, ports.correct].into_iter().flatten()
+}
+
+fn name(dispatch: &Dispatch) -> String {
+    format!("{} {}/{}", dispatch.label, dispatch.op.name(), dispatch.pass.name())
+}

@@ -1,0 +1,225 @@
+//! Models small enough for finite differences and error bounds: how they are recorded, their weights, their rows.
+
+use std::sync::Arc;
+
+use loralab_core::{
+    device::{Cpu, Device, Input, RunSettings},
+    memory::{Data, Group, Tensor, Weight},
+    model::{
+        Adapters, Base, Config, MODULES, Training, decoder,
+        teacher_student::{self, Network, teacher_student},
+    },
+    plan::{Optimizer, Plan, Shape},
+    tape::{Purpose, Tape},
+};
+use loralab_cpu::Scalar;
+use loralab_linalg::{Draws, Stream};
+
+/// What the gradients are compiled for; no test here takes a step.
+pub const TRAIN: Purpose = Purpose::Train(Optimizer::SignSgd);
+
+/// No decay, no clipping, a scale that is no power of two.
+pub const SETTINGS: RunSettings =
+    RunSettings { scale: 1.7, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+
+/// A model with everything that a gradient needs.
+pub struct Subject {
+    /// In words.
+    pub what: &'static str,
+    /// B and T of its one run.
+    pub shape: Shape,
+    /// Whether its adapters have a frozen second pair.
+    pub frozen_pairs: bool,
+    /// Its frozen weights.
+    pub base: Arc<[Tensor]>,
+    /// Its rows.
+    pub rows: Rows,
+    record: Box<dyn Fn(&mut Tape)>,
+}
+
+impl Subject {
+    /// The recorded model.
+    pub fn tape(&self) -> Tape {
+        let mut tape = Tape::new(self.shape, self.frozen_pairs);
+        (self.record)(&mut tape);
+        tape
+    }
+
+    /// A device at the subject's start.
+    pub fn device<S: Scalar>(&self, plan: Plan) -> Cpu<S> {
+        let (trained, frozen_pairs) = (self.trained(&plan), self.frozen_pairs(&plan));
+        let mut device = Cpu::new(Arc::new(plan), self.base.clone(), Some(1));
+        device.load(0, &trained, &frozen_pairs, SETTINGS);
+        device
+    }
+
+    /// Trained tensors, none of them zero.
+    pub fn trained(&self, plan: &Plan) -> Vec<f32> {
+        values(plan, "trained")
+    }
+
+    /// Frozen second pairs that are not the trained ones; empty where the plan has none.
+    pub fn frozen_pairs(&self, plan: &Plan) -> Vec<f32> {
+        if plan.frozen_pairs { values(plan, "frozen") } else { vec![] }
+    }
+}
+
+/// The rows of one run.
+pub struct Rows {
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+    features: Vec<f32>,
+    expected: Vec<f32>,
+}
+
+impl Rows {
+    /// The device's view.
+    pub fn input(&self) -> Input<'_> {
+        let Rows { tokens, targets, weights, features, expected } = self;
+        Input { tokens, targets, weights, features, expected }
+    }
+}
+
+/// A decoder, grouped-query where `kv_heads` is 1.
+pub fn config(layers: usize, kv_heads: usize, tied: bool) -> Config {
+    Config {
+        vocabulary: 11,
+        width: 8,
+        layers,
+        heads: 2,
+        kv_heads,
+        feed_forward: 12,
+        rope_theta: 100.0,
+        epsilon: 1e-5,
+        tied,
+        tokens: 5,
+    }
+}
+
+/// A base of random weights.
+pub fn base(config: &Config) -> Base {
+    let tensor = |(name, shape): (String, [usize; 2])| {
+        let group = if shape[0] == 1 { Group::Gain } else { Group::Matrix };
+        let data = Data::F32(weight(&name, shape, group));
+        Tensor { name, shape, data }
+    };
+    Base { tensors: config.tensors().into_iter().map(tensor).collect(), config: config.clone() }
+}
+
+/// Every kind of model there is, decoders with so many layers, and a graph that stresses the reverse pass.
+pub fn subjects(layers: usize) -> Vec<Subject> {
+    let short = Shape { runs: 1, sequences: 2, tokens: 5 };
+    let (grouped, plain) = (config(layers, 1, true), config(layers, 2, false));
+    vec![
+        adapted("adapters on every module, tied embedding, shared key-value heads", short, &grouped, &MODULES, false),
+        adapted("adapters with a frozen second pair, separate head", short, &plain, &MODULES, true),
+        adapted("adapters on queries and values only", short, &grouped, &["q_proj", "v_proj"], false),
+        adapted("adapters on the last projection only", short, &plain, &["down_proj"], true),
+        everything("every weight trained, tied embedding", short, &grouped),
+        everything("every weight trained, separate head", short, &plain),
+        regression("teacher–student network", short, |tape| teacher_student(tape, NETWORK)),
+        regression("values read by many ops", short, entangled),
+    ]
+}
+
+/// A decoder whose rows are cut into two lanes on the CPU.
+pub fn two_lanes() -> Subject {
+    let shape = Shape { runs: 1, sequences: 4, tokens: 64 };
+    adapted("adapters, rows in two lanes", shape, &config(2, 1, true), &MODULES, false)
+}
+
+const NETWORK: Network = Network { inputs: 3, width: 7, rank: 2 };
+
+fn adapted(what: &'static str, shape: Shape, config: &Config, target_modules: &[&str], frozen_pairs: bool) -> Subject {
+    let base = base(config);
+    let rows = token_rows(shape, base.config.vocabulary);
+    let target_modules = target_modules.iter().map(ToString::to_string).collect();
+    let adapters = Adapters { rank: 3, target_modules };
+    let tensors = base.tensors.clone();
+    let record = move |tape: &mut Tape| decoder(tape, &base.config, Training::Adapters(&base, &adapters));
+    Subject { what, shape, frozen_pairs, base: tensors, rows, record: Box::new(record) }
+}
+
+fn everything(what: &'static str, shape: Shape, config: &Config) -> Subject {
+    let config = config.clone();
+    let rows = token_rows(shape, config.vocabulary);
+    let record = move |tape: &mut Tape| decoder(tape, &config, Training::Everything);
+    Subject { what, shape, frozen_pairs: false, base: Arc::from([]), rows, record: Box::new(record) }
+}
+
+fn regression(what: &'static str, shape: Shape, record: fn(&mut Tape)) -> Subject {
+    let base = teacher_student::weights(NETWORK, 1, "network").into();
+    Subject { what, shape, frozen_pairs: false, base, rows: feature_rows(shape), record: Box::new(record) }
+}
+
+/// Values that several ops read, in every order in which gradients can be shared, copied or added to.
+fn entangled(tape: &mut Tape) {
+    let Network { inputs, width, .. } = NETWORK;
+    let maps = ["first", "second", "third"].map(|name| tape.parameter(name, [width, width], Group::Matrix));
+    let enter = tape.parameter("enter", [width, inputs], Group::Matrix);
+    let gain = tape.parameter("gain", [1, width], Group::Gain);
+    let x = tape.features(inputs);
+    let u = tape.linear(x, Weight::Trained(enter), width);
+    let v = tape.linear(u, Weight::Trained(maps[0]), width);
+    let w = tape.swiglu(v, u);
+    let sum = tape.add(u, w);
+    let sum = tape.add(sum, u);
+    let sum = tape.add(v, sum);
+    let other = tape.add(w, sum);
+    let t = tape.rms_norm(other, Weight::Trained(gain), 1e-5);
+    let t = tape.linear(t, Weight::Trained(maps[1]), width);
+    let unused = tape.linear(t, Weight::Trained(maps[2]), width);
+    tape.swiglu(unused, t);
+    let sum = tape.add(sum, t);
+    let sum = tape.add(other, sum);
+    let y = tape.linear(sum, Weight::Frozen(1), 1);
+    tape.mse(y);
+}
+
+/// Random tokens and targets.
+pub fn token_rows(shape: Shape, vocabulary: usize) -> Rows {
+    let mut draws = Draws::new(1, "rows");
+    let count = shape.rows_per_run();
+    let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(vocabulary as u32)).collect() };
+    let (tokens, targets) = (tokens(), tokens());
+    Rows { tokens, targets, weights: row_weights(count), features: vec![], expected: vec![] }
+}
+
+fn feature_rows(shape: Shape) -> Rows {
+    let count = shape.rows_per_run();
+    let features = normal("features", 1.0, count * NETWORK.inputs);
+    Rows {
+        tokens: vec![],
+        targets: vec![],
+        weights: row_weights(count),
+        features,
+        expected: normal("expected", 1.0, count),
+    }
+}
+
+/// Weights that sum to about 1 and differ; every third row does not count.
+fn row_weights(count: usize) -> Vec<f32> {
+    (0..count).map(|row| if row % 3 == 2 { 0.0 } else { (1.0 + 0.5 * (row % 4) as f32) / count as f32 }).collect()
+}
+
+fn values(plan: &Plan, what: &str) -> Vec<f32> {
+    plan.parameters.iter().flat_map(|p| weight(&format!("{what}.{}", p.name), p.shape, p.group)).collect()
+}
+
+/// A matrix that halves the size of what it is applied to, a B that makes it smaller still, as adapters do, or a gain near 1.
+fn weight(name: &str, shape: [usize; 2], group: Group) -> Vec<f32> {
+    let [rows, columns] = shape;
+    let std = 0.5 * (columns as f32).sqrt().recip();
+    match group {
+        Group::Gain => normal(name, 0.2, columns).into_iter().map(|x| 1.0 + x).collect(),
+        Group::B => normal(name, 0.3 * std, rows * columns),
+        Group::A | Group::Matrix => normal(name, std, rows * columns),
+    }
+}
+
+fn normal(name: &str, std: f32, len: usize) -> Vec<f32> {
+    let mut values = vec![0.0; len];
+    Stream::new(1, name).normal(std, &mut values);
+    values
+}

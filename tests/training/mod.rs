@@ -1,0 +1,101 @@
+//! Whole trainings of `nano` on the translation task, on the CPU device.
+
+use std::sync::{Arc, LazyLock};
+
+use loralab_core::{
+    device::{Cpu, RunSettings},
+    init,
+    model::{Adapters, Base, MODULES, Training, decoder},
+    plan::{Optimizer, Plan, Shape},
+    tape::{Purpose, Tape},
+    train::{Cohort, Run, Validation},
+};
+use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
+
+// Sixteen runs together equal each alone, whatever the number of threads.
+mod cohort;
+// A run that diverges is a result and harms no other.
+mod divergence;
+// Ten losses that were written down once.
+mod golden;
+// One batch is learnt by heart.
+mod learning;
+// First steps that can be said in advance.
+mod optimizer;
+// PyTorch + PEFT, reproduced.
+mod peft;
+// f32 stays within the bound that the tracked scalar derives.
+mod precision;
+// The paper's network learns from its teacher.
+mod teacher_student;
+
+/// AdamW with PyTorch's defaults.
+const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/// B and T of a run: two lanes on the CPU.
+const SEQUENCES: usize = 4;
+const TOKENS: usize = 64;
+
+/// The settings of a plain finetuning at rank 8.
+const SETTINGS: RunSettings =
+    RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.01, max_grad_norm: 1.0 };
+
+static NANO: LazyLock<Base> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../crates/core/bases/nano.safetensors");
+    Base::from_safetensors(bytes).expect("the shipped base is whole")
+});
+
+static TRANSLATION: LazyLock<Split> = LazyLock::new(|| {
+    let examples = Dataset::Examples(Task::Translation.examples(0, 200));
+    examples.split(0, 0.1, TOKENS).expect("200 examples are enough for both parts")
+});
+
+/// Everything that can be seen of a run.
+#[derive(Clone, Debug, PartialEq)]
+struct Trace {
+    /// Loss of each step, up to the one where it diverged.
+    losses: Vec<f64>,
+    /// Step, from 1, and tensor.
+    diverged: Option<(usize, String)>,
+    trained: Vec<f32>,
+    validation: Option<Validation>,
+}
+
+fn run(scheme: &str, seed: u64, learning_rate: f64) -> Run {
+    let scheme = init::find(scheme).expect("a scheme of the tests");
+    Run { scheme, seed, learning_rate, settings: SETTINGS }
+}
+
+/// Nano with adapters of rank 8 on every module.
+fn plan(runs: usize, frozen_pairs: bool, purpose: Purpose) -> Plan {
+    let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
+    let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, frozen_pairs);
+    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+    tape.compile(purpose)
+}
+
+/// The batches of a seed.
+fn batches(seed: u64, count: u64) -> Vec<Batch> {
+    let mut sampler = Sampler::new(&TRANSLATION.train, seed, SEQUENCES, TOKENS).expect("the data fit");
+    (0..count).map(|step| sampler.batch(step)).collect()
+}
+
+/// Trains a cohort at a constant rate, and validates it.
+fn train(runs: &[Run], steps: usize, threads: usize) -> Vec<Trace> {
+    let plan = Arc::new(plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair()), Purpose::Train(ADAMW)));
+    let device = Box::new(Cpu::<f32>::new(plan.clone(), NANO.tensors.clone(), Some(threads)));
+    let mut cohort = Cohort::new(runs.to_vec(), plan, device, &TRANSLATION.train).expect("the data fit");
+    let mut traces = vec![Trace { losses: vec![], diverged: None, trained: vec![], validation: None }; runs.len()];
+    for step in 1..=steps {
+        for (trace, outcome) in traces.iter_mut().zip(cohort.step(1.0)) {
+            let Some(outcome) = outcome else { continue };
+            trace.losses.push(outcome.report.loss);
+            trace.diverged = outcome.report.diverged.map(|tensor| (step, tensor));
+        }
+    }
+    let held_out = validation(&TRANSLATION.validation, SEQUENCES, TOKENS, 6).expect("the data fit");
+    for (index, (trace, validation)) in traces.iter_mut().zip(cohort.validate(&held_out)).enumerate() {
+        (trace.trained, trace.validation) = (cohort.device().trained(index), validation);
+    }
+    traces
+}

@@ -1,0 +1,144 @@
+//! The same training in PyTorch + PEFT and here: `tests/fixtures/make_peft.py` made the numbers.
+
+use std::sync::Arc;
+
+use loralab_core::{
+    device::{Cpu, Device, Input, RunSettings},
+    model::{Adapters, MODULES, Training, decoder},
+    plan::{Plan, Shape},
+    tape::{Purpose, Tape},
+};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+use super::{ADAMW, NANO};
+
+const FILE: &[u8] = include_bytes!("../fixtures/peft.safetensors");
+
+#[derive(Deserialize)]
+struct Settings {
+    rank: usize,
+    alpha: f64,
+    learning_rate: f64,
+    weight_decay: f64,
+    max_grad_norm: f64,
+}
+
+struct Fixture {
+    file: SafeTensors<'static>,
+    settings: Settings,
+    /// Steps, B, T.
+    shape: [usize; 3],
+}
+
+impl Fixture {
+    fn open() -> Fixture {
+        let (_, metadata) = SafeTensors::read_metadata(FILE).expect("the fixture has a header");
+        let settings = &metadata.metadata().as_ref().expect("the fixture has settings")["settings"];
+        let file = SafeTensors::deserialize(FILE).expect("the fixture is whole");
+        let shape = file.tensor("tokens").expect("the fixture has tokens").shape().try_into().expect("three axes");
+        Fixture { settings: serde_json::from_str(settings).expect("settings as the script writes them"), file, shape }
+    }
+
+    fn bytes(&self, name: &str) -> &[u8] {
+        self.file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}")).data()
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        self.bytes(name).as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+
+    fn losses(&self) -> Vec<f64> {
+        self.bytes("losses").as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
+    }
+
+    fn plan(&self) -> Plan {
+        let adapters = Adapters { rank: self.settings.rank, target_modules: MODULES.map(str::to_owned).into() };
+        let [_, sequences, tokens] = self.shape;
+        let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
+        decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+        tape.compile(Purpose::Train(ADAMW))
+    }
+
+    /// PEFT's device at PEFT's start.
+    fn device(&self, plan: &Plan) -> Cpu<f32> {
+        let settings = RunSettings {
+            scale: self.settings.alpha / self.settings.rank as f64,
+            learning_rate_ratio: 1.0,
+            weight_decay: self.settings.weight_decay,
+            max_grad_norm: self.settings.max_grad_norm,
+        };
+        let start: Vec<f32> = plan.parameters.iter().flat_map(|p| self.floats(&format!("start.{}", p.name))).collect();
+        let mut device = Cpu::new(Arc::new(plan.clone()), NANO.tensors.clone(), Some(1));
+        device.load(0, &start, &[], settings);
+        device
+    }
+
+    fn rows(&self, step: usize) -> Rows {
+        let [_, sequences, tokens] = self.shape;
+        let range = step * sequences * tokens..(step + 1) * sequences * tokens;
+        let part = |name| self.bytes(name)[range.clone()].iter();
+        let counted = part("mask").filter(|&&mask| mask == 1).count();
+        Rows {
+            tokens: part("tokens").map(|&token| token.into()).collect(),
+            targets: part("targets").map(|&token| token.into()).collect(),
+            weights: part("mask").map(|&mask| f32::from(mask) / counted as f32).collect(),
+        }
+    }
+}
+
+struct Rows {
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+impl Rows {
+    fn input(&self) -> Input<'_> {
+        Input { tokens: &self.tokens, targets: &self.targets, weights: &self.weights, ..Input::default() }
+    }
+}
+
+#[test]
+fn the_first_loss_and_every_gradient_are_pefts() {
+    let fixture = Fixture::open();
+    let plan = fixture.plan();
+    let (loss, gradient) = fixture.device(&plan).gradient(0, fixture.rows(0).input());
+    let expected = fixture.losses()[0];
+    let error = (f64::from(loss) - expected).abs() / expected;
+    println!("loss before the first step: {loss}, relative difference {error:.1e}");
+    assert!(error <= 1e-5, "loss {loss}, but PyTorch says {expected}");
+
+    let mut worst = (0.0, "");
+    for parameter in &plan.parameters {
+        let expected = fixture.floats(&format!("gradient.{}", parameter.name));
+        let found = &gradient[parameter.span.range()];
+        assert_eq!(found.len(), expected.len());
+        let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+        let difference = norm(&mut found.iter().zip(&expected).map(|(&f, &e)| f64::from(f) - f64::from(e)));
+        let relative = difference / norm(&mut expected.iter().map(|&e| e.into()));
+        assert!(relative <= 1e-4, "{}: the gradient is {relative:e} of its norm away from PyTorch's", parameter.name);
+        if relative > worst.0 {
+            worst = (relative, &parameter.name);
+        }
+    }
+    println!("gradients of the first step: worst difference {:.1e} of the norm, in {}", worst.0, worst.1);
+}
+
+#[test]
+fn fifty_losses_are_pefts() {
+    let fixture = Fixture::open();
+    let mut device = fixture.device(&fixture.plan());
+    let losses = fixture.losses();
+    let (steps, mut worst) = (losses.len(), 0.0_f64);
+    assert_eq!(steps, 50);
+    for (step, expected) in losses.into_iter().enumerate() {
+        let learning_rate = fixture.settings.learning_rate * (steps - step) as f64 / steps as f64;
+        let rows = fixture.rows(step);
+        let report = device.step(&[rows.input()], &[learning_rate]).remove(0).expect("the run does not diverge");
+        let error = (report.loss - expected).abs() / expected;
+        assert!(error <= 1e-3, "step {}: loss {}, but PyTorch says {expected}", step + 1, report.loss);
+        worst = worst.max(error);
+    }
+    println!("{steps} losses: worst relative difference {worst:.1e}");
+}
