@@ -34,6 +34,20 @@ fn nothing_left_in_a_buffer_is_ever_read() {
 }
 
 #[test]
+fn lanes_together_are_all_rows_of_a_run() {
+    let subject = two_lanes();
+    let plan = subject.tape().compile(TRAIN);
+    let (loss, gradient) = replay_poisoned(&subject, &plan);
+    let (sum, gradients) = subject.device::<f64>(plan).gradient(0, subject.rows.input());
+    let near = |x: f64, y: f64| (x - y).abs() <= 1e-12 * (1.0 + y.abs());
+    assert!(near(sum, loss), "the lanes' losses sum to {sum}, all rows at once give {loss}");
+    assert!(
+        gradients.iter().zip(&gradient).all(|(&sum, &whole)| near(sum, whole)),
+        "the lanes' gradients do not add up"
+    );
+}
+
+#[test]
 fn every_value_is_written_before_it_is_read() {
     for subject in subjects(2) {
         let plan = subject.tape().compile_without_reuse(TRAIN);

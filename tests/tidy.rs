@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows only the vocabulary: it must never reach a device.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 11] = [
     (".", &["core", "data", "experiment", "figure"]),
     ("crates/core", &["cpu", "data", "experiment", "linalg"]),
     ("crates/cpu", &[]),
@@ -21,7 +21,6 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("crates/worker", &["core", "data", "experiment", "figure"]),
     ("crates/xtask", &[]),
     ("tests/wasm", &["core", "linalg"]),
-    ("tests/browser", &[]),
 ];
 
 /// The modules of core that each of them may use.
