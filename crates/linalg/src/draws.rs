@@ -18,12 +18,7 @@ impl Draws {
     /// Starts at the beginning of the stream of `name` under `seed`.
     pub fn new(seed: u64, name: &str) -> Self {
         let stream = Stream::new(seed, name);
-        Self {
-            stream,
-            next_block: 1,
-            block: stream.block(0),
-            used: 0,
-        }
+        Self { stream, next_block: 1, block: stream.block(0), used: 0 }
     }
 
     /// The next 32 random bits.
@@ -46,10 +41,7 @@ impl Draws {
     /// # Panics
     /// If `bound` is 0: there is no number to draw.
     pub fn below(&mut self, bound: u32) -> u32 {
-        assert!(
-            bound > 0,
-            "a number below 0 was asked for; the bound must be at least 1"
-        );
+        assert!(bound > 0, "a number below 0 was asked for; the bound must be at least 1");
         let rejected = bound.wrapping_neg() % bound; // 2³² mod bound
         loop {
             let (high, low) = multiply_wide(self.next_u32(), bound);
@@ -85,10 +77,7 @@ mod tests {
 
     /// Σ (observed − expected)² / expected.
     fn chi_squared(counts: &[u32], expected: f64) -> f64 {
-        counts
-            .iter()
-            .map(|&count| (f64::from(count) - expected).powi(2) / expected)
-            .sum()
+        counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
     }
 
     #[test]
@@ -141,12 +130,7 @@ mod tests {
         for _ in 0..240_000 {
             let mut cards = [0, 1, 2, 3];
             draws.shuffle(&mut cards);
-            let rank = |i: usize| {
-                cards[i + 1..]
-                    .iter()
-                    .filter(|&&card| card < cards[i])
-                    .count()
-            };
+            let rank = |i: usize| cards[i + 1..].iter().filter(|&&card| card < cards[i]).count();
             counts[rank(0) * 6 + rank(1) * 2 + rank(2)] += 1;
         }
         let distance = chi_squared(&counts, 1e4);

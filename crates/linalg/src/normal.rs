@@ -23,11 +23,7 @@ pub(crate) const RESULT_BITS: u32 = 21;
 /// The standard normal number of these random bits, in units of 2⁻²¹.
 pub(crate) fn from_bits(word: u32) -> i32 {
     let magnitude = quantile((word << 1) | 1) as i32;
-    if word >> 31 == 0 {
-        magnitude
-    } else {
-        -magnitude
-    }
+    if word >> 31 == 0 { magnitude } else { -magnitude }
 }
 
 /// z(P) for P = `tail`·2⁻³³, in units of 2⁻²¹; `tail` is not 0.
@@ -75,8 +71,7 @@ pub(crate) mod tests {
     fn fit(octave: i32, segment: usize) -> [f64; 4] {
         let width = 2f64.powi(-2 - octave) / SEGMENTS as f64;
         let top = width * (SEGMENTS + segment + 1) as f64;
-        let nodes = [0, 1, 2, 3]
-            .map(|k| 0.5 - 0.5 * (std::f64::consts::PI * (f64::from(k) + 0.5) / 4.0).cos());
+        let nodes = [0, 1, 2, 3].map(|k| 0.5 - 0.5 * (std::f64::consts::PI * (f64::from(k) + 0.5) / 4.0).cos());
         let mut difference = nodes.map(|back| exact_quantile(top - width * back));
         for order in 1..4 {
             for k in (order..4).rev() {
@@ -122,11 +117,7 @@ pub(crate) mod tests {
             (1e-6, 4.753_424_308_822_899),
             (1e-9, 5.997_807_015_007_687),
         ] {
-            assert!(
-                (exact_quantile(tail) - z).abs() < 1e-12,
-                "{tail}: {}",
-                exact_quantile(tail)
-            );
+            assert!((exact_quantile(tail) - z).abs() < 1e-12, "{tail}: {}", exact_quantile(tail));
         }
     }
 
@@ -137,10 +128,7 @@ pub(crate) mod tests {
         for (place, (row, expected)) in COEFFICIENTS.iter().zip(&fitted).enumerate() {
             for (value, expected) in row.iter().zip(expected) {
                 // Chebyshev points come from a cosine, whose last bit may differ between machines.
-                assert!(
-                    value.abs_diff(*expected) <= 1,
-                    "piece {place}: {row:?}, fitted {expected:?}"
-                );
+                assert!(value.abs_diff(*expected) <= 1, "piece {place}: {row:?}, fitted {expected:?}");
             }
         }
     }

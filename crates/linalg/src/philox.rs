@@ -32,12 +32,7 @@ impl Philox {
             }
             let (high_0, low_0) = multiply_wide(MULTIPLIERS[0], block[0]);
             let (high_1, low_1) = multiply_wide(MULTIPLIERS[1], block[2]);
-            block = [
-                high_1 ^ block[1] ^ key[0],
-                low_1,
-                high_0 ^ block[3] ^ key[1],
-                low_0,
-            ];
+            block = [high_1 ^ block[1] ^ key[0], low_1, high_0 ^ block[3] ^ key[1], low_0];
         }
         block
     }
@@ -57,16 +52,8 @@ mod tests {
     #[test]
     fn published_vectors() {
         let vectors = [
-            (
-                [0; 4],
-                [0; 2],
-                [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8],
-            ),
-            (
-                [u32::MAX; 4],
-                [u32::MAX; 2],
-                [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD],
-            ),
+            ([0; 4], [0; 2], [0x6627_E8D5, 0xE169_C58D, 0xBC57_AC4C, 0x9B00_DBD8]),
+            ([u32::MAX; 4], [u32::MAX; 2], [0x408F_276D, 0x41C8_3B0E, 0xA20B_C7C6, 0x6D54_51FD]),
             (
                 [0x243F_6A88, 0x85A3_08D3, 0x1319_8A2E, 0x0370_7344],
                 [0xA409_3822, 0x299F_31D0],
@@ -86,19 +73,13 @@ mod tests {
             let low = a_low * b_low;
             let middle = a_high * b_low + (low >> 16);
             let carry = a_low * b_high + (middle & 0xFFFF);
-            (
-                a_high * b_high + (middle >> 16) + (carry >> 16),
-                a.wrapping_mul(b),
-            )
+            (a_high * b_high + (middle >> 16) + (carry >> 16), a.wrapping_mul(b))
         }
         let generator = Philox::new([1, 2]);
         for i in 0..10_000 {
             let [a, b, ..] = generator.block([i, 0, 0, 0]);
             assert_eq!(by_halves(a, b), multiply_wide(a, b));
         }
-        assert_eq!(
-            by_halves(u32::MAX, u32::MAX),
-            multiply_wide(u32::MAX, u32::MAX)
-        );
+        assert_eq!(by_halves(u32::MAX, u32::MAX), multiply_wide(u32::MAX, u32::MAX));
     }
 }

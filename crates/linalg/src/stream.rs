@@ -20,17 +20,13 @@ pub struct Stream {
 impl Stream {
     /// The stream of `name` under `seed`. For a tensor, the name is the tensor's own.
     pub fn new(seed: u64, name: &str) -> Self {
-        Self {
-            generator: Philox::new(words(seed)),
-            name: words(fnv_1a(name.as_bytes())),
-        }
+        Self { generator: Philox::new(words(seed)), name: words(fnv_1a(name.as_bytes())) }
     }
 
     /// Block `index` of the stream: 128 random bits.
     pub fn block(&self, index: u64) -> [u32; 4] {
         let [low, high] = words(index);
-        self.generator
-            .block([low, high, self.name[0], self.name[1]])
+        self.generator.block([low, high, self.name[0], self.name[1]])
     }
 
     /// Fills `out` with uniform numbers of variance `bound`²/3: inside ±`bound`, symmetric around 0, never 0.
@@ -38,9 +34,7 @@ impl Stream {
     /// Element `i` is an odd integer below 2²³ from word `i` of the stream, times `bound`·2⁻²³: the one rounding.
     pub fn uniform(&self, bound: f32, out: &mut [f32]) {
         let unit = bound * UNIFORM_UNIT;
-        self.fill(out, |word| {
-            (((word >> 9 << 1) | 1) as i32 - (1 << 23)) as f32 * unit
-        });
+        self.fill(out, |word| (((word >> 9 << 1) | 1) as i32 - (1 << 23)) as f32 * unit);
     }
 
     /// Fills `out` with normal numbers of mean 0 and standard deviation `std`, up to 6.338 `std` away from 0.
@@ -68,9 +62,7 @@ fn words(value: u64) -> [u32; 2] {
 
 /// 64-bit FNV-1a (Fowler, Noll, Vo).
 fn fnv_1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 
 #[cfg(test)]
@@ -93,35 +85,23 @@ mod tests {
     }
 
     fn moment(sample: &[f32], power: i32) -> f64 {
-        sample
-            .iter()
-            .map(|&x| f64::from(x).powi(power))
-            .sum::<f64>()
-            / sample.len() as f64
+        sample.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / sample.len() as f64
     }
 
     /// Within four standard errors of the mean: a fair sample is outside once in 16 000 times.
     fn assert_near(value: f64, expected: f64, standard_deviation: f64) {
         let tolerance = 4.0 * standard_deviation / (SAMPLES as f64).sqrt();
-        assert!(
-            (value - expected).abs() < tolerance,
-            "{value}, expected {expected} ± {tolerance}"
-        );
+        assert!((value - expected).abs() < tolerance, "{value}, expected {expected} ± {tolerance}");
     }
 
     /// The Kolmogorov–Smirnov distance between a sample and a cumulative distribution, times √samples.
     fn kolmogorov_smirnov(mut sample: Vec<f32>, below: impl Fn(f64) -> f64) -> f64 {
         sample.sort_by(f32::total_cmp);
         let count = sample.len() as f64;
-        let distance = sample
-            .iter()
-            .enumerate()
-            .fold(0.0, |worst: f64, (rank, &x)| {
-                let probability = below(f64::from(x));
-                worst
-                    .max(probability - rank as f64 / count)
-                    .max((rank + 1) as f64 / count - probability)
-            });
+        let distance = sample.iter().enumerate().fold(0.0, |worst: f64, (rank, &x)| {
+            let probability = below(f64::from(x));
+            worst.max(probability - rank as f64 / count).max((rank + 1) as f64 / count - probability)
+        });
         distance * count.sqrt()
     }
 
@@ -137,10 +117,7 @@ mod tests {
         let hash = fnv_1a(b"foobar");
         let counter = [9, 7, hash as u32, (hash >> 32) as u32];
         let expected = Philox::new([5, 3]).block(counter);
-        assert_eq!(
-            Stream::new((3 << 32) | 5, "foobar").block((7 << 32) | 9),
-            expected
-        );
+        assert_eq!(Stream::new((3 << 32) | 5, "foobar").block((7 << 32) | 9), expected);
     }
 
     #[test]
@@ -157,40 +134,19 @@ mod tests {
     fn uniform_has_its_moments_and_its_shape() {
         let sample = uniform(1, "uniform", 1.0);
         assert_near(moment(&sample, 1), 0.0, (1f64 / 3.0).sqrt());
-        assert_near(
-            moment(&sample, 2),
-            1.0 / 3.0,
-            (1f64 / 5.0 - 1.0 / 9.0).sqrt(),
-        );
-        assert_near(
-            moment(&sample, 4),
-            1.0 / 5.0,
-            (1f64 / 9.0 - 1.0 / 25.0).sqrt(),
-        );
+        assert_near(moment(&sample, 2), 1.0 / 3.0, (1f64 / 5.0 - 1.0 / 9.0).sqrt());
+        assert_near(moment(&sample, 4), 1.0 / 5.0, (1f64 / 9.0 - 1.0 / 25.0).sqrt());
         assert!(kolmogorov_smirnov(sample, |x| (x + 1.0) / 2.0) < 1.95); // 0.1 % of fair samples exceed it
     }
 
     #[test]
     fn uniform_stays_inside_its_bound_and_off_zero() {
-        for bound in [
-            1.0,
-            0.062_5,
-            1.0 / 3f32.sqrt(),
-            1e-3,
-            1.000_000_1,
-            1.999_999_9,
-        ] {
+        for bound in [1.0, 0.062_5, 1.0 / 3f32.sqrt(), 1e-3, 1.000_000_1, 1.999_999_9] {
             let unit = bound * UNIFORM_UNIT;
-            assert!(
-                ((1 << 23) - 1) as f32 * unit < bound,
-                "the largest integer reaches {bound}"
-            );
+            assert!(((1 << 23) - 1) as f32 * unit < bound, "the largest integer reaches {bound}");
             let sample = uniform(2, "bound", bound);
             assert!(sample.iter().all(|x| x.abs() < bound && *x != 0.0));
-            assert!(
-                sample.iter().any(|x| *x > 0.999 * bound)
-                    && sample.iter().any(|x| *x < -0.999 * bound)
-            );
+            assert!(sample.iter().any(|x| *x > 0.999 * bound) && sample.iter().any(|x| *x < -0.999 * bound));
         }
     }
 
@@ -202,11 +158,7 @@ mod tests {
         assert_near(moment(&sample, 3), 0.0, 15f64.sqrt());
         assert_near(moment(&sample, 4), 3.0, 96f64.sqrt());
         let below = |x: f64| {
-            if x < 0.0 {
-                exceedance(-x)
-            } else {
-                1.0 - exceedance(x)
-            }
+            if x < 0.0 { exceedance(-x) } else { 1.0 - exceedance(x) }
         };
         assert!(kolmogorov_smirnov(sample, below) < 1.95);
     }
@@ -238,13 +190,7 @@ mod tests {
     #[test]
     fn names_seeds_and_neighbours_are_independent() {
         let first = normal(1, "layers.0.lora_A", 1.0);
-        let shifted: Vec<f32> = first
-            .iter()
-            .cycle()
-            .skip(1)
-            .take(SAMPLES)
-            .copied()
-            .collect();
+        let shifted: Vec<f32> = first.iter().cycle().skip(1).take(SAMPLES).copied().collect();
         let others = [
             normal(1, "layers.1.lora_A", 1.0),
             normal(2, "layers.0.lora_A", 1.0),
@@ -265,25 +211,7 @@ mod tests {
         let (mut uniform, mut normal) = ([0.0; 5], [0.0; 5]);
         stream.uniform(0.1, &mut uniform);
         stream.normal(0.1, &mut normal);
-        assert_eq!(
-            uniform.map(f32::to_bits),
-            [
-                0xBCD6_0F6D,
-                0xBD7F_08B0,
-                0x3D9B_3522,
-                0x3D59_0457,
-                0xBDAE_135B
-            ]
-        );
-        assert_eq!(
-            normal.map(f32::to_bits),
-            [
-                0x3D08_A280,
-                0x3DB4_CAC0,
-                0xBCFC_9080,
-                0xBD80_AB80,
-                0x3E13_667A
-            ]
-        );
+        assert_eq!(uniform.map(f32::to_bits), [0xBCD6_0F6D, 0xBD7F_08B0, 0x3D9B_3522, 0x3D59_0457, 0xBDAE_135B]);
+        assert_eq!(normal.map(f32::to_bits), [0x3D08_A280, 0x3DB4_CAC0, 0xBCFC_9080, 0xBD80_AB80, 0x3E13_667A]);
     }
 }
