@@ -1,6 +1,6 @@
 //! Figures of a sweep as SVG text, the same natively and in the page.
 //!
-//! [`loss_by_learning_rate`] is the headline picture, [`training_curves`] shows each scheme at its best.
+//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best.
 //!
 //! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
 //! guess the size of a text natively, and in a browser it asks the document, which a worker does not have and a strict
