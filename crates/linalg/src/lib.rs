@@ -6,7 +6,7 @@
 //!
 //! - [`Stream`] fills tensors (uniform, normal): element `i` depends on (seed, name, i) alone.
 //! - [`Draws`] reads a stream one number after the other: shuffles, dice, coins.
-//! - [`norm`] is the Euclidean norm.
+//! - [`norm()`] is the Euclidean norm.
 
 mod draws;
 mod norm;

@@ -1,4 +1,4 @@
-//! `cross_entropy`: weight · (log Σ exp(logits) − logits[target]) for each row, and whether the largest logit is the target's.
+//! `cross_entropy`: `weight · (log Σ exp(logits) − logits[target])` for each row, and whether the largest logit is the target's.
 //!
 //! Row weights carry the mean: a batch gives 1/count to the rows that count and exactly 0 to the others, which are then selected away.
 
