@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 use loralab_core::{
-    device::{Cpu, Device, RunSettings},
+    device::{Cpu, RunSettings},
     init::{ALL, Scheme},
     memory::{Data, Tensor},
     model::{Adapters, Base, MODULES, Training, decoder},

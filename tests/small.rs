@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Input, RunSettings},
+    device::{Cpu, Input, RunSettings},
     memory::{Data, Group, Tensor, Weight},
     model::{
         Adapters, Base, Config, MODULES, Training, decoder,

@@ -1,11 +1,17 @@
 //! What can only be proved of the whole: a table of contents. See README.md for what each kind of test proves.
 
+// WGSL modules and the tables that the host has of them.
+mod contract;
 // The command, through the real binary.
 mod cli;
+// The GPU that the modules below work on.
+mod gpu;
 // Gradients of whole models against finite differences of their own loss, in f64.
 mod gradient;
 // Step 0 of every scheme through a whole model.
 mod init;
+// Every kernel on the GPU within its derived bound, and broken ones found.
+mod parity;
 // Buffers of a plan: who may take whose, and when.
 mod plan;
 // The models that the modules above work on.

@@ -24,17 +24,19 @@ const CRATES: [(&str, &[&str]); 11] = [
 ];
 
 /// The modules of core that each of them may use.
-const MODULES: [(&str, &[&str]); 10] = [
+const MODULES: [(&str, &[&str]); 12] = [
     ("memory", &[]),
-    ("ops", &["memory"]),
+    ("shader", &["memory"]),
+    ("gpu", &["shader"]),
+    ("ops", &["memory", "shader"]),
     ("plan", &["memory", "ops"]),
     ("tape", &["memory", "ops", "plan"]),
-    ("device", &["memory", "ops", "plan"]),
+    ("device", &["gpu", "memory", "ops", "plan", "shader"]),
     ("init", &[]),
     ("adapter", &[]),
     ("model", &["memory", "ops", "plan", "tape"]),
     ("train", &["device", "init", "memory", "model", "ops", "plan", "tape"]),
-    ("lab", &["adapter", "device", "init", "memory", "model", "ops", "plan", "tape", "train"]),
+    ("lab", &["adapter", "device", "gpu", "init", "memory", "model", "ops", "plan", "shader", "tape", "train"]),
 ];
 
 /// Most lines of a source file before its own tests begin: what a reader can hold in mind.

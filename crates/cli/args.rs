@@ -6,6 +6,8 @@ use std::str::FromStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
+use crate::device::Choice;
+
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
 #[derive(Debug, Parser)]
@@ -30,6 +32,36 @@ pub enum Command {
     Plan(PlanArguments),
     /// List the initialisation schemes.
     Schemes,
+    /// List what there is to train on: the CPU and every GPU.
+    Devices,
+    /// Run one training step on a GPU, kernel by kernel, and hold each to the error bound that the CPU derives for it.
+    Verify(VerifyArguments),
+}
+
+/// Where the work is done.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct DeviceArguments {
+    /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Choice,
+    /// On a GPU, run shaders without checks of indices and loops; `loralab verify --unchecked` shows whether that is safe there
+    #[arg(long)]
+    pub unchecked: bool,
+}
+
+/// `loralab verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Print every kernel with its largest error
+    #[arg(long)]
+    pub list: bool,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    #[command(flatten)]
+    pub grid: Grid,
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 /// `loralab sweep`.
@@ -39,6 +71,8 @@ pub struct SweepArguments {
     pub grid: Grid,
     #[command(flatten)]
     pub settings: Settings,
+    #[command(flatten)]
+    pub device: DeviceArguments,
     #[command(flatten)]
     pub output: Output,
 }
@@ -58,6 +92,8 @@ pub struct TrainArguments {
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]
+    pub device: DeviceArguments,
+    #[command(flatten)]
     pub output: Output,
 }
 
@@ -71,6 +107,8 @@ pub struct PlanArguments {
     pub grid: Grid,
     #[command(flatten)]
     pub settings: Settings,
+    #[command(flatten)]
+    pub device: DeviceArguments,
 }
 
 /// What a sweep varies.
@@ -227,6 +265,8 @@ pub struct GenerateArguments {
     /// CPU threads [default: all]
     #[arg(long, value_name = "N", value_parser = setting::<usize>("threads"))]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceArguments,
 }
 
 /// Sizes of the shipped bases.

@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use loralab_core::{
     adapter::Adapter,
-    device::Cpu,
-    lab::{Generator, Sampling},
+    device::wait,
+    lab::{GenerateError, Generator, Sampling},
 };
 use loralab_experiment::Base;
 
-use crate::{args::GenerateArguments, failure::usage, source};
+use crate::{args::GenerateArguments, device::Chosen, failure::usage, source};
 
 /// The longest window: every byte replays the whole of it.
 const LONGEST_WINDOW: usize = 1024;
@@ -24,9 +24,14 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let (mut base, base_name) = source::base(&choose_base(arguments.base.as_deref(), adapter.as_ref())?)?;
     base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
     let threads = source::threads(arguments.threads)?;
-    let make_device = |plan, base| Box::new(Cpu::<f32>::new(plan, base, threads)) as Box<_>;
-    let generator = Generator::new(&base, adapter.as_ref(), &make_device).map_err(|sentence| {
-        anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")
+    let device = Chosen::open(&arguments.device, threads)?;
+    let make_device = |plan, base| device.make(plan, base);
+    let generator = wait(Generator::new(&base, adapter.as_ref(), &make_device));
+    let mut generator = generator.map_err(|error| match error {
+        GenerateError::Adapter(sentence) => {
+            anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")
+        }
+        GenerateError::Device(error) => anyhow!(error),
     })?;
     let prompt = match &arguments.prompt {
         Some(prompt) => prompt.clone().into_bytes(),
@@ -37,11 +42,12 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let mut written = Ok(());
     let mut last = b'\n';
     let sampling = Sampling { temperature: arguments.temperature, seed: arguments.seed };
-    generator.continue_text(&prompt, arguments.count, sampling, |byte| {
+    let text = generator.continue_text(&prompt, arguments.count, sampling, |byte| {
         written = stdout.write_all(&[byte]).and_then(|()| stdout.flush());
         last = byte;
         written.is_ok() && !(arguments.stop_at_newline && byte == b'\n')
     });
+    wait(text)?;
     written?;
     if last != b'\n' {
         writeln!(stdout)?;

@@ -1,6 +1,8 @@
 //! The `loralab` command: files, terminal, exit codes. What it runs is in `loralab-core`.
 
 mod args;
+mod device;
+mod devices;
 mod dry_run;
 mod failure;
 mod generate;
@@ -14,6 +16,7 @@ mod schemes;
 mod source;
 mod sweep;
 mod terminal;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Schemes => schemes::schemes(),
+        Command::Devices => devices::devices(),
+        Command::Verify(arguments) => verify::verify(&arguments),
     };
     failure::exit_code(outcome)
 }

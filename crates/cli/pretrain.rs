@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use loralab_core::{
-    device::Cpu,
+    device::{Cpu, wait},
     model::{Adapters, Base, Config, Training, decoder},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
@@ -125,8 +125,8 @@ fn check_memory(settings: &Pretraining) -> Result<()> {
     let mut tape = Tape::new(Shape { runs: 1, sequences: *sequences, tokens: *tokens }, false);
     decoder(&mut tape, config, Training::Everything);
     let optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
-    let costs = Cpu::<f32>::cost(&tape.compile(Purpose::Train(optimizer)), &[], settings.threads);
-    let needed: u64 = costs.iter().map(|cost| cost.per_run.saturating_add(cost.shared)).sum();
+    let needs = Cpu::<f32>::needs(&tape.compile(Purpose::Train(optimizer)), &[], settings.threads);
+    let needed: u64 = needs.terms.iter().map(|cost| cost.per_run.saturating_add(cost.shared)).sum();
     let available = memory::available(None);
     if needed > available {
         return Err(usage(format_args!(
@@ -147,6 +147,6 @@ fn validation(base: &Base, settings: &Pretraining, data: &Split) -> Result<Valid
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
     decoder(&mut tape, &base.config, Training::Adapters(base, &Adapters { rank: 1, target_modules: vec![] }));
     let plan = Arc::new(tape.compile(Purpose::Predict));
-    let device = Cpu::<f32>::new(plan, base.tensors.clone(), settings.threads);
-    validate(&device, 1, &batches)[0].context("the base cannot be validated")
+    let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), settings.threads);
+    wait(validate(&mut device, 1, &batches))?[0].context("the base cannot be validated")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use loralab_core::{
-    device::{Cost, Cpu, Device},
+    device::{Needs, wait},
     lab::{Observer, Sweep, SweepError},
     model::Base,
     plan::Plan,
@@ -14,7 +14,8 @@ use loralab_experiment::{Accuracy, Cell, Data, Event, Experiment, Resolved, RunR
 use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
-    args::{Output, SweepArguments, TrainArguments},
+    args::{DeviceArguments, Output, SweepArguments, TrainArguments},
+    device::Chosen,
     dry_run,
     failure::{Stopped, usage},
     interrupt::Interrupt,
@@ -30,7 +31,7 @@ use crate::{
 pub fn sweep(arguments: &SweepArguments) -> Result<()> {
     let flags = arguments.grid.over(arguments.settings.experiment());
     let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
-    run(&experiment, &arguments.output)
+    run(&experiment, &arguments.device, &arguments.output)
 }
 
 /// Trains one cell.
@@ -53,7 +54,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             "`train` makes one run, but the config file has {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
-    run(&experiment, &arguments.output)
+    run(&experiment, &arguments.device, &arguments.output)
 }
 
 /// Everything that an experiment needs, read and checked.
@@ -65,18 +66,21 @@ pub struct Prepared {
     data: Split,
     /// Bytes that may be used.
     pub available: u64,
-    threads: Option<usize>,
+    /// Where the work is done.
+    pub device: Chosen,
 }
 
 impl Prepared {
     /// Reads what the experiment names.
-    pub fn new(experiment: &Resolved) -> Result<Self> {
+    pub fn new(experiment: &Resolved, device: &DeviceArguments) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
-        let available = memory::available(experiment.memory);
-        memory::check(experiment, &base.config, available)?;
-        let data = source::data(experiment)?;
         let threads = source::threads(experiment.threads.map(Into::into))?;
-        Ok(Self { base, base_name, data, available, threads })
+        // What is wrong with the settings is said before a device is looked for.
+        memory::check(experiment, &base.config, memory::available(experiment.memory))?;
+        let data = source::data(experiment)?;
+        let device = Chosen::open(device, threads)?;
+        let available = device.available(experiment.memory);
+        Ok(Self { base, base_name, data, available, device })
     }
 
     /// The sweep of this experiment.
@@ -86,12 +90,12 @@ impl Prepared {
 
     /// The sweep's grid, cut into cohorts.
     pub fn cohorts(&self, sweep: &Sweep<'_>, experiment: &Resolved) -> Result<Vec<Vec<Cell>>> {
-        sweep.cohorts(|plan| self.cost(plan), self.available).map_err(|error| refused(error, experiment))
+        sweep.cohorts(|plan| self.needs(plan), self.available).map_err(|error| refused(error, experiment))
     }
 
-    /// What a plan takes in memory.
-    pub fn cost(&self, plan: &Plan) -> Vec<Cost> {
-        Cpu::<f32>::cost(plan, &self.base.tensors, self.threads)
+    /// What a plan needs of the device.
+    pub fn needs(&self, plan: &Plan) -> Needs {
+        self.device.needs(plan, &self.base.tensors)
     }
 }
 
@@ -99,15 +103,16 @@ impl Prepared {
 fn refused(error: SweepError, experiment: &Resolved) -> anyhow::Error {
     match (&error, &experiment.data) {
         (SweepError::Data(_), Data::Path(path)) => anyhow::Error::new(error).context(path.clone()),
+        (SweepError::Device(_), _) => anyhow::Error::new(error),
         _ => usage(error),
     }
 }
 
-fn run(experiment: &Resolved, output: &Output) -> Result<()> {
+fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Result<()> {
     if !output.dry_run {
         Results::check(&output.output, output.overwrite)?;
     }
-    let prepared = Prepared::new(experiment)?;
+    let prepared = Prepared::new(experiment, device)?;
     let sweep = prepared.sweep(experiment)?;
     let cohorts = prepared.cohorts(&sweep, experiment)?;
     let trained_on = prepared.base.config.tokens;
@@ -121,9 +126,8 @@ fn run(experiment: &Resolved, output: &Output) -> Result<()> {
         return dry_run::print_costs(experiment, &prepared, &sweep, &cohorts);
     }
 
-    let make_device =
-        |plan: Arc<Plan>, base| Box::new(Cpu::<f32>::new(plan, base, prepared.threads)) as Box<dyn Device>;
-    let device = make_device(Arc::new(sweep.plan(1, false)), prepared.base.tensors.clone()).describe();
+    let make_device = |plan, base| prepared.device.make(plan, base);
+    let device = wait(make_device(Arc::new(sweep.plan(1, false)), prepared.base.tensors.clone()))?.describe();
     let mut results = Results::create(&output.output, output.overwrite)?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     let interrupt = Interrupt::listen(output.quiet);
@@ -134,14 +138,14 @@ fn run(experiment: &Resolved, output: &Output) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let mut flow =
         watch.event(Event::Started { version, device: device.clone(), runs: planned, steps: experiment.steps });
-    let base = sweep.base(&make_device);
+    let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
     let (base_loss, base_accuracy) =
         (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
     if flow.is_continue() {
         flow = watch.event(Event::Base { loss: base_loss, accuracy: base_accuracy });
     }
     let runs = if flow.is_continue() {
-        sweep.run(&cohorts, &make_device, &mut watch).map_err(|error| refused(error, experiment))?
+        wait(sweep.run(&cohorts, &make_device, &mut watch)).map_err(|error| refused(error, experiment))?
     } else {
         Vec::new()
     };

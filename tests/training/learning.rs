@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Input},
+    device::{Cpu, Input},
     tape::Purpose,
     train::start,
 };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
-    device::{Cpu, RunSettings},
+    device::{Cpu, RunSettings, wait},
     init,
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Shape},
@@ -87,15 +87,19 @@ fn train(runs: &[Run], steps: usize, threads: usize) -> Vec<Trace> {
     let mut cohort = Cohort::new(runs.to_vec(), plan, device, &TRANSLATION.train).expect("the data fit");
     let mut traces = vec![Trace { losses: vec![], diverged: None, trained: vec![], validation: None }; runs.len()];
     for step in 1..=steps {
-        for (trace, outcome) in traces.iter_mut().zip(cohort.step(1.0)) {
+        cohort.step(1.0);
+        let outcomes = wait(cohort.outcomes()).expect("a CPU does not fail").remove(0);
+        for (trace, outcome) in traces.iter_mut().zip(outcomes) {
             let Some(outcome) = outcome else { continue };
             trace.losses.push(outcome.report.loss);
             trace.diverged = outcome.report.diverged.map(|tensor| (step, tensor));
         }
     }
     let held_out = validation(&TRANSLATION.validation, SEQUENCES, TOKENS, 6).expect("the data fit");
-    for (index, (trace, validation)) in traces.iter_mut().zip(cohort.validate(&held_out)).enumerate() {
-        (trace.trained, trace.validation) = (cohort.device().trained(index), validation);
+    let validations = wait(cohort.validate(&held_out)).expect("a CPU does not fail");
+    for (index, (trace, validation)) in traces.iter_mut().zip(validations).enumerate() {
+        trace.trained = wait(cohort.device().trained(index)).expect("a CPU does not fail");
+        trace.validation = validation;
     }
     traces
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Input, RunSettings},
+    device::{Cpu, Input, RunSettings},
     init,
     memory::{Data, Group, Tensor, Weight},
     plan::{Optimizer, Plan, Shape},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Input, RunSettings},
+    device::{Cpu, Input, RunSettings},
     model::{Adapters, MODULES, Training, decoder},
     plan::{Plan, Shape},
     tape::{Purpose, Tape},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Input, RunSettings},
+    device::{Cpu, Input, RunSettings},
     init,
     model::teacher_student::{Network, teacher_student, weights},
     plan::{Plan, Shape},

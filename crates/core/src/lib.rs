@@ -1,15 +1,17 @@
 //! The core of loralab: everything between an experiment's words and a device's numbers, the same natively and in the browser.
 //!
-//! Modules depend one way, upwards in this list never: `lab` → `train` → `init`, `model`, `device` → `tape` → `plan` → `ops` → `memory`; `adapter` stands
+//! Modules depend one way, upwards in this list never: `lab` → `train` → `init`, `model`, `device` → `tape` → `plan` → `ops` → `shader` → `memory`; `adapter` stands
 //! alone. No module reads a file, a clock or a terminal.
 
 pub mod adapter;
 pub mod device;
+pub mod gpu;
 pub mod init;
 pub mod lab;
 pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod shader;
 pub mod tape;
 pub mod train;

@@ -162,14 +162,18 @@ impl Tape {
 
     /// A plan whose dispatches still name values, and the columns of each value.
     fn record(self, purpose: Purpose) -> (Plan, Vec<usize>) {
-        let forward = self.nodes.iter().map(Dispatch::forward).collect();
-        let (backward, columns, updates) = match purpose {
+        let mut forward: Vec<Dispatch> = self.nodes.iter().map(Dispatch::forward).collect();
+        let (mut backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
                 (backward, columns, vec![Update::Finite, Update::Clip, Update::Step(optimizer)])
             }
             Purpose::Predict => (vec![], self.columns, vec![]),
         };
+        for dispatch in forward.iter_mut().chain(&mut backward) {
+            let values = dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value));
+            dispatch.columns = values.map(|value| columns[value.0]).collect();
+        }
         let plan = Plan {
             shape: self.shape,
             forward,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use anyhow::Result;
 use loralab_core::{
-    device::{Device, Input},
+    device::Input,
     ops::{Dispatch, Op},
     train::start,
 };

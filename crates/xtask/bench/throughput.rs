@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use loralab_core::train::Cohort;
+use loralab_core::{device::wait, train::Cohort};
 
 use crate::{
     machine,
@@ -118,8 +118,10 @@ impl<'a> Contender<'a> {
             let started = Instant::now();
             for cohort in &mut cohorts {
                 for _ in 0..steps {
+                    cohort.step(1.0);
+                    let outcomes = wait(cohort.outcomes())?;
                     let alive =
-                        cohort.step(1.0).into_iter().flatten().filter(|run| run.report.diverged.is_none()).count();
+                        outcomes.into_iter().flatten().flatten().filter(|run| run.report.diverged.is_none()).count();
                     ensure!(alive == cohort.runs().len(), "a run diverged, and one that stands still costs no time");
                 }
             }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loralab_cpu::{Scalar, Scratch, adamw, clip, finite, sgd, sign_sgd};
 
-use super::{Cost, Device, Evaluation, Input, RunSettings, StepReport, workers::Workers};
+use super::{Answer, Cost, Device, Evaluation, Input, Needs, RunSettings, StepReport, workers::Workers};
 use crate::{
     memory::{Group, Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
@@ -28,6 +28,8 @@ pub struct Cpu<S> {
     workers: Workers,
     arenas: Pool<Arena<S>>,
     workspaces: Pool<Vec<Partial<S>>>,
+    /// Reports that nobody has asked for yet.
+    reports: Vec<Vec<Option<StepReport>>>,
 }
 
 /// What a run keeps from step to step.
@@ -100,11 +102,12 @@ impl<S: Scalar> Cpu<S> {
             workers: Workers::new(threads),
             arenas: Pool(Mutex::default()),
             workspaces: Pool(Mutex::default()),
+            reports: vec![],
         }
     }
 
     /// The memory of a cohort, term by term: what each run keeps, and what each worker computes in.
-    pub fn cost(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Vec<Cost> {
+    pub fn needs(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Needs {
         let size = size_of::<S>();
         let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
         let lanes = lanes(plan.shape.sequences, plan.shape.tokens);
@@ -115,7 +118,7 @@ impl<S: Scalar> Cpu<S> {
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let term =
             |what: String, per_run: usize, shared: usize| Cost { what, per_run: per_run as u64, shared: shared as u64 };
-        vec![
+        let terms = vec![
             term(
                 format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
                 kept * elements * size,
@@ -140,7 +143,8 @@ impl<S: Scalar> Cpu<S> {
                 0,
                 workers * lanes * elements * size,
             ),
-        ]
+        ];
+        Needs { terms, most_runs: None }
     }
 
     /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
@@ -160,6 +164,16 @@ impl<S: Scalar> Cpu<S> {
         let loss = total_loss(&lanes);
         self.workspaces.put(lanes);
         loss
+    }
+
+    /// What follows a complete gradient, for a run whose loss and gradient are already known; for tests and probes.
+    pub fn apply(&mut self, run: usize, loss: S, gradients: &mut [S], learning_rate: f64) -> StepReport {
+        update(&mut self.runs[run], &self.plan, loss, gradients, learning_rate)
+    }
+
+    /// A run's trained tensors, in the device's own scalar.
+    pub fn trained_scalars(&self, run: usize) -> &[S] {
+        &self.runs[run].trained
     }
 
     /// Replaces a run's trained tensors, in the device's own scalar.
@@ -251,12 +265,9 @@ impl<S: Scalar> Cpu<S> {
     }
 }
 
-impl<S: Scalar> Device for Cpu<S> {
-    fn describe(&self) -> String {
-        format!("CPU, {} threads", self.workers.count())
-    }
-
-    fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
+impl<S: Scalar> Cpu<S> {
+    /// Puts a run at its start, as [`Device::load`] does.
+    pub fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         let run = &mut self.runs[run];
         assert_eq!(trained.len(), run.trained.len(), "a start must fill the plan's parameters");
         run.trained = trained.iter().map(|&x| S::from_f32(x)).collect();
@@ -266,7 +277,8 @@ impl<S: Scalar> Device for Cpu<S> {
         (run.settings, run.steps, run.diverged) = (settings, 0, false);
     }
 
-    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+    /// One step of every run that has not diverged; the report of the others is none.
+    pub fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
         let mut runs = std::mem::take(&mut self.runs);
         let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = runs.iter_mut().map(|run| (run, None)).collect();
         self.workers.for_each(&mut tasks, |index, (run, report)| {
@@ -283,7 +295,8 @@ impl<S: Scalar> Device for Cpu<S> {
         reports
     }
 
-    fn evaluate(&self, inputs: &[Input<'_>]) -> Vec<Option<Evaluation>> {
+    /// The loss of every run that has not diverged.
+    pub fn evaluate(&self, inputs: &[Input<'_>]) -> Vec<Option<Evaluation>> {
         self.each_run(inputs, |run, input| {
             (!run.diverged).then(|| {
                 let mut lanes = self.workspace();
@@ -296,7 +309,8 @@ impl<S: Scalar> Device for Cpu<S> {
         })
     }
 
-    fn predict(&self, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
+    /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
+    pub fn predict(&self, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
         self.each_run(inputs, |run, input| {
             let mut lanes = self.workspace();
             self.replay(run, input, &mut lanes, false);
@@ -306,8 +320,41 @@ impl<S: Scalar> Device for Cpu<S> {
         })
     }
 
-    fn trained(&self, run: usize) -> Vec<f32> {
+    /// A run's trained tensors, flat.
+    pub fn trained(&self, run: usize) -> Vec<f32> {
         self.runs[run].trained.iter().map(|x| x.to_f64() as f32).collect()
+    }
+}
+
+/// A CPU answers at once.
+impl<S: Scalar> Device for Cpu<S> {
+    fn describe(&self) -> String {
+        format!("CPU, {} threads", self.workers.count())
+    }
+
+    fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
+        self.load(run, trained, frozen_pairs, settings);
+    }
+
+    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) {
+        let reports = self.step(inputs, learning_rates);
+        self.reports.push(reports);
+    }
+
+    fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>> {
+        Box::pin(async { Ok(std::mem::take(&mut self.reports)) })
+    }
+
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
+        Box::pin(async move { Ok(batches.iter().map(|inputs| Cpu::evaluate(self, inputs)).collect()) })
+    }
+
+    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
+        Box::pin(async move { Ok(Cpu::predict(self, inputs)) })
+    }
+
+    fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {
+        Box::pin(async move { Ok(Cpu::trained(self, run)) })
     }
 }
 
@@ -351,10 +398,12 @@ fn sum_gradients<S: Scalar>(lanes: &mut [Partial<S>]) -> &mut [S] {
 /// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
 fn update<S: Scalar>(run: &mut Run<S>, plan: &Plan, loss: S, gradients: &mut [S], learning_rate: f64) -> StepReport {
     let mut report = StepReport { loss: loss.to_f64(), gradient_norm: f64::NAN, diverged: None };
+    let mut norm = S::ZERO;
     for update in &plan.updates {
         match update {
             Update::Finite => {
-                report.gradient_norm = clip::squared_norm(gradients).to_f64().sqrt();
+                norm = clip::squared_norm(gradients).sqrt();
+                report.gradient_norm = norm.to_f64();
                 if !(report.loss.is_finite() && report.gradient_norm.is_finite()) {
                     run.diverged = true;
                     report.diverged = Some(culprit(plan, gradients));
@@ -363,9 +412,9 @@ fn update<S: Scalar>(run: &mut Run<S>, plan: &Plan, loss: S, gradients: &mut [S]
             }
             Update::Clip => {
                 // As PyTorch's clip_grad_norm_: the 1e-6 keeps a zero gradient from dividing by zero.
-                let factor = run.settings.max_grad_norm / (report.gradient_norm + 1e-6);
-                if run.settings.max_grad_norm > 0.0 && factor < 1.0 {
-                    clip::scale(gradients, S::from_f64(factor));
+                let factor = S::from_f64(run.settings.max_grad_norm) / (norm + S::from_f64(1e-6));
+                if run.settings.max_grad_norm > 0.0 && factor < S::ONE {
+                    clip::scale(gradients, factor);
                 }
             }
             Update::Step(optimizer) => {

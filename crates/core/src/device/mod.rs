@@ -2,11 +2,29 @@
 //!
 //! A device owns the memory of K runs and knows nothing of models, data or schedules: it is handed rows and learning rates and gives back
 //! losses. Results are per run, and do not depend on which other runs share the cohort.
+//!
+//! Steps are handed over first and asked about later, so that a GPU is never idle while the host reads what the last step said. What has to wait
+//! for a GPU is a future, because a browser must not block; natively [`wait`] is all that a caller needs.
 
 mod cpu;
+mod gpu;
 mod workers;
 
+use std::{future::Future, num::NonZeroUsize, pin::Pin};
+
 pub use cpu::Cpu;
+pub use gpu::Gpu;
+
+use crate::{
+    gpu::{self as hardware, GpuError},
+    ops::Op,
+    shader::Shader,
+};
+
+/// Every shader there is.
+pub fn shaders() -> impl Iterator<Item = &'static Shader> {
+    Op::shaders().chain(gpu::SHADERS).chain(hardware::SHADERS)
+}
 
 /// The rows of one run's step or evaluation; slices that the plan has no port for are empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +85,32 @@ pub struct Cost {
     pub shared: u64,
 }
 
+/// What a device needs for a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Its memory, term by term.
+    pub terms: Vec<Cost>,
+    /// The most runs that a cohort of such a plan can have for a reason other than memory.
+    pub most_runs: Option<NonZeroUsize>,
+}
+
+/// Why a device could not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// A GPU that is missing, too small, lost or refuses.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// An answer that may have to wait for a GPU.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeviceError>> + 'a>>;
+
+/// Waits for a future. In a browser nothing may wait like this.
+#[cfg(not(target_family = "wasm"))]
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    pollster::block_on(future)
+}
+
 /// Anything that can replay a plan.
 pub trait Device {
     /// What it is, in words a person would use.
@@ -75,15 +119,24 @@ pub trait Device {
     /// Puts a run at its start: `trained` and `frozen_pairs` (empty where the plan has none) flat, in the order of the plan's parameters.
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings);
 
-    /// One step of every run that has not diverged; the report of the others is none.
-    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>>;
+    /// Hands over one step of every run; a run that has diverged takes no part. At most [`steps_ahead`](Device::steps_ahead) steps may be handed over
+    /// before their reports are asked for.
+    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]);
 
-    /// The loss of every run that has not diverged.
-    fn evaluate(&self, inputs: &[Input<'_>]) -> Vec<Option<Evaluation>>;
+    /// Steps that are best handed over at once.
+    fn steps_ahead(&self) -> usize {
+        1
+    }
+
+    /// What the steps said that were handed over since this was last asked, one entry a step; none for a run that took no part.
+    fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>>;
+
+    /// For each batch, one input a run, the loss of every run that has not diverged.
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>>;
 
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
-    fn predict(&self, inputs: &[Input<'_>]) -> Vec<Vec<f32>>;
+    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
 
     /// A run's trained tensors, flat.
-    fn trained(&self, run: usize) -> Vec<f32>;
+    fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>>;
 }

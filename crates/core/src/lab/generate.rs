@@ -6,7 +6,7 @@ use loralab_linalg::Draws;
 
 use crate::{
     adapter::Adapter,
-    device::{Device, Input, RunSettings},
+    device::{Device, DeviceError, Input, RunSettings},
     memory::Parameter,
     model::{Adapters, Base, Training, decoder},
     plan::Shape,
@@ -34,12 +34,27 @@ pub struct Generator {
     vocabulary: usize,
 }
 
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// An adapter of another base.
+    #[error("{0}")]
+    Adapter(String),
+    /// A device that fails.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
 impl Generator {
     /// A generator from a base and, if there is one, an adapter of its shapes.
     ///
     /// # Errors
-    /// Says which module of the adapter does not fit the base.
-    pub fn new(base: &Base, adapter: Option<&Adapter>, make_device: MakeDevice<'_>) -> Result<Generator, String> {
+    /// Says which module of the adapter does not fit the base, or how the device fails.
+    pub async fn new(
+        base: &Base,
+        adapter: Option<&Adapter>,
+        make_device: MakeDevice<'_>,
+    ) -> Result<Generator, GenerateError> {
         let (window, vocabulary) = (base.config.tokens, base.config.vocabulary);
         let adapters = Adapters {
             rank: adapter.map_or(1, |adapter| adapter.rank),
@@ -54,13 +69,15 @@ impl Generator {
             let (a, b) = (&pair[0], &pair[1]);
             let name = a.name.trim_end_matches(".lora_A.weight");
             let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == name));
-            let module = module.ok_or_else(|| format!("the adapter has no weights for `{name}` of the base"))?;
+            let module = module.ok_or_else(|| {
+                GenerateError::Adapter(format!("the adapter has no weights for `{name}` of the base"))
+            })?;
             let shapes = [[adapters.rank, module.inputs], [module.outputs, adapters.rank]];
             if shapes != [a.shape, b.shape] {
-                return Err(format!(
+                return Err(GenerateError::Adapter(format!(
                     "the adapter's `{name}` is for a layer of {} inputs and {} outputs, but the base's has {} and {}",
                     module.inputs, module.outputs, a.shape[1], b.shape[0]
-                ));
+                )));
             }
             trained.extend(module.a.iter().chain(&module.b));
             if frozen_pairs {
@@ -73,10 +90,11 @@ impl Generator {
         for module in adapter.iter().flat_map(|adapter| &adapter.modules) {
             let of_module = |pair: &[Parameter]| pair[0].name.trim_end_matches(".lora_A.weight") == module.name;
             if !plan.parameters.chunks_exact(2).any(of_module) {
-                return Err(format!("the adapter's `{}` is no linear layer of the base", module.name));
+                let name = &module.name;
+                return Err(GenerateError::Adapter(format!("the adapter's `{name}` is no linear layer of the base")));
             }
         }
-        let mut device = make_device(plan, base.tensors.clone());
+        let mut device = make_device(plan, base.tensors.clone()).await?;
         let settings = RunSettings {
             scale: adapter.map_or(1.0, Adapter::scale),
             learning_rate_ratio: 1.0,
@@ -88,7 +106,16 @@ impl Generator {
     }
 
     /// Continues `prompt` by at most `count` bytes, handing each to `on_byte`, which ends the text early by returning false.
-    pub fn continue_text(&self, prompt: &[u8], count: usize, sampling: Sampling, mut on_byte: impl FnMut(u8) -> bool) {
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn continue_text(
+        &mut self,
+        prompt: &[u8],
+        count: usize,
+        sampling: Sampling,
+        mut on_byte: impl FnMut(u8) -> bool,
+    ) -> Result<(), DeviceError> {
         let mut draws = Draws::new(sampling.seed, "generate");
         let mut text: Vec<u32> = prompt.iter().map(|&byte| u32::from(byte)).collect();
         // A model needs something to go on from; a line's end is what every text of the little world begins after.
@@ -101,7 +128,7 @@ impl Generator {
             tokens.resize(self.window, 0);
             let (targets, weights) = (vec![0; self.window], vec![0.0; self.window]);
             let input = Input { tokens: &tokens, targets: &targets, weights: &weights, ..Input::default() };
-            let logits = &self.device.predict(&[input])[0];
+            let logits = &self.device.predict(&[input]).await?[0];
             let last = &logits[(seen.len() - 1) * self.vocabulary..seen.len() * self.vocabulary];
             let byte = choose(last, sampling.temperature, &mut draws);
             text.push(byte as u32);
@@ -109,6 +136,7 @@ impl Generator {
                 break;
             }
         }
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod generate;
 mod sweep;
+mod verify;
 
-pub use generate::{Generator, Sampling};
+pub use generate::{GenerateError, Generator, Sampling};
 pub use sweep::{MakeDevice, Observer, Sweep, SweepError};
+pub use verify::{Element, Kernel, State, Verdict, verify};

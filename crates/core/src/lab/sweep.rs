@@ -2,24 +2,24 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use loralab_data::{Batch, Dataset, Split};
+use loralab_data::{Batch, Dataset, Sampler, Split};
 use loralab_experiment::{
     Budget, Cell, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
 };
 
 use crate::{
     adapter::{Adapter, Module},
-    device::{Cost, Device, RunSettings},
+    device::{Answer, Device, DeviceError, Needs, RunSettings},
     init::{self, Scheme},
     memory::Tensor,
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Cohort, Run, Validation, validate},
+    train::{Cohort, Run, StepOutcome, Validation, validate},
 };
 
 /// Makes the device that a plan over a base runs on.
-pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Box<dyn Device>;
+pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Answer<'a, Box<dyn Device>>;
 
 /// Who watches a sweep.
 pub trait Observer {
@@ -45,6 +45,9 @@ pub enum SweepError {
     /// Memory that does not suffice.
     #[error(transparent)]
     Memory(#[from] PackError),
+    /// A device that fails.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// An experiment with everything it names at hand.
@@ -80,11 +83,11 @@ impl<'a> Sweep<'a> {
         }))
     }
 
-    /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan costs.
+    /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
     ///
     /// # Errors
     /// If a scheme is unknown or not even one run fits.
-    pub fn cohorts(&self, cost: impl Fn(&Plan) -> Vec<Cost>, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
+    pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
         let mut with_pair = Vec::new();
         for scheme in &self.experiment.schemes {
             if init::find(scheme)?.has_frozen_pair() {
@@ -92,27 +95,30 @@ impl<'a> Sweep<'a> {
             }
         }
         let needs_pair = |cell: &Cell| with_pair.contains(&&cell.scheme);
-        let costs = cost(&self.plan(1, !with_pair.is_empty()));
+        let needs = needs(&self.plan(1, !with_pair.is_empty()));
         let budget = Budget {
-            bytes_per_run: costs.iter().map(|cost| cost.per_run).sum(),
-            shared_bytes: costs.iter().map(|cost| cost.shared).sum(),
+            bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
+            shared_bytes: needs.terms.iter().map(|cost| cost.shared).sum(),
             available,
-            limit: self.experiment.cohort,
+            limit: self.experiment.cohort.into_iter().chain(needs.most_runs).min(),
         };
         Ok(pack(&self.experiment.cells(), needs_pair, &budget)?)
     }
 
     /// How well the base alone does on the held-out data.
-    pub fn base(&self, make_device: MakeDevice<'_>) -> Option<Validation> {
-        let device = make_device(Arc::new(self.plan(1, false)), self.base.tensors.clone());
-        validate(&*device, 1, &self.validation)[0]
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn base(&self, make_device: MakeDevice<'_>) -> Result<Option<Validation>, SweepError> {
+        let mut device = make_device(Arc::new(self.plan(1, false)), self.base.tensors.clone()).await?;
+        Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
 
     /// Trains the cohorts and tells the observer; returns what every run that was begun came to.
     ///
     /// # Errors
-    /// If a scheme is unknown or the data do not fit.
-    pub fn run(
+    /// If a scheme is unknown, the data do not fit, or the device fails.
+    pub async fn run(
         &self,
         cohorts: &[Vec<Cell>],
         make_device: MakeDevice<'_>,
@@ -125,20 +131,32 @@ impl<'a> Sweep<'a> {
             let mut flow = observer.event(event);
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
             let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair())));
-            let device = make_device(plan.clone(), self.base.tensors.clone());
+            let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
             let mut cohort = Cohort::new(runs, plan, device, self.train)?;
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
+            let mut told = 0;
             for step in 0..self.experiment.steps {
                 if flow.is_break() {
                     break;
                 }
-                flow = self.step(&mut cohort, step, &mut ended, observer);
+                cohort.step(self.experiment.schedule_factor(step));
+                let evaluates = self.experiment.evaluates_after(step + 1);
+                if !(cohort.is_busy() || evaluates || step + 1 == self.experiment.steps) {
+                    continue;
+                }
+                for outcomes in cohort.outcomes().await? {
+                    told += 1;
+                    flow = both(flow, tell(told, outcomes, &mut ended, observer));
+                }
+                if flow.is_continue() && evaluates {
+                    flow = self.evaluate(&mut cohort, told, &mut ended, observer).await?;
+                }
             }
             let seconds = observer.seconds() - started;
             for (run, mut result) in ended.into_iter().enumerate() {
                 result.seconds = seconds / cells.len() as f64;
                 if result.final_loss.is_some() {
-                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, run)));
+                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&mut cohort, run).await?));
                 }
                 results.push(result.clone());
                 flow = both(flow, observer.event(Event::RunFinished { result }));
@@ -151,50 +169,35 @@ impl<'a> Sweep<'a> {
         Ok(results)
     }
 
-    /// One step of a cohort and whatever evaluation follows it; told to the end, so that a break leaves no run a step behind.
-    fn step(
+    /// How the runs of a cohort do on the held-out data after `step` steps.
+    async fn evaluate(
         &self,
         cohort: &mut Cohort<'_>,
         step: usize,
         results: &mut [RunResult],
         observer: &mut dyn Observer,
-    ) -> ControlFlow<()> {
-        let done = step + 1;
+    ) -> Result<ControlFlow<()>, SweepError> {
         let mut flow = ControlFlow::Continue(());
-        for (result, outcome) in results.iter_mut().zip(cohort.step(self.experiment.schedule_factor(step))) {
-            let Some(outcome) = outcome else { continue };
-            let cell = result.cell.clone();
-            let event = Event::Step {
-                cell: cell.clone(),
-                step: done,
-                loss: Event::finite(outcome.report.loss),
-                learning_rate: outcome.learning_rate,
-                gradient_norm: Event::finite(outcome.report.gradient_norm),
-            };
-            flow = both(flow, observer.event(event));
-            if let Some(tensor) = outcome.report.diverged {
-                result.diverged = Some(Diverged { step: done, tensor: tensor.clone() });
-                flow = both(flow, observer.event(Event::Diverged { cell, step: done, tensor }));
-            }
-        }
-        if flow.is_continue() && self.experiment.evaluates_after(done) {
-            for (result, validation) in results.iter_mut().zip(cohort.validate(&self.validation)) {
-                let Some(Validation { loss, accuracy }) = validation else { continue };
-                let (loss, cell) = (Event::finite(loss), result.cell.clone());
-                result.evaluations.push(Evaluation { step: done, loss, accuracy });
-                if done == self.experiment.steps {
-                    (result.final_loss, result.accuracy) = (loss, accuracy);
-                    if loss.is_none() {
-                        result.diverged = Some(Diverged { step: done, tensor: "the validation loss".to_owned() });
-                    }
+        for (result, validation) in results.iter_mut().zip(cohort.validate(&self.validation).await?) {
+            let Some(Validation { loss, accuracy }) = validation else { continue };
+            let (loss, cell) = (Event::finite(loss), result.cell.clone());
+            result.evaluations.push(Evaluation { step, loss, accuracy });
+            if step == self.experiment.steps {
+                (result.final_loss, result.accuracy) = (loss, accuracy);
+                if loss.is_none() {
+                    result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
                 }
-                flow = both(flow, observer.event(Event::Evaluation { cell, step: done, loss, accuracy }));
             }
+            flow = both(flow, observer.event(Event::Evaluation { cell, step, loss, accuracy }));
         }
-        flow
+        Ok(flow)
     }
 
-    fn start(&self, cell: &Cell) -> Result<Run, SweepError> {
+    /// A cell as a run.
+    ///
+    /// # Errors
+    /// If its scheme is unknown.
+    pub fn start(&self, cell: &Cell) -> Result<Run, SweepError> {
         let scheme: &'static Scheme = init::find(&cell.scheme)?;
         let settings = RunSettings {
             scale: self.experiment.scale(),
@@ -205,9 +208,18 @@ impl<'a> Sweep<'a> {
         Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
     }
 
+    /// The first batch of a seed.
+    ///
+    /// # Errors
+    /// If the data do not fit the sequences.
+    pub fn batch(&self, seed: u64) -> Result<Batch, SweepError> {
+        let Resolved { batch_size, tokens, .. } = *self.experiment;
+        Ok(Sampler::new(self.train, seed, batch_size, tokens)?.batch(0))
+    }
+
     /// A run's adapter as it stands.
-    fn adapter(&self, cohort: &Cohort<'_>, run: usize) -> Adapter {
-        let trained = cohort.device().trained(run);
+    async fn adapter(&self, cohort: &mut Cohort<'_>, run: usize) -> Result<Adapter, SweepError> {
+        let trained = cohort.device().trained(run).await?;
         let (_, frozen_pairs) = cohort.start(run);
         let modules = cohort.plan().parameters.chunks_exact(2).map(|pair| {
             let (a, b) = (&pair[0], &pair[1]);
@@ -223,15 +235,42 @@ impl<'a> Sweep<'a> {
                     .then(|| (frozen_pairs[a.span.range()].to_vec(), frozen_pairs[b.span.range()].to_vec())),
             }
         });
-        Adapter {
+        Ok(Adapter {
             base: self.base_name.clone(),
             rank: self.experiment.rank,
             alpha: self.experiment.alpha,
             use_rslora: self.experiment.scaling == loralab_experiment::Scaling::RsLora,
             target_modules: adapters(self.experiment).target_modules,
             modules: modules.collect(),
+        })
+    }
+}
+
+/// Tells what one step came to; to the end, so that a break leaves no run a step behind.
+fn tell(
+    step: usize,
+    outcomes: Vec<Option<StepOutcome>>,
+    results: &mut [RunResult],
+    observer: &mut dyn Observer,
+) -> ControlFlow<()> {
+    let mut flow = ControlFlow::Continue(());
+    for (result, outcome) in results.iter_mut().zip(outcomes) {
+        let Some(outcome) = outcome else { continue };
+        let cell = result.cell.clone();
+        let event = Event::Step {
+            cell: cell.clone(),
+            step,
+            loss: Event::finite(outcome.report.loss),
+            learning_rate: outcome.learning_rate,
+            gradient_norm: Event::finite(outcome.report.gradient_norm),
+        };
+        flow = both(flow, observer.event(event));
+        if let Some(tensor) = outcome.report.diverged {
+            result.diverged = Some(Diverged { step, tensor: tensor.clone() });
+            flow = both(flow, observer.event(Event::Diverged { cell, step, tensor }));
         }
     }
+    flow
 }
 
 fn adapters(experiment: &Resolved) -> Adapters {

@@ -3,7 +3,23 @@
 use loralab_cpu::{Scalar, add};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
-use crate::memory::Lane;
+use crate::{
+    memory::Lane,
+    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+};
+
+shader! {
+    FORWARD = "add/forward", workgroup 256;
+    params { elements: u32 }
+    buffers { read a: f32, read b: f32, write y: f32 }
+    constants {}
+}
+shader! {
+    BACKWARD_INPUT = "add/backward_input", workgroup 256;
+    params { elements: u32, add: u32 }
+    buffers { read dy: f32, write dx: f32 }
+    constants {}
+}
 
 /// Reads a, b (two different values); writes y.
 #[derive(Clone, Debug)]
@@ -14,6 +30,7 @@ pub struct Add {
 
 impl Kernel for Add {
     const NAME: &'static str = "add";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.columns]
@@ -31,6 +48,18 @@ impl Kernel for Add {
             {
                 reverse.dispatch(self.clone(), Pass::BackwardInput, vec![dy], vec![dx]);
             }
+        }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let elements = grid.all_rows() * self.columns;
+        if dispatch.pass == Pass::Forward {
+            let ([a, b], [(y, _)]) = (dispatch.read(), dispatch.write());
+            vec![Launch::over(&FORWARD, elements, &[word(elements)], &[a, b, y].map(Memory::Rows))]
+        } else {
+            let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
+            let params = [word(elements), adds(store)];
+            vec![Launch::over(&BACKWARD_INPUT, elements, &params, &[dy, dx].map(Memory::Rows))]
         }
     }
 

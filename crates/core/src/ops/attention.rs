@@ -6,7 +6,34 @@ use loralab_cpu::{
 };
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
-use crate::memory::Lane;
+use crate::{
+    memory::Lane,
+    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+};
+
+shader! {
+    FORWARD = "attention/forward", workgroup 256;
+    params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32 }
+    buffers { read q: f32, read k: f32, read v: f32, write y: f32, write lse: f32 }
+    constants {}
+}
+shader! {
+    BACKWARD_QUERY = "attention/backward_query", workgroup 256;
+    params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add: u32 }
+    buffers { read q: f32, read k: f32, read v: f32, read y: f32, read lse: f32, read dy: f32, write dq: f32 }
+    constants {}
+}
+shader! {
+    BACKWARD_KEY_VALUE = "attention/backward_key_value", workgroup 256;
+    params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add_key: u32, add_value: u32 }
+    buffers { read q: f32, read k: f32, read v: f32, read y: f32, read lse: f32, read dy: f32, write dk: f32, write dv: f32 }
+    constants {}
+}
+
+/// Queries and keys of a workgroup.
+const ATTENDED: usize = 16;
+/// Features of a head that the shaders have registers for.
+const LARGEST_HEAD: usize = 128;
 
 /// Causal attention by running softmax; the backward pass recomputes the probabilities from the kept log-sum-exp, so no (T, T) matrix is
 /// ever stored (Dao 2023, arXiv 2307.08691). Reads q, k, v; writes y and the log-sum-exp, (N, H).
@@ -24,6 +51,7 @@ pub struct Attention {
 
 impl Kernel for Attention {
     const NAME: &'static str = "attention";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_QUERY, BACKWARD_KEY_VALUE];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.heads * self.head_size, self.heads]
@@ -45,6 +73,34 @@ impl Kernel for Attention {
         };
         let writes = vec![put(q), put(k), put(v)];
         reverse.dispatch(self.clone(), Pass::BackwardInput, vec![q, k, v, y, lse, dy], writes);
+    }
+
+    fn refusal(&self) -> Option<String> {
+        let Attention { head_size, .. } = self;
+        (*head_size > LARGEST_HEAD).then(|| {
+            format!("its heads have {head_size} features, and attention on a GPU is made for at most {LARGEST_HEAD}")
+        })
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let scale = (self.head_size as f64).sqrt().recip() as f32;
+        let [tokens, heads, kv_heads, head_size] = [self.tokens, self.heads, self.kv_heads, self.head_size].map(word);
+        let sizes = [tokens, heads, kv_heads, head_size, scale.to_bits()];
+        let groups = |heads: usize| [self.tokens.div_ceil(ATTENDED), heads, grid.all_rows() / self.tokens];
+        if dispatch.pass == Pass::Forward {
+            let ([q, k, v], [(y, _), (lse, _)]) = (dispatch.read(), dispatch.write());
+            vec![Launch::new(&FORWARD, &sizes, &[q, k, v, y, lse].map(Memory::Rows), groups(self.heads))]
+        } else {
+            let ([q, k, v, y, lse, dy], [dq, dk, dv]) = (dispatch.read::<6>(), dispatch.write());
+            let query = [&sizes[..], &[adds(dq.1)]].concat();
+            let key_value = [&sizes[..], &[adds(dk.1), adds(dv.1)]].concat();
+            let of_query = [q, k, v, y, lse, dy, dq.0].map(Memory::Rows);
+            let of_key_value = [q, k, v, y, lse, dy, dk.0, dv.0].map(Memory::Rows);
+            vec![
+                Launch::new(&BACKWARD_QUERY, &query, &of_query, groups(self.heads)),
+                Launch::new(&BACKWARD_KEY_VALUE, &key_value, &of_key_value, groups(self.kv_heads)),
+            ]
+        }
     }
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {

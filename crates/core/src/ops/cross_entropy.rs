@@ -8,7 +8,23 @@ use loralab_cpu::{
 };
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
-use crate::memory::Lane;
+use crate::{
+    memory::Lane,
+    shader::{Grid, Launch, Memory, Shader, shader, word},
+};
+
+shader! {
+    FORWARD = "cross_entropy/forward", workgroup 64;
+    params { rows: u32, vocabulary: u32 }
+    buffers { read logits: f32, read targets: u32, read weights: f32, write row_loss: f32, write lse: f32, write correct: f32 }
+    constants {}
+}
+shader! {
+    BACKWARD_INPUT = "cross_entropy/backward_input", workgroup 256;
+    params { elements: u32, vocabulary: u32 }
+    buffers { read logits: f32, read targets: u32, read weights: f32, read lse: f32, write dlogits: f32 }
+    constants {}
+}
 
 /// Reads logits (N, V) and row weights (N, 1); writes the row losses, the log-sum-exp and 1 where the row is right, each (N, 1).
 #[derive(Clone, Debug)]
@@ -19,6 +35,7 @@ pub struct CrossEntropy {
 
 impl Kernel for CrossEntropy {
     const NAME: &'static str = "cross_entropy";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT];
 
     fn outputs(&self) -> Vec<usize> {
         vec![1, 1, 1]
@@ -32,6 +49,21 @@ impl Kernel for CrossEntropy {
         let ([logits, weights], lse) = ([node.reads[0], node.reads[1]], node.writes[1]);
         if let Some(dlogits) = reverse.contribute(logits) {
             reverse.dispatch(self.clone(), Pass::BackwardInput, vec![logits, weights, lse], vec![dlogits]);
+        }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let (rows, vocabulary) = (grid.all_rows(), word(self.vocabulary));
+        if dispatch.pass == Pass::Forward {
+            let ([logits, weights], [loss, lse, correct]) = (dispatch.read(), dispatch.write().map(|(out, _)| out));
+            let [logits, weights, loss, lse, correct] = [logits, weights, loss, lse, correct].map(Memory::Rows);
+            let buffers = [logits, Memory::Targets, weights, loss, lse, correct];
+            vec![Launch::in_rows(&FORWARD, rows, &[word(rows), vocabulary], &buffers)]
+        } else {
+            let ([logits, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
+            let [logits, weights, lse, dlogits] = [logits, weights, lse, dlogits].map(Memory::Rows);
+            let (elements, buffers) = (rows * self.vocabulary, [logits, Memory::Targets, weights, lse, dlogits]);
+            vec![Launch::over(&BACKWARD_INPUT, elements, &[word(elements), vocabulary], &buffers)]
         }
     }
 

@@ -5,8 +5,30 @@ use loralab_cpu::{
     linear::{self, Shape},
 };
 
-use super::{Dispatch, Kernel, Node, Pass, Reverse};
-use crate::memory::{Lane, Weight};
+use super::{Dispatch, Kernel, Node, Pass, Reverse, TILE};
+use crate::{
+    memory::{Lane, Weight},
+    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+};
+
+shader! {
+    FORWARD = "linear/forward", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
+    buffers { read x: f32, read w: u32, write y: f32 }
+    constants { FORMAT }
+}
+shader! {
+    BACKWARD_INPUT = "linear/backward_input", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
+    buffers { read dy: f32, read w: u32, write dx: f32 }
+    constants { FORMAT }
+}
+shader! {
+    BACKWARD_WEIGHT = "linear/backward_weight", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, offset: u32, stride: u32 }
+    buffers { read x: f32, read dy: f32, write gradients: f32 }
+    constants {}
+}
 
 /// A matrix applied to every row. Reads x; writes y.
 #[derive(Clone, Debug)]
@@ -21,6 +43,7 @@ pub struct Linear {
 
 impl Kernel for Linear {
     const NAME: &'static str = "linear";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.outputs]
@@ -42,6 +65,33 @@ impl Kernel for Linear {
         }
         if let Some(dx) = reverse.contribute(x) {
             reverse.dispatch(self.clone(), Pass::BackwardInput, vec![dy], vec![dx]);
+        }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let w = grid.weight(self.weight);
+        let [rows, inputs, outputs] = [grid.rows, self.inputs, self.outputs].map(word);
+        match dispatch.pass {
+            Pass::Forward => {
+                let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
+                let groups = [self.outputs.div_ceil(TILE), grid.rows.div_ceil(TILE), grid.runs];
+                let buffers = [Memory::Rows(x), w.memory, Memory::Rows(y)];
+                let params = [rows, inputs, outputs, w.offset, w.stride];
+                vec![Launch::new(&FORWARD, &params, &buffers, groups).with(&[w.format])]
+            }
+            Pass::BackwardInput => {
+                let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
+                let groups = [self.inputs.div_ceil(TILE), grid.rows.div_ceil(TILE), grid.runs];
+                let buffers = [Memory::Rows(dy), w.memory, Memory::Rows(dx)];
+                let params = [rows, inputs, outputs, w.offset, w.stride, adds(store)];
+                vec![Launch::new(&BACKWARD_INPUT, &params, &buffers, groups).with(&[w.format])]
+            }
+            Pass::BackwardWeight | Pass::BackwardAdapter => {
+                let [x, dy] = dispatch.read().map(Memory::Rows);
+                let groups = [self.inputs.div_ceil(TILE), self.outputs.div_ceil(TILE), grid.runs];
+                let params = [rows, inputs, outputs, w.offset, w.stride];
+                vec![Launch::new(&BACKWARD_WEIGHT, &params, &[x, dy, Memory::Gradients], groups)]
+            }
         }
     }
 

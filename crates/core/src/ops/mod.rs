@@ -30,7 +30,13 @@ pub use rms_norm::RmsNorm;
 pub use rope::Rope;
 pub use swiglu::Swiglu;
 
-use crate::memory::{Lane, Value};
+use crate::{
+    memory::{Lane, Value},
+    shader::{Grid, Launch, Shader},
+};
+
+/// Rows and columns of a workgroup of a matrix product.
+const TILE: usize = 64;
 
 /// Which of an op's kernels a dispatch runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +76,8 @@ pub struct Dispatch {
     pub reads: Vec<Value>,
     /// What it writes; [`Store::Add`] also reads.
     pub writes: Vec<(Value, Store)>,
+    /// Columns of what it reads and then of what it writes.
+    pub columns: Vec<usize>,
 }
 
 impl Dispatch {
@@ -82,7 +90,14 @@ impl Dispatch {
             pass: Pass::Forward,
             reads: node.reads.clone(),
             writes,
+            columns: vec![],
         }
+    }
+
+    /// Everything it reads and writes, with the columns of each.
+    pub fn operands(&self) -> impl Iterator<Item = (Value, usize)> + '_ {
+        let values = self.reads.iter().copied().chain(self.writes.iter().map(|(value, _)| *value));
+        values.zip(self.columns.iter().copied())
     }
 
     fn read<const COUNT: usize>(&self) -> [Value; COUNT] {
@@ -99,6 +114,9 @@ pub(crate) trait Kernel {
     /// The word for this op in shaders, host, CPU kernels and tests.
     const NAME: &'static str;
 
+    /// The shaders of this op.
+    const SHADERS: &'static [Shader];
+
     /// Columns of the values that the forward pass writes, the result first.
     fn outputs(&self) -> Vec<usize>;
 
@@ -112,6 +130,14 @@ pub(crate) trait Kernel {
 
     /// Appends the dispatches that carry the gradient from the node's result to what it read.
     fn backward(&self, node: &Node, reverse: &mut Reverse);
+
+    /// Why no GPU can run it with these sizes, as the end of a sentence.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+
+    /// What runs one dispatch on a GPU, over the rows of all runs.
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch>;
 
     /// Computes one dispatch on one lane.
     fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>);
@@ -155,6 +181,21 @@ macro_rules! ops {
             /// Appends the dispatches that carry the gradient from the node's result to what it read.
             pub fn backward(&self, node: &Node, reverse: &mut Reverse) {
                 match self { $(Op::$op(op) => op.backward(node, reverse)),* }
+            }
+
+            /// The shaders of every op.
+            pub fn shaders() -> impl Iterator<Item = &'static Shader> {
+                [$(<$op as Kernel>::SHADERS),*].into_iter().flatten()
+            }
+
+            /// Why no GPU can run it with these sizes, as the end of a sentence.
+            pub fn refusal(&self) -> Option<String> {
+                match self { $(Op::$op(op) => op.refusal()),* }
+            }
+
+            /// What runs one dispatch on a GPU, over the rows of all runs.
+            pub fn launch(dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+                match &dispatch.op { $(Op::$op(op) => op.launch(dispatch, grid)),* }
             }
 
             /// Computes one dispatch on one lane of the CPU.

@@ -105,6 +105,7 @@ impl Reverse {
 
     /// Appends a dispatch of the current node.
     pub fn dispatch(&mut self, op: impl Into<Op>, pass: Pass, reads: Vec<Value>, writes: Vec<(Value, Store)>) {
-        self.dispatches.push(Dispatch { label: self.label.clone(), op: op.into(), pass, reads, writes });
+        let (label, columns) = (self.label.clone(), vec![]);
+        self.dispatches.push(Dispatch { label, op: op.into(), pass, reads, writes, columns });
     }
 }

@@ -6,7 +6,17 @@ use loralab_cpu::{
 };
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
-use crate::memory::Lane;
+use crate::{
+    memory::Lane,
+    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+};
+
+shader! {
+    ROTATE = "rope/rotate", workgroup 256;
+    params { pairs: u32, tokens: u32, heads: u32, half: u32, back: u32, add: u32 }
+    buffers { read x: f32, read cosines: f32, read sines: f32, write y: f32 }
+    constants {}
+}
 
 /// Rotary position embedding (Su et al. 2021, arXiv 2104.09864), halves rotated as in Hugging Face's Llama. Reads x; writes y.
 #[derive(Clone, Debug)]
@@ -23,6 +33,7 @@ pub struct Rope {
 
 impl Kernel for Rope {
     const NAME: &'static str = "rope";
+    const SHADERS: &'static [Shader] = &[ROTATE];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.heads * self.head_size]
@@ -37,6 +48,16 @@ impl Kernel for Rope {
         if let Some(dx) = reverse.contribute(node.reads[0]) {
             reverse.dispatch(self.clone(), Pass::BackwardInput, vec![dy], vec![dx]);
         }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let ([from], [(to, store)]) = (dispatch.read(), dispatch.write());
+        let half = self.head_size / 2;
+        let pairs = grid.all_rows() * self.heads * half;
+        let back = u32::from(dispatch.pass != Pass::Forward);
+        let params = [word(pairs), word(self.tokens), word(self.heads), word(half), back, adds(store)];
+        let tables = [self.table, self.table + 1].map(Memory::Table);
+        vec![Launch::over(&ROTATE, pairs, &params, &[Memory::Rows(from), tables[0], tables[1], Memory::Rows(to)])]
     }
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {

@@ -3,7 +3,23 @@
 use loralab_cpu::{Scalar, swiglu};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
-use crate::memory::Lane;
+use crate::{
+    memory::Lane,
+    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+};
+
+shader! {
+    FORWARD = "swiglu/forward", workgroup 256;
+    params { elements: u32 }
+    buffers { read gate: f32, read up: f32, write y: f32 }
+    constants {}
+}
+shader! {
+    BACKWARD_INPUT = "swiglu/backward_input", workgroup 256;
+    params { elements: u32, add_gate: u32, add_up: u32 }
+    buffers { read gate: f32, read up: f32, read dy: f32, write dgate: f32, write dup: f32 }
+    constants {}
+}
 
 /// The gated activation of Llama's feed-forward block (Shazeer 2020, arXiv 2002.05202). Reads gate, up; writes y.
 #[derive(Clone, Debug)]
@@ -14,6 +30,7 @@ pub struct Swiglu {
 
 impl Kernel for Swiglu {
     const NAME: &'static str = "swiglu";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.columns]
@@ -31,6 +48,19 @@ impl Kernel for Swiglu {
         };
         let writes = vec![put(gate), put(up)];
         reverse.dispatch(self.clone(), Pass::BackwardInput, vec![gate, up, dy], writes);
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let elements = grid.all_rows() * self.columns;
+        if dispatch.pass == Pass::Forward {
+            let ([gate, up], [(y, _)]) = (dispatch.read(), dispatch.write());
+            let buffers = [gate, up, y].map(Memory::Rows);
+            vec![Launch::over(&FORWARD, elements, &[word(elements)], &buffers)]
+        } else {
+            let ([gate, up, dy], [dgate, dup]) = (dispatch.read(), dispatch.write());
+            let params = [word(elements), adds(dgate.1), adds(dup.1)];
+            vec![Launch::over(&BACKWARD_INPUT, elements, &params, &[gate, up, dy, dgate.0, dup.0].map(Memory::Rows))]
+        }
     }
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {

@@ -1,11 +1,14 @@
 //! A cohort: K adapters trained in one pass over one frozen base.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use loralab_data::{Batch, Dataset, Error, ExactMatches, Sampler};
 
 use crate::{
-    device::{Device, Evaluation, Input, RunSettings, StepReport},
+    device::{Device, DeviceError, Evaluation, Input, RunSettings, StepReport},
     init::{Layer, Scheme},
     memory::Group,
     plan::Plan,
@@ -49,6 +52,8 @@ pub struct Cohort<'a> {
     device: Box<dyn Device>,
     samplers: BTreeMap<u64, Sampler<'a>>,
     step: usize,
+    /// Learning rates of the steps whose outcomes nobody has asked for yet.
+    learning_rates: VecDeque<Vec<f64>>,
 }
 
 impl<'a> Cohort<'a> {
@@ -69,27 +74,45 @@ impl<'a> Cohort<'a> {
             let (trained, frozen_pairs) = start(&plan, run);
             device.load(index, &trained, &frozen_pairs, run.settings);
         }
-        Ok(Cohort { runs, plan, device, samplers, step: 0 })
+        Ok(Cohort { runs, plan, device, samplers, step: 0, learning_rates: VecDeque::new() })
     }
 
-    /// One step of every run that is alive; `factor` is the schedule's share of the peak learning rate.
-    pub fn step(&mut self, factor: f64) -> Vec<Option<StepOutcome>> {
+    /// Hands one step of every run that is alive to the device; `factor` is the schedule's share of the peak learning rate.
+    pub fn step(&mut self, factor: f64) {
         let step = self.step as u64;
         self.step += 1;
         let batches: BTreeMap<u64, Batch> =
             self.samplers.iter_mut().map(|(&seed, sampler)| (seed, sampler.batch(step))).collect();
         let inputs: Vec<Input<'_>> = self.runs.iter().map(|run| Input::from(&batches[&run.seed])).collect();
         let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor).collect();
-        let reports = self.device.step(&inputs, &learning_rates);
+        self.device.step(&inputs, &learning_rates);
+        self.learning_rates.push_back(learning_rates);
+    }
+
+    /// Whether as many steps were handed over as the device wants at once.
+    pub fn is_busy(&self) -> bool {
+        self.learning_rates.len() >= self.device.steps_ahead()
+    }
+
+    /// What the steps said that were handed over since this was last asked, one entry a step; none for a run that took no part.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn outcomes(&mut self) -> Result<Vec<Vec<Option<StepOutcome>>>, DeviceError> {
         let outcome = |(report, learning_rate): (Option<StepReport>, f64)| {
             report.map(|report| StepOutcome { learning_rate, report })
         };
-        reports.into_iter().zip(learning_rates).map(outcome).collect()
+        let reports = self.device.reports().await?;
+        let steps = reports.into_iter().zip(self.learning_rates.drain(..));
+        Ok(steps.map(|(reports, rates)| reports.into_iter().zip(rates).map(outcome).collect()).collect())
     }
 
     /// How well every run that is alive does on `batches`, as [`loralab_data::validation`] gives them.
-    pub fn validate(&self, batches: &[Batch]) -> Vec<Option<Validation>> {
-        validate(&*self.device, self.runs.len(), batches)
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub async fn validate(&mut self, batches: &[Batch]) -> Result<Vec<Option<Validation>>, DeviceError> {
+        validate(&mut *self.device, self.runs.len(), batches).await
     }
 
     /// The start of a run, as [`start`] gives it.
@@ -108,21 +131,28 @@ impl<'a> Cohort<'a> {
     }
 
     /// The device.
-    pub fn device(&self) -> &dyn Device {
-        &*self.device
+    pub fn device(&mut self) -> &mut dyn Device {
+        &mut *self.device
     }
 }
 
 /// How well each of a device's runs that is alive does on `batches`, as [`loralab_data::validation`] gives them.
-pub fn validate(device: &dyn Device, runs: usize, batches: &[Batch]) -> Vec<Option<Validation>> {
+///
+/// # Errors
+/// If the device fails.
+pub async fn validate(
+    device: &mut dyn Device,
+    runs: usize,
+    batches: &[Batch],
+) -> Result<Vec<Option<Validation>>, DeviceError> {
     let mut totals: Vec<Option<Total>> = vec![Some(Total::default()); runs];
-    for batch in batches {
-        let evaluations = device.evaluate(&vec![Input::from(batch); runs]);
+    let inputs: Vec<Vec<Input<'_>>> = batches.iter().map(|batch| vec![Input::from(batch); runs]).collect();
+    for (batch, evaluations) in batches.iter().zip(device.evaluate(&inputs).await?) {
         for (total, evaluation) in totals.iter_mut().zip(evaluations) {
             *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
         }
     }
-    totals.into_iter().map(|total| total.map(Total::mean)).collect()
+    Ok(totals.into_iter().map(|total| total.map(Total::mean)).collect())
 }
 
 #[derive(Clone, Copy, Default)]

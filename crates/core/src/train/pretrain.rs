@@ -6,7 +6,7 @@ use half::f16;
 use loralab_data::{Dataset, Error, Sampler};
 
 use crate::{
-    device::{Cpu, Device, Input, RunSettings},
+    device::{Cpu, Input, RunSettings},
     memory::{Data, Tensor},
     model::{Base, Config, Training, decoder, initial_weight},
     plan::{Optimizer, Shape},

@@ -1,0 +1,463 @@
+//! The GPU device: replays a plan on a GPU, all runs of a cohort in each launch.
+//!
+//! Everything is made once: a buffer for each row buffer of the plan, the flat buffers of all runs, a pipeline and a bind group for each launch. A
+//! step is then a list of launches in one compute pass. What differs from step to step lies in *rings* of a few steps: the host fills in rows and
+//! learning rates ahead, the kernels read them at the place that `slot` says and leave what they have to say in a ring of reports, and the last
+//! launch of a step moves `slot` on. So several steps go to the GPU in one submit, and the host reads once for all of them. A step that takes long
+//! is cut into several submits instead, so that a display stays alive and nobody waits long for a pause.
+
+mod buffers;
+mod replay;
+mod update;
+
+use std::sync::Arc;
+
+use buffers::Buffers;
+use replay::{Ready, encode};
+pub use update::SHADERS;
+
+use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, RunSettings, StepReport};
+use crate::{
+    gpu::{Accelerator, GpuError},
+    memory::{Tensor, Value},
+    ops::{Dispatch, Op},
+    plan::{Optimizer, Plan, Update},
+    shader::{Grid, Launch, Memory},
+};
+
+/// Seconds that a submit should take at most.
+const SUBMIT: f64 = 0.1;
+/// Seconds of steps that are handed over at once.
+const AHEAD: f64 = 0.05;
+/// The flags of a report.
+const NO_PART: u32 = 0;
+const DIVERGED: u32 = 2;
+
+/// A plan on a GPU.
+pub struct Gpu {
+    accelerator: Arc<Accelerator>,
+    plan: Arc<Plan>,
+    buffers: Buffers,
+    load: Vec<Ready>,
+    forward: Vec<Vec<Ready>>,
+    backward: Vec<Vec<Ready>>,
+    clear: Vec<Ready>,
+    updates: Vec<Ready>,
+    next: Vec<Ready>,
+    runs: Vec<Progress>,
+    /// The place in the rings of the step that is handed over next.
+    slot: usize,
+    /// Steps handed over that nobody has asked about; those after `submitted` wait on the host.
+    awaited: Vec<usize>,
+    submitted: usize,
+    /// When the first of them was submitted, and how long a step takes.
+    since: f64,
+    step_seconds: f64,
+    words: Vec<u32>,
+}
+
+/// What the host knows of a run.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    steps: u64,
+    diverged: bool,
+}
+
+impl Gpu {
+    /// Makes everything that replaying `plan` over `base` takes.
+    ///
+    /// # Errors
+    /// If the GPU is too small, does not accept a shader, or fails.
+    pub async fn new(accelerator: Arc<Accelerator>, plan: Arc<Plan>, base: Arc<[Tensor]>) -> Result<Gpu, GpuError> {
+        for dispatch in &plan.forward {
+            if let Some(reason) = dispatch.op.refusal() {
+                return Err(GpuError::Unsupported { label: dispatch.label.clone(), reason });
+            }
+        }
+        let grid = grid(&plan, &base);
+        let launches = |dispatches: &[Dispatch]| -> Vec<Vec<Launch>> {
+            dispatches.iter().map(|dispatch| Op::launch(dispatch, &grid)).collect()
+        };
+        let (forward, backward) = (launches(&plan.forward), launches(&plan.backward));
+        let updates = update::launches(&plan);
+        let clear = if updates.is_empty() { vec![] } else { vec![update::clear(&plan)] };
+        let used = forward.iter().chain(&backward).flatten().chain(&updates).chain(&clear);
+        let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
+        let (load, next) = (buffers.loads(), vec![update::next(buffers.slots)]);
+        let mut ready = replay::Maker::new(&accelerator, &buffers);
+        let (load, clear) = (ready.all(&load).await?, ready.all(&clear).await?);
+        let (forward, backward) = (ready.each(&forward).await?, ready.each(&backward).await?);
+        let (updates, next) = (ready.all(&updates).await?, ready.all(&next).await?);
+        ready.finish();
+        accelerator.check()?;
+        let runs = vec![Progress::default(); plan.shape.runs];
+        Ok(Gpu {
+            // The first guess is of a fast GPU; the first reading corrects it.
+            step_seconds: plan.flops() as f64 / if accelerator.found().software { 2e9 } else { 2e12 },
+            accelerator,
+            plan,
+            buffers,
+            load,
+            forward,
+            backward,
+            clear,
+            updates,
+            next,
+            runs,
+            slot: 0,
+            awaited: vec![],
+            submitted: 0,
+            since: 0.0,
+            words: vec![],
+        })
+    }
+
+    /// What a cohort with this plan takes on a GPU, term by term, and how many runs its buffers can hold.
+    pub fn needs(accelerator: &Accelerator, plan: &Plan, base: &[Tensor]) -> Needs {
+        let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
+        let columns: usize = plan.buffers.iter().sum();
+        let moments = update::moments(plan);
+        let flat = 2 + moments + usize::from(plan.frozen_pairs);
+        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
+        let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
+        let slots = buffers::slots(plan);
+        let ring = buffers::input_words(plan) / plan.shape.runs;
+        let term =
+            |what: String, per_run: usize, shared: usize| Cost { what, per_run: per_run as u64, shared: shared as u64 };
+        let terms = vec![
+            term(
+                format!("adapters, gradients and moments: {flat} buffers × {elements} elements × 4 bytes"),
+                flat * elements * 4,
+                0,
+            ),
+            term(format!("activations: {rows} rows × {columns} columns × 4 bytes"), rows * columns * 4, 0),
+            term(format!("batches: {slots} steps ahead × {ring} words × 4 bytes"), slots * ring * 4, 0),
+            term(format!("frozen base as stored, and {tables} table entries × 4 bytes"), 0, stored + tables * 4),
+        ];
+        let widest = plan.buffers.iter().max().map_or(0, |columns| rows * columns * 4);
+        let largest = widest.max(elements * 4 * moments.max(1)).max(1) as u64;
+        let by_binding = accelerator.largest_buffer() / largest;
+        let by_groups =
+            u64::from(accelerator.limits().max_compute_workgroups_per_dimension) / plan.shape.sequences.max(1) as u64;
+        let most = usize::try_from(by_binding.min(by_groups)).unwrap_or(usize::MAX);
+        Needs { terms, most_runs: most.max(1).try_into().ok() }
+    }
+
+    /// The GPU.
+    pub fn accelerator(&self) -> &Accelerator {
+        &self.accelerator
+    }
+
+    /// Every dispatch of the plan, forward first, with the launches that carry it out.
+    pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, &[Ready])> {
+        let dispatches = self.plan.forward.iter().chain(&self.plan.backward);
+        dispatches.zip(self.forward.iter().chain(&self.backward).map(Vec::as_slice))
+    }
+
+    /// Puts the rows of `inputs` where the kernels read them, and every gradient at zero; for whoever replays dispatch by dispatch.
+    pub fn place(&mut self, inputs: &[Input<'_>]) {
+        self.flush();
+        self.fill(inputs, &[]);
+        self.submit(&[&self.load, &self.clear, &self.next]);
+    }
+
+    /// Runs some launches now.
+    pub fn launch(&self, launches: &[Ready]) {
+        self.submit(&[launches]);
+    }
+
+    /// The words of a buffer; none if the plan has no such buffer.
+    ///
+    /// # Errors
+    /// Whatever went wrong on the GPU.
+    pub async fn words(&self, memory: Memory) -> Result<Option<Vec<u32>>, GpuError> {
+        let Some(buffer) = self.buffers.get(memory) else { return Ok(None) };
+        self.copy_out(&[(buffer, 0, buffer.size())]).await.map(Some)
+    }
+
+    /// Overwrites the start of a buffer, if the plan has it.
+    pub fn set_words(&self, memory: Memory, words: &[u32]) {
+        if let Some(buffer) = self.buffers.get(memory) {
+            self.accelerator.write(buffer, words);
+        }
+    }
+
+    /// Runs what follows a complete gradient, once, at these learning rates, on what the buffers hold now; for whoever replays dispatch by dispatch.
+    ///
+    /// # Errors
+    /// Whatever went wrong on the GPU.
+    pub async fn update(
+        &mut self,
+        inputs: &[Input<'_>],
+        learning_rates: &[f64],
+    ) -> Result<Vec<Option<StepReport>>, GpuError> {
+        let (rates, slot) = (self.rates(learning_rates), self.slot);
+        self.fill(inputs, &rates);
+        self.submit(&[&self.updates, &self.next]);
+        let words = self.words(Memory::Reports).await?.unwrap_or_default();
+        let runs = self.plan.shape.runs;
+        let of_step = words[4 * slot * runs..4 * (slot + 1) * runs].to_vec();
+        Ok(of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect())
+    }
+
+    /// Loss and gradient of every run, in the order of the plan's parameters, without a step.
+    ///
+    /// # Errors
+    /// Whatever went wrong on the GPU.
+    pub async fn gradients(&mut self, inputs: &[Input<'_>]) -> Result<Vec<(f64, Vec<f32>)>, GpuError> {
+        self.place(inputs);
+        let passes: Vec<&[Ready]> = self.forward.iter().chain(&self.backward).map(Vec::as_slice).collect();
+        self.submit(&passes);
+        let losses = self.words(self.losses()).await?.unwrap_or_default();
+        let gradients = self.words(Memory::Gradients).await?.unwrap_or_default();
+        let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
+        let of_run = |run: usize| {
+            let loss = sum(&losses[run * rows..(run + 1) * rows]);
+            (loss, floats(&gradients[run * elements..(run + 1) * elements]))
+        };
+        Ok((0..self.plan.shape.runs).map(of_run).collect())
+    }
+
+    fn losses(&self) -> Memory {
+        Memory::Rows(self.plan.ports.loss.unwrap_or(Value(0)))
+    }
+
+    /// Writes rows and rates to the rings at the slot that is due, and moves on.
+    fn fill(&mut self, inputs: &[Input<'_>], rates: &[[f32; 4]]) {
+        self.buffers.gather(inputs, &mut self.words);
+        let queue = self.accelerator.queue();
+        if let Some(ring) = self.buffers.get(Memory::Ring) {
+            let at = 4 * (self.slot * self.words.len()) as u64;
+            queue.write_buffer(ring, at, bytemuck::cast_slice(&self.words));
+        }
+        if let (Some(buffer), false) = (self.buffers.get(Memory::Rates), rates.is_empty()) {
+            let at = (16 * self.slot * rates.len()) as u64;
+            queue.write_buffer(buffer, at, bytemuck::cast_slice(rates));
+        }
+        self.slot = (self.slot + 1) % self.buffers.slots;
+    }
+
+    /// Submits the steps that wait on the host.
+    fn flush(&mut self) {
+        let waiting = self.awaited.len() - self.submitted;
+        if waiting == 0 {
+            return;
+        }
+        if self.submitted == 0 {
+            self.since = (self.accelerator.options().clock)();
+        }
+        self.submitted = self.awaited.len();
+        let step: Vec<&[Ready]> = [&self.load, &self.clear]
+            .into_iter()
+            .chain(&self.forward)
+            .chain(&self.backward)
+            .chain([&self.updates, &self.next])
+            .map(Vec::as_slice)
+            .collect();
+        let cuts = ((self.step_seconds / SUBMIT).ceil() as usize).clamp(1, step.len());
+        if cuts == 1 {
+            let mut encoder =
+                self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encode(&mut encoder, std::iter::repeat_n(&step, waiting).flatten().copied());
+            self.accelerator.queue().submit([encoder.finish()]);
+        } else {
+            for _ in 0..waiting {
+                for part in step.chunks(step.len().div_ceil(cuts)) {
+                    self.submit(part);
+                }
+            }
+        }
+    }
+
+    fn submit(&self, launches: &[&[Ready]]) {
+        let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encode(&mut encoder, launches.iter().copied());
+        self.accelerator.queue().submit([encoder.finish()]);
+    }
+
+    /// The words of some ranges of buffers, in bytes, one after the other.
+    async fn copy_out(&self, ranges: &[(&wgpu::Buffer, u64, u64)]) -> Result<Vec<u32>, GpuError> {
+        let total = ranges.iter().map(|(_, _, bytes)| bytes).sum();
+        let staging = self.accelerator.staging(total);
+        let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut at = 0;
+        for (buffer, start, bytes) in ranges {
+            encoder.copy_buffer_to_buffer(buffer, *start, &staging, at, *bytes);
+            at += bytes;
+        }
+        self.accelerator.queue().submit([encoder.finish()]);
+        self.accelerator.read(&staging, (total / 4) as usize).await
+    }
+
+    async fn read_reports(&mut self) -> Result<Vec<Vec<Option<StepReport>>>, DeviceError> {
+        self.flush();
+        let steps = std::mem::take(&mut self.awaited);
+        self.submitted = 0;
+        let (Some(buffer), false) = (self.buffers.get(Memory::Reports), steps.is_empty()) else { return Ok(vec![]) };
+        let words = self.copy_out(&[(buffer, 0, buffer.size())]).await?;
+        let seconds = (self.accelerator.options().clock)() - self.since;
+        self.step_seconds = seconds / steps.len() as f64;
+        let runs = self.plan.shape.runs;
+        let mut reports = Vec::with_capacity(steps.len());
+        for slot in steps {
+            let of_step = &words[4 * slot * runs..4 * (slot + 1) * runs];
+            reports.push(of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect());
+        }
+        Ok(reports)
+    }
+
+    fn report(&mut self, run: usize, words: &[u32]) -> Option<StepReport> {
+        let [loss, norm, place, flag] = [words[0], words[1], words[2], words[3]];
+        self.runs[run].diverged = flag != 1;
+        if flag == NO_PART {
+            return None;
+        }
+        let diverged = (flag == DIVERGED).then(|| {
+            let tensor =
+                self.plan.parameters.iter().find(|parameter| parameter.span.range().contains(&(place as usize)));
+            tensor.map_or_else(|| "the gradient's norm".to_owned(), |parameter| parameter.name.clone())
+        });
+        let [loss, gradient_norm] = [loss, norm].map(|bits| f64::from(f32::from_bits(bits)));
+        Some(StepReport { loss, gradient_norm, diverged })
+    }
+
+    /// Losses and right rows of some batches, as many as the rings hold.
+    async fn evaluate_some(&mut self, batches: &[Vec<Input<'_>>]) -> Result<Vec<Vec<Option<Evaluation>>>, GpuError> {
+        let losses = self.buffers.get(self.losses()).cloned();
+        let correct = self.plan.ports.correct.and_then(|value| self.buffers.get(Memory::Rows(value)).cloned());
+        let results: Vec<wgpu::Buffer> = losses.into_iter().chain(correct).collect();
+        let bytes = 4 * (self.plan.shape.rows_per_run() * self.plan.shape.runs) as u64;
+        let total = bytes * (results.len() * batches.len()) as u64;
+        let staging = self.accelerator.staging(total);
+        let mut at = 0;
+        for inputs in batches {
+            self.fill(inputs, &[]);
+            let mut encoder =
+                self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let launches = std::iter::once(&self.load).chain(&self.forward).chain([&self.next]);
+            encode(&mut encoder, launches.map(Vec::as_slice));
+            for result in &results {
+                encoder.copy_buffer_to_buffer(result, 0, &staging, at, bytes);
+                at += bytes;
+            }
+            self.accelerator.queue().submit([encoder.finish()]);
+        }
+        let words = self.accelerator.read(&staging, (total / 4) as usize).await?;
+        let rows = self.plan.shape.rows_per_run();
+        let all = (bytes / 4) as usize;
+        let of_batch = |batch: &[u32]| {
+            let of_run = |(run, progress): (usize, &Progress)| {
+                let range = run * rows..(run + 1) * rows;
+                (!progress.diverged).then(|| Evaluation {
+                    loss: sum(&batch[range.clone()]),
+                    correct: batch.get(all..).map_or(vec![], |right| right.get(range).map_or(vec![], floats)),
+                })
+            };
+            self.runs.iter().enumerate().map(of_run).collect()
+        };
+        Ok(words.chunks_exact(all * results.len()).map(of_batch).collect())
+    }
+
+    /// What the slot's record says of one run's step.
+    fn rates(&mut self, learning_rates: &[f64]) -> Vec<[f32; 4]> {
+        let (beta1, beta2) = match self.plan.updates.last() {
+            Some(Update::Step(Optimizer::AdamW { beta1, beta2, .. })) => (*beta1, *beta2),
+            _ => (0.0, 0.0),
+        };
+        let of_run = |(run, rate): (&mut Progress, &f64)| {
+            run.steps += 1;
+            let bias = |beta: f64| (1.0 - beta.powf(run.steps as f64)) as f32;
+            [*rate as f32, bias(beta1), bias(beta2), if run.steps == 1 { 1.0 } else { 0.0 }]
+        };
+        self.runs.iter_mut().zip(learning_rates).map(of_run).collect()
+    }
+}
+
+impl Device for Gpu {
+    fn describe(&self) -> String {
+        let found = self.accelerator.found();
+        format!("{}, {} ({}, {})", found.name, found.kind, found.backend, found.driver)
+    }
+
+    fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
+        assert_eq!(trained.len(), self.plan.trained_len(), "a start must fill the plan's parameters");
+        self.flush();
+        let queue = self.accelerator.queue();
+        let settings = [settings.scale, settings.learning_rate_ratio, settings.weight_decay, settings.max_grad_norm]
+            .map(|x| x as f32);
+        let zeros = vec![0.0_f32; update::moments(&self.plan) * trained.len()];
+        for (memory, values) in [
+            (Memory::Trained, trained),
+            (Memory::FrozenPairs, frozen_pairs),
+            (Memory::Moments, &zeros),
+            (Memory::Settings, &settings),
+            (Memory::States, &[0.0; 2]),
+        ] {
+            if let (Some(buffer), false) = (self.buffers.get(memory), values.is_empty()) {
+                queue.write_buffer(buffer, 4 * (run * values.len()) as u64, bytemuck::cast_slice(values));
+            }
+        }
+        self.runs[run] = Progress::default();
+    }
+
+    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) {
+        assert!(self.awaited.len() < self.buffers.slots, "no more steps fit until their reports are read");
+        let rates = self.rates(learning_rates);
+        self.awaited.push(self.slot);
+        self.fill(inputs, &rates);
+    }
+
+    fn steps_ahead(&self) -> usize {
+        ((AHEAD / self.step_seconds) as usize).clamp(1, self.buffers.slots)
+    }
+
+    fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>> {
+        Box::pin(self.read_reports())
+    }
+
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
+        Box::pin(async move {
+            self.flush();
+            let mut evaluations = Vec::with_capacity(batches.len());
+            for some in batches.chunks(self.buffers.slots) {
+                evaluations.extend(self.evaluate_some(some).await?);
+            }
+            Ok(evaluations)
+        })
+    }
+
+    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
+        Box::pin(async move {
+            self.place(inputs);
+            let passes: Vec<&[Ready]> = self.forward.iter().map(Vec::as_slice).collect();
+            self.submit(&passes);
+            let Some(value) = self.plan.ports.prediction else { return Ok(vec![]) };
+            let words = self.words(Memory::Rows(value)).await?.unwrap_or_default();
+            let of_run = words.len() / self.plan.shape.runs;
+            Ok(words.chunks_exact(of_run).map(floats).collect())
+        })
+    }
+
+    fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {
+        Box::pin(async move {
+            self.flush();
+            let bytes = 4 * self.plan.trained_len() as u64;
+            let Some(buffer) = self.buffers.get(Memory::Trained) else { return Ok(vec![]) };
+            let words = self.copy_out(&[(buffer, run as u64 * bytes, bytes)]).await?;
+            Ok(floats(&words))
+        })
+    }
+}
+
+/// The sizes that launches depend on.
+fn grid<'a>(plan: &Plan, base: &'a [Tensor]) -> Grid<'a> {
+    Grid { runs: plan.shape.runs, rows: plan.shape.rows_per_run(), trained: plan.trained_len(), base }
+}
+
+fn floats(words: &[u32]) -> Vec<f32> {
+    words.iter().map(|&bits| f32::from_bits(bits)).collect()
+}
+
+fn sum(words: &[u32]) -> f64 {
+    words.iter().map(|&bits| f64::from(f32::from_bits(bits))).sum()
+}

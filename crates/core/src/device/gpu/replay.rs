@@ -1,0 +1,126 @@
+//! Launches with everything made, and how a list of them is put into a command buffer.
+
+use std::sync::Arc;
+
+use super::buffers::Buffers;
+use crate::{
+    gpu::{Accelerator, GpuError, Pipeline},
+    shader::Launch,
+};
+
+/// A launch that only has to be repeated.
+pub struct Ready {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    groups: [u32; 3],
+}
+
+/// Makes launches ready. Their params lie in one buffer, which is written at the end.
+pub struct Maker<'a> {
+    accelerator: &'a Accelerator,
+    buffers: &'a Buffers,
+    params: Vec<(wgpu::Buffer, Vec<u32>)>,
+    alignment: usize,
+}
+
+/// Bytes of a buffer of params.
+const PAGE: usize = 64 << 10;
+
+impl<'a> Maker<'a> {
+    /// A maker for launches that bind these buffers.
+    pub fn new(accelerator: &'a Accelerator, buffers: &'a Buffers) -> Maker<'a> {
+        let alignment = accelerator.limits().min_uniform_buffer_offset_alignment as usize;
+        Maker { accelerator, buffers, params: vec![], alignment }
+    }
+
+    /// Lists of launches, made ready.
+    pub async fn each(&mut self, lists: &[Vec<Launch>]) -> Result<Vec<Vec<Ready>>, GpuError> {
+        let mut ready = Vec::with_capacity(lists.len());
+        for list in lists {
+            ready.push(self.all(list).await?);
+        }
+        Ok(ready)
+    }
+
+    /// Launches, made ready.
+    pub async fn all(&mut self, launches: &[Launch]) -> Result<Vec<Ready>, GpuError> {
+        let mut ready = Vec::with_capacity(launches.len());
+        for launch in launches {
+            ready.push(self.one(launch).await?);
+        }
+        Ok(ready)
+    }
+
+    async fn one(&mut self, launch: &Launch) -> Result<Ready, GpuError> {
+        let most = self.accelerator.limits().max_compute_workgroups_per_dimension;
+        if let Some(groups) = launch.groups.iter().find(|&&groups| groups > most) {
+            return Err(GpuError::Limit {
+                what: format!("a launch of `{}`", launch.shader.name),
+                needed: format!("{groups} workgroups in a row"),
+                allowed: format!("{most}"),
+                gpu: self.accelerator.name().to_owned(),
+                remedy: "lower `cohort` or `batch_size`, or use `--device cpu`",
+            });
+        }
+        let pipeline = self.accelerator.pipeline(launch.shader, &launch.constants).await?;
+        let (buffer, offset) = self.place(&launch.params);
+        let params = wgpu::BufferBinding {
+            buffer: &buffer,
+            offset,
+            size: std::num::NonZeroU64::new(4 * launch.params.len() as u64),
+        };
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(params) }];
+        for (index, memory) in launch.buffers.iter().enumerate() {
+            let buffer = self.buffers.get(*memory).expect("a buffer was made for everything that a launch names");
+            entries.push(wgpu::BindGroupEntry { binding: index as u32 + 1, resource: buffer.as_entire_binding() });
+        }
+        let group = self.accelerator.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(launch.shader.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        });
+        Ok(Ready { pipeline, group, groups: launch.groups })
+    }
+
+    /// Room for some params, and where in its buffer it is.
+    fn place(&mut self, params: &[u32]) -> (wgpu::Buffer, u64) {
+        let step = (4 * params.len()).next_multiple_of(self.alignment);
+        let full = self.params.last().is_none_or(|(_, words)| 4 * words.len() + step > PAGE);
+        if full {
+            let buffer = self.accelerator.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some("params"),
+                size: PAGE as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            self.params.push((buffer, vec![]));
+        }
+        let (buffer, words) = self.params.last_mut().expect("one was just made");
+        let offset = 4 * words.len() as u64;
+        words.extend_from_slice(params);
+        words.resize(offset as usize / 4 + step / 4, 0);
+        (buffer.clone(), offset)
+    }
+
+    /// Writes the params.
+    pub fn finish(self) {
+        for (buffer, words) in &self.params {
+            self.accelerator.write(buffer, words);
+        }
+    }
+}
+
+/// Puts lists of launches into one compute pass.
+pub fn encode<'a>(encoder: &mut wgpu::CommandEncoder, launches: impl Iterator<Item = &'a [Ready]>) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    let mut current: Option<&Arc<Pipeline>> = None;
+    for launch in launches.flatten() {
+        if current.is_none_or(|pipeline| !Arc::ptr_eq(pipeline, &launch.pipeline)) {
+            pass.set_pipeline(&launch.pipeline.pipeline);
+            current = Some(&launch.pipeline);
+        }
+        pass.set_bind_group(0, &launch.group, &[]);
+        let [x, y, z] = launch.groups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}

@@ -1,0 +1,152 @@
+//! What follows a complete gradient on a GPU, and what surrounds a step: tables and launches of shaders that belong to no op of the tape.
+
+use crate::{
+    memory::{Group, Value},
+    plan::{Optimizer, Plan, Update},
+    shader::{Launch, Memory, Shader, shader, word},
+};
+
+/// Gradients of a block of `finite/partial`.
+const BLOCK: usize = 4096;
+
+shader! {
+    PARTIAL = "finite/partial", workgroup 256;
+    params { elements: u32, blocks: u32 }
+    buffers { read gradients: f32, write partials: u32 }
+    constants {}
+}
+shader! {
+    TOTAL = "finite/total", workgroup 64;
+    params { rows_per_run: u32, blocks: u32, runs: u32 }
+    buffers {
+        read partials: u32, read row_loss: f32, read settings: f32, read slot: u32, write states: u32, write reports: u32,
+    }
+    constants {}
+}
+shader! {
+    CLIP = "clip/scale", workgroup 256;
+    params { elements: u32, runs: u32 }
+    buffers { read states: u32, write gradients: f32 }
+    constants {}
+}
+shader! {
+    ADAMW = "adamw/step", workgroup 256;
+    params { elements: u32, runs: u32, parameters: u32, beta1: f32, beta2: f32, epsilon: f32 }
+    buffers {
+        read gradients: f32, read states: u32, read settings: f32, read rates: f32, read slot: u32, read places: u32,
+        write moments: f32, write trained: f32,
+    }
+    constants {}
+}
+shader! {
+    SGD = "sgd/step", workgroup 256;
+    params { elements: u32, runs: u32, parameters: u32, momentum: f32 }
+    buffers {
+        read gradients: f32, read states: u32, read settings: f32, read rates: f32, read slot: u32, read places: u32,
+        write moments: f32, write trained: f32,
+    }
+    constants {}
+}
+shader! {
+    SIGN_SGD = "sign_sgd/step", workgroup 256;
+    params { elements: u32, runs: u32, parameters: u32 }
+    buffers {
+        read gradients: f32, read states: u32, read settings: f32, read rates: f32, read slot: u32, read places: u32,
+        write trained: f32,
+    }
+    constants {}
+}
+shader! {
+    pub LOAD = "step/load", workgroup 256;
+    params { words: u32, offset: u32, stride: u32 }
+    buffers { read ring: u32, read slot: u32, write rows: u32 }
+    constants {}
+}
+shader! {
+    NEXT = "step/next", workgroup 1;
+    params { slots: u32 }
+    buffers { write slot: u32 }
+    constants {}
+}
+shader! {
+    CLEAR = "step/clear", workgroup 256;
+    params { elements: u32 }
+    buffers { write gradients: f32 }
+    constants {}
+}
+
+/// The shaders of this module.
+pub const SHADERS: &[Shader] = &[PARTIAL, TOTAL, CLIP, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, CLEAR];
+
+/// Buffers of moments that a plan's optimiser keeps.
+pub fn moments(plan: &Plan) -> usize {
+    match plan.updates.last() {
+        Some(Update::Step(Optimizer::AdamW { .. })) => 2,
+        Some(Update::Step(Optimizer::Sgd { .. })) => 1,
+        _ => 0,
+    }
+}
+
+/// Blocks of a run's gradients.
+pub fn blocks(plan: &Plan) -> usize {
+    plan.trained_len().div_ceil(BLOCK).max(1)
+}
+
+/// Where each trained tensor begins, and what it is to the optimiser: the table of the optimisers' `kind`.
+pub fn places(plan: &Plan) -> Vec<u32> {
+    let kind = |group: Group| match group {
+        Group::A | Group::Matrix => 0,
+        Group::B => 1,
+        Group::Gain => 2,
+    };
+    plan.parameters.iter().flat_map(|parameter| [word(parameter.span.offset), kind(parameter.group)]).collect()
+}
+
+/// Sets every gradient to zero.
+pub fn clear(plan: &Plan) -> Launch {
+    let elements = plan.trained_len() * plan.shape.runs;
+    Launch::over(&CLEAR, elements, &[word(elements)], &[Memory::Gradients])
+}
+
+/// Moves on in rings of so many slots.
+pub fn next(slots: usize) -> Launch {
+    Launch::new(&NEXT, &[word(slots)], &[Memory::Slot], [1; 3])
+}
+
+/// The updates of a plan.
+pub fn launches(plan: &Plan) -> Vec<Launch> {
+    plan.updates.iter().flat_map(|update| update_launches(plan, *update)).collect()
+}
+
+fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
+    let (runs, elements, blocks) = (plan.shape.runs, plan.trained_len(), blocks(plan));
+    let all = runs * elements;
+    let [k, p] = [elements, runs].map(word);
+    let head = [k, p, word(plan.parameters.len())];
+    let loss = Memory::Rows(plan.ports.loss.unwrap_or(Value(0)));
+    let inputs = [Memory::Gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
+    let with = |outputs: &[Memory]| [&inputs[..], outputs].concat();
+    match update {
+        Update::Finite => {
+            let rows = word(plan.shape.rows_per_run());
+            let total = [Memory::Partials, loss, Memory::Settings, Memory::Slot, Memory::States, Memory::Reports];
+            vec![
+                Launch::new(&PARTIAL, &[k, word(blocks)], &[Memory::Gradients, Memory::Partials], [blocks, runs, 1]),
+                Launch::new(&TOTAL, &[rows, word(blocks), p], &total, [runs, 1, 1]),
+            ]
+        }
+        Update::Clip => vec![Launch::over(&CLIP, all, &[k, p], &[Memory::States, Memory::Gradients])],
+        Update::Step(Optimizer::AdamW { beta1, beta2, epsilon }) => {
+            let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(|x| (x as f32).to_bits());
+            let params = [&head[..], &[beta1, beta2, epsilon]].concat();
+            vec![Launch::over(&ADAMW, all, &params, &with(&[Memory::Moments, Memory::Trained]))]
+        }
+        Update::Step(Optimizer::Sgd { momentum }) => {
+            let params = [&head[..], &[(momentum as f32).to_bits()]].concat();
+            vec![Launch::over(&SGD, all, &params, &with(&[Memory::Moments, Memory::Trained]))]
+        }
+        Update::Step(Optimizer::SignSgd) => {
+            vec![Launch::over(&SIGN_SGD, all, &head, &with(&[Memory::Trained]))]
+        }
+    }
+}

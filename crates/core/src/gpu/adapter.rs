@@ -1,0 +1,137 @@
+//! Which GPUs there are, and which one is meant.
+
+use super::GpuError;
+
+/// Which GPU to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The first that is hardware: discrete before integrated. Never a software renderer.
+    Hardware,
+    /// The best there is, software if nothing else.
+    Any,
+    /// The one whose name holds these words, in any case.
+    Named(String),
+}
+
+/// A GPU that was found.
+#[derive(Clone)]
+pub struct Found {
+    pub(super) adapter: wgpu::Adapter,
+    /// Its name.
+    pub name: String,
+    /// Vulkan, Metal, DirectX 12 or WebGPU.
+    pub backend: String,
+    /// The driver and its version; empty in a browser.
+    pub driver: String,
+    /// Discrete, integrated, virtual or software.
+    pub kind: &'static str,
+    /// Whether a processor only pretends to be a GPU.
+    pub software: bool,
+    /// Whether it has memory of its own.
+    pub discrete: bool,
+}
+
+impl Found {
+    fn new(adapter: wgpu::Adapter) -> Found {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "of unknown kind",
+        };
+        // Browsers may keep the name to themselves.
+        let name = if info.name.is_empty() { "the browser's GPU".to_owned() } else { info.name };
+        Found {
+            adapter,
+            name,
+            backend: match info.backend {
+                wgpu::Backend::Dx12 => "DirectX 12".to_owned(),
+                wgpu::Backend::BrowserWebGpu => "WebGPU".to_owned(),
+                other => format!("{other:?}"),
+            },
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            kind,
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            discrete: info.device_type == wgpu::DeviceType::DiscreteGpu,
+        }
+    }
+
+    /// What it allows.
+    pub fn limits(&self) -> wgpu::Limits {
+        self.adapter.limits()
+    }
+
+    /// Names of the optional abilities that loralab can make use of, those it has.
+    pub fn features(&self) -> Vec<&'static str> {
+        let features = self.adapter.features();
+        [
+            (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+            (wgpu::Features::SHADER_F16, "f16"),
+            (wgpu::Features::SUBGROUP, "subgroups"),
+            (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrices"),
+        ]
+        .into_iter()
+        .filter_map(|(feature, name)| features.contains(feature).then_some(name))
+        .collect()
+    }
+
+    /// The order in which GPUs are preferred.
+    fn rank(&self) -> u8 {
+        match self.kind {
+            "discrete" => 0,
+            "integrated" => 1,
+            "virtual" => 2,
+            "software" => 4,
+            _ => 3,
+        }
+    }
+}
+
+/// Every GPU there is, the best first; of equals, in the driver's order.
+pub async fn adapters() -> Vec<Found> {
+    let descriptor = wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::VULKAN
+            | wgpu::Backends::METAL
+            | wgpu::Backends::DX12
+            | wgpu::Backends::BROWSER_WEBGPU,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    };
+    let instance = wgpu::Instance::new(descriptor);
+    // A browser shows one adapter, the one it thinks best, and only when asked for it.
+    let found = if cfg!(target_family = "wasm") {
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        instance.request_adapter(&options).await.into_iter().collect()
+    } else {
+        instance.enumerate_adapters(wgpu::Backends::all()).await
+    };
+    let mut found: Vec<Found> = found.into_iter().map(Found::new).collect();
+    found.sort_by_key(Found::rank);
+    found
+}
+
+impl Wanted {
+    /// The one that is meant among `found`.
+    ///
+    /// # Errors
+    /// If there is none, with the names of those that there are.
+    pub fn choose(&self, found: Vec<Found>) -> Result<Found, GpuError> {
+        if found.is_empty() {
+            return Err(GpuError::NoAdapter);
+        }
+        let names = found.iter().map(|found| format!("{} ({})", found.name, found.kind)).collect::<Vec<_>>().join(", ");
+        let chosen = found.into_iter().find(|found| match self {
+            Wanted::Any => true,
+            Wanted::Hardware => !found.software,
+            Wanted::Named(words) => found.name.to_lowercase().contains(&words.to_lowercase()),
+        });
+        chosen.ok_or_else(|| match self {
+            Wanted::Named(words) => GpuError::NoSuchAdapter { wanted: words.clone(), found: names },
+            _ => GpuError::NoAdapter,
+        })
+    }
+}

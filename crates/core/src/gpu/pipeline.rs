@@ -1,0 +1,84 @@
+//! Pipelines: a shader compiled with its constants, and the layout of what it binds.
+
+use std::{
+    num::NonZeroU64,
+    sync::{Arc, PoisonError},
+};
+
+use super::{Accelerator, Checks, GpuError, fault::one_line, unchecked};
+use crate::shader::{Access, Shader};
+
+/// A compiled shader.
+pub struct Pipeline {
+    /// The pipeline.
+    pub pipeline: wgpu::ComputePipeline,
+    /// Params at 0, storage buffers from 1 on.
+    pub layout: wgpu::BindGroupLayout,
+}
+
+impl Accelerator {
+    /// The pipeline of a shader with these constants; built when it is first asked for.
+    ///
+    /// # Errors
+    /// If the driver does not accept the shader.
+    pub async fn pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Result<Arc<Pipeline>, GpuError> {
+        let key = (shader.name, constants.to_vec());
+        if let Some(pipeline) = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let pipeline = Arc::new(self.build(shader, constants));
+        if let Some(error) = scope.pop().await {
+            let (shader, gpu) = (shader.name.to_owned(), self.name().to_owned());
+            return Err(GpuError::Shader { shader, gpu, message: one_line(&error.to_string()) });
+        }
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn build(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {
+        let source = self.sources.get(shader.name).map_or(shader.source, String::as_str);
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+        let module = match self.options().checks {
+            Checks::On => self.device.create_shader_module(descriptor),
+            Checks::Off => unchecked::module(&self.device, descriptor),
+        };
+        let entry =
+            |binding: usize, ty: wgpu::BufferBindingType, size: Option<NonZeroU64>| wgpu::BindGroupLayoutEntry {
+                binding: binding as u32,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: size },
+                count: None,
+            };
+        let params = NonZeroU64::new(4 * shader.params.len() as u64);
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, params)];
+        for (index, binding) in shader.bindings.iter().enumerate() {
+            let read_only = binding.access == Access::Read;
+            entries.push(entry(index + 1, wgpu::BufferBindingType::Storage { read_only }, None));
+        }
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(shader.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let constants: Vec<(&str, f64)> =
+            shader.constants.iter().zip(constants).map(|(name, value)| (*name, f64::from(*value))).collect();
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(shader.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                // No shader reads workgroup memory that it has not written.
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+}

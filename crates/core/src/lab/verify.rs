@@ -1,0 +1,274 @@
+//! A plan on a GPU, dispatch by dispatch, held to the bound that the CPU's tracked scalar derives.
+//!
+//! Each dispatch gets exactly what the GPU has at that moment, so errors do not add up over a plan and the first kernel that is wrong is found by
+//! itself. Outputs are poisoned with NaN before they are overwritten, and gradients hold something before they are added to.
+
+use std::{collections::HashMap, sync::Arc};
+
+use loralab_cpu::{Scalar, Scratch, Store, Tracked};
+
+use crate::{
+    device::{Cpu, Gpu, Input, RunSettings},
+    gpu::GpuError,
+    memory::{Lane, Tensor, Value, Values},
+    ops::{Dispatch, Op, Pass},
+    plan::Plan,
+    shader::Memory,
+};
+
+/// A run's state before the step that is looked at.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Its trained tensors, flat.
+    pub trained: Vec<f32>,
+    /// Its frozen second pairs, flat; empty where the plan has none.
+    pub frozen_pairs: Vec<f32>,
+    /// Its settings.
+    pub settings: RunSettings,
+}
+
+/// What a GPU did with a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Every kernel that was held to its bound, in order.
+    pub kernels: Vec<Kernel>,
+}
+
+/// How one dispatch did.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The part of the model, the op and its pass.
+    pub name: String,
+    /// Elements that were compared.
+    pub elements: usize,
+    /// The largest error, as a share of what is allowed.
+    pub share: f64,
+    /// The element with that error.
+    pub worst: Element,
+}
+
+/// One element of a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Element {
+    /// The run.
+    pub run: usize,
+    /// Its place in the run's result.
+    pub index: usize,
+    /// What the GPU says.
+    pub gpu: f32,
+    /// What it should be.
+    pub exact: f64,
+    /// How far it may be off.
+    pub allowed: f64,
+}
+
+impl Verdict {
+    /// The first kernel that left its bound.
+    pub fn failure(&self) -> Option<&Kernel> {
+        // NaN is no share that can be allowed.
+        self.kernels.iter().find(|kernel| !(kernel.share <= 1.0))
+    }
+}
+
+/// Runs one step of `plan` on `gpu`, which must be made for it, and compares.
+///
+/// # Errors
+/// Whatever goes wrong on the GPU. A wrong result is no error but a [`Verdict`].
+pub async fn verify(
+    gpu: &mut Gpu,
+    plan: &Arc<Plan>,
+    base: &Arc<[Tensor]>,
+    states: &[State],
+    inputs: &[Input<'_>],
+    learning_rates: &[f64],
+) -> Result<Verdict, GpuError> {
+    use crate::device::Device;
+    for (run, state) in states.iter().enumerate() {
+        Device::load(gpu, run, &state.trained, &state.frozen_pairs, state.settings);
+    }
+    let mut judge = Judge { plan, base, states, inputs, verdict: Verdict::default() };
+    poison(gpu, plan);
+    gpu.place(inputs);
+    let before: Vec<u32> = (0..plan.trained_len() * states.len()).map(|i| prefilled(i).to_bits()).collect();
+    gpu.set_words(Memory::Gradients, &before);
+    let mut gradients = floats(&before);
+    let dispatches: Vec<Dispatch> = plan.forward.iter().chain(&plan.backward).cloned().collect();
+    for (index, dispatch) in dispatches.iter().enumerate() {
+        let mut operands = HashMap::new();
+        for (value, _) in dispatch.operands() {
+            operands.insert(value, read(gpu, Memory::Rows(value)).await?);
+        }
+        for (value, store) in &dispatch.writes {
+            if *store == Store::Set {
+                gpu.set_words(Memory::Rows(*value), &vec![f32::NAN.to_bits(); operands[value].len()]);
+            }
+        }
+        {
+            let (_, launches) = gpu.dispatches().nth(index).expect("a GPU has the dispatches of its plan");
+            gpu.launch(launches);
+        }
+        let mut results = HashMap::new();
+        for (value, _) in &dispatch.writes {
+            results.insert(*value, read(gpu, Memory::Rows(*value)).await?);
+        }
+        let after = read(gpu, Memory::Gradients).await?;
+        judge.dispatch(dispatch, &operands, &results, &gradients, &after);
+        gradients = after;
+    }
+    if !plan.updates.is_empty() {
+        judge.update(gpu, &gradients, learning_rates).await?;
+    }
+    Ok(judge.verdict)
+}
+
+/// Fills every row buffer that the host does not write with NaN.
+fn poison(gpu: &Gpu, plan: &Plan) {
+    let ports = [plan.ports.weights, plan.ports.features, plan.ports.expected];
+    let rows = plan.shape.rows_per_run() * plan.shape.runs;
+    for (index, columns) in plan.buffers.iter().enumerate() {
+        if !ports.contains(&Some(Value(index))) {
+            gpu.set_words(Memory::Rows(Value(index)), &vec![f32::NAN.to_bits(); rows * columns]);
+        }
+    }
+}
+
+/// What a gradient holds before anything is added to it.
+fn prefilled(index: usize) -> f32 {
+    0.01 * ((index % 7) as f32 - 3.0)
+}
+
+async fn read(gpu: &Gpu, memory: Memory) -> Result<Vec<f32>, GpuError> {
+    Ok(floats(&gpu.words(memory).await?.unwrap_or_default()))
+}
+
+fn floats(words: &[u32]) -> Vec<f32> {
+    words.iter().map(|&bits| f32::from_bits(bits)).collect()
+}
+
+fn exact(values: &[f32]) -> Vec<Tracked> {
+    values.iter().map(|&x| Tracked::from_f32(x)).collect()
+}
+
+struct Judge<'a> {
+    plan: &'a Arc<Plan>,
+    base: &'a Arc<[Tensor]>,
+    states: &'a [State],
+    inputs: &'a [Input<'a>],
+    verdict: Verdict,
+}
+
+impl Judge<'_> {
+    /// Computes a dispatch from what the GPU had, and compares with what it made of it.
+    fn dispatch(
+        &mut self,
+        dispatch: &Dispatch,
+        operands: &HashMap<Value, Vec<f32>>,
+        results: &HashMap<Value, Vec<f32>>,
+        before: &[f32],
+        after: &[f32],
+    ) {
+        let (plan, rows) = (self.plan, self.plan.shape.rows_per_run());
+        let tables: Vec<Vec<Tracked>> =
+            plan.tables.iter().map(|table| table.iter().map(|&x| Tracked::from_f32(x as f32)).collect()).collect();
+        let elements = plan.trained_len();
+        let name = format!("{} {}/{}", dispatch.label, dispatch.op.name(), dispatch.pass.name());
+        let mut comparison = Comparison::new(name);
+        for (run, (state, input)) in self.states.iter().zip(self.inputs).enumerate() {
+            let mut values = Values { rows, buffers: vec![vec![]; plan.buffers.len()] };
+            for (value, columns) in dispatch.operands() {
+                let of_run = &operands[&value][run * rows * columns..(run + 1) * rows * columns];
+                values.buffers[value.0] = exact(of_run);
+            }
+            let mut gradients = exact(&before[run * elements..(run + 1) * elements]);
+            let mut lane = Lane {
+                values: &mut values,
+                tokens: input.tokens,
+                targets: input.targets,
+                trained: &exact(&state.trained),
+                frozen_pairs: &exact(&state.frozen_pairs),
+                gradients: &mut gradients,
+                base: self.base,
+                tables: &tables,
+                scale: Tracked::from_f32(state.settings.scale as f32),
+                scratch: &mut Scratch::new(),
+            };
+            Op::run(dispatch, &mut lane);
+            for ((value, columns), _) in dispatch.operands().skip(dispatch.reads.len()).zip(&dispatch.writes) {
+                let of_run = &results[&value][run * rows * columns..(run + 1) * rows * columns];
+                comparison.compare(run, of_run, &values.buffers[value.0]);
+            }
+            if matches!(dispatch.pass, Pass::BackwardWeight | Pass::BackwardAdapter) {
+                comparison.compare(run, &after[run * elements..(run + 1) * elements], &gradients);
+            }
+        }
+        self.verdict.kernels.push(comparison.0);
+    }
+
+    /// The same for what follows a complete gradient.
+    async fn update(&mut self, gpu: &mut Gpu, gradients: &[f32], learning_rates: &[f64]) -> Result<(), GpuError> {
+        let loss = self.plan.ports.loss.map(Memory::Rows);
+        let losses = match loss {
+            Some(memory) => read(gpu, memory).await?,
+            None => vec![],
+        };
+        let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
+        let reports = gpu.update(self.inputs, learning_rates).await?;
+        let trained = read(gpu, Memory::Trained).await?;
+        let names: Vec<&str> = self.plan.updates.iter().map(|update| update.name()).collect();
+        let mut comparison = Comparison::new(format!("after the step {}", names.join(", ")));
+        let mut cpu = Cpu::<Tracked>::new(self.plan.clone(), self.base.clone(), Some(1));
+        for (run, state) in self.states.iter().enumerate() {
+            let settings = rounded(state.settings);
+            cpu.load(run, &state.trained, &state.frozen_pairs, settings);
+            let zero = Tracked::ZERO;
+            let loss = exact(&losses[run * rows..(run + 1) * rows]).into_iter().fold(zero, |sum, loss| sum + loss);
+            let mut of_run = exact(&gradients[run * elements..(run + 1) * elements]);
+            let squares = of_run.iter().fold(zero, |sum, &g| sum + g * g);
+            let rate = f64::from(learning_rates[run] as f32);
+            let report = cpu.apply(run, loss, &mut of_run, rate);
+            let of_gpu = reports[run].as_ref();
+            let said = of_gpu.map_or([f32::NAN; 2], |report| [report.loss as f32, report.gradient_norm as f32]);
+            if report.diverged.is_none() {
+                comparison.compare(run, &said, &[loss, squares.sqrt()]);
+            }
+            comparison.compare(run, &trained[run * elements..(run + 1) * elements], cpu.trained_scalars(run));
+            let agrees = of_gpu.is_some_and(|of_gpu| of_gpu.diverged == report.diverged);
+            comparison.compare(run, &[f32::from(u8::from(agrees))], &[Tracked::ONE]);
+        }
+        self.verdict.kernels.push(comparison.0);
+        Ok(())
+    }
+}
+
+/// Settings as a GPU holds them.
+fn rounded(settings: RunSettings) -> RunSettings {
+    let round = |x: f64| f64::from(x as f32);
+    RunSettings {
+        scale: round(settings.scale),
+        learning_rate_ratio: round(settings.learning_rate_ratio),
+        weight_decay: round(settings.weight_decay),
+        max_grad_norm: round(settings.max_grad_norm),
+    }
+}
+
+struct Comparison(Kernel);
+
+impl Comparison {
+    fn new(name: String) -> Comparison {
+        Comparison(Kernel { name, elements: 0, share: 0.0, worst: Element::default() })
+    }
+
+    fn compare(&mut self, run: usize, gpu: &[f32], expected: &[Tracked]) {
+        let kernel = &mut self.0;
+        for (index, (&gpu, tracked)) in gpu.iter().zip(expected).enumerate() {
+            let off = (f64::from(gpu) - tracked.value).abs();
+            let share = if off == 0.0 || gpu.is_nan() && tracked.value.is_nan() { 0.0 } else { off / tracked.error };
+            kernel.elements += 1;
+            // The first NaN stays the worst.
+            if !(share <= kernel.share) && !kernel.share.is_nan() {
+                kernel.share = share;
+                kernel.worst = Element { run, index, gpu, exact: tracked.value, allowed: tracked.error };
+            }
+        }
+    }
+}

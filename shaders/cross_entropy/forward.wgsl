@@ -1,0 +1,80 @@
+// The loss of each row of logits (N, V), and whether its prediction is right. One workgroup a row.
+//
+// lse = ln Σ exp(logit), relative to the row's maximum so that nothing overflows; row_loss = weight · (lse − logit[target]);
+// correct = 1 where the largest logit, the first of equals, is the target's, else 0. A row of weight 0 gets lse 0, row_loss 0 and
+// correct 1 by selection: 0 · NaN would be NaN.
+
+struct Params {
+    rows: u32,
+    vocabulary: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> targets: array<u32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+@group(0) @binding(4) var<storage, read_write> row_loss: array<f32>;
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(6) var<storage, read_write> correct: array<f32>;
+
+var<workgroup> partial: array<f32, 64>;
+// How many logits before the target are as large as the row's largest, or larger than nothing (NaN).
+var<workgroup> earlier: array<u32, 64>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = group.y * groups.x + group.x;
+    if row >= params.rows {
+        return;
+    }
+    let start = row * params.vocabulary;
+    // Some row of the table is read even where the row does not count; what comes of it is not kept.
+    let target_token = min(targets[row], params.vocabulary - 1u);
+    let score = logits[start + target_token];
+
+    var largest = score;
+    var before = 0u;
+    for (var i = local; i < params.vocabulary; i += 64u) {
+        let logit = logits[start + i];
+        largest = select(largest, logit, logit > largest);
+        before += select(0u, 1u, i < target_token && !(logit < score));
+    }
+    partial[local] = largest;
+    earlier[local] = before;
+    workgroupBarrier();
+    for (var span = 32u; span > 0u; span >>= 1u) {
+        if local < span {
+            let other = partial[local + span];
+            partial[local] = select(partial[local], other, other > partial[local]);
+            earlier[local] += earlier[local + span];
+        }
+        workgroupBarrier();
+    }
+    largest = partial[0];
+    let first = earlier[0] == 0u;
+    workgroupBarrier();
+
+    var sum = 0.0;
+    for (var i = local; i < params.vocabulary; i += 64u) {
+        sum += exp(logits[start + i] - largest);
+    }
+    partial[local] = sum;
+    workgroupBarrier();
+    for (var span = 32u; span > 0u; span >>= 1u) {
+        if local < span {
+            partial[local] += partial[local + span];
+        }
+        workgroupBarrier();
+    }
+    if local == 0u {
+        let counts = weights[row] != 0.0;
+        let total = largest + log(partial[0]);
+        lse[row] = select(0.0, total, counts);
+        row_loss[row] = select(0.0, weights[row] * (total - score), counts);
+        correct[row] = select(1.0, select(0.0, 1.0, score == largest && first), counts);
+    }
+}

@@ -1,0 +1,41 @@
+// dtable (V, width): row tokens[n] += row n of dy (N, width), in the order of n. Each invocation gathers one element of one run's
+// table, so nothing is added by two at once.
+
+struct Params {
+    // K · V · width.
+    elements: u32,
+    rows_per_run: u32,
+    vocabulary: u32,
+    width: u32,
+    // Where the table's gradient begins, and how many elements a run's gradients take.
+    offset: u32,
+    stride: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> tokens: array<u32>;
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> gradients: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = (group.y * groups.x + group.x) * 256u + local;
+    if i >= params.elements {
+        return;
+    }
+    let column = i % params.width;
+    let token = i / params.width % params.vocabulary;
+    let run = i / params.width / params.vocabulary;
+    let place = run * params.stride + params.offset + token * params.width + column;
+    var sum = gradients[place];
+    for (var row = run * params.rows_per_run; row < (run + 1u) * params.rows_per_run; row++) {
+        if tokens[row] == token {
+            sum += dy[row * params.width + column];
+        }
+    }
+    gradients[place] = sum;
+}

@@ -1,0 +1,26 @@
+// Copies the rows of the step that is due from the ring that the host has filled: whatever a model reads, word by word.
+
+struct Params {
+    words: u32,
+    // Where the words begin in a slot, and how many words a slot has.
+    offset: u32,
+    stride: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> ring: array<u32>;
+// The step's place in the ring.
+@group(0) @binding(2) var<storage, read> slot: array<u32>;
+@group(0) @binding(3) var<storage, read_write> rows: array<u32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = (group.y * groups.x + group.x) * 256u + local;
+    if i < params.words {
+        rows[i] = ring[slot[0] * params.stride + params.offset + i];
+    }
+}

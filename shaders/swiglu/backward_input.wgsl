@@ -1,0 +1,39 @@
+// dgate (+)= dy · up · σ(gate) · (1 + gate · (1 − σ(gate))) and dup (+)= dy · gate · σ(gate), element by element.
+
+struct Params {
+    elements: u32,
+    // 1 adds to what the output holds, 0 overwrites it.
+    add_gate: u32,
+    add_up: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gate: array<f32>;
+@group(0) @binding(2) var<storage, read> up: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dgate: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dup: array<f32>;
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = (group.y * groups.x + group.x) * 256u + local;
+    if i < params.elements {
+        let sigmoid = 1.0 / (1.0 + exp(-gate[i]));
+        let for_gate = dy[i] * up[i] * (sigmoid * (1.0 + gate[i] * (1.0 - sigmoid)));
+        let for_up = dy[i] * (gate[i] * sigmoid);
+        if params.add_gate == 1u {
+            dgate[i] += for_gate;
+        } else {
+            dgate[i] = for_gate;
+        }
+        if params.add_up == 1u {
+            dup[i] += for_up;
+        } else {
+            dup[i] = for_up;
+        }
+    }
+}

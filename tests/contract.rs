@@ -1,0 +1,186 @@
+//! The WGSL modules and the host's tables of them say the same, and every module is accepted by every shader language's writer.
+//!
+//! A disagreement is not an error on a GPU: a param read at another's offset is a wrong number. So it is looked for here, in the text.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use loralab_core::{
+    device::shaders,
+    shader::{Access, Element, Shader},
+};
+use naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
+
+/// What every WebGPU device grants.
+const STORAGE_BUFFERS: usize = 8;
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 << 10;
+
+#[test]
+fn every_module_has_a_table_and_every_table_a_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut files = BTreeSet::new();
+    for folder in fs::read_dir(&root).expect("the shaders can be read").flatten().filter(|entry| entry.path().is_dir())
+    {
+        for file in fs::read_dir(folder.path()).expect("a folder of shaders can be read").flatten() {
+            let (folder, file) = (folder.file_name(), file.file_name());
+            let name = format!("{}/{}", folder.to_string_lossy(), file.to_string_lossy());
+            files.insert(name.strip_suffix(".wgsl").expect("a folder of shaders holds nothing else").to_owned());
+        }
+    }
+    let tables: Vec<String> = shaders().map(|shader| shader.name.to_owned()).collect();
+    assert_eq!(tables.iter().cloned().collect::<BTreeSet<_>>(), files);
+    assert_eq!(tables.len(), files.len(), "a shader has two tables");
+}
+
+#[test]
+fn tables_equal_their_modules() {
+    for shader in shaders() {
+        let problems = problems(shader, shader.source);
+        assert!(problems.is_empty(), "{}: {}", shader.name, problems.join("; "));
+    }
+}
+
+#[test]
+fn a_table_that_disagrees_is_found() {
+    let shader = shaders().find(|shader| shader.name == "lora_linear/down").expect("it is there");
+    for (from, to) in [
+        ("rank: u32,\n", "ranks: u32,\n"),
+        ("    scaled: u32,", "    scaled: f32,"),
+        ("    inputs: u32,\n    rank: u32,", "    rank: u32,\n    inputs: u32,"),
+        ("storage, read> matrix", "storage, read_write> matrix"),
+        ("@binding(2)", "@binding(7)"),
+        ("matrix: array<f32>", "matrix: array<u32>"),
+        ("@workgroup_size(256)", "@workgroup_size(128)"),
+        ("fn main", "override EXTRA: u32 = 0u;\nfn main"),
+        ("array<f32, 1056>", "array<f32, 10560>"),
+    ] {
+        assert!(shader.source.contains(from), "{from} is not there to be changed");
+        let changed =
+            shader.source.replacen(from, to, 1).replace("@compute @workgroup_size(256)\noverride", "override");
+        assert!(!problems(shader, &changed).is_empty(), "{from} → {to} is not found");
+    }
+}
+
+#[test]
+fn every_module_can_be_written_for_every_driver() {
+    for shader in shaders() {
+        let module = wgsl::parse_str(shader.source).unwrap_or_else(|error| panic!("{}: {error}", shader.name));
+        let info = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", shader.name));
+        let overrides = shader.constants.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
+        let (module, info) = naga::back::pipeline_constants::process_overrides(
+            &module,
+            &info,
+            Some((naga::ShaderStage::Compute, "main")),
+            &overrides,
+        )
+        .unwrap_or_else(|error| panic!("{}: {error}", shader.name));
+        let spirv = naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None);
+        assert!(spirv.is_ok_and(|words| words.len() > 100), "{} as SPIR-V", shader.name);
+        let metal = naga::back::msl::write_string(
+            &module,
+            &info,
+            &naga::back::msl::Options { fake_missing_bindings: true, ..Default::default() },
+            &naga::back::msl::PipelineOptions::default(),
+        );
+        assert!(metal.is_ok_and(|(text, _)| text.contains("kernel")), "{} as Metal", shader.name);
+        let mut hlsl = String::new();
+        let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = naga::back::hlsl::PipelineOptions::default();
+        let written = naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline).write(&module, &info, None);
+        assert!(written.is_ok() && hlsl.contains("numthreads"), "{} as HLSL", shader.name);
+    }
+}
+
+/// Where a table and the text of a module disagree, and what a browser would not grant.
+fn problems(shader: &Shader, source: &str) -> Vec<String> {
+    let module = match wgsl::parse_str(source) {
+        Ok(module) => module,
+        Err(error) => return vec![format!("it is not WGSL: {error}")],
+    };
+    let mut problems = Vec::new();
+    let mut expect = |what: &str, found: String, table: String| {
+        if found != table {
+            problems.push(format!("{what} is {found} in the module, {table} in the table"));
+        }
+    };
+    let [entry] = &module.entry_points[..] else { return vec!["it has more than one entry point".to_owned()] };
+    expect("the entry point", entry.name.clone(), "main".to_owned());
+    expect("the workgroup", format!("{:?}", entry.workgroup_size), format!("{:?}", [shader.workgroup, 1, 1]));
+    let mut constants: Vec<String> = module.overrides.iter().filter_map(|(_, it)| it.name.clone()).collect();
+    let mut named: Vec<String> = shader.constants.iter().map(|name| (*name).to_owned()).collect();
+    constants.sort();
+    named.sort();
+    expect("the constants", format!("{constants:?}"), format!("{named:?}"));
+
+    let mut bindings = vec![String::new(); shader.bindings.len() + 1];
+    let mut workgroup_bytes = 0;
+    for (_, variable) in module.global_variables.iter() {
+        let inner = &module.types[variable.ty].inner;
+        if variable.space == AddressSpace::WorkGroup {
+            workgroup_bytes += inner.size(module.to_ctx());
+        }
+        let Some(place) = variable.binding else { continue };
+        let text = match (variable.space, inner) {
+            (AddressSpace::Uniform, TypeInner::Struct { members, .. }) => {
+                let member = |member: &naga::StructMember| {
+                    format!("{} {} at {}", name(&member.name), element(&module, member.ty), member.offset)
+                };
+                members.iter().map(member).collect::<Vec<_>>().join(", ")
+            }
+            (AddressSpace::Storage { access }, TypeInner::Array { base, .. }) => {
+                let access = if access.contains(StorageAccess::STORE) { "write" } else { "read" };
+                format!("{access} {}: {}", name(&variable.name), element(&module, *base))
+            }
+            other => format!("{other:?}"),
+        };
+        match bindings.get_mut(place.binding as usize) {
+            Some(binding) if place.group == 0 => *binding = text,
+            _ => problems.push(format!("{text} is at group {}, binding {}", place.group, place.binding)),
+        }
+    }
+    let params = shader.params.iter().enumerate();
+    let params = params.map(|(index, (name, element))| format!("{name} {} at {}", word(*element), 4 * index));
+    let buffers = shader.bindings.iter().map(|binding| {
+        let access = if binding.access == Access::Read { "read" } else { "write" };
+        format!("{access} {}: {}", binding.name, word(binding.element))
+    });
+    let table: Vec<String> = [params.collect::<Vec<_>>().join(", ")].into_iter().chain(buffers).collect();
+    for (index, (found, table)) in bindings.iter().zip(&table).enumerate() {
+        if found != table {
+            problems.push(format!("binding {index} is «{found}» in the module, «{table}» in the table"));
+        }
+    }
+    if shader.bindings.len() > STORAGE_BUFFERS {
+        problems.push(format!("it binds {} storage buffers", shader.bindings.len()));
+    }
+    if shader.workgroup > INVOCATIONS {
+        problems.push(format!("its workgroup has {} invocations", shader.workgroup));
+    }
+    if workgroup_bytes > WORKGROUP_BYTES {
+        problems.push(format!("it takes {workgroup_bytes} bytes of workgroup memory"));
+    }
+    problems
+}
+
+fn name(name: &Option<String>) -> &str {
+    name.as_deref().unwrap_or_default()
+}
+
+fn element(module: &naga::Module, ty: naga::Handle<naga::Type>) -> &'static str {
+    match module.types[ty].inner {
+        TypeInner::Scalar(naga::Scalar::U32) => "u32",
+        TypeInner::Scalar(naga::Scalar::F32) => "f32",
+        TypeInner::Atomic(naga::Scalar::U32) => "atomic",
+        _ => "another type",
+    }
+}
+
+fn word(element: Element) -> &'static str {
+    match element {
+        Element::U32 => "u32",
+        Element::F32 => "f32",
+        Element::Atomic => "atomic",
+    }
+}

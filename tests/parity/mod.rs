@@ -1,0 +1,133 @@
+//! Every kernel on the GPU, at odd shapes, held to the bound that the CPU's tracked scalar derives.
+//!
+//! A case is a small model around one op; each dispatch of its step is compared by itself, with outputs poisoned and gradients already holding
+//! something (see `loralab_core::lab::verify`). Three runs, so that nothing can be right by taking another run's place.
+
+use std::sync::Arc;
+
+use loralab_core::{
+    device::{Gpu, Input, RunSettings, wait},
+    gpu::Accelerator,
+    lab::{State, Verdict, verify},
+    memory::{Group, Tensor},
+    plan::{Plan, Shape},
+    tape::{Purpose, Tape},
+};
+use loralab_linalg::{Draws, Stream};
+
+// Small models around each op.
+mod cases;
+
+use cases::{Case, cases};
+
+use crate::gpu;
+
+/// Runs of every case.
+pub const RUNS: usize = 3;
+
+#[test]
+fn kernels_stay_within_their_bounds_with_the_limits_of_the_gpu() {
+    hold(&gpu::native());
+}
+
+#[test]
+fn kernels_stay_within_their_bounds_with_the_limits_of_a_browser() {
+    hold(&gpu::web_base());
+}
+
+#[test]
+fn kernels_stay_within_their_bounds_without_checks() {
+    hold(&gpu::unchecked());
+}
+
+fn hold(gpu: &Arc<Accelerator>) {
+    let mut worst: Vec<(f64, String)> = Vec::new();
+    for case in cases() {
+        let verdict = judge(&case, gpu);
+        if let Some(kernel) = verdict.failure() {
+            panic!("{}: `{}` leaves its bound: {:?} is {} of it", case.what, kernel.name, kernel.worst, kernel.share);
+        }
+        for kernel in verdict.kernels {
+            assert!(kernel.worst.allowed.is_finite(), "{}: `{}` has no bound", case.what, kernel.name);
+            worst.push((kernel.share, format!("{}: {}", case.what, kernel.name)));
+        }
+    }
+    worst.sort_by(|one, other| other.0.total_cmp(&one.0));
+    println!("{} kernels; the largest shares of a bound: {:#?}", worst.len(), &worst[..8]);
+}
+
+/// One step of a case on a GPU, compared.
+pub fn judge(case: &Case, gpu: &Arc<Accelerator>) -> Verdict {
+    let mut tape = Tape::new(Shape { runs: RUNS, ..case.shape }, case.frozen_pairs);
+    (case.record)(&mut tape);
+    let plan = Arc::new(tape.compile(Purpose::Train(case.optimizer)));
+    let base: Arc<[Tensor]> = case.base.clone().into();
+    let states: Vec<State> = (0..RUNS).map(|run| state(&plan, case, run)).collect();
+    let rows: Vec<Rows> = (0..RUNS).map(|run| Rows::new(&plan, case, run)).collect();
+    let inputs: Vec<Input<'_>> = rows.iter().map(Rows::input).collect();
+    let device = wait(Gpu::new(gpu.clone(), plan.clone(), base.clone()));
+    let mut device = device.unwrap_or_else(|error| panic!("{}: {error}", case.what));
+    wait(verify(&mut device, &plan, &base, &states, &inputs, &[0.01, 0.02, 0.03])).expect("the GPU does not fail")
+}
+
+fn state(plan: &Plan, case: &Case, run: usize) -> State {
+    let draw = |what: &str| -> Vec<f32> {
+        let tensor = |parameter: &loralab_core::memory::Parameter| {
+            let columns = parameter.shape[1] as f32;
+            let gain = parameter.group == Group::Gain;
+            let values = normal(&format!("{what}.{run}.{}", parameter.name), 0.7 / columns.sqrt(), parameter.span.len);
+            values.into_iter().map(move |x| if gain { 1.0 + x } else { x })
+        };
+        plan.parameters.iter().flat_map(tensor).collect()
+    };
+    State {
+        trained: draw("trained"),
+        frozen_pairs: if case.frozen_pairs { draw("frozen") } else { vec![] },
+        settings: RunSettings {
+            scale: [1.7, 0.3, 2.0][run],
+            learning_rate_ratio: [1.0, 4.0, 2.5][run],
+            weight_decay: [0.0, 0.1, 0.01][run],
+            max_grad_norm: [0.0, 0.5, 1e3][run],
+        },
+    }
+}
+
+/// The rows of one run.
+struct Rows {
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+    weights: Vec<f32>,
+    features: Vec<f32>,
+    expected: Vec<f32>,
+}
+
+impl Rows {
+    fn new(plan: &Plan, case: &Case, run: usize) -> Rows {
+        let count = plan.shape.rows_per_run();
+        let mut draws = Draws::new(run as u64, "rows");
+        let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(case.vocabulary)).collect() };
+        let wide = |port: Option<loralab_core::memory::Value>, name: &str| {
+            port.map_or(vec![], |value| normal(&format!("{name}.{run}"), 1.0, count * plan.buffers[value.0]))
+        };
+        Rows {
+            tokens: tokens(),
+            targets: tokens(),
+            weights: (0..count)
+                .map(|row| if row % 5 == 3 { 0.0 } else { (1 + row % 4) as f32 / count as f32 })
+                .collect(),
+            features: wide(plan.ports.features, "features"),
+            expected: wide(plan.ports.expected, "expected"),
+        }
+    }
+
+    fn input(&self) -> Input<'_> {
+        let Rows { tokens, targets, weights, features, expected } = self;
+        Input { tokens, targets, weights, features, expected }
+    }
+}
+
+pub fn normal(name: &str, std: f32, len: usize) -> Vec<f32> {
+    let mut values = vec![0.0; len];
+    Stream::new(1, name).normal(std, &mut values);
+    values
+}
