@@ -17,7 +17,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> states: array<u32>;
 // Four a run: scale, B's share of the learning rate, weight decay, largest norm of the gradient.
 @group(0) @binding(3) var<storage, read> settings: array<f32>;
-// Four a run and slot: learning rate, 1 − β₁ᵗ, 1 − β₂ᵗ, and 1 at the first step.
+// Three a run and slot: learning rate, 1 − β₁ᵗ, 1 − β₂ᵗ.
 @group(0) @binding(4) var<storage, read> rates: array<f32>;
 // The step's place in the ring of rates.
 @group(0) @binding(5) var<storage, read> slot: array<u32>;
@@ -58,7 +58,7 @@ fn main(
     }
     let element = i % params.elements;
     let of_kind = kind(element);
-    let at = (slot[0] * params.runs + run) * 4u;
+    let at = (slot[0] * params.runs + run) * 3u;
     let rate = rates[at] * select(1.0, settings[run * 4u + 1u], of_kind == 1u);
     let decay = select(settings[run * 4u + 2u], 0.0, of_kind == 2u);
     let first = run * 2u * params.elements + element;

@@ -1,14 +1,18 @@
-// dq (N, H·D) (+)= ds k / √D, with p = exp(s − lse), the probabilities again, δ = Σ dy∘y per query and head, and ds = p ∘ (dy vᵀ − δ).
+// dq (N, H·D) (+)= ds k / √D, with p = exp(s − lse), the probabilities again, and ds = p ∘ (dy vᵀ − δ); δ comes from `delta`.
 // Dao et al. 2022, arXiv 2205.14135, appendix B.4.
 //
-// A workgroup has 16 queries of one head and goes over tiles of 16 keys; dk and dv are the other kernel's, so nothing is added by two at once.
+// A workgroup has 64 queries of one head, one an invocation, and goes over tiles of 16 keys that all of them read; dk and dv are the other
+// kernel's, so nothing is added by two at once.
+
+// Vectors of a head's features, D / 4 rounded up; a constant, so that the features stay in registers.
+override VECTORS: u32 = 1u;
 
 struct Params {
     tokens: u32,
     heads: u32,
     // Query head h uses key head h / (heads / kv_heads).
     kv_heads: u32,
-    // At most 128, for the registers.
+    // At most 128.
     head_size: u32,
     // 1/√D.
     scale: f32,
@@ -20,97 +24,156 @@ struct Params {
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> k: array<f32>;
 @group(0) @binding(3) var<storage, read> v: array<f32>;
-@group(0) @binding(4) var<storage, read> y: array<f32>;
-@group(0) @binding(5) var<storage, read> lse: array<f32>;
-@group(0) @binding(6) var<storage, read> dy: array<f32>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> dy: array<f32>;
+@group(0) @binding(6) var<storage, read> delta: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dq: array<f32>;
 
-// 16 rows of 16, and one of padding against bank conflicts: parts of q, k, dy and v.
-var<workgroup> of_q: array<f32, 272>;
-var<workgroup> of_k: array<f32, 272>;
-var<workgroup> of_dy: array<f32, 272>;
-var<workgroup> of_v: array<f32, 272>;
-var<workgroup> ds: array<f32, 272>;
+// 16 keys and values of 32 vectors.
+var<workgroup> keys: array<vec4<f32>, 512>;
+var<workgroup> values: array<vec4<f32>, 512>;
 
-@compute @workgroup_size(256)
+fn q_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
+    var features = vec4<f32>();
+    let d = vector * 4u;
+    if valid && d < params.head_size {
+        features.x = q[at + d];
+    }
+    if valid && d + 1u < params.head_size {
+        features.y = q[at + d + 1u];
+    }
+    if valid && d + 2u < params.head_size {
+        features.z = q[at + d + 2u];
+    }
+    if valid && d + 3u < params.head_size {
+        features.w = q[at + d + 3u];
+    }
+    return features;
+}
+
+fn k_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
+    var features = vec4<f32>();
+    let d = vector * 4u;
+    if valid && d < params.head_size {
+        features.x = k[at + d];
+    }
+    if valid && d + 1u < params.head_size {
+        features.y = k[at + d + 1u];
+    }
+    if valid && d + 2u < params.head_size {
+        features.z = k[at + d + 2u];
+    }
+    if valid && d + 3u < params.head_size {
+        features.w = k[at + d + 3u];
+    }
+    return features;
+}
+
+fn v_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
+    var features = vec4<f32>();
+    let d = vector * 4u;
+    if valid && d < params.head_size {
+        features.x = v[at + d];
+    }
+    if valid && d + 1u < params.head_size {
+        features.y = v[at + d + 1u];
+    }
+    if valid && d + 2u < params.head_size {
+        features.z = v[at + d + 2u];
+    }
+    if valid && d + 3u < params.head_size {
+        features.w = v[at + d + 3u];
+    }
+    return features;
+}
+
+fn dy_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
+    var features = vec4<f32>();
+    let d = vector * 4u;
+    if valid && d < params.head_size {
+        features.x = dy[at + d];
+    }
+    if valid && d + 1u < params.head_size {
+        features.y = dy[at + d + 1u];
+    }
+    if valid && d + 2u < params.head_size {
+        features.z = dy[at + d + 2u];
+    }
+    if valid && d + 3u < params.head_size {
+        features.w = dy[at + d + 3u];
+    }
+    return features;
+}
+
+fn put_dq(at: u32, d: u32, value: f32) {
+    if d < params.head_size {
+        if params.add == 1u {
+            dq[at + d] += value;
+        } else {
+            dq[at + d] = value;
+        }
+    }
+}
+
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let first_query = group.x * 16u;
+    let first_query = group.x * 64u;
     let head = group.y;
-    let sequence = group.z;
-    let i = local / 16u;
-    let j = local % 16u;
     let kv_head = head / (params.heads / params.kv_heads);
     let wide = params.heads * params.head_size;
     let narrow = params.kv_heads * params.head_size;
-    let first_row = sequence * params.tokens;
-    let query = first_query + i;
-    let query_start = (first_row + query) * wide + head * params.head_size;
+    let first_row = group.z * params.tokens;
+    let query = first_query + local;
+    let exists = query < params.tokens;
+    let at = (first_row + query) * wide + head * params.head_size;
 
-    var delta = 0.0;
+    var features: array<vec4<f32>, 32>;
+    var gradient: array<vec4<f32>, 32>;
+    var output: array<vec4<f32>, 32>;
+    for (var c = 0u; c < VECTORS; c++) {
+        features[c] = q_at(exists, at, c);
+        gradient[c] = dy_at(exists, at, c);
+        output[c] = vec4<f32>();
+    }
     var log_sum = 0.0;
-    if query < params.tokens {
-        for (var d = 0u; d < params.head_size; d++) {
-            delta += dy[query_start + d] * y[query_start + d];
-        }
+    var across = 0.0;
+    if exists {
         log_sum = lse[(first_row + query) * params.heads + head];
+        across = delta[(first_row + query) * params.heads + head];
     }
-    var output = array<f32, 8>();
-    let end = min(first_query + 16u, params.tokens);
+    let end = min(first_query + 64u, params.tokens);
     for (var first_key = 0u; first_key < end; first_key += 16u) {
-        var score = 0.0;
-        var dp = 0.0;
-        for (var start = 0u; start < params.head_size; start += 16u) {
-            let d = start + j;
-            let key_start = (first_row + first_key + i) * narrow + kv_head * params.head_size;
-            let has_query = query < params.tokens && d < params.head_size;
-            let has_key = first_key + i < params.tokens && d < params.head_size;
-            var values = vec4<f32>();
-            if has_query {
-                values.x = q[query_start + d];
-                values.y = dy[query_start + d];
-            }
-            if has_key {
-                values.z = k[key_start + d];
-                values.w = v[key_start + d];
-            }
-            of_q[i * 17u + j] = values.x;
-            of_dy[i * 17u + j] = values.y;
-            of_k[i * 17u + j] = values.z;
-            of_v[i * 17u + j] = values.w;
-            workgroupBarrier();
-            for (var e = 0u; e < 16u; e++) {
-                score += of_q[i * 17u + e] * of_k[j * 17u + e];
-                dp += of_dy[i * 17u + e] * of_v[j * 17u + e];
-            }
-            workgroupBarrier();
+        for (var i = local; i < 16u * VECTORS; i += 64u) {
+            let key = first_key + i / VECTORS;
+            let key_at = (first_row + key) * narrow + kv_head * params.head_size;
+            keys[i / VECTORS * 32u + i % VECTORS] = k_at(key < params.tokens, key_at, i % VECTORS);
+            values[i / VECTORS * 32u + i % VECTORS] = v_at(key < params.tokens, key_at, i % VECTORS);
         }
-        let seen = first_key + j <= query && query < params.tokens;
-        ds[i * 17u + j] = select(0.0, exp(score * params.scale - log_sum) * (dp - delta), seen);
         workgroupBarrier();
-        let keys = min(16u, params.tokens - first_key);
-        for (var part = 0u; part < 8u; part++) {
-            let d = part * 16u + j;
-            if d < params.head_size {
-                var sum = output[part];
-                for (var e = 0u; e < keys; e++) {
-                    sum += ds[i * 17u + e] * k[(first_row + first_key + e) * narrow + kv_head * params.head_size + d];
+        for (var j = 0u; j < 16u; j++) {
+            if exists && first_key + j <= query {
+                var score = 0.0;
+                var dp = 0.0;
+                for (var c = 0u; c < VECTORS; c++) {
+                    score += dot(features[c], keys[j * 32u + c]);
+                    dp += dot(gradient[c], values[j * 32u + c]);
                 }
-                output[part] = sum;
+                let ds = exp(score * params.scale - log_sum) * (dp - across);
+                for (var c = 0u; c < VECTORS; c++) {
+                    output[c] += ds * keys[j * 32u + c];
+                }
             }
         }
         workgroupBarrier();
     }
-    if query < params.tokens {
-        for (var part = 0u; part < 8u; part++) {
-            let d = part * 16u + j;
-            if d < params.head_size {
-                let gradient = output[part] * params.scale;
-                if params.add == 1u {
-                    dq[query_start + d] += gradient;
-                } else {
-                    dq[query_start + d] = gradient;
-                }
-            }
+    if exists {
+        for (var c = 0u; c < VECTORS; c++) {
+            let d = c * 4u;
+            let row = output[c] * params.scale;
+            put_dq(at, d, row.x);
+            put_dq(at, d + 1u, row.y);
+            put_dq(at, d + 2u, row.z);
+            put_dq(at, d + 3u, row.w);
         }
     }
 }

@@ -22,39 +22,56 @@ const PITCH: u32 = 17u;
 var<workgroup> left: array<vec4<f32>, 272>;
 var<workgroup> right: array<vec4<f32>, 272>;
 
+fn x_at(run: u32, n: u32, i: u32) -> f32 {
+    if n < params.rows && i < params.inputs {
+        return x[(run * params.rows + n) * params.inputs + i];
+    }
+    return 0.0;
+}
+
+fn dy_at(run: u32, n: u32, o: u32) -> f32 {
+    if n < params.rows && o < params.outputs {
+        return dy[(run * params.rows + n) * params.outputs + o];
+    }
+    return 0.0;
+}
+
+fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+    if row < params.outputs {
+        put_one(run, row, column, values.x);
+        put_one(run, row, column + 1u, values.y);
+        put_one(run, row, column + 2u, values.z);
+        put_one(run, row, column + 3u, values.w);
+    }
+}
+
+fn put_one(run: u32, row: u32, column: u32, value: f32) {
+    if column < params.inputs {
+        gradients[run * params.stride + params.offset + row * params.inputs + column] += value;
+    }
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.z;
     let first_row = group.y * 64u;
     let first_column = group.x * 64u;
+    // Which four by four this invocation computes.
     let column = local % 16u;
     let row = local / 16u;
-    // Rows of dW are columns of dy.
+    // Where it loads: a term, and four neighbouring rows or columns. Both lie side by side.
     let term = local / 16u;
     let four = local % 16u;
+    let o = first_row + four * 4u;
+    let i = first_column + four * 4u;
 
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
     var sum3 = vec4<f32>();
     for (var start = 0u; start < params.rows; start += 16u) {
-        let n = start + term;
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        if n < params.rows {
-            for (var lane = 0u; lane < 4u; lane++) {
-                let o = first_row + four * 4u + lane;
-                if o < params.outputs {
-                    a[lane] = dy[(run * params.rows + n) * params.outputs + o];
-                }
-                let i = first_column + four * 4u + lane;
-                if i < params.inputs {
-                    b[lane] = x[(run * params.rows + n) * params.inputs + i];
-                }
-            }
-        }
-        left[term * PITCH + four] = a;
-        right[term * PITCH + four] = b;
+        left[term * PITCH + four] = vec4<f32>(dy_at(run, start + term, o), dy_at(run, start + term, o + 1u), dy_at(run, start + term, o + 2u), dy_at(run, start + term, o + 3u));
+        right[term * PITCH + four] = vec4<f32>(x_at(run, start + term, i), x_at(run, start + term, i + 1u), x_at(run, start + term, i + 2u), x_at(run, start + term, i + 3u));
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
             let l = left[k * PITCH + row];
@@ -67,14 +84,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
 
-    let sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-    for (var a = 0u; a < 4u; a++) {
-        let o = first_row + row * 4u + a;
-        for (var b = 0u; b < 4u; b++) {
-            let i = first_column + column * 4u + b;
-            if o < params.outputs && i < params.inputs {
-                gradients[run * params.stride + params.offset + o * params.inputs + i] += sums[a][b];
-            }
-        }
-    }
+    let to_row = first_row + row * 4u;
+    let to_column = first_column + column * 4u;
+    put(run, to_row, to_column, sum0);
+    put(run, to_row + 1u, to_column, sum1);
+    put(run, to_row + 2u, to_column, sum2);
+    put(run, to_row + 3u, to_column, sum3);
 }

@@ -44,41 +44,56 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
+fn x_at(run: u32, n: u32, i: u32) -> f32 {
+    if n < params.rows && i < params.inputs {
+        return x[(run * params.rows + n) * params.inputs + i];
+    }
+    return 0.0;
+}
+
+fn w_at(run: u32, o: u32, i: u32) -> f32 {
+    if o < params.outputs && i < params.inputs {
+        return weight(params.weight_offset + run * params.weight_stride + o * params.inputs + i);
+    }
+    return 0.0;
+}
+
+fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+    if row < params.rows {
+        put_one(run, row, column, values.x);
+        put_one(run, row, column + 1u, values.y);
+        put_one(run, row, column + 2u, values.z);
+        put_one(run, row, column + 3u, values.w);
+    }
+}
+
+fn put_one(run: u32, row: u32, column: u32, value: f32) {
+    if column < params.outputs {
+        y[(run * params.rows + row) * params.outputs + column] = value;
+    }
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.z;
     let first_row = group.y * 64u;
     let first_column = group.x * 64u;
-    // Where this invocation loads: a term, and four neighbouring rows or columns.
-    let term = local % 16u;
-    let four = local / 16u;
-    // Which four by four it computes.
+    // Which four by four this invocation computes.
     let column = local % 16u;
     let row = local / 16u;
-    let weights = params.weight_offset + run * params.weight_stride;
+    // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring terms.
+    let term = local % 16u;
+    let four = local / 16u;
+    let n = first_row + four * 4u;
+    let o = first_column + four * 4u;
 
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
     var sum3 = vec4<f32>();
     for (var start = 0u; start < params.inputs; start += 16u) {
-        let i = start + term;
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        if i < params.inputs {
-            for (var lane = 0u; lane < 4u; lane++) {
-                let n = first_row + four * 4u + lane;
-                if n < params.rows {
-                    a[lane] = x[(run * params.rows + n) * params.inputs + i];
-                }
-                let o = first_column + four * 4u + lane;
-                if o < params.outputs {
-                    b[lane] = weight(weights + o * params.inputs + i);
-                }
-            }
-        }
-        left[term * PITCH + four] = a;
-        right[term * PITCH + four] = b;
+        left[term * PITCH + four] = vec4<f32>(x_at(run, n, start + term), x_at(run, n + 1u, start + term), x_at(run, n + 2u, start + term), x_at(run, n + 3u, start + term));
+        right[term * PITCH + four] = vec4<f32>(w_at(run, o, start + term), w_at(run, o + 1u, start + term), w_at(run, o + 2u, start + term), w_at(run, o + 3u, start + term));
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
             let l = left[k * PITCH + row];
@@ -91,14 +106,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
 
-    let sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-    for (var i = 0u; i < 4u; i++) {
-        let n = first_row + row * 4u + i;
-        for (var j = 0u; j < 4u; j++) {
-            let o = first_column + column * 4u + j;
-            if n < params.rows && o < params.outputs {
-                y[(run * params.rows + n) * params.outputs + o] = sums[i][j];
-            }
-        }
-    }
+    let to_row = first_row + row * 4u;
+    let to_column = first_column + column * 4u;
+    put(run, to_row, to_column, sum0);
+    put(run, to_row + 1u, to_column, sum1);
+    put(run, to_row + 2u, to_column, sum2);
+    put(run, to_row + 3u, to_column, sum3);
 }

@@ -24,10 +24,17 @@ struct Params {
 @group(0) @binding(3) var<storage, read> settings: array<f32>;
 @group(0) @binding(4) var<storage, read_write> gradients: array<f32>;
 
-// 32 rows of 8 ranks.
-var<workgroup> tile: array<f32, 256>;
+// 128 rows of 8 ranks in two vectors.
+var<workgroup> tile: array<vec4<f32>, 256>;
 // Of each share and column, 8 ranks in two vectors.
 var<workgroup> shares: array<vec4<f32>, 512>;
+
+fn narrow_at(run: u32, n: u32, r: u32) -> f32 {
+    if n < params.rows && r < params.rank {
+        return narrow[(run * params.rows + n) * params.rank + r];
+    }
+    return 0.0;
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -40,21 +47,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     var low = vec4<f32>();
     var high = vec4<f32>();
-    for (var start = 0u; start < params.rows; start += 32u) {
-        let n = start + local / 8u;
-        let r = first_rank + local % 8u;
-        var value = 0.0;
-        if n < params.rows && r < params.rank {
-            value = narrow[(run * params.rows + n) * params.rank + r];
-        }
-        tile[local] = value;
+    for (var start = 0u; start < params.rows; start += 128u) {
+        let n = start + local / 2u;
+        let r = first_rank + local % 2u * 4u;
+        tile[local] = vec4<f32>(narrow_at(run, n, r), narrow_at(run, n, r + 1u), narrow_at(run, n, r + 2u), narrow_at(run, n, r + 3u));
         workgroupBarrier();
-        for (var row = share; row < 32u; row += 8u) {
-            if start + row < params.rows && column < params.columns {
+        let end = min(128u, params.rows - start);
+        if column < params.columns {
+            for (var row = share; row < end; row += 8u) {
                 let factor = wide[(run * params.rows + start + row) * params.columns + column];
-                let at = row * 8u;
-                low += factor * vec4<f32>(tile[at], tile[at + 1u], tile[at + 2u], tile[at + 3u]);
-                high += factor * vec4<f32>(tile[at + 4u], tile[at + 5u], tile[at + 6u], tile[at + 7u]);
+                low += factor * tile[row * 2u];
+                high += factor * tile[row * 2u + 1u];
             }
         }
         workgroupBarrier();

@@ -2,7 +2,6 @@
 
 // How the weights are stored: 0 is f32, 1 is f16, 2 is bf16; halves lie in pairs, the first in the low bits.
 override FORMAT: u32 = 0u;
-
 // 1 where the runs have a frozen second pair.
 override PAIRS: u32 = 0u;
 
@@ -54,38 +53,92 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
+fn dy_at(run: u32, n: u32, o: u32) -> f32 {
+    if n < params.rows && o < params.outputs {
+        return dy[(run * params.rows + n) * params.outputs + o];
+    }
+    return 0.0;
+}
+
+fn w_at(o: u32, i: u32) -> f32 {
+    if o < params.outputs && i < params.inputs {
+        return weight(o * params.inputs + i);
+    }
+    return 0.0;
+}
+
+fn dz_at(run: u32, n: u32, r: u32) -> f32 {
+    if n < params.rows && r < params.rank {
+        return dz[(run * params.rows + n) * params.rank + r];
+    }
+    return 0.0;
+}
+
+fn a_at(run: u32, r: u32, i: u32) -> f32 {
+    if r < params.rank && i < params.inputs {
+        return trained[run * params.run_stride + params.a_offset + r * params.inputs + i];
+    }
+    return 0.0;
+}
+
+fn frozen_dz_at(run: u32, n: u32, r: u32) -> f32 {
+    if n < params.rows && r < params.rank {
+        return frozen_dz[(run * params.rows + n) * params.rank + r];
+    }
+    return 0.0;
+}
+
+fn frozen_a_at(run: u32, r: u32, i: u32) -> f32 {
+    if r < params.rank && i < params.inputs {
+        return frozen_pairs[run * params.run_stride + params.a_offset + r * params.inputs + i];
+    }
+    return 0.0;
+}
+
+fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+    if row < params.rows {
+        put_one(run, row, column, values.x);
+        put_one(run, row, column + 1u, values.y);
+        put_one(run, row, column + 2u, values.z);
+        put_one(run, row, column + 3u, values.w);
+    }
+}
+
+fn put_one(run: u32, row: u32, column: u32, value: f32) {
+    if column < params.inputs {
+        let place = (run * params.rows + row) * params.inputs + column;
+        if params.add == 1u {
+            dx[place] += value;
+        } else {
+            dx[place] = value;
+        }
+    }
+}
+
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.z;
     let first_row = group.y * 64u;
     let first_column = group.x * 64u;
+    // Which four by four this invocation computes.
     let column = local % 16u;
     let row = local / 16u;
-    // Neighbouring invocations read neighbouring elements: terms of the rows lie side by side, columns of the matrices do.
+    // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring elements: terms of the rows
+    // lie side by side, columns of the matrices do.
     let left_term = local % 16u;
     let left_four = local / 16u;
     let right_term = local / 16u;
     let right_four = local % 16u;
+    let n = first_row + left_four * 4u;
+    let i = first_column + right_four * 4u;
 
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
     var sum3 = vec4<f32>();
     for (var start = 0u; start < params.outputs; start += 16u) {
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        for (var lane = 0u; lane < 4u; lane++) {
-            let n = first_row + left_four * 4u + lane;
-            if n < params.rows && start + left_term < params.outputs {
-                a[lane] = dy[(run * params.rows + n) * params.outputs + start + left_term];
-            }
-            let i = first_column + right_four * 4u + lane;
-            if i < params.inputs && start + right_term < params.outputs {
-                b[lane] = weight((start + right_term) * params.inputs + i);
-            }
-        }
-        left[left_term * PITCH + left_four] = a;
-        right[right_term * PITCH + right_four] = b;
+        left[left_term * PITCH + left_four] = vec4<f32>(dy_at(run, n, start + left_term), dy_at(run, n + 1u, start + left_term), dy_at(run, n + 2u, start + left_term), dy_at(run, n + 3u, start + left_term));
+        right[right_term * PITCH + right_four] = vec4<f32>(w_at(start + right_term, i), w_at(start + right_term, i + 1u), w_at(start + right_term, i + 2u), w_at(start + right_term, i + 3u));
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
             let l = left[k * PITCH + row];
@@ -97,22 +150,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-
     for (var start = 0u; start < params.rank; start += 16u) {
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        for (var lane = 0u; lane < 4u; lane++) {
-            let n = first_row + left_four * 4u + lane;
-            if n < params.rows && start + left_term < params.rank {
-                a[lane] = dz[(run * params.rows + n) * params.rank + start + left_term];
-            }
-            let i = first_column + right_four * 4u + lane;
-            if i < params.inputs && start + right_term < params.rank {
-                b[lane] = trained[run * params.run_stride + params.a_offset + (start + right_term) * params.inputs + i];
-            }
-        }
-        left[left_term * PITCH + left_four] = a;
-        right[right_term * PITCH + right_four] = b;
+        left[left_term * PITCH + left_four] = vec4<f32>(dz_at(run, n, start + left_term), dz_at(run, n + 1u, start + left_term), dz_at(run, n + 2u, start + left_term), dz_at(run, n + 3u, start + left_term));
+        right[right_term * PITCH + right_four] = vec4<f32>(a_at(run, start + right_term, i), a_at(run, start + right_term, i + 1u), a_at(run, start + right_term, i + 2u), a_at(run, start + right_term, i + 3u));
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
             let l = left[k * PITCH + row];
@@ -124,23 +164,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-
     if PAIRS == 1u {
         for (var start = 0u; start < params.rank; start += 16u) {
-            var a = vec4<f32>();
-            var b = vec4<f32>();
-            for (var lane = 0u; lane < 4u; lane++) {
-                let n = first_row + left_four * 4u + lane;
-                if n < params.rows && start + left_term < params.rank {
-                    a[lane] = frozen_dz[(run * params.rows + n) * params.rank + start + left_term];
-                }
-                let i = first_column + right_four * 4u + lane;
-                if i < params.inputs && start + right_term < params.rank {
-                    b[lane] = frozen_pairs[run * params.run_stride + params.a_offset + (start + right_term) * params.inputs + i];
-                }
-            }
-            left[left_term * PITCH + left_four] = a;
-            right[right_term * PITCH + right_four] = b;
+            left[left_term * PITCH + left_four] = vec4<f32>(frozen_dz_at(run, n, start + left_term), frozen_dz_at(run, n + 1u, start + left_term), frozen_dz_at(run, n + 2u, start + left_term), frozen_dz_at(run, n + 3u, start + left_term));
+            right[right_term * PITCH + right_four] = vec4<f32>(frozen_a_at(run, start + right_term, i), frozen_a_at(run, start + right_term, i + 1u), frozen_a_at(run, start + right_term, i + 2u), frozen_a_at(run, start + right_term, i + 3u));
             workgroupBarrier();
             for (var k = 0u; k < 16u; k++) {
                 let l = left[k * PITCH + row];
@@ -154,19 +181,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
 
-    let sums = array<vec4<f32>, 4>(sum0, sum1, sum2, sum3);
-    for (var a = 0u; a < 4u; a++) {
-        let n = first_row + row * 4u + a;
-        for (var b = 0u; b < 4u; b++) {
-            let i = first_column + column * 4u + b;
-            if n < params.rows && i < params.inputs {
-                let place = (run * params.rows + n) * params.inputs + i;
-                if params.add == 1u {
-                    dx[place] += sums[a][b];
-                } else {
-                    dx[place] = sums[a][b];
-                }
-            }
-        }
-    }
+    let to_row = first_row + row * 4u;
+    let to_column = first_column + column * 4u;
+    put(run, to_row, to_column, sum0);
+    put(run, to_row + 1u, to_column, sum1);
+    put(run, to_row + 2u, to_column, sum2);
+    put(run, to_row + 3u, to_column, sum3);
 }

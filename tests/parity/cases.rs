@@ -80,7 +80,10 @@ fn linear() -> Vec<Case> {
             let y = tape.linear(x, Weight::Frozen(0), outputs);
             let other = tape.linear(x, Weight::Frozen(0), outputs);
             let sum = tape.add(y, other);
-            tape.mse(sum);
+            // One that is not the first thing trained.
+            let last = tape.parameter("last", [3, outputs], Group::Matrix);
+            let y = tape.linear(sum, Weight::Trained(last), 3);
+            tape.mse(y);
         };
         cases.push(Case::new(what, shape, record).over(vec![tensor("w", [outputs, inputs], stored)]));
     }
@@ -95,6 +98,7 @@ fn lora_linear() -> Vec<Case> {
         (Stored::Bf16, [32, 130], 17, [2, 40], true),
         (Stored::F32, [33, 64], 3, [3, 23], false),
         (Stored::F16, [40, 35], 9, [1, 33], true),
+        (Stored::F32, [6, 9], 2, [3, 50], false),
     ] {
         let what =
             format!("lora_linear {inputs} → {outputs} of rank {rank}, {stored:?}, pairs {frozen_pairs}, {shape:?}");
@@ -115,7 +119,7 @@ fn attention() -> Vec<Case> {
     let mut cases = Vec::new();
     for ([heads, kv_heads], head_size, shape) in [
         ([1, 1], 1, [2, 1]),
-        ([2, 1], 6, [2, 5]),
+        ([2, 1], 7, [2, 5]),
         ([2, 2], 16, [1, 16]),
         ([3, 1], 20, [2, 17]),
         ([4, 2], 24, [1, 40]),
@@ -254,11 +258,17 @@ fn optimizers() -> Vec<Case> {
         Case { optimizer, ..case }
     };
     vec![
-        // More than one block of gradients.
         case("adamw", ADAMW, 90),
         case("adamw without decay of the mean", Optimizer::AdamW { beta1: 0.0, beta2: 0.999, epsilon: 1e-8 }, 5),
         case("sgd", Optimizer::Sgd { momentum: 0.9 }, 11),
         case("sign_sgd", Optimizer::SignSgd, 11),
+        // So many gradients that the sums over their blocks are more than a workgroup's.
+        Case::new("adamw on 530 × 530".to_owned(), [1, 2], |tape| {
+            let x = trained_rows(tape, 530);
+            let matrix = tape.parameter("matrix", [530, 530], Group::Matrix);
+            let y = tape.linear(x, Weight::Trained(matrix), 530);
+            tape.mse(y);
+        }),
     ]
 }
 

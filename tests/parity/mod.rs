@@ -17,6 +17,8 @@ use loralab_linalg::{Draws, Stream};
 
 // Small models around each op.
 mod cases;
+// Broken shaders, each of which must be found.
+mod mutants;
 
 use cases::{Case, cases};
 

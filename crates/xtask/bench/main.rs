@@ -3,6 +3,7 @@
 //! Whatever is compared is measured in turns within one run, so that a machine's other work hits all alike; a figure is the median of the
 //! turns, with the least and the greatest beside it.
 
+mod gpu;
 mod machine;
 mod ops;
 mod peer;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
+use loralab_core::gpu::{Checks, Wanted};
 
 use workload::Workload;
 
@@ -23,16 +25,30 @@ struct Arguments {
     /// The Python to look for torch and peft in.
     #[arg(long, default_value = "python3")]
     python: PathBuf,
+    /// Measure a GPU instead: one whose name holds these words, or `any`.
+    #[arg(long, value_name = "NAME")]
+    gpu: Option<String>,
+    /// On the GPU, leave out the checks of indices and loops.
+    #[arg(long, requires = "gpu")]
+    unchecked: bool,
+    /// On the GPU, runs of the cohort.
+    #[arg(long, value_name = "K", default_value_t = 16, requires = "gpu")]
+    runs: usize,
     /// Cargo says this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> Result<()> {
-    let Arguments { python, bench: _ } = Arguments::parse();
+    let Arguments { python, gpu, unchecked, runs, bench: _ } = Arguments::parse();
     let workload = Workload::new()?;
     machine::print();
     println!("{workload}\n");
+    if let Some(name) = gpu {
+        let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };
+        let checks = if unchecked { Checks::Off } else { Checks::On };
+        return gpu::print(&workload, &gpu::open(&wanted, checks)?, runs);
+    }
     ops::print(&workload)?;
     throughput::print(&workload, &python)
 }

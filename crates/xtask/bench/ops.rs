@@ -105,12 +105,12 @@ pub fn print(workload: &Workload) -> Result<()> {
     Ok(())
 }
 
-fn name(dispatch: &Dispatch) -> [&'static str; 2] {
+pub fn name(dispatch: &Dispatch) -> [&'static str; 2] {
     [dispatch.op.name(), dispatch.pass.name()]
 }
 
 /// Bytes that a dispatch reads and writes for each row, if those say more about its speed than what it computes.
-fn bytes_per_row(dispatch: &Dispatch) -> Option<usize> {
+pub fn bytes_per_row(dispatch: &Dispatch) -> Option<usize> {
     let added_to = dispatch.writes.iter().filter(|(_, store)| *store == Store::Add).count();
     let values = dispatch.reads.len() + dispatch.writes.len() + added_to;
     let elements = match &dispatch.op {

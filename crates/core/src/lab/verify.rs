@@ -212,28 +212,32 @@ impl Judge<'_> {
             None => vec![],
         };
         let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
-        let reports = gpu.update(self.inputs, learning_rates).await?;
-        let trained = read(gpu, Memory::Trained).await?;
         let names: Vec<&str> = self.plan.updates.iter().map(|update| update.name()).collect();
         let mut comparison = Comparison::new(format!("after the step {}", names.join(", ")));
         let mut cpu = Cpu::<Tracked>::new(self.plan.clone(), self.base.clone(), Some(1));
         for (run, state) in self.states.iter().enumerate() {
-            let settings = rounded(state.settings);
-            cpu.load(run, &state.trained, &state.frozen_pairs, settings);
-            let zero = Tracked::ZERO;
-            let loss = exact(&losses[run * rows..(run + 1) * rows]).into_iter().fold(zero, |sum, loss| sum + loss);
-            let mut of_run = exact(&gradients[run * elements..(run + 1) * elements]);
-            let squares = of_run.iter().fold(zero, |sum, &g| sum + g * g);
-            let rate = f64::from(learning_rates[run] as f32);
-            let report = cpu.apply(run, loss, &mut of_run, rate);
-            let of_gpu = reports[run].as_ref();
-            let said = of_gpu.map_or([f32::NAN; 2], |report| [report.loss as f32, report.gradient_norm as f32]);
-            if report.diverged.is_none() {
-                comparison.compare(run, &said, &[loss, squares.sqrt()]);
+            cpu.load(run, &state.trained, &state.frozen_pairs, rounded(state.settings));
+        }
+        let mut gradients = exact(gradients);
+        // Twice, since a first step finds its moments at zero.
+        for _ in 0..2 {
+            let reports = gpu.update(self.inputs, learning_rates).await?;
+            let trained = read(gpu, Memory::Trained).await?;
+            for run in 0..self.states.len() {
+                let zero = Tracked::ZERO;
+                let loss = exact(&losses[run * rows..(run + 1) * rows]).into_iter().fold(zero, |sum, loss| sum + loss);
+                let of_run = &mut gradients[run * elements..(run + 1) * elements];
+                let squares = of_run.iter().fold(zero, |sum, &g| sum + g * g);
+                let report = cpu.apply(run, loss, of_run, f64::from(learning_rates[run] as f32));
+                let of_gpu = reports[run].as_ref();
+                let said = of_gpu.map_or([f32::NAN; 2], |report| [report.loss as f32, report.gradient_norm as f32]);
+                if report.diverged.is_none() {
+                    comparison.compare(run, &said, &[loss, squares.sqrt()]);
+                }
+                comparison.compare(run, &trained[run * elements..(run + 1) * elements], cpu.trained_scalars(run));
+                let agrees = of_gpu.is_some_and(|of_gpu| of_gpu.diverged == report.diverged);
+                comparison.compare(run, &[f32::from(u8::from(agrees))], &[Tracked::ONE]);
             }
-            comparison.compare(run, &trained[run * elements..(run + 1) * elements], cpu.trained_scalars(run));
-            let agrees = of_gpu.is_some_and(|of_gpu| of_gpu.diverged == report.diverged);
-            comparison.compare(run, &[f32::from(u8::from(agrees))], &[Tracked::ONE]);
         }
         self.verdict.kernels.push(comparison.0);
         Ok(())

@@ -12,27 +12,35 @@ use crate::{
 };
 
 shader! {
-    FORWARD = "attention/forward", workgroup 256;
+    FORWARD = "attention/forward", workgroup 64;
     params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32 }
     buffers { read q: f32, read k: f32, read v: f32, write y: f32, write lse: f32 }
+    constants { VECTORS }
+}
+shader! {
+    DELTA = "attention/delta", workgroup 256;
+    params { elements: u32, head_size: u32 }
+    buffers { read y: f32, read dy: f32, write delta: f32 }
     constants {}
 }
 shader! {
-    BACKWARD_QUERY = "attention/backward_query", workgroup 256;
+    BACKWARD_QUERY = "attention/backward_query", workgroup 64;
     params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add: u32 }
-    buffers { read q: f32, read k: f32, read v: f32, read y: f32, read lse: f32, read dy: f32, write dq: f32 }
-    constants {}
+    buffers { read q: f32, read k: f32, read v: f32, read lse: f32, read dy: f32, read delta: f32, write dq: f32 }
+    constants { VECTORS }
 }
 shader! {
-    BACKWARD_KEY_VALUE = "attention/backward_key_value", workgroup 256;
+    BACKWARD_KEY_VALUE = "attention/backward_key_value", workgroup 64;
     params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add_key: u32, add_value: u32 }
-    buffers { read q: f32, read k: f32, read v: f32, read y: f32, read lse: f32, read dy: f32, write dk: f32, write dv: f32 }
-    constants {}
+    buffers {
+        read q: f32, read k: f32, read v: f32, read lse: f32, read dy: f32, read delta: f32, write dk: f32, write dv: f32,
+    }
+    constants { VECTORS }
 }
 
-/// Queries and keys of a workgroup.
-const ATTENDED: usize = 16;
-/// Features of a head that the shaders have registers for.
+/// Queries, or keys, of a workgroup.
+const ATTENDED: usize = 64;
+/// Features of a head that the shaders have room for.
 const LARGEST_HEAD: usize = 128;
 
 /// Causal attention by running softmax; the backward pass recomputes the probabilities from the kept log-sum-exp, so no (T, T) matrix is
@@ -51,7 +59,7 @@ pub struct Attention {
 
 impl Kernel for Attention {
     const NAME: &'static str = "attention";
-    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_QUERY, BACKWARD_KEY_VALUE];
+    const SHADERS: &'static [Shader] = &[FORWARD, DELTA, BACKWARD_QUERY, BACKWARD_KEY_VALUE];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.heads * self.head_size, self.heads]
@@ -87,18 +95,25 @@ impl Kernel for Attention {
         let [tokens, heads, kv_heads, head_size] = [self.tokens, self.heads, self.kv_heads, self.head_size].map(word);
         let sizes = [tokens, heads, kv_heads, head_size, scale.to_bits()];
         let groups = |heads: usize| [self.tokens.div_ceil(ATTENDED), heads, grid.all_rows() / self.tokens];
+        let vectors = word(self.head_size.div_ceil(4));
         if dispatch.pass == Pass::Forward {
             let ([q, k, v], [(y, _), (lse, _)]) = (dispatch.read(), dispatch.write());
-            vec![Launch::new(&FORWARD, &sizes, &[q, k, v, y, lse].map(Memory::Rows), groups(self.heads))]
+            let buffers = [q, k, v, y, lse].map(Memory::Rows);
+            vec![Launch::new(&FORWARD, &sizes, &buffers, groups(self.heads)).with(&[vectors])]
         } else {
             let ([q, k, v, y, lse, dy], [dq, dk, dv]) = (dispatch.read::<6>(), dispatch.write());
-            let query = [&sizes[..], &[adds(dq.1)]].concat();
-            let key_value = [&sizes[..], &[adds(dk.1), adds(dv.1)]].concat();
-            let of_query = [q, k, v, y, lse, dy, dq.0].map(Memory::Rows);
-            let of_key_value = [q, k, v, y, lse, dy, dk.0, dv.0].map(Memory::Rows);
+            let [q, k, v, y, lse, dy] = [q, k, v, y, lse, dy].map(Memory::Rows);
+            let delta = Memory::Scratch(heads);
+            let elements = grid.all_rows() * self.heads;
+            let of_query = [&sizes[..], &[adds(dq.1)]].concat();
+            let of_key = [&sizes[..], &[adds(dk.1), adds(dv.1)]].concat();
+            let inputs = [q, k, v, lse, dy, delta];
+            let query = [&inputs[..], &[Memory::Rows(dq.0)]].concat();
+            let key_value = [&inputs[..], &[Memory::Rows(dk.0), Memory::Rows(dv.0)]].concat();
             vec![
-                Launch::new(&BACKWARD_QUERY, &query, &of_query, groups(self.heads)),
-                Launch::new(&BACKWARD_KEY_VALUE, &key_value, &of_key_value, groups(self.kv_heads)),
+                Launch::over(&DELTA, elements, &[word(elements), head_size], &[y, dy, delta]),
+                Launch::new(&BACKWARD_QUERY, &of_query, &query, groups(self.heads)).with(&[vectors]),
+                Launch::new(&BACKWARD_KEY_VALUE, &of_key, &key_value, groups(self.kv_heads)).with(&[vectors]),
             ]
         }
     }

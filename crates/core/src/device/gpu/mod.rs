@@ -8,6 +8,7 @@
 
 mod buffers;
 mod replay;
+mod timing;
 mod update;
 
 use std::sync::Arc;
@@ -223,7 +224,7 @@ impl Gpu {
     }
 
     /// Writes rows and rates to the rings at the slot that is due, and moves on.
-    fn fill(&mut self, inputs: &[Input<'_>], rates: &[[f32; 4]]) {
+    fn fill(&mut self, inputs: &[Input<'_>], rates: &[[f32; 3]]) {
         self.buffers.gather(inputs, &mut self.words);
         let queue = self.accelerator.queue();
         if let Some(ring) = self.buffers.get(Memory::Ring) {
@@ -231,7 +232,7 @@ impl Gpu {
             queue.write_buffer(ring, at, bytemuck::cast_slice(&self.words));
         }
         if let (Some(buffer), false) = (self.buffers.get(Memory::Rates), rates.is_empty()) {
-            let at = (16 * self.slot * rates.len()) as u64;
+            let at = (12 * self.slot * rates.len()) as u64;
             queue.write_buffer(buffer, at, bytemuck::cast_slice(rates));
         }
         self.slot = (self.slot + 1) % self.buffers.slots;
@@ -258,7 +259,7 @@ impl Gpu {
         if cuts == 1 {
             let mut encoder =
                 self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encode(&mut encoder, std::iter::repeat_n(&step, waiting).flatten().copied());
+            encode(&mut encoder, None, std::iter::repeat_n(&step, waiting).flatten().copied());
             self.accelerator.queue().submit([encoder.finish()]);
         } else {
             for _ in 0..waiting {
@@ -271,7 +272,7 @@ impl Gpu {
 
     fn submit(&self, launches: &[&[Ready]]) {
         let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encode(&mut encoder, launches.iter().copied());
+        encode(&mut encoder, None, launches.iter().copied());
         self.accelerator.queue().submit([encoder.finish()]);
     }
 
@@ -335,7 +336,7 @@ impl Gpu {
             let mut encoder =
                 self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let launches = std::iter::once(&self.load).chain(&self.forward).chain([&self.next]);
-            encode(&mut encoder, launches.map(Vec::as_slice));
+            encode(&mut encoder, None, launches.map(Vec::as_slice));
             for result in &results {
                 encoder.copy_buffer_to_buffer(result, 0, &staging, at, bytes);
                 at += bytes;
@@ -359,7 +360,7 @@ impl Gpu {
     }
 
     /// What the slot's record says of one run's step.
-    fn rates(&mut self, learning_rates: &[f64]) -> Vec<[f32; 4]> {
+    fn rates(&mut self, learning_rates: &[f64]) -> Vec<[f32; 3]> {
         let (beta1, beta2) = match self.plan.updates.last() {
             Some(Update::Step(Optimizer::AdamW { beta1, beta2, .. })) => (*beta1, *beta2),
             _ => (0.0, 0.0),
@@ -367,7 +368,7 @@ impl Gpu {
         let of_run = |(run, rate): (&mut Progress, &f64)| {
             run.steps += 1;
             let bias = |beta: f64| (1.0 - beta.powf(run.steps as f64)) as f32;
-            [*rate as f32, bias(beta1), bias(beta2), if run.steps == 1 { 1.0 } else { 0.0 }]
+            [*rate as f32, bias(beta1), bias(beta2)]
         };
         self.runs.iter_mut().zip(learning_rates).map(of_run).collect()
     }

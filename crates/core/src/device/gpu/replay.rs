@@ -110,9 +110,13 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Puts lists of launches into one compute pass.
-pub fn encode<'a>(encoder: &mut wgpu::CommandEncoder, launches: impl Iterator<Item = &'a [Ready]>) {
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+/// Puts lists of launches into one compute pass, whose begin and end may be timed.
+pub fn encode<'a>(
+    encoder: &mut wgpu::CommandEncoder,
+    timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    launches: impl Iterator<Item = &'a [Ready]>,
+) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
     let mut current: Option<&Arc<Pipeline>> = None;
     for launch in launches.flatten() {
         if current.is_none_or(|pipeline| !Arc::ptr_eq(pipeline, &launch.pipeline)) {

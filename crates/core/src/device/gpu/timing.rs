@@ -1,0 +1,71 @@
+//! What each dispatch of a step takes, by the GPU's own clock.
+
+use super::{Gpu, Ready, encode};
+use crate::{device::Input, gpu::GpuError};
+
+/// Queries that a set may have.
+const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
+
+impl Gpu {
+    /// Takes one step, each dispatch in a pass of its own, and says how many seconds each took: those of the plan in order, then all updates
+    /// together. None if the GPU has no timestamps. A browser rounds them.
+    ///
+    /// # Errors
+    /// Whatever went wrong on the GPU.
+    pub async fn seconds(
+        &mut self,
+        inputs: &[Input<'_>],
+        learning_rates: &[f64],
+    ) -> Result<Option<Vec<f64>>, GpuError> {
+        let accelerator = self.accelerator.clone();
+        if !accelerator.has_timestamps() {
+            return Ok(None);
+        }
+        self.flush();
+        let rates = self.rates(learning_rates);
+        self.fill(inputs, &rates);
+        self.submit(&[&self.load, &self.clear]);
+        let passes: Vec<&[Ready]> =
+            self.forward.iter().chain(&self.backward).chain([&self.updates]).map(Vec::as_slice).collect();
+        let mut seconds = Vec::with_capacity(passes.len());
+        for some in passes.chunks(MOST / 2) {
+            seconds.extend(self.time(some).await?);
+        }
+        self.submit(&[&self.next]);
+        Ok(Some(seconds))
+    }
+
+    async fn time(&self, passes: &[&[Ready]]) -> Result<Vec<f64>, GpuError> {
+        let (device, queue) = (self.accelerator.device(), self.accelerator.queue());
+        let count = 2 * passes.len() as u32;
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("timestamps"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("timestamps"),
+            size: 8 * u64::from(count),
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (index, pass) in (0..).zip(passes) {
+            let writes = wgpu::ComputePassTimestampWrites {
+                query_set: &queries,
+                beginning_of_pass_write_index: Some(2 * index),
+                end_of_pass_write_index: Some(2 * index + 1),
+            };
+            encode(&mut encoder, Some(writes), std::iter::once(*pass));
+        }
+        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        let staging = self.accelerator.staging(resolved.size());
+        encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, resolved.size());
+        queue.submit([encoder.finish()]);
+        let words = self.accelerator.read(&staging, 2 * count as usize).await?;
+        let ticks: Vec<u64> =
+            words.chunks_exact(2).map(|words| u64::from(words[0]) | u64::from(words[1]) << 32).collect();
+        let tick = f64::from(queue.get_timestamp_period()) * 1e-9;
+        Ok(ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * tick).collect())
+    }
+}

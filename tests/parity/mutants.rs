@@ -1,0 +1,215 @@
+//! Broken shaders, each of which the comparison must find: a test that nothing can fail proves nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use loralab_core::{
+    device::shaders,
+    gpu::{Checks, Profile},
+};
+
+use super::{Case, cases, judge};
+use crate::gpu;
+
+/// Least number of mutants of a core op.
+const ENOUGH: usize = 12;
+const CORE: [&str; 6] = ["linear", "lora_linear", "attention", "rms_norm", "cross_entropy", "adamw"];
+
+/// Shader, what is replaced (every time it stands there), and by what. The cases of the first part of the name are run.
+const MUTANTS: &[(&str, &str, &str)] = &[
+    ("linear/forward", "i < params.inputs", "i + 1u < params.inputs"),
+    ("linear/forward", "o < params.outputs && i", "o + 1u < params.outputs && i"),
+    ("linear/forward", "start += 16u", "start += 32u"),
+    ("linear/forward", "k < 16u", "k < 15u"),
+    ("linear/forward", "sum3 += l.w * r", "sum3 += l.z * r"),
+    ("linear/forward", "        workgroupBarrier();\n        for", "        for"),
+    ("linear/forward", "let n = first_row + four * 4u;", "let n = four * 4u;"),
+    ("linear/forward", "column < params.outputs", "column <= params.outputs"),
+    ("linear/forward", "bits << 16u", "bits << 15u"),
+    ("linear/forward", "magnitude < 0x400u", "magnitude < 0x000u"),
+    ("linear/forward", "0x38000000u", "0x37800000u"),
+    ("linear/forward", "(index & 1u) << 4u", "(~index & 1u) << 4u"),
+    ("linear/forward", "select(value, -value, ", "select(value, value, "),
+    ("linear/forward", "let run = group.z;", "let run = 0u;"),
+    ("linear/backward_input", "params.add == 1u", "params.add == 2u"),
+    ("linear/backward_input", "params.add == 1u", "params.add != 2u"),
+    ("linear/backward_input", "start + left_term)", "left_term)"),
+    ("linear/backward_input", "let right_four = local % 16u;", "let right_four = local / 16u;"),
+    ("linear/backward_input", "start < params.outputs", "start + 16u < params.outputs"),
+    ("linear/backward_weight", "+= value;", "= value;"),
+    ("linear/backward_weight", "params.offset + row", "row"),
+    ("linear/backward_weight", "run * params.stride", "params.stride"),
+    ("linear/backward_weight", "n < params.rows && o", "n + 1u < params.rows && o"),
+    ("lora_linear/down", "start += 32u", "start += 64u"),
+    ("lora_linear/down", "k < 32u", "k < 31u"),
+    ("lora_linear/down", "params.scaled == 1u", "params.scaled == 0u"),
+    ("lora_linear/down", "settings[run * 4u]", "settings[0u]"),
+    ("lora_linear/down", "run * params.run_stride", "0u"),
+    ("lora_linear/down", "lane < 4u", "lane < 3u"),
+    ("lora_linear/forward", "scale * low1", "low1"),
+    ("lora_linear/forward", "low2 -= frozen2", "low2 += frozen2"),
+    ("lora_linear/forward", "PAIRS == 1u", "PAIRS == 2u"),
+    ("lora_linear/forward", "frozen_pairs[run * params.run_stride", "frozen_pairs[params.run_stride"),
+    ("lora_linear/forward", "params.b_offset + o * params.rank", "params.b_offset + 1u + o * params.rank"),
+    ("lora_linear/forward", "start < params.rank", "start + 16u < params.rank"),
+    ("lora_linear/forward", "low0 += l.x * r", "low0 += l.y * r"),
+    ("lora_linear/backward_input", "-= l.x * r", "+= l.x * r"),
+    ("lora_linear/backward_input", "trained[run * params.run_stride", "trained[0u"),
+    ("lora_linear/backward_input", "params.add == 1u", "params.add == 2u"),
+    ("lora_linear/backward_input", "r * params.inputs + i", "i * params.rank + r"),
+    ("lora_linear/backward_adapter", "other < 8u", "other < 7u"),
+    ("lora_linear/backward_adapter", "row += 8u", "row += 9u"),
+    ("lora_linear/backward_adapter", "share % 4u", "share / 4u"),
+    ("lora_linear/backward_adapter", "gradients[place] += ", "gradients[place] = "),
+    ("lora_linear/backward_adapter", "min(128u, params.rows - start)", "min(127u, params.rows - start)"),
+    ("attention/forward", "first_key + j <= query", "first_key + j < query"),
+    ("attention/forward", "first_key + j <= query", "first_key + j < params.tokens"),
+    ("attention/forward", "score *= params.scale", "score *= 1.0"),
+    ("attention/forward", "score > largest", "false"),
+    ("attention/forward", "total *= shrink", "total *= 1.0"),
+    ("attention/forward", "output[c] *= shrink", "output[c] *= 1.0"),
+    ("attention/forward", "largest + log(total)", "log(total)"),
+    ("attention/forward", "output[c] / total", "output[c]"),
+    ("attention/forward", "group.z * params.tokens", "0u"),
+    ("attention/forward", "head / (params.heads / params.kv_heads)", "head % params.kv_heads"),
+    ("attention/forward", "i < 16u * VECTORS", "i < 15u * VECTORS"),
+    ("attention/forward", "d + 3u < params.head_size", "d + 2u < params.head_size"),
+    ("attention/delta", "sum += dy[at] * y[at]", "sum += dy[at]"),
+    ("attention/backward_query", "(dp - across)", "dp"),
+    ("attention/backward_query", "output[c] * params.scale", "output[c]"),
+    ("attention/backward_query", "- log_sum", ""),
+    ("attention/backward_query", "params.add == 1u", "params.add == 2u"),
+    ("attention/backward_key_value", "query >= key", "query > key"),
+    ("attention/backward_key_value", "member < shared_by", "member < 1u"),
+    ("attention/backward_key_value", "(dp - delta[row])", "(dp - delta[0])"),
+    ("attention/backward_key_value", "&& query < params.tokens {", "&& query + 1u < params.tokens {"),
+    ("attention/backward_key_value", "params.add_value == 1u", "params.add_key == 0u"),
+    ("rms_norm/forward", "i += 64u", "i += 65u"),
+    ("rms_norm/forward", "+ params.epsilon", ""),
+    ("rms_norm/forward", "/ f32(params.width)", ""),
+    ("rms_norm/forward", "span = 32u", "span = 16u"),
+    ("rms_norm/forward", "* weight(gain + i)", ""),
+    ("rms_norm/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
+    ("rms_norm/forward", "inverse_rms[row] = inverse", "inverse_rms[row] = 1.0 / inverse"),
+    ("rms_norm/backward_input", "inverse * inverse * (", "inverse * ("),
+    ("rms_norm/backward_input", "- x[start + i] * along", ""),
+    ("rms_norm/backward_input", "params.add == 1u", "params.add == 2u"),
+    ("rms_norm/backward_input", "/ f32(params.width)", ""),
+    ("rms_norm/backward_input", "sum += weight(gain + i) * dy", "sum += dy"),
+    ("rms_norm/backward_weight", "* inverse_rms[row]", ""),
+    ("rms_norm/backward_weight", "var sum = gradients[at];", "var sum = 0.0;"),
+    (
+        "rms_norm/backward_weight",
+        "row < (run + 1u) * params.rows_per_run",
+        "row + 1u < (run + 1u) * params.rows_per_run",
+    ),
+    ("cross_entropy/forward", "i += 64u", "i += 32u"),
+    ("cross_entropy/forward", "logits[start + i] - largest", "logits[start + i]"),
+    ("cross_entropy/forward", "largest + log(partial[0])", "log(partial[0])"),
+    ("cross_entropy/forward", "weights[row] * (total - score)", "total - score"),
+    ("cross_entropy/forward", "total - score", "total"),
+    ("cross_entropy/forward", "select(0.0, total, counts)", "total"),
+    ("cross_entropy/forward", "score == largest && first", "true"),
+    ("cross_entropy/forward", "select(1.0, select", "select(0.0, select"),
+    ("cross_entropy/forward", "span = 32u", "span = 16u"),
+    ("cross_entropy/backward_input", "- expected", ""),
+    ("cross_entropy/backward_input", "select(0.0, gradient, weight != 0.0)", "gradient + 1e-3"),
+    ("cross_entropy/backward_input", "- lse[row]", ""),
+    ("cross_entropy/backward_input", "weight * (exp", "(exp"),
+    ("cross_entropy/backward_input", "i / params.vocabulary", "i % params.vocabulary"),
+    ("adamw/step", "(1.0 - params.beta1) * (g", "params.beta1 * (g"),
+    ("adamw/step", "params.beta2 * moments[second]", "moments[second]"),
+    ("adamw/step", "(g * g)", "g"),
+    ("adamw/step", "+ params.epsilon", ""),
+    ("adamw/step", "/ sqrt(rates[at + 2u])", ""),
+    ("adamw/step", "rate / rates[at + 1u]", "rate"),
+    ("adamw/step", "(1.0 - rate * decay)", "1.0"),
+    ("adamw/step", "of_kind == 1u", "of_kind == 0u"),
+    ("adamw/step", "of_kind == 2u", "of_kind == 3u"),
+    ("adamw/step", "places[middle * 2u] <= element", "places[middle * 2u] < element"),
+    ("adamw/step", "slot[0] * params.runs + run", "slot[0] * params.runs"),
+    ("adamw/step", "states[run * 2u] != 0u", "states[run * 2u] == 0u"),
+    ("sgd/step", "params.momentum * moments[i]", "moments[i]"),
+    ("sgd/step", "+ decay * trained[i]", ""),
+    ("sign_sgd/step", "g < 0.0", "g < -1.0"),
+    ("sign_sgd/step", "trained[i] * (1.0 - rate * decay)", "trained[i]"),
+    ("clip/scale", "gradients[i] *= factor", "gradients[i] *= factor * 1.001"),
+    ("clip/scale", "i / params.elements * 2u", "0u * 2u"),
+    ("finite/partial", "block * 4096u + local", "local"),
+    ("finite/partial", "sum += gradient * gradient", "sum += abs(gradient)"),
+    ("finite/partial", "(block + 1u) * 4096u, params.elements", "(block + 1u) * 4096u, params.elements - 1u"),
+    ("finite/total", "block += 64u", "block += 63u"),
+    ("finite/total", "most > 0.0 &&", ""),
+    ("finite/total", "most / (norm", "1.0 / (norm"),
+    ("finite/total", "row < params.rows_per_run", "row + 1u < params.rows_per_run"),
+    ("embedding/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
+    ("embedding/forward", "tokens[row] * params.width", "tokens[0] * params.width"),
+    ("embedding/backward_weight", "tokens[row] == token", "tokens[row] != token"),
+    ("embedding/backward_weight", "i / params.width % params.vocabulary", "i / params.width"),
+    ("rope/rotate", "params.back == 1u", "params.back == 0u"),
+    ("rope/rotate", "head / params.heads % params.tokens", "head % params.tokens"),
+    ("rope/rotate", "+ x[low] * sine", "- x[low] * sine"),
+    ("rope/rotate", "params.add == 1u", "params.add == 2u"),
+    ("swiglu/forward", "exp(-gate[i])", "exp(gate[i])"),
+    ("swiglu/backward_input", "(1.0 - sigmoid)", "sigmoid"),
+    ("swiglu/backward_input", "params.add_up == 1u", "params.add_gate == 0u"),
+    ("relu/forward", "value <= 0.0", "value <= 0.5"),
+    ("relu/backward_input", "x[i] > 0.0", "x[i] < 0.0"),
+    ("relu/backward_input", "params.add == 1u", "params.add == 2u"),
+    ("add/forward", "a[i] + b[i]", "a[i] - b[i]"),
+    ("mse/forward", "difference * difference", "abs(difference)"),
+    ("mse/forward", "weights[row] * sum", "sum"),
+    ("mse/backward_input", "(weight + weight)", "weight"),
+    ("step/load", "slot[0] * params.stride", "params.stride"),
+    ("step/load", "params.offset + i", "i"),
+];
+
+/// A part of the cases' names for every folder of shaders whose cases are not called like it.
+const CASES: [(&str, &str); 7] = [
+    ("clip", "adamw"),
+    ("finite", "adamw"),
+    ("add", "add, relu"),
+    ("relu", "add, relu"),
+    ("swiglu", "add, relu"),
+    ("step", "embedding"),
+    ("adamw", "adamw"),
+];
+
+#[test]
+fn there_are_enough_mutants_of_every_core_op_and_some_of_every_other() {
+    let mut count = BTreeMap::<&str, usize>::new();
+    for shader in shaders() {
+        count.insert(folder(shader.name), 0);
+    }
+    for (shader, from, _) in MUTANTS {
+        let table = shaders().find(|table| table.name == *shader).unwrap_or_else(|| panic!("there is no {shader}"));
+        assert!(table.source.contains(from), "{shader} has no «{from}» that could be broken");
+        *count.entry(folder(shader)).or_default() += 1;
+    }
+    for (op, count) in count {
+        let least = if CORE.contains(&op) { ENOUGH } else { 1 };
+        assert!(count >= least, "{op} has {count} mutants, at least {least} are needed");
+    }
+}
+
+#[test]
+fn every_mutant_is_found() {
+    let cases = cases();
+    let mut survivors = Vec::new();
+    for (shader, from, to) in MUTANTS {
+        let table = shaders().find(|table| table.name == *shader).expect("the test above looks for it");
+        let mut gpu = gpu::open(Profile::Native, Checks::On);
+        gpu.replace_source(shader, table.source.replace(from, to));
+        let gpu = Arc::new(gpu);
+        let op = folder(shader);
+        let of = CASES.iter().find(|(folder, _)| *folder == op).map_or(op, |(_, cases)| cases);
+        let of_op = cases.iter().filter(|case: &&Case| case.what.starts_with(of));
+        if !of_op.into_iter().any(|case| judge(case, &gpu).failure().is_some()) {
+            survivors.push(format!("{shader}: «{from}» → «{to}»"));
+        }
+    }
+    assert!(survivors.is_empty(), "{} of {} mutants live:\n{}", survivors.len(), MUTANTS.len(), survivors.join("\n"));
+}
+
+fn folder(shader: &str) -> &str {
+    shader.split('/').next().unwrap_or(shader)
+}
