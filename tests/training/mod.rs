@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
-    device::{Cpu, RunSettings, wait},
+    device::{Cpu, Device, RunSettings, wait},
     init,
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Shape},
@@ -18,6 +18,8 @@ mod cohort;
 mod divergence;
 // Ten losses that were written down once.
 mod golden;
+// The GPU trains as the CPU does, the same alone and together.
+mod gpu;
 // One batch is learnt by heart.
 mod learning;
 // First steps that can be said in advance.
@@ -80,25 +82,36 @@ fn batches(seed: u64, count: u64) -> Vec<Batch> {
     (0..count).map(|step| sampler.batch(step)).collect()
 }
 
-/// Trains a cohort at a constant rate, and validates it.
+/// Trains a cohort on the CPU at a constant rate, and validates it.
 fn train(runs: &[Run], steps: usize, threads: usize) -> Vec<Trace> {
+    train_on(runs, steps, |plan| Box::new(Cpu::<f32>::new(plan, NANO.tensors.clone(), Some(threads))))
+}
+
+/// Trains a cohort on a device at a constant rate, and validates it.
+fn train_on(runs: &[Run], steps: usize, make_device: impl Fn(Arc<Plan>) -> Box<dyn Device>) -> Vec<Trace> {
     let plan = Arc::new(plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair()), Purpose::Train(ADAMW)));
-    let device = Box::new(Cpu::<f32>::new(plan.clone(), NANO.tensors.clone(), Some(threads)));
+    let device = make_device(plan.clone());
     let mut cohort = Cohort::new(runs.to_vec(), plan, device, &TRANSLATION.train).expect("the data fit");
     let mut traces = vec![Trace { losses: vec![], diverged: None, trained: vec![], validation: None }; runs.len()];
+    let mut told = 0;
     for step in 1..=steps {
         cohort.step(1.0);
-        let outcomes = wait(cohort.outcomes()).expect("a CPU does not fail").remove(0);
-        for (trace, outcome) in traces.iter_mut().zip(outcomes) {
-            let Some(outcome) = outcome else { continue };
-            trace.losses.push(outcome.report.loss);
-            trace.diverged = outcome.report.diverged.map(|tensor| (step, tensor));
+        if !cohort.is_busy() && step < steps {
+            continue;
+        }
+        for outcomes in wait(cohort.outcomes()).expect("the device does not fail") {
+            told += 1;
+            for (trace, outcome) in traces.iter_mut().zip(outcomes) {
+                let Some(outcome) = outcome else { continue };
+                trace.losses.push(outcome.report.loss);
+                trace.diverged = outcome.report.diverged.map(|tensor| (told, tensor));
+            }
         }
     }
     let held_out = validation(&TRANSLATION.validation, SEQUENCES, TOKENS, 6).expect("the data fit");
-    let validations = wait(cohort.validate(&held_out)).expect("a CPU does not fail");
+    let validations = wait(cohort.validate(&held_out)).expect("the device does not fail");
     for (index, (trace, validation)) in traces.iter_mut().zip(validations).enumerate() {
-        trace.trained = wait(cohort.device().trained(index)).expect("a CPU does not fail");
+        trace.trained = wait(cohort.device().trained(index)).expect("the device does not fail");
         trace.validation = validation;
     }
     traces

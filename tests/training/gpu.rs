@@ -1,0 +1,110 @@
+//! Nano on the GPU: its first step is the CPU's to rounding, its first losses to AdamW's amplification of it, and a run has the same bits alone, in any
+//! cohort, and again.
+
+use std::sync::Arc;
+
+use loralab_core::{
+    device::{Cpu, Gpu, Input, RunSettings, wait},
+    gpu::Accelerator,
+    plan::Plan,
+    tape::Purpose,
+    train::{Run, start},
+};
+
+use super::{ADAMW, NANO, Trace, batches, plan, run, train, train_on};
+use crate::gpu;
+
+fn on(accelerator: &Arc<Accelerator>, plan: Arc<Plan>) -> Gpu {
+    wait(Gpu::new(accelerator.clone(), plan, NANO.tensors.clone())).expect("nano runs on every GPU")
+}
+
+fn train_on_gpu(runs: &[Run], steps: usize) -> Vec<Trace> {
+    let accelerator = gpu::native();
+    train_on(runs, steps, |plan| Box::new(on(&accelerator, plan)))
+}
+
+#[test]
+fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
+    use loralab_core::device::Device;
+    let plan = Arc::new(plan(2, true, Purpose::Train(ADAMW)));
+    // Both factors are random, so no gradient is zero; the second pair is subtracted in one run and zero in the other.
+    let runs = [run("init-ab", 0, 1e-3), run("init-ab-subtract", 1, 1e-3)];
+    let rows: Vec<_> = runs.iter().map(|run| batches(run.seed, 1).remove(0)).collect();
+    let inputs: Vec<Input<'_>> = rows.iter().map(Input::from).collect();
+    let mut gpu = on(&gpu::native(), plan.clone());
+    let mut cpu = Cpu::<f64>::new(plan.clone(), NANO.tensors.clone(), None);
+    for (index, run) in runs.iter().enumerate() {
+        let (trained, frozen_pairs) = start(&plan, run);
+        Device::load(&mut gpu, index, &trained, &frozen_pairs, run.settings);
+        cpu.load(index, &trained, &frozen_pairs, run.settings);
+    }
+    let found = wait(gpu.gradients(&inputs)).expect("the GPU does not fail");
+    for (index, (loss, gradient)) in found.iter().enumerate() {
+        let (exact, double) = cpu.gradient(index, inputs[index]);
+        let loss_off = ((loss - exact) / exact).abs();
+        let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+        let off = plan.parameters.iter().map(|parameter| {
+            let range = || parameter.span.range();
+            let difference = norm(&mut range().map(|i| f64::from(gradient[i]) - double[i]));
+            difference / norm(&mut range().map(|i| double[i]))
+        });
+        let worst = off.fold(0.0, f64::max);
+        println!("run {index} is off by, relative: loss {loss_off:e}, the worst gradient {worst:e}");
+        // What f32 is allowed on the CPU.
+        assert!(loss_off <= 2e-6, "run {index}: the loss is {loss}, in f64 {exact}");
+        assert!(worst <= 1e-5, "run {index}: a gradient is off by {worst:e} of its norm");
+    }
+}
+
+#[test]
+fn twenty_losses_are_those_of_the_cpu_at_rates_up_to_the_best() {
+    let runs = [run("init-a", 0, 1e-3), run("init-a", 0, 8e-3), run("init-b", 1, 4e-3)];
+    let (found, expected) = (train_on_gpu(&runs, 20), train(&runs, 20, 2));
+    let mut worst = 0.0_f64;
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!((found.losses.len(), expected.losses.len()), (20, 20));
+        let off =
+            found.losses.iter().zip(&expected.losses).map(|(found, expected)| ((found - expected) / expected).abs());
+        worst = off.fold(worst, f64::max);
+        let [found, expected] = [found, expected].map(|trace| trace.validation.expect("no run diverged"));
+        worst = worst.max(((found.loss - expected.loss) / expected.loss).abs());
+        assert_eq!(found.accuracy, expected.accuracy);
+    }
+    println!("the losses are off by {worst:e} at most");
+    assert!(worst <= 1e-3, "a loss is off by {worst:e}");
+}
+
+#[test]
+fn a_run_has_the_same_bits_alone_and_together_and_again() {
+    let mut runs: Vec<Run> = ["init-a", "init-b", "init-ab-subtract"].map(|scheme| run(scheme, 3, 4e-3)).into();
+    runs[1].settings = RunSettings { scale: 0.7, learning_rate_ratio: 4.0, weight_decay: 0.1, max_grad_norm: 0.1 };
+    let together = train_on_gpu(&runs, 3);
+    assert!(train_on_gpu(&runs, 3) == together, "the same cohort differs from itself");
+    assert!(together[0].trained != together[1].trained && together[1].trained != together[2].trained);
+    // Alone as part of a cohort that has second pairs, as it was together.
+    let pairs = run("init-ab-subtract", 0, 1e-3);
+    for (index, run) in runs.iter().enumerate() {
+        let alone = train_on_gpu(&[run.clone(), pairs.clone()], 3);
+        assert!(alone[0] == together[index], "run {index} depends on its cohort");
+    }
+    assert!(train_on_gpu(&runs[2..], 3)[0] == together[2], "the last run depends on its cohort");
+}
+
+#[test]
+fn a_run_that_diverges_is_marked_as_on_the_cpu_and_harms_no_other() {
+    let runs = [run("init-a", 0, 4e-3), run("init-b", 0, 1e38), run("init-a", 1, 4e-3)];
+    let (found, expected) = (train_on_gpu(&runs, 5), train(&runs, 5, 2));
+    assert_eq!(found[1].diverged.as_ref().map(|(step, _)| *step), expected[1].diverged.as_ref().map(|(step, _)| *step));
+    assert!(found[1].diverged.is_some() && found[1].validation.is_none());
+    let well = train_on_gpu(&[runs[0].clone(), runs[2].clone()], 5);
+    assert!(found[0] == well[0] && found[2] == well[1], "a diverged run changes another");
+}
+
+#[test]
+fn a_cohort_that_subtracts_its_start_begins_exactly_at_the_base() {
+    let runs: Vec<Run> = [0, 1].map(|seed| run("init-ab-subtract", seed, 4e-3)).into();
+    let bare: Vec<Run> = [0, 1].map(|seed| run("init-a", seed, 4e-3)).into();
+    // Init[A] begins with B at zero, so at the base too; it has no second pair.
+    let losses = |runs: &[Run]| -> Vec<f64> { train_on_gpu(runs, 1).iter().map(|trace| trace.losses[0]).collect() };
+    assert_eq!(losses(&runs), losses(&bare));
+}
