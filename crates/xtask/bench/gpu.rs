@@ -1,14 +1,19 @@
 //! Time per op of a training step on a GPU, by the GPU's own clock, and what the device can do at most.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{alloc::System, collections::BTreeMap, sync::Arc, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use loralab_core::{
-    device::{Device, Gpu, Input, wait},
+    device::{Device, Gpu, Input, RunSettings, wait},
     gpu::{Accelerator, Checks, Options, Profile, Wanted, adapters},
+    memory::{Data, Group, Tensor, Weight},
+    plan::{Optimizer, Shape},
+    tape::{Purpose, Tape},
     train::start,
 };
 use loralab_data::Sampler;
+use loralab_linalg::Stream;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 use crate::{
     ops::{bytes_per_row, name},
@@ -17,6 +22,56 @@ use crate::{
 };
 
 const REPETITIONS: usize = 11;
+/// Steps that the host puts into one command buffer to be timed.
+const ENCODED: usize = 20;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What a GPU does at most with kernels that do one thing on much data.
+struct Peak {
+    flops: f64,
+    bytes: f64,
+}
+
+/// A matrix product of n × n by n × n and a pass over as many numbers, on numbers that are not zero.
+fn peak(accelerator: &Arc<Accelerator>, n: usize) -> Result<Peak> {
+    let mut weight = vec![0.0; n * n];
+    Stream::new(0, "peak").normal(1.0 / (n as f32).sqrt(), &mut weight);
+    let base: Arc<[Tensor]> =
+        Arc::from([Tensor { name: "w".to_owned(), shape: [n, n], data: Data::F32(weight.clone()) }]);
+    let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: n }, false);
+    let gain = tape.parameter("gain", [1, n], Group::Gain);
+    let x = tape.features(n);
+    let y = tape.relu(x);
+    let y = tape.linear(y, Weight::Frozen(0), n);
+    let y = tape.rms_norm(y, Weight::Trained(gain), 1e-5);
+    tape.mse(y);
+    let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
+    let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), base))?;
+    let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+    device.load(0, &vec![1.0; n], &[], settings);
+    let weights = vec![1.0 / n as f32; n];
+    let input = Input { weights: &weights, features: &weight, expected: &weight, ..Input::default() };
+    let (mut product, mut pass) = (Vec::new(), Vec::new());
+    for repetition in 0..=REPETITIONS {
+        let seconds = wait(device.seconds(&[input], &[0.0]))?.context("this GPU has no timestamps")?;
+        if repetition > 0 {
+            for (dispatch, seconds) in plan.forward.iter().zip(seconds) {
+                match dispatch.op.name() {
+                    "linear" => product.push(seconds),
+                    "relu" => pass.push(seconds),
+                    _ => {}
+                }
+            }
+        }
+    }
+    let (product, pass) = (Spread::of(product), Spread::of(pass));
+    let (flops, bytes) = ((2 * n * n * n) as f64 / product.median, (8 * n * n) as f64 / pass.median);
+    let (gflops, gbytes) = (flops / 1e9, bytes / 1e9);
+    println!("| {n} | {:.1} | {gflops:.1} | {:.1} | {gbytes:.1} |", product.scaled(1e6), pass.scaled(1e6));
+    Ok(Peak { flops, bytes })
+}
 
 /// Opens the GPU that is meant.
 pub fn open(wanted: &Wanted, checks: Checks) -> Result<Arc<Accelerator>> {
@@ -29,7 +84,21 @@ pub fn open(wanted: &Wanted, checks: Checks) -> Result<Arc<Accelerator>> {
 /// Prints the table of a cohort of `runs`.
 pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -> Result<()> {
     let found = accelerator.found();
-    println!("## Time per op, {} ({}, {}, driver {})\n", found.name, found.kind, found.backend, found.driver);
+    println!("## {} ({}, {}, driver {})\n", found.name, found.kind, found.backend, found.driver);
+    let checks = accelerator.options().checks;
+    println!(
+        "Checks of indices and loops: {checks:?}. A matrix product n × n by n × n in f32, and a pass over n × n numbers:\n"
+    );
+    println!("| n | product, µs | GFLOP/s | pass, µs | GB/s |");
+    println!("|---:|---:|---:|---:|---:|");
+    let sizes: &[usize] = if found.software { &[256, 512] } else { &[1024, 2048, 4096] };
+    let mut most = Peak { flops: 0.0, bytes: 0.0 };
+    for &n in sizes {
+        let peak = peak(accelerator, n)?;
+        most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
+    }
+    ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
+    println!("\n## Time per op\n");
     let plan = Arc::new(workload.plan(runs));
     let runs = workload::runs(runs)?;
     let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), workload.base.tensors.clone()))?;
@@ -71,9 +140,12 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
         updates.extend(seconds.last());
     }
     let whole = Spread::of(steps);
-    println!("A cohort of {}; median (least–greatest) of {REPETITIONS} steps.\n", runs.len());
-    println!("| kernel | calls a step | µs a call | GFLOP/s | GB/s | share of the step |");
-    println!("|---|---:|---:|---:|---:|---:|");
+    println!(
+        "A cohort of {}; median (least–greatest) of {REPETITIONS} steps. The peak is the best of the table above.\n",
+        runs.len()
+    );
+    println!("| kernel | calls a step | µs a call | GFLOP/s | GB/s | of the peak | share of the step |");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
     let mut table: Vec<_> = kernels
         .into_iter()
         .map(|(name, (calls, flops, bytes, seconds))| (name, calls, flops, bytes, Spread::of(seconds)))
@@ -82,20 +154,30 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
     for (name, calls, flops, bytes, seconds) in &table {
         let per_call = seconds.scaled(1e6 / *calls as f64);
         let rate = |amount: usize| format!("{:.1}", amount as f64 / seconds.median / 1e9);
-        let (flops, bytes) = match bytes {
-            Some(bytes) => (String::new(), rate(*bytes)),
-            None => (rate(*flops), String::new()),
+        let (flops, bytes, amount, peak) = match bytes {
+            Some(bytes) => (String::new(), rate(*bytes), *bytes, most.bytes),
+            None => (rate(*flops), String::new(), *flops, most.flops),
         };
+        let of_peak = 100.0 * amount as f64 / seconds.median / peak;
         let share = 100.0 * seconds.median / whole.median;
-        println!("| {}/{} | {calls} | {per_call:.1} | {flops} | {bytes} | {share:.1} % |", name[0], name[1]);
+        let name = name.join("/");
+        println!("| {name} | {calls} | {per_call:.1} | {flops} | {bytes} | {of_peak:.0} % | {share:.1} % |");
     }
     let updates = Spread::of(updates);
     println!(
-        "| finite, clip, adamw | 1 | {:.1} | | | {:.1} % |",
+        "| finite, clip, adamw | 1 | {:.1} | | | | {:.1} % |",
         updates.scaled(1e6),
         100.0 * updates.median / whole.median
     );
     let rate = plan.flops() as f64 / whole.median / 1e9;
-    println!("| **the whole step** | 1 | {:.1} | {rate:.1} | | 100 % |\n", whole.scaled(1e6));
+    println!("| **the whole step** | 1 | {:.1} | {rate:.1} | | | 100 % |\n", whole.scaled(1e6));
+    let host = Spread::of((0..REPETITIONS).map(|_| device.host_seconds(ENCODED)).collect());
+    let region = Region::new(ALLOCATOR);
+    device.host_seconds(ENCODED);
+    let allocations = region.change().allocations as f64 / ENCODED as f64;
+    println!(
+        "Replaying costs the host {:.2} µs a dispatch, and {allocations:.1} allocations a step.\n",
+        host.scaled(1e6)
+    );
     Ok(())
 }

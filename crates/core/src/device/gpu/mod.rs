@@ -248,13 +248,7 @@ impl Gpu {
             self.since = (self.accelerator.options().clock)();
         }
         self.submitted = self.awaited.len();
-        let step: Vec<&[Ready]> = [&self.load, &self.clear]
-            .into_iter()
-            .chain(&self.forward)
-            .chain(&self.backward)
-            .chain([&self.updates, &self.next])
-            .map(Vec::as_slice)
-            .collect();
+        let step = self.whole_step();
         let cuts = ((self.step_seconds / SUBMIT).ceil() as usize).clamp(1, step.len());
         if cuts == 1 {
             let mut encoder =
@@ -268,6 +262,13 @@ impl Gpu {
                 }
             }
         }
+    }
+
+    /// Everything that one step launches.
+    fn whole_step(&self) -> Vec<&[Ready]> {
+        let passes = self.forward.iter().chain(&self.backward);
+        let lists = [&self.load, &self.clear].into_iter().chain(passes).chain([&self.updates, &self.next]);
+        lists.map(Vec::as_slice).collect()
     }
 
     fn submit(&self, launches: &[&[Ready]]) {

@@ -7,6 +7,20 @@ use crate::{device::Input, gpu::GpuError};
 const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
 
 impl Gpu {
+    /// Puts so many steps into a command buffer and gives it up: what replaying costs the host, as the seconds for one dispatch.
+    pub fn host_seconds(&self, steps: usize) -> f64 {
+        let clock = self.accelerator.options().clock;
+        let step = self.whole_step();
+        let dispatches: usize = step.iter().map(|launches| launches.len()).sum();
+        let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let started = clock();
+        encode(&mut encoder, None, std::iter::repeat_n(&step, steps).flatten().copied());
+        let commands = encoder.finish();
+        let seconds = clock() - started;
+        drop(commands);
+        seconds / (dispatches * steps) as f64
+    }
+
     /// Takes one step, each dispatch in a pass of its own, and says how many seconds each took: those of the plan in order, then all updates
     /// together. None if the GPU has no timestamps. A browser rounds them.
     ///
