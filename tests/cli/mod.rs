@@ -1,6 +1,7 @@
 //! The command, through the real binary: what it writes, what it says, how it ends.
 
 mod bad_input;
+mod gpu;
 mod interrupt;
 mod models;
 mod sweep;
@@ -56,6 +57,8 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loralab"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        // Where there is no desktop, Mesa's Vulkan complains on stderr that this is not set.
+        command.env("XDG_RUNTIME_DIR", self.0.path());
         command
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Gpu, Input, RunSettings, wait},
-    gpu::Accelerator,
+    gpu::{Accelerator, Checks, Profile},
     plan::Plan,
     tape::Purpose,
     train::{Run, start},
@@ -107,4 +107,32 @@ fn a_cohort_that_subtracts_its_start_begins_exactly_at_the_base() {
     // Init[A] begins with B at zero, so at the base too; it has no second pair.
     let losses = |runs: &[Run]| -> Vec<f64> { train_on_gpu(runs, 1).iter().map(|trace| trace.losses[0]).collect() };
     assert_eq!(losses(&runs), losses(&bare));
+}
+
+#[test]
+fn a_gpu_that_is_lost_is_an_error_and_no_panic() {
+    use loralab_core::device::Device;
+    let accelerator = Arc::new(gpu::open(Profile::Native, Checks::On));
+    let plan = Arc::new(plan(1, false, Purpose::Train(ADAMW)));
+    let mut device = on(&accelerator, plan);
+    let batch = batches(0, 1).remove(0);
+    device.step(&[Input::from(&batch)], &[1e-3]);
+    accelerator.lose();
+    let error = wait(Device::reports(&mut device)).expect_err("nothing can be read from a lost GPU");
+    assert!(error.to_string().contains("was lost"), "{error}");
+    device.step(&[Input::from(&batch)], &[1e-3]);
+    assert!(wait(Device::reports(&mut device)).is_err() && wait(Device::trained(&mut device, 0)).is_err());
+}
+
+#[test]
+fn what_is_too_large_for_a_gpu_is_refused_with_numbers_and_never_planned() {
+    let web = gpu::web_base();
+    let one = plan(1, false, Purpose::Train(ADAMW));
+    let most = Gpu::needs(&web, &one, &NANO.tensors).most_runs.expect("a GPU has limits").get();
+    // The widest rows of nano are the logits': 4 × 64 × 256 numbers of a run in 128 MiB.
+    assert_eq!(most, 128 << 20 >> 18);
+    let large = Arc::new(plan(most + 1, false, Purpose::Train(ADAMW)));
+    let Err(error) = wait(Gpu::new(web, large, NANO.tensors.clone())) else { panic!("it does not fit a binding") };
+    let sentence = error.to_string();
+    assert!(sentence.contains("134217728 bytes") && sentence.contains("lower `cohort`"), "{sentence}");
 }

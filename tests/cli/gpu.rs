@@ -1,0 +1,64 @@
+//! The command on a GPU; a software one will do.
+
+use super::{Place, SMALL};
+
+#[test]
+fn devices_are_listed_with_what_auto_takes() {
+    let listed = Place::new().succeed(&["devices"]).stdout;
+    for said in ["cpu\n", "threads", "gpu:", "a binding", "`--device auto` takes"] {
+        assert!(listed.contains(said), "«{said}» is not in:\n{listed}");
+    }
+}
+
+#[test]
+fn every_kernel_of_a_step_is_verified() {
+    let flags =
+        ["--device", "gpu", "--list", "--batch-size", "1", "--schemes", "init-a,init-ab-subtract", "--seeds", "1"];
+    let verdict = Place::new().succeed(&[&["verify"], &flags[..]].concat()).stdout;
+    assert!(verdict.contains("attention/backward_input") && verdict.contains("are within their bounds"), "{verdict}");
+}
+
+#[test]
+fn a_sweep_on_a_gpu_says_so_and_finds_what_the_cpu_finds() {
+    let place = Place::new();
+    let [gpu, cpu] = ["gpu", "cpu"].map(|device| {
+        let flags =
+            ["--learning-rates", "1e-3,4e-3", "--seeds", "1", "--quiet", "--device", device, "--output", device];
+        place.succeed(&[&["sweep"], &SMALL[..], &flags].concat());
+        place.json(&format!("{device}/summary.json"))
+    });
+    assert!(cpu["device"].as_str().is_some_and(|device| device.starts_with("CPU")), "{cpu}");
+    assert!(gpu["device"].as_str().is_some_and(|device| !device.starts_with("CPU")), "{gpu}");
+    let schemes = |summary: &serde_json::Value| summary["schemes"].as_array().cloned().expect("a list");
+    for (gpu, cpu) in schemes(&gpu).iter().zip(&schemes(&cpu)) {
+        let [found, expected] = [gpu, cpu].map(|scheme| scheme["best_loss"].as_f64().expect("a loss"));
+        assert!((found - expected).abs() <= 1e-4 * expected, "{found} on the GPU, {expected} on the CPU");
+        assert_eq!(gpu["best_learning_rate"], cpu["best_learning_rate"]);
+    }
+}
+
+#[test]
+fn a_text_is_continued_on_a_gpu_as_on_the_cpu() {
+    let place = Place::new();
+    let text = |device: &str| {
+        let flags = ["--base", "nano", "--prompt", "Emma ", "--count", "12", "--device", device];
+        place.succeed(&[&["generate"], &flags[..]].concat()).stdout
+    };
+    assert_eq!(text("gpu"), text("cpu"));
+}
+
+#[test]
+fn a_device_that_is_not_there_is_a_sentence() {
+    let place = Place::new();
+    for (arguments, code, said) in [
+        (&["sweep", "--device", "cuda"][..], 2, "auto, cpu, gpu, or gpu:"),
+        (&["sweep", "--device", "gpu:no such card"], 1, "no GPU is called `no such card`"),
+        (&["generate", "--prompt", "a", "--device", "gpu:no such card"], 1, "`loralab devices` lists them"),
+        (&["verify", "--device", "cpu"], 2, "there is no real GPU here to be verified"),
+        (&["sweep", "--device", "gpu", "--memory", "1MiB"], 2, "may be used"),
+    ] {
+        let outcome = place.run(arguments);
+        assert_eq!(outcome.code, code, "{arguments:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{arguments:?}: {}", outcome.stderr);
+    }
+}
