@@ -17,6 +17,8 @@ use loralab_linalg::{Draws, Stream};
 
 // Small models around each op.
 mod cases;
+// Random numbers of the GPU have the bits of the host's.
+mod fill;
 // Broken shaders, each of which must be found.
 mod mutants;
 

@@ -17,5 +17,6 @@ mod stream;
 
 pub use draws::Draws;
 pub use norm::norm;
+pub use normal_table::COEFFICIENTS;
 pub use philox::Philox;
 pub use stream::Stream;

@@ -2,7 +2,7 @@
 
 /// Row 16·octave + piece: c₀ … c₃ in units of 2⁻²⁹.
 #[rustfmt::skip]
-pub(crate) static COEFFICIENTS: [[u32; 4]; 512] = [
+pub static COEFFICIENTS: [[u32; 4]; 512] = [
     [0x140900C6, 0x018652D5, 0x0005CED2, 0x00004915],
     [0x12884028, 0x017B6E3C, 0x000513E4, 0x00003E7F],
     [0x1111B138, 0x0171E6C5, 0x00047219, 0x00003613],

@@ -22,6 +22,11 @@ impl Philox {
         Self { key }
     }
 
+    /// The key, least significant word first.
+    pub fn key(self) -> [u32; 2] {
+        self.key
+    }
+
     /// The 128 random bits that belong to `counter`.
     pub fn block(self, counter: [u32; 4]) -> [u32; 4] {
         let mut key = self.key;

@@ -2,11 +2,6 @@
 
 use crate::{Philox, normal};
 
-/// The step of [`Stream::uniform`] relative to the bound, 2⁻²³.
-const UNIFORM_UNIT: f32 = 1.0 / (1 << 23) as f32;
-/// The step of [`Stream::normal`] relative to the standard deviation, 2⁻²¹.
-const NORMAL_UNIT: f32 = 1.0 / (1 << normal::RESULT_BITS) as f32;
-
 /// The random numbers that belong to one seed and one name.
 ///
 /// The seed is Philox's key; the counter is the block's index (two words) and the 64-bit FNV-1a hash of the name (two
@@ -18,9 +13,20 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// The step of [`Stream::uniform`] relative to the bound, 2⁻²³.
+    pub const UNIFORM_UNIT: f32 = 1.0 / (1 << 23) as f32;
+    /// The step of [`Stream::normal`] relative to the standard deviation, 2⁻²¹.
+    pub const NORMAL_UNIT: f32 = 1.0 / (1 << normal::RESULT_BITS) as f32;
+
     /// The stream of `name` under `seed`. For a tensor, the name is the tensor's own.
     pub fn new(seed: u64, name: &str) -> Self {
         Self { generator: Philox::new(words(seed)), name: words(fnv_1a(name.as_bytes())) }
+    }
+
+    /// What makes this stream: the two words of its seed and the two of its name's hash, the least significant of each first.
+    pub fn words(&self) -> [u32; 4] {
+        let [seed_low, seed_high] = self.generator.key();
+        [seed_low, seed_high, self.name[0], self.name[1]]
     }
 
     /// Block `index` of the stream: 128 random bits.
@@ -33,7 +39,7 @@ impl Stream {
     ///
     /// Element `i` is an odd integer below 2²³ from word `i` of the stream, times `bound`·2⁻²³: the one rounding.
     pub fn uniform(&self, bound: f32, out: &mut [f32]) {
-        let unit = bound * UNIFORM_UNIT;
+        let unit = bound * Self::UNIFORM_UNIT;
         self.fill(out, |word| (((word >> 9 << 1) | 1) as i32 - (1 << 23)) as f32 * unit);
     }
 
@@ -41,7 +47,7 @@ impl Stream {
     ///
     /// Element `i` is the normal quantile of word `i` of the stream in fixed point, times `std`·2⁻²¹: the one rounding.
     pub fn normal(&self, std: f32, out: &mut [f32]) {
-        let unit = std * NORMAL_UNIT;
+        let unit = std * Self::NORMAL_UNIT;
         self.fill(out, |word| normal::from_bits(word) as f32 * unit);
     }
 
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn uniform_stays_inside_its_bound_and_off_zero() {
         for bound in [1.0, 0.062_5, 1.0 / 3f32.sqrt(), 1e-3, 1.000_000_1, 1.999_999_9] {
-            let unit = bound * UNIFORM_UNIT;
+            let unit = bound * Stream::UNIFORM_UNIT;
             assert!(((1 << 23) - 1) as f32 * unit < bound, "the largest integer reaches {bound}");
             let sample = uniform(2, "bound", bound);
             assert!(sample.iter().all(|x| x.abs() < bound && *x != 0.0));

@@ -1,4 +1,4 @@
-//! Measures the CPU device on the *tiny* base: time per op, and tokens per second beside PyTorch + PEFT. Prints Markdown.
+//! Measures training on the *tiny* base: time per op, on the CPU beside PyTorch + PEFT, on a GPU beside what it does at most. Prints Markdown.
 //!
 //! Whatever is compared is measured in turns within one run, so that a machine's other work hits all alike; a figure is the median of the
 //! turns, with the least and the greatest beside it.
@@ -19,7 +19,7 @@ use loralab_core::gpu::{Checks, Wanted};
 
 use workload::Workload;
 
-/// Measures the CPU device on the tiny base.
+/// Measures training on the tiny base.
 #[derive(Parser)]
 struct Arguments {
     /// The Python to look for torch and peft in.
@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long, requires = "gpu")]
     unchecked: bool,
     /// On the GPU, runs of the cohort.
-    #[arg(long, value_name = "K", default_value_t = 16, requires = "gpu")]
+    #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
     runs: usize,
     /// Cargo says this to every benchmark.
     #[arg(long, hide = true)]

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+const BENCH: [&str; 8] = ["bench", "--quiet", "--locked", "--package", "xtask", "--bench", "tiny", "--"];
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// Sets up, tests and measures loralab.
@@ -32,6 +33,15 @@ enum Task {
         /// The Python to look for torch and peft in.
         #[arg(long, default_value = "python3", value_name = "PATH")]
         python: String,
+        /// Measure a GPU instead, kernel by kernel: one whose name holds these words, or `any`.
+        #[arg(long, value_name = "NAME", conflicts_with = "python")]
+        gpu: Option<String>,
+        /// On the GPU, leave out the checks of indices and loops.
+        #[arg(long, requires = "gpu")]
+        unchecked: bool,
+        /// On the GPU, runs of the cohort.
+        #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
+        runs: usize,
     },
 }
 
@@ -39,7 +49,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),
-        Task::Bench { python } => bench(&python),
+        Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
+        Task::Bench { python, .. } => bench(&python),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -104,9 +115,12 @@ fn bench(python: &str) -> Result<ExitCode> {
     } else {
         python.into()
     };
-    run(cargo()
-        .args(["bench", "--quiet", "--locked", "--package", "xtask", "--bench", "tiny", "--", "--python"])
-        .arg(python))
+    run(cargo().args(BENCH).arg("--python").arg(python))
+}
+
+fn bench_gpu(name: &str, unchecked: bool, runs: usize) -> Result<ExitCode> {
+    let checks: &[&str] = if unchecked { &["--unchecked"] } else { &[] };
+    run(cargo().args(BENCH).args(["--gpu", name, "--runs", &runs.to_string()]).args(checks))
 }
 
 fn cargo() -> Command {

@@ -23,7 +23,7 @@ use crate::{
 
 /// Every shader there is.
 pub fn shaders() -> impl Iterator<Item = &'static Shader> {
-    Op::shaders().chain(gpu::SHADERS).chain(hardware::SHADERS)
+    Op::shaders().chain(gpu::SHADERS).chain(hardware::shaders())
 }
 
 /// The rows of one run's step or evaluation; slices that the plan has no port for are empty.

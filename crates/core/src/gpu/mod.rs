@@ -6,6 +6,7 @@
 mod accelerator;
 mod adapter;
 mod fault;
+mod fill;
 mod pipeline;
 mod transfer;
 mod unchecked;
@@ -13,6 +14,13 @@ mod unchecked;
 pub use accelerator::{Accelerator, Checks, Options, Profile};
 pub use adapter::{Found, Wanted, adapters};
 pub use fault::GpuError;
+pub use fill::Draw;
 pub use pipeline::Pipeline;
-pub use transfer::SHADERS;
+
+use crate::shader::Shader;
+
+/// The shaders of this module.
+pub fn shaders() -> impl Iterator<Item = &'static Shader> {
+    fill::SHADERS.iter().chain(transfer::SHADERS)
+}
 pub use wgpu;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Accelerator, Checks, GpuError, fault::one_line, unchecked};
-use crate::shader::{Access, Shader};
+use crate::shader::{Access, Launch, Shader};
 
 /// A compiled shader.
 pub struct Pipeline {
@@ -34,6 +34,33 @@ impl Accelerator {
         }
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// Runs one launch, once, on these buffers.
+    ///
+    /// # Errors
+    /// If the driver does not accept the shader.
+    pub(super) async fn run(&self, launch: &Launch, buffers: &[&wgpu::Buffer]) -> Result<(), GpuError> {
+        let pipeline = self.pipeline(launch.shader, &launch.constants).await?;
+        let params = self.uniform(&launch.params);
+        let bound = std::iter::once(&params).chain(buffers.iter().copied());
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = (0..)
+            .zip(bound)
+            .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
+            .collect();
+        let descriptor =
+            wgpu::BindGroupDescriptor { label: Some(launch.shader.name), layout: &pipeline.layout, entries: &entries };
+        let group = self.device.create_bind_group(&descriptor);
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&pipeline.pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            let [x, y, z] = launch.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        self.queue.submit([encoder.finish()]);
+        Ok(())
     }
 
     fn build(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {

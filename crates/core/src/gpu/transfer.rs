@@ -76,34 +76,26 @@ impl Accelerator {
             sum.wrapping_add(word.wrapping_mul(place.wrapping_mul(2).wrapping_add(1)))
         });
         let sum = self.storage("a checksum", 4)?;
-        let count = words.len() as u32;
-        let launch = Launch::over(&CHECKSUM, words.len(), &[count], &[Memory::Partials, Memory::States]);
-        let pipeline = self.pipeline(&CHECKSUM, &[]).await?;
-        let params = self.uniform(&launch.params);
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("checksum"),
-            layout: &pipeline.layout,
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: buffer.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 2, resource: sum.as_entire_binding() },
-            ],
-        });
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            pass.dispatch_workgroups(launch.groups[0], launch.groups[1], 1);
-        }
-        let staging = self.staging(4);
-        encoder.copy_buffer_to_buffer(&sum, 0, &staging, 0, 4);
-        self.queue.submit([encoder.finish()]);
-        let found = self.read(&staging, 1).await?[0];
+        let count = [words.len() as u32];
+        let launch = Launch::over(&CHECKSUM, words.len(), &count, &[Memory::Partials, Memory::States]);
+        self.run(&launch, &[&buffer, &sum]).await?;
+        let found = self.download(&sum).await?[0];
         if found != sent {
             return Err(GpuError::Upload { what: what.to_owned(), gpu: self.name().to_owned(), found, sent });
         }
         Ok(buffer)
+    }
+
+    /// The words of a buffer.
+    ///
+    /// # Errors
+    /// Whatever went wrong on the GPU.
+    pub async fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<u32>, GpuError> {
+        let staging = self.staging(buffer.size());
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+        self.queue.submit([encoder.finish()]);
+        self.read(&staging, (buffer.size() / 4) as usize).await
     }
 
     /// A uniform buffer of these words.

@@ -1,0 +1,53 @@
+//! Random numbers of the GPU have the bits of the host's.
+
+use std::sync::Arc;
+
+use loralab_core::{
+    device::wait,
+    gpu::{Accelerator, Draw},
+};
+use loralab_linalg::Stream;
+
+use crate::gpu;
+
+#[test]
+fn random_numbers_have_the_bits_of_the_host() {
+    for gpu in [gpu::native(), gpu::web_base(), gpu::unchecked()] {
+        assert_eq!(differences(&gpu), Vec::<String>::new());
+    }
+}
+
+/// Where the GPU's numbers are not the host's.
+pub fn differences(gpu: &Arc<Accelerator>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (seed, name, elements, offset) in [
+        (0, "a", 1, 0),
+        (1, "model.layers.0.self_attn.q_proj.lora_A.weight", 5, 3),
+        (u64::MAX, "b", 1001, 1),
+        (1 << 32, "a", 70_003, 64),
+    ] {
+        let stream = Stream::new(seed, name);
+        for draw in [Draw::Uniform(0.1), Draw::Uniform(1.999_999_9), Draw::Normal(1.0), Draw::Normal(0.3)] {
+            let mut host = vec![f32::NAN; offset + elements + 2];
+            let filled = &mut host[offset..offset + elements];
+            match draw {
+                Draw::Uniform(bound) => stream.uniform(bound, filled),
+                Draw::Normal(std) => stream.normal(std, filled),
+            }
+            let host: Vec<u32> = host.into_iter().map(f32::to_bits).collect();
+            let on_gpu = wait(async {
+                let buffer = gpu.upload("poison", &vec![f32::NAN.to_bits(); host.len()]).await?;
+                gpu.fill(&buffer, offset as u32, elements as u32, &stream, draw).await?;
+                gpu.download(&buffer).await
+            });
+            let on_gpu = on_gpu.expect("the GPU does not fail");
+            if let Some(index) = (0..host.len()).find(|&index| host[index] != on_gpu[index]) {
+                found.push(format!(
+                    "{draw:?} of {elements}, seed {seed}: element {index} is {:x}, on the host {:x}",
+                    on_gpu[index], host[index]
+                ));
+            }
+        }
+    }
+    found
+}
