@@ -39,12 +39,15 @@ pub struct Options {
     pub clock: fn() -> f64,
 }
 
+/// Pipelines by the name of their shader and its constants.
+pub type Pipelines = HashMap<(&'static str, Vec<u32>), Arc<Pipeline>>;
+
 /// An opened GPU, and the pipelines that were built on it.
 pub struct Accelerator {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
-    pub(super) pipelines: Mutex<HashMap<(&'static str, Vec<u32>), Arc<Pipeline>>>,
+    pub(super) pipelines: Mutex<Pipelines>,
     pub(super) sources: HashMap<String, String>,
     options: Options,
     name: String,

@@ -66,7 +66,7 @@ impl Verdict {
     /// The first kernel that left its bound.
     pub fn failure(&self) -> Option<&Kernel> {
         // NaN is no share that can be allowed.
-        self.kernels.iter().find(|kernel| !(kernel.share <= 1.0))
+        self.kernels.iter().find(|kernel| kernel.share > 1.0 || kernel.share.is_nan())
     }
 }
 
@@ -269,7 +269,7 @@ impl Comparison {
             let share = if off == 0.0 || gpu.is_nan() && tracked.value.is_nan() { 0.0 } else { off / tracked.error };
             kernel.elements += 1;
             // The first NaN stays the worst.
-            if !(share <= kernel.share) && !kernel.share.is_nan() {
+            if (share > kernel.share || share.is_nan()) && !kernel.share.is_nan() {
                 kernel.share = share;
                 kernel.worst = Element { run, index, gpu, exact: tracked.value, allowed: tracked.error };
             }
