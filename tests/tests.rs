@@ -1,5 +1,7 @@
 //! What can only be proved of the whole: a table of contents. See README.md for what each kind of test proves.
 
+// The built page, in a real Chromium.
+mod browser;
 // The command, through the real binary.
 mod cli;
 // Gradients of whole models against finite differences of their own loss, in f64.
