@@ -1,5 +1,7 @@
 //! What can only be proved of the whole: a table of contents. See README.md for what each kind of test proves.
 
+// The built page, in a real Chromium.
+mod browser;
 // WGSL modules and the tables that the host has of them.
 mod contract;
 // The command, through the real binary.

@@ -6,7 +6,8 @@
 //! - [`Experiment`] is what a person wrote: every setting optional. [`Experiment::resolve`] checks it once and gives
 //!   [`Resolved`], where every value is there and right.
 //! - [`Resolved::cells`] is the grid of runs, a [`Cell`] each; [`pack`] cuts it into cohorts that fit in memory.
-//! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found.
+//! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found;
+//!   [`Message`] carries them from the page's worker to the page.
 
 mod bytes;
 mod cohort;
@@ -16,6 +17,7 @@ mod event;
 mod experiment;
 mod grid;
 mod keys;
+mod message;
 mod names;
 mod nearest;
 mod number;
@@ -32,6 +34,7 @@ pub use event::Event;
 pub use experiment::{Experiment, Seeds};
 pub use grid::Cell;
 pub use keys::{KEYS, Key};
+pub use message::Message;
 pub use names::{Accuracy, Module, OptimizerName, Scaling, Schedule, Task};
 pub use nearest::nearest;
 pub use number::{learning_rate_text, loss_text};

@@ -13,7 +13,7 @@ mod palette;
 mod ticks;
 mod training_curves;
 
-pub use loss_by_learning_rate::loss_by_learning_rate;
+pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_so_far};
 pub use training_curves::training_curves;
 
 /// Why there is no figure.

@@ -29,6 +29,18 @@ const SCHEMES_WITH_BEST: usize = 8;
 /// # Errors
 /// [`FigureError::Nothing`] when no run has come to an end.
 pub fn loss_by_learning_rate(summary: &Summary) -> Result<String, FigureError> {
+    draw(summary, "After the last step")
+}
+
+/// The same figure of a sweep that is under way: every run stands in the summary as it stood after `step` of its `steps`.
+///
+/// # Errors
+/// [`FigureError::Nothing`] when no run has been evaluated.
+pub fn loss_by_learning_rate_so_far(summary: &Summary, step: usize, steps: usize) -> Result<String, FigureError> {
+    draw(summary, &format!("After {step} of {steps} steps"))
+}
+
+fn draw(summary: &Summary, when: &str) -> Result<String, FigureError> {
     let rows = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
     let nothing = FigureError::Nothing("no run has come to its end.");
     let mut rates: Vec<f64> = rows().map(|row| row.learning_rate).collect();
@@ -56,7 +68,7 @@ pub fn loss_by_learning_rate(summary: &Summary) -> Result<String, FigureError> {
     let title = "Validation loss against learning rate";
     canvas::draw(size, title, &summary.sentence(), |canvas| {
         canvas.text(title, (LEFT, 22.0), Lettering::new(17.0, INK).bold())?;
-        canvas.text(&seeds_in_words(summary), (LEFT, 44.0), Lettering::new(SMALL, GREY))?;
+        canvas.text(&seeds_in_words(summary, when), (LEFT, 44.0), Lettering::new(SMALL, GREY))?;
         axes.draw(canvas, &rate_ticks(&rates, x.start, x.end), true)?;
         axes.x_title(canvas, "learning rate")?;
         axes.y_title(canvas, "validation loss (nats per token)")?;
@@ -167,13 +179,13 @@ fn rate_ticks(rates: &[f64], low: f64, high: f64) -> Vec<(f64, String)> {
     ticks::logarithmic(low, high).into_iter().map(|rate| (rate, learning_rate_text(rate))).collect()
 }
 
-fn seeds_in_words(summary: &Summary) -> String {
+fn seeds_in_words(summary: &Summary, when: &str) -> String {
     let rows = summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
     match rows.map(|row| row.losses.len()).max() {
         Some(seeds) if seeds > 1 => {
-            format!("After the last step; means over {seeds} seeds, bars from the lowest to the highest seed")
+            format!("{when}; means over {seeds} seeds, bars from the lowest to the highest seed")
         }
-        _ => "After the last step; one seed, so the spread over seeds is not known".to_owned(),
+        _ => format!("{when}; one seed, so the spread over seeds is not known"),
     }
 }
 

@@ -1,4 +1,6 @@
-//! `cargo xtask`: what a person types to set up, test and measure loralab.
+//! `cargo xtask`: what a person types to set up, test and measure loralab, and to see its page.
+
+mod web;
 
 use std::{
     env,
@@ -13,8 +15,10 @@ use clap::{Parser, Subcommand};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const BENCH: [&str; 8] = ["bench", "--quiet", "--locked", "--package", "xtask", "--bench", "tiny", "--"];
 const WASM: &str = "wasm32-unknown-unknown";
+/// What the browser that tests the page may be called; as in `tests/browser`.
+const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Sets up, tests and measures loralab.
+/// Sets up, tests and measures loralab, and serves its page.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Arguments {
@@ -24,10 +28,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Installs what development needs and is not there yet: rustfmt, clippy, the wasm32 target.
+    /// Installs what development needs and is not there yet: rustfmt, clippy, the wasm32 target, the tools that build the page.
     Setup,
-    /// Runs every test, after checking that the libraries build for the browser.
+    /// Builds the page, then runs every test.
     Test,
+    /// Builds the page and serves it, after compiling the tools for that if they are not there yet (some minutes, once).
+    Web {
+        /// Build `dist/`, for any static host, instead.
+        #[arg(long)]
+        release: bool,
+        /// Where to serve it: http://127.0.0.1:PORT/.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
     /// Measures the CPU device: time per op, and tokens per second beside PyTorch + PEFT where Python has them.
     Bench {
         /// The Python to look for torch and peft in.
@@ -49,6 +62,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),
+        Task::Web { release: true, .. } => web::build(),
+        Task::Web { port, .. } => web::serve(port),
         Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
         Task::Bench { python, .. } => bench(&python),
     };
@@ -62,8 +77,17 @@ fn setup() -> Result<()> {
     for (tool, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         provide(tool, || succeeds(cargo().args([subcommand, "--version"])), &["component", "add", tool])?;
     }
-    provide(WASM, wasm_target_is_there, &["target", "add", WASM])?;
-    println!("ready: `cargo xtask test` runs the tests, `cargo run --release -- sweep` a sweep");
+    web::provide_tools()?;
+    let named = env::var_os("LORALAB_CHROMIUM").is_some();
+    if !named && !CHROMIUM.iter().any(|name| succeeds(Command::new(name).arg("--version"))) {
+        println!(
+            "chromium: missing; the tests of the page need it: install it (`apt-get install chromium` on Debian), or give the path of a \
+             Chrome in LORALAB_CHROMIUM"
+        );
+    }
+    println!(
+        "ready: `cargo xtask test` runs the tests, `cargo run --release -- sweep` a sweep, `cargo xtask web` the page"
+    );
     Ok(())
 }
 
@@ -92,13 +116,11 @@ fn wasm_target_is_there() -> bool {
 
 fn test() -> Result<ExitCode> {
     let started = Instant::now();
-    provide(WASM, wasm_target_is_there, &["target", "add", WASM])?;
-    let libraries = ["check", "--package", "loralab-core", "--package", "loralab-figure", "--target", WASM, "--locked"];
-    for (what, arguments) in
-        [("libraries for the browser", &libraries[..]), ("tests", &["test", "--workspace", "--locked"])]
-    {
-        println!("== {what}: cargo {} ({} s)", arguments.join(" "), started.elapsed().as_secs());
-        let code = run(cargo().args(arguments))?;
+    let tests = || run(cargo().args(["test", "--workspace", "--locked"]));
+    // The page first: some tests look at what was built.
+    for (what, stage) in [("the page", &web::build as &dyn Fn() -> Result<ExitCode>), ("tests", &tests)] {
+        println!("== {what} ({} s)", started.elapsed().as_secs());
+        let code = stage()?;
         if code != ExitCode::SUCCESS {
             println!("== {what}: FAILED ({} s)", started.elapsed().as_secs());
             return Ok(code);

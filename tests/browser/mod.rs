@@ -1,0 +1,201 @@
+//! The built page in a real Chromium: `dist/` is served, a harness page holds it in a frame, presses its buttons as a person would, and
+//! reports what became of it.
+//!
+//! A frame and a report need nothing but the browser: no driver, no protocol, no second language to install.
+
+mod chromium;
+mod server;
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use chromium::Chromium;
+use server::Server;
+
+/// Far more than any scene takes, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Opens the page at `query`, does what the JavaScript of `scene` says, and gives back what it returns under `answer`, beside the `errors`
+/// of the page and every address that it `fetched`. What is `missing` from `dist/` is not served.
+fn play(query: &str, missing: &str, scene: &str) -> Value {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    assert!(
+        dist.join("index.html").exists(),
+        "dist/index.html is missing: `cargo xtask web --release` builds it, as `cargo xtask test` does before the tests"
+    );
+    let harness = include_str!("harness.html").replace("{{query}}", query).replace("{{scene}}", scene);
+    let server = Server::start(dist, harness, missing.to_owned());
+    let chromium = Chromium::open(&format!("{}/harness", server.origin()));
+    let report = server.reports.recv_timeout(PATIENCE);
+    let report = report.unwrap_or_else(|_| panic!("the page came to no end in {PATIENCE:?}; {}", chromium.said()));
+    let report: Value = serde_json::from_str(&report).expect("the harness reports JSON");
+    assert_eq!(report["failure"], Value::Null, "{report:#}");
+    for address in report["fetched"].as_array().expect("a list") {
+        let address = address.as_str().expect("an address");
+        assert!(address.starts_with(&server.origin()), "the page fetched {address}, which is not its own");
+    }
+    report
+}
+
+/// The summary of a sweep by the binary.
+fn native(flags: &[&str]) -> Value {
+    let place = TempDir::new().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loralab"));
+    let output = command
+        .args(["sweep", "--output", "results"])
+        .args(flags)
+        .current_dir(&place)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = fs::read_to_string(place.path().join("results/summary.json")).expect("a sweep writes its summary");
+    serde_json::from_str(&summary).expect("the summary is JSON")
+}
+
+/// The losses that the page shows after so many steps, beside those of the binary.
+fn assert_losses_are_the_binarys(answer: &Value, steps: usize) {
+    let summary = native(&["--base", "nano", "--seeds", "1", "--steps", &steps.to_string()]);
+    let rows = answer["losses"].as_array().expect("rows");
+    assert_eq!(rows[0], serde_json::json!(["learning rate", "init-a", "init-b"]));
+    assert_eq!(rows.len(), 8, "{answer:#}");
+    for (row, column) in (1..8).flat_map(|row| [(row, 1), (row, 2)]) {
+        let rate = &summary["schemes"][column - 1]["learning_rates"][row - 1];
+        let native = rate["mean_loss"].as_f64().expect("so few steps diverge nowhere");
+        let shown = rows[row][column].as_str().expect("a text").trim_start_matches("best ");
+        let shown: f64 = shown.parse().unwrap_or_else(|_| panic!("{shown} is no loss"));
+        // Three digits are shown, and the two processors round differently.
+        assert!(
+            (shown - native).abs() <= 0.01 * native,
+            "{}: {shown} in the page, {native} natively",
+            rate["learning_rate"]
+        );
+    }
+}
+
+fn assert_no_errors(report: &Value) {
+    assert_eq!(report["errors"], Value::Array(vec![]), "{report:#}");
+}
+
+#[test]
+fn a_sweep_trains_in_the_page_what_the_binary_trains() {
+    let report = play(
+        "?run&steps=3&device=cpu",
+        "",
+        r#"
+        await until(() => text("status").startsWith("Done"));
+        return {
+            sentence: text("sentence"),
+            figure: find("figure").querySelectorAll("svg").length,
+            losses: cells("losses"),
+            schemes: cells("schemes"),
+            address: frame.contentWindow.location.search,
+        };
+        "#,
+    );
+    assert_no_errors(&report);
+    let answer = &report["answer"];
+    assert_eq!(answer["figure"], 1);
+    assert_eq!(answer["address"], "?seeds=1&steps=3&device=cpu");
+    assert!(answer["sentence"].as_str().is_some_and(|sentence| sentence.contains("is best at")), "{answer:#}");
+    assert_eq!(answer["schemes"].as_array().map(Vec::len), Some(4), "{answer:#}");
+
+    assert_losses_are_the_binarys(answer, 3);
+}
+
+#[test]
+fn every_shader_is_accepted_by_the_browser_without_a_message() {
+    let report = play(
+        "",
+        "",
+        r#"
+        const device = await (await navigator.gpu.requestAdapter()).requestDevice();
+        const texts = Object.entries(await (await fetch("/shaders")).json());
+        // One that is broken in a way that naga lets pass, to see that the browser looks.
+        texts.push(["broken", `
+            @group(0) @binding(0) var<storage, read_write> x: array<f32>;
+            @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+                if i < 3u { workgroupBarrier(); }
+                x[i] = 1.0;
+            }`]);
+        const messages = {};
+        for (const [name, code] of texts) {
+            const module = device.createShaderModule({ code });
+            const said = (await module.getCompilationInfo()).messages.map(({ type, lineNum, message }) => `${type} at ${lineNum}: ${message}`);
+            if (said.length === 0) {
+                device.pushErrorScope("validation");
+                await device.createComputePipelineAsync({ layout: "auto", compute: { module } }).catch((error) => said.push(String(error)));
+                const error = await device.popErrorScope();
+                if (error) said.push(error.message);
+            }
+            if (said.length > 0) messages[name] = said;
+        }
+        return { count: texts.length, messages };
+        "#,
+    );
+    let answer = &report["answer"];
+    assert!(answer["count"].as_u64().is_some_and(|count| count > 30), "{answer:#}");
+    let messages = answer["messages"].as_object().expect("an object");
+    assert_eq!(messages.keys().collect::<Vec<_>>(), ["broken"], "{answer:#}");
+}
+
+#[test]
+fn a_sweep_trains_on_the_browsers_gpu_what_the_binary_trains() {
+    let report = play(
+        "?run&steps=1&device=gpu",
+        "",
+        r#"
+        await until(() => /^(Done|Not)/.test(text("status")));
+        return { status: text("status"), losses: cells("losses"), address: frame.contentWindow.location.search };
+        "#,
+    );
+    assert_no_errors(&report);
+    let answer = &report["answer"];
+    assert!(answer["status"].as_str().is_some_and(|status| status.contains("(WebGPU)")), "{answer:#}");
+    assert_eq!(answer["address"], "?seeds=1&steps=1&device=gpu");
+    assert_losses_are_the_binarys(answer, 1);
+}
+
+#[test]
+fn a_sweep_can_be_stopped_and_another_trained() {
+    let report = play(
+        "",
+        "",
+        r#"
+        await until(() => text("status") === "Ready.");
+        find("steps").value = "2000";
+        find("run").click();
+        await until(() => /^Step [1-9]/.test(text("pace")));
+        find("stop").click();
+        const stopped = text("status");
+        await until(() => !find("run").disabled);
+        find("steps").value = "1";
+        find("run").click();
+        await until(() => text("status").startsWith("Done"));
+        return { stopped, bar: find("progress").hidden, losses: cells("losses").length };
+        "#,
+    );
+    assert_no_errors(&report);
+    assert_eq!(
+        report["answer"],
+        serde_json::json!({ "stopped": "Stopped before the first evaluation.", "bar": true, "losses": 8 })
+    );
+}
+
+#[test]
+fn what_goes_wrong_is_said_in_a_sentence() {
+    let scene = r#"
+        await until(() => !/^(Loading|Ready)/.test(text("status")));
+        return text("status");
+    "#;
+    for (query, missing, said) in [
+        ("?sedes=2", "", "Did you mean `seeds`?"),
+        ("?steps=0", "", "a whole number from 1 to 2000"),
+        ("", "page", "The page's program could not be loaded"),
+        ("", "worker", "Not trained: the training code could not be loaded"),
+    ] {
+        let report = play(query, missing, scene);
+        assert!(report["answer"].as_str().is_some_and(|answer| answer.contains(said)), "{report:#}");
+    }
+}

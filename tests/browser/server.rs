@@ -1,0 +1,109 @@
+//! Serves a folder, the harness, and takes in its report: as little of HTTP as that takes.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+};
+
+use loralab_core::device::shaders;
+
+/// A server on this machine only, at a port of its own, for as long as the tests run.
+pub struct Server {
+    origin: String,
+    /// What was posted to it.
+    pub reports: Receiver<String>,
+}
+
+/// What is served.
+struct Site {
+    folder: PathBuf,
+    harness: String,
+    /// The text of every shader, as JSON.
+    shaders: String,
+    /// Files that begin with this are not served; empty for none.
+    missing: String,
+}
+
+impl Server {
+    pub fn start(folder: PathBuf, harness: String, missing: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let origin = format!("http://{}", listener.local_addr().expect("it was bound"));
+        let (sender, reports) = mpsc::channel();
+        let texts: BTreeMap<&str, &str> = shaders().map(|shader| (shader.name, shader.source)).collect();
+        let shaders = serde_json::to_string(&texts).expect("texts are JSON");
+        let site = Arc::new(Site { folder, harness, shaders, missing });
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (site, sender) = (site.clone(), sender.clone());
+                // A browser that goes away in the middle is no fault of the page's.
+                thread::spawn(move || site.answer(stream, &sender).ok());
+            }
+        });
+        Self { origin, reports }
+    }
+
+    pub fn origin(&self) -> String {
+        self.origin.clone()
+    }
+}
+
+impl Site {
+    fn answer(&self, mut stream: TcpStream, sender: &Sender<String>) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut request = String::new();
+        reader.read_line(&mut request)?;
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header)?;
+            if header.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+        }
+        let path = request.split([' ', '?']).nth(1).unwrap_or_default().trim_start_matches('/');
+        let (status, kind, body) = match path {
+            "report" => {
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body)?;
+                // Nobody listens to a report that comes after the end of its test.
+                let _ = sender.send(String::from_utf8_lossy(&body).into_owned());
+                ("200 OK", "text/plain", vec![])
+            }
+            "harness" => ("200 OK", "text/html", self.harness.clone().into_bytes()),
+            "shaders" => ("200 OK", "application/json", self.shaders.clone().into_bytes()),
+            _ => self.file(path),
+        };
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        )?;
+        stream.write_all(&body)
+    }
+
+    fn file(&self, path: &str) -> (&'static str, &'static str, Vec<u8>) {
+        let kind = match Path::new(path).extension().and_then(|extension| extension.to_str()) {
+            Some("html") => "text/html",
+            Some("js") => "text/javascript",
+            Some("css") => "text/css",
+            Some("wasm") => "application/wasm",
+            _ => "application/octet-stream",
+        };
+        let held_back = !self.missing.is_empty() && path.starts_with(&self.missing);
+        match fs::read(self.folder.join(path)) {
+            Ok(body) if !held_back => ("200 OK", kind, body),
+            _ => ("404 Not Found", "text/plain", vec![]),
+        }
+    }
+}
