@@ -141,20 +141,41 @@ fn every_shader_is_accepted_by_the_browser_without_a_message() {
 }
 
 #[test]
-fn a_sweep_trains_on_the_browsers_gpu_what_the_binary_trains() {
+fn the_worker_trains_on_the_browsers_gpu_what_the_binary_trains() {
+    // By itself, since a software GPU takes minutes for what the page asks of it.
     let report = play(
-        "?run&steps=1&device=gpu",
+        "",
         "",
         r#"
-        await until(() => /^(Done|Not)/.test(text("status")));
-        return { status: text("status"), losses: cells("losses"), address: frame.contentWindow.location.search };
+        const worker = new Worker("/start.js?device=gpu", { type: "module" });
+        const experiment = {
+            base: "nano", learning_rates: [1e-3, 4e-3], seeds: 1, steps: 3, batch_size: 2, validation_examples: 4, evaluate_every: 0,
+        };
+        let last = null;
+        const end = await new Promise((end) => {
+            worker.onmessage = ({ data }) => {
+                const said = JSON.parse(data);
+                if (said.message === "ready") worker.postMessage(JSON.stringify(experiment));
+                if (said.message === "standing") last = said.summary;
+                if (said.message === "refused" || said.event?.event === "finished") end(said);
+            };
+        });
+        return { end, summary: last };
         "#,
     );
     assert_no_errors(&report);
     let answer = &report["answer"];
-    assert!(answer["status"].as_str().is_some_and(|status| status.contains("(WebGPU)")), "{answer:#}");
-    assert_eq!(answer["address"], "?seeds=1&steps=1&device=gpu");
-    assert_losses_are_the_binarys(answer, 1);
+    let found = &answer["summary"];
+    assert!(found["device"].as_str().is_some_and(|device| device.contains("(WebGPU)")), "{answer:#}");
+    let flags = ["--base", "nano", "--learning-rates", "1e-3,4e-3", "--seeds", "1", "--steps", "3"];
+    let expected = native(&[&flags[..], &["--batch-size", "2", "--validation-examples", "4"]].concat());
+    for scheme in 0..2 {
+        for rate in 0..2 {
+            let loss = |summary: &Value| summary["schemes"][scheme]["learning_rates"][rate]["mean_loss"].as_f64();
+            let (found, expected) = (loss(found).expect("a loss"), loss(&expected).expect("a loss"));
+            assert!((found - expected).abs() <= 1e-4 * expected, "{found} in the browser, {expected} natively");
+        }
+    }
 }
 
 #[test]
