@@ -16,7 +16,7 @@ use loralab_linalg::Stream;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 use crate::{
-    ops::{bytes_per_row, name},
+    ops::{Kernel, bytes_per_row, name},
     spread::Spread,
     workload::{self, Workload},
 };
@@ -108,13 +108,13 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
     let shape = plan.shape;
     let mut sampler = Sampler::new(&workload.text, 0, shape.sequences, shape.tokens)?;
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
-    let mut kernels: BTreeMap<[&str; 2], (usize, usize, Option<usize>, Vec<f64>)> = BTreeMap::new();
+    let mut kernels: BTreeMap<[&str; 2], Kernel> = BTreeMap::new();
     let rows = shape.rows_per_run() * shape.runs;
     for dispatch in plan.forward.iter().chain(&plan.backward) {
         let kernel = kernels.entry(name(dispatch)).or_default();
-        kernel.0 += 1;
-        kernel.1 += dispatch.op.flops_per_row(dispatch.pass) * rows;
-        kernel.2 = bytes_per_row(dispatch).map(|bytes| kernel.2.unwrap_or(0) + bytes * rows);
+        kernel.calls += 1;
+        kernel.flops += dispatch.op.flops_per_row(dispatch.pass) * rows;
+        kernel.bytes = bytes_per_row(dispatch).map(|bytes| kernel.bytes.unwrap_or(0) + bytes * rows);
     }
     let (mut updates, mut steps) = (Vec::new(), Vec::new());
     for step in 0..=REPETITIONS {
@@ -131,9 +131,9 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
             continue;
         }
         steps.push(whole);
-        kernels.values_mut().for_each(|kernel| kernel.3.push(0.0));
+        kernels.values_mut().for_each(|kernel| kernel.seconds.push(0.0));
         for (dispatch, seconds) in plan.forward.iter().chain(&plan.backward).zip(&seconds) {
-            if let Some(last) = kernels.get_mut(&name(dispatch)).and_then(|kernel| kernel.3.last_mut()) {
+            if let Some(last) = kernels.get_mut(&name(dispatch)).and_then(|kernel| kernel.seconds.last_mut()) {
                 *last += seconds;
             }
         }
@@ -148,7 +148,7 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let mut table: Vec<_> = kernels
         .into_iter()
-        .map(|(name, (calls, flops, bytes, seconds))| (name, calls, flops, bytes, Spread::of(seconds)))
+        .map(|(name, kernel)| (name, kernel.calls, kernel.flops, kernel.bytes, Spread::of(kernel.seconds)))
         .collect();
     table.sort_by(|one, other| other.4.median.total_cmp(&one.4.median));
     for (name, calls, flops, bytes, seconds) in &table {

@@ -22,14 +22,14 @@ const REPETITIONS: usize = 101;
 
 /// All dispatches of one kernel.
 #[derive(Default)]
-struct Kernel {
-    calls: usize,
+pub struct Kernel {
+    pub calls: usize,
     /// Of one step.
-    flops: usize,
+    pub flops: usize,
     /// Read and written in one step, for kernels that compute little for what they touch.
-    bytes: Option<usize>,
+    pub bytes: Option<usize>,
     /// Of one step, each repetition.
-    seconds: Vec<f64>,
+    pub seconds: Vec<f64>,
 }
 
 /// Prints the table.
