@@ -1,6 +1,7 @@
 //! The device that was asked for, opened.
 
 use std::{
+    path::Path,
     str::FromStr,
     sync::{Arc, LazyLock},
     time::Instant,
@@ -67,6 +68,7 @@ impl Chosen {
     pub fn open(arguments: &DeviceArguments, threads: Option<usize>) -> Result<Chosen> {
         match &arguments.device {
             Choice::Cpu => Ok(Chosen::Cpu(threads)),
+            Choice::Auto if !may_have_gpu() => Ok(Chosen::Cpu(threads)),
             Choice::Auto => Ok(gpu(&Wanted::Hardware, arguments.unchecked).map_or(Chosen::Cpu(threads), Chosen::Gpu)),
             Choice::Gpu(wanted) => Ok(Chosen::Gpu(gpu(wanted, arguments.unchecked)?)),
         }
@@ -97,6 +99,13 @@ impl Chosen {
             _ => memory::available(asked),
         }
     }
+}
+
+/// Whether it is worth asking for a real GPU. On Linux each has a device file, and where there is none a driver's complaints would be all that
+/// asking brings.
+fn may_have_gpu() -> bool {
+    let files = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg"];
+    !cfg!(target_os = "linux") || files.iter().any(|file| Path::new(file).exists())
 }
 
 fn gpu(wanted: &Wanted, unchecked: bool) -> Result<Arc<Accelerator>> {

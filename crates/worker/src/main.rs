@@ -64,6 +64,7 @@ mod browser {
     }
 
     /// What the worker's address asks for: `?device=cpu`, `?device=gpu` (a software one too), or else a real GPU if there is one that works.
+    #[expect(clippy::arc_with_non_send_sync, reason = "a browser's worker has one thread; natively the same is sent")]
     async fn hardware() -> Result<Hardware, GpuError> {
         let query = Browser::here().scope.location().search();
         let asked = query.contains("device=gpu");
