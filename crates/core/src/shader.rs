@@ -19,7 +19,7 @@ pub enum Element {
     U32,
     /// f32.
     F32,
-    /// atomic<u32>.
+    /// `atomic<u32>`.
     Atomic,
 }
 
