@@ -5,7 +5,7 @@ use std::process::Command;
 
 use loralab_core::init::ALL;
 use loralab_wasm_probe::{shuffled, start_bits};
-use wasmi::{Engine, Instance, Linker, Module, Store, WasmParams};
+use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, WasmParams};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -33,8 +33,18 @@ impl Probe {
         let engine = Engine::default();
         let module = Module::new(&engine, build()).expect("a valid module");
         let mut store = Store::new(&engine, ());
-        let instance = Linker::new(&engine).instantiate_and_start(&mut store, &module);
-        Self { instance: instance.expect("a module that needs no imports"), store }
+        // The core can talk to a browser, so the module imports what that takes; what is probed asks for none of it.
+        let mut linker = Linker::new(&engine);
+        for import in module.imports() {
+            if let ExternType::Func(kind) = import.ty() {
+                let unasked = |_: wasmi::Caller<'_, ()>, _: &[wasmi::Val], _: &mut [wasmi::Val]| {
+                    Err(Error::new("the probe asked the browser that it is not in"))
+                };
+                linker.func_new(import.module(), import.name(), kind.clone(), unasked).expect("a name of its own");
+            }
+        }
+        let instance = linker.instantiate_and_start(&mut store, &module);
+        Self { instance: instance.expect("a module whose imports are functions"), store }
     }
 
     /// Calls an export that returns the address of a count and as many words.
