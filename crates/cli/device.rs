@@ -9,10 +9,8 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use loralab_core::{
-    device::{Answer, Cpu, Device, Gpu, Needs, wait},
+    device::{Machine, wait},
     gpu::{Accelerator, Checks, Options, Profile, Wanted, adapters},
-    memory::Tensor,
-    plan::Plan,
 };
 use loralab_experiment::Bytes;
 
@@ -52,52 +50,24 @@ impl FromStr for Choice {
     }
 }
 
-/// An opened device.
-pub enum Chosen {
-    /// So many threads; none for all.
-    Cpu(Option<usize>),
-    /// A GPU.
-    Gpu(Arc<Accelerator>),
+/// Opens what was asked for.
+///
+/// # Errors
+/// If there is no such device, or it cannot be opened.
+pub fn open(arguments: &DeviceArguments, threads: Option<usize>) -> Result<Machine> {
+    match &arguments.device {
+        Choice::Cpu => Ok(Machine::Cpu(threads)),
+        Choice::Auto if !may_have_gpu() => Ok(Machine::Cpu(threads)),
+        Choice::Auto => Ok(gpu(&Wanted::Hardware, arguments.unchecked).map_or(Machine::Cpu(threads), Machine::Gpu)),
+        Choice::Gpu(wanted) => Ok(Machine::Gpu(gpu(wanted, arguments.unchecked)?)),
+    }
 }
 
-impl Chosen {
-    /// Opens what was asked for.
-    ///
-    /// # Errors
-    /// If there is no such device, or it cannot be opened.
-    pub fn open(arguments: &DeviceArguments, threads: Option<usize>) -> Result<Chosen> {
-        match &arguments.device {
-            Choice::Cpu => Ok(Chosen::Cpu(threads)),
-            Choice::Auto if !may_have_gpu() => Ok(Chosen::Cpu(threads)),
-            Choice::Auto => Ok(gpu(&Wanted::Hardware, arguments.unchecked).map_or(Chosen::Cpu(threads), Chosen::Gpu)),
-            Choice::Gpu(wanted) => Ok(Chosen::Gpu(gpu(wanted, arguments.unchecked)?)),
-        }
-    }
-
-    /// What a plan needs there.
-    pub fn needs(&self, plan: &Plan, base: &[Tensor]) -> Needs {
-        match self {
-            Chosen::Cpu(threads) => Cpu::<f32>::needs(plan, base, *threads),
-            Chosen::Gpu(accelerator) => Gpu::needs(accelerator, plan, base),
-        }
-    }
-
-    /// A device for a plan.
-    pub fn make(&self, plan: Arc<Plan>, base: Arc<[Tensor]>) -> Answer<'_, Box<dyn Device>> {
-        Box::pin(async move {
-            Ok(match self {
-                Chosen::Cpu(threads) => Box::new(Cpu::<f32>::new(plan, base, *threads)) as Box<dyn Device>,
-                Chosen::Gpu(accelerator) => Box::new(Gpu::new(accelerator.clone(), plan, base).await?),
-            })
-        })
-    }
-
-    /// Bytes that may be used: what was asked for, else half of what is free; of a GPU with memory of its own, what such a GPU surely has.
-    pub fn available(&self, asked: Option<Bytes>) -> u64 {
-        match self {
-            Chosen::Gpu(accelerator) if accelerator.found().discrete => asked.map_or(ASSUMED, |Bytes(bytes)| bytes),
-            _ => memory::available(asked),
-        }
+/// Bytes that may be used: what was asked for, else half of what is free; of a GPU with memory of its own, what such a GPU surely has.
+pub fn available(machine: &Machine, asked: Option<Bytes>) -> u64 {
+    match machine {
+        Machine::Gpu(accelerator) if accelerator.found().discrete => asked.map_or(ASSUMED, |Bytes(bytes)| bytes),
+        _ => memory::available(asked),
     }
 }
 

@@ -13,7 +13,7 @@ use loralab_core::{
 };
 use loralab_experiment::Base;
 
-use crate::{args::GenerateArguments, device::Chosen, failure::usage, source};
+use crate::{args::GenerateArguments, device, failure::usage, source};
 
 /// The longest window: every byte replays the whole of it.
 const LONGEST_WINDOW: usize = 1024;
@@ -24,8 +24,8 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let (mut base, base_name) = source::base(&choose_base(arguments.base.as_deref(), adapter.as_ref())?)?;
     base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
     let threads = source::threads(arguments.threads)?;
-    let device = Chosen::open(&arguments.device, threads)?;
-    let make_device = |plan, base| device.make(plan, base);
+    let machine = device::open(&arguments.device, threads)?;
+    let make_device = |plan, base| machine.make(plan, base);
     let generator = wait(Generator::new(&base, adapter.as_ref(), &make_device));
     let mut generator = generator.map_err(|error| match error {
         GenerateError::Adapter(sentence) => {

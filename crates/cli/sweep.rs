@@ -1,10 +1,8 @@
 //! `loralab sweep` and `loralab train`.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use loralab_core::{
-    device::{Needs, wait},
+    device::{Machine, Needs, wait},
     lab::{Observer, Sweep, SweepError},
     model::Base,
     plan::Plan,
@@ -15,8 +13,7 @@ use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
     args::{DeviceArguments, Output, SweepArguments, TrainArguments},
-    device::Chosen,
-    dry_run,
+    device, dry_run,
     failure::{Stopped, usage},
     interrupt::Interrupt,
     memory,
@@ -67,7 +64,7 @@ pub struct Prepared {
     /// Bytes that may be used.
     pub available: u64,
     /// Where the work is done.
-    pub device: Chosen,
+    pub machine: Machine,
 }
 
 impl Prepared {
@@ -78,9 +75,9 @@ impl Prepared {
         // What is wrong with the settings is said before a device is looked for.
         memory::check(experiment, &base.config, memory::available(experiment.memory))?;
         let data = source::data(experiment)?;
-        let device = Chosen::open(device, threads)?;
-        let available = device.available(experiment.memory);
-        Ok(Self { base, base_name, data, available, device })
+        let machine = device::open(device, threads)?;
+        let available = device::available(&machine, experiment.memory);
+        Ok(Self { base, base_name, data, available, machine })
     }
 
     /// The sweep of this experiment.
@@ -95,7 +92,7 @@ impl Prepared {
 
     /// What a plan needs of the device.
     pub fn needs(&self, plan: &Plan) -> Needs {
-        self.device.needs(plan, &self.base.tensors)
+        self.machine.needs(plan, &self.base.tensors)
     }
 }
 
@@ -126,8 +123,8 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
         return dry_run::print_costs(experiment, &prepared, &sweep, &cohorts);
     }
 
-    let make_device = |plan, base| prepared.device.make(plan, base);
-    let device = wait(make_device(Arc::new(sweep.plan(1, false)), prepared.base.tensors.clone()))?.describe();
+    let make_device = |plan, base| prepared.machine.make(plan, base);
+    let device = prepared.machine.describe();
     let mut results = Results::create(&output.output, output.overwrite)?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     let interrupt = Interrupt::listen(output.quiet);

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use loralab_core::{
-    device::{Gpu, Input, wait},
+    device::{Gpu, Input, Machine, wait},
     lab::{State, verify as judge},
     train::start,
 };
 use loralab_experiment::Experiment;
 
 use crate::{
-    args::VerifyArguments, device::Chosen, dry_run::needs_frozen_pairs, failure::usage, source, sweep::Prepared,
-    terminal::print,
+    args::VerifyArguments, dry_run::needs_frozen_pairs, failure::usage, source, sweep::Prepared, terminal::print,
 };
 
 /// Looks at one step of the first cohort.
@@ -28,7 +27,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     };
     let experiment = source::experiment(defaults, arguments.settings.config.as_deref(), flags)?;
     let prepared = Prepared::new(&experiment, &arguments.device)?;
-    let Chosen::Gpu(accelerator) = &prepared.device else {
+    let Machine::Gpu(accelerator) = &prepared.machine else {
         return Err(usage(
             "there is no real GPU here to be verified; `loralab devices` lists what there is, and `--device gpu` takes a software one too",
         ));

@@ -38,7 +38,7 @@ pub fn differences(gpu: &Arc<Accelerator>) -> Vec<String> {
             let on_gpu = wait(async {
                 let buffer = gpu.upload("poison", &vec![f32::NAN.to_bits(); host.len()]).await?;
                 gpu.fill(&buffer, offset as u32, elements as u32, &stream, draw).await?;
-                gpu.download(&buffer).await
+                gpu.download(&buffer, 0..host.len()).await
             });
             let on_gpu = on_gpu.expect("the GPU does not fail");
             if let Some(index) = (0..host.len()).find(|&index| host[index] != on_gpu[index]) {

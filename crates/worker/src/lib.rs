@@ -5,17 +5,14 @@
 //!
 //! Nothing here knows a browser: `main.rs` brings the messages to and fro, so the same sweep can be run and tested natively.
 
-use std::{fmt::Display, ops::ControlFlow, sync::Arc};
+use std::{fmt::Display, ops::ControlFlow};
 
 use loralab_core::{
     adapter::Adapter,
-    device::{Answer, Cpu, Device, Gpu, Needs},
-    gpu::Accelerator,
+    device::Machine,
     init,
     lab::{Observer, Sweep},
-    memory::Tensor,
     model::Base,
-    plan::Plan,
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{self as experiment, Accuracy, Cell, Event, Experiment, Message, RunResult, Setting, Summary};
@@ -38,51 +35,14 @@ pub trait Host {
     fn post(&mut self, message: Message);
 }
 
-/// What a sweep is trained on.
-pub enum Hardware {
-    /// One thread of the processor.
-    Cpu,
-    /// The GPU, by WebGPU.
-    Gpu(Arc<Accelerator>),
-}
-
-impl Hardware {
-    fn describe(&self) -> String {
-        match self {
-            Hardware::Cpu if cfg!(target_family = "wasm") => "CPU, 1 thread of WebAssembly".to_owned(),
-            Hardware::Cpu => "CPU".to_owned(),
-            Hardware::Gpu(accelerator) => {
-                let found = accelerator.found();
-                format!("{}, {} ({})", found.name, found.kind, found.backend)
-            }
-        }
-    }
-
-    fn needs(&self, plan: &Plan, base: &[Tensor]) -> Needs {
-        match self {
-            Hardware::Cpu => Cpu::<f32>::needs(plan, base, None),
-            Hardware::Gpu(accelerator) => Gpu::needs(accelerator, plan, base),
-        }
-    }
-
-    fn make(&self, plan: Arc<Plan>, base: Arc<[Tensor]>) -> Answer<'_, Box<dyn Device>> {
-        Box::pin(async move {
-            Ok(match self {
-                Hardware::Cpu => Box::new(Cpu::<f32>::new(plan, base, None)) as Box<dyn Device>,
-                Hardware::Gpu(accelerator) => Box::new(Gpu::new(accelerator.clone(), plan, base).await?),
-            })
-        })
-    }
-}
-
 /// Trains the experiment that `request` is the JSON of, and posts everything that happens.
-pub async fn answer(request: &str, hardware: &Hardware, host: &mut dyn Host) {
-    if let Err(reason) = sweep(request, hardware, host).await {
+pub async fn answer(request: &str, machine: &Machine, host: &mut dyn Host) {
+    if let Err(reason) = sweep(request, machine, host).await {
         host.post(Message::Refused { reason });
     }
 }
 
-async fn sweep(request: &str, hardware: &Hardware, host: &mut dyn Host) -> Result<(), String> {
+async fn sweep(request: &str, machine: &Machine, host: &mut dyn Host) -> Result<(), String> {
     let asked: Experiment = serde_json::from_str(request).map_err(words)?;
     let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
     let experiment = asked.resolve(&schemes).map_err(words)?;
@@ -99,14 +59,14 @@ async fn sweep(request: &str, hardware: &Hardware, host: &mut dyn Host) -> Resul
     let data = Dataset::Examples(examples).split(0, HELD_OUT, experiment.tokens).map_err(words)?;
     let sweep = Sweep::new(&base, "nano", &experiment, &data).map_err(words)?;
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
-    let cohorts = sweep.cohorts(|plan| hardware.needs(plan, &base.tensors), available).map_err(words)?;
+    let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available).map_err(words)?;
 
-    let device = hardware.describe();
+    let device = machine.describe();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let runs = cohorts.iter().map(Vec::len).sum();
     let mut reporter = Reporter::new(host, &device, experiment.steps);
     reporter.tell(Event::Started { version, device: device.clone(), runs, steps: experiment.steps });
-    let make_device = |plan, base| hardware.make(plan, base);
+    let make_device = |plan, base| machine.make(plan, base);
     if let Some(validation) = sweep.base(&make_device).await.map_err(words)? {
         let loss = Event::finite(validation.loss);
         (reporter.setting.base_loss, reporter.setting.base_accuracy) = (loss, validation.accuracy);
@@ -240,7 +200,7 @@ mod tests {
 
     fn answers(request: &Value) -> Vec<Value> {
         let mut page = Page::default();
-        wait(answer(&request.to_string(), &Hardware::Cpu, &mut page));
+        wait(answer(&request.to_string(), &Machine::Cpu(None), &mut page));
         page.0
     }
 

@@ -5,9 +5,10 @@ mod browser {
     use std::{panic, rc::Rc, sync::Arc};
 
     use js_sys::global;
+    use loralab_core::device::Machine;
     use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters};
     use loralab_experiment::Message;
-    use loralab_worker::{Hardware, Host, answer};
+    use loralab_worker::{Host, answer};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
     use wasm_bindgen_futures::spawn_local;
     use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, Performance};
@@ -44,18 +45,18 @@ mod browser {
             Browser::here().post(Message::Refused { reason });
         }));
         spawn_local(async {
-            match hardware().await {
-                Ok(hardware) => answer_messages(Rc::new(hardware)),
+            match machine().await {
+                Ok(machine) => answer_messages(Rc::new(machine)),
                 Err(error) => Browser::here().post(Message::Refused { reason: error.to_string() }),
             }
         });
     }
 
-    fn answer_messages(hardware: Rc<Hardware>) {
+    fn answer_messages(machine: Rc<Machine>) {
         let mut browser = Browser::here();
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let (request, hardware) = (event.data().as_string().unwrap_or_default(), hardware.clone());
-            spawn_local(async move { answer(&request, &hardware, &mut Browser::here()).await });
+            let (request, machine) = (event.data().as_string().unwrap_or_default(), machine.clone());
+            spawn_local(async move { answer(&request, &machine, &mut Browser::here()).await });
         });
         browser.scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         // It listens for as long as the worker lives.
@@ -65,16 +66,16 @@ mod browser {
 
     /// What the worker's address asks for: `?device=cpu`, `?device=gpu` (a software one too), or else a real GPU if there is one that works.
     #[expect(clippy::arc_with_non_send_sync, reason = "a browser's worker has one thread; natively the same is sent")]
-    async fn hardware() -> Result<Hardware, GpuError> {
+    async fn machine() -> Result<Machine, GpuError> {
         let query = Browser::here().scope.location().search();
         let asked = query.contains("device=gpu");
         if query.contains("device=cpu") {
-            return Ok(Hardware::Cpu);
+            return Ok(Machine::Cpu(None));
         }
         match open(if asked { Wanted::Any } else { Wanted::Hardware }).await {
-            Ok(accelerator) => Ok(Hardware::Gpu(Arc::new(accelerator))),
+            Ok(accelerator) => Ok(Machine::Gpu(Arc::new(accelerator))),
             Err(error) if asked => Err(error),
-            Err(_) => Ok(Hardware::Cpu),
+            Err(_) => Ok(Machine::Cpu(None)),
         }
     }
 

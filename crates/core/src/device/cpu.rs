@@ -328,10 +328,6 @@ impl<S: Scalar> Cpu<S> {
 
 /// A CPU answers at once.
 impl<S: Scalar> Device for Cpu<S> {
-    fn describe(&self) -> String {
-        format!("CPU, {} threads", self.workers.count())
-    }
-
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         self.load(run, trained, frozen_pairs, settings);
     }

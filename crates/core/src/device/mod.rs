@@ -8,12 +8,14 @@
 
 mod cpu;
 mod gpu;
+mod machine;
 mod workers;
 
 use std::{future::Future, num::NonZeroUsize, pin::Pin};
 
 pub use cpu::Cpu;
 pub use gpu::Gpu;
+pub use machine::Machine;
 
 use crate::{
     gpu::{self as hardware, GpuError},
@@ -113,9 +115,6 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 
 /// Anything that can replay a plan.
 pub trait Device {
-    /// What it is, in words a person would use.
-    fn describe(&self) -> String;
-
     /// Puts a run at its start: `trained` and `frozen_pairs` (empty where the plan has none) flat, in the order of the plan's parameters.
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings);
 

@@ -50,7 +50,6 @@ pub struct Accelerator {
     pub(super) pipelines: Mutex<Pipelines>,
     pub(super) sources: HashMap<String, String>,
     options: Options,
-    name: String,
     found: Found,
 }
 
@@ -73,7 +72,6 @@ impl Accelerator {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
-        let name = found.name.clone();
         let refused = |error: wgpu::RequestDeviceError| GpuError::Refused {
             gpu: found.name.clone(),
             reason: one_line(&error.to_string()),
@@ -81,7 +79,7 @@ impl Accelerator {
         let (device, queue) = found.adapter.request_device(&descriptor).await.map_err(refused)?;
         let faults = Faults::default();
         let (uncaptured, lost) = (faults.clone(), faults.clone());
-        let (gpu, of_lost) = (name.clone(), name.clone());
+        let (gpu, of_lost) = (found.name.clone(), found.name.clone());
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured.report(meaning(&gpu, &error))));
         device.set_device_lost_callback(move |reason, message| {
             // A device that is dropped is destroyed; nobody misses it.
@@ -90,7 +88,7 @@ impl Accelerator {
             }
         });
         let (pipelines, sources) = (Mutex::default(), HashMap::new());
-        Ok(Accelerator { device, queue, faults, pipelines, sources, options, name, found })
+        Ok(Accelerator { device, queue, faults, pipelines, sources, options, found })
     }
 
     /// Replaces the text of a shader, for tests that show that a broken one is found.
@@ -103,7 +101,7 @@ impl Accelerator {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.found.name
     }
 
     /// What was found.
@@ -152,7 +150,7 @@ impl Accelerator {
 
     /// Destroys the device, as a driver's reset would; for tests of what happens then.
     pub fn lose(&self) {
-        self.faults.report(GpuError::Lost { gpu: self.name.clone(), reason: "it was given up".to_owned() });
+        self.faults.report(GpuError::Lost { gpu: self.found.name.clone(), reason: "it was given up".to_owned() });
         self.device.destroy();
     }
 }

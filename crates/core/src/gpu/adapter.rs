@@ -1,5 +1,7 @@
 //! Which GPUs there are, and which one is meant.
 
+use std::fmt;
+
 use super::GpuError;
 
 /// Which GPU to use.
@@ -29,6 +31,14 @@ pub struct Found {
     pub software: bool,
     /// Whether it has memory of its own.
     pub discrete: bool,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Found { name, kind, backend, driver, .. } = self;
+        let driver = if driver.is_empty() { String::new() } else { format!(", {driver}") };
+        write!(f, "{name}, {kind} ({backend}{driver})")
+    }
 }
 
 impl Found {

@@ -23,4 +23,3 @@ use crate::shader::Shader;
 pub fn shaders() -> impl Iterator<Item = &'static Shader> {
     fill::SHADERS.iter().chain(transfer::SHADERS)
 }
-pub use wgpu;

@@ -1,5 +1,7 @@
 //! What goes to the GPU and comes back.
 
+use std::ops::Range;
+
 use futures_channel::oneshot;
 
 use super::{Accelerator, GpuError};
@@ -79,23 +81,24 @@ impl Accelerator {
         let count = [words.len() as u32];
         let launch = Launch::over(&CHECKSUM, words.len(), &count, &[Memory::Partials, Memory::States]);
         self.run(&launch, &[&buffer, &sum]).await?;
-        let found = self.download(&sum).await?[0];
+        let found = self.download(&sum, 0..1).await?[0];
         if found != sent {
             return Err(GpuError::Upload { what: what.to_owned(), gpu: self.name().to_owned(), found, sent });
         }
         Ok(buffer)
     }
 
-    /// The words of a buffer.
+    /// Some words of a buffer.
     ///
     /// # Errors
     /// Whatever went wrong on the GPU.
-    pub async fn download(&self, buffer: &wgpu::Buffer) -> Result<Vec<u32>, GpuError> {
-        let staging = self.staging(buffer.size());
+    pub async fn download(&self, buffer: &wgpu::Buffer, words: Range<usize>) -> Result<Vec<u32>, GpuError> {
+        let (start, bytes) = (4 * words.start as u64, 4 * words.len() as u64);
+        let staging = self.staging(bytes);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
+        encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
         self.queue.submit([encoder.finish()]);
-        self.read(&staging, (buffer.size() / 4) as usize).await
+        self.read(&staging, words.len()).await
     }
 
     /// A uniform buffer of these words.

@@ -21,6 +21,7 @@ pub struct Buffers {
     buffers: HashMap<Memory, wgpu::Buffer>,
     /// Steps that the rings hold.
     pub slots: usize,
+    runs: usize,
     ports: Vec<Port>,
 }
 
@@ -77,7 +78,7 @@ impl Buffers {
             };
             buffers.insert(memory, buffer);
         }
-        Ok(Buffers { buffers, slots, ports })
+        Ok(Buffers { buffers, slots, runs: plan.shape.runs, ports })
     }
 
     /// Where a memory lies, if the plan has it.
@@ -87,7 +88,7 @@ impl Buffers {
 
     /// The launches that copy a step's rows from the ring.
     pub fn loads(&self) -> Vec<Launch> {
-        let runs = |words: usize| words * self.runs();
+        let runs = |words: usize| words * self.runs;
         let stride: usize = self.ports.iter().map(|port| runs(port.words_per_run)).sum();
         let mut offset = 0;
         let load = |port: &Port| {
@@ -118,11 +119,6 @@ impl Buffers {
                 words.extend_from_slice(part);
             }
         }
-    }
-
-    fn runs(&self) -> usize {
-        // Four settings of four bytes a run.
-        self.buffers.get(&Memory::Settings).map_or(1, |buffer| buffer.size() as usize / 16)
     }
 }
 

@@ -144,11 +144,6 @@ impl Gpu {
         Needs { terms, most_runs: most.max(1).try_into().ok() }
     }
 
-    /// The GPU.
-    pub fn accelerator(&self) -> &Accelerator {
-        &self.accelerator
-    }
-
     /// Every dispatch of the plan, forward first, with the launches that carry it out.
     pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, &[Ready])> {
         let dispatches = self.plan.forward.iter().chain(&self.plan.backward);
@@ -173,7 +168,7 @@ impl Gpu {
     /// Whatever went wrong on the GPU.
     pub async fn words(&self, memory: Memory) -> Result<Option<Vec<u32>>, GpuError> {
         let Some(buffer) = self.buffers.get(memory) else { return Ok(None) };
-        self.copy_out(&[(buffer, 0, buffer.size())]).await.map(Some)
+        self.accelerator.download(buffer, 0..(buffer.size() / 4) as usize).await.map(Some)
     }
 
     /// Overwrites the start of a buffer, if the plan has it.
@@ -196,9 +191,7 @@ impl Gpu {
         self.fill(inputs, &rates);
         self.submit(&[&self.updates, &self.next]);
         let words = self.words(Memory::Reports).await?.unwrap_or_default();
-        let runs = self.plan.shape.runs;
-        let of_step = words[4 * slot * runs..4 * (slot + 1) * runs].to_vec();
-        Ok(of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect())
+        Ok(self.reports_of(slot, &words))
     }
 
     /// Loss and gradient of every run, in the order of the plan's parameters, without a step.
@@ -277,35 +270,23 @@ impl Gpu {
         self.accelerator.queue().submit([encoder.finish()]);
     }
 
-    /// The words of some ranges of buffers, in bytes, one after the other.
-    async fn copy_out(&self, ranges: &[(&wgpu::Buffer, u64, u64)]) -> Result<Vec<u32>, GpuError> {
-        let total = ranges.iter().map(|(_, _, bytes)| bytes).sum();
-        let staging = self.accelerator.staging(total);
-        let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut at = 0;
-        for (buffer, start, bytes) in ranges {
-            encoder.copy_buffer_to_buffer(buffer, *start, &staging, at, *bytes);
-            at += bytes;
-        }
-        self.accelerator.queue().submit([encoder.finish()]);
-        self.accelerator.read(&staging, (total / 4) as usize).await
-    }
-
     async fn read_reports(&mut self) -> Result<Vec<Vec<Option<StepReport>>>, DeviceError> {
         self.flush();
         let steps = std::mem::take(&mut self.awaited);
         self.submitted = 0;
-        let (Some(buffer), false) = (self.buffers.get(Memory::Reports), steps.is_empty()) else { return Ok(vec![]) };
-        let words = self.copy_out(&[(buffer, 0, buffer.size())]).await?;
+        if steps.is_empty() {
+            return Ok(vec![]);
+        }
+        let words = self.words(Memory::Reports).await?.unwrap_or_default();
         let seconds = (self.accelerator.options().clock)() - self.since;
         self.step_seconds = seconds / steps.len() as f64;
-        let runs = self.plan.shape.runs;
-        let mut reports = Vec::with_capacity(steps.len());
-        for slot in steps {
-            let of_step = &words[4 * slot * runs..4 * (slot + 1) * runs];
-            reports.push(of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect());
-        }
-        Ok(reports)
+        Ok(steps.into_iter().map(|slot| self.reports_of(slot, &words)).collect())
+    }
+
+    /// What the step at `slot` said, from the words of the ring of reports.
+    fn reports_of(&mut self, slot: usize, words: &[u32]) -> Vec<Option<StepReport>> {
+        let of_step = words.chunks_exact(4 * self.plan.shape.runs).nth(slot).unwrap_or_default();
+        of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect()
     }
 
     fn report(&mut self, run: usize, words: &[u32]) -> Option<StepReport> {
@@ -376,11 +357,6 @@ impl Gpu {
 }
 
 impl Device for Gpu {
-    fn describe(&self) -> String {
-        let found = self.accelerator.found();
-        format!("{}, {} ({}, {})", found.name, found.kind, found.backend, found.driver)
-    }
-
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         assert_eq!(trained.len(), self.plan.trained_len(), "a start must fill the plan's parameters");
         self.flush();
@@ -443,10 +419,10 @@ impl Device for Gpu {
     fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {
         Box::pin(async move {
             self.flush();
-            let bytes = 4 * self.plan.trained_len() as u64;
+            let elements = self.plan.trained_len();
             let Some(buffer) = self.buffers.get(Memory::Trained) else { return Ok(vec![]) };
-            let words = self.copy_out(&[(buffer, run as u64 * bytes, bytes)]).await?;
-            Ok(floats(&words))
+            let words = self.accelerator.download(buffer, run * elements..(run + 1) * elements).await?;
+            Ok(bytemuck::cast_vec(words))
         })
     }
 }

@@ -1,0 +1,43 @@
+//! What devices are made on: a processor's threads, or an opened GPU.
+
+use std::sync::Arc;
+
+use super::{Answer, Cpu, Device, Gpu, Needs, workers::Workers};
+use crate::{gpu::Accelerator, memory::Tensor, plan::Plan};
+
+/// Where plans are replayed.
+pub enum Machine {
+    /// So many threads of the processor; none for as many as it offers.
+    Cpu(Option<usize>),
+    /// A GPU.
+    Gpu(Arc<Accelerator>),
+}
+
+impl Machine {
+    /// What it is, in words a person would use.
+    pub fn describe(&self) -> String {
+        match self {
+            Machine::Cpu(_) if cfg!(target_family = "wasm") => "CPU, 1 thread of WebAssembly".to_owned(),
+            Machine::Cpu(threads) => format!("CPU, {} threads", Workers::new(*threads).count()),
+            Machine::Gpu(accelerator) => accelerator.found().to_string(),
+        }
+    }
+
+    /// What a plan needs there.
+    pub fn needs(&self, plan: &Plan, base: &[Tensor]) -> Needs {
+        match self {
+            Machine::Cpu(threads) => Cpu::<f32>::needs(plan, base, *threads),
+            Machine::Gpu(accelerator) => Gpu::needs(accelerator, plan, base),
+        }
+    }
+
+    /// A device for a plan.
+    pub fn make(&self, plan: Arc<Plan>, base: Arc<[Tensor]>) -> Answer<'_, Box<dyn Device>> {
+        Box::pin(async move {
+            Ok(match self {
+                Machine::Cpu(threads) => Box::new(Cpu::<f32>::new(plan, base, *threads)) as Box<dyn Device>,
+                Machine::Gpu(accelerator) => Box::new(Gpu::new(accelerator.clone(), plan, base).await?),
+            })
+        })
+    }
+}
