@@ -252,6 +252,8 @@ fn place_problems(path: &str, text: &str) -> Vec<String> {
             // Part of a longer path, such as one in the tree or on the web, is none.
             if found.any(|before| before.is_none_or(|c| !(c.is_alphanumeric() || "._-}".contains(c)))) {
                 problems.push(format!("{path}:{} names {place}", number + 1));
+                // Once a line: the checkout may lie in one of the others.
+                break;
             }
         }
     }
