@@ -91,6 +91,32 @@ fn a_run_has_the_same_bits_alone_and_together_and_again() {
 }
 
 #[test]
+fn steps_handed_over_together_are_those_handed_over_one_by_one() {
+    use loralab_core::device::Device;
+    let plan = Arc::new(plan(1, false, Purpose::Train(ADAMW)));
+    let run = run("init-a", 0, 4e-3);
+    let batches = batches(run.seed, 42);
+    let losses = |at_once: usize| -> Vec<f64> {
+        let mut device = on(&gpu::native(), plan.clone());
+        Device::load(&mut device, 0, &start(&plan, &run).0, &[], run.settings);
+        let mut losses = vec![];
+        // Rates differ from step to step, and 42 steps go more than once around the rings, which end in the middle of seven.
+        for (part, some) in batches.chunks(at_once).enumerate() {
+            for (place, batch) in some.iter().enumerate() {
+                let step = part * at_once + place;
+                Device::step(&mut device, &[Input::from(batch)], &[1e-4 * (1 + step % 5) as f64]);
+            }
+            let reports = wait(device.reports()).expect("the GPU does not fail");
+            losses.extend(reports.iter().map(|runs| runs[0].as_ref().expect("no run diverged").loss));
+        }
+        losses
+    };
+    let one_by_one = losses(1);
+    assert_eq!(one_by_one.len(), 42);
+    assert_eq!(losses(7), one_by_one);
+}
+
+#[test]
 fn a_run_that_diverges_is_marked_as_on_the_cpu_and_harms_no_other() {
     let runs = [run("init-a", 0, 4e-3), run("init-b", 0, 1e38), run("init-a", 1, 4e-3)];
     let (found, expected) = (train_on_gpu(&runs, 5), train(&runs, 5, 2));

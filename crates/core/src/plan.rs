@@ -60,6 +60,10 @@ impl Update {
 /// Where a step finds its inputs and leaves its results; none where the model has no such value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ports {
+    /// Whether it reads token ids, (N).
+    pub tokens: bool,
+    /// Whether it compares with expected token ids, (N).
+    pub targets: bool,
     /// Row weights of the loss, (N, 1).
     pub weights: Option<Value>,
     /// Feature rows going in, (N, columns): models that do not read tokens.

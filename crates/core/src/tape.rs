@@ -73,6 +73,7 @@ impl Tape {
 
     /// Looks the step's tokens up in `table`, (V, width).
     pub fn embedding(&mut self, table: Weight, width: usize) -> Value {
+        self.ports.tokens = true;
         self.push(Embedding { width, table }, vec![])
     }
 
@@ -134,6 +135,7 @@ impl Tape {
         let weights = self.value(1, false);
         self.push(CrossEntropy { vocabulary: self.columns[logits.0] }, vec![logits, weights]);
         self.end(logits, weights);
+        self.ports.targets = true;
         self.ports.correct = self.nodes.last().map(|node| node.writes[2]);
     }
 

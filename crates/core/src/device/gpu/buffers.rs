@@ -100,12 +100,11 @@ impl Buffers {
         self.ports.iter().map(load).collect()
     }
 
-    /// The words of one slot of the ring: part by part, run by run.
+    /// Adds the words of one slot of the ring: part by part, run by run.
     ///
     /// # Panics
     /// If an input is not as long as the plan's rows.
     pub fn gather(&self, inputs: &[Input<'_>], words: &mut Vec<u32>) {
-        words.clear();
         for port in &self.ports {
             for input in inputs {
                 let part: &[u32] = match port.what {
@@ -134,15 +133,15 @@ pub fn slots(plan: &Plan) -> usize {
 
 fn ports(plan: &Plan) -> Vec<Port> {
     let rows = plan.shape.rows_per_run();
-    let mut found = Vec::new();
-    let names: Vec<&str> = plan.forward.iter().map(|dispatch| dispatch.op.name()).collect();
-    if names.contains(&"embedding") {
-        found.push(Port { what: Part::Tokens, memory: Memory::Tokens, words_per_run: rows });
-    }
-    if names.contains(&"cross_entropy") {
-        found.push(Port { what: Part::Targets, memory: Memory::Targets, words_per_run: rows });
-    }
     let ports = &plan.ports;
+    let mut found = Vec::new();
+    for (what, memory, read) in
+        [(Part::Tokens, Memory::Tokens, ports.tokens), (Part::Targets, Memory::Targets, ports.targets)]
+    {
+        if read {
+            found.push(Port { what, memory, words_per_run: rows });
+        }
+    }
     for (what, port) in
         [(Part::Weights, ports.weights), (Part::Features, ports.features), (Part::Expected, ports.expected)]
     {

@@ -8,6 +8,7 @@
 
 mod buffers;
 mod replay;
+mod rings;
 mod timing;
 mod update;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use buffers::Buffers;
 use replay::{Ready, encode};
+use rings::Rings;
 pub use update::SHADERS;
 
 use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, RunSettings, StepReport};
@@ -39,22 +41,19 @@ pub struct Gpu {
     accelerator: Arc<Accelerator>,
     plan: Arc<Plan>,
     buffers: Buffers,
-    load: Vec<Ready>,
-    forward: Vec<Vec<Ready>>,
-    backward: Vec<Vec<Ready>>,
-    clear: Vec<Ready>,
-    updates: Vec<Ready>,
-    next: Vec<Ready>,
+    /// Everything that a step launches: the rows are loaded and the gradients cleared, then follow the dispatches of the plan one by one, all
+    /// updates, and the move to the next slot.
+    step: Vec<Vec<Ready>>,
+    /// The share that each entry of `step` has in its work.
+    shares: Vec<f64>,
     runs: Vec<Progress>,
-    /// The place in the rings of the step that is handed over next.
-    slot: usize,
-    /// Steps handed over that nobody has asked about; those after `submitted` wait on the host.
+    rings: Rings,
+    /// The slots of steps handed over that nobody has asked about; those after `submitted` wait on the host.
     awaited: Vec<usize>,
     submitted: usize,
     /// When the first of them was submitted, and how long a step takes.
     since: f64,
     step_seconds: f64,
-    words: Vec<u32>,
 }
 
 /// What the host knows of a run.
@@ -86,11 +85,11 @@ impl Gpu {
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
         let (load, next) = (buffers.loads(), vec![update::next(buffers.slots)]);
         let mut ready = replay::Maker::new(&accelerator, &buffers);
-        let (load, clear) = (ready.all(&load).await?, ready.all(&clear).await?);
-        let (forward, backward) = (ready.each(&forward).await?, ready.each(&backward).await?);
-        let (updates, next) = (ready.all(&updates).await?, ready.all(&next).await?);
+        let lists = [&load, &clear].into_iter().chain(&forward).chain(&backward).chain([&updates, &next]);
+        let step = ready.each(lists).await?;
         ready.finish();
         accelerator.check()?;
+        let shares = shares(&plan);
         let runs = vec![Progress::default(); plan.shape.runs];
         Ok(Gpu {
             // The first guess is of a fast GPU; the first reading corrects it.
@@ -98,18 +97,13 @@ impl Gpu {
             accelerator,
             plan,
             buffers,
-            load,
-            forward,
-            backward,
-            clear,
-            updates,
-            next,
+            step,
+            shares,
             runs,
-            slot: 0,
+            rings: Rings::default(),
             awaited: vec![],
             submitted: 0,
             since: 0.0,
-            words: vec![],
         })
     }
 
@@ -147,19 +141,19 @@ impl Gpu {
     /// Every dispatch of the plan, forward first, with the launches that carry it out.
     pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, &[Ready])> {
         let dispatches = self.plan.forward.iter().chain(&self.plan.backward);
-        dispatches.zip(self.forward.iter().chain(&self.backward).map(Vec::as_slice))
+        dispatches.zip(self.passes().iter().map(Vec::as_slice))
     }
 
     /// Puts the rows of `inputs` where the kernels read them, and every gradient at zero; for whoever replays dispatch by dispatch.
     pub fn place(&mut self, inputs: &[Input<'_>]) {
         self.flush();
-        self.fill(inputs, &[]);
-        self.submit(&[&self.load, &self.clear, &self.next]);
+        self.fill(inputs);
+        self.submit(self.before().iter().chain(self.next()));
     }
 
     /// Runs some launches now.
     pub fn launch(&self, launches: &[Ready]) {
-        self.submit(&[launches]);
+        self.submit([launches]);
     }
 
     /// The words of a buffer; none if the plan has no such buffer.
@@ -187,9 +181,9 @@ impl Gpu {
         inputs: &[Input<'_>],
         learning_rates: &[f64],
     ) -> Result<Vec<Option<StepReport>>, GpuError> {
-        let (rates, slot) = (self.rates(learning_rates), self.slot);
-        self.fill(inputs, &rates);
-        self.submit(&[&self.updates, &self.next]);
+        let slot = self.push(inputs, learning_rates);
+        self.rings.write(&self.accelerator, &self.buffers);
+        self.submit(self.updates().iter().chain(self.next()));
         let words = self.words(Memory::Reports).await?.unwrap_or_default();
         Ok(self.reports_of(slot, &words))
     }
@@ -200,8 +194,7 @@ impl Gpu {
     /// Whatever went wrong on the GPU.
     pub async fn gradients(&mut self, inputs: &[Input<'_>]) -> Result<Vec<(f64, Vec<f32>)>, GpuError> {
         self.place(inputs);
-        let passes: Vec<&[Ready]> = self.forward.iter().chain(&self.backward).map(Vec::as_slice).collect();
-        self.submit(&passes);
+        self.submit(self.passes());
         let losses = self.words(self.losses()).await?.unwrap_or_default();
         let gradients = self.words(Memory::Gradients).await?.unwrap_or_default();
         let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
@@ -216,22 +209,27 @@ impl Gpu {
         Memory::Rows(self.plan.ports.loss.unwrap_or(Value(0)))
     }
 
-    /// Writes rows and rates to the rings at the slot that is due, and moves on.
-    fn fill(&mut self, inputs: &[Input<'_>], rates: &[[f32; 3]]) {
-        self.buffers.gather(inputs, &mut self.words);
-        let queue = self.accelerator.queue();
-        if let Some(ring) = self.buffers.get(Memory::Ring) {
-            let at = 4 * (self.slot * self.words.len()) as u64;
-            queue.write_buffer(ring, at, bytemuck::cast_slice(&self.words));
-        }
-        if let (Some(buffer), false) = (self.buffers.get(Memory::Rates), rates.is_empty()) {
-            let at = (12 * self.slot * rates.len()) as u64;
-            queue.write_buffer(buffer, at, bytemuck::cast_slice(rates));
-        }
-        self.slot = (self.slot + 1) % self.buffers.slots;
+    /// Gathers a step's rows and rates; returns its slot.
+    fn push(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> usize {
+        let (beta1, beta2) = match self.plan.updates.last() {
+            Some(Update::Step(Optimizer::AdamW { beta1, beta2, .. })) => (*beta1, *beta2),
+            _ => (0.0, 0.0),
+        };
+        let of_run = |(run, rate): (&mut Progress, &f64)| {
+            run.steps += 1;
+            let bias = |beta: f64| (1.0 - beta.powf(run.steps as f64)) as f32;
+            [*rate as f32, bias(beta1), bias(beta2)]
+        };
+        self.rings.push(&self.buffers, inputs, self.runs.iter_mut().zip(learning_rates).map(of_run))
     }
 
-    /// Submits the steps that wait on the host.
+    /// Writes rows, without rates, to the slot that is due.
+    fn fill(&mut self, inputs: &[Input<'_>]) {
+        self.rings.push(&self.buffers, inputs, []);
+        self.rings.write(&self.accelerator, &self.buffers);
+    }
+
+    /// Submits the steps that wait on the host: together where they are short, each in parts where it is long.
     fn flush(&mut self) {
         let waiting = self.awaited.len() - self.submitted;
         if waiting == 0 {
@@ -241,46 +239,66 @@ impl Gpu {
             self.since = (self.accelerator.options().clock)();
         }
         self.submitted = self.awaited.len();
-        let step = self.whole_step();
-        let cuts = ((self.step_seconds / SUBMIT).ceil() as usize).clamp(1, step.len());
-        if cuts == 1 {
-            let mut encoder =
-                self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encode(&mut encoder, None, std::iter::repeat_n(&step, waiting).flatten().copied());
-            self.accelerator.queue().submit([encoder.finish()]);
-        } else {
-            for _ in 0..waiting {
-                for part in step.chunks(step.len().div_ceil(cuts)) {
-                    self.submit(part);
-                }
+        self.rings.write(&self.accelerator, &self.buffers);
+        if self.step_seconds <= SUBMIT {
+            self.submit(std::iter::repeat_n(&self.step, waiting).flatten());
+            return;
+        }
+        for _ in 0..waiting {
+            let mut from = 0;
+            while from < self.step.len() {
+                let until = from + part(&self.shares[from..], SUBMIT / self.step_seconds);
+                self.submit(&self.step[from..until]);
+                from = until;
             }
         }
     }
 
-    /// Everything that one step launches.
-    fn whole_step(&self) -> Vec<&[Ready]> {
-        let passes = self.forward.iter().chain(&self.backward);
-        let lists = [&self.load, &self.clear].into_iter().chain(passes).chain([&self.updates, &self.next]);
-        lists.map(Vec::as_slice).collect()
+    /// What comes before the plan's dispatches: loading, clearing.
+    fn before(&self) -> &[Vec<Ready>] {
+        &self.step[..2]
     }
 
-    fn submit(&self, launches: &[&[Ready]]) {
+    /// The plan's dispatches, forward first.
+    fn passes(&self) -> &[Vec<Ready>] {
+        &self.step[2..self.step.len() - 2]
+    }
+
+    fn forward(&self) -> &[Vec<Ready>] {
+        &self.passes()[..self.plan.forward.len()]
+    }
+
+    fn updates(&self) -> &[Vec<Ready>] {
+        &self.step[self.step.len() - 2..][..1]
+    }
+
+    fn next(&self) -> &[Vec<Ready>] {
+        &self.step[self.step.len() - 1..]
+    }
+
+    fn submit<L: AsRef<[Ready]>>(&self, lists: impl IntoIterator<Item = L>) {
         let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encode(&mut encoder, None, launches.iter().copied());
+        encode(&mut encoder, None, lists);
         self.accelerator.queue().submit([encoder.finish()]);
     }
 
     async fn read_reports(&mut self) -> Result<Vec<Vec<Option<StepReport>>>, DeviceError> {
         self.flush();
-        let steps = std::mem::take(&mut self.awaited);
+        let steps = self.awaited.len();
         self.submitted = 0;
-        if steps.is_empty() {
+        if steps == 0 {
             return Ok(vec![]);
         }
-        let words = self.words(Memory::Reports).await?.unwrap_or_default();
-        let seconds = (self.accelerator.options().clock)() - self.since;
-        self.step_seconds = seconds / steps.len() as f64;
-        Ok(steps.into_iter().map(|slot| self.reports_of(slot, &words)).collect())
+        let words = self.words(Memory::Reports).await;
+        let mut reports = Vec::with_capacity(steps);
+        if let Ok(Some(words)) = &words {
+            let seconds = (self.accelerator.options().clock)() - self.since;
+            self.step_seconds = seconds / steps as f64;
+            reports.extend((0..steps).map(|step| self.reports_of(self.awaited[step], words)));
+        }
+        self.awaited.clear();
+        words?;
+        Ok(reports)
     }
 
     /// What the step at `slot` said, from the words of the ring of reports.
@@ -314,11 +332,10 @@ impl Gpu {
         let staging = self.accelerator.staging(total);
         let mut at = 0;
         for inputs in batches {
-            self.fill(inputs, &[]);
+            self.fill(inputs);
             let mut encoder =
                 self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let launches = std::iter::once(&self.load).chain(&self.forward).chain([&self.next]);
-            encode(&mut encoder, None, launches.map(Vec::as_slice));
+            encode(&mut encoder, None, self.before()[..1].iter().chain(self.forward()).chain(self.next()));
             for result in &results {
                 encoder.copy_buffer_to_buffer(result, 0, &staging, at, bytes);
                 at += bytes;
@@ -339,20 +356,6 @@ impl Gpu {
             self.runs.iter().enumerate().map(of_run).collect()
         };
         Ok(words.chunks_exact(all * results.len()).map(of_batch).collect())
-    }
-
-    /// What the slot's record says of one run's step.
-    fn rates(&mut self, learning_rates: &[f64]) -> Vec<[f32; 3]> {
-        let (beta1, beta2) = match self.plan.updates.last() {
-            Some(Update::Step(Optimizer::AdamW { beta1, beta2, .. })) => (*beta1, *beta2),
-            _ => (0.0, 0.0),
-        };
-        let of_run = |(run, rate): (&mut Progress, &f64)| {
-            run.steps += 1;
-            let bias = |beta: f64| (1.0 - beta.powf(run.steps as f64)) as f32;
-            [*rate as f32, bias(beta1), bias(beta2)]
-        };
-        self.runs.iter_mut().zip(learning_rates).map(of_run).collect()
     }
 }
 
@@ -380,9 +383,8 @@ impl Device for Gpu {
 
     fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) {
         assert!(self.awaited.len() < self.buffers.slots, "no more steps fit until their reports are read");
-        let rates = self.rates(learning_rates);
-        self.awaited.push(self.slot);
-        self.fill(inputs, &rates);
+        let slot = self.push(inputs, learning_rates);
+        self.awaited.push(slot);
     }
 
     fn steps_ahead(&self) -> usize {
@@ -407,8 +409,7 @@ impl Device for Gpu {
     fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
         Box::pin(async move {
             self.place(inputs);
-            let passes: Vec<&[Ready]> = self.forward.iter().map(Vec::as_slice).collect();
-            self.submit(&passes);
+            self.submit(self.forward());
             let Some(value) = self.plan.ports.prediction else { return Ok(vec![]) };
             let words = self.words(Memory::Rows(value)).await?.unwrap_or_default();
             let of_run = words.len() / self.plan.shape.runs;
@@ -432,10 +433,50 @@ fn grid<'a>(plan: &Plan, base: &'a [Tensor]) -> Grid<'a> {
     Grid { runs: plan.shape.runs, rows: plan.shape.rows_per_run(), trained: plan.trained_len(), base }
 }
 
+/// The share of a step's work that each entry of it is, as its arithmetic and the numbers it touches promise.
+fn shares(plan: &Plan) -> Vec<f64> {
+    // A number that is moved costs about as much as so many operations.
+    const MOVED: usize = 16;
+    let rows = plan.shape.rows_per_run() * plan.shape.runs;
+    let work = |dispatch: &Dispatch| {
+        rows * (dispatch.op.flops_per_row(dispatch.pass) + MOVED * dispatch.columns.iter().sum::<usize>())
+    };
+    let elements = MOVED * plan.trained_len() * plan.shape.runs;
+    let passes = plan.forward.iter().chain(&plan.backward).map(work);
+    let work: Vec<usize> = [rows, elements].into_iter().chain(passes).chain([4 * elements, 1]).collect();
+    let all = work.iter().sum::<usize>().max(1) as f64;
+    work.into_iter().map(|work| work as f64 / all).collect()
+}
+
+/// How many entries go into a submit that is to have at most `most` of a step's work: one, however large, or as many as fit.
+fn part(shares: &[f64], most: f64) -> usize {
+    let mut held = 0.0;
+    let fit = shares.iter().take_while(|&&share| {
+        held += share;
+        held <= most
+    });
+    fit.count().max(1)
+}
+
 fn floats(words: &[u32]) -> Vec<f32> {
     words.iter().map(|&bits| f32::from_bits(bits)).collect()
 }
 
 fn sum(words: &[u32]) -> f64 {
     words.iter().map(|&bits| f64::from(f32::from_bits(bits))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_step_is_cut_between_its_entries() {
+        let shares = [0.1, 0.2, 0.3, 0.4];
+        assert_eq!(part(&shares, 0.65), 3);
+        assert_eq!(part(&shares[3..], 0.65), 1);
+        // An entry that is too long by itself goes alone, and something always goes.
+        assert_eq!(part(&shares, 0.05), 1);
+        assert_eq!(part(&shares, 2.0), 4);
+    }
 }

@@ -34,8 +34,11 @@ impl<'a> Maker<'a> {
     }
 
     /// Lists of launches, made ready.
-    pub async fn each(&mut self, lists: &[Vec<Launch>]) -> Result<Vec<Vec<Ready>>, GpuError> {
-        let mut ready = Vec::with_capacity(lists.len());
+    pub async fn each(
+        &mut self,
+        lists: impl IntoIterator<Item = &Vec<Launch>>,
+    ) -> Result<Vec<Vec<Ready>>, GpuError> {
+        let mut ready = vec![];
         for list in lists {
             ready.push(self.all(list).await?);
         }
@@ -43,7 +46,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Launches, made ready.
-    pub async fn all(&mut self, launches: &[Launch]) -> Result<Vec<Ready>, GpuError> {
+    async fn all(&mut self, launches: &[Launch]) -> Result<Vec<Ready>, GpuError> {
         let mut ready = Vec::with_capacity(launches.len());
         for launch in launches {
             ready.push(self.one(launch).await?);
@@ -111,20 +114,23 @@ impl<'a> Maker<'a> {
 }
 
 /// Puts lists of launches into one compute pass, whose begin and end may be timed.
-pub fn encode<'a>(
+pub fn encode<L: AsRef<[Ready]>>(
     encoder: &mut wgpu::CommandEncoder,
     timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
-    launches: impl Iterator<Item = &'a [Ready]>,
+    lists: impl IntoIterator<Item = L>,
 ) {
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-    let mut current: Option<&Arc<Pipeline>> = None;
-    for launch in launches.flatten() {
-        if current.is_none_or(|pipeline| !Arc::ptr_eq(pipeline, &launch.pipeline)) {
-            pass.set_pipeline(&launch.pipeline.pipeline);
-            current = Some(&launch.pipeline);
+    let mut current: Option<*const Pipeline> = None;
+    for list in lists {
+        for launch in list.as_ref() {
+            let pipeline = Arc::as_ptr(&launch.pipeline);
+            if current != Some(pipeline) {
+                pass.set_pipeline(&launch.pipeline.pipeline);
+                current = Some(pipeline);
+            }
+            pass.set_bind_group(0, &launch.group, &[]);
+            let [x, y, z] = launch.groups;
+            pass.dispatch_workgroups(x, y, z);
         }
-        pass.set_bind_group(0, &launch.group, &[]);
-        let [x, y, z] = launch.groups;
-        pass.dispatch_workgroups(x, y, z);
     }
 }

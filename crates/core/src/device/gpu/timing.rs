@@ -10,11 +10,10 @@ impl Gpu {
     /// Puts so many steps into a command buffer and gives it up: what replaying costs the host, as the seconds for one dispatch.
     pub fn host_seconds(&self, steps: usize) -> f64 {
         let clock = self.accelerator.options().clock;
-        let step = self.whole_step();
-        let dispatches: usize = step.iter().map(|launches| launches.len()).sum();
+        let dispatches: usize = self.step.iter().map(Vec::len).sum();
         let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let started = clock();
-        encode(&mut encoder, None, std::iter::repeat_n(&step, steps).flatten().copied());
+        encode(&mut encoder, None, std::iter::repeat_n(&self.step, steps).flatten());
         let commands = encoder.finish();
         let seconds = clock() - started;
         drop(commands);
@@ -36,20 +35,19 @@ impl Gpu {
             return Ok(None);
         }
         self.flush();
-        let rates = self.rates(learning_rates);
-        self.fill(inputs, &rates);
-        self.submit(&[&self.load, &self.clear]);
-        let passes: Vec<&[Ready]> =
-            self.forward.iter().chain(&self.backward).chain([&self.updates]).map(Vec::as_slice).collect();
-        let mut seconds = Vec::with_capacity(passes.len());
-        for some in passes.chunks(MOST / 2) {
+        self.push(inputs, learning_rates);
+        self.rings.write(&self.accelerator, &self.buffers);
+        self.submit(self.before());
+        let timed = &self.step[2..self.step.len() - 1];
+        let mut seconds = Vec::with_capacity(timed.len());
+        for some in timed.chunks(MOST / 2) {
             seconds.extend(self.time(some).await?);
         }
-        self.submit(&[&self.next]);
+        self.submit(self.next());
         Ok(Some(seconds))
     }
 
-    async fn time(&self, passes: &[&[Ready]]) -> Result<Vec<f64>, GpuError> {
+    async fn time(&self, passes: &[Vec<Ready>]) -> Result<Vec<f64>, GpuError> {
         let (device, queue) = (self.accelerator.device(), self.accelerator.queue());
         let count = 2 * passes.len() as u32;
         let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
@@ -70,7 +68,7 @@ impl Gpu {
                 beginning_of_pass_write_index: Some(2 * index),
                 end_of_pass_write_index: Some(2 * index + 1),
             };
-            encode(&mut encoder, Some(writes), std::iter::once(*pass));
+            encode(&mut encoder, Some(writes), [pass]);
         }
         encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
         let staging = self.accelerator.staging(resolved.size());
