@@ -15,7 +15,7 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Opens the GPU anew.
 pub fn open(profile: Profile, checks: Checks) -> Accelerator {
     let wanted = std::env::var("LORALAB_GPU").map_or(Wanted::Any, Wanted::Named);
-    let options = Options { profile, checks, clock: || START.elapsed().as_secs_f64() };
+    let options = Options { profile, checks, clock: || START.elapsed().as_secs_f64(), building: |_, _| {} };
     wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await })
         .expect("tests need a GPU, and a software one will do")
 }

@@ -14,7 +14,7 @@ use loralab_core::{
 };
 use loralab_experiment::Bytes;
 
-use crate::{args::DeviceArguments, memory};
+use crate::{args::DeviceArguments, memory, progress};
 
 /// What a GPU with memory of its own surely has; no driver tells.
 const ASSUMED: u64 = 4 << 30;
@@ -50,16 +50,18 @@ impl FromStr for Choice {
     }
 }
 
-/// Opens what was asked for.
+/// Opens what was asked for; unless quiet, shows how far its kernels are compiled.
 ///
 /// # Errors
 /// If there is no such device, or it cannot be opened.
-pub fn open(arguments: &DeviceArguments, threads: Option<usize>) -> Result<Machine> {
+pub fn open(arguments: &DeviceArguments, threads: Option<usize>, quiet: bool) -> Result<Machine> {
     match &arguments.device {
         Choice::Cpu => Ok(Machine::Cpu(threads)),
         Choice::Auto if !may_have_gpu() => Ok(Machine::Cpu(threads)),
-        Choice::Auto => Ok(gpu(&Wanted::Hardware, arguments.unchecked).map_or(Machine::Cpu(threads), Machine::Gpu)),
-        Choice::Gpu(wanted) => Ok(Machine::Gpu(gpu(wanted, arguments.unchecked)?)),
+        Choice::Auto => {
+            Ok(gpu(&Wanted::Hardware, arguments.unchecked, quiet).map_or(Machine::Cpu(threads), Machine::Gpu))
+        }
+        Choice::Gpu(wanted) => Ok(Machine::Gpu(gpu(wanted, arguments.unchecked, quiet)?)),
     }
 }
 
@@ -78,11 +80,12 @@ fn may_have_gpu() -> bool {
     !cfg!(target_os = "linux") || files.iter().any(|file| Path::new(file).exists())
 }
 
-fn gpu(wanted: &Wanted, unchecked: bool) -> Result<Arc<Accelerator>> {
+fn gpu(wanted: &Wanted, unchecked: bool, quiet: bool) -> Result<Arc<Accelerator>> {
     let options = Options {
         profile: Profile::Native,
         checks: if unchecked { Checks::Off } else { Checks::On },
         clock: || START.elapsed().as_secs_f64(),
+        building: if quiet { |_, _| {} } else { progress::kernels },
     };
     let opened = wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await });
     opened.map(Arc::new).map_err(|error| anyhow!(error))

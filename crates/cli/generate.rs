@@ -24,7 +24,7 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let (mut base, base_name) = source::base(&choose_base(arguments.base.as_deref(), adapter.as_ref())?)?;
     base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
     let threads = source::threads(arguments.threads)?;
-    let machine = device::open(&arguments.device, threads)?;
+    let machine = device::open(&arguments.device, threads, false)?;
     let make_device = |plan, base| machine.make(plan, base);
     let generator = wait(Generator::new(&base, adapter.as_ref(), &make_device));
     let mut generator = generator.map_err(|error| match error {

@@ -9,7 +9,7 @@ use crate::{args::PlanArguments, dry_run::needs_frozen_pairs, source, sweep::Pre
 pub fn plan(arguments: &PlanArguments) -> Result<()> {
     let flags = arguments.grid.over(arguments.settings.experiment());
     let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
-    let prepared = Prepared::new(&experiment, &arguments.device)?;
+    let prepared = Prepared::new(&experiment, &arguments.device, false)?;
     let sweep = prepared.sweep(&experiment)?;
     let cohorts = prepared.cohorts(&sweep, &experiment)?;
     let first = cohorts.first().map_or(&[][..], Vec::as_slice);

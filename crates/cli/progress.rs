@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal, stderr},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -57,6 +58,27 @@ impl Steps {
             bar.abandon();
         }
     }
+}
+
+/// How many of how many kernels a GPU's driver has compiled: a bar that goes away when they all are, on a terminal only.
+pub fn kernels(done: usize, total: usize) {
+    static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
+    if !stderr().is_terminal() {
+        return;
+    }
+    let mut bar = BAR.lock().unwrap_or_else(PoisonError::into_inner);
+    if done == total {
+        if let Some(bar) = bar.take() {
+            bar.finish_and_clear();
+        }
+        return;
+    }
+    let begin = || {
+        let style = ProgressStyle::with_template("compiling kernels [{bar:16}] {pos}/{len}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(total as u64).with_style(style.progress_chars("=> "))
+    };
+    bar.get_or_insert_with(begin).set_position(done as u64);
 }
 
 /// The progress of a sweep.

@@ -68,14 +68,14 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Reads what the experiment names.
-    pub fn new(experiment: &Resolved, device: &DeviceArguments) -> Result<Self> {
+    /// Reads what the experiment names, and opens the device; unless quiet, it shows how far that is.
+    pub fn new(experiment: &Resolved, device: &DeviceArguments, quiet: bool) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
         let threads = source::threads(experiment.threads.map(Into::into))?;
         // What is wrong with the settings is said before a device is looked for.
         memory::check(experiment, &base.config, memory::available(experiment.memory))?;
         let data = source::data(experiment)?;
-        let machine = device::open(device, threads)?;
+        let machine = device::open(device, threads, quiet)?;
         let available = device::available(&machine, experiment.memory);
         Ok(Self { base, base_name, data, available, machine })
     }
@@ -109,7 +109,7 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     if !output.dry_run {
         Results::check(&output.output, output.overwrite)?;
     }
-    let prepared = Prepared::new(experiment, device)?;
+    let prepared = Prepared::new(experiment, device, output.quiet)?;
     let sweep = prepared.sweep(experiment)?;
     let cohorts = prepared.cohorts(&sweep, experiment)?;
     let trained_on = prepared.base.config.tokens;

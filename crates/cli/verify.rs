@@ -26,7 +26,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
         ..Experiment::default()
     };
     let experiment = source::experiment(defaults, arguments.settings.config.as_deref(), flags)?;
-    let prepared = Prepared::new(&experiment, &arguments.device)?;
+    let prepared = Prepared::new(&experiment, &arguments.device, false)?;
     let Machine::Gpu(accelerator) = &prepared.machine else {
         return Err(usage(
             "there is no real GPU here to be verified; `loralab devices` lists what there is, and `--device gpu` takes a software one too",

@@ -81,7 +81,7 @@ mod browser {
 
     async fn open(wanted: Wanted) -> Result<Accelerator, GpuError> {
         let clock = || Browser::here().seconds();
-        let options = Options { profile: Profile::WebBase, checks: Checks::On, clock };
+        let options = Options { profile: Profile::WebBase, checks: Checks::On, clock, building: |_, _| {} };
         Accelerator::open(wanted.choose(adapters().await)?, options).await
     }
 }

@@ -76,7 +76,8 @@ fn peak(accelerator: &Arc<Accelerator>, n: usize) -> Result<Peak> {
 /// Opens the GPU that is meant.
 pub fn open(wanted: &Wanted, checks: Checks) -> Result<Arc<Accelerator>> {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    let options = Options { profile: Profile::Native, checks, clock: || START.elapsed().as_secs_f64() };
+    let options =
+        Options { profile: Profile::Native, checks, clock: || START.elapsed().as_secs_f64(), building: |_, _| {} };
     let opened = wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await })?;
     Ok(Arc::new(opened))
 }

@@ -37,6 +37,8 @@ pub struct Options {
     pub checks: Checks,
     /// Seconds since some moment: the core has no clock of its own.
     pub clock: fn() -> f64,
+    /// Told how many of how many pipelines are built, before each and after the last. Some drivers take seconds for them.
+    pub building: fn(usize, usize),
 }
 
 /// Pipelines by the name of their shader and its constants.

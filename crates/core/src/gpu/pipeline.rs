@@ -17,6 +17,29 @@ pub struct Pipeline {
 }
 
 impl Accelerator {
+    /// Builds the pipelines of these launches that are not there yet.
+    ///
+    /// # Errors
+    /// If the driver does not accept a shader.
+    pub async fn build_all<'a>(&self, launches: impl Iterator<Item = &'a Launch>) -> Result<(), GpuError> {
+        let mut missing: Vec<(&'static Shader, &[u32])> = vec![];
+        for launch in launches {
+            let key = (launch.shader.name, launch.constants.clone());
+            let is_new = missing.iter().all(|(shader, constants)| (shader.name, *constants) != (key.0, &key.1[..]));
+            if is_new && !self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key) {
+                missing.push((launch.shader, &launch.constants));
+            }
+        }
+        for (done, (shader, constants)) in missing.iter().enumerate() {
+            (self.options().building)(done, missing.len());
+            self.pipeline(shader, constants).await?;
+        }
+        if !missing.is_empty() {
+            (self.options().building)(missing.len(), missing.len());
+        }
+        Ok(())
+    }
+
     /// The pipeline of a shader with these constants; built when it is first asked for.
     ///
     /// # Errors

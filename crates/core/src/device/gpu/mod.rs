@@ -86,6 +86,7 @@ impl Gpu {
         let (load, next) = (buffers.loads(), vec![update::next(buffers.slots)]);
         let mut ready = replay::Maker::new(&accelerator, &buffers);
         let lists = [&load, &clear].into_iter().chain(&forward).chain(&backward).chain([&updates, &next]);
+        accelerator.build_all(lists.clone().flatten()).await?;
         let step = ready.each(lists).await?;
         ready.finish();
         accelerator.check()?;

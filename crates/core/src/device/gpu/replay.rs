@@ -34,10 +34,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Lists of launches, made ready.
-    pub async fn each(
-        &mut self,
-        lists: impl IntoIterator<Item = &Vec<Launch>>,
-    ) -> Result<Vec<Vec<Ready>>, GpuError> {
+    pub async fn each(&mut self, lists: impl IntoIterator<Item = &Vec<Launch>>) -> Result<Vec<Vec<Ready>>, GpuError> {
         let mut ready = vec![];
         for list in lists {
             ready.push(self.all(list).await?);

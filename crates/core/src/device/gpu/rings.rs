@@ -45,14 +45,7 @@ impl Rings {
 }
 
 /// Writes the values of `waiting` slots to a ring, from slot `first` on; what passes its end goes to its start.
-fn write(
-    accelerator: &Accelerator,
-    buffers: &Buffers,
-    memory: Memory,
-    words: &[u32],
-    first: usize,
-    waiting: usize,
-) {
+fn write(accelerator: &Accelerator, buffers: &Buffers, memory: Memory, words: &[u32], first: usize, waiting: usize) {
     let (Some(ring), false) = (buffers.get(memory), words.is_empty()) else { return };
     let of_slot = words.len() / waiting;
     let (head, tail) = words.split_at(of_slot * waiting.min(buffers.slots - first));
