@@ -7,15 +7,21 @@ use std::{
 
 use loralab_core::{
     device::wait,
-    gpu::{Accelerator, Checks, Options, Profile, Wanted, adapters},
+    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
+    shader::Tiles,
 };
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Opens the GPU anew.
 pub fn open(profile: Profile, checks: Checks) -> Accelerator {
+    open_with(profile, checks, Tiling::Given(Tiles::default()))
+}
+
+/// Opens it with these tiles.
+pub fn open_with(profile: Profile, checks: Checks, tiling: Tiling) -> Accelerator {
     let wanted = std::env::var("LORALAB_GPU").map_or(Wanted::Any, Wanted::Named);
-    let options = Options { profile, checks, clock: || START.elapsed().as_secs_f64(), building: |_, _| {} };
+    let options = Options { profile, checks, clock: || START.elapsed().as_secs_f64(), tiling, building: |_, _| {} };
     wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await })
         .expect("tests need a GPU, and a software one will do")
 }

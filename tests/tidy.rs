@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows only the vocabulary: it must never reach a device.
-const CRATES: [(&str, &[&str]); 11] = [
+const CRATES: [(&str, &[&str]); 12] = [
     (".", &["core", "data", "experiment", "figure"]),
     ("crates/core", &["cpu", "data", "experiment", "linalg"]),
     ("crates/cpu", &[]),
@@ -20,6 +20,7 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("crates/page", &["experiment"]),
     ("crates/worker", &["core", "data", "experiment", "figure"]),
     ("crates/xtask", &[]),
+    ("crates/xtask/bench/burn", &["core", "linalg"]),
     ("tests/wasm", &["core", "linalg"]),
 ];
 

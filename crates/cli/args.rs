@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
-use crate::device::Choice;
+use crate::{device::Choice, tiles};
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -48,6 +48,10 @@ pub struct DeviceArguments {
     /// On a GPU, run shaders without checks of indices and loops; `loralab verify --unchecked` shows whether that is safe there
     #[arg(long)]
     pub unchecked: bool,
+    /// How a GPU cuts large products: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once on a GPU and then kept), or the
+    /// `tiles.txt` of a result, to train as it did
+    #[arg(long, value_name = "TILES", default_value = "64x64")]
+    pub tiles: tiles::Choice,
 }
 
 /// `loralab verify`.

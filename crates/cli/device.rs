@@ -7,14 +7,14 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use loralab_core::{
     device::{Machine, wait},
-    gpu::{Accelerator, Checks, Options, Profile, Wanted, adapters},
+    gpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters},
 };
 use loralab_experiment::Bytes;
 
-use crate::{args::DeviceArguments, memory, progress};
+use crate::{args::DeviceArguments, memory, progress, tiles};
 
 /// What a GPU with memory of its own surely has; no driver tells.
 const ASSUMED: u64 = 4 << 30;
@@ -59,9 +59,10 @@ pub fn open(arguments: &DeviceArguments, threads: Option<usize>, quiet: bool) ->
         Choice::Cpu => Ok(Machine::Cpu(threads)),
         Choice::Auto if !may_have_gpu() => Ok(Machine::Cpu(threads)),
         Choice::Auto => {
-            Ok(gpu(&Wanted::Hardware, arguments.unchecked, quiet).map_or(Machine::Cpu(threads), Machine::Gpu))
+            Ok(gpu(&Wanted::Hardware, arguments, quiet)?
+                .map_or(Machine::Cpu(threads), |gpu| Machine::Gpu(Arc::new(gpu))))
         }
-        Choice::Gpu(wanted) => Ok(Machine::Gpu(gpu(wanted, arguments.unchecked, quiet)?)),
+        Choice::Gpu(wanted) => Ok(Machine::Gpu(Arc::new(gpu(wanted, arguments, quiet)??))),
     }
 }
 
@@ -80,15 +81,21 @@ fn may_have_gpu() -> bool {
     !cfg!(target_os = "linux") || files.iter().any(|file| Path::new(file).exists())
 }
 
-fn gpu(wanted: &Wanted, unchecked: bool, quiet: bool) -> Result<Arc<Accelerator>> {
+/// Opens a GPU; what is wrong with the arguments is told apart from what is wrong with the GPU.
+fn gpu(wanted: &Wanted, arguments: &DeviceArguments, quiet: bool) -> Result<Result<Accelerator, GpuError>> {
+    let found = match wait(async { wanted.choose(adapters().await) }) {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    let checks = if arguments.unchecked { Checks::Off } else { Checks::On };
     let options = Options {
         profile: Profile::Native,
-        checks: if unchecked { Checks::Off } else { Checks::On },
+        checks,
+        tiling: tiles::tiling(&arguments.tiles, &found, checks)?,
         clock: || START.elapsed().as_secs_f64(),
         building: if quiet { |_, _| {} } else { progress::kernels },
     };
-    let opened = wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await });
-    opened.map(Arc::new).map_err(|error| anyhow!(error))
+    Ok(wait(Accelerator::open(found, options)))
 }
 
 #[cfg(test)]

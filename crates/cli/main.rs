@@ -16,6 +16,7 @@ mod schemes;
 mod source;
 mod sweep;
 mod terminal;
+mod tiles;
 mod verify;
 mod watch;
 

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use loralab_core::adapter::Adapter;
 use loralab_experiment::{Cell, Curve, Event, Summary};
 
-use crate::failure::usage;
+use crate::{failure::usage, tiles::TILES};
 
 /// The log of events, one JSON object a line.
 pub const METRICS: &str = "metrics.jsonl";
@@ -28,7 +28,7 @@ pub const TRAINING_CURVES: &str = "training_curves.svg";
 /// A folder for each run that did not diverge, in PEFT's layout.
 pub const ADAPTERS: &str = "adapters";
 
-const FILES: [&str; 5] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES];
+const FILES: [&str; 6] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, TILES];
 
 /// A folder that results are written to.
 pub struct Results {

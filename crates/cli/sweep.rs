@@ -3,6 +3,7 @@
 use anyhow::Result;
 use loralab_core::{
     device::{Machine, Needs, wait},
+    gpu::Tiling,
     lab::{Observer, Sweep, SweepError},
     model::Base,
     plan::Plan,
@@ -21,6 +22,7 @@ use crate::{
     results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES},
     source,
     terminal::{note, print},
+    tiles::{self, TILES},
     watch::Watch,
 };
 
@@ -124,7 +126,7 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     }
 
     let make_device = |plan, base| prepared.machine.make(plan, base);
-    let device = prepared.machine.describe();
+    let machine = prepared.machine.describe();
     let mut results = Results::create(&output.output, output.overwrite)?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     let interrupt = Interrupt::listen(output.quiet);
@@ -134,7 +136,7 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     let planned = cohorts.iter().map(Vec::len).sum::<usize>();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let mut flow =
-        watch.event(Event::Started { version, device: device.clone(), runs: planned, steps: experiment.steps });
+        watch.event(Event::Started { version, device: machine.clone(), runs: planned, steps: experiment.steps });
     let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
     let (base_loss, base_accuracy) =
         (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
@@ -150,12 +152,20 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     let (complete, seconds) = (ended == planned, watch.seconds());
     let _ = watch.event(Event::Finished { complete, seconds });
     watch.end()?;
+    if let Machine::Gpu(gpu) = &prepared.machine
+        && matches!(gpu.options().tiling, Tiling::Timed(_))
+    {
+        if device.tiles == tiles::Choice::Timed {
+            tiles::keep(gpu);
+        }
+        results.write(TILES, tiles::text(gpu).as_bytes())?;
+    }
 
     let accuracy = match prepared.data.train {
         Dataset::Examples(_) => Accuracy::ExactMatch,
         Dataset::Text(_) => Accuracy::Token,
     };
-    let setting = Setting { device, wall_seconds: seconds, base_loss, base_accuracy, accuracy };
+    let setting = Setting { device: machine, wall_seconds: seconds, base_loss, base_accuracy, accuracy };
     let summary = Summary::from_runs(setting, &runs);
     results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;

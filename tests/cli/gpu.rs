@@ -1,6 +1,6 @@
 //! The command on a GPU; a software one will do.
 
-use super::{Place, SMALL};
+use super::{Place, SMALL, small};
 
 #[test]
 fn devices_are_listed_with_what_auto_takes() {
@@ -35,6 +35,28 @@ fn a_sweep_on_a_gpu_says_so_and_finds_what_the_cpu_finds() {
         assert!((found - expected).abs() <= 1e-4 * expected, "{found} on the GPU, {expected} on the CPU");
         assert_eq!(gpu["best_learning_rate"], cpu["best_learning_rate"]);
     }
+}
+
+#[test]
+fn tiles_are_timed_once_kept_and_used_again() {
+    let place = Place::new();
+    let sweep = |tiles: &str, output: &str| {
+        let flags = ["--learning-rates", "4e-3", "--seeds", "1", "--quiet", "--device", "gpu"];
+        place.succeed(&small("sweep", &[&flags[..], &["--tiles", tiles, "--output", output]].concat()));
+        (place.read(&format!("{output}/tiles.txt")), place.json(&format!("{output}/summary.json"))["schemes"].clone())
+    };
+    let first = sweep("timed", "first");
+    assert!(first.0.starts_with("# tiles of ") && first.0.contains("lora_linear/forward 128x32x32"), "{}", first.0);
+    // A file that says what no timing could is used as it is.
+    let other = first.0.replace("\n64x64 ", "\n128x64 ").replace("\n128x128 ", "\n128x64 ");
+    place.write("chosen.txt", &other);
+    assert_eq!(sweep("chosen.txt", "second").0, other);
+    assert_eq!(sweep("timed", "third"), first, "what was kept is timed again, or gives another result");
+    assert_eq!(sweep("first/tiles.txt", "fourth"), first, "the same tiles give another result");
+    place.write("foreign.txt", "# tiles of another GPU\n");
+    let sweep = ["sweep", "--device", "gpu", "--tiles"];
+    place.refuse(&[&sweep[..], &["32x32"]].concat(), 2, &["neither 64x64", "nor a file"]);
+    place.refuse(&[&sweep[..], &["foreign.txt"]].concat(), 1, &["`foreign.txt`", "`--tiles timed`"]);
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl Place {
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
         // Where there is no desktop, Mesa's Vulkan complains on stderr that this is not set.
         command.env("XDG_RUNTIME_DIR", self.0.path());
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command
     }
 

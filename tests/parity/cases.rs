@@ -72,6 +72,7 @@ fn linear() -> Vec<Case> {
         (Stored::Bf16, [16, 130], [2, 64]),
         (Stored::F16, [1, 1], [1, 1]),
         (Stored::Bf16, [33, 17], [3, 23]),
+        (Stored::F32, [139, 150], [3, 50]),
     ] {
         let what = format!("linear {inputs} → {outputs}, {stored:?}, {shape:?}");
         // A trained layer beneath, so that the frozen one has a gradient to pass on; and the sum, so that it has to add to one.
@@ -99,6 +100,7 @@ fn lora_linear() -> Vec<Case> {
         (Stored::F32, [33, 64], 3, [3, 23], false),
         (Stored::F16, [40, 35], 9, [1, 33], true),
         (Stored::F32, [6, 9], 2, [3, 50], false),
+        (Stored::Bf16, [139, 150], 11, [3, 50], true),
     ] {
         let what =
             format!("lora_linear {inputs} → {outputs} of rank {rank}, {stored:?}, pairs {frozen_pairs}, {shape:?}");

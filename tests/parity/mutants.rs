@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use loralab_core::{
     device::shaders,
-    gpu::{Checks, Profile},
+    gpu::{Accelerator, Checks, Profile, Tiling},
+    shader::{Tile, Tiles},
 };
 
 use super::{Case, cases, fill::differences, judge};
@@ -39,6 +40,21 @@ const MUTANTS: &[(&str, &str, &str)] = &[
     ("linear/backward_weight", "params.offset + row", "row"),
     ("linear/backward_weight", "run * params.stride", "params.stride"),
     ("linear/backward_weight", "n < params.rows && o", "n + 1u < params.rows && o"),
+    ("linear/forward_large", "start += 8u", "start += 16u"),
+    ("linear/forward_large", "k < 8u", "k < 7u"),
+    ("linear/forward_large", "sum11 += upper.w * far", "sum11 += upper.z * far"),
+    ("linear/forward_large", "sum4 += lower.x * near", "sum4 += upper.x * near"),
+    ("linear/forward_large", "to_row + 66u", "to_row + 65u"),
+    ("linear/forward_large", "to_column + 64u, sum9", "to_column + 65u, sum9"),
+    ("linear/forward_large", "group.y * 128u", "group.y * 129u"),
+    ("linear/forward_large", "group.x * COLUMNS", "group.x * (COLUMNS + 1u)"),
+    ("linear/forward_large", "group.x * COLUMNS", "group.x * 128u"),
+    ("linear/forward_large", "        workgroupBarrier();\n        for", "        for"),
+    ("linear/backward_input_large", "right_four < 16u", "right_four < 15u"),
+    ("linear/backward_input_large", "let right_four = local % 32u;", "let right_four = local / 8u;"),
+    ("linear/backward_input_large", "start < params.outputs", "start + 8u < params.outputs"),
+    ("linear/backward_input_large", "params.add == 1u", "params.add == 2u"),
+    ("linear/backward_input_large", "k * PITCH + 16u + row", "k * PITCH + 15u + row"),
     ("lora_linear/down", "start += 32u", "start += 64u"),
     ("lora_linear/down", "k < 32u", "k < 31u"),
     ("lora_linear/down", "params.scaled == 1u", "params.scaled == 0u"),
@@ -61,6 +77,20 @@ const MUTANTS: &[(&str, &str, &str)] = &[
     ("lora_linear/backward_adapter", "share % 4u", "share / 4u"),
     ("lora_linear/backward_adapter", "gradients[place] += ", "gradients[place] = "),
     ("lora_linear/backward_adapter", "min(128u, params.rows - start)", "min(127u, params.rows - start)"),
+    ("lora_linear/forward_large", "scale * low13", "low13"),
+    ("lora_linear/forward_large", "low10 -= frozen10", "low10 += frozen10"),
+    ("lora_linear/forward_large", "PAIRS == 1u", "PAIRS == 2u"),
+    ("lora_linear/forward_large", "start < params.rank", "start + 8u < params.rank"),
+    ("lora_linear/forward_large", "frozen6 += lower.z * near", "frozen6 += lower.w * near"),
+    ("lora_linear/forward_large", "frozen15 += lower.w * far", "frozen15 += lower.w * near"),
+    ("lora_linear/backward_input_large", "sum14 -= lower.z * far", "sum14 += lower.z * far"),
+    ("lora_linear/backward_input_large", "sum5 -= lower.y * near", "sum5 -= lower.x * near"),
+    (
+        "lora_linear/backward_input_large",
+        "start + left_term), frozen_dz_at(run, n + 1u",
+        "start), frozen_dz_at(run, n + 1u",
+    ),
+    ("lora_linear/backward_input_large", "params.add == 1u", "params.add == 2u"),
     ("attention/forward", "first_key + j <= query", "first_key + j < query"),
     ("attention/forward", "first_key + j <= query", "first_key + j < params.tokens"),
     ("attention/forward", "score *= params.scale", "score *= 1.0"),
@@ -206,19 +236,26 @@ fn every_mutant_is_found() {
     let mut survivors = Vec::new();
     for (shader, from, to) in MUTANTS {
         let table = shaders().find(|table| table.name == *shader).expect("the test above looks for it");
-        let mut gpu = gpu::open(Profile::Native, Checks::On);
-        gpu.replace_source(shader, table.source.replace(from, to));
-        let gpu = Arc::new(gpu);
+        let tiles: &[Tile] = if shader.ends_with("_large") { &[Tile::Large, Tile::Tall] } else { &[Tile::Square] };
+        let open = |tile: &Tile| {
+            let mut gpu = gpu::open_with(Profile::Native, Checks::On, Tiling::Given(Tiles::all(*tile)));
+            gpu.replace_source(shader, table.source.replace(from, to));
+            Arc::new(gpu)
+        };
+        let gpus: Vec<Arc<Accelerator>> = tiles.iter().map(open).collect();
         let op = folder(shader);
         if ["uniform", "normal"].contains(&op) {
-            if differences(&gpu).is_empty() {
+            if gpus.iter().all(|gpu| differences(gpu).is_empty()) {
                 survivors.push(format!("{shader}: «{from}» → «{to}»"));
             }
             continue;
         }
         let of = CASES.iter().find(|(folder, _)| *folder == op).map_or(op, |(_, cases)| cases);
-        let of_op = cases.iter().filter(|case: &&Case| case.what.starts_with(of));
-        if !of_op.into_iter().any(|case| judge(case, &gpu).failure().is_some()) {
+        let fails = |gpu: &Arc<Accelerator>| {
+            let of_op = cases.iter().filter(|case: &&Case| case.what.starts_with(of));
+            of_op.into_iter().any(|case| judge(case, gpu).failure().is_some())
+        };
+        if !gpus.iter().any(fails) {
             survivors.push(format!("{shader}: «{from}» → «{to}»"));
         }
     }

@@ -6,7 +6,8 @@ mod browser {
 
     use js_sys::global;
     use loralab_core::device::Machine;
-    use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters};
+    use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
+    use loralab_core::shader::Tiles;
     use loralab_experiment::Message;
     use loralab_worker::{Host, answer};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -81,7 +82,13 @@ mod browser {
 
     async fn open(wanted: Wanted) -> Result<Accelerator, GpuError> {
         let clock = || Browser::here().seconds();
-        let options = Options { profile: Profile::WebBase, checks: Checks::On, clock, building: |_, _| {} };
+        let options = Options {
+            profile: Profile::WebBase,
+            checks: Checks::On,
+            tiling: Tiling::Given(Tiles::default()),
+            clock,
+            building: |_, _| {},
+        };
         Accelerator::open(wanted.choose(adapters().await)?, options).await
     }
 }

@@ -5,9 +5,10 @@ use std::{alloc::System, collections::BTreeMap, sync::Arc, time::Instant};
 use anyhow::{Context, Result, ensure};
 use loralab_core::{
     device::{Device, Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Options, Profile, Wanted, adapters},
+    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
     memory::{Data, Group, Tensor, Weight},
     plan::{Optimizer, Shape},
+    shader::{Tile, Tiles},
     tape::{Purpose, Tape},
     train::start,
 };
@@ -35,7 +36,7 @@ struct Peak {
 }
 
 /// A matrix product of n × n by n × n and a pass over as many numbers, on numbers that are not zero.
-fn peak(accelerator: &Arc<Accelerator>, n: usize) -> Result<Peak> {
+fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize) -> Result<Peak> {
     let mut weight = vec![0.0; n * n];
     Stream::new(0, "peak").normal(1.0 / (n as f32).sqrt(), &mut weight);
     let base: Arc<[Tensor]> =
@@ -69,39 +70,47 @@ fn peak(accelerator: &Arc<Accelerator>, n: usize) -> Result<Peak> {
     let (product, pass) = (Spread::of(product), Spread::of(pass));
     let (flops, bytes) = ((2 * n * n * n) as f64 / product.median, (8 * n * n) as f64 / pass.median);
     let (gflops, gbytes) = (flops / 1e9, bytes / 1e9);
-    println!("| {n} | {:.1} | {gflops:.1} | {:.1} | {gbytes:.1} |", product.scaled(1e6), pass.scaled(1e6));
+    println!("| {n} | {tile} | {:.1} | {gflops:.1} | {:.1} | {gbytes:.1} |", product.scaled(1e6), pass.scaled(1e6));
     Ok(Peak { flops, bytes })
 }
 
 /// Opens the GPU that is meant.
-pub fn open(wanted: &Wanted, checks: Checks) -> Result<Arc<Accelerator>> {
+pub fn open(wanted: &Wanted, checks: Checks, tiling: Tiling) -> Result<Arc<Accelerator>> {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    let options =
-        Options { profile: Profile::Native, checks, clock: || START.elapsed().as_secs_f64(), building: |_, _| {} };
+    let options = Options {
+        profile: Profile::Native,
+        checks,
+        clock: || START.elapsed().as_secs_f64(),
+        tiling,
+        building: |_, _| {},
+    };
     let opened = wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await })?;
     Ok(Arc::new(opened))
 }
 
 /// Prints the table of a cohort of `runs`.
-pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -> Result<()> {
+pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Tiling, runs: usize) -> Result<()> {
+    let accelerator = &open(wanted, checks, tiling)?;
     let found = accelerator.found();
     println!("## {} ({}, {}, driver {})\n", found.name, found.kind, found.backend, found.driver);
-    let checks = accelerator.options().checks;
     println!(
         "Checks of indices and loops: {checks:?}. A matrix product n × n by n × n in f32, and a pass over n × n numbers:\n"
     );
-    println!("| n | product, µs | GFLOP/s | pass, µs | GB/s |");
-    println!("|---:|---:|---:|---:|---:|");
+    println!("| n | tile | product, µs | GFLOP/s | pass, µs | GB/s |");
+    println!("|---:|---|---:|---:|---:|---:|");
     let sizes: &[usize] = if found.software { &[256, 512] } else { &[1024, 2048, 4096] };
     let mut most = Peak { flops: 0.0, bytes: 0.0 };
-    for &n in sizes {
-        let peak = peak(accelerator, n)?;
+    let in_tile = |tile| Ok((tile, open(wanted, checks, Tiling::Given(Tiles::all(tile)))?));
+    let in_tiles: Vec<(Tile, Arc<Accelerator>)> = Tile::ALL.into_iter().map(in_tile).collect::<Result<_>>()?;
+    for (n, (tile, accelerator)) in sizes.iter().flat_map(|n| in_tiles.iter().map(move |in_tile| (*n, in_tile))) {
+        let peak = peak(accelerator, *tile, n)?;
         most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
     }
     ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
     println!("\n## Time per op\n");
     let plan = Arc::new(workload.plan(runs));
     let runs = workload::runs(runs)?;
+    let mut handed = 0;
     let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), workload.base.tensors.clone()))?;
     for (index, run) in runs.iter().enumerate() {
         device.load(index, &start(&plan, run).0, &[], run.settings);
@@ -122,7 +131,9 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
         let batch = sampler.batch(step as u64);
         let inputs = vec![Input::from(&batch); runs.len()];
         let started = Instant::now();
+        let region = Region::new(ALLOCATOR);
         device.step(&inputs, &rates);
+        handed = region.change().allocations;
         wait(device.reports())?;
         let whole = started.elapsed().as_secs_f64();
         let seconds = wait(device.seconds(&inputs, &rates))?;
@@ -177,8 +188,14 @@ pub fn print(workload: &Workload, accelerator: &Arc<Accelerator>, runs: usize) -
     device.host_seconds(ENCODED);
     let allocations = region.change().allocations as f64 / ENCODED as f64;
     println!(
-        "Replaying costs the host {:.2} µs a dispatch, and {allocations:.1} allocations a step.\n",
+        "Replaying costs the host {:.2} µs a dispatch. Handing a step over makes {handed} allocations; putting it into a command buffer {allocations:.1}, \
+         all of the graphics library's.\n",
         host.scaled(1e6)
     );
+    let tiles = accelerator.tiles();
+    if tiles.picked().next().is_some() {
+        println!("Tiles that were timed:\n\n| product | tile |\n|---|---|");
+        tiles.picked().for_each(|(product, tile)| println!("| {product} | {tile} |"));
+    }
     Ok(())
 }

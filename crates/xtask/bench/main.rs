@@ -15,7 +15,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
-use loralab_core::gpu::{Checks, Wanted};
+use loralab_core::{
+    gpu::{Checks, Tiling, Wanted},
+    shader::Tiles,
+};
 
 use workload::Workload;
 
@@ -31,6 +34,9 @@ struct Arguments {
     /// On the GPU, leave out the checks of indices and loops.
     #[arg(long, requires = "gpu")]
     unchecked: bool,
+    /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed.
+    #[arg(long, default_value = "64x64", requires = "gpu")]
+    tiles: String,
     /// On the GPU, runs of the cohort.
     #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
     runs: usize,
@@ -40,14 +46,18 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
-    let Arguments { python, gpu, unchecked, runs, bench: _ } = Arguments::parse();
+    let Arguments { python, gpu, unchecked, tiles, runs, bench: _ } = Arguments::parse();
     let workload = Workload::new()?;
     machine::print();
     println!("{workload}\n");
     if let Some(name) = gpu {
         let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };
         let checks = if unchecked { Checks::Off } else { Checks::On };
-        return gpu::print(&workload, &gpu::open(&wanted, checks)?, runs);
+        let tiling = match tiles.as_str() {
+            "timed" => Tiling::Timed(Tiles::default()),
+            tile => Tiling::Given(Tiles::all(tile.parse()?)),
+        };
+        return gpu::print(&workload, &wanted, checks, tiling, runs);
     }
     ops::print(&workload)?;
     throughput::print(&workload, &python)

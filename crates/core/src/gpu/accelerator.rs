@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
     Found, GpuError, Pipeline,
     fault::{Faults, meaning, one_line},
 };
+use crate::shader::{Tile, Tiles};
 
 /// Which limits are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +29,24 @@ pub enum Checks {
     Off,
 }
 
+/// How the tiles of products are chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tiling {
+    /// As they are given.
+    Given(Tiles),
+    /// As they are given, and each product that is not among them by a timing, once.
+    Timed(Tiles),
+}
+
 /// How a GPU is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Limits.
     pub profile: Profile,
     /// Checks.
     pub checks: Checks,
+    /// Tiles.
+    pub tiling: Tiling,
     /// Seconds since some moment: the core has no clock of its own.
     pub clock: fn() -> f64,
     /// Told how many of how many pipelines are built, before each and after the last. Some drivers take seconds for them.
@@ -51,6 +63,7 @@ pub struct Accelerator {
     pub(super) faults: Faults,
     pub(super) pipelines: Mutex<Pipelines>,
     pub(super) sources: HashMap<String, String>,
+    tiles: Mutex<Tiles>,
     options: Options,
     found: Found,
 }
@@ -90,7 +103,9 @@ impl Accelerator {
             }
         });
         let (pipelines, sources) = (Mutex::default(), HashMap::new());
-        Ok(Accelerator { device, queue, faults, pipelines, sources, options, found })
+        let (Tiling::Given(tiles) | Tiling::Timed(tiles)) = &options.tiling;
+        let tiles = Mutex::new(tiles.clone());
+        Ok(Accelerator { device, queue, faults, pipelines, sources, tiles, options, found })
     }
 
     /// Replaces the text of a shader, for tests that show that a broken one is found.
@@ -112,8 +127,18 @@ impl Accelerator {
     }
 
     /// How it was opened.
-    pub fn options(&self) -> Options {
-        self.options
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The tiles that products have, those timed so far among them.
+    pub fn tiles(&self) -> Tiles {
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives a product its tile from now on.
+    pub fn pick_tile(&self, product: String, tile: Tile) {
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner).pick(product, tile);
     }
 
     /// Limits that hold.

@@ -11,7 +11,7 @@ mod pipeline;
 mod transfer;
 mod unchecked;
 
-pub use accelerator::{Accelerator, Checks, Options, Profile};
+pub use accelerator::{Accelerator, Checks, Options, Profile, Tiling};
 pub use adapter::{Found, Wanted, adapters};
 pub use fault::GpuError;
 pub use fill::Draw;

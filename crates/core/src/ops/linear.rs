@@ -8,7 +8,7 @@ use loralab_cpu::{
 use super::{Dispatch, Kernel, Node, Pass, Reverse, TILE};
 use crate::{
     memory::{Lane, Weight},
-    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+    shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
 };
 
 shader! {
@@ -18,10 +18,22 @@ shader! {
     constants { FORMAT }
 }
 shader! {
+    FORWARD_LARGE = "linear/forward_large", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
+    buffers { read x: f32, read w: u32, write y: f32 }
+    constants { FORMAT, COLUMNS }
+}
+shader! {
     BACKWARD_INPUT = "linear/backward_input", workgroup 256;
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
     buffers { read dy: f32, read w: u32, write dx: f32 }
     constants { FORMAT }
+}
+shader! {
+    BACKWARD_INPUT_LARGE = "linear/backward_input_large", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
+    buffers { read dy: f32, read w: u32, write dx: f32 }
+    constants { FORMAT, COLUMNS }
 }
 shader! {
     BACKWARD_WEIGHT = "linear/backward_weight", workgroup 256;
@@ -43,7 +55,7 @@ pub struct Linear {
 
 impl Kernel for Linear {
     const NAME: &'static str = "linear";
-    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT];
+    const SHADERS: &'static [Shader] = &[FORWARD, FORWARD_LARGE, BACKWARD_INPUT, BACKWARD_INPUT_LARGE, BACKWARD_WEIGHT];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.outputs]
@@ -74,17 +86,19 @@ impl Kernel for Linear {
         match dispatch.pass {
             Pass::Forward => {
                 let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
-                let groups = [self.outputs.div_ceil(TILE), grid.rows.div_ceil(TILE), grid.runs];
+                let shaders = [&FORWARD, &FORWARD_LARGE];
+                let product = Product { shaders, terms: self.inputs, columns: self.outputs, rank: 0 };
                 let buffers = [Memory::Rows(x), w.memory, Memory::Rows(y)];
                 let params = [rows, inputs, outputs, w.offset, w.stride];
-                vec![Launch::new(&FORWARD, &params, &buffers, groups).with(&[w.format])]
+                vec![grid.product(product, &params, &buffers, &[w.format])]
             }
             Pass::BackwardInput => {
                 let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
-                let groups = [self.inputs.div_ceil(TILE), grid.rows.div_ceil(TILE), grid.runs];
+                let shaders = [&BACKWARD_INPUT, &BACKWARD_INPUT_LARGE];
+                let product = Product { shaders, terms: self.outputs, columns: self.inputs, rank: 0 };
                 let buffers = [Memory::Rows(dy), w.memory, Memory::Rows(dx)];
                 let params = [rows, inputs, outputs, w.offset, w.stride, adds(store)];
-                vec![Launch::new(&BACKWARD_INPUT, &params, &buffers, groups).with(&[w.format])]
+                vec![grid.product(product, &params, &buffers, &[w.format])]
             }
             Pass::BackwardWeight | Pass::BackwardAdapter => {
                 let [x, dy] = dispatch.read().map(Memory::Rows);

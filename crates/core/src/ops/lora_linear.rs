@@ -8,10 +8,10 @@ use loralab_cpu::{
     lora_linear::{self, Pair, Shape},
 };
 
-use super::{Dispatch, Kernel, Node, Pass, Reverse, TILE};
+use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::{
     memory::{Lane, Span, Weight},
-    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+    shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
 };
 
 shader! {
@@ -29,12 +29,28 @@ shader! {
     constants { FORMAT, PAIRS }
 }
 shader! {
+    FORWARD_LARGE = "lora_linear/forward_large", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32 }
+    buffers {
+        read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
+    }
+    constants { FORMAT, PAIRS, COLUMNS }
+}
+shader! {
     BACKWARD_INPUT = "lora_linear/backward_input", workgroup 256;
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
     }
     constants { FORMAT, PAIRS }
+}
+shader! {
+    BACKWARD_INPUT_LARGE = "lora_linear/backward_input_large", workgroup 256;
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
+    buffers {
+        read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
+    }
+    constants { FORMAT, PAIRS, COLUMNS }
 }
 shader! {
     BACKWARD_ADAPTER = "lora_linear/backward_adapter", workgroup 256;
@@ -96,7 +112,8 @@ impl LoraLinear {
 
 impl Kernel for LoraLinear {
     const NAME: &'static str = "lora_linear";
-    const SHADERS: &'static [Shader] = &[DOWN, FORWARD, BACKWARD_INPUT, BACKWARD_ADAPTER];
+    const SHADERS: &'static [Shader] =
+        &[DOWN, FORWARD, FORWARD_LARGE, BACKWARD_INPUT, BACKWARD_INPUT_LARGE, BACKWARD_ADAPTER];
 
     fn outputs(&self) -> Vec<usize> {
         vec![self.outputs, self.rank]
@@ -143,10 +160,11 @@ impl Kernel for LoraLinear {
                     frozen_z = Memory::Scratch(rank);
                     launches.push(self.down_by_a(grid, x, Memory::FrozenPairs, frozen_z));
                 }
-                let groups = [self.outputs.div_ceil(TILE), grid.rows.div_ceil(TILE), grid.runs];
+                let shaders = [&FORWARD, &FORWARD_LARGE];
+                let product = Product { shaders, terms: self.inputs, columns: self.outputs, rank: self.rank };
                 let buffers = [x, w.memory, z, Memory::Trained, Memory::Settings, frozen_z, frozen_pairs, y];
                 let params = [rows, inputs, outputs, rank, word(self.b.offset), trained];
-                launches.push(Launch::new(&FORWARD, &params, &buffers, groups).with(&[w.format, pairs]));
+                launches.push(grid.product(product, &params, &buffers, &[w.format, pairs]));
                 launches
             }
             Pass::BackwardInput => {
@@ -158,10 +176,11 @@ impl Kernel for LoraLinear {
                     frozen_dz = Memory::Scratch(rank);
                     launches.push(self.down_by_b(grid, dy, Memory::FrozenPairs, frozen_dz));
                 }
-                let groups = [self.inputs.div_ceil(TILE), grid.rows.div_ceil(TILE), grid.runs];
+                let shaders = [&BACKWARD_INPUT, &BACKWARD_INPUT_LARGE];
+                let product = Product { shaders, terms: self.outputs, columns: self.inputs, rank: self.rank };
                 let buffers = [dy, w.memory, dz, Memory::Trained, frozen_dz, frozen_pairs, dx];
                 let params = [rows, inputs, outputs, rank, word(self.a.offset), trained, adds(store)];
-                launches.push(Launch::new(&BACKWARD_INPUT, &params, &buffers, groups).with(&[w.format, pairs]));
+                launches.push(grid.product(product, &params, &buffers, &[w.format, pairs]));
                 launches
             }
             Pass::BackwardAdapter | Pass::BackwardWeight => {

@@ -10,6 +10,7 @@ mod buffers;
 mod replay;
 mod rings;
 mod timing;
+mod tune;
 mod update;
 
 use std::sync::Arc;
@@ -21,11 +22,11 @@ pub use update::SHADERS;
 
 use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, RunSettings, StepReport};
 use crate::{
-    gpu::{Accelerator, GpuError},
+    gpu::{Accelerator, GpuError, Tiling},
     memory::{Tensor, Value},
     ops::{Dispatch, Op},
     plan::{Optimizer, Plan, Update},
-    shader::{Grid, Launch, Memory},
+    shader::{Grid, Launch, Memory, Tiles},
 };
 
 /// Seconds that a submit should take at most.
@@ -74,18 +75,22 @@ impl Gpu {
                 return Err(GpuError::Unsupported { label: dispatch.label.clone(), reason });
             }
         }
-        let grid = grid(&plan, &base);
-        let launches = |dispatches: &[Dispatch]| -> Vec<Vec<Launch>> {
-            dispatches.iter().map(|dispatch| Op::launch(dispatch, &grid)).collect()
+        let launches = |tiles: &Tiles| -> Vec<Vec<Launch>> {
+            let grid = grid(&plan, &base, tiles);
+            plan.forward.iter().chain(&plan.backward).map(|dispatch| Op::launch(dispatch, &grid)).collect()
         };
-        let (forward, backward) = (launches(&plan.forward), launches(&plan.backward));
+        let mut passes = launches(&accelerator.tiles());
         let updates = update::launches(&plan);
         let clear = if updates.is_empty() { vec![] } else { vec![update::clear(&plan)] };
-        let used = forward.iter().chain(&backward).flatten().chain(&updates).chain(&clear);
+        let used = passes.iter().flatten().chain(&updates).chain(&clear);
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
+        if matches!(accelerator.options().tiling, Tiling::Timed(_)) {
+            tune::tune(&accelerator, &plan, &base, &buffers).await?;
+            passes = launches(&accelerator.tiles());
+        }
         let (load, next) = (buffers.loads(), vec![update::next(buffers.slots)]);
         let mut ready = replay::Maker::new(&accelerator, &buffers);
-        let lists = [&load, &clear].into_iter().chain(&forward).chain(&backward).chain([&updates, &next]);
+        let lists = [&load, &clear].into_iter().chain(&passes).chain([&updates, &next]);
         accelerator.build_all(lists.clone().flatten()).await?;
         let step = ready.each(lists).await?;
         ready.finish();
@@ -430,8 +435,8 @@ impl Device for Gpu {
 }
 
 /// The sizes that launches depend on.
-fn grid<'a>(plan: &Plan, base: &'a [Tensor]) -> Grid<'a> {
-    Grid { runs: plan.shape.runs, rows: plan.shape.rows_per_run(), trained: plan.trained_len(), base }
+fn grid<'a>(plan: &Plan, base: &'a [Tensor], tiles: &'a Tiles) -> Grid<'a> {
+    Grid { runs: plan.shape.runs, rows: plan.shape.rows_per_run(), trained: plan.trained_len(), base, tiles }
 }
 
 /// The share of a step's work that each entry of it is, as its arithmetic and the numbers it touches promise.

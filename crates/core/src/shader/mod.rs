@@ -3,7 +3,11 @@
 //! The table says again what stands in the WGSL text, because the host has to know it without parsing WGSL (a browser build carries no parser). A
 //! test holds the two equal. The contract of the modules themselves is `shaders/README.md`.
 
+mod tile;
+
 use loralab_cpu::Store;
+
+pub use tile::{Product, Tile, Tiles, UnknownTile};
 
 use crate::memory::{Data, Tensor, Value, Weight};
 
@@ -142,6 +146,8 @@ pub struct Launch {
     pub buffers: Vec<Memory>,
     /// Workgroups in each direction.
     pub groups: [u32; 3],
+    /// The name of the product that it computes, if its tile can be chosen.
+    pub product: Option<String>,
 }
 
 impl Launch {
@@ -150,7 +156,14 @@ impl Launch {
         debug_assert_eq!(params.len(), shader.params.len(), "params of {}", shader.name);
         debug_assert_eq!(buffers.len(), shader.bindings.len(), "buffers of {}", shader.name);
         let constants = vec![0; shader.constants.len()];
-        Launch { shader, constants, params: params.into(), buffers: buffers.into(), groups: groups.map(word) }
+        Launch {
+            shader,
+            constants,
+            params: params.into(),
+            buffers: buffers.into(),
+            groups: groups.map(word),
+            product: None,
+        }
     }
 
     /// A launch with an invocation for each of `elements`.
@@ -184,6 +197,8 @@ pub struct Grid<'a> {
     pub trained: usize,
     /// The frozen base.
     pub base: &'a [Tensor],
+    /// How its products are cut.
+    pub tiles: &'a Tiles,
 }
 
 /// A weight as a shader finds it.

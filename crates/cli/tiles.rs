@@ -1,0 +1,143 @@
+//! The tiles of a GPU's products: which are asked for, and the file that keeps those that were timed, in the user's cache and beside each result.
+
+use std::{
+    convert::Infallible,
+    env, fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use anyhow::{Context, Result, anyhow};
+use loralab_core::{
+    gpu::{Accelerator, Checks, Found, Tiling},
+    shader::{Tile, Tiles},
+};
+
+use crate::{failure::usage, results::write_whole, terminal::note};
+
+/// The tiles of a result, where they were timed.
+pub const TILES: &str = "tiles.txt";
+
+/// Which tiles to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// One for all products.
+    All(Tile),
+    /// The fastest of each product.
+    Timed,
+    /// Those that this file has.
+    File(PathBuf),
+}
+
+impl FromStr for Choice {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Choice, Infallible> {
+        Ok(match text.trim() {
+            "timed" => Choice::Timed,
+            other => other.parse().map_or_else(|_| Choice::File(other.into()), Choice::All),
+        })
+    }
+}
+
+/// How a GPU is to choose its tiles.
+///
+/// # Errors
+/// If a file was named that cannot be read, is damaged, or is of another GPU.
+pub fn tiling(choice: &Choice, gpu: &Found, checks: Checks) -> Result<Tiling> {
+    match choice {
+        Choice::All(tile) => Ok(Tiling::Given(Tiles::all(*tile))),
+        // A cache that cannot be used costs a timing, no more.
+        Choice::Timed => {
+            let kept = cache(gpu, checks).and_then(|file| read(&file, gpu, checks).ok());
+            Ok(Tiling::Timed(kept.unwrap_or_default()))
+        }
+        Choice::File(file) if file.exists() => Ok(Tiling::Timed(read(file, gpu, checks)?)),
+        Choice::File(file) => Err(usage(format_args!(
+            "`--tiles` is `{}`, which is neither 64x64, 128x64, 128x128 or timed, nor a file that exists",
+            file.display()
+        ))),
+    }
+}
+
+/// Keeps the tiles that were timed for the next time.
+pub fn keep(gpu: &Accelerator) {
+    let Some(file) = cache(gpu.found(), gpu.options().checks) else { return };
+    let written = file.parent().map_or(Ok(()), fs::create_dir_all).map_err(anyhow::Error::from);
+    if let Err(error) = written.and_then(|()| write_whole(&file, text(gpu).as_bytes())) {
+        note(format_args!("The tiles that were timed are not kept: {error:#}."));
+    }
+}
+
+/// The tiles of a GPU as a file has them.
+pub fn text(gpu: &Accelerator) -> String {
+    let picked = gpu.tiles();
+    let lines = picked.picked().map(|(product, tile)| format!("{tile} {product}\n"));
+    format!("{}\n{}", header(gpu.found(), gpu.options().checks), lines.collect::<String>())
+}
+
+/// Says whose tiles they are.
+fn header(gpu: &Found, checks: Checks) -> String {
+    format!("# tiles of {gpu}, checks {}", if checks == Checks::On { "on" } else { "off" })
+}
+
+fn read(file: &Path, gpu: &Found, checks: Checks) -> Result<Tiles> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("the tiles in `{name}` cannot be read"))?;
+    parse(&text, &header(gpu, checks)).map_err(|reason| anyhow!("the tiles in `{name}` {reason}"))
+}
+
+/// The tiles that a text has, if its first line is this header.
+fn parse(text: &str, header: &str) -> Result<Tiles, String> {
+    let mut lines = text.lines();
+    let found = lines.next().unwrap_or_default();
+    if found != header {
+        return Err(format!("begin with `{found}`, but this is `{header}`; time them here with `--tiles timed`"));
+    }
+    let mut tiles = Tiles::default();
+    for (number, line) in (2..).zip(lines) {
+        let (tile, product) =
+            line.split_once(' ').ok_or_else(|| format!("have no tile and product in line {number}"))?;
+        tiles.pick(product.to_owned(), tile.parse().map_err(|error| format!("are damaged in line {number}: {error}"))?);
+    }
+    Ok(tiles)
+}
+
+/// Where the tiles of a GPU are kept, if this machine has a place for such files.
+fn cache(gpu: &Found, checks: Checks) -> Option<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let caches = folder("XDG_CACHE_HOME")
+        .or_else(|| folder("LOCALAPPDATA"))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache")))?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = header(gpu, checks).trim_start_matches("# tiles of ").chars().map(plain).collect();
+    Some(caches.join("loralab").join(format!("{name}.txt")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_named_by_their_sides() {
+        assert_eq!("64x64".parse(), Ok(Choice::All(Tile::Square)));
+        assert_eq!("128x64".parse(), Ok(Choice::All(Tile::Tall)));
+        assert_eq!(" timed ".parse(), Ok(Choice::Timed));
+        assert_eq!("results/tiles.txt".parse(), Ok(Choice::File("results/tiles.txt".into())));
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written_and_only_for_its_gpu() {
+        let header = "# tiles of A GPU, discrete (Vulkan, 1.0), checks on";
+        let mut tiles = Tiles::default();
+        tiles.pick("linear/forward 64x32x32 rank 0 constants [0]".to_owned(), Tile::Large);
+        let text = format!("{header}\n128x128 linear/forward 64x32x32 rank 0 constants [0]\n");
+        assert_eq!(parse(&text, header), Ok(tiles));
+        let other = parse(&text, "# tiles of another").expect_err("another GPU");
+        assert!(other.contains("`--tiles timed`"), "{other}");
+        for damaged in ["64x64", "32x32 linear/forward"] {
+            let error = parse(&format!("{header}\n{damaged}\n"), header).expect_err("damaged");
+            assert!(error.contains("line 2"), "{error}");
+        }
+    }
+}
