@@ -25,7 +25,7 @@ const CRATES: [(&str, &[&str]); 12] = [
 ];
 
 /// The modules of core that each of them may use.
-const MODULES: [(&str, &[&str]); 12] = [
+const MODULES: [(&str, &[&str]); 13] = [
     ("memory", &[]),
     ("shader", &["memory"]),
     ("gpu", &["shader"]),
@@ -37,7 +37,24 @@ const MODULES: [(&str, &[&str]); 12] = [
     ("adapter", &[]),
     ("model", &["memory", "ops", "plan", "tape"]),
     ("train", &["device", "init", "memory", "model", "ops", "plan", "tape"]),
-    ("lab", &["adapter", "device", "gpu", "init", "memory", "model", "ops", "plan", "shader", "tape", "train"]),
+    ("diagnostics", &["device", "memory", "plan"]),
+    (
+        "lab",
+        &[
+            "adapter",
+            "device",
+            "diagnostics",
+            "gpu",
+            "init",
+            "memory",
+            "model",
+            "ops",
+            "plan",
+            "shader",
+            "tape",
+            "train",
+        ],
+    ),
 ];
 
 /// Most lines of a source file before its own tests begin: what a reader can hold in mind.

@@ -206,6 +206,9 @@ pub struct Settings {
     /// Steps between validations; 0 validates only at the end [default: 50]
     #[arg(long, value_name = "N", help_heading = "Training", value_parser = setting::<usize>("evaluate_every"))]
     evaluate_every: Option<usize>,
+    /// Steps between looks inside the adapters: norms, LoRA features, what a step's parts do; they go to metrics.jsonl. 0 takes none [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Training", value_parser = setting::<usize>("diagnose_every"))]
+    diagnose_every: Option<usize>,
     /// Examples in a validation [default: 128]
     #[arg(long, value_name = "N", help_heading = "Training", value_parser = setting::<usize>("validation_examples"))]
     validation_examples: Option<usize>,
@@ -404,6 +407,7 @@ impl Settings {
             batch_size: self.batch_size,
             tokens: self.tokens,
             evaluate_every: self.evaluate_every,
+            diagnose_every: self.diagnose_every,
             validation_examples: self.validation_examples,
             cohort: self.cohort,
             memory: self.memory,

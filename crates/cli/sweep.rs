@@ -9,7 +9,9 @@ use loralab_core::{
     plan::Plan,
 };
 use loralab_data::{Dataset, Split};
-use loralab_experiment::{Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary};
+use loralab_experiment::{
+    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
+};
 use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
@@ -169,11 +171,17 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     let summary = Summary::from_runs(setting, &runs);
     results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
-    figure(&results, TRAINING_CURVES, training_curves(&summary, &results.best_curves(&summary)?))?;
+    let curves = results.best_curves(&summary)?;
+    figure(&results, TRAINING_CURVES, training_curves(&summary, &curves))?;
 
     if !output.json {
         let folder = results.folder().display();
-        print(format_args!("{}\n{}\n\nResults are in `{folder}`.", summary.table(), summary.sentence()))?;
+        print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
+        let looks: Vec<String> = curves.iter().filter_map(symptoms_in_words).collect();
+        if !looks.is_empty() {
+            print(format_args!("{}\n", looks.join("\n")))?;
+        }
+        print(format_args!("Results are in `{folder}`."))?;
         if let (Data::Task(_), Some(command)) = (&experiment.data, trial(&results, &summary, &runs, &prepared.data)) {
             print(format_args!("Try the best adapter: {command}"))?;
         }

@@ -8,6 +8,46 @@ use loralab_experiment::{Event, Experiment, Seeds};
 use super::{Place, small, snapshot};
 
 #[test]
+fn adapters_are_looked_into_without_touching_what_is_trained() {
+    let place = Place::new();
+    let flags = ["--schemes", "init-a,init-b,init-ab-subtract", "--learning-rates", "4e-3", "--seeds", "1"];
+    let looked = |output: &str, more: &[&str]| {
+        let said = place.succeed(&small("sweep", &[&flags[..], &["--output", output], more].concat())).stdout;
+        (said, place.json(&format!("{output}/summary.json"))["schemes"].clone())
+    };
+    let (silent, plain) = looked("plain", &[]);
+    let (said, same) = looked("looked", &["--diagnose-every", "1"]);
+    assert_eq!(plain, same, "a look changes the training");
+    assert!(
+        !silent.contains("seed 0, step") && said.contains("In init-b at 4e-3, seed 0, step 3, of 14 adapters: "),
+        "{said}"
+    );
+    let mut looks = 0;
+    for event in place.events("looked/metrics.jsonl") {
+        let Event::Diagnosis { cell, step, adapters } = event else { continue };
+        looks += 1;
+        assert_eq!(adapters.len(), 14);
+        for adapter in &adapters {
+            assert!(adapter.is_finite() && adapter.z_a > 0.0 && adapter.product > 0.0, "{adapter:?}");
+            // The three parts make up the change, and no norm of a sum is above the sum of the norms.
+            assert!(adapter.stable_rank.is_some_and(|rank| (1.0..=16.0).contains(&rank)), "{adapter:?}");
+            match (cell.scheme.as_str(), step) {
+                // One factor is zero before the first step, and the other has no gradient in it (methods of the paper, §4).
+                ("init-a", 1) => {
+                    assert!(adapter.delta_1 == 0.0 && adapter.delta_2 > 0.0 && adapter.update_a == Some(0.0))
+                }
+                ("init-b", 1) => {
+                    assert!(adapter.delta_1 > 0.0 && [adapter.delta_2, adapter.delta_3] == [0.0; 2]);
+                    assert_eq!((adapter.update_a, adapter.update_b), (Some(1.0), Some(0.0)));
+                }
+                _ => assert!(adapter.delta_1 > 0.0 && adapter.delta_2 > 0.0 && adapter.delta_3 > 0.0, "{adapter:?}"),
+            }
+        }
+    }
+    assert_eq!(looks, 3 * 3);
+}
+
+#[test]
 fn a_sweep_fills_its_folder() {
     let place = Place::new();
     let outcome =

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Gpu, Input, RunSettings, wait},
+    device::{Cpu, Gpu, Input, Probe, RunSettings, wait},
     gpu::{Accelerator, Checks, Profile},
     plan::Plan,
     tape::Purpose,
@@ -38,8 +38,18 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
         Device::load(&mut gpu, index, &trained, &frozen_pairs, run.settings);
         cpu.load(index, &trained, &frozen_pairs, run.settings);
     }
-    let found = wait(gpu.gradients(&inputs)).expect("the GPU does not fail");
-    for (index, (loss, gradient)) in found.iter().enumerate() {
+    let found = wait(gpu.probe(&inputs)).expect("the GPU does not fail");
+    let expected = cpu.probe(&inputs);
+    for (index, Probe { loss, gradient, lora_features }) in found.iter().enumerate() {
+        assert_eq!((lora_features.len(), expected[index].lora_features.len()), (14, 14));
+        for (found, expected) in lora_features.iter().zip(&expected[index].lora_features) {
+            let difference: Vec<f32> = found.iter().zip(expected).map(|(found, expected)| found - expected).collect();
+            let off = loralab_linalg::norm(&difference) / loralab_linalg::norm(expected);
+            assert!(
+                found.len() == expected.len() && off <= 1e-5,
+                "features of run {index} are off by {off:e} of their norm"
+            );
+        }
         let (exact, double) = cpu.gradient(index, inputs[index]);
         let loss_off = ((loss - exact) / exact).abs();
         let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();

@@ -8,7 +8,7 @@ use std::fmt;
 use loralab_cpu::Store;
 
 use crate::{
-    memory::{Parameter, Tensor, Value},
+    memory::{Group, Parameter, Tensor, Value},
     ops::{Dispatch, Pass},
 };
 
@@ -111,6 +111,8 @@ pub struct Plan {
     pub buffers: Vec<usize>,
     /// Inputs and results among the row buffers.
     pub ports: Ports,
+    /// x Aᵀ of every adapter, in the order of the parameters; they last to the end of the forward pass. Empty for a plan without a backward pass.
+    pub lora_features: Vec<Value>,
     /// The trained tensors, in the order they lie in the flat buffers.
     pub parameters: Vec<Parameter>,
     /// Whether every adapter has a frozen second pair.
@@ -123,6 +125,11 @@ impl Plan {
     /// Elements that one run trains.
     pub fn trained_len(&self) -> usize {
         self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
+    }
+
+    /// The rank of every adapter, in the order of the parameters.
+    pub fn ranks(&self) -> impl Iterator<Item = usize> {
+        self.parameters.iter().filter(|parameter| parameter.group == Group::A).map(|parameter| parameter.shape[0])
     }
 
     /// Gives every value of the dispatches a buffer; `columns` of each value, by index. The values of `ports` keep theirs throughout.
@@ -179,6 +186,7 @@ impl Plan {
             dispatch.reads.iter_mut().for_each(place);
             dispatch.writes.iter_mut().for_each(|(value, _)| place(value));
         }
+        self.lora_features.iter_mut().for_each(place);
         if !keep_prediction {
             self.ports.prediction = None;
         }

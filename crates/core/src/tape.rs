@@ -165,6 +165,9 @@ impl Tape {
     /// A plan whose dispatches still name values, and the columns of each value.
     fn record(self, purpose: Purpose) -> (Plan, Vec<usize>) {
         let mut forward: Vec<Dispatch> = self.nodes.iter().map(Dispatch::forward).collect();
+        let adapters = self.nodes.iter().filter(|node| matches!(node.op, Op::LoraLinear(_)));
+        let features: Vec<Value> = adapters.map(|node| node.writes[1]).collect();
+        let lora_features = if purpose == Purpose::Predict { vec![] } else { features };
         let (mut backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
@@ -183,6 +186,7 @@ impl Tape {
             updates,
             buffers: vec![],
             ports: self.ports,
+            lora_features,
             parameters: self.parameters,
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,

@@ -1,5 +1,6 @@
 //! The curves of each run, gathered from events.
 
+use crate::diagnostics::Diagnosis;
 use crate::event::Event;
 use crate::grid::Cell;
 
@@ -23,6 +24,8 @@ pub struct Curve {
     pub validation: Vec<Point>,
     /// The step in which the run diverged.
     pub diverged: Option<usize>,
+    /// The last step at which its adapters were looked into, and what was seen.
+    pub diagnosis: Option<(usize, Vec<Diagnosis>)>,
 }
 
 impl Curve {
@@ -35,7 +38,13 @@ impl Curve {
             let Some(cell) = event.cell() else { continue };
             let key = (cell.scheme.as_str(), cell.learning_rate.to_bits(), cell.seed);
             let place = *places.entry(key).or_insert_with(|| {
-                curves.push(Self { cell: cell.clone(), training: vec![], validation: vec![], diverged: None });
+                curves.push(Self {
+                    cell: cell.clone(),
+                    training: vec![],
+                    validation: vec![],
+                    diverged: None,
+                    diagnosis: None,
+                });
                 curves.len() - 1
             });
             let curve = &mut curves[place];
@@ -47,6 +56,7 @@ impl Curve {
                     curve.validation.push(Point { step: *step, loss: *loss });
                 }
                 Event::Diverged { step, .. } => curve.diverged = Some(*step),
+                Event::Diagnosis { step, adapters, .. } => curve.diagnosis = Some((*step, adapters.clone())),
                 _ => {}
             }
         }
@@ -68,6 +78,8 @@ mod tests {
             step(1, 1, Some(3.0)),
             step(0, 1, Some(2.0)),
             step(1, 2, None),
+            Event::Diagnosis { cell: cell(0), step: 2, adapters: vec![] },
+            Event::Diagnosis { cell: cell(0), step: 4, adapters: vec![] },
             Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() },
             Event::Evaluation { cell: cell(0), step: 1, loss: Some(1.5), accuracy: None },
         ];
@@ -79,13 +91,15 @@ mod tests {
                     cell: cell(1),
                     training: vec![Point { step: 1, loss: 3.0 }],
                     validation: vec![],
-                    diverged: Some(2)
+                    diverged: Some(2),
+                    diagnosis: None,
                 },
                 Curve {
                     cell: cell(0),
                     training: vec![Point { step: 1, loss: 2.0 }],
                     validation: vec![Point { step: 1, loss: 1.5 }],
-                    diverged: None
+                    diverged: None,
+                    diagnosis: Some((4, vec![])),
                 },
             ]
         );

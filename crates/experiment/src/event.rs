@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnostics::Diagnosis;
 use crate::grid::Cell;
 use crate::run::RunResult;
 
@@ -62,6 +63,15 @@ pub enum Event {
         /// Share of right answers, 0 to 1.
         accuracy: Option<f64>,
     },
+    /// A run was looked into.
+    Diagnosis {
+        /// Which run.
+        cell: Cell,
+        /// The step that was looked at, from 1.
+        step: usize,
+        /// Each of its adapters.
+        adapters: Vec<Diagnosis>,
+    },
     /// A run went non-finite and takes no further part.
     Diverged {
         /// Which run.
@@ -101,7 +111,10 @@ impl Event {
     /// The run it speaks of, where it speaks of one.
     pub fn cell(&self) -> Option<&Cell> {
         match self {
-            Self::Step { cell, .. } | Self::Evaluation { cell, .. } | Self::Diverged { cell, .. } => Some(cell),
+            Self::Step { cell, .. }
+            | Self::Evaluation { cell, .. }
+            | Self::Diagnosis { cell, .. }
+            | Self::Diverged { cell, .. } => Some(cell),
             Self::RunFinished { result } => Some(&result.cell),
             Self::Started { .. }
             | Self::Base { .. }
@@ -140,6 +153,7 @@ mod tests {
                 gradient_norm: Event::finite(f64::INFINITY),
             },
             Event::Evaluation { cell: cell.clone(), step: 50, loss: Event::finite(f64::NAN), accuracy: Some(0.25) },
+            Event::Diagnosis { cell: cell.clone(), step: 3, adapters: vec![] },
             Event::Diverged { cell, step: 4, tensor: "logits".to_owned() },
             Event::RunFinished { result },
             Event::CohortFinished { cohort: 0, seconds: 2.0 },
@@ -154,7 +168,7 @@ mod tests {
             serde_json::to_string(&events[3]).expect("an event is JSON"),
             r#"{"event":"step","cell":{"scheme":"init-a","learning_rate":0.002,"seed":1},"step":1,"loss":2.5,"learning_rate":0.002,"gradient_norm":null}"#
         );
-        assert_eq!(events.iter().filter(|event| event.cell().is_some()).count(), 4);
+        assert_eq!(events.iter().filter(|event| event.cell().is_some()).count(), 5);
         assert!(serde_json::from_str::<Event>(r#"{"event":"coffee"}"#).is_err());
     }
 }

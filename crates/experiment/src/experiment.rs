@@ -67,6 +67,8 @@ pub struct Experiment {
     pub tokens: Option<usize>,
     /// Steps between validations (default 50; 0 validates only at the end).
     pub evaluate_every: Option<usize>,
+    /// Steps between looks inside the adapters (default 0: none).
+    pub diagnose_every: Option<usize>,
     /// Examples in a validation (default 128).
     pub validation_examples: Option<usize>,
     /// Largest number of runs in a cohort (default: as many as memory allows).
@@ -198,6 +200,7 @@ impl Experiment {
             batch_size: over.batch_size.or(self.batch_size),
             tokens: over.tokens.or(self.tokens),
             evaluate_every: over.evaluate_every.or(self.evaluate_every),
+            diagnose_every: over.diagnose_every.or(self.diagnose_every),
             validation_examples: over.validation_examples.or(self.validation_examples),
             cohort: over.cohort.or(self.cohort),
             memory: over.memory.or(self.memory),

@@ -46,6 +46,7 @@ keys! {
     "batch_size": "a whole number of at least 1", "8";
     "tokens": "a whole number of at least 1", "64";
     "evaluate_every": "a whole number of steps, or 0 for once at the end", "50";
+    "diagnose_every": "a whole number of steps, or 0 for never", "10";
     "validation_examples": "a whole number of at least 1", "128";
     "cohort": "a whole number of at least 1", "16";
     "memory": "a number of bytes of at least 1, with or without a unit (B, KiB, MiB, GiB, KB, MB, GB)", "\"2GiB\"";

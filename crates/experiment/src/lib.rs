@@ -12,6 +12,7 @@
 mod bytes;
 mod cohort;
 mod curve;
+mod diagnostics;
 mod error;
 mod event;
 mod experiment;
@@ -29,6 +30,7 @@ mod words;
 pub use bytes::Bytes;
 pub use cohort::{Budget, PackError, pack};
 pub use curve::{Curve, Point};
+pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
 pub use error::ExperimentError;
 pub use event::Event;
 pub use experiment::{Experiment, Seeds};

@@ -111,6 +111,8 @@ pub struct Resolved {
     pub tokens: usize,
     /// Steps between validations; 0 validates only at the end.
     pub evaluate_every: usize,
+    /// Steps between looks inside the adapters; 0 takes none.
+    pub diagnose_every: usize,
     /// Examples in a validation, at least 1.
     pub validation_examples: usize,
     /// Largest number of runs in a cohort.
@@ -175,6 +177,7 @@ impl Experiment {
             batch_size: count("batch_size", self.batch_size, 8)?,
             tokens: count("tokens", self.tokens, 64)?,
             evaluate_every: self.evaluate_every.unwrap_or(50),
+            diagnose_every: self.diagnose_every.unwrap_or(0),
             validation_examples: count("validation_examples", self.validation_examples, 128)?,
             cohort: limit("cohort", self.cohort)?,
             memory: match self.memory {
@@ -294,6 +297,11 @@ impl Resolved {
         done == self.steps || (done > 0 && self.evaluate_every > 0 && done.is_multiple_of(self.evaluate_every))
     }
 
+    /// Whether step number `step`, counted from 1, is looked at from inside the adapters.
+    pub fn diagnoses(&self, step: usize) -> bool {
+        self.diagnose_every > 0 && step.is_multiple_of(self.diagnose_every)
+    }
+
     /// The experiment with every setting written out, for the results folder; resolving it gives this again.
     pub fn to_experiment(&self) -> Experiment {
         let (task, data) = match &self.data {
@@ -329,6 +337,7 @@ impl Resolved {
             batch_size: Some(self.batch_size),
             tokens: Some(self.tokens),
             evaluate_every: Some(self.evaluate_every),
+            diagnose_every: Some(self.diagnose_every),
             validation_examples: Some(self.validation_examples),
             cohort: self.cohort.map(NonZeroUsize::get),
             memory: self.memory,

@@ -76,6 +76,17 @@ pub struct Evaluation {
     pub correct: Vec<f32>,
 }
 
+/// What a pass over some rows says of one run, without a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// Weighted loss of the rows.
+    pub loss: f64,
+    /// Its gradient, flat, in the order of the plan's parameters; neither tested nor clipped.
+    pub gradient: Vec<f32>,
+    /// x Aᵀ of every adapter, (B·T, R) each, in the order of the plan's parameters.
+    pub lora_features: Vec<Vec<f32>>,
+}
+
 /// One term of the memory that a cohort takes on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -135,6 +146,10 @@ pub trait Device {
 
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
     fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
+
+    /// A forward and a backward pass over these rows, one input a run, without a step; for plans that were compiled to train. Runs that have diverged
+    /// give what they give.
+    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>>;
 
     /// A run's trained tensors, flat.
     fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>>;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
 
+mod diagnose;
 mod generate;
 mod sweep;
 mod verify;

@@ -4,9 +4,10 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use loralab_data::{Batch, Dataset, Sampler, Split};
 use loralab_experiment::{
-    Budget, Cell, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
+    Budget, Cell, Diagnosis, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
 };
 
+use super::diagnose::Probes;
 use crate::{
     adapter::{Adapter, Module},
     device::{Answer, Device, DeviceError, Needs, RunSettings},
@@ -57,6 +58,7 @@ pub struct Sweep<'a> {
     experiment: &'a Resolved,
     train: &'a Dataset,
     validation: Vec<Batch>,
+    probe: Batch,
 }
 
 impl<'a> Sweep<'a> {
@@ -67,13 +69,20 @@ impl<'a> Sweep<'a> {
     pub fn new(base: &'a Base, base_name: &str, experiment: &'a Resolved, data: &'a Split) -> Result<Self, SweepError> {
         let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?;
-        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, train: &data.train, validation })
+        let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
+        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, train: &data.train, validation, probe })
     }
 
     /// The plan that `runs` cells share; `frozen_pairs` for schemes that subtract their starting product.
     pub fn plan(&self, runs: usize, frozen_pairs: bool) -> Plan {
+        self.plan_of(
+            Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens },
+            frozen_pairs,
+        )
+    }
+
+    fn plan_of(&self, shape: Shape, frozen_pairs: bool) -> Plan {
         let experiment = self.experiment;
-        let shape = Shape { runs, sequences: experiment.batch_size, tokens: experiment.tokens };
         let mut tape = Tape::new(shape, frozen_pairs);
         decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters(experiment)));
         tape.compile(Purpose::Train(match experiment.optimizer {
@@ -132,21 +141,37 @@ impl<'a> Sweep<'a> {
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
             let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair())));
             let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
-            let mut cohort = Cohort::new(runs, plan, device, self.train)?;
+            let mut cohort = Cohort::new(runs, plan.clone(), device, self.train)?;
+            let mut probes = match self.experiment.diagnose_every {
+                0 => None,
+                _ => Some(self.probes(&plan, make_device).await?),
+            };
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
             let mut told = 0;
             for step in 0..self.experiment.steps {
                 if flow.is_break() {
                     break;
                 }
+                let mut probes = probes.as_mut().filter(|_| self.experiment.diagnoses(step + 1));
+                if let Some(probes) = &mut probes {
+                    probes.before(&mut cohort).await?;
+                }
                 cohort.step(self.experiment.schedule_factor(step));
                 let evaluates = self.experiment.evaluates_after(step + 1);
-                if !(cohort.is_busy() || evaluates || step + 1 == self.experiment.steps) {
+                if !(cohort.is_busy() || evaluates || probes.is_some() || step + 1 == self.experiment.steps) {
                     continue;
                 }
                 for outcomes in cohort.outcomes().await? {
                     told += 1;
                     flow = both(flow, tell(told, outcomes, &mut ended, observer));
+                }
+                if let (true, Some(probes)) = (flow.is_continue(), probes) {
+                    for (result, adapters) in ended.iter().zip(probes.after(&mut cohort).await?) {
+                        if result.diverged.is_none() && adapters.iter().all(Diagnosis::is_finite) {
+                            let cell = result.cell.clone();
+                            flow = both(flow, observer.event(Event::Diagnosis { cell, step: told, adapters }));
+                        }
+                    }
                 }
                 if flow.is_continue() && evaluates {
                     flow = self.evaluate(&mut cohort, told, &mut ended, observer).await?;
@@ -167,6 +192,14 @@ impl<'a> Sweep<'a> {
             }
         }
         Ok(results)
+    }
+
+    /// A small device beside a cohort's, for its diagnostics.
+    async fn probes<'b>(&self, plan: &Plan, make_device: MakeDevice<'b>) -> Result<Probes, SweepError> {
+        let shape = Shape { sequences: 1, ..plan.shape };
+        let plan = Arc::new(self.plan_of(shape, plan.frozen_pairs));
+        let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
+        Ok(Probes::new(device, plan, self.probe.clone()))
     }
 
     /// How the runs of a cohort do on the held-out data after `step` steps.

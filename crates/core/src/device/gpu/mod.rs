@@ -7,6 +7,7 @@
 //! is cut into several submits instead, so that a display stays alive and nobody waits long for a pause.
 
 mod buffers;
+mod probe;
 mod replay;
 mod rings;
 mod timing;
@@ -20,7 +21,7 @@ use replay::{Ready, encode};
 use rings::Rings;
 pub use update::SHADERS;
 
-use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, RunSettings, StepReport};
+use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, StepReport};
 use crate::{
     gpu::{Accelerator, GpuError, Tiling},
     memory::{Tensor, Value},
@@ -194,23 +195,6 @@ impl Gpu {
         Ok(self.reports_of(slot, &words))
     }
 
-    /// Loss and gradient of every run, in the order of the plan's parameters, without a step.
-    ///
-    /// # Errors
-    /// Whatever went wrong on the GPU.
-    pub async fn gradients(&mut self, inputs: &[Input<'_>]) -> Result<Vec<(f64, Vec<f32>)>, GpuError> {
-        self.place(inputs);
-        self.submit(self.passes());
-        let losses = self.words(self.losses()).await?.unwrap_or_default();
-        let gradients = self.words(Memory::Gradients).await?.unwrap_or_default();
-        let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
-        let of_run = |run: usize| {
-            let loss = sum(&losses[run * rows..(run + 1) * rows]);
-            (loss, floats(&gradients[run * elements..(run + 1) * elements]))
-        };
-        Ok((0..self.plan.shape.runs).map(of_run).collect())
-    }
-
     fn losses(&self) -> Memory {
         Memory::Rows(self.plan.ports.loss.unwrap_or(Value(0)))
     }
@@ -272,6 +256,10 @@ impl Gpu {
 
     fn forward(&self) -> &[Vec<Ready>] {
         &self.passes()[..self.plan.forward.len()]
+    }
+
+    fn backward(&self) -> &[Vec<Ready>] {
+        &self.passes()[self.plan.forward.len()..]
     }
 
     fn updates(&self) -> &[Vec<Ready>] {
@@ -421,6 +409,10 @@ impl Device for Gpu {
             let of_run = words.len() / self.plan.shape.runs;
             Ok(words.chunks_exact(of_run).map(floats).collect())
         })
+    }
+
+    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>> {
+        Box::pin(async move { Ok(self.pass(inputs).await?) })
     }
 
     fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {

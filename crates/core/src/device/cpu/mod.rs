@@ -4,13 +4,16 @@
 //! and backward pass, so activations stay in its cache and nothing waits inside a step; the lanes' gradients are then added in order and the run
 //! is updated. Cut and order depend on the shape of one run only, hence a run's bits depend neither on its cohort nor on the threads.
 
+mod update;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loralab_cpu::{Scalar, Scratch, adamw, clip, finite, sgd, sign_sgd};
+use loralab_cpu::{Scalar, Scratch};
+use update::update;
 
-use super::{Answer, Cost, Device, Evaluation, Input, Needs, RunSettings, StepReport, workers::Workers};
+use super::{Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, StepReport, workers::Workers};
 use crate::{
-    memory::{Group, Lane, Tensor, Value, Values},
+    memory::{Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
     plan::{Optimizer, Plan, Update},
 };
@@ -44,6 +47,17 @@ struct Run<S> {
     diverged: bool,
 }
 
+/// How far a lane is carried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Through the forward pass.
+    Forward,
+    /// Through both passes.
+    Gradient,
+    /// Through both, and its LoRA features are kept.
+    Probe,
+}
+
 /// What a worker computes a lane in.
 struct Arena<S> {
     values: Values<S>,
@@ -57,6 +71,7 @@ struct Partial<S> {
     loss: Vec<S>,
     correct: Vec<S>,
     prediction: Vec<S>,
+    lora_features: Vec<Vec<S>>,
 }
 
 /// Memory that workers take and give back; grows to the number of workers and stays there.
@@ -150,7 +165,7 @@ impl<S: Scalar> Cpu<S> {
     /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
     pub fn gradient(&self, run: usize, input: Input<'_>) -> (S, Vec<S>) {
         let mut lanes = self.workspace();
-        self.replay(&self.runs[run], input, &mut lanes, true);
+        self.replay(&self.runs[run], input, &mut lanes, Extent::Gradient);
         let loss = total_loss(&lanes);
         let gradient = sum_gradients(&mut lanes).to_vec();
         self.workspaces.put(lanes);
@@ -160,7 +175,7 @@ impl<S: Scalar> Cpu<S> {
     /// Loss of one run in the device's own scalar, without a step; for tests and probes.
     pub fn loss(&self, run: usize, input: Input<'_>) -> S {
         let mut lanes = self.workspace();
-        self.replay(&self.runs[run], input, &mut lanes, false);
+        self.replay(&self.runs[run], input, &mut lanes, Extent::Forward);
         let loss = total_loss(&lanes);
         self.workspaces.put(lanes);
         loss
@@ -189,15 +204,15 @@ impl<S: Scalar> Cpu<S> {
     pub fn observe(&self, run: usize, input: Input<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
         let mut lanes = self.workspace();
         for (index, partial) in lanes.iter_mut().enumerate() {
-            self.replay_lane(&self.runs[run], input, index, partial, true, &mut around);
+            self.replay_lane(&self.runs[run], input, index, partial, Extent::Gradient, &mut around);
         }
         self.workspaces.put(lanes);
     }
 
-    /// Carries all lanes of a run through the forward pass and, with `gradients`, the backward pass.
-    fn replay(&self, run: &Run<S>, input: Input<'_>, lanes: &mut [Partial<S>], gradients: bool) {
+    /// Carries all lanes of a run through the passes.
+    fn replay(&self, run: &Run<S>, input: Input<'_>, lanes: &mut [Partial<S>], extent: Extent) {
         self.workers.for_each(lanes, |index, partial| {
-            self.replay_lane(run, input, index, partial, gradients, |_, dispatch| dispatch());
+            self.replay_lane(run, input, index, partial, extent, |_, dispatch| dispatch());
         });
     }
 
@@ -208,7 +223,7 @@ impl<S: Scalar> Cpu<S> {
         input: Input<'_>,
         index: usize,
         partial: &mut Partial<S>,
-        gradients: bool,
+        extent: Extent,
         mut around: impl FnMut(&Dispatch, &mut dyn FnMut()),
     ) {
         let plan = &*self.plan;
@@ -227,7 +242,7 @@ impl<S: Scalar> Cpu<S> {
             }
         }
         partial.gradients.clear();
-        partial.gradients.resize(if gradients { plan.trained_len() } else { 0 }, S::ZERO);
+        partial.gradients.resize(if extent == Extent::Forward { 0 } else { plan.trained_len() }, S::ZERO);
         let mut lane = Lane {
             values: &mut arena.values,
             tokens: &input.tokens[block(input.tokens.len())],
@@ -240,8 +255,16 @@ impl<S: Scalar> Cpu<S> {
             scale: S::from_f64(run.settings.scale),
             scratch: &mut arena.scratch,
         };
-        let backward: &[Dispatch] = if gradients { &plan.backward } else { &[] };
-        for dispatch in plan.forward.iter().chain(backward) {
+        for dispatch in &plan.forward {
+            around(dispatch, &mut || Op::run(dispatch, &mut lane));
+        }
+        if extent == Extent::Probe {
+            // The backward pass needs the features and then gives their buffers on.
+            let features = plan.lora_features.iter().zip(plan.ranks());
+            partial.lora_features = features.map(|(value, rank)| lane.values.read(*value, rank).to_vec()).collect();
+        }
+        let backward: &[Dispatch] = if extent == Extent::Forward { &[] } else { &plan.backward };
+        for dispatch in backward {
             around(dispatch, &mut || Op::run(dispatch, &mut lane));
         }
         for (port, result) in [
@@ -284,7 +307,7 @@ impl<S: Scalar> Cpu<S> {
         self.workers.for_each(&mut tasks, |index, (run, report)| {
             if !run.diverged {
                 let mut lanes = self.workspace();
-                self.replay(run, inputs[index], &mut lanes, true);
+                self.replay(run, inputs[index], &mut lanes, Extent::Gradient);
                 let loss = total_loss(&lanes);
                 *report = Some(update(run, &self.plan, loss, sum_gradients(&mut lanes), learning_rates[index]));
                 self.workspaces.put(lanes);
@@ -300,7 +323,7 @@ impl<S: Scalar> Cpu<S> {
         self.each_run(inputs, |run, input| {
             (!run.diverged).then(|| {
                 let mut lanes = self.workspace();
-                self.replay(run, input, &mut lanes, false);
+                self.replay(run, input, &mut lanes, Extent::Forward);
                 let loss = total_loss(&lanes).to_f64();
                 let correct = lanes.iter().flat_map(|lane| &lane.correct).map(|x| x.to_f64() as f32).collect();
                 self.workspaces.put(lanes);
@@ -313,10 +336,28 @@ impl<S: Scalar> Cpu<S> {
     pub fn predict(&self, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
         self.each_run(inputs, |run, input| {
             let mut lanes = self.workspace();
-            self.replay(run, input, &mut lanes, false);
+            self.replay(run, input, &mut lanes, Extent::Forward);
             let prediction = lanes.iter().flat_map(|lane| &lane.prediction).map(|x| x.to_f64() as f32).collect();
             self.workspaces.put(lanes);
             prediction
+        })
+    }
+
+    /// What a pass over these rows says of each run, as [`Device::probe`] does.
+    pub fn probe(&self, inputs: &[Input<'_>]) -> Vec<Probe> {
+        self.each_run(inputs, |run, input| {
+            let mut lanes = self.workspace();
+            self.replay(run, input, &mut lanes, Extent::Probe);
+            let single = |values: &[S]| -> Vec<f32> { values.iter().map(|x| x.to_f64() as f32).collect() };
+            let of_adapter =
+                |adapter: usize| lanes.iter().flat_map(|lane| single(&lane.lora_features[adapter])).collect();
+            let probe = Probe {
+                loss: total_loss(&lanes).to_f64(),
+                lora_features: (0..self.plan.lora_features.len()).map(of_adapter).collect(),
+                gradient: single(sum_gradients(&mut lanes)),
+            };
+            self.workspaces.put(lanes);
+            probe
         })
     }
 
@@ -347,6 +388,10 @@ impl<S: Scalar> Device for Cpu<S> {
 
     fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
         Box::pin(async move { Ok(Cpu::predict(self, inputs)) })
+    }
+
+    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>> {
+        Box::pin(async move { Ok(Cpu::probe(self, inputs)) })
     }
 
     fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {
@@ -389,73 +434,4 @@ fn sum_gradients<S: Scalar>(lanes: &mut [Partial<S>]) -> &mut [S] {
         loralab_cpu::add::backward(&lane.gradients, &mut first[0].gradients, loralab_cpu::Store::Add);
     }
     &mut first[0].gradients
-}
-
-/// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
-fn update<S: Scalar>(run: &mut Run<S>, plan: &Plan, loss: S, gradients: &mut [S], learning_rate: f64) -> StepReport {
-    let mut report = StepReport { loss: loss.to_f64(), gradient_norm: f64::NAN, diverged: None };
-    let mut norm = S::ZERO;
-    for update in &plan.updates {
-        match update {
-            Update::Finite => {
-                norm = clip::squared_norm(gradients).sqrt();
-                report.gradient_norm = norm.to_f64();
-                if !(report.loss.is_finite() && report.gradient_norm.is_finite()) {
-                    run.diverged = true;
-                    report.diverged = Some(culprit(plan, gradients));
-                    return report;
-                }
-            }
-            Update::Clip => {
-                // As PyTorch's clip_grad_norm_: the 1e-6 keeps a zero gradient from dividing by zero.
-                let factor = S::from_f64(run.settings.max_grad_norm) / (norm + S::from_f64(1e-6));
-                if run.settings.max_grad_norm > 0.0 && factor < S::ONE {
-                    clip::scale(gradients, factor);
-                }
-            }
-            Update::Step(optimizer) => {
-                run.steps += 1;
-                optimize(run, plan, *optimizer, gradients, learning_rate);
-            }
-        }
-    }
-    report
-}
-
-/// The first trained tensor with a non-finite gradient; the loss itself, or the norm's overflow, if every element is finite.
-fn culprit<S: Scalar>(plan: &Plan, gradients: &[S]) -> String {
-    let Some(index) = finite::first_non_finite(gradients) else { return "the gradient's norm".to_owned() };
-    let tensor = plan.parameters.iter().find(|parameter| parameter.span.range().contains(&index));
-    tensor.map_or_else(String::new, |parameter| parameter.name.clone())
-}
-
-fn optimize<S: Scalar>(run: &mut Run<S>, plan: &Plan, optimizer: Optimizer, gradients: &[S], learning_rate: f64) {
-    let Run { settings, trained, first_moment, second_moment, steps, .. } = run;
-    for parameter in &plan.parameters {
-        let range = parameter.span.range();
-        let ratio = if parameter.group == Group::B { settings.learning_rate_ratio } else { 1.0 };
-        let decay = if parameter.group == Group::Gain { 0.0 } else { settings.weight_decay };
-        let (learning_rate, weight_decay) = (S::from_f64(learning_rate * ratio), S::from_f64(decay));
-        let (p, g) = (&mut trained[range.clone()], &gradients[range.clone()]);
-        match optimizer {
-            Optimizer::AdamW { beta1, beta2, epsilon } => {
-                let hyper = adamw::Hyper {
-                    learning_rate,
-                    beta1: S::from_f64(beta1),
-                    beta2: S::from_f64(beta2),
-                    epsilon: S::from_f64(epsilon),
-                    weight_decay,
-                    bias1: S::from_f64(1.0 - beta1.powf(*steps as f64)),
-                    bias2: S::from_f64(1.0 - beta2.powf(*steps as f64)),
-                };
-                adamw::step(hyper, p, g, &mut first_moment[range.clone()], &mut second_moment[range]);
-            }
-            Optimizer::Sgd { momentum } => {
-                let hyper =
-                    sgd::Hyper { learning_rate, momentum: S::from_f64(momentum), weight_decay, first: *steps == 1 };
-                sgd::step(hyper, p, g, &mut first_moment[range]);
-            }
-            Optimizer::SignSgd => sign_sgd::step(learning_rate, weight_decay, p, g),
-        }
-    }
 }
