@@ -34,7 +34,7 @@ fn adapters_are_looked_into_without_touching_what_is_trained() {
             match (cell.scheme.as_str(), step) {
                 // One factor is zero before the first step, and the other has no gradient in it (methods of the paper, §4).
                 ("init-a", 1) => {
-                    assert!(adapter.delta_1 == 0.0 && adapter.delta_2 > 0.0 && adapter.update_a == Some(0.0))
+                    assert!(adapter.delta_1 == 0.0 && adapter.delta_2 > 0.0 && adapter.update_a == Some(0.0));
                 }
                 ("init-b", 1) => {
                     assert!(adapter.delta_1 > 0.0 && [adapter.delta_2, adapter.delta_3] == [0.0; 2]);

@@ -68,10 +68,10 @@ impl Diagnosis {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Symptom {
-    /// Z_A has grown tenfold beyond what it is for a random A of variance 1/n on normalised rows, which is 1: the efficient regime of Init[A] at large
+    /// Z_A has grown tenfold beyond what it is for a random A of variance 1/n on normalised rows, which is 1: the efficient regime of Init\[A\] at large
     /// widths (§4.1 of the paper), where low precision becomes dangerous.
     InternallyUnstable,
-    /// Both parts of a step that come from B are less than a twentieth of what A does: the regime of Init[B] (§4.2 of the paper).
+    /// Both parts of a step that come from B are less than a twentieth of what A does: the regime of Init\[B\] (§4.2 of the paper).
     BUndertrained,
     /// A step changes neither factor by a millionth.
     NotLearning,

@@ -47,6 +47,7 @@ fn curves(runs: &[RunResult], steps: usize) -> Vec<Curve> {
             training: (1..=steps).map(|step| Point { step, loss: at(step) * noise(step) }).collect(),
             validation: (1..=steps / 50).map(|n| Point { step: 50 * n, loss: at(50 * n) }).collect(),
             diverged: None,
+            diagnosis: None,
         }
     };
     runs.iter().map(curve).collect()
