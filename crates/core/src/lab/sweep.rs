@@ -82,14 +82,17 @@ impl<'a> Sweep<'a> {
     }
 
     fn plan_of(&self, shape: Shape, frozen_pairs: bool) -> Plan {
-        let experiment = self.experiment;
-        let mut tape = Tape::new(shape, frozen_pairs);
-        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters(experiment)));
-        tape.compile(Purpose::Train(match experiment.optimizer {
+        self.tape(shape, frozen_pairs).compile(Purpose::Train(match self.experiment.optimizer {
             Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
             Named::Sgd { momentum } => Optimizer::Sgd { momentum },
             Named::SignSgd => Optimizer::SignSgd,
         }))
+    }
+
+    fn tape(&self, shape: Shape, frozen_pairs: bool) -> Tape {
+        let mut tape = Tape::new(shape, frozen_pairs);
+        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters(self.experiment)));
+        tape
     }
 
     /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
@@ -119,7 +122,9 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If the device fails.
     pub async fn base(&self, make_device: MakeDevice<'_>) -> Result<Option<Validation>, SweepError> {
-        let mut device = make_device(Arc::new(self.plan(1, false)), self.base.tensors.clone()).await?;
+        let Resolved { batch_size: sequences, tokens, .. } = *self.experiment;
+        let plan = self.tape(Shape { runs: 1, sequences, tokens }, false).compile(Purpose::Predict);
+        let mut device = make_device(Arc::new(plan), self.base.tensors.clone()).await?;
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
 

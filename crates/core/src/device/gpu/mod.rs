@@ -85,7 +85,8 @@ impl Gpu {
         let clear = if updates.is_empty() { vec![] } else { vec![update::clear(&plan)] };
         let used = passes.iter().flatten().chain(&updates).chain(&clear);
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
-        if matches!(accelerator.options().tiling, Tiling::Timed(_)) {
+        // A forward pass alone is over before a timing would be.
+        if matches!(accelerator.options().tiling, Tiling::Timed(_)) && !plan.backward.is_empty() {
             tune::tune(&accelerator, &plan, &base, &buffers).await?;
             passes = launches(&accelerator.tiles());
         }
