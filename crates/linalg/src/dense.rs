@@ -1,0 +1,53 @@
+//! Dense matrices in f64: into them from what a model holds, and back.
+
+use faer::{Mat, MatRef};
+
+use crate::Stream;
+
+/// The (rows, columns) matrix that lies row after row in `elements`.
+///
+/// # Panics
+/// If there are not exactly `rows · columns` elements.
+pub fn from_rows(elements: &[f32], rows: usize, columns: usize) -> Mat<f64> {
+    assert_eq!(elements.len(), rows * columns, "a ({rows}, {columns}) matrix needs {} elements", rows * columns);
+    Mat::from_fn(rows, columns, |row, column| f64::from(elements[row * columns + column]))
+}
+
+/// The elements of a matrix, row after row, each rounded once.
+pub fn to_rows(m: MatRef<'_, f64>) -> Vec<f32> {
+    (0..m.nrows()).flat_map(|row| (0..m.ncols()).map(move |column| m[(row, column)] as f32)).collect()
+}
+
+/// A (rows, columns) matrix of standard normal numbers, drawn row after row.
+pub fn normal(stream: &Stream, rows: usize, columns: usize) -> Mat<f64> {
+    let mut elements = vec![0.0; rows * columns];
+    stream.normal(1.0, &mut elements);
+    from_rows(&elements, rows, columns)
+}
+
+/// ‖M‖², Frobenius.
+pub fn energy(m: MatRef<'_, f64>) -> f64 {
+    m.squared_norm_l2()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stay_rows() {
+        let elements = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let m = from_rows(&elements, 2, 3);
+        assert_eq!((m[(0, 2)], m[(1, 0)]), (3.0, 4.0));
+        assert_eq!(to_rows(m.as_ref()), elements);
+        assert_eq!(to_rows(m.transpose()), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(energy(m.as_ref()), 91.0);
+    }
+
+    #[test]
+    fn draws_are_the_streams_own() {
+        let mut elements = [0.0; 6];
+        Stream::new(5, "w").normal(1.0, &mut elements);
+        assert_eq!(to_rows(normal(&Stream::new(5, "w"), 3, 2).as_ref()), elements);
+    }
+}

@@ -1,0 +1,200 @@
+//! Factorisations of dense matrices, in f64, on one thread.
+//!
+//! The arithmetic is faer's. What is added is one sign for each factor: QR and SVD are unique up to signs only, and a start that depends on
+//! them should not depend on the library's habits. Across machines a result agrees to rounding, not to the bit: faer cuts
+//! sums by the width of the processor's vectors.
+
+use faer::{Mat, MatRef, Side};
+
+/// A singular value or eigenvalue iteration did not end; that happens where a matrix holds NaN or infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the decomposition of a {rows} × {columns} matrix does not converge; it needs finite numbers")]
+pub struct NoConvergence {
+    /// Rows of the matrix.
+    pub rows: usize,
+    /// Its columns.
+    pub columns: usize,
+}
+
+/// M = Q R with orthonormal columns of Q.
+#[derive(Clone, Debug)]
+pub struct Qr {
+    /// Q, (rows, k) with k = min(rows, columns).
+    pub q: Mat<f64>,
+    /// R, (k, columns), upper triangular, nothing negative on its diagonal.
+    pub r: Mat<f64>,
+}
+
+/// M = U diag(S) Vᵀ, k = min(rows, columns).
+#[derive(Clone, Debug)]
+pub struct Svd {
+    /// Left singular vectors, (rows, k). The entry of largest magnitude of each is positive.
+    pub u: Mat<f64>,
+    /// Singular values, descending.
+    pub s: Vec<f64>,
+    /// Right singular vectors, (columns, k).
+    pub v: Mat<f64>,
+}
+
+/// M = V diag(λ) Vᵀ of a symmetric M.
+#[derive(Clone, Debug)]
+pub struct Eigen {
+    /// Eigenvalues, descending.
+    pub values: Vec<f64>,
+    /// Eigenvectors in columns. The entry of largest magnitude of each is positive.
+    pub vectors: Mat<f64>,
+}
+
+/// The thin QR decomposition (Householder).
+pub fn thin_qr(m: MatRef<'_, f64>) -> Qr {
+    let decomposed = m.qr();
+    let (mut q, mut r) = (decomposed.compute_thin_Q(), decomposed.thin_R().to_owned());
+    for k in 0..r.nrows() {
+        if r[(k, k)] < 0.0 {
+            (0..q.nrows()).for_each(|row| q[(row, k)] = -q[(row, k)]);
+            (0..r.ncols()).for_each(|column| r[(k, column)] = -r[(k, column)]);
+        }
+    }
+    Qr { q, r }
+}
+
+/// The thin singular value decomposition.
+///
+/// # Errors
+/// If the matrix holds a number that is not finite.
+pub fn svd(m: MatRef<'_, f64>) -> Result<Svd, NoConvergence> {
+    if !m.is_all_finite() {
+        return Err(no_convergence(m));
+    }
+    let decomposed = m.thin_svd().map_err(|_| no_convergence(m))?;
+    let s = decomposed.S().column_vector().iter().copied().collect();
+    let mut svd = Svd { u: decomposed.U().to_owned(), s, v: decomposed.V().to_owned() };
+    for k in 0..svd.s.len() {
+        if turns(svd.u.as_ref(), k) {
+            turn(&mut svd.u, k);
+            turn(&mut svd.v, k);
+        }
+    }
+    Ok(svd)
+}
+
+/// The eigendecomposition of a symmetric matrix, of which only the lower half is read.
+///
+/// # Errors
+/// If the matrix holds a number that is not finite.
+pub fn symmetric_eigen(m: MatRef<'_, f64>) -> Result<Eigen, NoConvergence> {
+    if !m.is_all_finite() {
+        return Err(no_convergence(m));
+    }
+    let decomposed = m.self_adjoint_eigen(Side::Lower).map_err(|_| no_convergence(m))?;
+    // faer's are ascending.
+    let values = decomposed.S().column_vector().iter().copied().rev().collect();
+    let mut vectors = decomposed.U().reverse_cols().to_owned();
+    for k in 0..vectors.ncols() {
+        if turns(vectors.as_ref(), k) {
+            turn(&mut vectors, k);
+        }
+    }
+    Ok(Eigen { values, vectors })
+}
+
+/// Whether the entry of largest magnitude of column `k` is negative.
+fn turns(m: MatRef<'_, f64>, k: usize) -> bool {
+    let largest =
+        (0..m.nrows()).map(|row| m[(row, k)]).fold(0.0_f64, |best, x| if x.abs() > best.abs() { x } else { best });
+    largest < 0.0
+}
+
+fn turn(m: &mut Mat<f64>, k: usize) {
+    for row in 0..m.nrows() {
+        m[(row, k)] = -m[(row, k)];
+    }
+}
+
+fn no_convergence(m: MatRef<'_, f64>) -> NoConvergence {
+    NoConvergence { rows: m.nrows(), columns: m.ncols() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Stream, dense::normal};
+
+    fn distance(one: &Mat<f64>, other: &Mat<f64>) -> f64 {
+        (one - other).norm_l2()
+    }
+
+    fn identity_error(m: MatRef<'_, f64>) -> f64 {
+        distance(&(m.transpose() * m), &Mat::identity(m.ncols(), m.ncols()))
+    }
+
+    const SHAPES: [(usize, usize); 5] = [(1, 1), (7, 3), (3, 7), (16, 16), (61, 45)];
+
+    #[test]
+    fn qr_gives_the_matrix_back() {
+        for (rows, columns) in SHAPES {
+            let m = normal(&Stream::new(1, "qr"), rows, columns);
+            let Qr { q, r } = thin_qr(m.as_ref());
+            assert_eq!((q.ncols(), r.nrows()), (rows.min(columns), rows.min(columns)));
+            assert!(distance(&(&q * &r), &m) < 1e-13 * m.norm_l2().max(1.0));
+            assert!(identity_error(q.as_ref()) < 1e-13);
+            for k in 0..r.nrows() {
+                assert!(r[(k, k)] >= 0.0 && (0..k).all(|column| r[(k, column)] == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn svd_gives_the_matrix_back() {
+        for (rows, columns) in SHAPES {
+            let m = normal(&Stream::new(2, "svd"), rows, columns);
+            let Svd { u, s, v } = svd(m.as_ref()).expect("finite");
+            let scaled = Mat::from_fn(rows, s.len(), |i, k| u[(i, k)] * s[k]);
+            assert!(distance(&(&scaled * v.transpose()), &m) < 1e-12 * s[0]);
+            assert!(identity_error(u.as_ref()) < 1e-13 && identity_error(v.as_ref()) < 1e-13);
+            assert!(s.is_sorted_by(|one, other| one >= other) && s.iter().all(|s| *s >= 0.0));
+        }
+    }
+
+    /// −M has the same left vectors, so the signs are a rule and not a habit.
+    #[test]
+    fn signs_are_settled() {
+        let m = normal(&Stream::new(3, "signs"), 12, 9);
+        let (plus, minus) = (svd(m.as_ref()).expect("finite"), svd((-&m).as_ref()).expect("finite"));
+        assert!(distance(&plus.u, &minus.u) < 1e-12 && distance(&plus.v, &-minus.v) < 1e-12);
+        let (plus, minus) = (thin_qr(m.as_ref()), thin_qr((-&m).as_ref()));
+        assert!(distance(&plus.r, &minus.r) < 1e-12 && distance(&plus.q, &-minus.q) < 1e-12);
+    }
+
+    #[test]
+    fn eigenvectors_diagonalise() {
+        let m = normal(&Stream::new(4, "eigen"), 20, 13);
+        let gram = m.transpose() * &m;
+        let Eigen { values, vectors } = symmetric_eigen(gram.as_ref()).expect("finite");
+        let scaled = Mat::from_fn(13, 13, |i, k| vectors[(i, k)] * values[k]);
+        assert!(distance(&(&scaled * vectors.transpose()), &gram) < 1e-12 * values[0]);
+        assert!(values.is_sorted_by(|one, other| one >= other));
+        let s = svd(m.as_ref()).expect("finite").s;
+        assert!(values.iter().zip(s).all(|(value, s)| (value - s * s).abs() < 1e-11 * values[0]));
+    }
+
+    #[test]
+    fn known_values() {
+        let m = Mat::from_fn(2, 2, |i, j| [[0.0, -3.0], [2.0, 0.0]][i][j]);
+        let Svd { u, s, v } = svd(m.as_ref()).expect("finite");
+        assert!((s[0] - 3.0).abs() < 1e-15 && (s[1] - 2.0).abs() < 1e-15);
+        assert!((u[(0, 0)] - 1.0).abs() < 1e-15 && (v[(1, 0)] + 1.0).abs() < 1e-15);
+        let zero = svd(Mat::<f64>::zeros(3, 2).as_ref()).expect("finite");
+        assert_eq!(zero.s, [0.0, 0.0]);
+        assert!(identity_error(zero.u.as_ref()) < 1e-15);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused() {
+        for bad in [f64::NAN, f64::INFINITY] {
+            let m = Mat::from_fn(3, 2, |i, j| if (i, j) == (1, 1) { bad } else { 1.0 });
+            assert_eq!(svd(m.as_ref()).expect_err("not finite"), NoConvergence { rows: 3, columns: 2 });
+            assert!(symmetric_eigen((&m * m.transpose()).as_ref()).is_err());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The randomised range finder and the singular value decomposition built on it.
+
+use faer::{Mat, MatRef};
+
+use crate::{
+    Stream,
+    dense::normal,
+    factor::{NoConvergence, Svd, svd, thin_qr},
+};
+
+/// Orthonormal columns, (rows, q), that nearly span the leading left singular vectors of M: a normal sketch M Ω of `q` columns,
+/// then `iterations` rounds of orthonormalised power iteration.
+///
+/// Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4. With k singular vectors wanted and q − k oversampled, the error of
+/// the projection shrinks towards σₖ₊₁ as (σ_q₊₁/σₖ)^(2·iterations) does. `q` is at most min(rows, columns).
+pub fn range(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &Stream) -> Mat<f64> {
+    let q = q.min(m.nrows()).min(m.ncols());
+    let sketch = normal(stream, m.ncols(), q);
+    let mut basis = thin_qr((m * &sketch).as_ref()).q;
+    for _ in 0..iterations {
+        let right = thin_qr((m.transpose() * &basis).as_ref()).q;
+        basis = thin_qr((m * &right).as_ref()).q;
+    }
+    basis
+}
+
+/// The leading `q` singular triplets, nearly: the decomposition of Qᵀ M in the basis Q of [`range`]. Same source, algorithm 5.1;
+/// `torch.svd_lowrank` does the same.
+///
+/// # Errors
+/// If the matrix holds a number that is not finite.
+pub fn randomised_svd(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &Stream) -> Result<Svd, NoConvergence> {
+    if !m.is_all_finite() {
+        return Err(NoConvergence { rows: m.nrows(), columns: m.ncols() });
+    }
+    let basis = range(m, q, iterations, stream);
+    let Svd { u, s, v } = svd((basis.transpose() * m).as_ref())?;
+    Ok(Svd { u: basis * u, s, v })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::energy;
+
+    /// A matrix with the singular values 1, decay, decay², …
+    fn geometric(rows: usize, columns: usize, decay: f64) -> Mat<f64> {
+        let k = rows.min(columns);
+        let left = thin_qr(normal(&Stream::new(1, "left"), rows, k).as_ref()).q;
+        let right = thin_qr(normal(&Stream::new(1, "right"), columns, k).as_ref()).q;
+        let scaled = Mat::from_fn(rows, k, |i, j| left[(i, j)] * decay.powi(j as i32));
+        scaled * right.transpose()
+    }
+
+    /// ‖(I − Q Qᵀ) M‖²
+    fn missed(m: &Mat<f64>, basis: &Mat<f64>) -> f64 {
+        energy((m - basis * (basis.transpose() * m)).as_ref())
+    }
+
+    /// In expectation the first sketch misses at most 1 + k/(p − 1) times what must be missed (the source's theorem 10.5), and every
+    /// power iteration takes more of the excess away.
+    #[test]
+    fn the_range_is_found_within_its_bound() {
+        let (k, oversampled) = (5, 5);
+        for (rows, columns) in [(60, 41), (41, 60)] {
+            let m = geometric(rows, columns, 0.8);
+            let best: f64 = (k..rows.min(columns)).map(|j| 0.8_f64.powi(2 * j as i32)).sum();
+            let mean = |iterations| {
+                let once = |seed| missed(&m, &range(m.as_ref(), k + oversampled, iterations, &Stream::new(seed, "Ω")));
+                (0..20).map(once).sum::<f64>() / 20.0
+            };
+            let errors = [0, 1, 3].map(mean);
+            assert!(errors[0] < (1.0 + k as f64 / (oversampled as f64 - 1.0)) * best, "{errors:?} {best}");
+            let floor: f64 = (k + oversampled..rows.min(columns)).map(|j| 0.8_f64.powi(2 * j as i32)).sum();
+            let excess = errors.map(|error| error - floor);
+            assert!(excess[2] >= 0.0 && excess[1] > 3.0 * excess[2] && excess[0] > 3.0 * excess[1], "{excess:?}");
+        }
+    }
+
+    #[test]
+    fn enough_iterations_give_the_exact_triplets() {
+        let m = geometric(33, 50, 0.5);
+        let (exact, found) = (
+            svd(m.as_ref()).expect("finite"),
+            randomised_svd(m.as_ref(), 6, 12, &Stream::new(0, "Ω")).expect("finite"),
+        );
+        for k in 0..5 {
+            assert!((exact.s[k] - found.s[k]).abs() < 1e-10);
+        }
+        let project = |svd: &Svd, k: usize| svd.u.subcols(0, k) * svd.u.subcols(0, k).transpose();
+        assert!((project(&exact, 3) - project(&found, 3)).norm_l2() < 1e-6);
+    }
+
+    /// A sketch as wide as the matrix loses nothing, and no sketch is wider.
+    #[test]
+    fn a_full_sketch_is_exact() {
+        let m = normal(&Stream::new(2, "full"), 7, 11);
+        let Svd { u, s, v } = randomised_svd(m.as_ref(), 100, 0, &Stream::new(0, "Ω")).expect("finite");
+        assert_eq!(s.len(), 7);
+        let scaled = Mat::from_fn(7, 7, |i, k| u[(i, k)] * s[k]);
+        assert!((scaled * v.transpose() - &m).norm_l2() < 1e-12);
+        let bad = Mat::from_fn(2, 2, |_, _| f64::NAN);
+        assert!(randomised_svd(bad.as_ref(), 1, 1, &Stream::new(0, "Ω")).is_err());
+    }
+}
