@@ -4,6 +4,7 @@
 //! is measured through its Gram matrix, since ‖B z‖² = zᵀ (Bᵀ B) z.
 
 use loralab_experiment::Diagnosis;
+use loralab_linalg::{Mat, svd, thin_qr};
 
 use crate::{device::Probe, memory::Parameter, plan::Plan};
 
@@ -83,7 +84,7 @@ fn adapter(
     let part = |z: &[f64], b: &[f64]| root_mean_square(&through(z, b), outputs);
     let squares = squared_singular_values(scale, &new, frozen.as_ref());
     let product = squares.iter().sum::<f64>().max(0.0);
-    let largest = squares.iter().copied().fold(0.0, f64::max);
+    let largest = squares.first().copied().unwrap_or(0.0);
     let ratio = |change: &[f64], to: &[f64]| {
         let size = norm(to);
         (size > 0.0).then(|| norm(change) / size)
@@ -109,10 +110,10 @@ fn adapter(
     }
 }
 
-/// The squared singular values of s (B A − B₀ A₀), or of s B A, in no order.
+/// The squared singular values of s (B A − B₀ A₀), or of s B A, in falling order; one that is no number if the product is none.
 ///
 /// With a second pair this is s ((B − B₀) A + B₀ (A − A₀)), which loses nothing to cancellation while the pairs are close. The product of U, (O, Q), and
-/// V, (Q, I), has the squared singular values that are the eigenvalues of G_U G_V, the product of the Gram matrices Uᵀ U and V Vᵀ.
+/// V, (Q, I), has the singular values of R_U R_Vᵀ, of the triangles of U = Q_U R_U and Vᵀ = Q_V R_V.
 fn squared_singular_values(scale: f64, pair: &Factors, frozen: Option<&Factors>) -> Vec<f64> {
     let rank = pair.rank;
     let (outputs, inputs) = (pair.outputs(), pair.a.len() / rank);
@@ -125,13 +126,12 @@ fn squared_singular_values(scale: f64, pair: &Factors, frozen: Option<&Factors>)
         }
     };
     let columns = left.len() / outputs;
-    let left = gram_of_columns(&left, columns);
-    let right = gram_of_rows(&right, inputs);
-    // With G_V = L Lᵀ, Lᵀ G_U L is symmetric and has the eigenvalues of G_U G_V.
-    let root = cholesky(&right, columns);
-    let inner = multiply(&transposed(&root, columns), &multiply(&left, &root, columns), columns);
-    let squares = symmetric_eigenvalues(inner, columns);
-    squares.into_iter().map(|square| scale * scale * square.max(0.0)).collect()
+    let left = thin_qr(Mat::from_fn(outputs, columns, |o, q| left[o * columns + q]).as_ref()).r;
+    let right = thin_qr(Mat::from_fn(inputs, columns, |i, q| right[q * inputs + i]).as_ref()).r;
+    match svd((left * right.transpose()).as_ref()) {
+        Ok(product) => product.s.iter().map(|value| (scale * value).powi(2)).collect(),
+        Err(_) => vec![f64::NAN],
+    }
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -157,12 +157,6 @@ fn gram_of_columns(matrix: &[f64], columns: usize) -> Vec<f64> {
     gram
 }
 
-/// M Mᵀ of a matrix of so many columns.
-fn gram_of_rows(matrix: &[f64], columns: usize) -> Vec<f64> {
-    let rows = matrix.chunks_exact(columns);
-    rows.clone().flat_map(|left| rows.clone().map(|right| dot(left, right))).collect()
-}
-
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(x, y)| x * y).sum()
 }
@@ -170,79 +164,6 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
 /// zᵀ G z.
 fn quadratic(gram: &[f64], z: &[f64]) -> f64 {
     gram.chunks_exact(z.len()).zip(z).map(|(row, z_i)| z_i * dot(row, z)).sum()
-}
-
-/// The product of two square matrices.
-fn multiply(left: &[f64], right: &[f64], n: usize) -> Vec<f64> {
-    let mut product = vec![0.0; n * n];
-    for (row, out) in left.chunks_exact(n).zip(product.chunks_exact_mut(n)) {
-        for (x, of_right) in row.iter().zip(right.chunks_exact(n)) {
-            out.iter_mut().zip(of_right).for_each(|(sum, y)| *sum += x * y);
-        }
-    }
-    product
-}
-
-fn transposed(matrix: &[f64], n: usize) -> Vec<f64> {
-    (0..n * n).map(|place| matrix[place % n * n + place / n]).collect()
-}
-
-/// L of G = L Lᵀ for a G without negative eigenvalues; what is zero to rounding beside the largest entry counts as zero.
-fn cholesky(gram: &[f64], n: usize) -> Vec<f64> {
-    let floor = f64::EPSILON * n as f64 * (0..n).map(|i| gram[i * n + i]).fold(0.0, f64::max);
-    let mut lower = vec![0.0; n * n];
-    for column in 0..n {
-        let so_far = &lower[column * n..column * n + column];
-        let pivot = gram[column * n + column] - dot(so_far, so_far);
-        if pivot <= floor {
-            continue;
-        }
-        let root = pivot.sqrt();
-        lower[column * n + column] = root;
-        for row in column + 1..n {
-            let sum = dot(&lower[row * n..row * n + column], &lower[column * n..column * n + column]);
-            lower[row * n + column] = (gram[row * n + column] - sum) / root;
-        }
-    }
-    lower
-}
-
-/// The eigenvalues of a symmetric matrix, in no order, by Jacobi's rotations (Golub & Van Loan, *Matrix Computations*, §8.5).
-fn symmetric_eigenvalues(mut matrix: Vec<f64>, n: usize) -> Vec<f64> {
-    // Convergence is quadratic; a dozen sweeps are more than any matrix of this size needs.
-    for _ in 0..30 {
-        let off: f64 = (0..n * n).filter(|place| place / n != place % n).map(|place| matrix[place].powi(2)).sum();
-        let all: f64 = matrix.iter().map(|x| x * x).sum();
-        if off <= all * f64::EPSILON.powi(2) {
-            break;
-        }
-        for p in 0..n {
-            for q in p + 1..n {
-                rotate(&mut matrix, n, p, q);
-            }
-        }
-    }
-    (0..n).map(|i| matrix[i * n + i]).collect()
-}
-
-/// One rotation, after which the entry at (p, q) is zero.
-fn rotate(matrix: &mut [f64], n: usize, p: usize, q: usize) {
-    let off = matrix[p * n + q];
-    if off == 0.0 {
-        return;
-    }
-    let theta = (matrix[q * n + q] - matrix[p * n + p]) / (2.0 * off);
-    let tangent = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-    let cosine = 1.0 / (tangent * tangent + 1.0).sqrt();
-    let sine = tangent * cosine;
-    for i in 0..n {
-        let (x, y) = (matrix[i * n + p], matrix[i * n + q]);
-        (matrix[i * n + p], matrix[i * n + q]) = (cosine * x - sine * y, sine * x + cosine * y);
-    }
-    for i in 0..n {
-        let (x, y) = (matrix[p * n + i], matrix[q * n + i]);
-        (matrix[p * n + i], matrix[q * n + i]) = (cosine * x - sine * y, sine * x + cosine * y);
-    }
 }
 
 #[cfg(test)]
@@ -334,7 +255,7 @@ mod tests {
     #[test]
     fn a_pair_that_has_not_left_its_frozen_one_has_moved_by_exactly_nothing() {
         let pair = factors("new", [7, 5, 3]);
-        assert_eq!(squared_singular_values(2.0, &pair, Some(&pair)), [0.0; 6]);
+        assert!(squared_singular_values(2.0, &pair, Some(&pair)).iter().all(|square| *square == 0.0));
         let zero = Factors { a: normal("a", 21), b: vec![0.0; 15], rank: 3 };
         assert_eq!(squared_singular_values(2.0, &zero, None), [0.0; 3]);
     }
