@@ -1,7 +1,7 @@
 //! The vocabulary of loralab: what an experiment is, what happens while it runs, and what came out of it.
 //!
-//! The binary, the page and the training core all speak in these types. The crate depends on serde and a TOML reader
-//! only: it opens no file, starts no thread, reads no clock and knows no GPU.
+//! The binary, the page and the training core all speak in these types. The crate depends on serde, a TOML reader and
+//! loralab's statistics only: it opens no file, starts no thread, reads no clock and knows no GPU.
 //!
 //! - [`Experiment`] is what a person wrote: every setting optional. [`Experiment::resolve`] checks it once and gives
 //!   [`Resolved`], where every value is there and right.
@@ -22,6 +22,7 @@ mod message;
 mod names;
 mod nearest;
 mod number;
+mod optimum;
 mod resolved;
 mod run;
 mod summary;
@@ -39,7 +40,8 @@ pub use keys::{KEYS, Key};
 pub use message::Message;
 pub use names::{Accuracy, Module, OptimizerName, Scaling, Schedule, Task};
 pub use nearest::nearest;
-pub use number::{learning_rate_text, loss_text};
+pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
+pub use optimum::{Comparison, Optimum};
 pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
 pub use run::{Diverged, Evaluation, RunResult};
 pub use summary::{RateSummary, SchemeSummary, Setting, Summary};

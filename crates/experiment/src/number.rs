@@ -5,6 +5,21 @@ pub fn learning_rate_text(learning_rate: f64) -> String {
     format!("{learning_rate:e}")
 }
 
+/// A learning rate that was worked out, with two digits: `5.1e-3`.
+pub fn rounded_rate_text(learning_rate: f64) -> String {
+    format!("{learning_rate:.1e}")
+}
+
+/// A factor with two digits, or its whole part: `0.52`, `2.1`, `34`.
+pub fn factor_text(factor: f64) -> String {
+    match factor {
+        size if size < 0.995 => format!("{size:.2}"),
+        size if size < 9.95 => format!("{size:.1}"),
+        size if size < 1e4 => format!("{size:.0}"),
+        size => format!("{size:.0e}"),
+    }
+}
+
 /// Decimals that show at least three digits of an ordinary loss: 3 below 1, 2 below 10, else 1.
 pub(crate) fn decimals(loss: f64) -> usize {
     match loss.abs() {
@@ -30,6 +45,8 @@ mod tests {
     fn numbers_by_hand() {
         let texts = [1e-3, 0.064, 0.128, 1.0].map(learning_rate_text);
         assert_eq!(texts, ["1e-3", "6.4e-2", "1.28e-1", "1e0"]);
+        assert_eq!([0.0051, 1.26, 0.01].map(rounded_rate_text), ["5.1e-3", "1.3e0", "1.0e-2"]);
+        assert_eq!([0.52, 2.14, 9.96, 34.2, 2e5].map(factor_text), ["0.52", "2.1", "10", "34", "2e5"]);
         let texts = [0.0, 0.00041, 0.0841, 0.3, 2.068, 12.34, 123_456.0].map(loss_text);
         assert_eq!(texts, ["0.000", "4.1e-4", "0.084", "0.300", "2.07", "12.3", "1.2e5"]);
     }

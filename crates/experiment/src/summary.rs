@@ -2,11 +2,13 @@
 //!
 //! *Best* is the learning rate with the lowest mean, over seeds, of the final validation loss; a rate at which any seed
 //! diverged cannot be best. *Stable* is a rate at which no seed diverged and that mean is at most twice the scheme's
-//! best. The *spread* of a loss is its highest value over seeds less its lowest.
+//! best. The *spread* of a loss is its highest value over seeds less its lowest. What is not known about a best rate is in
+//! [`Optimum`], whether schemes differ in [`Comparison`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::Accuracy;
+use crate::optimum::{self, Comparison, Optimum, Trials};
 use crate::run::RunResult;
 
 /// What all runs of a sweep share.
@@ -34,6 +36,8 @@ pub struct Summary {
     pub setting: Setting,
     /// The schemes, in the order of their first run.
     pub schemes: Vec<SchemeSummary>,
+    /// Every pair of schemes, each at its own best.
+    pub comparisons: Vec<Comparison>,
 }
 
 /// What was found for one scheme.
@@ -51,6 +55,8 @@ pub struct SchemeSummary {
     pub best_accuracy: Option<f64>,
     /// The largest stable learning rate.
     pub largest_stable_learning_rate: Option<f64>,
+    /// Where the optimum lies and how well that is known; `None` when every rate had a diverged seed.
+    pub optimum: Option<Optimum>,
     /// Runs that came to an end, diverged ones included.
     pub runs: usize,
     /// Each learning rate, from small to large.
@@ -86,20 +92,29 @@ impl Summary {
                 schemes.push(&run.cell.scheme);
             }
         }
-        let schemes = schemes
+        let mut trials = Vec::with_capacity(schemes.len());
+        let summaries = schemes
             .into_iter()
             .map(|scheme| {
-                let of_scheme = ended.iter().copied().filter(|run| run.cell.scheme == scheme).collect();
-                SchemeSummary::from_runs(scheme, of_scheme)
+                let mut of_scheme: Vec<_> = ended.iter().copied().filter(|run| run.cell.scheme == scheme).collect();
+                of_scheme.sort_by(|a, b| {
+                    a.cell.learning_rate.total_cmp(&b.cell.learning_rate).then(a.cell.seed.cmp(&b.cell.seed))
+                });
+                let tried = Trials::new(&of_scheme);
+                let mut summary = SchemeSummary::from_runs(scheme, &of_scheme);
+                summary.optimum = tried.optimum(&summary, setting.base_loss);
+                trials.push((scheme, tried));
+                summary
             })
             .collect();
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), setting, schemes }
+        let comparisons = optimum::comparisons(&trials);
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), setting, schemes: summaries, comparisons }
     }
 }
 
 impl SchemeSummary {
-    fn from_runs(scheme: &str, mut runs: Vec<&RunResult>) -> Self {
-        runs.sort_by(|a, b| a.cell.learning_rate.total_cmp(&b.cell.learning_rate).then(a.cell.seed.cmp(&b.cell.seed)));
+    /// Of runs by rising rate and seed. `optimum` is still none.
+    fn from_runs(scheme: &str, runs: &[&RunResult]) -> Self {
         let mut learning_rates: Vec<_> =
             runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate).map(RateSummary::from_runs).collect();
         let best = learning_rates
@@ -123,6 +138,7 @@ impl SchemeSummary {
                 .rev()
                 .find(|rate| rate.stable)
                 .map(|rate| rate.learning_rate),
+            optimum: None,
             runs: runs.len(),
             learning_rates,
         }
@@ -276,6 +292,7 @@ pub(crate) mod tests {
             "best_loss_spread",
             "best_accuracy",
             "largest_stable_learning_rate",
+            "optimum",
             "runs",
         ] {
             assert!(!value["schemes"][0][name].is_null(), "{name}");

@@ -1,13 +1,14 @@
 //! A summary for people: a sentence and a table.
 
-use crate::number::{decimals, learning_rate_text, loss_text};
+use crate::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
+use crate::optimum::Comparison;
 use crate::summary::{RateSummary, SchemeSummary, Summary};
 
 impl Summary {
-    /// What was found, in plain words; also what was *not* found: a difference within the spread over seeds is called
-    /// that, and so is a best rate at the edge of the grid.
+    /// What was found, in plain words; also what was *not* found: schemes that the seeds do not tell apart are called that, and
+    /// so is a best rate at the edge of the grid.
     ///
-    /// A loss is written `mean ± half the spread over seeds`.
+    /// A loss is written `mean ± half its 95 % interval`.
     pub fn sentence(&self) -> String {
         let mut ranked: Vec<_> = self.schemes.iter().filter_map(|scheme| Some((scheme, scheme.best()?))).collect();
         ranked.sort_by(|(_, a), (_, b)| {
@@ -20,17 +21,18 @@ impl Summary {
                 .enumerate()
                 .map(|(place, (scheme, best))| self.best_in_words(scheme, best, place == 0))
                 .collect();
-            let rates = match ranked[..] {
-                [(first, at_first), (second, at_second)] => rates_in_words(first, at_first, second, at_second),
-                _ => String::new(),
-            };
-            sentences.push(format!("{}{rates}.", bests.join(", ")));
+            sentences.push(format!("{}.", bests.join(", ")));
         }
-        if let [(first, at_first), (second, at_second), ..] = ranked[..] {
-            sentences.push(difference_in_words(first, at_first, second, at_second));
-            if ranked.len() == 2 {
-                sentences.extend(crossing_in_words(first, second));
+        match &self.comparisons[..] {
+            [] => {}
+            [pair] => {
+                sentences.push(rates_in_words(pair));
+                sentences.push(difference_in_words(pair));
             }
+            pairs => sentences.extend(differences_in_words(pairs)),
+        }
+        if let [(first, _), (second, _)] = ranked[..] {
+            sentences.extend(crossing_in_words(first, second));
         }
         sentences.extend(ranked.iter().filter_map(|(scheme, best)| edge_in_words(scheme, best)));
         for scheme in self.schemes.iter().filter(|scheme| scheme.best().is_none()) {
@@ -43,7 +45,7 @@ impl Summary {
     }
 
     fn best_in_words(&self, scheme: &SchemeSummary, best: &RateSummary, first: bool) -> String {
-        let loss = with_spread(best);
+        let loss = with_interval(scheme, best);
         let accuracy = best.mean_accuracy.map(|share| format!("{share:.2}"));
         let rate = learning_rate_text(best.learning_rate);
         if first {
@@ -58,16 +60,31 @@ impl Summary {
 
     /// A table of the schemes with aligned columns, and the base below it. Ends in a line break.
     pub fn table(&self) -> String {
-        let header =
-            ["scheme", "best rate", "loss", "spread", self.setting.accuracy.words(), "stable to", "runs", "diverged"];
+        let header = [
+            "scheme",
+            "best rate",
+            "optimum (95 %)",
+            "plateau",
+            "loss",
+            "± 95 %",
+            self.setting.accuracy.words(),
+            "stable to",
+            "runs",
+            "diverged",
+        ];
         let mut rows = vec![header.map(str::to_owned)];
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         for scheme in &self.schemes {
             rows.push([
                 scheme.scheme.clone(),
                 text(scheme.best_learning_rate.map(learning_rate_text)),
+                text(scheme.optimum.as_ref().map(|optimum| match optimum.interval {
+                    Some(ends) => format!("{} ({})", rounded_rate_text(optimum.learning_rate), rates_text(ends)),
+                    None => rounded_rate_text(optimum.learning_rate),
+                })),
+                text(scheme.optimum.as_ref().and_then(|optimum| optimum.plateau).map(rates_text)),
                 text(scheme.best_loss.map(loss_text)),
-                text(scheme.best_loss.zip(scheme.best_loss_spread).map(|(loss, spread)| beside(loss, spread))),
+                text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
                 text(scheme.best_accuracy.map(|share| format!("{share:.3}"))),
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
                 scheme.runs.to_string(),
@@ -77,6 +94,8 @@ impl Summary {
         let base = &self.setting;
         rows.push([
             "(base)".to_owned(),
+            "-".to_owned(),
+            "-".to_owned(),
             "-".to_owned(),
             text(base.base_loss.map(loss_text)),
             "-".to_owned(),
@@ -112,16 +131,27 @@ impl Summary {
     }
 }
 
-/// `0.084 ± 0.003`; the mean alone where no spread is known.
-fn with_spread(rate: &RateSummary) -> String {
-    let mean = rate.mean_loss.unwrap_or(f64::NAN);
-    match rate.loss_spread {
-        Some(spread) => format!("{} ± {}", loss_text(mean), beside(mean, spread / 2.0)),
+/// `0.084 ± 0.003`; the mean alone where no interval is known.
+fn with_interval(scheme: &SchemeSummary, best: &RateSummary) -> String {
+    let mean = best.mean_loss.unwrap_or(f64::NAN);
+    match half_interval(scheme) {
+        Some(half) => format!("{} ± {}", loss_text(mean), beside(mean, half)),
         None => loss_text(mean),
     }
 }
 
-/// A spread with the decimals of the mean it belongs to.
+/// Half the 95 % interval of the best loss: its distance to the upper end, since the lower one is cut off at 0.
+fn half_interval(scheme: &SchemeSummary) -> Option<f64> {
+    let [_, high] = scheme.optimum.as_ref()?.loss_interval?;
+    Some(high - scheme.best_loss?)
+}
+
+/// `5.1e-3–9.0e-3`
+fn rates_text([low, high]: [f64; 2]) -> String {
+    format!("{}–{}", rounded_rate_text(low), rounded_rate_text(high))
+}
+
+/// A distance with the decimals of the loss it belongs to.
 fn beside(mean: f64, spread: f64) -> String {
     if loss_text(mean).contains('e') {
         return format!("{spread:.1e}");
@@ -129,44 +159,82 @@ fn beside(mean: f64, spread: f64) -> String {
     format!("{spread:.0$}", decimals(mean))
 }
 
-fn rates_in_words(
-    first: &SchemeSummary,
-    at_first: &RateSummary,
-    second: &SchemeSummary,
-    at_second: &RateSummary,
-) -> String {
-    let ratio = at_first.learning_rate / at_second.learning_rate;
-    let (more, ratio, less) = match ratio {
-        1.0 => return ": both want the same learning rate".to_owned(),
-        ratio if ratio > 1.0 => (first, ratio, second),
-        ratio => (second, 1.0 / ratio, first),
+/// How many times the learning rate of the other a scheme wants.
+fn rates_in_words(pair: &Comparison) -> String {
+    let inverted = pair.rate_ratio < 1.0;
+    let turned = |ratio: f64| if inverted { 1.0 / ratio } else { ratio };
+    let (more, less) = if inverted { (&pair.second, &pair.first) } else { (&pair.first, &pair.second) };
+    let ratio = factor_text(turned(pair.rate_ratio));
+    let Some(ends) = pair.rate_ratio_interval else {
+        return format!("{more} wants {ratio} times the learning rate of {less}, by one seed.");
     };
-    let rounded = (ratio * 10.0).round() / 10.0;
-    format!(": {} wants {rounded} times the learning rate of {}", more.scheme, less.scheme)
+    let mut ends = ends.map(turned);
+    ends.sort_by(f64::total_cmp);
+    let range = format!("({} to {})", factor_text(ends[0]), factor_text(ends[1]));
+    if pair.rates_differ() == Some(true) {
+        format!("{more} wants {ratio} times {range} the learning rate of {less}.")
+    } else {
+        format!(
+            "{more}'s optimum is at {ratio} times {range} the learning rate of {less}'s: that they differ is not shown."
+        )
+    }
 }
 
-/// Whether the two best schemes differ by more than their seeds do: the ranges around their means do not meet.
-fn difference_in_words(
-    first: &SchemeSummary,
-    at_first: &RateSummary,
-    second: &SchemeSummary,
-    at_second: &RateSummary,
-) -> String {
-    let (first, second) = (&first.scheme, &second.scheme);
-    let (Some(spread), Some(other)) = (at_first.loss_spread, at_second.loss_spread) else {
+/// Whether the losses of two schemes, each at its best, differ by more than chance.
+fn difference_in_words(pair: &Comparison) -> String {
+    let Comparison { first, second, loss_difference, loss_difference_interval, .. } = pair;
+    let Some([low, high]) = *loss_difference_interval else {
         return format!(
             "With one seed each, nothing tells whether the difference between {first} and {second} is more than chance: \
              use more seeds."
         );
     };
-    let difference = at_second.mean_loss.unwrap_or(f64::NAN) - at_first.mean_loss.unwrap_or(f64::NAN);
-    if difference > (spread + other) / 2.0 {
-        format!("The difference between {first} and {second}, each at its best, is larger than the spread over seeds.")
+    let [size, low, high] = [*loss_difference, low, high].map(|value| beside(*loss_difference, value));
+    if pair.losses_differ() == Some(true) {
+        format!("Each at its best, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
     } else {
         format!(
-            "The difference between {first} and {second}, each at its best, is within the spread over seeds: this sweep \
-             does not tell them apart."
+            "Each at its best, {first} and {second} do not differ: {second}'s loss is higher by {size} ({low} to {high}), \
+             which may be chance."
         )
+    }
+}
+
+/// Which of several schemes the leader is told apart from, and what comparing many does to the intervals.
+fn differences_in_words(pairs: &[Comparison]) -> Vec<String> {
+    let leader = &pairs[0].first;
+    let of_leader = || pairs.iter().filter(|pair| pair.first == *leader);
+    let names = |differ: bool| -> Vec<&str> {
+        let alike = of_leader().filter(|pair| pair.losses_differ() == Some(differ));
+        alike.map(|pair| pair.second.as_str()).collect()
+    };
+    let (worse, alike) = (names(true), names(false));
+    let mut sentences = Vec::new();
+    if !worse.is_empty() {
+        sentences.push(format!("Each at its best, {leader}'s loss is lower than that of {}.", listed(&worse)));
+    }
+    if !alike.is_empty() {
+        sentences.push(format!("Each at its best, {leader} does not differ from {}.", listed(&alike)));
+    }
+    if worse.is_empty() && alike.is_empty() {
+        sentences.push(
+            "With one seed each, nothing tells whether a difference is more than chance: use more seeds.".to_owned(),
+        );
+    } else {
+        sentences.push(format!(
+            "{} pairs were compared, so each interval is one of {:.1} %, for 95 % together (Bonferroni).",
+            pairs.len(),
+            100.0 * pairs[0].level
+        ));
+    }
+    sentences
+}
+
+/// `a, b and c`
+fn listed(names: &[&str]) -> String {
+    match names {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => names.concat(),
     }
 }
 
@@ -222,16 +290,42 @@ mod tests {
         let runs = [runs("init-a", &A, 0.006), runs("init-b", &B, 0.008)].concat();
         assert_eq!(
             sentence(&runs),
-            "init-a is best at 8e-3 (loss 0.084 ± 0.003, exact match 0.92), init-b at 4e-3 (0.106 ± 0.004, 0.89): init-a \
-             wants 2 times the learning rate of init-b. The difference between init-a and init-b, each at its best, is \
-             larger than the spread over seeds. At small learning rates, up to 4e-3, init-b leads."
+            "init-a is best at 8e-3 (loss 0.084 ± 0.038, exact match 0.92), init-b at 4e-3 (0.106 ± 0.051, 0.89). init-a wants \
+             2.2 times (2.2 to 2.2) the learning rate of init-b. Each at its best, init-a's loss is lower than init-b's by \
+             0.022 (0.009 to 0.035). At small learning rates, up to 4e-3, init-b leads."
         );
     }
 
     #[test]
     fn a_difference_within_the_seeds_is_called_that() {
-        let runs = [runs("init-a", &A, 0.03), runs("init-b", &B, 0.03)].concat();
-        assert!(sentence(&runs).contains("within the spread over seeds: this sweep does not tell them apart."));
+        let runs = [runs("init-a", &A, 0.03), runs("init-b", &B, 0.04)].concat();
+        let said = sentence(&runs);
+        assert!(
+            said.contains("Each at its best, init-a and init-b do not differ: init-b's loss is higher by 0.022 (-0.0"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn rates_that_the_seeds_do_not_tell_apart_are_called_that() {
+        // Each seed has its own best rate, and they are apart in opposite directions.
+        let luck = |scheme: &str, first: [f64; 4], second: [f64; 4]| {
+            let of_seed = move |seed: u64, losses: [f64; 4]| {
+                (0..4)
+                    .zip(losses)
+                    .map(move |(k, loss)| run("", 1e-3 * f64::from(1 << k), seed, loss))
+                    .collect::<Vec<_>>()
+            };
+            let mut runs = [of_seed(0, first), of_seed(1, second)].concat();
+            runs.iter_mut().for_each(|run| run.cell.scheme = scheme.to_owned());
+            runs
+        };
+        let (low, high) = ([0.5, 0.2, 0.4, 0.9], [0.9, 0.5, 0.2, 0.3]);
+        let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
+        assert!(
+            said.contains("x's optimum is at 1.0 times (") && said.contains("that they differ is not shown."),
+            "{said}"
+        );
     }
 
     #[test]
@@ -239,14 +333,14 @@ mod tests {
         let one = [run("x", 1e-3, 0, 0.5), run("x", 2e-3, 0, 0.4), run("y", 1e-3, 0, 0.7), run("y", 2e-3, 0, 0.8)];
         assert_eq!(
             sentence(&one),
-            "x is best at 2e-3 (loss 0.400, exact match 0.60), y at 1e-3 (0.700, 0.30): x wants 2 times the learning rate \
-             of y. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
+            "x is best at 2e-3 (loss 0.400, exact match 0.60), y at 1e-3 (0.700, 0.30). x wants 2.0 times the learning \
+             rate of y, by one seed. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
              seeds. x's best is the largest learning rate tried, so its optimum may lie beyond. y's best is the smallest \
              learning rate tried, so its optimum may lie beyond."
         );
         let same = [run("x", 1e-3, 0, 0.5), run("y", 1e-3, 0, 0.7), run("z", 1e-3, 0, f64::NAN)];
         let same = sentence(&same);
-        assert!(same.contains("both want the same learning rate."), "{same}");
+        assert!(same.contains("x wants 1.0 times the learning rate of y, by one seed."), "{same}");
         assert!(same.ends_with("z diverged at every learning rate."), "{same}");
         assert_eq!(sentence(&[]), "No run has come to its end.");
         assert_eq!(sentence(&[run("x", 1e-3, 0, 0.5)]), "x is best at 1e-3 (loss 0.500, exact match 0.50).");
@@ -257,8 +351,9 @@ mod tests {
         let runs = [runs("a", &B, 0.002), runs("b", &A, 0.002), runs("c", &[0.5, 0.4, 0.6], 0.002)].concat();
         assert_eq!(
             sentence(&runs),
-            "b is best at 8e-3 (loss 0.084 ± 0.001, exact match 0.92), a at 4e-3 (0.106 ± 0.001, 0.89), c at 2e-3 (0.400 ± \
-             0.001, 0.60). The difference between b and a, each at its best, is larger than the spread over seeds."
+            "b is best at 8e-3 (loss 0.084 ± 0.013, exact match 0.92), a at 4e-3 (0.106 ± 0.013, 0.89), c at 2e-3 (0.400 ± \
+             0.013, 0.60). Each at its best, b's loss is lower than that of a and c. 3 pairs were compared, so each interval \
+             is one of 98.3 %, for 95 % together (Bonferroni)."
         );
     }
 
@@ -269,12 +364,12 @@ mod tests {
         assert_eq!(
             Summary::from_runs(setting(), &runs).table(),
             "\
-scheme          best rate   loss  spread  exact match  stable to  runs  diverged
-──────────────  ─────────  ─────  ──────  ───────────  ─────────  ────  ────────
-init-a               8e-3  0.084   0.006        0.916     1.6e-2    14         0
-init-b-kaiming       4e-3  0.106   0.008        0.894       8e-3    14         0
-x                       -      -       -            -          -     1         1
-(base)                  -   3.00       -        0.000          -     -         -
+scheme          best rate          optimum (95 %)        plateau   loss  ± 95 %  exact match  stable to  runs  diverged
+──────────────  ─────────  ──────────────────────  ─────────────  ─────  ──────  ───────────  ─────────  ────  ────────
+init-a               8e-3  8.0e-3 (8.0e-3–8.0e-3)  7.4e-3–8.6e-3  0.084   0.038        0.916     1.6e-2    14         0
+init-b-kaiming       4e-3  3.6e-3 (3.6e-3–3.6e-3)  3.7e-3–4.1e-3  0.106   0.051        0.894       8e-3    14         0
+x                       -                       -              -      -       -            -          -     1         1
+(base)                  -                       -              -   3.00       -        0.000          -     -         -
 "
         );
     }

@@ -18,12 +18,15 @@ const LEGEND_GAP: f64 = 24.0;
 /// Up to this many schemes get a band from the lowest to the highest seed; more would hide each other.
 const SCHEMES_WITH_BAND: usize = 4;
 const LEGEND_LINE: f64 = 19.0;
+/// Height of the row that shows where a scheme's optimum lies.
+const OPTIMUM_ROW: f64 = 15.0;
 /// Up to this many schemes the legend says where each is best.
 const SCHEMES_WITH_BEST: usize = 8;
 
 /// Final validation loss against learning rate, both logarithmic: a line per scheme through the means over seeds, bars
 /// from the lowest to the highest seed, a ring around the scheme's best, crosses above for seeds that diverged, and
-/// the base alone as a dashed line. A rate at which a seed diverged has no mean, so the line is interrupted there.
+/// the base alone as a dashed line. Above it, where schemes are few, each one's optimum with its 95 % interval (a thin bar)
+/// and its plateau (a thick one). A rate at which a seed diverged has no mean, so the line is interrupted there.
 /// Schemes stand a few pixels beside each other, so that equal losses do not hide each other.
 ///
 /// # Errors
@@ -57,8 +60,13 @@ fn draw(summary: &Summary, when: &str) -> Result<String, FigureError> {
     let diverged: Vec<usize> =
         (0..summary.schemes.len()).filter(|&place| summary.schemes[place].diverged() > 0).collect();
     let cross_row = if diverged.len() > 6 { 11.0 } else { 15.0 };
-    let strip = if diverged.is_empty() { 0.0 } else { cross_row * diverged.len() as f64 + 4.0 };
-    let legend = Legend::new(summary, !diverged.is_empty());
+    let crosses = if diverged.is_empty() { 0.0 } else { cross_row * diverged.len() as f64 + 4.0 };
+    let optima: Vec<usize> = match summary.schemes.len() {
+        ..=SCHEMES_WITH_BAND => (0..summary.schemes.len()).filter(|&place| has_interval(summary, place)).collect(),
+        _ => vec![],
+    };
+    let strip = crosses + if optima.is_empty() { 0.0 } else { OPTIMUM_ROW * optima.len() as f64 + 4.0 };
+    let legend = Legend::new(summary, !diverged.is_empty(), !optima.is_empty());
     let top = HEADING + strip;
     let plot_height = PLOT_HEIGHT.max(legend.height() - strip);
     let across = LEFT..LEFT + PLOT_WIDTH;
@@ -80,6 +88,10 @@ fn draw(summary: &Summary, when: &str) -> Result<String, FigureError> {
             let y = axes.down.start - 4.0 - cross_row * (row as f64 + 0.5);
             draw_crosses(canvas, &axes, y, &summary.schemes[place], look(place))?;
         }
+        for (row, &place) in optima.iter().enumerate() {
+            let y = HEADING + OPTIMUM_ROW * (row as f64 + 0.5);
+            draw_optimum(canvas, &axes, y, &summary.schemes[place], look(place))?;
+        }
         for (place, scheme) in summary.schemes.iter().enumerate() {
             let from_middle = place as f64 - (summary.schemes.len() as f64 - 1.0) / 2.0;
             let beside = from_middle * (18.0 / summary.schemes.len() as f64).min(6.0);
@@ -88,6 +100,32 @@ fn draw(summary: &Summary, when: &str) -> Result<String, FigureError> {
         }
         legend.draw(canvas, LEFT + PLOT_WIDTH + LEGEND_GAP, HEADING)
     })
+}
+
+fn has_interval(summary: &Summary, place: usize) -> bool {
+    summary.schemes[place].optimum.as_ref().is_some_and(|optimum| optimum.interval.is_some())
+}
+
+/// The optimum's mark, its interval as a thin bar with caps and its plateau as a thick one.
+fn draw_optimum(
+    canvas: &Canvas<'_>,
+    axes: &Axes,
+    y: f64,
+    scheme: &SchemeSummary,
+    look: Look,
+) -> Result<(), FigureError> {
+    let Some(optimum) = &scheme.optimum else { return Ok(()) };
+    let x = |rate: f64| axes.place(rate, 1.0).0;
+    if let Some([low, high]) = optimum.plateau.map(|ends| ends.map(x)) {
+        canvas.path(&[(low, y), (high, y)], 7.0, look.colour.mix(0.3))?;
+    }
+    if let Some(ends) = optimum.interval.map(|ends| ends.map(x)) {
+        canvas.path(&ends.map(|end| (end, y)), 1.5, look.colour.to_rgba())?;
+        for end in ends {
+            canvas.path(&[(end, y - 4.0), (end, y + 4.0)], 1.5, look.colour.to_rgba())?;
+        }
+    }
+    canvas.mark((x(optimum.learning_rate), y), 3.0, look)
 }
 
 fn draw_scheme(
@@ -194,10 +232,11 @@ struct Legend {
     schemes: Vec<(String, Option<String>)>,
     base: Option<String>,
     diverged: bool,
+    optima: bool,
 }
 
 impl Legend {
-    fn new(summary: &Summary, diverged: bool) -> Self {
+    fn new(summary: &Summary, diverged: bool, optima: bool) -> Self {
         let with_best = summary.schemes.len() <= SCHEMES_WITH_BEST;
         let schemes = summary.schemes.iter().map(|scheme| {
             let best = scheme.best_learning_rate.zip(scheme.best_loss).map_or_else(
@@ -207,12 +246,12 @@ impl Legend {
             (scheme.scheme.clone(), with_best.then_some(best))
         });
         let base = summary.setting.base_loss.map(|loss| format!("base alone: {}", loss_text(loss)));
-        Self { schemes: schemes.collect(), base, diverged }
+        Self { schemes: schemes.collect(), base, diverged, optima }
     }
 
     fn lines(&self) -> usize {
         let schemes: usize = self.schemes.iter().map(|(_, best)| 1 + usize::from(best.is_some())).sum();
-        schemes + 1 + usize::from(self.diverged) + usize::from(self.base.is_some())
+        schemes + 1 + usize::from(self.diverged) + 2 * usize::from(self.optima) + usize::from(self.base.is_some())
     }
 
     fn height(&self) -> f64 {
@@ -246,6 +285,17 @@ impl Legend {
         canvas.ring((middle, y), 7.0, 2.0, GREY)?;
         canvas.text("best of a scheme", (words, y), text)?;
         y += LEGEND_LINE;
+        if self.optima {
+            canvas.path(&[(left, y), (left + 28.0, y)], 1.5, GREY.to_rgba())?;
+            for end in [left, left + 28.0] {
+                canvas.path(&[(end, y - 4.0), (end, y + 4.0)], 1.5, GREY.to_rgba())?;
+            }
+            canvas.text("optimum, 95 %", (words, y), text)?;
+            y += LEGEND_LINE;
+            canvas.path(&[(left, y), (left + 28.0, y)], 7.0, GREY.mix(0.3))?;
+            canvas.text("within 1 s.e. of best", (words, y), text)?;
+            y += LEGEND_LINE;
+        }
         if self.diverged {
             canvas.cross((middle, y), 4.0, 2.0, GREY)?;
             canvas.text("a seed diverged", (words, y), text)?;

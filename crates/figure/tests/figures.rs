@@ -97,6 +97,8 @@ fn the_headline_figure() {
         "0.084 at 8e-3",
         "base alone: 3.42",
         "a seed diverged",
+        "optimum, 95 %",
+        "within 1 s.e. of best",
     ] {
         assert!(svg.contains(text), "{text}");
     }
@@ -145,7 +147,7 @@ fn one_run_no_base_and_everything_diverged_are_drawn() {
     let svg = loss_by_learning_rate(&one).expect("there is something to draw");
     check(&svg);
     keep("one.svg", &svg);
-    assert!(svg.contains("one seed") && !svg.contains("base alone"));
+    assert!(svg.contains("one seed") && !svg.contains("base alone") && !svg.contains("optimum, 95 %"));
     let svg = training_curves(&one, &curves(&runs("init-a", &[0.5], 1), 7)).expect("there is something to draw");
     check(&svg);
     keep("one_training.svg", &svg);

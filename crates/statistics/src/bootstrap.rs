@@ -1,0 +1,61 @@
+//! The bootstrap over seeds: Efron & Tibshirani 1993, *An Introduction to the Bootstrap*, algorithm 6.1.
+
+use loralab_linalg::Draws;
+
+/// Resamples that a standard error is computed from.
+pub const RESAMPLES: usize = 1000;
+
+/// [`RESAMPLES`] draws of `seeds` places with replacement, the same every time. What is estimated from one resample
+/// takes the same seeds for all that is compared, since a seed is shared by all schemes and rates.
+pub fn resamples(seeds: usize) -> Vec<Vec<usize>> {
+    let mut draws = Draws::new(0, "bootstrap");
+    let bound = u32::try_from(seeds).expect("fewer than 2^32 seeds");
+    (0..RESAMPLES).map(|_| (0..seeds).map(|_| draws.below(bound) as usize).collect()).collect()
+}
+
+/// The standard error of each of the numbers that `estimate` gives for a choice of seeds; none with fewer than two seeds.
+///
+/// The standard deviation over resamples is multiplied by √(S/(S − 1)), without which it would be too small: of a mean of S
+/// seeds this then is the usual standard error. A number that is not finite in a resample is left out of it.
+pub fn standard_errors(seeds: usize, estimate: impl Fn(&[usize]) -> Vec<f64>) -> Option<Vec<f64>> {
+    if seeds < 2 {
+        return None;
+    }
+    let estimates: Vec<Vec<f64>> = resamples(seeds).iter().map(|chosen| estimate(chosen)).collect();
+    let unbiased = (seeds as f64 / (seeds - 1) as f64).sqrt();
+    let error = |place: usize| {
+        let values: Vec<f64> = estimates.iter().map(|row| row[place]).filter(|value| value.is_finite()).collect();
+        let middle = values.iter().sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / values.len() as f64;
+        unbiased * variance.sqrt()
+    };
+    Some((0..estimates[0].len()).map(error).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::{mean, standard_error};
+
+    #[test]
+    fn of_a_mean_it_is_the_usual_standard_error() {
+        for values in [vec![1.0, 2.0], vec![3.0, 1.0, 4.0], vec![3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]] {
+            let of_chosen = |chosen: &[usize]| {
+                let values: Vec<f64> = chosen.iter().map(|&seed| values[seed]).collect();
+                vec![mean(&values), 7.0, -mean(&values)]
+            };
+            let errors = standard_errors(values.len(), of_chosen).expect("two seeds or more");
+            let exact = standard_error(&values).expect("two values or more");
+            // 1000 resamples know a standard deviation to 2 % or so.
+            assert!((errors[0] / exact - 1.0).abs() < 0.08, "{} against {exact}", errors[0]);
+            assert_eq!((errors[1], errors[2]), (0.0, errors[0]));
+        }
+        assert_eq!(standard_errors(1, |_| vec![1.0]), None);
+    }
+
+    #[test]
+    fn resamples_are_always_the_same() {
+        assert_eq!(resamples(3), resamples(3));
+        assert!(resamples(3).iter().all(|chosen| chosen.len() == 3 && chosen.iter().all(|&seed| seed < 3)));
+    }
+}

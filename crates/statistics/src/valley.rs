@@ -1,0 +1,100 @@
+//! The lowest place of a curve that was tried at a few points.
+
+/// Points on each side of the lowest that may take part in the fit.
+const REACH: usize = 2;
+/// A point this much higher than the lowest belongs to a cliff, not to the valley; in logarithms, a factor of two.
+const HIGH: f64 = std::f64::consts::LN_2;
+
+/// Where a curve is lowest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Valley {
+    /// Where the fitted parabola is lowest.
+    pub x: f64,
+    /// The lowest of the points, by its place among them.
+    pub place: usize,
+}
+
+/// The lowest place of a curve through `points` (x, y) of rising x: that of the least-squares parabola through the lowest point,
+/// its neighbours, and one more on each side if it is at most ln 2 higher; x itself where the lowest point is the first or last.
+/// The result lies between the neighbours of the lowest point. None without points.
+///
+/// Meant for logarithms: of learning rates in x, of losses in y.
+pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
+    let place = (0..points.len()).min_by(|&one, &other| points[one].1.total_cmp(&points[other].1))?;
+    let (x, y) = points[place];
+    if place == 0 || place + 1 == points.len() {
+        return Some(Valley { x, place });
+    }
+    let near = |index: &usize| index.abs_diff(place) <= 1 || points[*index].1 <= y + HIGH;
+    let before = (place.saturating_sub(REACH)..place).rev().take_while(near).count();
+    let after = (place + 1..points.len().min(place + 1 + REACH)).take_while(near).count();
+    let (left, right) = (points[place - 1].0, points[place + 1].0);
+    let inside = |lowest: &f64| (left..=right).contains(lowest);
+    let wide = lowest(&points[place - before..=place + after], x).filter(inside);
+    let narrow = || lowest(&points[place - 1..=place + 1], x).filter(inside);
+    Some(Valley { x: wide.or_else(narrow).unwrap_or(x), place })
+}
+
+/// Where the least-squares parabola through points is lowest; none if it has no lowest place. `origin` is near their middle.
+fn lowest(points: &[(f64, f64)], origin: f64) -> Option<f64> {
+    let scale = points.iter().map(|(x, _)| (x - origin).abs()).fold(0.0, f64::max);
+    let place = |x: f64| (x - origin) / scale;
+    // The normal equations of c₀ + c₁u + c₂u².
+    let moment = |power: i32| points.iter().map(|&(x, _)| place(x).powi(power)).sum::<f64>();
+    let product = |power: i32| points.iter().map(|&(x, y)| place(x).powi(power) * y).sum::<f64>();
+    let m = [0, 1, 2, 3, 4].map(moment);
+    let p = [0, 1, 2].map(product);
+    let det = |a: [f64; 3], b: [f64; 3], c: [f64; 3]| {
+        a[0] * (b[1] * c[2] - b[2] * c[1]) - b[0] * (a[1] * c[2] - a[2] * c[1]) + c[0] * (a[1] * b[2] - a[2] * b[1])
+    };
+    let (zero, one, two) = ([m[0], m[1], m[2]], [m[1], m[2], m[3]], [m[2], m[3], m[4]]);
+    let all = det(zero, one, two);
+    let (c1, c2) = (det(zero, p, two) / all, det(zero, one, p) / all);
+    (c2 > 0.0 && c1.is_finite()).then(|| origin - scale * c1 / (2.0 * c2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(xs: &[f64], y: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+        xs.iter().map(|&x| (x, y(x))).collect()
+    }
+
+    #[test]
+    fn a_parabola_gives_its_own_lowest_place() {
+        for middle in [2.6, 3.0, 3.4] {
+            let points = curve(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], |x| 0.1 * (x - middle).powi(2) + 7.0);
+            let valley = valley(&points).expect("there are points");
+            assert!((valley.x - middle).abs() < 1e-12, "{valley:?}");
+            assert_eq!(valley.place, 3);
+        }
+        // Uneven distances, far from 0.
+        let points = curve(&[100.0, 100.7, 101.0, 102.0], |x| (x - 100.9).powi(2));
+        assert!((valley(&points).expect("there are points").x - 100.9).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_cliff_moves_it_by_no_more_than_half_a_step() {
+        let points = [(0.0, 0.3), (1.0, 0.1), (2.0, 0.0), (3.0, 9.0), (4.0, 12.0)];
+        let valley = valley(&points).expect("there are points");
+        assert!((1.5..2.0).contains(&valley.x), "{valley:?}");
+    }
+
+    #[test]
+    fn ends_flats_and_nothing() {
+        let at = |points: &[(f64, f64)]| valley(points).map(|valley| (valley.x, valley.place));
+        assert_eq!(at(&[(0.0, 1.0), (1.0, 0.0)]), Some((1.0, 1)));
+        assert_eq!(at(&[(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]), Some((0.0, 0)));
+        assert_eq!(at(&[(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]), Some((0.0, 0)));
+        assert_eq!(at(&[]), None);
+    }
+
+    #[test]
+    fn it_never_leaves_the_neighbours_of_the_lowest_point() {
+        // The wider parabola would be lowest left of 1.
+        let points = [(0.0, 0.05), (1.0, 0.04), (2.0, 0.0), (3.0, 0.69), (4.0, 5.0)];
+        let valley = valley(&points).expect("there are points");
+        assert!((1.0..=3.0).contains(&valley.x), "{valley:?}");
+    }
+}
