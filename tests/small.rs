@@ -13,6 +13,7 @@ use loralab_core::{
     tape::{Purpose, Tape},
 };
 use loralab_cpu::Scalar;
+use loralab_experiment::{Form, Readout};
 use loralab_linalg::{Draws, Stream};
 
 /// What the gradients are compiled for; no test here takes a step.
@@ -129,7 +130,7 @@ pub fn two_lanes() -> Subject {
     adapted("adapters, rows in two lanes", shape, &config(2, 1, true), &MODULES, false)
 }
 
-const NETWORK: Network = Network { inputs: 3, width: 7, rank: 2 };
+const NETWORK: Network = Network { inputs: 3, width: 7, rank: 2, form: Form::Residual, readout: Readout::Standard };
 
 fn adapted(what: &'static str, shape: Shape, config: &Config, target_modules: &[&str], frozen_pairs: bool) -> Subject {
     let base = base(config);

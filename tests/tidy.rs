@@ -9,15 +9,16 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows only the vocabulary: it must never reach a device.
-const CRATES: [(&str, &[&str]); 12] = [
-    (".", &["core", "data", "experiment", "figure"]),
-    ("crates/core", &["cpu", "data", "experiment", "linalg"]),
+const CRATES: [(&str, &[&str]); 14] = [
+    (".", &["core", "data", "experiment", "figure", "report"]),
+    ("crates/core", &["cpu", "data", "experiment", "linalg", "statistics"]),
     ("crates/cpu", &[]),
     ("crates/data", &["linalg"]),
     ("crates/experiment", &["statistics"]),
     ("crates/figure", &["experiment"]),
     ("crates/linalg", &[]),
     ("crates/page", &["experiment"]),
+    ("crates/report", &["experiment", "figure"]),
     ("crates/statistics", &["linalg"]),
     ("crates/worker", &["core", "data", "experiment", "figure"]),
     ("crates/xtask", &[]),
@@ -26,7 +27,7 @@ const CRATES: [(&str, &[&str]); 12] = [
 ];
 
 /// The modules of core that each of them may use.
-const MODULES: [(&str, &[&str]); 13] = [
+const MODULES: [(&str, &[&str]); 14] = [
     ("memory", &[]),
     ("shader", &["memory"]),
     ("gpu", &["shader"]),
@@ -36,6 +37,7 @@ const MODULES: [(&str, &[&str]); 13] = [
     ("device", &["gpu", "memory", "ops", "plan", "shader"]),
     ("init", &[]),
     ("adapter", &[]),
+    ("theory", &["init"]),
     ("model", &["memory", "ops", "plan", "tape"]),
     ("train", &["device", "init", "memory", "model", "ops", "plan", "tape"]),
     ("diagnostics", &["device", "memory", "plan"]),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
-use crate::{device::Choice, tiles};
+use crate::{device::Choice, report::ReportArguments, reproduce::Reproduce, tiles};
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -28,6 +28,11 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Train a base from nothing, all weights.
     Pretrain(PretrainArguments),
+    /// Measure the paper's claims again, and write a report of what comes out
+    #[command(subcommand)]
+    Reproduce(Reproduce),
+    /// Write the report of a results folder: one page, figures and tables
+    Report(ReportArguments),
     /// Print the list of dispatches that a training step of a cohort replays.
     Plan(PlanArguments),
     /// List the initialisation schemes.

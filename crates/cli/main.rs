@@ -11,6 +11,8 @@ mod memory;
 mod plan;
 mod pretrain;
 mod progress;
+mod report;
+mod reproduce;
 mod results;
 mod schemes;
 mod source;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Reproduce(what) => reproduce::reproduce(&what),
+        Command::Report(arguments) => report::report(&arguments),
         Command::Schemes => schemes::schemes(),
         Command::Devices => devices::devices(),
         Command::Verify(arguments) => verify::verify(&arguments),

@@ -25,10 +25,12 @@ pub const SUMMARY: &str = "summary.json";
 pub const LOSS_BY_LEARNING_RATE: &str = "loss_by_learning_rate.svg";
 /// Loss over steps.
 pub const TRAINING_CURVES: &str = "training_curves.svg";
+/// The report, one page.
+pub const REPORT: &str = "report.html";
 /// A folder for each run that did not diverge, in PEFT's layout.
 pub const ADAPTERS: &str = "adapters";
 
-const FILES: [&str; 6] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, TILES];
+const FILES: [&str; 7] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
 
 /// A folder that results are written to.
 pub struct Results {
@@ -112,28 +114,28 @@ impl Results {
     pub fn adapter_folder(&self, cell: &Cell) -> PathBuf {
         self.folder.join(ADAPTERS).join(cell.id())
     }
+}
 
-    /// The curves of each scheme's runs at its best learning rate, out of the log: all curves of a large sweep need not
-    /// be held in memory.
-    pub fn best_curves(&self, summary: &Summary) -> Result<Vec<Curve>> {
-        let path = self.folder.join(METRICS);
-        let unread = || format!("the log `{}` cannot be read again", path.display());
-        let is_best = |cell: &Cell| {
-            let of_cell = |best: &f64| *best == cell.learning_rate;
-            summary
-                .schemes
-                .iter()
-                .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
-        };
-        let mut events = Vec::new();
-        for line in BufReader::new(File::open(&path).with_context(unread)?).lines() {
-            let event: Event = serde_json::from_str(&line.with_context(unread)?).with_context(unread)?;
-            if event.cell().is_some_and(is_best) {
-                events.push(event);
-            }
+/// The curves of each scheme's runs at its best learning rate, out of the log: all curves of a large sweep need not
+/// be held in memory.
+pub fn best_curves(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
+    let path = folder.join(METRICS);
+    let unread = || format!("the log `{}` cannot be read again", path.display());
+    let is_best = |cell: &Cell| {
+        let of_cell = |best: &f64| *best == cell.learning_rate;
+        summary
+            .schemes
+            .iter()
+            .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
+    };
+    let mut events = Vec::new();
+    for line in BufReader::new(File::open(&path).with_context(unread)?).lines() {
+        let event: Event = serde_json::from_str(&line.with_context(unread)?).with_context(unread)?;
+        if event.cell().is_some_and(is_best) {
+            events.push(event);
         }
-        Ok(Curve::gather(&events))
     }
+    Ok(Curve::gather(&events))
 }
 
 /// Writes a file under a temporary name beside it and renames it.
@@ -155,7 +157,8 @@ fn partial(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.partial"))
 }
 
-fn unwritable(path: &Path) -> String {
+/// What to do about a path that cannot be written.
+pub fn unwritable(path: &Path) -> String {
     format!(
         "`{}` cannot be written; check its permissions and the space left, or choose another `--output`",
         path.display()

@@ -21,7 +21,7 @@ use crate::{
     interrupt::Interrupt,
     memory,
     progress::Progress,
-    results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES},
+    results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_curves},
     source,
     terminal::{note, print},
     tiles::{self, TILES},
@@ -171,7 +171,7 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     let summary = Summary::from_runs(setting, &runs);
     results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
-    let curves = results.best_curves(&summary)?;
+    let curves = best_curves(results.folder(), &summary)?;
     figure(&results, TRAINING_CURVES, training_curves(&summary, &curves))?;
 
     if !output.json {

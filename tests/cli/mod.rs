@@ -4,6 +4,7 @@ mod bad_input;
 mod gpu;
 mod interrupt;
 mod models;
+mod reproduce;
 mod sweep;
 
 use std::{

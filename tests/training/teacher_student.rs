@@ -10,6 +10,7 @@ use loralab_core::{
     tape::{Purpose, Tape},
     train::{Run, start},
 };
+use loralab_experiment::{Form, Readout};
 use loralab_linalg::Stream;
 
 use super::ADAMW;
@@ -24,7 +25,7 @@ fn network(network: Network, purpose: Purpose) -> Arc<Plan> {
 
 #[test]
 fn a_student_of_either_start_comes_close_to_its_teacher() {
-    let teacher = Network { inputs: 5, width: 100, rank: 20 };
+    let teacher = Network { inputs: 5, width: 100, rank: 20, form: Form::Residual, readout: Readout::Standard };
     let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let mut features = vec![0.0; ROWS * teacher.inputs];
     Stream::new(0, "features").normal(1.0, &mut features);
@@ -39,7 +40,7 @@ fn a_student_of_either_start_comes_close_to_its_teacher() {
     let expected = device.predict(&[input]).remove(0);
     assert_eq!(expected.len(), ROWS);
 
-    let student = Network { inputs: 5, width: 64, rank: 4 };
+    let student = Network { inputs: 5, width: 64, rank: 4, form: Form::Residual, readout: Readout::Standard };
     for (scheme, learning_rate) in [("init-a", 1e-2), ("init-b", 5e-3)] {
         let plan = network(student, Purpose::Train(ADAMW));
         let mut device = Cpu::<f32>::new(plan.clone(), weights(student, 2, "student").into(), None);

@@ -170,6 +170,54 @@ impl Accuracy {
     }
 }
 
+names! {
+    /// The network of the toy experiment; u = W_in x, φ = ReLU, and the zero matrix W_h is left out.
+    Form for "form" {
+        /// W_out φ(u + B A φ(u)).
+        Residual = "residual",
+        /// W_out φ(B A φ(u)): with BA = 0 at the start, every gradient is 0 for ever.
+        Plain = "plain",
+    }
+}
+
+impl Form {
+    /// The form as a formula.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Residual => "residual: W_out φ(u + B A φ(u)) with u = W_in x and φ = ReLU",
+            Self::Plain => "plain: W_out φ(B A φ(u)) with u = W_in x and φ = ReLU",
+        }
+    }
+}
+
+names! {
+    /// How the entries of the toy experiment's readout W_out are drawn.
+    Readout for "readouts" {
+        /// Of variance 1/n.
+        Standard = "standard",
+        /// Of variance 1/n².
+        MeanField = "mean-field",
+    }
+}
+
+impl Readout {
+    /// The readout in words that follow "a readout of".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Standard => "variance 1/n",
+            Self::MeanField => "variance 1/n²",
+        }
+    }
+
+    /// The standard deviation of an entry at width n.
+    pub fn deviation(self, width: usize) -> f64 {
+        match self {
+            Self::Standard => (width as f64).sqrt().recip(),
+            Self::MeanField => (width as f64).recip(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -133,6 +133,13 @@ impl Trials {
         self.find(&table.iter().map(of_rate).collect::<Vec<_>>())
     }
 
+    /// The logarithm of the optimal rate of these seeds, by their places among those that all rates have.
+    pub(crate) fn rate_of(&self, chosen: &[usize]) -> Option<f64> {
+        let seeds = self.seeds();
+        let fits = chosen.iter().all(|&seed| seed < seeds.len());
+        fits.then(|| self.of_resample(&self.table(&seeds), chosen))?.map(|found| found.rate)
+    }
+
     /// What is known of the optimum; none where every rate had a diverged seed.
     pub(crate) fn optimum(&self, scheme: &SchemeSummary, base_loss: Option<f64>) -> Option<Optimum> {
         let found = self.found()?;

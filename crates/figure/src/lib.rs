@@ -1,6 +1,7 @@
 //! Figures of a sweep as SVG text, the same natively and in the page.
 //!
-//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best.
+//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best;
+//! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`panels()`] is what they are drawn with.
 //!
 //! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
 //! guess the size of a text natively, and in a browser it asks the document, which a worker does not have and a strict
@@ -8,12 +9,18 @@
 
 mod axes;
 mod canvas;
+mod exponents;
 mod loss_by_learning_rate;
 mod palette;
+mod panels;
 mod ticks;
+mod toy;
 mod training_curves;
 
+pub use exponents::{exponents, stable_rates};
 pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_so_far};
+pub use panels::{Line, Panel, PanelPoint, Panels, panels};
+pub use toy::{toy_losses, toy_norms, toy_rates, toy_sweeps};
 pub use training_curves::training_curves;
 
 /// Why there is no figure.

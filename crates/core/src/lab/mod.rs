@@ -5,6 +5,7 @@
 mod diagnose;
 mod generate;
 mod sweep;
+pub mod toy;
 mod verify;
 
 pub use generate::{GenerateError, Generator, Sampling};

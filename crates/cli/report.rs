@@ -1,0 +1,61 @@
+//! `loralab report`: a results folder as one page, with its figures and tables as files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use loralab_experiment::{Experiment, Reproduction, Summary};
+use loralab_report::{Report, of_exponents, of_sweep, of_toy, without_times};
+use serde_json::Value;
+
+use crate::{
+    results::{EXPERIMENT, REPORT, SUMMARY, best_curves, write_whole},
+    source,
+    terminal::print,
+};
+
+/// `loralab report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The results folder of a sweep or a reproduction
+    #[arg(value_name = "RESULTS")]
+    pub results: PathBuf,
+}
+
+/// Writes the report into the folder.
+pub fn report(arguments: &ReportArguments) -> Result<()> {
+    write(&arguments.results)?;
+    print(format_args!("The report is `{}`.", arguments.results.join(REPORT).display()))?;
+    Ok(())
+}
+
+/// Writes the page, its figures and its tables beside the results they are made from.
+pub fn write(folder: &Path) -> Result<()> {
+    let path = folder.join(SUMMARY);
+    let text = |name: &str| -> Result<String> {
+        let path = folder.join(name);
+        let bytes = source::read(&path, "file of the results")?;
+        String::from_utf8(bytes)
+            .map_err(|_| anyhow!("`{}` is not a UTF-8 text, so it is no results file", path.display()))
+    };
+    let unreadable = || format!("`{}` is not a summary that loralab wrote; name a results folder", path.display());
+    let summary: Value = serde_json::from_str(&text(SUMMARY)?).with_context(unreadable)?;
+    let mut inputs = vec![(SUMMARY.to_owned(), without_times(&summary))];
+    let report: Report = if summary.get("kind").is_some() {
+        match serde_json::from_value(summary).with_context(unreadable)? {
+            Reproduction::Exponents(found) => of_exponents(&found)?,
+            Reproduction::Toy(found) => of_toy(&found)?,
+        }
+    } else {
+        let summary: Summary = serde_json::from_value(summary).with_context(unreadable)?;
+        let settings = text(EXPERIMENT)?;
+        let experiment =
+            Experiment::from_toml(&settings).with_context(|| folder.join(EXPERIMENT).display().to_string())?;
+        inputs.push((EXPERIMENT.to_owned(), settings));
+        of_sweep(&summary, &experiment, &best_curves(folder, &summary)?)?
+    };
+    for (name, contents) in report.files() {
+        write_whole(&folder.join(name), contents.as_bytes())?;
+    }
+    write_whole(&folder.join(REPORT), report.html(&inputs).as_bytes())
+}

@@ -1,0 +1,111 @@
+//! `loralab reproduce exponents`.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use loralab_core::theory::{Grid, Ranks, count_of_rates, exponents, stable_rates};
+use loralab_experiment::{Exponents, Reproduction};
+
+use super::{Output, Watch, check, finish};
+use crate::{failure::usage, interrupt::Interrupt};
+
+/// The paper's narrowest layer, as a power of two.
+const NARROWEST: u32 = 7;
+
+/// Seeds at most of the largest stable rates: each takes many layers to find, and they scatter little.
+const RATE_SEEDS: u64 = 8;
+
+/// `loralab reproduce exponents`.
+#[derive(Debug, Args)]
+pub struct ExponentsArguments {
+    /// The widest layer, a power of two; the narrowest has 128 columns
+    #[arg(long, value_name = "N", default_value_t = 1 << 15)]
+    widest: usize,
+    /// How many seeds, from 0, each a layer of its own
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    seeds: u64,
+    /// Inner size r
+    #[arg(long, value_name = "R", default_value_t = 4)]
+    rank: usize,
+    /// Steps after which the quantities are measured, at least 3: before, one factor has not moved
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    steps: usize,
+    /// c in the learning rate c n^-1/2 or c n^-1
+    #[arg(long, value_name = "C", default_value_t = 1.0)]
+    constant: f64,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Measures the exponents and writes them down.
+pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
+    let ExponentsArguments { widest, seeds, rank, steps, constant, ref output } = *arguments;
+    let grid = grid(widest, seeds, rank, steps, constant)?;
+    check(output)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let started = Instant::now();
+    let mut watch = Watch::new(output, &interrupt, "layers", grid.layers());
+    let (cells, identity_error) = {
+        let measured = exponents(&grid, |done| watch.done(done));
+        watch.end(measured)?
+    };
+    // Ranks stay well below the width, as the theory has it.
+    let rank_width = widest.min(1 << 13);
+    let ranks =
+        Ranks { ranks: (2..=6).map(|k| 1 << k).filter(|rank| rank * 16 <= rank_width).collect(), width: rank_width };
+    let of_rates = Grid { seeds: seeds.min(RATE_SEEDS), ..grid.clone() };
+    let mut watch = Watch::new(output, &interrupt, "rates", count_of_rates(&of_rates, &ranks));
+    let rate_laws = {
+        let measured = stable_rates(&of_rates, &ranks, |done| watch.done(done));
+        watch.end(measured)?
+    };
+    let found = Exponents {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        wall_seconds: started.elapsed().as_secs_f64(),
+        widths: grid.widths,
+        seeds,
+        rank,
+        steps,
+        constant,
+        identity_error,
+        cells,
+        rank_width,
+        rate_seeds: of_rates.seeds,
+        rate_laws,
+    };
+    finish(output, &Reproduction::Exponents(found))
+}
+
+fn grid(widest: usize, seeds: u64, rank: usize, steps: usize, constant: f64) -> Result<Grid> {
+    const WIDEST: usize = 1 << 18;
+    if !(1 << (NARROWEST + 1)..=WIDEST).contains(&widest) || !widest.is_power_of_two() {
+        return Err(usage(format_args!(
+            "`--widest` is {widest}, but it must be a power of two from {} to {WIDEST}; for example `--widest 32768`",
+            1 << (NARROWEST + 1)
+        )));
+    }
+    if seeds == 0 || seeds > 1000 {
+        return Err(usage(format_args!(
+            "`--seeds` is {seeds}, but it must be from 1 to 1000; for example `--seeds 20`"
+        )));
+    }
+    if rank == 0 || rank > 1 << NARROWEST {
+        return Err(usage(format_args!(
+            "`--rank` is {rank}, but it must be from 1 to {}, the narrowest width; for example `--rank 4`",
+            1 << NARROWEST
+        )));
+    }
+    if !(3..=1000).contains(&steps) {
+        return Err(usage(format_args!(
+            "`--steps` is {steps}, but it must be from 3 to 1000; for example `--steps 5`"
+        )));
+    }
+    if !(constant.is_finite() && constant > 0.0) {
+        return Err(usage(format_args!(
+            "`--constant` is {constant}, but it must be a number above 0; for example `--constant 1`"
+        )));
+    }
+    let widths = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();
+    Ok(Grid { widths, seeds, rank, steps, constant })
+}

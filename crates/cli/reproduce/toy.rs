@@ -1,0 +1,339 @@
+//! `loralab reproduce toy`.
+
+use std::{ops::ControlFlow, sync::Arc, time::Instant};
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use loralab_core::{
+    device::{Machine, wait},
+    init,
+    lab::toy::{Course, EXAMPLES, INPUTS, Lesson, RANK, Student, TEACHER, Trial, train},
+    memory::Tensor,
+    model::teacher_student::weights,
+};
+use loralab_experiment::{
+    Budget, Bytes, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyRuns, ToyTrace,
+};
+
+use super::{Output, Watch, check, finish};
+use crate::{
+    args::DeviceArguments,
+    device,
+    failure::{Stopped, usage},
+    interrupt::Interrupt,
+    source,
+};
+
+const STARTS: [&str; 2] = ["init-a", "init-b"];
+/// The paper's narrowest student, as a power of two.
+const NARROWEST: u32 = 7;
+/// Rates on each side of where the best is expected, and of where it was found at least.
+const REACH: i32 = 3;
+const BESIDE: i32 = 2;
+/// Rates are powers of two with exponents in this range.
+const EXPONENTS: std::ops::RangeInclusive<i32> = -30..=10;
+/// Records of a traced run.
+const RECORDS: usize = 25;
+
+/// `loralab reproduce toy`.
+#[derive(Debug, Args)]
+pub struct ToyArguments {
+    /// The widest students, a power of two; the narrowest have 128 hidden columns
+    #[arg(long, value_name = "N", default_value_t = 1 << 13)]
+    widest: usize,
+    /// How many seeds, from 0, each a student's frozen weights and start
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    seeds: u64,
+    /// Full-batch steps
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    steps: usize,
+    /// residual: W_out φ(u + B A φ(u)) with u = W_in x; plain: W_out φ(B A φ(u)), in which nothing can learn
+    #[arg(long, value_name = "FORM", default_value = "residual", value_parser = Form::named)]
+    form: Form,
+    /// Variances of the students' readout, separated by commas: standard is 1/n, mean-field 1/n²
+    #[arg(long, value_name = "NAMES", default_value = "standard,mean-field", value_delimiter = ',', value_parser = Readout::named)]
+    readouts: Vec<Readout>,
+    /// Memory to use at most, such as 2GiB [default: half of what is free]
+    #[arg(long, value_name = "BYTES")]
+    memory: Option<Bytes>,
+    /// CPU threads; no result depends on them [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Trains the students and writes down what came of them.
+pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
+    let ToyArguments { widest, seeds, steps, form, ref readouts, ref output, .. } = *arguments;
+    refuse(arguments)?;
+    check(output)?;
+    let machine = device::open(&arguments.device, source::threads(arguments.threads)?, output.quiet)?;
+    let available = device::available(&machine, arguments.memory);
+    let started = Instant::now();
+    let school = School {
+        machine,
+        available,
+        lesson: Lesson::new(form),
+        steps,
+        seeds,
+        output,
+        interrupt: Interrupt::listen(output.quiet),
+    };
+    let widths: Vec<usize> = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();
+    let mut found = Vec::with_capacity(readouts.len());
+    for &readout in readouts {
+        found.push(school.readout(form, readout, &widths)?);
+    }
+    let found = Toy {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: school.machine.describe(),
+        wall_seconds: started.elapsed().as_secs_f64(),
+        form,
+        inputs: INPUTS,
+        rank: RANK,
+        teacher: TEACHER,
+        examples: EXAMPLES,
+        steps,
+        seeds,
+        readouts: found,
+    };
+    finish(output, &Reproduction::Toy(found))
+}
+
+fn refuse(arguments: &ToyArguments) -> Result<()> {
+    const WIDEST: usize = 1 << 16;
+    let ToyArguments { widest, seeds, steps, ref readouts, .. } = *arguments;
+    if !(1 << NARROWEST..=WIDEST).contains(&widest) || !widest.is_power_of_two() {
+        return Err(usage(format_args!(
+            "`--widest` is {widest}, but it must be a power of two from {} to {WIDEST}; for example `--widest 2048`",
+            1 << NARROWEST
+        )));
+    }
+    if seeds == 0 || seeds > 1000 {
+        return Err(usage(format_args!(
+            "`--seeds` is {seeds}, but it must be from 1 to 1000; for example `--seeds 4`"
+        )));
+    }
+    if steps == 0 || steps > 1_000_000 {
+        return Err(usage(format_args!(
+            "`--steps` is {steps}, but it must be from 1 to 1000000; for example `--steps 100`"
+        )));
+    }
+    if readouts.len() > 1 && readouts[1..].contains(&readouts[0]) {
+        return Err(usage("`--readouts` names one twice, which would be the same students twice; remove one of them"));
+    }
+    Ok(())
+}
+
+/// Where students are taught.
+struct School<'a> {
+    machine: Machine,
+    available: u64,
+    lesson: Lesson,
+    steps: usize,
+    seeds: u64,
+    output: &'a Output,
+    interrupt: Interrupt,
+}
+
+impl School<'_> {
+    /// Sweeps each width around the rate that the narrower one was best at, and traces the ends.
+    fn readout(&self, form: Form, readout: Readout, widths: &[usize]) -> Result<ToyReadout> {
+        // Where the narrowest students are best, to begin with; wherever it is, the sweep goes on until it has found it.
+        let mut expected = match readout {
+            Readout::Standard => [-5, -5],
+            Readout::MeanField => [-3, -3],
+        };
+        let mut all: Vec<ToyRuns> = Vec::new();
+        let mut traces = Vec::new();
+        for (place, &width) in widths.iter().enumerate() {
+            let runs = self.sweep(form, readout, width, &mut expected)?;
+            if place == 0 || place + 1 == widths.len() {
+                traces.extend(self.trace(form, readout, width, &expected)?);
+            }
+            all.push((width, runs));
+            // Twice the width wants half the rate, or a little more.
+            expected = expected.map(|exponent| exponent - 1);
+        }
+        Ok(ToyReadout::from_runs(readout, &all, self.seeds, traces))
+    }
+
+    /// Trains both starts at the rates around the expected ones, and further out until each one's best has neighbours on both sides; leaves where the
+    /// best were in `expected`.
+    fn sweep(
+        &self,
+        form: Form,
+        readout: Readout,
+        width: usize,
+        expected: &mut [i32; 2],
+    ) -> Result<Vec<(RunResult, Option<f64>)>> {
+        let mut tried: [Vec<i32>; 2] = [vec![], vec![]];
+        let mut wanted = expected.map(|middle| (middle - REACH..=middle + REACH).collect::<Vec<_>>());
+        let mut runs: Vec<(RunResult, Option<f64>)> = Vec::new();
+        while wanted.iter().any(|exponents| !exponents.is_empty()) {
+            let trials: Vec<(usize, i32)> =
+                (0..2).flat_map(|start| wanted[start].iter().map(move |&exponent| (start, exponent))).collect();
+            runs.extend(self.train_all(form, readout, width, &trials)?);
+            for start in 0..2 {
+                tried[start].append(&mut wanted[start]);
+                tried[start].sort_unstable();
+                let (Some(&first), Some(&last)) = (tried[start].first(), tried[start].last()) else { continue };
+                let best = best(&runs, STARTS[start], &tried[start]);
+                // Where every run diverged, the rates were too large.
+                let (low, high) = best.map_or((first - REACH, last), |best| (best - BESIDE, best + BESIDE));
+                expected[start] = best.unwrap_or(first);
+                let further = (low..first).chain(last + 1..=high);
+                wanted[start] = further.filter(|exponent| EXPONENTS.contains(exponent)).collect();
+                if form == Form::Plain {
+                    wanted[start].clear();
+                }
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Trains every seed at every trial, (start, exponent of the rate).
+    fn train_all(
+        &self,
+        form: Form,
+        readout: Readout,
+        width: usize,
+        trials: &[(usize, i32)],
+    ) -> Result<Vec<(RunResult, Option<f64>)>> {
+        let mut watch = self.watch(&format!("{}, width {width}", readout.name()), trials.len());
+        let mut runs = Vec::new();
+        for seed in 0..self.seeds {
+            let student = Student { form, readout, width, seed };
+            for (&(start, exponent), course) in trials.iter().zip(self.courses(&student, trials, None, &mut watch)?) {
+                runs.push(result(STARTS[start], exponent, seed, &course));
+            }
+        }
+        watch.watch.steps.end();
+        Ok(runs)
+    }
+
+    /// Trains every seed at each start's best, with its norms.
+    fn trace(&self, form: Form, readout: Readout, width: usize, best: &[i32; 2]) -> Result<Vec<ToyTrace>> {
+        let trials: Vec<(usize, i32)> = best.iter().copied().enumerate().collect();
+        let every = self.steps.div_ceil(RECORDS);
+        let mut watch = self.watch(&format!("{}, width {width}, norms", readout.name()), trials.len());
+        let mut traces: Vec<ToyTrace> = trials
+            .iter()
+            .map(|&(start, exponent)| ToyTrace {
+                width,
+                scheme: STARTS[start].to_owned(),
+                learning_rate: rate(exponent),
+                steps: vec![],
+                z_a: vec![],
+                z_b: vec![],
+                train: vec![],
+                test: vec![],
+            })
+            .collect();
+        for seed in 0..self.seeds {
+            let student = Student { form, readout, width, seed };
+            for (trace, course) in traces.iter_mut().zip(self.courses(&student, &trials, Some(every), &mut watch)?) {
+                let norm = |which: usize| {
+                    course.records.iter().map(|record| record.norms.map_or(0.0, |norms| norms[which])).collect()
+                };
+                trace.steps = course.records.iter().map(|record| record.step).collect();
+                trace.z_a.push(norm(0));
+                trace.z_b.push(norm(1));
+                trace.train.push(course.records.iter().map(|record| record.train).collect());
+                trace.test.push(course.records.iter().map(|record| record.test).collect());
+            }
+        }
+        watch.watch.steps.end();
+        Ok(traces)
+    }
+
+    /// Trains a student's trials, as many together as memory allows.
+    fn courses(
+        &self,
+        student: &Student,
+        trials: &[(usize, i32)],
+        every: Option<usize>,
+        watch: &mut Pace,
+    ) -> Result<Vec<Course>> {
+        let base: Arc<[Tensor]> = weights(student.network(), student.seed, "student").into();
+        let needs = self.machine.needs(&student.plan(1), &base);
+        let budget = Budget {
+            bytes_per_run: needs.terms.iter().map(|term| term.per_run).sum(),
+            shared_bytes: needs.terms.iter().map(|term| term.shared).sum(),
+            available: self.available,
+            limit: needs.most_runs,
+        };
+        let capacity =
+            budget.capacity().map_err(|error| anyhow!("students of width {} are too wide: {error}", student.width))?;
+        let cohorts = trials.len().div_ceil(capacity).max(1);
+        let mut courses = Vec::with_capacity(trials.len());
+        for of_cohort in trials.chunks(trials.len().div_ceil(cohorts).max(1)) {
+            let of_cohort = of_cohort
+                .iter()
+                .map(|&(start, exponent)| {
+                    Ok(Trial { scheme: init::find(STARTS[start])?, learning_rate: rate(exponent) })
+                })
+                .collect::<Result<Vec<Trial>>>()?;
+            let trained = wait(async {
+                let mut device = self.machine.make(student.plan(of_cohort.len()), base.clone()).await?;
+                train(student, &self.lesson, &of_cohort, self.steps, every, &mut *device, || watch.add(of_cohort.len()))
+                    .await
+            })?;
+            courses.extend(trained.ok_or(Stopped)?);
+        }
+        Ok(courses)
+    }
+
+    /// The progress of so many runs with each seed.
+    fn watch(&self, name: &str, runs: usize) -> Pace {
+        let runs = runs * self.seeds as usize;
+        let name = format!("{name}, {runs} runs");
+        Pace { watch: Watch::new(self.output, &self.interrupt, &name, runs * self.steps), done: 0 }
+    }
+}
+
+/// Counts the steps of single runs.
+struct Pace {
+    watch: Watch,
+    done: usize,
+}
+
+impl Pace {
+    fn add(&mut self, steps: usize) -> ControlFlow<()> {
+        self.done += steps;
+        self.watch.done(self.done)
+    }
+}
+
+fn rate(exponent: i32) -> f64 {
+    2f64.powi(exponent)
+}
+
+/// The exponent of the rate with the lowest mean loss over seeds, of those at which no seed diverged.
+fn best(runs: &[(RunResult, Option<f64>)], scheme: &str, tried: &[i32]) -> Option<i32> {
+    let mean = |exponent: i32| {
+        let of_rate = runs.iter().map(|(run, _)| run);
+        let of_rate = of_rate.filter(|run| run.cell.scheme == scheme && run.cell.learning_rate == rate(exponent));
+        let losses: Vec<f64> = of_rate.map(RunResult::finished_loss).collect::<Option<_>>()?;
+        Some(losses.iter().sum::<f64>() / losses.len() as f64)
+    };
+    let known = tried.iter().filter_map(|&exponent| Some((exponent, mean(exponent)?)));
+    known.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(exponent, _)| exponent)
+}
+
+/// What a run came to: its error on the training examples, in place of a validation loss, and on the test examples.
+fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult, Option<f64>) {
+    let last = course.records.last().filter(|_| course.diverged.is_none());
+    let run = RunResult {
+        cell: Cell { scheme: scheme.to_owned(), learning_rate: rate(exponent), seed },
+        final_loss: last.map(|last| last.train),
+        accuracy: None,
+        diverged: course.diverged.clone().map(|(step, tensor)| Diverged { step, tensor }),
+        evaluations: vec![],
+        seconds: 0.0,
+    };
+    (run, last.map(|last| last.test))
+}

@@ -1,0 +1,26 @@
+//! What the reproductions of the paper write as `summary.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::exponents::Exponents;
+use crate::toy::Toy;
+
+/// What was reproduced, named by `kind` in JSON; a summary without a kind is a sweep's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reproduction {
+    /// The single-layer theory.
+    Exponents(Exponents),
+    /// The teacher–student experiment.
+    Toy(Toy),
+}
+
+impl Reproduction {
+    /// What was found, in plain words.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Exponents(found) => found.sentence(),
+            Self::Toy(found) => found.sentence(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Reports: what an experiment found, as one page that needs nothing else, and its figures and tables as SVG and CSV.
+//!
+//! A report is made from what the results folder holds and from nothing else, so the same results give the same report, byte for byte.
+
+mod exponents;
+mod html;
+mod sweep;
+mod toy;
+
+pub use exponents::of_exponents;
+pub use sweep::of_sweep;
+pub use toy::of_toy;
+
+use sha2::{Digest, Sha256};
+
+/// What is told of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What was done.
+    pub title: String,
+    /// What was found, in plain words.
+    pub found: String,
+    /// Settings, seeds, device, versions: name and value.
+    pub facts: Vec<(String, String)>,
+    /// The rest, in order.
+    pub sections: Vec<Section>,
+}
+
+/// A part of a report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Section {
+    /// Its heading.
+    pub heading: String,
+    /// Its paragraphs.
+    pub text: Vec<String>,
+    /// Its figures.
+    pub figures: Vec<Figure>,
+    /// Its tables.
+    pub tables: Vec<Table>,
+}
+
+/// A figure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The name of its file, without `.svg`.
+    pub name: String,
+    /// The drawing.
+    pub svg: String,
+    /// What is seen in it.
+    pub caption: String,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The name of its file, without `.csv`.
+    pub name: String,
+    /// What it shows.
+    pub caption: String,
+    /// Names of its columns.
+    pub head: Vec<String>,
+    /// Its rows, each as long as `head`.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// What stands at a place of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Text(String),
+    /// A number in full, and how it is shown.
+    Number(f64, String),
+    /// What is not known.
+    Unknown,
+}
+
+impl Cell {
+    /// A number shown in this way; unknown where there is none.
+    pub(crate) fn number(value: Option<f64>, shown: impl Fn(f64) -> String) -> Self {
+        value.filter(|value| value.is_finite()).map_or(Self::Unknown, |value| Self::Number(value, shown(value)))
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(value: usize) -> Self {
+        Self::Number(value as f64, value.to_string())
+    }
+
+    /// Words.
+    pub(crate) fn text(words: impl Into<String>) -> Self {
+        Self::Text(words.into())
+    }
+
+    /// Both ends of an interval, each in a column of its own.
+    pub(crate) fn ends(interval: Option<[f64; 2]>, shown: impl Fn(f64) -> String) -> [Self; 2] {
+        [0, 1].map(|end| Self::number(interval.map(|ends| ends[end]), &shown))
+    }
+}
+
+impl Report {
+    /// The figures and tables as files: name and contents.
+    pub fn files(&self) -> Vec<(String, String)> {
+        let figures = self.sections.iter().flat_map(|section| &section.figures);
+        let tables = self.sections.iter().flat_map(|section| &section.tables);
+        let svg = figures.map(|figure| (format!("{}.svg", figure.name), figure.svg.clone()));
+        svg.chain(tables.map(|table| (format!("{}.csv", table.name), table.csv()))).collect()
+    }
+
+    /// The page. `inputs` are the other files that the results are in, name and contents; the page names them, and its own, with their hashes.
+    pub fn html(&self, inputs: &[(String, String)]) -> String {
+        let hashed = |(name, contents): &(String, String)| (name.clone(), hash(contents));
+        html::page(self, &inputs.iter().chain(&self.files()).map(hashed).collect::<Vec<_>>())
+    }
+}
+
+impl Table {
+    /// The table as RFC 4180 has it: numbers in full, nothing where a value is not known.
+    pub fn csv(&self) -> String {
+        let quoted = |text: &str| {
+            let plain = !text.contains([',', '"', '\n', '\r']);
+            if plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
+        };
+        let cell = |cell: &Cell| match cell {
+            Cell::Text(words) => quoted(words),
+            Cell::Number(value, _) if value.abs() >= 1e15 || (*value != 0.0 && value.abs() < 1e-4) => {
+                format!("{value:e}")
+            }
+            Cell::Number(value, _) => value.to_string(),
+            Cell::Unknown => String::new(),
+        };
+        let head = self.head.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
+        let rows = self.rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(","));
+        std::iter::once(head).chain(rows).map(|line| line + "\r\n").collect()
+    }
+}
+
+/// SHA-256, in hexadecimal.
+fn hash(contents: &str) -> String {
+    Sha256::digest(contents).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A summary as text without the times in it, the only numbers that differ when the same experiment is run again.
+pub fn without_times(summary: &serde_json::Value) -> String {
+    let mut summary = summary.clone();
+    if let Some(fields) = summary.as_object_mut() {
+        fields.remove("wall_seconds");
+    }
+    summary.to_string()
+}
+
+/// An exponent.
+pub(crate) fn exponent(value: f64) -> String {
+    // Not "-0.000".
+    format!("{:.3}", value + 0.0).replace("-0.000", "0.000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_csv_with_all_digits() {
+        let table = Table {
+            name: "t".to_owned(),
+            caption: String::new(),
+            head: vec!["a, b".to_owned(), "n".to_owned()],
+            rows: vec![
+                vec![Cell::text("say \"x\""), Cell::number(Some(1.0 / 3.0), |x| format!("{x:.1}"))],
+                vec![Cell::Unknown, Cell::number(Some(f64::NAN), |x| x.to_string())],
+                vec![Cell::whole(3), Cell::number(Some(1.5e-7), |x| x.to_string())],
+            ],
+        };
+        assert_eq!(table.csv(), "\"a, b\",n\r\n\"say \"\"x\"\"\",0.3333333333333333\r\n,\r\n3,1.5e-7\r\n");
+    }
+
+    /// FIPS 180-4's example.
+    #[test]
+    fn hashes_are_what_sha256sum_says() {
+        assert_eq!(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn times_are_left_out() {
+        let summary = serde_json::json!({ "wall_seconds": 1.5, "seeds": 2 });
+        assert_eq!(without_times(&summary), "{\"seeds\":2}");
+    }
+}

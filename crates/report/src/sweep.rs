@@ -1,0 +1,189 @@
+//! The report of a sweep.
+
+use loralab_experiment::{Curve, Experiment, Summary, factor_text, learning_rate_text, loss_text, rounded_rate_text};
+use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
+
+use crate::{Cell, Figure, Report, Section, Table};
+
+/// What a sweep found; `curves` are those of each scheme's best rate.
+///
+/// # Errors
+/// If no run has come to its end, or a figure cannot be drawn.
+pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) -> Result<Report, FigureError> {
+    let mut figures = vec![Figure {
+        name: "loss_by_learning_rate".to_owned(),
+        svg: loss_by_learning_rate(summary)?,
+        caption: "Final validation loss against learning rate. Rings are the best of the rates that were tried; above, each scheme's optimum between \
+                  them with its 95 % interval, and the rates within one standard error of the best."
+            .to_owned(),
+    }];
+    match training_curves(summary, curves) {
+        Ok(svg) => figures.push(Figure {
+            name: "training_curves".to_owned(),
+            svg,
+            caption: "Each scheme at its best learning rate.".to_owned(),
+        }),
+        Err(FigureError::Nothing(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Report {
+        title: "A sweep of LoRA starts".to_owned(),
+        found: summary.sentence(),
+        facts: facts(summary, experiment),
+        sections: vec![
+            Section { heading: "Loss and learning rate".to_owned(), figures, ..Section::default() },
+            Section {
+                heading: "Each scheme at its best".to_owned(),
+                text: vec![
+                    "The optimum is where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest. Intervals are Student's \
+                     at 95 %, with the standard error of a bootstrap over seeds in which the best rate is looked for again every time. The edge is \
+                     the last rate before, and the first at which, a seed diverged or the loss ended above the base's."
+                        .to_owned(),
+                ],
+                tables: vec![schemes(summary)],
+                ..Section::default()
+            },
+            Section {
+                heading: "Schemes compared".to_owned(),
+                text: comparison_words(summary),
+                tables: vec![comparisons(summary)],
+                ..Section::default()
+            },
+            Section {
+                heading: "Every learning rate".to_owned(),
+                tables: vec![rates(summary)],
+                ..Section::default()
+            },
+        ],
+    })
+}
+
+fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, String)> {
+    let mut facts: Vec<(String, String)> = experiment
+        .to_toml()
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let setting = &summary.setting;
+    facts.push(("base alone".to_owned(), setting.base_loss.map_or_else(|| "–".to_owned(), loss_text)));
+    facts.push(("device".to_owned(), setting.device.clone()));
+    facts.push(("loralab".to_owned(), summary.version.clone()));
+    facts.push(("wall time".to_owned(), format!("{:.1} s", setting.wall_seconds)));
+    facts
+}
+
+fn schemes(summary: &Summary) -> Table {
+    let head = [
+        "scheme",
+        "best rate tried",
+        "optimum",
+        "lower",
+        "upper",
+        "plateau from",
+        "to",
+        "loss",
+        "lower",
+        "upper",
+        summary.setting.accuracy.words(),
+        "edge after",
+        "at",
+        "runs",
+        "diverged",
+    ];
+    let rows = summary.schemes.iter().map(|scheme| {
+        let optimum = scheme.optimum.as_ref();
+        let mut row = vec![
+            Cell::text(&scheme.scheme),
+            Cell::number(scheme.best_learning_rate, learning_rate_text),
+            Cell::number(optimum.map(|optimum| optimum.learning_rate), rounded_rate_text),
+        ];
+        row.extend(Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text));
+        row.extend(Cell::ends(optimum.and_then(|optimum| optimum.plateau), rounded_rate_text));
+        row.push(Cell::number(scheme.best_loss, loss_text));
+        row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
+        row.push(Cell::number(scheme.best_accuracy, |share| format!("{share:.3}")));
+        row.extend(Cell::ends(optimum.and_then(|optimum| optimum.divergence_edge), learning_rate_text));
+        row.extend([Cell::whole(scheme.runs), Cell::whole(scheme.diverged())]);
+        row
+    });
+    Table {
+        name: "schemes".to_owned(),
+        caption: "Losses in nats per token.".to_owned(),
+        head: head.map(str::to_owned).into(),
+        rows: rows.collect(),
+    }
+}
+
+fn comparison_words(summary: &Summary) -> Vec<String> {
+    match &summary.comparisons[..] {
+        [] => vec!["There is one scheme, so there is nothing to compare.".to_owned()],
+        [_] => vec!["Seeds are shared, so each difference is one within seeds.".to_owned()],
+        pairs => vec![format!(
+            "Seeds are shared, so each difference is one within seeds. {} pairs are compared, so each interval is one of {:.1} %, for 95 % together \
+             (Bonferroni).",
+            pairs.len(),
+            100.0 * pairs[0].level
+        )],
+    }
+}
+
+fn comparisons(summary: &Summary) -> Table {
+    let head = [
+        "lower loss",
+        "other",
+        "loss higher by",
+        "lower",
+        "upper",
+        "differ",
+        "optimum, times the other's",
+        "lower",
+        "upper",
+        "differ",
+    ];
+    let differ = |differ: Option<bool>| match differ {
+        Some(true) => Cell::text("yes"),
+        Some(false) => Cell::text("not shown"),
+        None => Cell::text("needs more seeds"),
+    };
+    let rows = summary.comparisons.iter().map(|pair| {
+        let mut row = vec![
+            Cell::text(&pair.first),
+            Cell::text(&pair.second),
+            Cell::number(Some(pair.loss_difference), loss_text),
+        ];
+        row.extend(Cell::ends(pair.loss_difference_interval, loss_text));
+        row.extend([differ(pair.losses_differ()), Cell::number(Some(pair.rate_ratio), factor_text)]);
+        row.extend(Cell::ends(pair.rate_ratio_interval, factor_text));
+        row.push(differ(pair.rates_differ()));
+        row
+    });
+    Table {
+        name: "comparisons".to_owned(),
+        caption: "Each scheme at its own best.".to_owned(),
+        head: head.map(str::to_owned).into(),
+        rows: rows.collect(),
+    }
+}
+
+fn rates(summary: &Summary) -> Table {
+    let head = ["scheme", "learning rate", "mean loss", "lowest", "highest", "diverged", "stable"];
+    let rows = summary.schemes.iter().flat_map(|scheme| {
+        scheme.learning_rates.iter().map(|rate| {
+            let mut row = vec![
+                Cell::text(&scheme.scheme),
+                Cell::number(Some(rate.learning_rate), learning_rate_text),
+                Cell::number(rate.mean_loss, loss_text),
+            ];
+            row.extend(Cell::ends(rate.range().map(|(low, high)| [low, high]), loss_text));
+            row.extend([Cell::whole(rate.diverged), Cell::text(if rate.stable { "yes" } else { "no" })]);
+            row
+        })
+    });
+    Table {
+        name: "rates".to_owned(),
+        caption: "Losses in nats per token, over seeds.".to_owned(),
+        head: head.map(str::to_owned).into(),
+        rows: rows.collect(),
+    }
+}

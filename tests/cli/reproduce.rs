@@ -1,0 +1,139 @@
+//! The paper's claims, measured again by the command.
+
+use super::Place;
+
+#[test]
+fn exponents_are_written_as_numbers_and_as_a_page() {
+    let place = Place::new();
+    let flags = ["reproduce", "exponents", "--widest", "512", "--seeds", "2", "--json", "--output", "found"];
+    let outcome = place.succeed(&flags);
+    assert_eq!(outcome.stderr, "");
+    let summary = place.json("found/summary.json");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&outcome.stdout).expect("JSON"), summary);
+    assert_eq!(summary["kind"], "exponents");
+    let cells = summary["cells"].as_array().expect("a list of cells");
+    assert_eq!(cells.len(), 72);
+    for cell in cells {
+        let fit = cell["fits"].as_array().and_then(|fits| fits.last()).expect("a fit of the paper's widths");
+        assert!(fit["slope"].is_f64() && cell["theory"].is_f64(), "{cell}");
+        // Equal steps may cancel exactly where both factors are random.
+        assert!(fit["interval"][0].is_f64() || cell["scheme"] == "init-ab", "{cell}");
+        assert_eq!(cell["magnitudes"].as_array().map(Vec::len), Some(3));
+    }
+    assert!(summary["identity_error"].as_f64().is_some_and(|error| error < 1e-12));
+    assert_eq!(summary["rate_laws"].as_array().map(Vec::len), Some(6));
+
+    let page = place.read("found/report.html");
+    for words in ["<svg", "init-ab", "Adam", "stable_rates.csv", "SHA-256", "95 %"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(place.read("found/exponents_sign.csv").starts_with("start,γ of η,quantity,theory,"));
+    // The report is made from the summary alone, and always alike.
+    std::fs::remove_file(place.path("found/report.html")).expect("the report is a file");
+    place.succeed(&["report", "found"]);
+    assert_eq!(place.read("found/report.html"), page);
+
+    place.refuse(&flags, 2, &["`found` exists and is not empty"]);
+    place.refuse(&["reproduce", "exponents", "--widest", "1000"], 2, &["`--widest` is 1000", "power of two"]);
+    place.refuse(&["report", "nowhere"], 1, &["there is no file of the results", "nowhere"]);
+}
+
+#[test]
+fn students_are_swept_width_by_width_and_give_the_same_report_again() {
+    let place = Place::new();
+    let flags = |output| {
+        [
+            "reproduce",
+            "toy",
+            "--device",
+            "cpu",
+            "--widest",
+            "256",
+            "--seeds",
+            "2",
+            "--steps",
+            "12",
+            "--quiet",
+            "--output",
+            output,
+        ]
+    };
+    let outcome = place.succeed(&flags("found"));
+    assert!(outcome.stdout.contains("residual form, 12 steps, 2 seeds"), "{}", outcome.stdout);
+    let summary = place.json("found/summary.json");
+    let readouts = summary["readouts"].as_array().expect("a list of readouts");
+    assert_eq!(readouts.iter().map(|readout| &readout["readout"]).collect::<Vec<_>>(), ["standard", "mean-field"]);
+    for readout in readouts {
+        assert_eq!(readout["slopes"].as_array().map(Vec::len), Some(2));
+        for slope in readout["slopes"].as_array().expect("a list of slopes") {
+            assert_eq!((slope["fit"]["from"].as_u64(), slope["fit"]["to"].as_u64()), (Some(128), Some(256)));
+            assert!(slope["fit"]["slope"].is_f64() && slope["fit"]["interval"][1].is_f64());
+        }
+        for width in readout["widths"].as_array().expect("a list of widths") {
+            for start in width["starts"].as_array().expect("a list of starts") {
+                // The sweep goes on until the best rate has neighbours.
+                assert_eq!(start["optimum"]["at_edge"], false, "{start}");
+                assert_eq!(start["runs"].as_u64().map(|runs| runs >= 14), Some(true));
+            }
+        }
+        let traces = readout["traces"].as_array().expect("a list of traces");
+        assert_eq!(traces.len(), 4);
+        for trace in traces {
+            let steps = trace["steps"].as_array().expect("a list of steps").len();
+            assert_eq!((steps, trace["z_a"].as_array().map(Vec::len)), (13, Some(2)));
+            for name in ["z_a", "z_b", "train", "test"] {
+                assert_eq!(trace[name][1].as_array().map(Vec::len), Some(steps), "{name}");
+            }
+        }
+    }
+    // The same again, however many threads and runs together: everything but the times and the threads.
+    place.succeed(&[&flags("again")[..], &["--threads", "1", "--memory", "40MB"]].concat());
+    let page = |folder: &str| {
+        let page = place.read(&format!("{folder}/report.html"));
+        let differs = |line: &&str| !["wall time", "<dt>device", "summary.json"].iter().any(|word| line.contains(word));
+        page.lines().filter(differs).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(page("found").len() > 100);
+    assert_eq!(page("again"), page("found"));
+
+    let plain = [
+        "reproduce",
+        "toy",
+        "--widest",
+        "128",
+        "--seeds",
+        "1",
+        "--steps",
+        "2",
+        "--form",
+        "plain",
+        "--readouts",
+        "standard",
+    ];
+    let outcome = place.succeed(&[&plain[..], &["--quiet", "--output", "plain"]].concat());
+    assert!(outcome.stdout.contains("nothing was learnt"), "{}", outcome.stdout);
+    place.refuse(&["reproduce", "toy", "--widest", "100"], 2, &["`--widest` is 100", "power of two"]);
+}
+
+#[test]
+fn a_sweep_has_a_report_too() {
+    let place = Place::new();
+    place.succeed(&super::small("sweep", &["--learning-rates", "1e-3,2e-3,4e-3", "--seeds", "3", "--quiet"]));
+    let outcome = place.succeed(&["report", "results"]);
+    assert!(outcome.stdout.contains("report.html"), "{}", outcome.stdout);
+    let page = place.read("results/report.html");
+    for words in [
+        "A sweep of LoRA starts",
+        "init-b",
+        "target_modules",
+        "experiment.toml",
+        "comparisons.csv",
+        "Each scheme at its best",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    let rows = place.read("results/rates.csv");
+    assert_eq!(rows.lines().count(), 1 + 2 * 3, "{rows}");
+    place.write("results/summary.json", "{}");
+    place.refuse(&["report", "results"], 1, &["is not a summary that loralab wrote"]);
+}
