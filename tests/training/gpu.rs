@@ -34,7 +34,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     let mut gpu = on(&gpu::native(), plan.clone());
     let mut cpu = Cpu::<f64>::new(plan.clone(), NANO.tensors.clone(), None);
     for (index, run) in runs.iter().enumerate() {
-        let (trained, frozen_pairs) = start(&plan, run);
+        let (trained, frozen_pairs) = start(&plan, &NANO.tensors, run).expect("a start");
         Device::load(&mut gpu, index, &trained, &frozen_pairs, run.settings);
         cpu.load(index, &trained, &frozen_pairs, run.settings);
     }

@@ -10,12 +10,12 @@ use loralab_experiment::{
 use crate::{
     adapter::{Adapter, Module},
     device::{Answer, Device, DeviceError, Needs, RunSettings},
-    init::{self, Scheme},
+    init::{self, Scheme, StartError, Trains},
     memory::Tensor,
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Cohort, Run, StepOutcome, Validation, validate},
+    train::{Cohort, CohortError, Run, StepOutcome, Validation, validate},
 };
 
 /// Makes the device that a plan over a base runs on.
@@ -42,12 +42,24 @@ pub enum SweepError {
     /// Data that do not fit.
     #[error(transparent)]
     Data(#[from] loralab_data::Error),
+    /// A start that is impossible.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Memory that does not suffice.
     #[error(transparent)]
     Memory(#[from] PackError),
     /// A device that fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+impl From<CohortError> for SweepError {
+    fn from(error: CohortError) -> Self {
+        match error {
+            CohortError::Data(error) => error.into(),
+            CohortError::Start(error) => error.into(),
+        }
+    }
 }
 
 /// An experiment with everything it names at hand.
@@ -90,11 +102,14 @@ impl<'a> Sweep<'a> {
     pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
         let mut with_pair = Vec::new();
         for scheme in &self.experiment.schemes {
-            if init::find(scheme)?.has_frozen_pair() {
-                with_pair.push(scheme);
+            let scheme = init::find(scheme)?;
+            // Said before anything is trained or written.
+            scheme.check(self.experiment.rank, self.experiment.scale())?;
+            if scheme.frozen_pair {
+                with_pair.push(scheme.name);
             }
         }
-        let needs_pair = |cell: &Cell| with_pair.contains(&&cell.scheme);
+        let needs_pair = |cell: &Cell| with_pair.contains(&&*cell.scheme);
         let needs = needs(&self.plan(1, !with_pair.is_empty()));
         let budget = Budget {
             bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
@@ -130,9 +145,9 @@ impl<'a> Sweep<'a> {
             let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
             let mut flow = observer.event(event);
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
-            let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair())));
+            let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.frozen_pair)));
             let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
-            let mut cohort = Cohort::new(runs, plan, device, self.train)?;
+            let mut cohort = Cohort::new(runs, plan, &self.base.tensors, device, self.train)?;
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
             let mut told = 0;
             for step in 0..self.experiment.steps {
@@ -201,7 +216,10 @@ impl<'a> Sweep<'a> {
         let scheme: &'static Scheme = init::find(&cell.scheme)?;
         let settings = RunSettings {
             scale: self.experiment.scale(),
-            learning_rate_ratio: self.experiment.learning_rate_ratio,
+            learning_rate_ratio: match scheme.trains {
+                Trains::Both => self.experiment.learning_rate_ratio,
+                Trains::AOnly => 0.0,
+            },
             weight_decay: self.experiment.weight_decay,
             max_grad_norm: self.experiment.max_grad_norm.unwrap_or(0.0),
         };
@@ -220,7 +238,7 @@ impl<'a> Sweep<'a> {
     /// A run's adapter as it stands.
     async fn adapter(&self, cohort: &mut Cohort<'_>, run: usize) -> Result<Adapter, SweepError> {
         let trained = cohort.device().trained(run).await?;
-        let (_, frozen_pairs) = cohort.start(run);
+        let frozen_pairs = cohort.frozen_pairs(run);
         let modules = cohort.plan().parameters.chunks_exact(2).map(|pair| {
             let (a, b) = (&pair[0], &pair[1]);
             Module {
@@ -231,7 +249,7 @@ impl<'a> Sweep<'a> {
                 b: trained[b.span.range()].to_vec(),
                 frozen: cohort.runs()[run]
                     .scheme
-                    .has_frozen_pair()
+                    .frozen_pair
                     .then(|| (frozen_pairs[a.span.range()].to_vec(), frozen_pairs[b.span.range()].to_vec())),
             }
         });
