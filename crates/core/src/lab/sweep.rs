@@ -11,7 +11,7 @@ use crate::{
     adapter::{Adapter, Module},
     device::{Answer, Device, DeviceError, Needs, RunSettings},
     init::{self, Scheme, StartError, Trains},
-    memory::Tensor,
+    memory::{Parameter, Tensor},
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
@@ -86,8 +86,7 @@ impl<'a> Sweep<'a> {
     pub fn plan(&self, runs: usize, frozen_pairs: bool) -> Plan {
         let experiment = self.experiment;
         let shape = Shape { runs, sequences: experiment.batch_size, tokens: experiment.tokens };
-        let mut tape = Tape::new(shape, frozen_pairs);
-        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters(experiment)));
+        let tape = record(self.base, experiment, shape, frozen_pairs);
         tape.compile(Purpose::Train(match experiment.optimizer {
             Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
             Named::Sgd { momentum } => Optimizer::Sgd { momentum },
@@ -213,17 +212,7 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If its scheme is unknown.
     pub fn start(&self, cell: &Cell) -> Result<Run, SweepError> {
-        let scheme: &'static Scheme = init::find(&cell.scheme)?;
-        let settings = RunSettings {
-            scale: self.experiment.scale(),
-            learning_rate_ratio: match scheme.trains {
-                Trains::Both => self.experiment.learning_rate_ratio,
-                Trains::AOnly => 0.0,
-            },
-            weight_decay: self.experiment.weight_decay,
-            max_grad_norm: self.experiment.max_grad_norm.unwrap_or(0.0),
-        };
-        Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+        run_of(self.experiment, cell)
     }
 
     /// The first batch of a seed.
@@ -239,28 +228,61 @@ impl<'a> Sweep<'a> {
     async fn adapter(&self, cohort: &mut Cohort<'_>, run: usize) -> Result<Adapter, SweepError> {
         let trained = cohort.device().trained(run).await?;
         let frozen_pairs = cohort.frozen_pairs(run);
-        let modules = cohort.plan().parameters.chunks_exact(2).map(|pair| {
-            let (a, b) = (&pair[0], &pair[1]);
-            Module {
-                name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
-                inputs: a.shape[1],
-                outputs: b.shape[0],
-                a: trained[a.span.range()].to_vec(),
-                b: trained[b.span.range()].to_vec(),
-                frozen: cohort.runs()[run]
-                    .scheme
-                    .frozen_pair
-                    .then(|| (frozen_pairs[a.span.range()].to_vec(), frozen_pairs[b.span.range()].to_vec())),
-            }
-        });
-        Ok(Adapter {
-            base: self.base_name.clone(),
-            rank: self.experiment.rank,
-            alpha: self.experiment.alpha,
-            use_rslora: self.experiment.scaling == loralab_experiment::Scaling::RsLora,
-            target_modules: adapters(self.experiment).target_modules,
-            modules: modules.collect(),
-        })
+        let scheme = cohort.runs()[run].scheme;
+        Ok(export(cohort.plan(), &self.base_name, self.experiment, scheme, &trained, &frozen_pairs))
+    }
+}
+
+/// The decoder with the experiment's adapters.
+pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, frozen_pairs: bool) -> Tape {
+    let mut tape = Tape::new(shape, frozen_pairs);
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters(experiment)));
+    tape
+}
+
+/// A cell as a run.
+pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepError> {
+    let scheme: &'static Scheme = init::find(&cell.scheme)?;
+    let settings = RunSettings {
+        scale: experiment.scale(),
+        learning_rate_ratio: match scheme.trains {
+            Trains::Both => experiment.learning_rate_ratio,
+            Trains::AOnly => 0.0,
+        },
+        weight_decay: experiment.weight_decay,
+        max_grad_norm: experiment.max_grad_norm.unwrap_or(0.0),
+    };
+    Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+}
+
+/// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.
+pub(super) fn export(
+    plan: &Plan,
+    base_name: &str,
+    experiment: &Resolved,
+    scheme: &Scheme,
+    trained: &[f32],
+    frozen_pairs: &[f32],
+) -> Adapter {
+    let modules = plan.parameters.chunks_exact(2).map(|pair| {
+        let (a, b) = (&pair[0], &pair[1]);
+        let factor = |values: &[f32], parameter: &Parameter| values[parameter.span.range()].to_vec();
+        Module {
+            name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
+            inputs: a.shape[1],
+            outputs: b.shape[0],
+            a: factor(trained, a),
+            b: factor(trained, b),
+            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, a), factor(frozen_pairs, b))),
+        }
+    });
+    Adapter {
+        base: base_name.to_owned(),
+        rank: experiment.rank,
+        alpha: experiment.alpha,
+        use_rslora: experiment.scaling == loralab_experiment::Scaling::RsLora,
+        target_modules: adapters(experiment).target_modules,
+        modules: modules.collect(),
     }
 }
 
