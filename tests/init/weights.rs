@@ -126,13 +126,14 @@ impl Begun {
 /// The start of a scheme at every shape, scale and stored precision, over a weight whose spectrum falls.
 fn each(scheme: &str, look: impl Fn(&Begun)) {
     let scheme = find(scheme).expect("listed");
-    let convert: [(&str, fn(Vec<f32>) -> Data); 3] = [
+    type Store = fn(Vec<f32>) -> Data;
+    let precisions: [(&str, Store); 3] = [
         ("f32", Data::F32),
         ("f16", |x| Data::F16(x.into_iter().map(f16::from_f32).collect())),
         ("bf16", |x| Data::Bf16(x.into_iter().map(bf16::from_f32).collect())),
     ];
     for (outputs, inputs, rank) in SHAPES {
-        for (precision, convert) in convert {
+        for (precision, convert) in precisions {
             let mut elements = vec![0.0; outputs * inputs];
             Stream::new(3, "w").normal(0.1, &mut elements);
             elements.iter_mut().enumerate().for_each(|(i, x)| *x *= 0.8_f32.powi((i % inputs) as i32));

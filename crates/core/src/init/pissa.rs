@@ -23,7 +23,7 @@ pub(super) static PISSA: Scheme = Scheme {
 /// PiSSA by a randomised decomposition, as PEFT's `pissa_niter_4`: four power iterations, no oversampling.
 pub(super) static PISSA_NITER_4: Scheme = Scheme {
     name: "pissa-niter-4",
-    about: "pissa by a randomised decomposition with four power iterations: much faster on wide layers, nearly the same",
+    about: "pissa by a randomised decomposition with four power iterations, nearly the same",
     source: "Meng, Wang, Zhang 2024, PiSSA, arXiv 2404.02948, as PEFT implements \"pissa_niter_4\" (no oversampling)",
     rule: Rule::Weights(niter_4),
     begins: Begins::AtBase,

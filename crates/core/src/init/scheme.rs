@@ -154,7 +154,8 @@ impl Scheme {
         if self.halves_rank && !rank.is_multiple_of(2) {
             return Err(StartError::OddRank { scheme: self.name, rank });
         }
-        if self.divides_by_scale && !(scale as f32 > 0.0) {
+        let usable = scale as f32 > 0.0;
+        if self.divides_by_scale && !usable {
             return Err(StartError::Scale { scheme: self.name, scale: scale as f32 });
         }
         Ok(())
