@@ -24,6 +24,8 @@ pub enum Command {
     Sweep(SweepArguments),
     /// Train one adapter: a sweep of a single run.
     Train(TrainArguments),
+    /// Only compute the start of an adapter, say what it is, and write it for PEFT.
+    Init(InitArguments),
     /// Continue a text with a base, or with a base and an adapter.
     Generate(GenerateArguments),
     /// Train a base from nothing, all weights.
@@ -106,6 +108,35 @@ pub struct TrainArguments {
     pub output: Output,
 }
 
+/// `loralab init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The initialisation scheme; `loralab schemes` lists them
+    #[arg(value_name = "SCHEME")]
+    pub scheme: String,
+    /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
+    #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
+    pub base: String,
+    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors; it must be new or empty
+    #[arg(long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// Inner size r of the adapter [default: 8]
+    #[arg(long, value_name = "R", value_parser = setting::<usize>("rank"))]
+    pub rank: Option<usize>,
+    /// Numerator of the adapter's scale [default: 16]
+    #[arg(long, value_name = "ALPHA", value_parser = setting::<f64>("alpha"))]
+    pub alpha: Option<f64>,
+    /// classic divides alpha by r, rslora by the root of r [default: classic]
+    #[arg(long, value_name = "NAME")]
+    pub scaling: Option<String>,
+    /// The linear maps that carry an adapter, separated by commas, or all-linear [default: all-linear]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub target_modules: Option<Vec<String>>,
+    /// Fixes the adapter's draw [default: 0]
+    #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
+    pub seed: Option<u64>,
+}
+
 /// `loralab plan`.
 #[derive(Debug, Args)]
 pub struct PlanArguments {
@@ -124,7 +155,7 @@ pub struct PlanArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The grid")]
 pub struct Grid {
-    /// The schemes to compare, separated by commas; `loralab schemes` lists them [default: init-a,init-b]
+    /// The schemes to compare, separated by commas, or all; `loralab schemes` lists them [default: init-a,init-b]
     #[arg(long, visible_alias = "scheme", value_name = "NAMES", value_delimiter = ',')]
     schemes: Option<Vec<String>>,
     /// The learning rates of each scheme, separated by commas [default: 1e-3 to 6.4e-2, doubling]
@@ -380,6 +411,23 @@ impl TrainArguments {
             learning_rates: self.learning_rate.map(|rate| vec![rate]),
             seeds: self.seed.map(|seed| Seeds::List(vec![seed])),
             ..rest
+        }
+    }
+}
+
+impl InitArguments {
+    /// The one start as settings.
+    pub fn experiment(&self) -> Experiment {
+        Experiment {
+            base: Some(self.base.clone()),
+            schemes: Some(vec![self.scheme.clone()]),
+            seeds: Some(Seeds::List(vec![self.seed.unwrap_or(0)])),
+            learning_rates: Some(vec![1e-3]),
+            rank: self.rank,
+            alpha: self.alpha,
+            scaling: self.scaling.clone(),
+            target_modules: self.target_modules.clone(),
+            ..Experiment::default()
         }
     }
 }

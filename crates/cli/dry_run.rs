@@ -44,7 +44,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
 
 /// Whether any of the runs has a frozen second pair, so that all of its cohort make room for one.
 pub fn needs_frozen_pairs(cells: &[Cell]) -> bool {
-    cells.iter().any(|cell| init::find(&cell.scheme).is_ok_and(init::Scheme::has_frozen_pair))
+    cells.iter().any(|cell| init::find(&cell.scheme).is_ok_and(|scheme| scheme.frozen_pair))
 }
 
 fn counted(number: usize, what: &str) -> String {

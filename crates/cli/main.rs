@@ -6,6 +6,7 @@ mod devices;
 mod dry_run;
 mod failure;
 mod generate;
+mod init;
 mod interrupt;
 mod memory;
 mod plan;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match args::parse() {
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Train(arguments) => sweep::train(&arguments),
+        Command::Init(arguments) => init::init(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),

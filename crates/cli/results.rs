@@ -98,16 +98,8 @@ impl Results {
 
     /// Writes a run's adapter.
     pub fn adapter(&self, cell: &Cell, adapter: &Adapter) -> Result<()> {
-        let files = adapter.to_peft().with_context(|| format!("the adapter of {} cannot be written", cell.id()))?;
         let folder = self.adapter_folder(cell);
-        let partial = partial(&folder);
-        let write = || {
-            fs::create_dir_all(&partial)?;
-            fs::write(partial.join("adapter_config.json"), &files.config_json)?;
-            fs::write(partial.join("adapter_model.safetensors"), &files.safetensors)?;
-            fs::rename(&partial, &folder)
-        };
-        write().inspect_err(|_| drop(fs::remove_dir_all(&partial))).with_context(|| unwritable(&folder))
+        write_adapter(&folder, adapter).with_context(|| format!("the adapter of {} cannot be written", cell.id()))
     }
 
     /// Where a run's adapter is.
@@ -136,6 +128,22 @@ pub fn best_curves(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
         }
     }
     Ok(Curve::gather(&events))
+}
+
+/// Writes an adapter's folder, which must be new or empty, under a temporary name beside it and renames it.
+pub fn write_adapter(folder: &Path, adapter: &Adapter) -> Result<()> {
+    let files = adapter.to_peft()?;
+    let partial = partial(folder);
+    let write = || {
+        fs::create_dir_all(&partial)?;
+        fs::write(partial.join("adapter_config.json"), &files.config_json)?;
+        fs::write(partial.join("adapter_model.safetensors"), &files.safetensors)?;
+        if folder.exists() {
+            fs::remove_dir(folder)?;
+        }
+        fs::rename(&partial, folder)
+    };
+    write().inspect_err(|_| drop(fs::remove_dir_all(&partial))).with_context(|| unwritable(folder))
 }
 
 /// Writes a file under a temporary name beside it and renames it.

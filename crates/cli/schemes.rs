@@ -4,11 +4,15 @@ use loralab_core::init;
 
 use crate::terminal::print;
 
-/// Lists the schemes with what they do and where they come from.
+/// Lists the schemes with what they do, where they come from, and what they have to know.
 pub fn schemes() -> anyhow::Result<()> {
     let width = init::ALL.iter().map(|scheme| scheme.name.len()).max().unwrap_or(0);
     for scheme in init::ALL {
-        print(format_args!("{:width$}  {}\n{:width$}  {}", scheme.name, scheme.about, "", scheme.source))?;
+        let needs = scheme.rule.needs();
+        print(format_args!(
+            "{:width$}  {}\n{:width$}  {}; needs: {needs}",
+            scheme.name, scheme.about, "", scheme.source
+        ))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use loralab_core::{
     device::{Gpu, Input, Machine, wait},
     lab::{State, verify as judge},
-    train::start,
+    train::{Run, start},
 };
 use loralab_experiment::Experiment;
 
@@ -37,11 +37,11 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let cells = cohorts.first().ok_or_else(|| anyhow!("the grid has no runs"))?;
     let plan = Arc::new(sweep.plan(cells.len(), needs_frozen_pairs(cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;
-    let state = |run| {
-        let (trained, frozen_pairs) = start(&plan, run);
-        State { trained, frozen_pairs, settings: run.settings }
+    let state = |run: &Run| {
+        let (trained, frozen_pairs) = start(&plan, &prepared.base.tensors, run).map_err(usage)?;
+        Ok(State { trained, frozen_pairs, settings: run.settings })
     };
-    let states: Vec<State> = runs.iter().map(state).collect();
+    let states = runs.iter().map(state).collect::<Result<Vec<State>>>()?;
     let batches = runs.iter().map(|run| sweep.batch(run.seed)).collect::<Result<Vec<_>, _>>()?;
     let inputs: Vec<Input<'_>> = batches.iter().map(Input::from).collect();
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod gpu;
+mod init;
 mod interrupt;
 mod models;
 mod reproduce;

@@ -89,9 +89,9 @@ fn train(runs: &[Run], steps: usize, threads: usize) -> Vec<Trace> {
 
 /// Trains a cohort on a device at a constant rate, and validates it.
 fn train_on(runs: &[Run], steps: usize, make_device: impl Fn(Arc<Plan>) -> Box<dyn Device>) -> Vec<Trace> {
-    let plan = Arc::new(plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair()), Purpose::Train(ADAMW)));
+    let plan = Arc::new(plan(runs.len(), runs.iter().any(|run| run.scheme.frozen_pair), Purpose::Train(ADAMW)));
     let device = make_device(plan.clone());
-    let mut cohort = Cohort::new(runs.to_vec(), plan, device, &TRANSLATION.train).expect("the data fit");
+    let mut cohort = Cohort::new(runs.to_vec(), plan, &NANO.tensors, device, &TRANSLATION.train).expect("the data fit");
     let mut traces = vec![Trace { losses: vec![], diverged: None, trained: vec![], validation: None }; runs.len()];
     let mut told = 0;
     for step in 1..=steps {

@@ -21,7 +21,7 @@ pub struct Experiment {
     pub task: Option<String>,
     /// A file to train on; excludes `task`.
     pub data: Option<String>,
-    /// The initialisation schemes to compare (default `init-a` and `init-b`).
+    /// The initialisation schemes to compare, or `all` alone (default `init-a` and `init-b`).
     #[serde(deserialize_with = "one_or_many")]
     pub schemes: Option<Vec<String>>,
     /// The learning rates each scheme is trained at (default 1e-3 · 2ᵏ for k = 0 … 6).

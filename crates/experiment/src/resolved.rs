@@ -124,12 +124,15 @@ pub struct Resolved {
 }
 
 impl Experiment {
-    /// Fills in the defaults and checks every value. `known_schemes` are the schemes there are.
+    /// Fills in the defaults and checks every value. `known_schemes` are the schemes there are, which `schemes = "all"` names together.
     ///
     /// # Errors
     /// The first value that is wrong, as a sentence that names the setting, the value, what was needed and what to do.
     pub fn resolve(&self, known_schemes: &[&str]) -> Result<Resolved, ExperimentError> {
-        let schemes = self.schemes.clone().unwrap_or_else(|| ["init-a", "init-b"].map(str::to_owned).to_vec());
+        let mut schemes = self.schemes.clone().unwrap_or_else(|| ["init-a", "init-b"].map(str::to_owned).to_vec());
+        if schemes == ["all"] {
+            schemes = known_schemes.iter().map(|&scheme| scheme.to_owned()).collect();
+        }
         for scheme in &schemes {
             if !known_schemes.contains(&scheme.as_str()) {
                 return Err(unknown_name("schemes", scheme, known_schemes));

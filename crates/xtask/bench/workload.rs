@@ -51,7 +51,7 @@ impl Workload {
     pub fn cohort(&self, runs: &[Run]) -> Result<Cohort<'_>> {
         let plan = Arc::new(self.plan(runs.len()));
         let device = self.device(&plan, None);
-        Ok(Cohort::new(runs.to_vec(), plan, Box::new(device), &self.text)?)
+        Ok(Cohort::new(runs.to_vec(), plan, &self.base.tensors, Box::new(device), &self.text)?)
     }
 }
 

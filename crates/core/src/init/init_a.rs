@@ -1,14 +1,19 @@
 //! Init\[A\]: A is random, B is zero. The adapter's product is 0, and at the first step only B has a gradient.
 
 use super::Factor::{A, B};
-use super::{Layer, Scheme, Start};
+use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
 /// Init\[A\] as the theory has it.
 pub(super) static INIT_A: Scheme = Scheme {
     name: "init-a",
     about: "A is normal with variance 1/inputs, B is zero",
     source: "Hayou, Ghosh, Yu 2024, The Impact of Initialization on LoRA Finetuning Dynamics, arXiv 2406.08447, Init[A]",
-    start: gaussian,
+    rule: Rule::Draw(gaussian),
+    begins: Begins::AtBase,
+    frozen_pair: false,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: false,
 };
 
 /// Init\[A\] as PEFT has it.
@@ -16,13 +21,18 @@ pub(super) static INIT_A_KAIMING: Scheme = Scheme {
     name: "init-a-kaiming",
     about: "A is uniform within ±1/√inputs (variance 1/(3·inputs)), B is zero: PEFT's default",
     source: "Hu et al. 2021, LoRA, arXiv 2106.09685, section 4.1, as PEFT implements it (init_lora_weights=True)",
-    start: kaiming,
+    rule: Rule::Draw(kaiming),
+    begins: Begins::AtBase,
+    frozen_pair: false,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: false,
 };
 
-fn gaussian(layer: &Layer<'_>, seed: u64) -> Start {
-    Start { a: layer.gaussian(A, seed, layer.inputs), b: layer.zeros(B), frozen: None }
+fn gaussian(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
+    Ok(Start { a: layer.gaussian(A, seed, layer.inputs), b: layer.zeros(B), frozen: None })
 }
 
-fn kaiming(layer: &Layer<'_>, seed: u64) -> Start {
-    Start { a: layer.kaiming_uniform(A, seed, layer.inputs), b: layer.zeros(B), frozen: None }
+fn kaiming(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
+    Ok(Start { a: layer.kaiming_uniform(A, seed, layer.inputs), b: layer.zeros(B), frozen: None })
 }

@@ -3,14 +3,19 @@
 //! Both bounds are 1/√inputs, B's too: with its own fan-in, the rank, the product would start √(inputs/rank) larger.
 
 use super::Factor::{A, B};
-use super::{Layer, Scheme, Start};
+use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
 /// Init\[AB\], whose first output differs from the base model's by a little noise.
 pub(super) static INIT_AB: Scheme = Scheme {
     name: "init-ab",
     about: "A and B are uniform within ±1/√inputs; the start is the base model plus a little noise",
     source: "Li et al. 2025, Beyond Zero Initialization, arXiv 2505.23194, Init[AB]",
-    start: plain,
+    rule: Rule::Draw(plain),
+    begins: Begins::Elsewhere,
+    frozen_pair: false,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: false,
 };
 
 /// Init\[AB\] with its first product subtracted, so that it begins at the base model.
@@ -18,18 +23,22 @@ pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
     name: "init-ab-subtract",
     about: "the draw of init-ab with its product subtracted; the start is exactly the base model",
     source: "Li et al. 2025, Beyond Zero Initialization, arXiv 2505.23194, Init[AB+]",
-    start: subtracted,
+    rule: Rule::Draw(subtracted),
+    begins: Begins::AtBase,
+    frozen_pair: true,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: false,
 };
 
-fn plain(layer: &Layer<'_>, seed: u64) -> Start {
-    Start {
+fn plain(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
+    Ok(Start {
         a: layer.kaiming_uniform(A, seed, layer.inputs),
         b: layer.kaiming_uniform(B, seed, layer.inputs),
         frozen: None,
-    }
+    })
 }
 
-fn subtracted(layer: &Layer<'_>, seed: u64) -> Start {
-    let start = plain(layer, seed);
-    Start { frozen: Some((start.a.clone(), start.b.clone())), ..start }
+fn subtracted(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
+    Ok(plain(layer, seed)?.subtracted())
 }

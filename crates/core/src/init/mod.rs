@@ -1,15 +1,26 @@
 //! Initialisation schemes: what an adapter is before its first step.
 //!
-//! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It gives the start of one layer at a time from the
-//! layer's name and the seed, so the same seed starts the same layer in the same way in any model, any order and any
-//! cohort, with the same bits on every machine. Schemes share draws on purpose: two schemes that fill A with uniform
+//! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, or the
+//! layer's frozen weight. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
+//! any model, any order and any cohort. Schemes that only draw have the same bits on every machine; those that decompose
+//! weights do so in f64 and round once, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
 //! numbers fill it with the *same* numbers, and their runs differ in nothing but the scheme.
 
+mod draw;
 mod init_a;
 mod init_ab;
 mod init_b;
+mod mica;
+mod milora;
+mod nora;
+mod olora;
+mod orthogonal;
+mod peft;
+mod pissa;
+mod scheme;
 
-use loralab_linalg::Stream;
+use draw::Factor;
+pub use scheme::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
 /// Every scheme, in the order in which they are listed to a person.
 pub static ALL: &[&Scheme] = &[
@@ -19,55 +30,17 @@ pub static ALL: &[&Scheme] = &[
     &init_b::INIT_B_KAIMING,
     &init_ab::INIT_AB,
     &init_ab::INIT_AB_SUBTRACT,
+    &peft::DEFAULT,
+    &peft::GAUSSIAN,
+    &peft::FALSE,
+    &orthogonal::ORTHOGONAL,
+    &pissa::PISSA,
+    &pissa::PISSA_NITER_4,
+    &milora::MILORA,
+    &olora::OLORA,
+    &nora::NORA,
+    &mica::MICA,
 ];
-
-/// An initialisation scheme.
-#[derive(Debug)]
-pub struct Scheme {
-    /// The name a person types, such as `init-a`.
-    pub name: &'static str,
-    /// What it does, in one line.
-    pub about: &'static str,
-    /// The paper it comes from, with the place in it.
-    pub source: &'static str,
-    /// The start of one layer under a seed.
-    pub start: fn(&Layer<'_>, seed: u64) -> Start,
-}
-
-impl Scheme {
-    /// Whether starts of this scheme have a second, frozen pair; a scheme decides that alike for every layer.
-    pub fn has_frozen_pair(&self) -> bool {
-        let layer = Layer { name: "any", inputs: 2, outputs: 2, rank: 1, scale: 1.0 };
-        (self.start)(&layer, 0).frozen.is_some()
-    }
-}
-
-/// A linear layer y = x Wᵀ that an adapter is put on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Layer<'a> {
-    /// The module's name in the model, such as `model.layers.0.self_attn.q_proj`.
-    pub name: &'a str,
-    /// Width of x, I.
-    pub inputs: usize,
-    /// Width of y, O.
-    pub outputs: usize,
-    /// Rank of the adapter, R.
-    pub rank: usize,
-    /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
-    pub scale: f32,
-}
-
-/// An adapter before its first step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Start {
-    /// A, (R, I).
-    pub a: Vec<f32>,
-    /// B, (O, R).
-    pub b: Vec<f32>,
-    /// A second pair (A₀, B₀) of the same shapes that is not trained and whose product is subtracted, for schemes
-    /// with B·A ≠ 0 that nevertheless begin at the base model.
-    pub frozen: Option<(Vec<f32>, Vec<f32>)>,
-}
 
 /// The scheme of this name.
 ///
@@ -107,58 +80,32 @@ fn names() -> String {
     ALL.iter().map(|scheme| scheme.name).collect::<Vec<_>>().join(", ")
 }
 
-/// One of the two factors of an adapter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Factor {
-    A,
-    B,
-}
-
-/// What schemes fill factors with.
-impl Layer<'_> {
-    fn zeros(&self, factor: Factor) -> Vec<f32> {
-        let width = match factor {
-            Factor::A => self.inputs,
-            Factor::B => self.outputs,
-        };
-        vec![0.0; width * self.rank]
-    }
-
-    /// N(0, 1/`fan_in`): Kaiming's normal with gain 1.
-    fn gaussian(&self, factor: Factor, seed: u64, fan_in: usize) -> Vec<f32> {
-        let mut values = self.zeros(factor);
-        self.stream(factor, seed).normal(root_of_inverse(fan_in), &mut values);
-        values
-    }
-
-    /// U(±1/√`fan_in`): Kaiming's uniform with a = √5, of variance 1/(3·`fan_in`).
-    fn kaiming_uniform(&self, factor: Factor, seed: u64, fan_in: usize) -> Vec<f32> {
-        let mut values = self.zeros(factor);
-        self.stream(factor, seed).uniform(root_of_inverse(fan_in), &mut values);
-        values
-    }
-
-    /// The random numbers of a factor, named as its tensor is.
-    fn stream(&self, factor: Factor, seed: u64) -> Stream {
-        Stream::new(seed, &format!("{}.lora_{factor:?}.weight", self.name))
-    }
-}
-
-/// 1/√n. Division and square root are exact to the last bit on every machine.
-fn root_of_inverse(n: usize) -> f32 {
-    (1.0 / n as f64).sqrt() as f32
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::HashSet;
+
+    use loralab_linalg::{Mat, Stream, from_rows, normal_matrix, svd};
+
+    use super::*;
 
     const LAYER: Layer<'static> =
         Layer { name: "model.layers.0.self_attn.q_proj", inputs: 2048, outputs: 1024, rank: 64, scale: 2.0 };
 
     fn start(name: &str, layer: &Layer<'_>, seed: u64) -> Start {
-        (find(name).expect("a listed scheme").start)(layer, seed)
+        begin(find(name).expect("a listed scheme"), layer, seed)
+    }
+
+    /// The start over a weight that belongs to the layer's name.
+    fn begin(scheme: &Scheme, layer: &Layer<'_>, seed: u64) -> Start {
+        scheme.start(layer, || Some(weight(layer)), seed).expect("a start")
+    }
+
+    fn weight(layer: &Layer<'_>) -> Mat<f64> {
+        normal_matrix(&Stream::new(0, layer.name), layer.outputs, layer.inputs)
+    }
+
+    fn only_draws(scheme: &Scheme) -> bool {
+        matches!(scheme.rule, Rule::Draw(_))
     }
 
     fn is_zero(values: &[f32]) -> bool {
@@ -224,6 +171,64 @@ mod tests {
     }
 
     #[test]
+    fn peft_default_is_init_a_kaiming() {
+        assert_eq!(start("peft-default", &LAYER, 1), start("init-a-kaiming", &LAYER, 1));
+    }
+
+    /// The deviation is 1/rank, not the variance, whatever the width.
+    #[test]
+    fn peft_gaussian_is_as_wide_as_the_rank_says() {
+        let Start { a, b, .. } = start("peft-gaussian", &LAYER, 1);
+        assert_distribution(&a, 1.0 / (64.0 * 64.0), 3.0);
+        assert!(is_zero(&b));
+    }
+
+    #[test]
+    fn peft_false_is_uniform_over_each_factors_own_inputs() {
+        let Start { a, b, frozen } = start("peft-false", &LAYER, 1);
+        assert_distribution(&a, 1.0 / (3.0 * 2048.0), 1.8);
+        assert_distribution(&b, 1.0 / (3.0 * 64.0), 1.8);
+        assert!(frozen.is_none());
+    }
+
+    #[test]
+    fn orthogonal_factors_cancel_and_have_half_the_rank() {
+        let layer = Layer { inputs: 96, outputs: 50, rank: 8, ..LAYER };
+        let Start { a, b, frozen } = start("orthogonal", &layer, 1);
+        let (a, b) = (from_rows(&a, 8, 96), from_rows(&b, 50, 8));
+        assert!((&b * &a).norm_l2() < 1e-6 * a.norm_l2() * b.norm_l2() && frozen.is_none());
+        for factor in [a.transpose(), b.as_ref()] {
+            let s = svd(factor).expect("finite").s;
+            assert!(s[3] > 0.3 && s[4] < 1e-6, "{s:?}");
+        }
+        // Entries of a row share one draw, so that the sample is smaller than it looks: the mean square alone is held.
+        let wide = start("orthogonal", &LAYER, 1);
+        for factor in [wide.a, wide.b] {
+            let square = factor.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / factor.len() as f64;
+            assert!((200.0 * square - 1.0).abs() < 0.03, "{square}");
+        }
+        let odd = Layer { rank: 3, ..layer };
+        let error = find("orthogonal").expect("listed").start(&odd, || None, 1).expect_err("3 is odd");
+        assert_eq!(error, StartError::OddRank { scheme: "orthogonal", rank: 3 });
+    }
+
+    #[test]
+    fn what_cannot_start_is_said() {
+        let pissa = find("pissa").expect("listed");
+        let words = |error: StartError| error.to_string();
+        assert!(words(pissa.start(&LAYER, || None, 0).expect_err("no weight")).contains("the base has none there"));
+        let layer = Layer { inputs: 3, outputs: 2, rank: 1, ..LAYER };
+        let still = Layer { scale: 0.0, ..layer };
+        assert!(words(pissa.start(&still, || Some(weight(&layer)), 0).expect_err("no scale")).contains("above 0"));
+        let broken = || Some(Mat::from_fn(2, 3, |_, _| f64::NAN));
+        assert!(words(pissa.start(&layer, broken, 0).expect_err("not finite")).contains("does not converge"));
+        let faint = Layer { scale: 1e-38, ..layer };
+        let huge = || Some(Mat::from_fn(2, 3, |_, _| 1e38));
+        let too_large = find("nora").expect("listed").start(&faint, huge, 0).expect_err("too large");
+        assert!(words(too_large).contains("beyond the range"));
+    }
+
+    #[test]
     fn schemes_share_their_draws() {
         let layer = Layer { inputs: 64, outputs: 64, rank: 4, ..LAYER };
         assert_eq!(start("init-a-kaiming", &layer, 3).a, start("init-ab", &layer, 3).a);
@@ -231,10 +236,15 @@ mod tests {
 
     #[test]
     fn starts_fit_any_shape() {
-        for (inputs, outputs, rank) in [(1, 1, 1), (7, 3, 2), (5, 11, 3)] {
+        for (inputs, outputs, rank) in [(1, 1, 2), (1, 1, 1), (7, 3, 2), (5, 11, 3), (3, 4, 8)] {
             let layer = Layer { inputs, outputs, rank, ..LAYER };
             for scheme in ALL {
-                let Start { a, b, frozen } = (scheme.start)(&layer, 0);
+                if scheme.check(rank, 1.0).is_err() {
+                    assert!(scheme.halves_rank && rank % 2 == 1, "{}", scheme.name);
+                    continue;
+                }
+                let Start { a, b, frozen } = begin(scheme, &layer, 0);
+                assert_eq!(frozen.is_some(), scheme.frozen_pair, "{}", scheme.name);
                 assert_eq!((a.len(), b.len()), (rank * inputs, outputs * rank), "{}", scheme.name);
                 assert!(a.iter().chain(&b).all(|value| value.is_finite()));
                 if let Some((a_0, b_0)) = frozen {
@@ -247,11 +257,11 @@ mod tests {
     #[test]
     fn names_and_seeds_give_other_numbers() {
         let other = Layer { name: "model.layers.1.self_attn.q_proj", ..LAYER };
-        for scheme in ALL {
-            let first = (scheme.start)(&LAYER, 1);
-            assert_eq!(first, (scheme.start)(&LAYER, 1), "{}", scheme.name);
-            assert_ne!(first, (scheme.start)(&LAYER, 2), "{}", scheme.name);
-            assert_ne!(first, (scheme.start)(&other, 1), "{}", scheme.name);
+        for scheme in ALL.iter().filter(|scheme| only_draws(scheme)) {
+            let first = begin(scheme, &LAYER, 1);
+            assert_eq!(first, begin(scheme, &LAYER, 1), "{}", scheme.name);
+            assert_ne!(first, begin(scheme, &LAYER, 2), "{}", scheme.name);
+            assert_ne!(first, begin(scheme, &other, 1), "{}", scheme.name);
         }
     }
 
@@ -259,8 +269,8 @@ mod tests {
     #[test]
     fn golden_starts() {
         let layer = Layer { inputs: 48, outputs: 40, rank: 8, ..LAYER };
-        let hashes = ALL.iter().map(|scheme| {
-            let Start { a, b, frozen } = (scheme.start)(&layer, 42);
+        let hashes = ALL.iter().filter(|scheme| only_draws(scheme)).map(|scheme| {
+            let Start { a, b, frozen } = begin(scheme, &layer, 42);
             let (a_0, b_0) = frozen.unwrap_or_default();
             let bytes = [a, b, a_0, b_0].concat().into_iter().flat_map(f32::to_le_bytes);
             let hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
@@ -275,6 +285,10 @@ mod tests {
             ("init-b-kaiming", 0xDD2E_557C_2771_F76C),
             ("init-ab", 0xB375_191B_43E4_2B87),
             ("init-ab-subtract", 0x0DC8_ACA5_166F_4E59),
+            ("peft-default", 0x2E49_9DB6_1A65_0AA9),
+            ("peft-gaussian", 0x1CD1_E52D_D9E5_D0AB),
+            ("peft-false", 0xEB17_2D3A_ADBA_F328),
+            ("orthogonal", 0xA71D_B9FD_5754_05A3),
         ];
         assert_eq!(hashes.collect::<Vec<_>>(), golden);
     }
@@ -305,7 +319,8 @@ mod tests {
         assert_eq!(
             find("xylophone").expect_err("no such scheme").to_string(),
             "there is no initialisation scheme \"xylophone\"; the schemes are init-a, init-a-kaiming, init-b, \
-             init-b-kaiming, init-ab, init-ab-subtract"
+             init-b-kaiming, init-ab, init-ab-subtract, peft-default, peft-gaussian, peft-false, orthogonal, pissa, \
+             pissa-niter-4, milora, olora, nora, mica"
         );
     }
 }

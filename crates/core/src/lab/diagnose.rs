@@ -21,8 +21,6 @@ pub struct Probes {
     batch: Batch,
     /// Rows of the probe up to the last that counts; what follows is padding.
     rows: usize,
-    /// The frozen pairs of every run, once they were asked for.
-    frozen_pairs: Vec<Vec<f32>>,
     /// Every run before the step that is looked at.
     before: Vec<Moment>,
 }
@@ -31,7 +29,7 @@ impl Probes {
     /// On a device that was made for `plan`, of as many runs as the cohort and one sequence each; `batch` is that sequence.
     pub fn new(device: Box<dyn Device>, plan: Arc<Plan>, batch: Batch) -> Probes {
         let rows = batch.weights.iter().rposition(|weight| *weight != 0.0).map_or(0, |last| last + 1);
-        Probes { device, plan, batch, rows, frozen_pairs: vec![], before: vec![] }
+        Probes { device, plan, batch, rows, before: vec![] }
     }
 
     /// Sees the runs as they stand, before a step.
@@ -52,20 +50,17 @@ impl Probes {
         let moments = std::mem::take(&mut self.before).into_iter().zip(after).enumerate();
         let diagnoses = moments.map(|(run, (before, after))| {
             let scale = cohort.runs()[run].settings.scale;
-            diagnose(&self.plan, self.rows, scale, &self.frozen_pairs[run], &before, &after)
+            diagnose(&self.plan, self.rows, scale, &cohort.frozen_pairs(run), &before, &after)
         });
         Ok(diagnoses.collect())
     }
 
     async fn look(&mut self, cohort: &mut Cohort<'_>) -> Result<Vec<Moment>, DeviceError> {
         let runs = cohort.runs().len();
-        if self.frozen_pairs.is_empty() {
-            self.frozen_pairs = (0..runs).map(|run| cohort.start(run).1).collect();
-        }
         let mut trained = Vec::with_capacity(runs);
         for run in 0..runs {
             let now = cohort.device().trained(run).await?;
-            self.device.load(run, &now, &self.frozen_pairs[run], cohort.runs()[run].settings);
+            self.device.load(run, &now, &cohort.frozen_pairs(run), cohort.runs()[run].settings);
             trained.push(now);
         }
         let probes = self.device.probe(&vec![Input::from(&self.batch); runs]).await?;

@@ -2,12 +2,14 @@
 //!
 //! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
 
+mod begin;
 mod diagnose;
 mod generate;
 mod sweep;
 pub mod toy;
 mod verify;
 
+pub use begin::{Beginning, Begun, begin};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use sweep::{MakeDevice, Observer, Sweep, SweepError};
 pub use verify::{Element, Kernel, State, Verdict, verify};

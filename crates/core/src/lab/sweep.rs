@@ -11,12 +11,12 @@ use super::diagnose::Probes;
 use crate::{
     adapter::{Adapter, Module},
     device::{Answer, Device, DeviceError, Needs, RunSettings},
-    init::{self, Scheme},
-    memory::Tensor,
+    init::{self, Scheme, StartError, Trains},
+    memory::{Parameter, Tensor},
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Cohort, Run, StepOutcome, Validation, validate},
+    train::{Cohort, CohortError, Run, StepOutcome, Validation, validate},
 };
 
 /// Makes the device that a plan over a base runs on.
@@ -43,12 +43,24 @@ pub enum SweepError {
     /// Data that do not fit.
     #[error(transparent)]
     Data(#[from] loralab_data::Error),
+    /// A start that is impossible.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Memory that does not suffice.
     #[error(transparent)]
     Memory(#[from] PackError),
     /// A device that fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+impl From<CohortError> for SweepError {
+    fn from(error: CohortError) -> Self {
+        match error {
+            CohortError::Data(error) => error.into(),
+            CohortError::Start(error) => error.into(),
+        }
+    }
 }
 
 /// An experiment with everything it names at hand.
@@ -75,24 +87,17 @@ impl<'a> Sweep<'a> {
 
     /// The plan that `runs` cells share; `frozen_pairs` for schemes that subtract their starting product.
     pub fn plan(&self, runs: usize, frozen_pairs: bool) -> Plan {
-        self.plan_of(
-            Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens },
-            frozen_pairs,
-        )
+        let shape = Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens };
+        self.plan_of(shape, frozen_pairs)
     }
 
     fn plan_of(&self, shape: Shape, frozen_pairs: bool) -> Plan {
-        self.tape(shape, frozen_pairs).compile(Purpose::Train(match self.experiment.optimizer {
+        let tape = record(self.base, self.experiment, shape, frozen_pairs);
+        tape.compile(Purpose::Train(match self.experiment.optimizer {
             Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
             Named::Sgd { momentum } => Optimizer::Sgd { momentum },
             Named::SignSgd => Optimizer::SignSgd,
         }))
-    }
-
-    fn tape(&self, shape: Shape, frozen_pairs: bool) -> Tape {
-        let mut tape = Tape::new(shape, frozen_pairs);
-        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters(self.experiment)));
-        tape
     }
 
     /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
@@ -102,11 +107,14 @@ impl<'a> Sweep<'a> {
     pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
         let mut with_pair = Vec::new();
         for scheme in &self.experiment.schemes {
-            if init::find(scheme)?.has_frozen_pair() {
-                with_pair.push(scheme);
+            let scheme = init::find(scheme)?;
+            // Said before anything is trained or written.
+            scheme.check(self.experiment.rank, self.experiment.scale())?;
+            if scheme.frozen_pair {
+                with_pair.push(scheme.name);
             }
         }
-        let needs_pair = |cell: &Cell| with_pair.contains(&&cell.scheme);
+        let needs_pair = |cell: &Cell| with_pair.contains(&&*cell.scheme);
         let needs = needs(&self.plan(1, !with_pair.is_empty()));
         let budget = Budget {
             bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
@@ -123,7 +131,8 @@ impl<'a> Sweep<'a> {
     /// If the device fails.
     pub async fn base(&self, make_device: MakeDevice<'_>) -> Result<Option<Validation>, SweepError> {
         let Resolved { batch_size: sequences, tokens, .. } = *self.experiment;
-        let plan = self.tape(Shape { runs: 1, sequences, tokens }, false).compile(Purpose::Predict);
+        let plan =
+            record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, false).compile(Purpose::Predict);
         let mut device = make_device(Arc::new(plan), self.base.tensors.clone()).await?;
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
@@ -144,9 +153,9 @@ impl<'a> Sweep<'a> {
             let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
             let mut flow = observer.event(event);
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
-            let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.has_frozen_pair())));
+            let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.frozen_pair)));
             let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
-            let mut cohort = Cohort::new(runs, plan.clone(), device, self.train)?;
+            let mut cohort = Cohort::new(runs, plan.clone(), &self.base.tensors, device, self.train)?;
             let mut probes = match self.experiment.diagnose_every {
                 0 => None,
                 _ => Some(self.probes(&plan, make_device).await?),
@@ -236,14 +245,7 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If its scheme is unknown.
     pub fn start(&self, cell: &Cell) -> Result<Run, SweepError> {
-        let scheme: &'static Scheme = init::find(&cell.scheme)?;
-        let settings = RunSettings {
-            scale: self.experiment.scale(),
-            learning_rate_ratio: self.experiment.learning_rate_ratio,
-            weight_decay: self.experiment.weight_decay,
-            max_grad_norm: self.experiment.max_grad_norm.unwrap_or(0.0),
-        };
-        Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+        run_of(self.experiment, cell)
     }
 
     /// The first batch of a seed.
@@ -258,29 +260,62 @@ impl<'a> Sweep<'a> {
     /// A run's adapter as it stands.
     async fn adapter(&self, cohort: &mut Cohort<'_>, run: usize) -> Result<Adapter, SweepError> {
         let trained = cohort.device().trained(run).await?;
-        let (_, frozen_pairs) = cohort.start(run);
-        let modules = cohort.plan().parameters.chunks_exact(2).map(|pair| {
-            let (a, b) = (&pair[0], &pair[1]);
-            Module {
-                name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
-                inputs: a.shape[1],
-                outputs: b.shape[0],
-                a: trained[a.span.range()].to_vec(),
-                b: trained[b.span.range()].to_vec(),
-                frozen: cohort.runs()[run]
-                    .scheme
-                    .has_frozen_pair()
-                    .then(|| (frozen_pairs[a.span.range()].to_vec(), frozen_pairs[b.span.range()].to_vec())),
-            }
-        });
-        Ok(Adapter {
-            base: self.base_name.clone(),
-            rank: self.experiment.rank,
-            alpha: self.experiment.alpha,
-            use_rslora: self.experiment.scaling == loralab_experiment::Scaling::RsLora,
-            target_modules: adapters(self.experiment).target_modules,
-            modules: modules.collect(),
-        })
+        let frozen_pairs = cohort.frozen_pairs(run);
+        let scheme = cohort.runs()[run].scheme;
+        Ok(export(cohort.plan(), &self.base_name, self.experiment, scheme, &trained, &frozen_pairs))
+    }
+}
+
+/// The decoder with the experiment's adapters.
+pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, frozen_pairs: bool) -> Tape {
+    let mut tape = Tape::new(shape, frozen_pairs);
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters(experiment)));
+    tape
+}
+
+/// A cell as a run.
+pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepError> {
+    let scheme: &'static Scheme = init::find(&cell.scheme)?;
+    let settings = RunSettings {
+        scale: experiment.scale(),
+        learning_rate_ratio: match scheme.trains {
+            Trains::Both => experiment.learning_rate_ratio,
+            Trains::AOnly => 0.0,
+        },
+        weight_decay: experiment.weight_decay,
+        max_grad_norm: experiment.max_grad_norm.unwrap_or(0.0),
+    };
+    Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+}
+
+/// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.
+pub(super) fn export(
+    plan: &Plan,
+    base_name: &str,
+    experiment: &Resolved,
+    scheme: &Scheme,
+    trained: &[f32],
+    frozen_pairs: &[f32],
+) -> Adapter {
+    let modules = plan.parameters.chunks_exact(2).map(|pair| {
+        let (a, b) = (&pair[0], &pair[1]);
+        let factor = |values: &[f32], parameter: &Parameter| values[parameter.span.range()].to_vec();
+        Module {
+            name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
+            inputs: a.shape[1],
+            outputs: b.shape[0],
+            a: factor(trained, a),
+            b: factor(trained, b),
+            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, a), factor(frozen_pairs, b))),
+        }
+    });
+    Adapter {
+        base: base_name.to_owned(),
+        rank: experiment.rank,
+        alpha: experiment.alpha,
+        use_rslora: experiment.scaling == loralab_experiment::Scaling::RsLora,
+        target_modules: adapters(experiment).target_modules,
+        modules: modules.collect(),
     }
 }
 

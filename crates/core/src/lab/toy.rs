@@ -9,6 +9,7 @@ use loralab_cpu::{Matrix, Scalar, Store};
 use loralab_experiment::{Form, Readout};
 use loralab_linalg::Stream;
 
+use super::SweepError;
 use crate::{
     device::{Cpu, Device, DeviceError, Evaluation, Input, RunSettings},
     init::Scheme,
@@ -156,7 +157,7 @@ fn compile(network: Network, runs: usize, rows: usize, purpose: Purpose) -> Arc<
 /// is recorded after the last step and, with norms, before the first and after every `every`-th if that is asked for. `told` hears of each step; none if it breaks.
 ///
 /// # Errors
-/// If the device fails.
+/// If a scheme needs more than draws, or the device fails.
 pub async fn train(
     student: &Student,
     lesson: &Lesson,
@@ -165,12 +166,12 @@ pub async fn train(
     every: Option<usize>,
     device: &mut dyn Device,
     mut told: impl FnMut() -> ControlFlow<()>,
-) -> Result<Option<Vec<Course>>, DeviceError> {
+) -> Result<Option<Vec<Course>>, SweepError> {
     let plan = student.plan(trials.len());
     for (place, trial) in trials.iter().enumerate() {
         let run =
             Run { scheme: trial.scheme, seed: student.seed, learning_rate: trial.learning_rate, settings: SETTINGS };
-        let (trained, frozen) = start(&plan, &run);
+        let (trained, frozen) = start(&plan, &[], &run)?;
         device.load(place, &trained, &frozen, SETTINGS);
     }
     let hidden = every.map(|_| student.hidden(lesson));

@@ -106,7 +106,7 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
     };
     let (x, d) = (draw("theory.x"), draw("theory.d"));
     let of_scheme = init::Layer { name: "theory", inputs: width, outputs: width, rank, scale: multiplier as f32 };
-    let start = (scheme.start)(&of_scheme, seed);
+    let start = scheme.start(&of_scheme, || None, seed).expect("schemes of the theory are drawn at an even rank");
     // B lies turned, R rows of n, so that every sum runs along a row.
     let turned = (0..rank).flat_map(|column| start.b.iter().skip(column).step_by(rank));
     let mut a = Moving::new(start.a.iter().map(|&x| f64::from(x)).collect());
@@ -190,7 +190,7 @@ mod tests {
         let scheme = init::Layer { name: "theory", inputs: 512, outputs: 512, rank: 4, scale: 1.0 };
         let mut x = vec![0.0_f32; 512];
         Stream::new(3, "theory.x").normal(1.0, &mut x);
-        let start = (of_a.scheme.start)(&scheme, 3);
+        let start = of_a.scheme.start(&scheme, || None, 3).expect("it is drawn");
         let z: f64 = start
             .a
             .chunks(512)

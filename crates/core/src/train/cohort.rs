@@ -5,12 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use loralab_data::{Batch, Dataset, Error, ExactMatches, Sampler};
+use loralab_data::{Batch, Dataset, ExactMatches, Sampler};
+use loralab_linalg::{Mat, from_rows};
 
 use crate::{
     device::{Device, DeviceError, Evaluation, Input, RunSettings, StepReport},
-    init::{Layer, Scheme},
-    memory::Group,
+    init::{Layer, Scheme, StartError},
+    memory::{Group, Tensor},
     plan::Plan,
 };
 
@@ -25,6 +26,26 @@ pub struct Run {
     pub learning_rate: f64,
     /// Scale, decay, clipping.
     pub settings: RunSettings,
+}
+
+impl Run {
+    /// Whether both begin with the same adapter.
+    fn starts_as(&self, other: &Run) -> bool {
+        std::ptr::eq(self.scheme, other.scheme)
+            && self.seed == other.seed
+            && self.settings.scale == other.settings.scale
+    }
+}
+
+/// Why a cohort can't begin.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CohortError {
+    /// Data that do not fit.
+    #[error(transparent)]
+    Data(#[from] loralab_data::Error),
+    /// A start that is impossible.
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// What a step says of one run.
@@ -51,30 +72,45 @@ pub struct Cohort<'a> {
     plan: Arc<Plan>,
     device: Box<dyn Device>,
     samplers: BTreeMap<u64, Sampler<'a>>,
+    /// What [`start`] gave each run to subtract; alike runs share it.
+    frozen_pairs: Vec<Arc<[f32]>>,
     step: usize,
     /// Learning rates of the steps whose outcomes nobody has asked for yet.
     learning_rates: VecDeque<Vec<f64>>,
 }
 
 impl<'a> Cohort<'a> {
-    /// Puts every run at its start on a device that was made for `plan`.
+    /// Puts every run at its start on a device that was made for `plan` over `base`.
     ///
     /// # Errors
-    /// If the data do not fit the plan's sequences.
+    /// If the data do not fit the plan's sequences, or a layer can't start by its run's scheme.
     pub fn new(
         runs: Vec<Run>,
         plan: Arc<Plan>,
+        base: &[Tensor],
         mut device: Box<dyn Device>,
         train: &'a Dataset,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, CohortError> {
         let shape = plan.shape;
         let mut samplers = BTreeMap::new();
-        for (index, run) in runs.iter().enumerate() {
+        for run in &runs {
             samplers.insert(run.seed, Sampler::new(train, run.seed, shape.sequences, shape.tokens)?);
-            let (trained, frozen_pairs) = start(&plan, run);
-            device.load(index, &trained, &frozen_pairs, run.settings);
         }
-        Ok(Cohort { runs, plan, device, samplers, step: 0, learning_rates: VecDeque::new() })
+        let mut frozen_pairs: Vec<Option<Arc<[f32]>>> = vec![None; runs.len()];
+        for first in 0..runs.len() {
+            if frozen_pairs[first].is_some() {
+                continue;
+            }
+            // A start can cost more than many steps, so runs that differ in their rates only get it from one computation.
+            let (trained, frozen) = start(&plan, base, &runs[first])?;
+            let frozen: Arc<[f32]> = frozen.into();
+            for (index, run) in runs.iter().enumerate().skip(first).filter(|(_, run)| run.starts_as(&runs[first])) {
+                device.load(index, &trained, &frozen, run.settings);
+                frozen_pairs[index] = Some(frozen.clone());
+            }
+        }
+        let frozen_pairs = frozen_pairs.into_iter().flatten().collect();
+        Ok(Cohort { runs, plan, device, samplers, frozen_pairs, step: 0, learning_rates: VecDeque::new() })
     }
 
     /// Hands one step of every run that is alive to the device; `factor` is the schedule's share of the peak learning rate.
@@ -115,9 +151,9 @@ impl<'a> Cohort<'a> {
         validate(&mut *self.device, self.runs.len(), batches).await
     }
 
-    /// The start of a run, as [`start`] gives it.
-    pub fn start(&self, run: usize) -> (Vec<f32>, Vec<f32>) {
-        start(&self.plan, &self.runs[run])
+    /// The frozen second pairs of a run, as [`start`] gives them.
+    pub fn frozen_pairs(&self, run: usize) -> Arc<[f32]> {
+        self.frozen_pairs[run].clone()
     }
 
     /// The runs, in order.
@@ -182,10 +218,13 @@ impl Total {
     }
 }
 
-/// The start of a run: its adapters, and its frozen second pairs where the plan has them, flat in the order of the plan's parameters.
+/// The start of a run over `base`: its adapters, and its frozen second pairs where the plan has them, flat in the order of the plan's parameters.
 ///
 /// A scheme without a second pair gets pairs of zeros, which subtract exactly nothing.
-pub fn start(plan: &Plan, run: &Run) -> (Vec<f32>, Vec<f32>) {
+///
+/// # Errors
+/// If the scheme can't start one of the layers.
+pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<(Vec<f32>, Vec<f32>), StartError> {
     let mut trained = Vec::with_capacity(plan.trained_len());
     let mut frozen_pairs = Vec::with_capacity(if plan.frozen_pairs { plan.trained_len() } else { 0 });
     for pair in plan.parameters.chunks_exact(2) {
@@ -198,7 +237,7 @@ pub fn start(plan: &Plan, run: &Run) -> (Vec<f32>, Vec<f32>) {
             rank: a.shape[0],
             scale: run.settings.scale as f32,
         };
-        let start = (run.scheme.start)(&layer, run.seed);
+        let start = run.scheme.start(&layer, || weight(base, &layer), run.seed)?;
         let len = start.a.len() + start.b.len();
         trained.extend(start.a.into_iter().chain(start.b));
         if plan.frozen_pairs {
@@ -208,5 +247,12 @@ pub fn start(plan: &Plan, run: &Run) -> (Vec<f32>, Vec<f32>) {
             }
         }
     }
-    (trained, frozen_pairs)
+    Ok((trained, frozen_pairs))
+}
+
+/// The frozen weight of a layer, (O, I), if the base has one.
+fn weight(base: &[Tensor], layer: &Layer<'_>) -> Option<Mat<f64>> {
+    let name = format!("{}.weight", layer.name);
+    let tensor = base.iter().find(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])?;
+    Some(from_rows(&tensor.data.to_f32(), layer.outputs, layer.inputs))
 }

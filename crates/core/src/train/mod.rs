@@ -3,7 +3,7 @@
 mod cohort;
 mod pretrain;
 
-pub use cohort::{Cohort, Run, StepOutcome, Validation, start, validate};
+pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, start, validate};
 use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
 

@@ -1,0 +1,32 @@
+//! NoRA: A is a random sketch of the weight's row space (Nyström's), B is zero.
+//!
+//! A = σ Ω W / s with Ω, (R, O), standard normal and σ = 0.02. This is the formula. The code that its authors released puts the sketch where it has
+//! no effect, so runs of that code are Init\[A\] with Kaiming's law; their σ is kept.
+
+use loralab_linalg::{Mat, MatRef};
+
+use super::Factor::A;
+use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+
+/// NoRA.
+pub(super) static NORA: Scheme = Scheme {
+    name: "nora",
+    about: "A is a random sketch of the weight's row space, 0.02·Ω·W/scale, B is zero",
+    source: "Li, Zhang, Mokhtari, He 2024, On the Crucial Role of Initialization for Matrix Factorization, arXiv 2410.18965, NoRA by its formula",
+    rule: Rule::Weights(start),
+    begins: Begins::AtBase,
+    frozen_pair: false,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: true,
+};
+
+/// σ as the authors' code has it for LLaMA.
+const SIGMA: f64 = 0.02;
+
+fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError> {
+    let factor = SIGMA / f64::from(layer.scale);
+    let sketch = layer.normal_matrix(A, seed, layer.rank, layer.outputs) * weight;
+    let b = Mat::zeros(layer.outputs, layer.rank);
+    Ok(layer.padded((sketch * factor).as_ref(), b.as_ref()))
+}

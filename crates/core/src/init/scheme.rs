@@ -1,0 +1,214 @@
+//! What a scheme is, what it is given, and what it gives.
+
+use loralab_linalg::{Mat, MatRef, NoConvergence, to_rows};
+
+/// An initialisation scheme.
+#[derive(Debug)]
+pub struct Scheme {
+    /// The name a person types, such as `init-a`.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// The paper it comes from, with the place in it.
+    pub source: &'static str,
+    /// How a layer starts, and what that takes.
+    pub rule: Rule,
+    /// Where the first output lies.
+    pub begins: Begins,
+    /// Whether its starts have a second, frozen pair.
+    pub frozen_pair: bool,
+    /// What its runs train.
+    pub trains: Trains,
+    /// Whether the rank has to be even.
+    pub halves_rank: bool,
+    /// Whether the scale has to be above 0.
+    pub divides_by_scale: bool,
+}
+
+/// How a layer starts under a seed, from what the scheme has to know.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    /// From random numbers alone.
+    Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
+    /// From the layer's frozen weight W, (O, I).
+    Weights(fn(&Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError>),
+}
+
+impl Rule {
+    /// What the rule has to know, in words.
+    pub fn needs(&self) -> &'static str {
+        match self {
+            Rule::Draw(_) => "nothing",
+            Rule::Weights(_) => "weights",
+        }
+    }
+}
+
+/// Where the first output lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// At the base model's, to the last bit.
+    AtBase,
+    /// At the base model's but for rounding: the product is zero by algebra only.
+    NearBase,
+    /// Elsewhere, by definition.
+    Elsewhere,
+}
+
+/// Which factors a scheme's runs train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trains {
+    /// Both.
+    Both,
+    /// A alone; B stays at its start.
+    AOnly,
+}
+
+/// A linear layer y = x Wᵀ that an adapter is put on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layer<'a> {
+    /// The module's name in the model, such as `model.layers.0.self_attn.q_proj`.
+    pub name: &'a str,
+    /// Width of x, I.
+    pub inputs: usize,
+    /// Width of y, O.
+    pub outputs: usize,
+    /// Rank of the adapter, R.
+    pub rank: usize,
+    /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
+    pub scale: f32,
+}
+
+/// An adapter before its first step.
+///
+/// A scheme that finds fewer than R directions, because the layer is narrower than that, fills the rest with zeros in both factors. Neither
+/// then ever has a gradient, so they stay exactly zero.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// A, (R, I).
+    pub a: Vec<f32>,
+    /// B, (O, R).
+    pub b: Vec<f32>,
+    /// A second pair (A₀, B₀) of the same shapes that is not trained and whose product is subtracted, for schemes
+    /// with B·A ≠ 0 that nevertheless begin at the base model.
+    pub frozen: Option<(Vec<f32>, Vec<f32>)>,
+}
+
+/// Why a layer cannot start by a scheme.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StartError {
+    /// A rank that the scheme cannot halve.
+    #[error("the scheme {scheme} splits the rank in two halves, but the rank is {rank}; choose an even one")]
+    OddRank {
+        /// The scheme.
+        scheme: &'static str,
+        /// R.
+        rank: usize,
+    },
+    /// A scale that the scheme cannot divide by.
+    #[error(
+        "the scheme {scheme} divides by the scale of the adapter, which is {scale}; it needs a scale above 0, so choose a positive alpha"
+    )]
+    Scale {
+        /// The scheme.
+        scheme: &'static str,
+        /// s.
+        scale: f32,
+    },
+    /// The layer has no frozen weight.
+    #[error(
+        "the scheme {scheme} starts from the weight of `{module}`, but the base has none there; choose a scheme that needs nothing, such as init-a"
+    )]
+    NoWeight {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+    },
+    /// The weight cannot be decomposed.
+    #[error("the weight of `{module}` cannot start an adapter: {reason}")]
+    Weight {
+        /// The layer.
+        module: String,
+        /// Why.
+        reason: NoConvergence,
+    },
+    /// A factor would hold infinity or NaN.
+    #[error(
+        "the scheme {scheme} gives `{module}` values beyond the range of 32-bit floats; choose a scale nearer to 1"
+    )]
+    NotFinite {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+    },
+}
+
+impl Scheme {
+    /// Whether the scheme can start adapters of this rank and scale at all.
+    ///
+    /// # Errors
+    /// [`StartError::OddRank`] or [`StartError::Scale`].
+    pub fn check(&self, rank: usize, scale: f64) -> Result<(), StartError> {
+        if self.halves_rank && !rank.is_multiple_of(2) {
+            return Err(StartError::OddRank { scheme: self.name, rank });
+        }
+        let usable = scale as f32 > 0.0;
+        if self.divides_by_scale && !usable {
+            return Err(StartError::Scale { scheme: self.name, scale: scale as f32 });
+        }
+        Ok(())
+    }
+
+    /// The start of one layer, whose weight `weight` is asked for if the scheme has to know it.
+    ///
+    /// # Errors
+    /// If the layer has no weight but needs one, or is not one that the scheme can start.
+    pub fn start(
+        &self,
+        layer: &Layer<'_>,
+        weight: impl FnOnce() -> Option<Mat<f64>>,
+        seed: u64,
+    ) -> Result<Start, StartError> {
+        self.check(layer.rank, f64::from(layer.scale))?;
+        let start = match self.rule {
+            Rule::Draw(start) => start(layer, seed)?,
+            Rule::Weights(start) => {
+                let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
+                start(layer, weight().ok_or_else(missing)?.as_ref(), seed)?
+            }
+        };
+        if start.a.iter().chain(&start.b).all(|value| value.is_finite()) {
+            Ok(start)
+        } else {
+            Err(StartError::NotFinite { scheme: self.name, module: layer.name.to_owned() })
+        }
+    }
+}
+
+impl Layer<'_> {
+    /// The error of a weight that can't be decomposed.
+    pub(super) fn undecomposed(&self) -> impl Fn(NoConvergence) -> StartError {
+        let module = self.name.to_owned();
+        move |reason| StartError::Weight { module: module.clone(), reason }
+    }
+
+    /// A of the rows of `a` and B of the columns of `b`, rounded, with zeros up to the rank.
+    pub(super) fn padded(&self, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Start {
+        let mut start = Start { a: to_rows(a), b: vec![0.0; self.outputs * self.rank], frozen: None };
+        start.a.resize(self.rank * self.inputs, 0.0);
+        for (row, values) in start.b.chunks_exact_mut(self.rank).enumerate() {
+            (0..b.ncols()).for_each(|k| values[k] = b[(row, k)] as f32);
+        }
+        start
+    }
+}
+
+impl Start {
+    /// The same start with its own product subtracted, so that it begins at the base.
+    #[must_use]
+    pub(super) fn subtracted(self) -> Start {
+        Start { frozen: Some((self.a.clone(), self.b.clone())), ..self }
+    }
+}

@@ -1,0 +1,96 @@
+//! The start of one run by itself: the adapter, and what can be said of it before any step.
+
+use loralab_experiment::{Cell, Resolved};
+use loralab_linalg::{Mat, energy, from_rows, thin_qr};
+
+use super::{
+    SweepError,
+    sweep::{export, record, run_of},
+};
+use crate::{
+    adapter::{Adapter, Module},
+    memory::Tensor,
+    model::Base,
+    plan::Shape,
+    tape::Purpose,
+    train::start,
+};
+
+/// An adapter before its first step.
+pub struct Begun {
+    /// The adapter, its frozen pairs included.
+    pub adapter: Adapter,
+    /// What its layers are, in its order.
+    pub layers: Vec<Beginning>,
+}
+
+/// What a layer's start is. Norms are Frobenius norms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beginning {
+    /// The module.
+    pub module: String,
+    /// ‖A‖.
+    pub a: f64,
+    /// ‖B‖.
+    pub b: f64,
+    /// ‖s B A‖ / ‖W‖.
+    pub product: f64,
+    /// The share of ‖W‖² that lies in the row space of A or, where A is zero, in the column space of B.
+    pub energy: f64,
+    /// ‖s (B A − B₀ A₀)‖ / ‖W‖: by how much the layer is not the base's. Exactly 0 where it is.
+    pub moved: f64,
+}
+
+/// The start of a cell of an experiment.
+///
+/// # Errors
+/// If the scheme is unknown or can't start such an adapter.
+pub fn begin(base: &Base, base_name: &str, experiment: &Resolved, cell: &Cell) -> Result<Begun, SweepError> {
+    let run = run_of(experiment, cell)?;
+    run.scheme.check(experiment.rank, experiment.scale())?;
+    let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
+    let plan = record(base, experiment, shape, run.scheme.frozen_pair).compile(Purpose::Predict);
+    let (trained, frozen_pairs) = start(&plan, &base.tensors, &run)?;
+    let adapter = export(&plan, base_name, experiment, run.scheme, &trained, &frozen_pairs);
+    let layers = adapter.modules.iter().map(|module| beginning(module, &base.tensors, &adapter)).collect();
+    Ok(Begun { adapter, layers })
+}
+
+fn beginning(module: &Module, base: &[Tensor], adapter: &Adapter) -> Beginning {
+    let (rank, scale) = (adapter.rank, adapter.scale());
+    let name = format!("{}.weight", module.name);
+    let weight = base.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.to_f32());
+    let weight = from_rows(&weight.unwrap_or_default(), module.outputs, module.inputs);
+    let pair = |a: &[f32], b: &[f32]| (from_rows(a, rank, module.inputs), from_rows(b, module.outputs, rank));
+    let (a, b) = pair(&module.a, &module.b);
+    let product = &b * &a;
+    let moved = match &module.frozen {
+        Some((a_0, b_0)) => {
+            let (a_0, b_0) = pair(a_0, b_0);
+            &product - b_0 * a_0
+        }
+        None => product.clone(),
+    };
+    let size = weight.norm_l2();
+    let share = |part: f64| if size > 0.0 { part / size } else { 0.0 };
+    Beginning {
+        module: module.name.clone(),
+        a: a.norm_l2(),
+        b: b.norm_l2(),
+        product: share(scale.abs() * product.norm_l2()),
+        energy: if a.norm_l2() > 0.0 {
+            share(captured(a.transpose().to_owned(), weight.transpose().to_owned()).sqrt()).powi(2)
+        } else {
+            share(captured(b, weight.clone()).sqrt()).powi(2)
+        },
+        moved: share(scale.abs() * moved.norm_l2()),
+    }
+}
+
+/// ‖P M‖² with P the projector on the columns of `factor` that are not zero.
+fn captured(factor: Mat<f64>, m: Mat<f64>) -> f64 {
+    let kept: Vec<usize> = (0..factor.ncols()).filter(|&k| factor.col(k).norm_l2() > 0.0).collect();
+    let kept = Mat::from_fn(factor.nrows(), kept.len(), |row, k| factor[(row, kept[k])]);
+    let basis = thin_qr(kept.as_ref()).q;
+    energy((basis.transpose() * m).as_ref())
+}

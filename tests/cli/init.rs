@@ -1,0 +1,78 @@
+//! `init`: starts by themselves.
+
+use loralab_core::{adapter::Adapter, init::ALL};
+
+use super::Place;
+
+fn read(place: &Place, folder: &str) -> Adapter {
+    let tensors = std::fs::read(place.path(&format!("{folder}/adapter_model.safetensors"))).expect("the tensors");
+    Adapter::from_peft(&place.read(&format!("{folder}/adapter_config.json")), &tensors).expect("an adapter")
+}
+
+#[test]
+fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
+    let place = Place::new();
+    for scheme in ALL {
+        let told =
+            place.succeed(&["init", scheme.name, "--base", "nano", "--rank", "4", "--output", scheme.name]).stdout;
+        let adapter = read(&place, scheme.name);
+        // A frozen pair doubles the rank, at the same scale.
+        assert_eq!(adapter.rank, if scheme.frozen_pair { 8 } else { 4 }, "{}", scheme.name);
+        assert_eq!((adapter.scale(), adapter.base.as_str(), adapter.modules.len()), (4.0, "nano", 14));
+        let exact = told.contains("is the base model's exactly");
+        assert_eq!(exact, scheme.begins == loralab_core::init::Begins::AtBase, "{told}");
+        let lines: Vec<_> = told.lines().filter(|line| line.starts_with("model.layers.")).collect();
+        assert_eq!(lines.len(), 14, "{told}");
+        // What PEFT would add to the base is nothing, or what was told.
+        for (module, line) in adapter.modules.iter().zip(lines) {
+            let rank = adapter.rank;
+            let product = |o: usize, i: usize| -> f64 {
+                let term = |k: usize| f64::from(module.b[o * rank + k]) * f64::from(module.a[k * module.inputs + i]);
+                (0..rank).map(term).sum()
+            };
+            let largest = (0..module.outputs).flat_map(|o| (0..module.inputs).map(move |i| (o, i)));
+            let largest = largest.map(|(o, i)| product(o, i).abs()).fold(0.0, f64::max);
+            assert!(!exact || largest < 1e-12, "{} adds {largest} at {line}", scheme.name);
+        }
+    }
+    let energy = |name: &str| {
+        let told = place.succeed(&["init", name, "--base", "nano", "--output", &format!("{name}-again")]).stdout;
+        let line = told.lines().find(|line| line.contains("layers.0.self_attn.q_proj")).expect("a line").to_owned();
+        line.split_whitespace().nth(4).and_then(|word| word.parse::<f64>().ok()).expect("a number")
+    };
+    let [most, random, least] = ["pissa", "init-a", "milora"].map(energy);
+    assert!(most > random && random > least && most <= 1.0, "{most} {random} {least}");
+}
+
+#[test]
+fn what_cannot_start_is_refused() {
+    let place = Place::new();
+    let refuse =
+        |flags: &[&str], words: &[&str]| place.refuse(&[&["init"], flags, &["--output", "out"]].concat(), 2, words);
+    refuse(&["pisa"], &["pissa"]);
+    refuse(&["orthogonal", "--rank", "3"], &["the rank is 3", "even"]);
+    refuse(&["pissa", "--alpha", "0"], &["alpha"]);
+    refuse(&["all"], &["one scheme"]);
+    place.write("out", "a file");
+    refuse(&["pissa"], &["`out` is a file"]);
+}
+
+#[test]
+fn all_names_every_scheme() {
+    let place = Place::new();
+    let told = place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--dry-run"])).stdout;
+    assert!(told.contains(&format!("{} schemes", ALL.len())), "{told}");
+    place.refuse(&super::small("sweep", &["--schemes", "all", "--rank", "3"]), 2, &["orthogonal", "the rank is 3"]);
+}
+
+#[test]
+fn a_sweep_of_all_schemes_trains_and_exports_each() {
+    let place = Place::new();
+    place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--learning-rates", "1e-3"]));
+    for scheme in ALL {
+        let adapter = read(&place, &format!("results/adapters/{}_lr1e-3_seed0", scheme.name));
+        assert_eq!(adapter.rank, if scheme.frozen_pair { 16 } else { 8 }, "{}", scheme.name);
+        let moved = adapter.modules.iter().any(|module| module.a.iter().chain(&module.b).any(|x| *x != 0.0));
+        assert!(moved, "{}", scheme.name);
+    }
+}

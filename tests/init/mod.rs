@@ -1,0 +1,111 @@
+//! What a scheme's definition says of step 0, through the whole model, and of the weights it is made from.
+
+// Starts that are made from a weight, against decompositions of their own.
+mod weights;
+
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use loralab_core::{
+    device::{Cpu, RunSettings},
+    init::{ALL, Begins, Scheme, Trains, find},
+    memory::{Data, Tensor},
+    model::{Adapters, Base, MODULES, Training, decoder},
+    plan::{Optimizer, Shape},
+    tape::{Purpose, Tape},
+    train::{Run, start},
+};
+
+use crate::small::{base, config, token_rows};
+
+const SHAPE: Shape = Shape { runs: 1, sequences: 3, tokens: 5 };
+
+/// A power of two, a rank-stabilised scale, and one that no float holds exactly.
+const SCALES: [f64; 3] = [2.0, 5.656_854_249_492_38, 0.1];
+
+/// The logits of a base whose `modules` have adapters that start by `scheme`.
+fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, scale: f64) -> Vec<f32> {
+    let adapters = Adapters { rank, target_modules: modules.iter().map(ToString::to_string).collect() };
+    let mut tape = Tape::new(SHAPE, scheme.frozen_pair && !modules.is_empty());
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    let plan = Arc::new(tape.compile(Purpose::Predict));
+    let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+    let (trained, frozen_pairs) =
+        start(&plan, &base.tensors, &Run { scheme, seed: 1, learning_rate: 0.0, settings }).expect("a start");
+    let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), Some(1));
+    device.load(0, &trained, &frozen_pairs, settings);
+    device.predict(&[token_rows(SHAPE, base.config.vocabulary).input()]).remove(0)
+}
+
+/// The same base, stored in each precision.
+fn bases() -> [(&'static str, Base); 3] {
+    let exact = base(&config(2, 1, true));
+    let stored = |convert: fn(Vec<f32>) -> Data| {
+        let tensor = |tensor: &Tensor| Tensor { data: convert(tensor.data.to_f32()), ..tensor.clone() };
+        Base { tensors: exact.tensors.iter().map(tensor).collect(), config: exact.config.clone() }
+    };
+    [
+        ("f32", stored(Data::F32)),
+        ("f16", stored(|data| Data::F16(data.into_iter().map(f16::from_f32).collect()))),
+        ("bf16", stored(|data| Data::Bf16(data.into_iter().map(bf16::from_f32).collect()))),
+    ]
+}
+
+/// At rank 6 the narrowest modules, 4 wide, have fewer directions than the rank, and the rest is padding.
+#[test]
+fn every_scheme_begins_where_it_says() {
+    for (precision, base) in bases() {
+        let bare = logits(&base, &[], ALL[0], 4, 1.0);
+        assert!(bare.iter().all(|logit| logit.is_finite()));
+        let largest = bare.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
+        for &scheme in ALL {
+            for (rank, scale) in [4, 6].into_iter().flat_map(|rank| SCALES.map(|scale| (rank, scale))) {
+                let begun = logits(&base, &MODULES, scheme, rank, scale);
+                let what = format!("{} of rank {rank} at scale {scale} over {precision}", scheme.name);
+                let apart = begun.iter().zip(&bare).fold(0.0_f32, |most, (x, y)| most.max((x - y).abs())) / largest;
+                match scheme.begins {
+                    Begins::AtBase => assert!(begun == bare, "{what} is {apart:e} away from the base"),
+                    Begins::NearBase => assert!(apart < 1e-5, "{what} is {apart:e} away"),
+                    Begins::Elsewhere => assert!(apart > 1e-4, "{what} is only {apart:e} away"),
+                }
+            }
+        }
+    }
+}
+
+/// One step of every scheme: what is padding, and what a scheme does not train, keeps its bits.
+#[test]
+fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
+    let base = base(&config(1, 1, true));
+    let adapters = Adapters { rank: 6, target_modules: vec!["k_proj".to_owned()] };
+    for name in ["pissa", "milora", "olora", "mica"] {
+        let scheme = find(name).expect("listed");
+        let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
+        decoder(&mut tape, &base.config, Training::Adapters(&base, &adapters));
+        let optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+        let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
+        let learning_rate_ratio = if scheme.trains == Trains::AOnly { 0.0 } else { 1.0 };
+        let settings = RunSettings { scale: 2.0, learning_rate_ratio, weight_decay: 0.1, max_grad_norm: 1.0 };
+        let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings };
+        let (begun, frozen_pairs) = start(&plan, &base.tensors, &run).expect("a start");
+        let mut device = Cpu::<f32>::new(plan.clone(), base.tensors.clone(), Some(1));
+        device.load(0, &begun, &frozen_pairs, settings);
+        let rows = token_rows(SHAPE, base.config.vocabulary);
+        for _ in 0..3 {
+            device.step(&[rows.input()], &[1e-2]);
+        }
+        let trained = device.trained(0);
+        let [a, b] = [0, 1].map(|index| plan.parameters[index].span.range());
+        // k_proj is 8 → 4, so rows 4 and 5 of A and columns 4 and 5 of B are padding.
+        assert!(trained[a.clone()][4 * 8..].iter().all(|x| x.to_bits() == 0), "{name}");
+        assert!(trained[b.clone()].chunks(6).all(|row| row[4..].iter().all(|x| x.to_bits() == 0)), "{name}");
+        assert!(trained[a.clone()] != begun[a], "{name} trains A");
+        assert_eq!(trained[b.clone()] == begun[b], scheme.trains == Trains::AOnly, "{name}");
+    }
+}
+
+#[test]
+fn stored_precision_matters_to_the_base_itself() {
+    let [f32, f16, bf16] = bases().map(|(_, base)| logits(&base, &[], ALL[0], 4, 1.0));
+    assert!(f32 != f16 && f16 != bf16 && f32 != bf16);
+}
