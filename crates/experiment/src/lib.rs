@@ -7,37 +7,50 @@
 //!   [`Resolved`], where every value is there and right.
 //! - [`Resolved::cells`] is the grid of runs, a [`Cell`] each; [`pack`] cuts it into cohorts that fit in memory.
 //! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found;
-//!   [`Message`] carries them from the page's worker to the page.
+//!   [`Record`] gathers the first into the last.
+//! - [`Link`] says an experiment in an address, [`command()`] on a command line, a [`Preset`] as a story;
+//!   [`Message`] is what the page's worker tells the page.
 
+mod blob;
 mod bytes;
 mod cohort;
+mod command;
 mod curve;
 mod error;
 mod event;
 mod experiment;
 mod grid;
 mod keys;
+mod link;
 mod message;
 mod names;
 mod nearest;
 mod number;
+mod preset;
+mod record;
 mod resolved;
 mod run;
+mod settings;
 mod summary;
 mod words;
 
+pub use blob::Blob;
 pub use bytes::Bytes;
 pub use cohort::{Budget, PackError, pack};
+pub use command::{Device, command};
 pub use curve::{Curve, Point};
 pub use error::ExperimentError;
 pub use event::Event;
 pub use experiment::{Experiment, Seeds};
 pub use grid::Cell;
 pub use keys::{KEYS, Key};
+pub use link::{LINK_VERSION, Link, LinkError};
 pub use message::Message;
 pub use names::{Accuracy, Module, OptimizerName, Scaling, Schedule, Task};
 pub use nearest::nearest;
 pub use number::{learning_rate_text, loss_text};
+pub use preset::{PRESETS, Preset};
+pub use record::Record;
 pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
 pub use run::{Diverged, Evaluation, RunResult};
 pub use summary::{RateSummary, SchemeSummary, Setting, Summary};
