@@ -7,5 +7,5 @@ mod sweep;
 mod verify;
 
 pub use generate::{GenerateError, Generator, Sampling};
-pub use sweep::{MakeDevice, Observer, Sweep, SweepError};
+pub use sweep::{MakeDevice, Observer, Sweep, SweepError, Turn};
 pub use verify::{Element, Kernel, State, Verdict, verify};
