@@ -9,7 +9,7 @@
 //! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found;
 //!   [`Record`] gathers the first into the last.
 //! - [`Link`] says an experiment in an address, [`command()`] on a command line, a [`Preset`] as a story;
-//!   [`Message`] is what the page's worker tells the page.
+//!   [`Ask`] and [`Message`] are what the page and its worker say to each other.
 
 mod blob;
 mod bytes;
@@ -45,7 +45,7 @@ pub use experiment::{Experiment, Seeds};
 pub use grid::Cell;
 pub use keys::{KEYS, Key};
 pub use link::{LINK_VERSION, Link, LinkError};
-pub use message::Message;
+pub use message::{AdapterFiles, Ask, Message, SchemeInfo};
 pub use names::{Accuracy, Module, OptimizerName, Scaling, Schedule, Task};
 pub use nearest::nearest;
 pub use number::{learning_rate_text, loss_text};
