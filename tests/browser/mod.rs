@@ -92,7 +92,14 @@ fn a_sweep_trains_in_the_page_what_the_binary_trains() {
         "",
         r#"
         await done();
+        const mark = find("figure").querySelector("circle[fill='#0072B2']").getBoundingClientRect();
+        const [clientX, clientY] = [mark.left + mark.width / 2, mark.top + mark.height / 2];
+        find("figure").dispatchEvent(new frame.contentWindow.MouseEvent("mousemove", { clientX, clientY, bubbles: true }));
+        const pointed = find("tip").hidden ? "nothing" : text("tip");
+        press("choose", "init-b");
         return {
+            pointed,
+            chosen: text("curves").includes("Training at the learning rate 1e-3"),
             sentence: text("sentence"),
             figure: find("figure").querySelectorAll("svg").length,
             losses: cells("losses"),
@@ -104,7 +111,8 @@ fn a_sweep_trains_in_the_page_what_the_binary_trains() {
     );
     assert_no_errors(&report);
     let answer = &report["answer"];
-    assert_eq!(answer["figure"], 1);
+    assert!(answer["pointed"].as_str().is_some_and(|text| text.starts_with("init-a at 1e-3: ")), "{answer:#}");
+    assert_eq!((&answer["figure"], &answer["chosen"]), (&1.into(), &true.into()));
     assert_eq!(answer["curves"], 1);
     assert_eq!(answer["address"], "?v=1&base=nano&seeds=1&steps=3&evaluate_every=10&device=cpu");
     assert!(answer["sentence"].as_str().is_some_and(|sentence| sentence.contains("is best at")), "{answer:#}");

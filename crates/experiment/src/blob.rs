@@ -25,7 +25,7 @@ impl Blob {
 
     fn read(text: &str) -> Option<Self> {
         let digits = text.trim_end_matches('=');
-        if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+        if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
             return None;
         }
         let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn commands_by_hand() {
-        let command = |toml: &str, device| super::command(&Experiment::from_toml(toml).expect(toml), device);
+        let command = |toml: &str, device| command(&Experiment::from_toml(toml).expect(toml), device);
         assert_eq!(command("", Device::Auto), "loralab sweep");
         assert_eq!(
             command("base = 'nano'\nlearning_rates = [1e-3, 0.5]\nseeds = [7]\nbatch_size = 4", Device::Gpu),

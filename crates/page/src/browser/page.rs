@@ -426,10 +426,10 @@ impl Page {
         let rate = rate.parse().unwrap_or(f64::NAN);
         let Some(sweep) = &self.sweep else { return };
         let runs = sweep.record.results().iter().map(|run| &run.cell);
-        self.chosen = runs
-            .filter(|cell| cell.scheme == scheme && cell.learning_rate == rate)
-            .min_by_key(|cell| cell.seed)
-            .cloned();
+        let of_cell = |cell: &&Cell| cell.scheme == scheme && cell.learning_rate == rate;
+        let found = runs.filter(of_cell).min_by_key(|cell| cell.seed).cloned();
+        // Pressed again, a cell is let go.
+        self.chosen = found.filter(|found| self.chosen.as_ref() != Some(found));
         self.show_results(true);
         self.write_texts();
     }
