@@ -12,7 +12,7 @@ use loralab_data::{Dataset, Split};
 use loralab_experiment::{
     Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
 };
-use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
+use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
     args::{DeviceArguments, Output, SweepArguments, TrainArguments},
@@ -196,9 +196,9 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
 }
 
 /// Writes a figure, unless no run has come far enough for one.
-fn figure(results: &Results, name: &str, figure: Result<String, FigureError>) -> Result<()> {
+fn figure(results: &Results, name: &str, figure: Result<Figure, FigureError>) -> Result<()> {
     match figure {
-        Ok(svg) => results.write(name, svg.as_bytes()),
+        Ok(figure) => results.write(name, figure.svg.as_bytes()),
         Err(FigureError::Nothing(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

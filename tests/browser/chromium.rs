@@ -17,16 +17,16 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// Opens an address.
-    pub fn open(address: &str) -> Self {
+    /// Opens an address; with a software WebGPU, since a machine that tests may have no GPU, or without any.
+    pub fn open(address: &str, gpu: bool) -> Self {
+        let flags: &[&str] = if gpu { &["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] } else { &[] };
         let place = TempDir::new().expect("a temporary folder");
         let said = fs::File::create(place.path().join("said")).expect("a temporary file");
         let process = Command::new(program())
             // The page is our own, and root, as in many containers, has no sandbox.
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            // A software WebGPU, since a machine that tests may have no GPU.
-            .args(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"])
+            .args(flags)
             // What a page asks of any other machine fails at once, and is told.
             .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
             .arg(format!("--user-data-dir={}", place.path().join("profile").display()))

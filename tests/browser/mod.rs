@@ -4,6 +4,8 @@
 //! A frame and a report need nothing but the browser: no driver, no protocol, no second language to install.
 
 mod chromium;
+mod experiment;
+mod results;
 mod server;
 
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -20,6 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// Opens the page at `query`, does what the JavaScript of `scene` says, and gives back what it returns under `answer`, beside the `errors`
 /// of the page and every address that it `fetched`. What is `missing` from `dist/` is not served.
 fn play(query: &str, missing: &str, scene: &str) -> Value {
+    play_on(true, query, missing, scene)
+}
+
+/// The same in a Chromium with WebGPU or without.
+fn play_on(gpu: bool, query: &str, missing: &str, scene: &str) -> Value {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
     assert!(
         dist.join("index.html").exists(),
@@ -27,7 +34,7 @@ fn play(query: &str, missing: &str, scene: &str) -> Value {
     );
     let harness = include_str!("harness.html").replace("{{query}}", query).replace("{{scene}}", scene);
     let server = Server::start(dist, harness, missing.to_owned());
-    let chromium = Chromium::open(&format!("{}/harness", server.origin()));
+    let chromium = Chromium::open(&format!("{}/harness", server.origin()), gpu);
     let report = server.reports.recv_timeout(PATIENCE);
     let report = report.unwrap_or_else(|_| panic!("the page came to no end in {PATIENCE:?}; {}", chromium.said()));
     let report: Value = serde_json::from_str(&report).expect("the harness reports JSON");
@@ -54,16 +61,16 @@ fn native(flags: &[&str]) -> Value {
     serde_json::from_str(&summary).expect("the summary is JSON")
 }
 
-/// The losses that the page shows after so many steps, beside those of the binary.
+/// The losses that the page shows after so many steps, beside those of the binary: a row for each start, a column for each rate.
 fn assert_losses_are_the_binarys(answer: &Value, steps: usize) {
     let summary = native(&["--base", "nano", "--seeds", "1", "--steps", &steps.to_string()]);
     let rows = answer["losses"].as_array().expect("rows");
-    assert_eq!(rows[0], serde_json::json!(["learning rate", "init-a", "init-b"]));
-    assert_eq!(rows.len(), 8, "{answer:#}");
-    for (row, column) in (1..8).flat_map(|row| [(row, 1), (row, 2)]) {
-        let rate = &summary["schemes"][column - 1]["learning_rates"][row - 1];
+    assert_eq!(rows[0], serde_json::json!(["start", "1e-3", "2e-3", "4e-3", "8e-3", "1.6e-2", "3.2e-2", "6.4e-2"]));
+    assert_eq!((&rows[1][0], &rows[2][0], rows.len()), (&"init-a".into(), &"init-b".into(), 3), "{answer:#}");
+    for (row, column) in (1..8).flat_map(|column| [(1, column), (2, column)]) {
+        let rate = &summary["schemes"][row - 1]["learning_rates"][column - 1];
         let native = rate["mean_loss"].as_f64().expect("so few steps diverge nowhere");
-        let shown = rows[row][column].as_str().expect("a text").trim_start_matches("best ");
+        let shown = rows[row][column].as_str().expect("a text").trim_end_matches(" best");
         let shown: f64 = shown.parse().unwrap_or_else(|_| panic!("{shown} is no loss"));
         // Three digits are shown, and the two processors round differently.
         assert!(
@@ -84,20 +91,30 @@ fn a_sweep_trains_in_the_page_what_the_binary_trains() {
         "?run&steps=3&device=cpu",
         "",
         r#"
-        await until(() => text("status").startsWith("Done"));
+        await done();
+        const mark = find("figure").querySelector("circle[fill='#0072B2']").getBoundingClientRect();
+        const [clientX, clientY] = [mark.left + mark.width / 2, mark.top + mark.height / 2];
+        find("figure").dispatchEvent(new frame.contentWindow.MouseEvent("mousemove", { clientX, clientY, bubbles: true }));
+        const pointed = find("tip").hidden ? "nothing" : text("tip");
+        press("choose", "init-b");
         return {
+            pointed,
+            chosen: text("curves").includes("Training at the learning rate 1e-3"),
             sentence: text("sentence"),
             figure: find("figure").querySelectorAll("svg").length,
             losses: cells("losses"),
             schemes: cells("schemes"),
-            address: frame.contentWindow.location.search,
+            curves: find("curves").querySelectorAll("svg").length,
+            address: address(),
         };
         "#,
     );
     assert_no_errors(&report);
     let answer = &report["answer"];
-    assert_eq!(answer["figure"], 1);
-    assert_eq!(answer["address"], "?seeds=1&steps=3&device=cpu");
+    assert!(answer["pointed"].as_str().is_some_and(|text| text.starts_with("init-a at 1e-3: ")), "{answer:#}");
+    assert_eq!((&answer["figure"], &answer["chosen"]), (&1.into(), &true.into()));
+    assert_eq!(answer["curves"], 1);
+    assert_eq!(answer["address"], "?v=1&base=nano&seeds=1&steps=3&evaluate_every=10&device=cpu");
     assert!(answer["sentence"].as_str().is_some_and(|sentence| sentence.contains("is best at")), "{answer:#}");
     assert_eq!(answer["schemes"].as_array().map(Vec::len), Some(4), "{answer:#}");
 
@@ -151,57 +168,38 @@ fn the_worker_trains_on_the_browsers_gpu_what_the_binary_trains() {
         const experiment = {
             base: "nano", learning_rates: [1e-3, 4e-3], seeds: 1, steps: 3, batch_size: 2, validation_examples: 4, evaluate_every: 0,
         };
-        let last = null;
+        const losses = {};
+        let device = "";
         const end = await new Promise((end) => {
             worker.onmessage = ({ data }) => {
                 const said = JSON.parse(data);
-                if (said.message === "ready") worker.postMessage(JSON.stringify(experiment));
-                if (said.message === "standing") last = said.summary;
-                if (said.message === "refused" || said.event?.event === "finished") end(said);
+                if (said.message === "ready") worker.postMessage(JSON.stringify({ ask: "train", experiment, data: null }));
+                if (said.message === "refused") end(said);
+                for (const event of said.events ?? []) {
+                    if (event.event === "started") ({ device } = event);
+                    if (event.event === "evaluation") losses[`${event.cell.scheme} ${event.cell.learning_rate}`] = event.loss;
+                    if (event.event === "finished") end(event);
+                }
             };
         });
-        return { end, summary: last };
+        return { end, device, losses };
         "#,
     );
     assert_no_errors(&report);
     let answer = &report["answer"];
-    let found = &answer["summary"];
-    assert!(found["device"].as_str().is_some_and(|device| device.contains("(WebGPU")), "{answer:#}");
+    assert!(answer["device"].as_str().is_some_and(|device| device.contains("(WebGPU")), "{answer:#}");
     let flags = ["--base", "nano", "--learning-rates", "1e-3,4e-3", "--seeds", "1", "--steps", "3"];
     let expected = native(&[&flags[..], &["--batch-size", "2", "--validation-examples", "4"]].concat());
     for scheme in 0..2 {
         for rate in 0..2 {
-            let loss = |summary: &Value| summary["schemes"][scheme]["learning_rates"][rate]["mean_loss"].as_f64();
-            let (found, expected) = (loss(found).expect("a loss"), loss(&expected).expect("a loss"));
+            let of_scheme = &expected["schemes"][scheme];
+            let at_rate = &of_scheme["learning_rates"][rate];
+            let cell = format!("{} {}", of_scheme["scheme"].as_str().expect("a name"), at_rate["learning_rate"]);
+            let (found, expected) = (answer["losses"][&cell].as_f64().expect("a loss"), at_rate["mean_loss"].as_f64());
+            let expected = expected.expect("a loss");
             assert!((found - expected).abs() <= 1e-4 * expected, "{found} in the browser, {expected} natively");
         }
     }
-}
-
-#[test]
-fn a_sweep_can_be_stopped_and_another_trained() {
-    let report = play(
-        "",
-        "",
-        r#"
-        await until(() => text("status") === "Ready.");
-        find("steps").value = "2000";
-        find("run").click();
-        await until(() => /^Step [1-9]/.test(text("pace")));
-        find("stop").click();
-        const stopped = text("status");
-        await until(() => !find("run").disabled);
-        find("steps").value = "1";
-        find("run").click();
-        await until(() => text("status").startsWith("Done"));
-        return { stopped, bar: find("progress").hidden, losses: cells("losses").length };
-        "#,
-    );
-    assert_no_errors(&report);
-    assert_eq!(
-        report["answer"],
-        serde_json::json!({ "stopped": "Stopped before the first evaluation.", "bar": true, "losses": 8 })
-    );
 }
 
 #[test]
@@ -211,12 +209,35 @@ fn what_goes_wrong_is_said_in_a_sentence() {
         return text("status");
     "#;
     for (query, missing, said) in [
-        ("?sedes=2", "", "Did you mean `seeds`?"),
-        ("?steps=0", "", "a whole number from 1 to 2000"),
+        ("?v=1&sedes=2", "", "Did you mean `seeds`?"),
+        ("?v=9", "", "versions up to 1"),
         ("", "page", "The page's program could not be loaded"),
-        ("", "worker", "Not trained: the training code could not be loaded"),
+        ("", "worker", "Not done: the training code could not be loaded"),
     ] {
         let report = play(query, missing, scene);
         assert!(report["answer"].as_str().is_some_and(|answer| answer.contains(said)), "{report:#}");
     }
+}
+
+#[test]
+fn the_page_may_do_nothing_that_is_not_its_own() {
+    let report = play(
+        "",
+        "",
+        r#"
+        await ready();
+        const { contentDocument: page, contentWindow: inside } = frame;
+        const script = page.createElement("script");
+        script.textContent = "globalThis.broken = true";
+        page.head.append(script);
+        const refused = await inside.fetch("https://example.org/").then(() => false, () => true);
+        await until(() => errors.length >= 2);
+        return { refused, broken: inside.broken ?? false, inline: page.querySelectorAll("script:not([src])").length };
+        "#,
+    );
+    let errors = report["errors"].to_string();
+    assert!(errors.contains("against the policy: connect-src https://example.org/"), "{report:#}");
+    assert!(errors.contains("against the policy: script-src-elem inline"), "{report:#}");
+    // The one that was tried.
+    assert_eq!(report["answer"], serde_json::json!({ "refused": true, "broken": false, "inline": 1 }));
 }

@@ -97,6 +97,7 @@ impl Site {
             Some("html") => "text/html",
             Some("js") => "text/javascript",
             Some("css") => "text/css",
+            Some("svg") => "image/svg+xml",
             Some("wasm") => "application/wasm",
             _ => "application/octet-stream",
         };

@@ -14,12 +14,12 @@ pub enum ExperimentError {
         message: String,
     },
     /// A setting nobody knows.
-    #[error("line {line}: there is no setting `{key}`. {}", instead(*.nearest))]
+    #[error("{}there is no setting `{key}`. {}", place(*.line), instead(*.nearest))]
     UnknownKey {
         /// The name that was written.
         key: String,
-        /// Line number, from 1.
-        line: usize,
+        /// Line number from 1, when the setting came from a file.
+        line: Option<usize>,
         /// The setting that was probably meant.
         nearest: Option<&'static str>,
     },

@@ -123,7 +123,7 @@ impl Experiment {
             if key(name.get_ref()).is_none() {
                 return Err(ExperimentError::UnknownKey {
                     key: name.get_ref().to_string(),
-                    line: line_of(name.span().start),
+                    line: Some(line_of(name.span().start)),
                     nearest: nearest_key(name.get_ref()),
                 });
             }
@@ -175,6 +175,11 @@ impl Experiment {
         if over.optimizer.as_deref().is_some_and(|after| after != before) {
             self = Self { beta1: None, beta2: None, epsilon: None, momentum: None, ..self };
         }
+        self.over(over)
+    }
+
+    /// What `over` gives, and of the rest what this gives.
+    pub(crate) fn over(self, over: Self) -> Self {
         Self {
             base: over.base.or(self.base),
             task: over.task.or(self.task),

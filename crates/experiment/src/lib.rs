@@ -7,10 +7,14 @@
 //!   [`Resolved`], where every value is there and right.
 //! - [`Resolved::cells`] is the grid of runs, a [`Cell`] each; [`pack`] cuts it into cohorts that fit in memory.
 //! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found;
-//!   [`Message`] carries them from the page's worker to the page.
+//!   [`Record`] gathers the first into the last.
+//! - [`Link`] says an experiment in an address, [`command()`] on a command line, a [`Preset`] as a story;
+//!   [`Ask`] and [`Message`] are what the page and its worker say to each other.
 
+mod blob;
 mod bytes;
 mod cohort;
+mod command;
 mod curve;
 mod diagnostics;
 mod error;
@@ -19,20 +23,26 @@ mod experiment;
 mod exponents;
 mod grid;
 mod keys;
+mod link;
 mod message;
 mod names;
 mod nearest;
 mod number;
 mod optimum;
+mod preset;
+mod record;
 mod reproduction;
 mod resolved;
 mod run;
+mod settings;
 mod summary;
 mod toy;
 mod words;
 
+pub use blob::Blob;
 pub use bytes::Bytes;
 pub use cohort::{Budget, PackError, pack};
+pub use command::{Device, command};
 pub use curve::{Curve, Point};
 pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
 pub use error::ExperimentError;
@@ -41,11 +51,14 @@ pub use experiment::{Experiment, Seeds};
 pub use exponents::{ExponentCell, ExponentFit, Exponents, RateLaw, RateLawOf};
 pub use grid::Cell;
 pub use keys::{KEYS, Key};
-pub use message::Message;
+pub use link::{LINK_VERSION, Link, LinkError};
+pub use message::{AdapterFiles, Ask, Message, SchemeInfo};
 pub use names::{Accuracy, Form, Module, OptimizerName, Readout, Scaling, Schedule, Task};
 pub use nearest::nearest;
 pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use optimum::{Comparison, Optimum};
+pub use preset::{PRESETS, Preset};
+pub use record::Record;
 pub use reproduction::Reproduction;
 pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
 pub use run::{Diverged, Evaluation, RunResult};

@@ -1,31 +1,113 @@
-//! What the page's worker tells the page. The page asks with an [`Experiment`](crate::Experiment); both go as JSON.
+//! What the page and its worker say to each other: [`Ask`] one way, [`Message`] the other, each as a JSON text. Both lists are closed: whoever
+//! reads them handles everything that can be said.
 
 use serde::{Deserialize, Serialize};
 
+use crate::blob::Blob;
 use crate::event::Event;
-use crate::summary::Summary;
+use crate::experiment::Experiment;
+use crate::grid::Cell;
+
+/// A trained adapter, as the two files of PEFT's layout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdapterFiles {
+    /// Whose it is.
+    pub cell: Cell,
+    /// `adapter_config.json`
+    pub config: String,
+    /// `adapter_model.safetensors`
+    pub tensors: Blob,
+}
+
+/// A scheme, as a person who chooses needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemeInfo {
+    /// Its name.
+    pub name: String,
+    /// What it does, in one line.
+    pub about: String,
+    /// The paper it comes from.
+    pub source: String,
+}
+
+/// Something that the page asks of the worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one is made when a person presses a button")]
+pub enum Ask {
+    /// Train this, which is answered by [`Message::Events`] up to [`Event::Finished`].
+    Train {
+        /// What.
+        experiment: Experiment,
+        /// What the file holds that the experiment's `data` names.
+        data: Option<String>,
+    },
+    /// Wait before the next step, which is answered by [`Message::Paused`].
+    Pause,
+    /// Make one step and wait again.
+    Step,
+    /// Go on.
+    Resume,
+    /// End the training before the next step.
+    Stop,
+    /// Continue a text, which is answered by [`Message::Text`].
+    Write {
+        /// The base, by name.
+        base: String,
+        /// The adapter on it; none for the base alone.
+        adapter: Option<AdapterFiles>,
+        /// What to go on from.
+        prompt: String,
+        /// Most bytes to write; a line's end ends it sooner.
+        count: usize,
+    },
+    /// Hold every kernel of a training step on this GPU to its error bound, which is answered by [`Message::Checked`].
+    Check,
+}
 
 /// Something that the worker tells the page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum Message {
-    /// The worker is loaded and waits for an experiment.
-    Ready,
-    /// Something happened in the sweep.
-    Event {
+    /// The worker is loaded and waits to be asked.
+    Ready {
+        /// What it trains on.
+        device: String,
+        /// Whether that is a GPU.
+        gpu: bool,
+        /// The schemes there are.
+        schemes: Vec<SchemeInfo>,
+    },
+    /// What happened in the sweep since it was last told, in order.
+    Events {
         /// What.
-        event: Event,
+        events: Vec<Event>,
     },
-    /// How the schemes stand after an evaluation, every run taken at its last one; the final word when every run has ended.
-    Standing {
-        /// Optimiser steps done.
+    /// A run has ended without diverging.
+    Adapter {
+        /// Its adapter.
+        files: AdapterFiles,
+    },
+    /// The training waits.
+    Paused {
+        /// Steps done of the runs that are under way.
         step: usize,
-        /// The numbers.
-        summary: Summary,
-        /// Loss against learning rate, as SVG; none when there is nothing to draw.
-        figure: Option<String>,
     },
-    /// The experiment can't be run; a sentence why.
+    /// A text was continued.
+    Text {
+        /// By whose adapter; none for the base alone.
+        cell: Option<Cell>,
+        /// What follows the prompt.
+        text: String,
+    },
+    /// The kernels were checked.
+    Checked {
+        /// Whether each was within its bound.
+        passed: bool,
+        /// What was looked at and found, to be passed on.
+        report: String,
+    },
+    /// What was asked can't be done; a sentence why.
     Refused {
         /// The sentence.
         reason: String,
@@ -35,21 +117,52 @@ pub enum Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::tests::{run, setting};
+
+    fn files() -> AdapterFiles {
+        let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
+        AdapterFiles { cell, config: "{\"r\": 8}\n".to_owned(), tensors: Blob(vec![0, 255, 7]) }
+    }
+
+    #[test]
+    fn everything_asked_is_json_and_back() {
+        let experiment = Experiment { rank: Some(4), ..Experiment::default() };
+        let write = |adapter| Ask::Write { base: "nano".to_owned(), adapter, prompt: "a\n\"".to_owned(), count: 9 };
+        let asks = [
+            Ask::Train { experiment: experiment.clone(), data: None },
+            Ask::Train { experiment, data: Some("Text ü".to_owned()) },
+            Ask::Pause,
+            Ask::Step,
+            Ask::Resume,
+            Ask::Stop,
+            write(None),
+            write(Some(files())),
+            Ask::Check,
+        ];
+        for ask in asks {
+            let text = serde_json::to_string(&ask).expect("an ask is JSON");
+            assert_eq!(serde_json::from_str::<Ask>(&text).expect("what was written is read"), ask);
+        }
+        assert!(serde_json::from_str::<Ask>(r#"{"ask":"coffee"}"#).is_err());
+    }
 
     #[test]
     fn every_message_is_json_and_back() {
-        let summary =
-            Summary::from_runs(setting(), &[run("init-a", 1e-3, 0, 0.4), run("init-a", 2e-3, 0, f64::INFINITY)]);
+        let text = |cell| Message::Text { cell, text: "…".to_owned() };
+        let scheme = SchemeInfo { name: "init-a".to_owned(), about: "a".to_owned(), source: "b".to_owned() };
         let messages = [
-            Message::Ready,
-            Message::Event { event: Event::Base { loss: Some(3.0), accuracy: None } },
-            Message::Standing { step: 20, summary, figure: Some("<svg/>".to_owned()) },
+            Message::Ready { device: "CPU".to_owned(), gpu: false, schemes: vec![scheme] },
+            Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
+            Message::Adapter { files: files() },
+            Message::Paused { step: 3 },
+            text(None),
+            text(Some(files().cell)),
+            Message::Checked { passed: true, report: "all".to_owned() },
             Message::Refused { reason: "why".to_owned() },
         ];
         for message in messages {
             let text = serde_json::to_string(&message).expect("a message is JSON");
             assert_eq!(serde_json::from_str::<Message>(&text).expect("what was written is read"), message);
         }
+        assert!(serde_json::from_str::<Message>(r#"{"message":"tea"}"#).is_err());
     }
 }

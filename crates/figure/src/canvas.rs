@@ -1,5 +1,6 @@
 //! A sheet to draw on, measured in CSS pixels.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 
 use plotters::coord::Shift;
@@ -7,8 +8,8 @@ use plotters::element::{DashedPathElement, Drawable, PointCollection};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::FigureError;
 use crate::palette::{Look, Mark};
+use crate::{Figure, FigureError, Spot};
 
 /// plotters places everything on whole units; four of them to a pixel make slow curves smooth.
 const UNITS: f64 = 4.0;
@@ -21,6 +22,7 @@ pub type Place = (f64, f64);
 /// A sheet to draw on.
 pub struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
+    spots: RefCell<Vec<Spot>>,
 }
 
 /// How a text looks and how it hangs on its point.
@@ -72,23 +74,25 @@ pub fn draw(
     title: &str,
     description: &str,
     paint: impl FnOnce(&Canvas<'_>) -> Result<(), FigureError>,
-) -> Result<String, FigureError> {
+) -> Result<Figure, FigureError> {
     let (units_wide, units_high) = ((width * UNITS) as u32, (height * UNITS) as u32);
     let mut body = String::new();
-    {
+    let spots = {
         let area = SVGBackend::with_string(&mut body, (units_wide, units_high)).into_drawing_area();
         area.fill(&WHITE).map_err(failed)?;
-        let canvas = Canvas { area };
+        let canvas = Canvas { area, spots: RefCell::default() };
         paint(&canvas)?;
         canvas.area.present().map_err(failed)?;
-    }
+        canvas.spots.into_inner()
+    };
     // plotters' own opening tag would give the size in its units and no words for a screen reader.
     let body = body.split_once('>').map_or("", |(_, body)| body);
     let (title, description) = (escaped(title), escaped(description));
-    Ok(format!(
+    let svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {units_wide} {units_high}\" \
          role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n<desc>{description}</desc>{body}"
-    ))
+    );
+    Ok(Figure { svg, spots })
 }
 
 impl<'a> Canvas<'a> {
@@ -98,6 +102,11 @@ impl<'a> Canvas<'a> {
         E: Drawable<SVGBackend<'a>>,
     {
         self.area.draw(&element).map_err(failed)
+    }
+
+    /// Says what a place shows.
+    pub fn spot(&self, (x, y): Place, text: String) {
+        self.spots.borrow_mut().push(Spot { x, y, text });
     }
 
     /// A line through places.

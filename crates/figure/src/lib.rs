@@ -18,10 +18,31 @@ mod toy;
 mod training_curves;
 
 pub use exponents::{exponents, stable_rates};
-pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_so_far};
+pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
+pub use palette::colour_of;
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};
 pub use toy::{toy_losses, toy_norms, toy_rates, toy_sweeps};
-pub use training_curves::training_curves;
+pub use training_curves::{training_curves, training_curves_at};
+
+/// A figure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The whole of it, as SVG text.
+    pub svg: String,
+    /// The places of its values, for whoever shows them to a pointer.
+    pub spots: Vec<Spot>,
+}
+
+/// The place of a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spot {
+    /// From the left edge, in pixels of the figure's own width.
+    pub x: f64,
+    /// From the upper edge, in pixels of its height.
+    pub y: f64,
+    /// What is there.
+    pub text: String,
+}
 
 /// Why there is no figure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

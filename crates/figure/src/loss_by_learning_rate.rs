@@ -3,11 +3,11 @@
 use loralab_experiment::{SchemeSummary, Summary, learning_rate_text, loss_text};
 use plotters::style::Color;
 
-use crate::FigureError;
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering};
 use crate::palette::{GREY, INK, Look, look};
 use crate::ticks;
+use crate::{Figure, FigureError};
 
 const PLOT_WIDTH: f64 = 560.0;
 const PLOT_HEIGHT: f64 = 360.0;
@@ -31,19 +31,19 @@ const SCHEMES_WITH_BEST: usize = 8;
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no run has come to an end.
-pub fn loss_by_learning_rate(summary: &Summary) -> Result<String, FigureError> {
-    draw(summary, "After the last step")
+pub fn loss_by_learning_rate(summary: &Summary) -> Result<Figure, FigureError> {
+    loss_by_learning_rate_when(summary, "After the last step")
 }
 
-/// The same figure of a sweep that is under way: every run stands in the summary as it stood after `step` of its `steps`.
+/// The same figure of a sweep that may be under way: every run stands in the summary as it stood `when`, which begins the line below the title.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no run has been evaluated.
-pub fn loss_by_learning_rate_so_far(summary: &Summary, step: usize, steps: usize) -> Result<String, FigureError> {
-    draw(summary, &format!("After {step} of {steps} steps"))
+pub fn loss_by_learning_rate_when(summary: &Summary, when: &str) -> Result<Figure, FigureError> {
+    draw(summary, when)
 }
 
-fn draw(summary: &Summary, when: &str) -> Result<String, FigureError> {
+fn draw(summary: &Summary, when: &str) -> Result<Figure, FigureError> {
     let rows = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
     let nothing = FigureError::Nothing("no run has come to its end.");
     let mut rates: Vec<f64> = rows().map(|row| row.learning_rate).collect();
@@ -146,6 +146,18 @@ fn draw_scheme(
         for row in piece {
             if let Some((mean, (low, high))) = row.mean_loss.zip(row.range()) {
                 means.push(place(row.learning_rate, mean));
+                // With the decimals of the mean it belongs to.
+                let decimals = loss_text(mean).split_once('.').map_or(0, |(_, decimals)| decimals.len());
+                let half = row.loss_spread.map(|spread| spread / 2.0);
+                let spread = half.map_or_else(String::new, |half| match mean {
+                    0.01.. => format!(" ± {half:.decimals$}"),
+                    _ => format!(" ± {half:.1e}"),
+                });
+                let rate = learning_rate_text(row.learning_rate);
+                canvas.spot(
+                    place(row.learning_rate, mean),
+                    format!("{} at {rate}: {}{spread}", scheme.scheme, loss_text(mean)),
+                );
                 lowest.push(place(row.learning_rate, low));
                 highest.push(place(row.learning_rate, high));
             }

@@ -50,6 +50,12 @@ pub fn look(place: usize) -> Look {
     Look { colour: COLOURS[place % COLOURS.len()], mark: MARKS[place % MARKS.len()] }
 }
 
+/// The colour of the scheme at a place in the list, as CSS has it: `#0072b2`.
+pub fn colour_of(place: usize) -> String {
+    let RGBColor(red, green, blue) = look(place).colour;
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,7 @@ pub fn panels(figure: &Panels) -> Result<String, FigureError> {
         }
         Ok(())
     })
+    .map(|figure| figure.svg)
 }
 
 /// Every panel that has a point, with its axes.

@@ -1,13 +1,13 @@
 //! Loss over steps, a panel for each scheme at its best learning rate.
 
-use loralab_experiment::{Curve, Point, Summary, learning_rate_text};
+use loralab_experiment::{Cell, Curve, Point, SchemeSummary, Summary, learning_rate_text, loss_text};
 use plotters::style::Color;
 
-use crate::FigureError;
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering};
 use crate::palette::{GREY, INK, Look, look};
 use crate::ticks;
+use crate::{Figure, FigureError};
 
 const LEFT: f64 = 78.0;
 const HEADING: f64 = 84.0;
@@ -34,13 +34,31 @@ struct Panel<'a> {
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no scheme has a best learning rate with a curve.
-pub fn training_curves(summary: &Summary, curves: &[Curve]) -> Result<String, FigureError> {
+pub fn training_curves(summary: &Summary, curves: &[Curve]) -> Result<Figure, FigureError> {
+    draw("Training at each scheme's best learning rate", summary, curves, |scheme| scheme.best_learning_rate)
+}
+
+/// The same figure with every scheme at one learning rate.
+///
+/// # Errors
+/// [`FigureError::Nothing`] when no scheme has a curve at that rate.
+pub fn training_curves_at(rate: f64, summary: &Summary, curves: &[Curve]) -> Result<Figure, FigureError> {
+    let title = format!("Training at the learning rate {}", learning_rate_text(rate));
+    draw(&title, summary, curves, |_| Some(rate))
+}
+
+fn draw(
+    title: &str,
+    summary: &Summary,
+    curves: &[Curve],
+    rate: impl Fn(&SchemeSummary) -> Option<f64>,
+) -> Result<Figure, FigureError> {
     let panels: Vec<Panel> = summary
         .schemes
         .iter()
         .enumerate()
         .filter_map(|(place, scheme)| {
-            let rate = scheme.best_learning_rate?;
+            let rate = rate(scheme)?;
             let of_panel = |curve: &&Curve| {
                 curve.cell.scheme == scheme.scheme
                     && curve.cell.learning_rate == rate
@@ -57,7 +75,7 @@ pub fn training_curves(summary: &Summary, curves: &[Curve]) -> Result<String, Fi
     };
     let y = around(points().map(|point| point.loss).chain(base), 0.05)
         .filter(|_| !panels.is_empty())
-        .ok_or(FigureError::Nothing("no scheme has a best learning rate whose losses were recorded."))?;
+        .ok_or(FigureError::Nothing("no scheme has losses that were recorded at its learning rate."))?;
     let steps = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64;
 
     let columns = panels.len().min(COLUMNS);
@@ -69,7 +87,6 @@ pub fn training_curves(summary: &Summary, curves: &[Curve]) -> Result<String, Fi
     };
     let width = LEFT + columns as f64 * (panel_width + BETWEEN_COLUMNS) - BETWEEN_COLUMNS + RIGHT;
     let height = HEADING + rows as f64 * (PANEL_HEIGHT + BETWEEN_ROWS) - BETWEEN_ROWS + FOOT;
-    let title = "Training at each scheme's best learning rate";
     canvas::draw((width, height), title, &summary.sentence(), |canvas| {
         canvas.text(title, (LEFT, 22.0), Lettering::new(17.0, INK).bold())?;
         draw_legend(canvas, base.is_some())?;
@@ -102,7 +119,13 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
         canvas.dashed(&[(axes.across.start, y), (axes.across.end, y)], 1.5, GREY)?;
     }
     for curve in &panel.curves {
-        let places: Vec<_> = thinned(&curve.training).into_iter().map(|(step, loss)| axes.place(step, loss)).collect();
+        let points = thinned(&curve.training);
+        let places: Vec<_> = points.iter().map(|&(step, loss)| axes.place(step, loss)).collect();
+        for (&place, (step, loss)) in places.iter().zip(points) {
+            let Cell { scheme, seed, .. } = &curve.cell;
+            let text = format!("{scheme}, seed {seed}, step {}: training {}", step.round(), loss_text(loss));
+            canvas.spot(place, text);
+        }
         canvas.path(&places, 1.25, colour.mix(0.35))?;
     }
     // (step, lowest, mean, highest), from the base, where it is known, on.
@@ -110,6 +133,14 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
     let rows: Vec<_> = start.into_iter().chain(validations(&panel.curves)).collect();
     let means: Vec<_> = rows.iter().map(|&(step, _, mean, _)| axes.place(step, mean)).collect();
     canvas.path(&means, 2.25, colour.to_rgba())?;
+    for (&place, &(step, lowest, mean, highest)) in means.iter().zip(&rows) {
+        let spread = if highest > lowest {
+            format!(" ({} to {})", loss_text(lowest), loss_text(highest))
+        } else {
+            String::new()
+        };
+        canvas.spot(place, format!("{}, {step} steps: validation {}{spread}", panel.title, loss_text(mean)));
+    }
     // Marks on every validation of a dense curve would hide it.
     let every = rows.len().div_ceil(16).max(1);
     for &(step, lowest, mean, highest) in rows.iter().rev().step_by(every) {
@@ -162,8 +193,6 @@ fn validations(curves: &[&Curve]) -> Vec<(f64, f64, f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use loralab_experiment::Cell;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,9 @@
 //! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
 
 use loralab_experiment::{Accuracy, Cell, Curve, Diverged, Point, RunResult, Setting, Summary};
-use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
+use loralab_figure::{
+    FigureError, colour_of, loss_by_learning_rate, loss_by_learning_rate_when, training_curves, training_curves_at,
+};
 
 const A: [f64; 7] = [0.347, 0.187, 0.110, 0.084, 0.111, 2.07, 2.80];
 const B: [f64; 7] = [0.237, 0.143, 0.106, 0.183, 1.23, 1.98, 2.41];
@@ -85,7 +87,7 @@ fn check(svg: &str) {
 fn the_headline_figure() {
     let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
     let summary = Summary::from_runs(setting(), &runs);
-    let svg = loss_by_learning_rate(&summary).expect("there is something to draw");
+    let svg = loss_by_learning_rate(&summary).expect("there is something to draw").svg;
     check(&svg);
     keep("headline.svg", &svg);
     for text in [
@@ -106,14 +108,14 @@ fn the_headline_figure() {
     assert_eq!(svg.matches("r=\"36\"").count(), 2);
     assert_eq!(svg.matches("r=\"28\"").count(), 1);
     assert!(svg.contains(&format!("<desc>{}</desc>", summary.sentence())));
-    assert_eq!(loss_by_learning_rate(&summary).as_ref(), Ok(&svg));
+    assert_eq!(loss_by_learning_rate(&summary).map(|figure| figure.svg), Ok(svg));
 }
 
 #[test]
 fn the_training_figure() {
     let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
     let summary = Summary::from_runs(setting(), &runs);
-    let svg = training_curves(&summary, &curves(&runs, 200)).expect("there is something to draw");
+    let svg = training_curves(&summary, &curves(&runs, 200)).expect("there is something to draw").svg;
     check(&svg);
     keep("training.svg", &svg);
     for text in ["init-a at 8e-3", "init-b at 4e-3", "optimiser step", "loss (nats per token)", "200"] {
@@ -121,6 +123,27 @@ fn the_training_figure() {
     }
     // Two training curves and a validation curve for each panel, and its frame.
     assert!(svg.matches("<polyline").count() >= 8);
+}
+
+#[test]
+fn values_can_be_pointed_at() {
+    let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
+    let summary = Summary::from_runs(setting(), &runs);
+    let headline = loss_by_learning_rate_when(&summary, "After 5 of 9 steps").expect("there is something to draw");
+    assert!(headline.svg.contains("After 5 of 9 steps; means over 2 seeds"));
+    // One of the rates lost a seed, and with it its mean.
+    assert_eq!(headline.spots.len(), 13);
+    assert_eq!(headline.spots[3].text, "init-a at 8e-3: 0.084 ± 0.002");
+    let curves = curves(&runs, 200);
+    let training = training_curves_at(1e-3, &summary, &curves).expect("there is something to draw");
+    assert!(training.svg.contains("Training at the learning rate 1e-3"));
+    assert!(training.spots.iter().any(|spot| spot.text.starts_with("init-a at 1e-3, 50 steps: validation 1.0")));
+    assert!(training.spots.iter().any(|spot| spot.text.starts_with("init-b, seed 1, step 7: training ")));
+    for spot in headline.spots.iter().chain(&training.spots) {
+        assert!((0.0..1000.0).contains(&spot.x) && (0.0..600.0).contains(&spot.y), "{spot:?}");
+    }
+    assert!(matches!(training_curves_at(7.0, &summary, &curves), Err(FigureError::Nothing(_))));
+    assert_eq!((colour_of(0), colour_of(1)), ("#0072b2".to_owned(), "#d55e00".to_owned()));
 }
 
 #[test]
@@ -132,11 +155,11 @@ fn many_schemes_many_rates_and_odd_names() {
         all.extend(runs(&format!("scheme <&> \"{scheme}\"\u{1}"), &losses, 5));
     }
     let summary = Summary::from_runs(setting(), &all);
-    let svg = loss_by_learning_rate(&summary).expect("there is something to draw");
+    let svg = loss_by_learning_rate(&summary).expect("there is something to draw").svg;
     check(&svg);
     keep("many.svg", &svg);
     assert!(svg.contains("scheme &lt;&amp;&gt; &quot;3&quot;") && !svg.contains('\u{1}'));
-    let svg = training_curves(&summary, &curves(&all, 2000)).expect("there is something to draw");
+    let svg = training_curves(&summary, &curves(&all, 2000)).expect("there is something to draw").svg;
     check(&svg);
     keep("many_training.svg", &svg);
 }
@@ -144,15 +167,15 @@ fn many_schemes_many_rates_and_odd_names() {
 #[test]
 fn one_run_no_base_and_everything_diverged_are_drawn() {
     let one = Summary::from_runs(Setting { base_loss: None, ..setting() }, &runs("init-a", &[0.5], 1));
-    let svg = loss_by_learning_rate(&one).expect("there is something to draw");
+    let svg = loss_by_learning_rate(&one).expect("there is something to draw").svg;
     check(&svg);
     keep("one.svg", &svg);
     assert!(svg.contains("one seed") && !svg.contains("base alone") && !svg.contains("optimum, 95 %"));
-    let svg = training_curves(&one, &curves(&runs("init-a", &[0.5], 1), 7)).expect("there is something to draw");
+    let svg = training_curves(&one, &curves(&runs("init-a", &[0.5], 1), 7)).expect("there is something to draw").svg;
     check(&svg);
     keep("one_training.svg", &svg);
     let blown = Summary::from_runs(setting(), &runs("init-a", &[f64::INFINITY; 3], 4));
-    let svg = loss_by_learning_rate(&blown).expect("crosses can be drawn");
+    let svg = loss_by_learning_rate(&blown).expect("crosses can be drawn").svg;
     check(&svg);
     keep("blown.svg", &svg);
     assert!(svg.contains("diverged everywhere") && svg.contains("× 4"));
@@ -170,7 +193,7 @@ fn losses_of_zero_or_of_any_size_stay_on_the_sheet() {
     for losses in [[0.0, 1.0, 0.5], [1e-12, 1e12, 1.0], [0.0, 0.0, 0.0]] {
         let all = runs("init-a", &losses, 2);
         let summary = Summary::from_runs(setting(), &all);
-        check(&loss_by_learning_rate(&summary).expect("there is something to draw"));
-        check(&training_curves(&summary, &curves(&all, 10)).expect("there is something to draw"));
+        check(&loss_by_learning_rate(&summary).expect("there is something to draw").svg);
+        check(&training_curves(&summary, &curves(&all, 10)).expect("there is something to draw").svg);
     }
 }

@@ -1,12 +1,16 @@
 //! The page: takes an experiment from a person, has the worker train it, and shows what comes of it.
 //!
-//! It knows the vocabulary only: what trains, and where, is the worker's business. Nothing here knows a browser either, so that it can be
-//! tested natively; `main.rs` ties it to the elements of `index.html`.
+//! It knows the vocabulary and the figures only: what trains, and where, is the worker's business. Nothing here knows a browser either, so that it
+//! can be tested natively: a [`panel`] is a function from what is known to HTML; `main.rs` ties them to the elements of `index.html`.
 
+mod gpu_missing;
+mod html;
+pub mod panel;
 mod progress;
-mod request;
-mod table;
+mod sweep;
+mod zip;
 
+pub use gpu_missing::why_no_gpu;
 pub use progress::{Progress, duration};
-pub use request::{Device, LARGEST_SEEDS, LARGEST_STEPS, Request};
-pub use table::{Table, of_losses, of_schemes};
+pub use sweep::{File, Sweep, peft};
+pub use zip::zip;

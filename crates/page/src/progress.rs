@@ -38,6 +38,11 @@ impl Progress {
         self.steps
     }
 
+    /// Seconds since the first word.
+    pub fn gone(&self, now: f64) -> f64 {
+        if self.total == 0 { 0.0 } else { now - self.began }
+    }
+
     /// The part done, 0 to 1.
     pub fn share(&self) -> f64 {
         if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
@@ -48,14 +53,32 @@ impl Progress {
         format!("Training {} adapters for {} steps each.", self.runs, self.steps)
     }
 
-    /// How it goes, in words; nothing before the first step.
-    pub fn pace(&self, now: f64) -> String {
+    /// How it goes, in words; nothing before the first step. `tokens` are those of one run's step.
+    pub fn pace(&self, now: f64, tokens: usize) -> String {
         if self.done == 0 {
             return String::new();
         }
         let gone = now - self.began;
         let left = gone / self.done as f64 * self.total.saturating_sub(self.done) as f64;
-        format!("Step {} of {} · {} gone, about {} left", self.step, self.steps, duration(gone), duration(left))
+        let rate = self.done as f64 / gone.max(1e-3);
+        format!(
+            "Step {} of {} · {} gone, about {} left · {} steps of a run and {} tokens a second",
+            self.step,
+            self.steps,
+            duration(gone),
+            duration(left),
+            rounded(rate),
+            rounded(rate * tokens as f64)
+        )
+    }
+}
+
+/// A number with two digits or as a whole one, in thousands where it is large.
+fn rounded(number: f64) -> String {
+    match number {
+        ..9.95 => format!("{number:.1}"),
+        ..9_999.5 => format!("{number:.0}"),
+        _ => format!("{:.0} thousand", number / 1000.0),
     }
 }
 
@@ -75,17 +98,28 @@ mod tests {
         let cell = || Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 };
         let step = |step| Event::Step { cell: cell(), step, loss: None, learning_rate: 1e-3, gradient_norm: None };
         let mut progress = Progress::default();
-        assert_eq!((progress.share(), progress.pace(1.0)), (0.0, String::new()));
+        assert_eq!((progress.share(), progress.pace(1.0, 64)), (0.0, String::new()));
         let started = Event::Started { version: String::new(), device: String::new(), runs: 2, steps: 4 };
         progress.hear(&started, 10.0);
         assert_eq!(progress.task(), "Training 2 adapters for 4 steps each.");
         progress.hear(&step(1), 11.0);
         progress.hear(&step(1), 11.0);
-        assert_eq!(progress.pace(12.0), "Step 1 of 4 · 2 s gone, about 6 s left");
+        assert_eq!(
+            progress.pace(12.0, 64),
+            "Step 1 of 4 · 2 s gone, about 6 s left · 1.0 steps of a run and 64 tokens a second"
+        );
         progress.hear(&Event::Diverged { cell: cell(), step: 1, tensor: "logits".to_owned() }, 11.0);
-        assert_eq!(progress.pace(12.0), "Step 1 of 4 · 2 s gone, about 3 s left");
+        assert_eq!(
+            progress.pace(12.0, 64),
+            "Step 1 of 4 · 2 s gone, about 3 s left · 1.0 steps of a run and 64 tokens a second"
+        );
         (2..=4).for_each(|number| progress.hear(&step(number), 14.0));
         assert_eq!(progress.share(), 1.0);
+    }
+
+    #[test]
+    fn numbers_by_hand() {
+        assert_eq!([0.25, 64.4, 9_999.0, 31_904.0].map(rounded), ["0.2", "64", "9999", "32 thousand"]);
     }
 
     #[test]

@@ -12,15 +12,15 @@ use crate::{Cell, Figure, Report, Section, Table};
 pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) -> Result<Report, FigureError> {
     let mut figures = vec![Figure {
         name: "loss_by_learning_rate".to_owned(),
-        svg: loss_by_learning_rate(summary)?,
+        svg: loss_by_learning_rate(summary)?.svg,
         caption: "Final validation loss against learning rate. Rings are the best of the rates that were tried; above, each scheme's optimum between \
                   them with its 95 % interval, and the rates within one standard error of the best."
             .to_owned(),
     }];
     match training_curves(summary, curves) {
-        Ok(svg) => figures.push(Figure {
+        Ok(curves) => figures.push(Figure {
             name: "training_curves".to_owned(),
-            svg,
+            svg: curves.svg,
             caption: "Each scheme at its best learning rate.".to_owned(),
         }),
         Err(FigureError::Nothing(_)) => {}

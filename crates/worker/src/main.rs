@@ -1,18 +1,23 @@
-//! The worker's ends in the browser: messages in, messages out, and a clock.
+//! The worker's ends in the browser: messages in, messages out, a clock, and a file.
 
 #[cfg(target_family = "wasm")]
 mod browser {
-    use std::{panic, rc::Rc, sync::Arc};
+    use std::{cell::RefCell, panic, rc::Rc, sync::Arc};
 
-    use js_sys::global;
+    use js_sys::{ArrayBuffer, Promise, Uint8Array, global};
     use loralab_core::device::Machine;
     use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
     use loralab_core::shader::Tiles;
-    use loralab_experiment::Message;
-    use loralab_worker::{Host, answer};
+    use loralab_experiment::{Ask, Message};
+    use loralab_worker::{Control, Host, Wait, answer, ready};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-    use wasm_bindgen_futures::spawn_local;
-    use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, Performance};
+    use wasm_bindgen_futures::{JsFuture, spawn_local};
+    use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, Performance, Response};
+
+    thread_local! {
+        /// The base `tiny`, once it is here.
+        static TINY: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    }
 
     /// The worker's own thread in the browser.
     struct Browser {
@@ -33,13 +38,49 @@ mod browser {
             self.clock.now() / 1000.0
         }
 
-        fn post(&mut self, message: Message) {
+        fn post(&self, message: Message) {
             let text = serde_json::to_string(&message).expect("messages hold nothing that JSON has no word for");
             self.scope.post_message(&JsValue::from_str(&text)).expect("a text can be posted");
         }
+
+        fn breathe(&self) -> Wait<()> {
+            // A message to oneself comes after those that wait; a timer would sleep for milliseconds.
+            let channel = MessageChannel::new().expect("every worker has channels");
+            let heard = Promise::new(&mut |resolve, _| channel.port1().set_onmessage(Some(&resolve)));
+            channel.port2().post_message(&JsValue::NULL).expect("null can be posted");
+            Box::pin(async move {
+                // The promise is never rejected.
+                let _ = JsFuture::from(heard).await;
+                channel.port1().close();
+            })
+        }
+
+        fn tiny(&self) -> Wait<Result<Vec<u8>, String>> {
+            let scope = self.scope.clone();
+            Box::pin(async move {
+                if let Some(bytes) = TINY.with_borrow(Clone::clone) {
+                    return Ok(bytes);
+                }
+                let bytes = fetched(&scope, "tiny.safetensors").await.map_err(|error| {
+                    let why = error.as_string().unwrap_or_else(|| format!("{error:?}"));
+                    format!("the base `tiny` can't be fetched ({why}); choose `nano`, or try again when the network is there")
+                })?;
+                TINY.replace(Some(bytes.clone()));
+                Ok(bytes)
+            })
+        }
     }
 
-    /// Waits for experiments.
+    async fn fetched(scope: &DedicatedWorkerGlobalScope, name: &str) -> Result<Vec<u8>, JsValue> {
+        let response: Response = JsFuture::from(scope.fetch_with_str(name)).await?.unchecked_into();
+        if !response.ok() {
+            return Err(JsValue::from_str(&format!("the server answers {}", response.status())));
+        }
+        let bytes: ArrayBuffer = JsFuture::from(response.array_buffer()?).await?.unchecked_into();
+        Ok(Uint8Array::new(&bytes).to_vec())
+    }
+
+    /// Waits to be asked.
     pub fn listen() {
         panic::set_hook(Box::new(|fault| {
             let reason = format!("loralab has a fault, and the training could not go on: {fault}");
@@ -54,15 +95,27 @@ mod browser {
     }
 
     fn answer_messages(machine: Rc<Machine>) {
-        let mut browser = Browser::here();
+        let browser = Browser::here();
+        browser.post(ready(&machine));
+        let control = Rc::new(Control::default());
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let (request, machine) = (event.data().as_string().unwrap_or_default(), machine.clone());
-            spawn_local(async move { answer(&request, &machine, &mut Browser::here()).await });
+            let text = event.data().as_string().unwrap_or_default();
+            match serde_json::from_str::<Ask>(&text) {
+                Ok(ask) if control.hears(&ask) => {}
+                Ok(ask) => {
+                    let (machine, control) = (machine.clone(), control.clone());
+                    spawn_local(async move { answer(ask, &machine, &control, &Browser::here()).await });
+                }
+                Err(error) => Browser::here().post(Message::Refused { reason: error.to_string() }),
+            }
         });
         browser.scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         // It listens for as long as the worker lives.
         on_message.forget();
-        browser.post(Message::Ready);
+        // So that a tab that has been loaded goes on without a network; a failure is told to whoever wants the base.
+        spawn_local(async {
+            let _ = Browser::here().tiny().await;
+        });
     }
 
     /// What the worker's address asks for: `?device=cpu`, `?device=gpu` (a software one too), or else a real GPU if there is one that works.

@@ -1,6 +1,6 @@
 //! `cargo xtask web`: builds the page, and serves it.
 
-use std::{env, ffi::OsString, path::PathBuf, process::Command, process::ExitCode};
+use std::{env, ffi::OsString, fs, path::Path, path::PathBuf, process::Command, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
 
@@ -37,9 +37,83 @@ pub fn provide_tools() -> Result<OsString> {
     Ok(path)
 }
 
+/// The file that trunk's inline script is moved to.
+const LOADER: &str = "load.js";
+
+/// What the page may do: load its own files, and compile its WebAssembly. No inline script, no style attribute, no other host.
+const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
+
 /// Builds the page into `dist/`.
 pub fn build() -> Result<ExitCode> {
-    run(trunk(provide_tools()?).args(["build", "--release"]))
+    let code = run(trunk(provide_tools()?).args(["build", "--release"]))?;
+    if code == ExitCode::SUCCESS {
+        let dist = PathBuf::from(ROOT).join("dist");
+        seal(&dist).context("the built page in dist/ could not be given its Content-Security-Policy")?;
+        for entry in fs::read_dir(&dist)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "wasm") {
+                let lean =
+                    nameless(&fs::read(&path)?).with_context(|| format!("{} is no WebAssembly", path.display()))?;
+                fs::write(&path, lean)?;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// A module of WebAssembly without its custom section `name`: the names of functions, a seventh of what is sent, which only a debugger reads
+/// (WebAssembly Core Specification, §5.5.3 and §7.4.1).
+fn nameless(module: &[u8]) -> Option<Vec<u8>> {
+    /// A length in LEB128, and where it ends.
+    fn length(bytes: &[u8], mut at: usize) -> Option<(usize, usize)> {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = *bytes.get(at)?;
+            at += 1;
+            value |= usize::from(byte & 0x7F).checked_shl(shift)?;
+            shift += 7;
+            if byte < 0x80 {
+                return Some((value, at));
+            }
+        }
+    }
+    let (mut at, mut kept) = (8, module.get(..8).filter(|head| head.starts_with(b"\0asm"))?.to_vec());
+    while at < module.len() {
+        let (size, start) = length(module, at + 1)?;
+        let section = module.get(at..start.checked_add(size)?)?;
+        let is_names = module[at] == 0 && module[start..].starts_with(b"\x04name");
+        if !is_names {
+            kept.extend(section);
+        }
+        at += section.len();
+    }
+    Some(kept)
+}
+
+/// Gives the built page a policy that forbids whatever is not its own, as part of the file so that any static host will do.
+fn seal(dist: &Path) -> Result<()> {
+    let index = dist.join("index.html");
+    let (html, script) = sealed(&fs::read_to_string(&index)?)?;
+    fs::write(dist.join(LOADER), script)?;
+    fs::write(index, html)?;
+    Ok(())
+}
+
+/// The page with its policy, and the inline script that it no longer has.
+fn sealed(html: &str) -> Result<(String, String)> {
+    const OPEN: &str = "<script type=\"module\">";
+    let parts = html.split_once(OPEN).and_then(|(before, rest)| Some((before, rest.split_once("</script>")?)));
+    let Some((before, (script, after))) = parts else {
+        bail!("index.html has no inline module script, though trunk writes one")
+    };
+    let loader = format!("<script type=\"module\" src=\"{LOADER}\"></script>");
+    let policy = format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">");
+    // Before anything that it speaks of.
+    let html = format!("{before}{loader}{after}").replacen("<head>", &format!("<head>\n  {policy}"), 1);
+    if html.contains(OPEN) || !html.contains(&policy) {
+        bail!("index.html has a second inline script, or no head");
+    }
+    Ok((html, script.trim().to_owned() + "\n"))
 }
 
 /// Serves the page on `port`, and builds it again when its source changes.
@@ -82,5 +156,35 @@ impl Tool {
             bail!("`cargo install {package} --version {version}` did not bring it; see its message above");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_names_are_left_out() {
+        let head = *b"\0asm\x01\0\0\0";
+        let (code, names, other) = ([10, 3, 1, 2, 3], *b"\0\x06\x04name!", *b"\0\x05\x04nams");
+        let module = [&head[..], &code, &names, &other].concat();
+        assert_eq!(nameless(&module), Some([&head[..], &code, &other].concat()));
+        let long = [&head[..], &[11, 0x81, 0x01], &[7; 129]].concat();
+        assert_eq!(nameless(&long), Some(long.clone()));
+        assert_eq!((nameless(&long[..20]), nameless(b"<html>")), (None, None));
+    }
+
+    #[test]
+    fn a_page_is_sealed_once_and_whole() {
+        let html =
+            "<html><head><script src=\"a.js\"></script><script type=\"module\">\nimport x;\n</script></head></html>";
+        let (sealed_html, script) = sealed(html).expect("it has one inline script");
+        assert_eq!(script, "import x;\n");
+        assert!(sealed_html.starts_with("<html><head>\n  <meta http-equiv=\"Content-Security-Policy\""));
+        assert!(sealed_html.ends_with(
+            "<script src=\"a.js\"></script><script type=\"module\" src=\"load.js\"></script></head></html>"
+        ));
+        assert!(sealed(&sealed_html).is_err() && sealed(&html.replace("head", "body")).is_err());
+        assert!(sealed(&html.replace("</head>", "<script type=\"module\">y</script></head>")).is_err());
     }
 }

@@ -11,5 +11,5 @@ mod verify;
 
 pub use begin::{Beginning, Begun, begin};
 pub use generate::{GenerateError, Generator, Sampling};
-pub use sweep::{MakeDevice, Observer, Sweep, SweepError};
+pub use sweep::{MakeDevice, Observer, Sweep, SweepError, Turn};
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -1,6 +1,6 @@
 //! A sweep: a grid of cells, packed into cohorts, trained one cohort after the other.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
 use loralab_data::{Batch, Dataset, Sampler, Split};
 use loralab_experiment::{
@@ -22,6 +22,9 @@ use crate::{
 /// Makes the device that a plan over a base runs on.
 pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Answer<'a, Box<dyn Device>>;
 
+/// What an observer lets a sweep wait for.
+pub type Turn<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + 'a>>;
+
 /// Who watches a sweep.
 pub trait Observer {
     /// Seconds since some moment of its own.
@@ -32,6 +35,11 @@ pub trait Observer {
 
     /// A run ended without diverging; this is its adapter.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
+
+    /// Waited for before every step: whoever shares a thread with the sweep, as a page's worker does, is heard here, and can hold it up or end it.
+    fn turn(&mut self) -> Turn<'_> {
+        Box::pin(std::future::ready(ControlFlow::Continue(())))
+    }
 }
 
 /// Why a sweep can't begin.
@@ -163,6 +171,7 @@ impl<'a> Sweep<'a> {
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
             let mut told = 0;
             for step in 0..self.experiment.steps {
+                flow = both(flow, observer.turn().await);
                 if flow.is_break() {
                     break;
                 }

@@ -1,0 +1,447 @@
+//! What the page knows, and what becomes of it when something happens.
+
+use loralab_experiment::{Ask, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeInfo};
+use loralab_figure::Spot;
+use loralab_page::{
+    File, Progress, Sweep, duration,
+    panel::{Written, check},
+    why_no_gpu,
+};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{Element, HtmlInputElement, Worker};
+
+use super::{
+    dom::{self, element, enable, fill, hide, now, say, write},
+    with_page, worker,
+};
+
+/// How long a worker has to hear that it is to stop before it is ended, in milliseconds.
+const GRACE: i32 = 90;
+
+/// Most bytes that a base or an adapter writes.
+const TEXT: usize = 80;
+
+/// What the page knows.
+pub struct Page {
+    /// The worker that trains, or waits to.
+    pub(super) worker: Worker,
+    pub(super) device: Device,
+    /// What the worker trains on, and whether that is a GPU.
+    place: Option<(String, bool)>,
+    pub(super) state: State,
+    /// Whether the address asks for the experiment to be trained at once.
+    asked: bool,
+    /// The experiment in the form.
+    pub(super) experiment: Experiment,
+    pub(super) text: Option<File>,
+    /// Whether every field of the form holds what it must.
+    pub(super) right: bool,
+    pub(super) schemes: Vec<SchemeInfo>,
+    pub(super) sweep: Option<Sweep>,
+    pub(super) progress: Progress,
+    /// The run that was chosen in the grid.
+    pub(super) chosen: Option<Cell>,
+    pub(super) written: Written,
+    /// The values of the two figures, for the pointer.
+    pub(super) spots: [Vec<Spot>; 2],
+    /// When the curves were last drawn, and the sweep last kept.
+    pub(super) drawn: f64,
+    pub(super) stored: f64,
+    /// A sweep from an earlier visit.
+    kept: Option<Sweep>,
+    report: String,
+}
+
+/// What the worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Loading,
+    Waiting,
+    Training,
+    /// Between being told to wait and waiting.
+    Pausing,
+    Paused,
+    Stopping,
+}
+
+impl Page {
+    /// Reads the address and starts a worker.
+    pub fn open() -> Self {
+        let link = Link::parse(&dom::window().location().search().unwrap_or_default());
+        if let Err(reason) = &link {
+            say(&reason.to_string());
+        }
+        let shown = link.clone().unwrap_or_else(|_| Link { experiment: PRESETS[0].experiment(), ..Link::default() });
+        element::<HtmlInputElement>("device").set_value(shown.device.name());
+        let mut page = Self {
+            worker: worker::start(shown.device),
+            device: shown.device,
+            place: None,
+            state: State::Loading,
+            asked: shown.run,
+            experiment: shown.experiment,
+            text: None,
+            right: true,
+            schemes: vec![],
+            sweep: None,
+            progress: Progress::default(),
+            chosen: None,
+            written: Written::default(),
+            spots: [vec![], vec![]],
+            drawn: 0.0,
+            stored: 0.0,
+            kept: None,
+            report: String::new(),
+        };
+        page.show_presets();
+        page.show_take();
+        page.right = link.is_ok();
+        page
+    }
+
+    /// Whether closing the page would lose something.
+    pub fn is_training(&self) -> bool {
+        !matches!(self.state, State::Loading | State::Waiting)
+    }
+
+    /// A button was pressed.
+    pub fn press(&mut self, what: &str, name: &str, rate: &str) {
+        match what {
+            "run" => self.train(),
+            "pause" if self.state == State::Paused => self.resume(),
+            "pause" => self.pause(),
+            "step" => self.step(),
+            "stop" => self.stop(),
+            "preset" => self.preset(name),
+            "reset" => self.reset(name),
+            "choose" => self.choose(name, rate),
+            "take" => self.take(name),
+            "write" => self.write_texts(),
+            "check" => self.check(),
+            "copy-report" => self.copy(self.report.clone()),
+            "restore" => self.restore(),
+            "forget" => self.forget(),
+            _ => {}
+        }
+    }
+
+    fn train(&mut self) {
+        if self.state != State::Waiting {
+            return;
+        }
+        if !self.right {
+            say("Not trained: a setting is not right; its field says why.");
+            return;
+        }
+        if self.experiment.data.is_some() && self.text.is_none() {
+            say("Not trained: paste a text of your own, or choose a file, at `task`.");
+            return;
+        }
+        let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
+        let data = sweep.data.as_ref().map(|file| file.text.clone());
+        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data });
+        self.sweep = Some(sweep);
+        self.progress = Progress::default();
+        self.chosen = None;
+        self.written = Written::default();
+        self.turn(State::Training);
+        say("Preparing …");
+        for part in ["results", "writing"] {
+            hide(part, true);
+        }
+        hide("empty", false);
+        write("empty", "The first losses come with the first evaluation.");
+        self.show_progress();
+        self.show_take();
+        self.address();
+    }
+
+    fn pause(&mut self) {
+        if self.state == State::Training {
+            worker::ask(&self.worker, &Ask::Pause);
+            self.turn(State::Pausing);
+            say("Pausing after this step …");
+        }
+    }
+
+    fn resume(&mut self) {
+        worker::ask(&self.worker, &Ask::Resume);
+        self.turn(State::Training);
+        say(&self.progress.task());
+    }
+
+    fn step(&mut self) {
+        let ask = if self.state == State::Training { Ask::Pause } else { Ask::Step };
+        if matches!(self.state, State::Training | State::Paused) {
+            worker::ask(&self.worker, &ask);
+            self.turn(State::Pausing);
+            say("One step …");
+        }
+    }
+
+    fn stop(&mut self) {
+        if !self.is_training() || self.state == State::Stopping {
+            return;
+        }
+        self.turn(State::Stopping);
+        say("Stopping …");
+        worker::ask(&self.worker, &Ask::Stop);
+        // One that is in the middle of a long step hears nothing; all that it has told is here.
+        dom::after(GRACE, || {
+            with_page(|page| {
+                if page.state == State::Stopping {
+                    page.begin_worker();
+                    page.happened(&Event::Finished { complete: false, seconds: page.progress.gone(now()) });
+                }
+            });
+        });
+    }
+
+    /// Something that the worker tells.
+    pub fn hear(&mut self, message: Message) {
+        match message {
+            Message::Ready { device, gpu, schemes } => self.ready(device, gpu, schemes),
+            Message::Events { events } => {
+                let mut news = false;
+                for event in &events {
+                    news |= self.happened(event);
+                }
+                if self.sweep.is_some() && (news || now() - self.drawn >= 1.0) {
+                    self.show_results(news);
+                }
+                self.show_progress();
+            }
+            Message::Adapter { files } => {
+                if let Some(sweep) = &mut self.sweep {
+                    sweep.adapters.push(files);
+                }
+            }
+            Message::Paused { step } => {
+                if self.state == State::Pausing {
+                    self.turn(State::Paused);
+                    say(&format!("Paused after step {step}."));
+                }
+            }
+            Message::Text { cell: None, text } => {
+                self.written.base = Some(text);
+                self.show_texts();
+            }
+            Message::Text { cell: Some(cell), text } => {
+                self.written.run = Some((cell, text));
+                self.show_texts();
+            }
+            Message::Checked { passed, report } => {
+                fill("check", &check(passed, &report));
+                self.report = report;
+                enable("check-button", true);
+            }
+            Message::Refused { reason } => self.refuse(&reason),
+        }
+    }
+
+    fn ready(&mut self, device: String, gpu: bool, schemes: Vec<SchemeInfo>) {
+        let first = self.schemes.is_empty();
+        self.schemes = schemes;
+        if first {
+            self.show_form();
+        }
+        let agent = dom::window().navigator().user_agent().unwrap_or_default();
+        let missing = !gpu && self.device == Device::Auto;
+        write("device-note", &if missing { why_no_gpu(&agent) } else { format!("Trains on: {device}.") });
+        self.place = Some((device, gpu));
+        self.turn(State::Waiting);
+        if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
+            say("Ready.");
+        }
+        if std::mem::take(&mut self.asked) {
+            self.train();
+        } else if self.written.prompt.is_empty() {
+            self.write_texts();
+        }
+    }
+
+    /// Takes in an event, and says whether the results look different for it.
+    fn happened(&mut self, event: &Event) -> bool {
+        self.progress.hear(event, now());
+        let Some(sweep) = &mut self.sweep else { return false };
+        sweep.hear(event);
+        match event {
+            Event::Started { .. } => say(&self.progress.task()),
+            Event::Evaluation { .. } | Event::Diverged { .. } => return true,
+            Event::Finished { complete, seconds } => {
+                let device = sweep.record.summary().setting.device;
+                say(&if *complete {
+                    format!("Done in {} on {device}.", duration(*seconds))
+                } else {
+                    "Stopped.".to_owned()
+                });
+                // A worker that was ended for it is still being loaded anew.
+                if self.state != State::Loading {
+                    self.turn(State::Waiting);
+                }
+                self.show_results(true);
+                self.keep(true);
+                self.write_texts();
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Says why something can't be done, and starts afresh.
+    pub fn refuse(&mut self, reason: &str) {
+        // A worker that could not be loaded will not be so at the next try.
+        let again = self.state != State::Loading;
+        worker::end(&self.worker);
+        self.turn(State::Loading);
+        say(&format!("Not done: {}.", reason.trim_end_matches('.')));
+        self.show_progress();
+        if again {
+            self.begin_worker();
+        }
+    }
+
+    pub(super) fn begin_worker(&mut self) {
+        worker::end(&self.worker);
+        self.worker = worker::start(self.device);
+        self.turn(State::Loading);
+    }
+
+    /// Goes into a state, and lets the buttons show it.
+    fn turn(&mut self, state: State) {
+        self.state = state;
+        let training = self.is_training();
+        let held = document_focus();
+        enable("run", state == State::Waiting);
+        enable("pause", matches!(state, State::Training | State::Paused));
+        enable("step", matches!(state, State::Training | State::Paused));
+        enable("stop", training && state != State::Stopping);
+        write("pause", if state == State::Paused { "Resume" } else { "Pause" });
+        enable("write-button", state == State::Waiting);
+        enable("check-button", state == State::Waiting && self.place.as_ref().is_some_and(|(_, gpu)| *gpu));
+        // A button that can't be pressed any more loses the focus; the next that can gets it.
+        if ["run", "pause", "step", "stop"].contains(&held.as_str()) {
+            let next = match state {
+                State::Waiting => "run",
+                State::Training | State::Paused if held == "run" => "pause",
+                _ => return,
+            };
+            dom::focus(&element(next));
+        }
+    }
+
+    // What was kept, and results from elsewhere.
+
+    /// Shows a sweep that is done.
+    fn show_sweep(&mut self, sweep: Sweep) {
+        self.experiment = sweep.experiment.clone();
+        self.text.clone_from(&sweep.data);
+        self.chosen = None;
+        self.written = Written::default();
+        self.sweep = Some(sweep);
+        if !self.schemes.is_empty() {
+            self.show_form();
+        }
+        self.show_results(true);
+        self.address();
+        self.write_texts();
+    }
+
+    /// Files of the native binary were chosen.
+    pub fn open_results(&mut self, files: &[File]) {
+        if self.is_training() {
+            say("A training is under way; stop it before results are opened.");
+            return;
+        }
+        match Sweep::opened(files) {
+            Ok(sweep) => {
+                say(&format!("Opened: {} runs of {} steps.", sweep.record.runs, sweep.record.steps));
+                self.show_sweep(sweep);
+            }
+            Err(reason) => say(&reason),
+        }
+    }
+
+    /// Offers what an earlier visit left.
+    pub fn offer(&mut self, kept: String) {
+        let Some(sweep) = Sweep::restored(&kept).filter(|sweep| sweep.record.has_news() && self.sweep.is_none()) else {
+            return;
+        };
+        let summary = sweep.record.summary();
+        let names: Vec<_> = summary.schemes.iter().map(|scheme| scheme.scheme.clone()).collect();
+        let when = if sweep.record.complete == Some(true) { "done" } else { "cut short" };
+        write(
+            "kept-words",
+            &format!(
+                "Your last sweep is kept in this browser ({}; {} runs, {when}).",
+                names.join(", "),
+                sweep.record.runs
+            ),
+        );
+        hide("kept", false);
+        self.kept = Some(sweep);
+    }
+
+    fn restore(&mut self) {
+        if self.is_training() {
+            say("A training is under way; stop it before another sweep is shown.");
+            return;
+        }
+        hide("kept", true);
+        if let Some(sweep) = self.kept.take() {
+            say("This is your last sweep. Run trains it anew.");
+            self.show_sweep(sweep);
+        }
+    }
+
+    fn forget(&mut self) {
+        hide("kept", true);
+        self.kept = None;
+        spawn_local(async {
+            // What was not kept need not be forgotten.
+            let _ = dom::wait("forget", &[]).await;
+        });
+    }
+
+    // Texts and the check.
+
+    fn write_texts(&mut self) {
+        let Some(sweep) = &self.sweep else { return };
+        let cell = self.chosen.clone().filter(|cell| sweep.adapter(cell).is_some()).or_else(|| sweep.best().cloned());
+        let Some(adapter) = cell.and_then(|cell| sweep.adapter(&cell)).filter(|_| self.state == State::Waiting) else {
+            return;
+        };
+        let base = sweep.experiment.base.clone().unwrap_or_else(|| "tiny".to_owned());
+        let prompt = dom::value("prompt");
+        let ask = |adapter| Ask::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
+        worker::ask(&self.worker, &ask(None));
+        worker::ask(&self.worker, &ask(Some(adapter.clone())));
+        let run = Some((adapter.cell.clone(), "…".to_owned()));
+        self.written = Written { prompt, base: None, run };
+        self.show_texts();
+    }
+
+    fn choose(&mut self, scheme: &str, rate: &str) {
+        let rate = rate.parse().unwrap_or(f64::NAN);
+        let Some(sweep) = &self.sweep else { return };
+        let runs = sweep.record.results().iter().map(|run| &run.cell);
+        let of_cell = |cell: &&Cell| cell.scheme == scheme && cell.learning_rate == rate;
+        let found = runs.filter(of_cell).min_by_key(|cell| cell.seed).cloned();
+        // Pressed again, a cell is let go.
+        self.chosen = found.filter(|found| self.chosen.as_ref() != Some(found));
+        self.show_results(true);
+        self.write_texts();
+    }
+
+    fn check(&mut self) {
+        fill("check", "<p>Checking; a software GPU takes a minute …</p>");
+        enable("check-button", false);
+        worker::ask(&self.worker, &Ask::Check);
+    }
+}
+
+/// The id of the element with the focus.
+fn document_focus() -> String {
+    dom::document().active_element().map(|held| held.id()).unwrap_or_default()
+}

@@ -1,0 +1,143 @@
+//! The results on the page: figures, tables, sentence, texts, progress.
+
+use loralab_figure::{Figure, FigureError};
+use loralab_page::panel::{grid, schemes, take_away, writing};
+use web_sys::{Element, HtmlElement, HtmlProgressElement};
+
+use super::{
+    dom::{self, element, fill, hide, now, write},
+    page::Page,
+};
+
+/// The figures, by the elements that they are in.
+const FIGURES: [&str; 2] = ["figure", "curves"];
+
+/// How near to a value a pointer must be, in pixels.
+const NEAR: f64 = 24.0;
+
+impl Page {
+    /// Draws what has come of the sweep; without news only what changes with every step.
+    pub(super) fn show_results(&mut self, news: bool) {
+        self.drawn = now();
+        let Some(sweep) = &self.sweep else { return };
+        let rate = self.chosen.as_ref().map(|cell| cell.learning_rate);
+        let curves = sweep.curves(rate).or_else(|_| sweep.curves(None));
+        let headline = news.then(|| sweep.headline());
+        if let Some(headline) = headline {
+            let there = sweep.record.has_news();
+            let summary = sweep.record.summary();
+            write("sentence", &sweep.sentence().replace('-', "\u{2011}"));
+            self.spots[0] = drawn(FIGURES[0], headline);
+            let (names, rates) = self.axes();
+            refill("losses", &grid(&summary, &names, &rates, self.chosen.as_ref(), &self.when()));
+            fill("schemes", &schemes(&summary));
+            hide("results", !there);
+            hide("empty", there);
+            self.show_take();
+            self.keep(false);
+        }
+        self.spots[1] = drawn(FIGURES[1], curves);
+        let note = match rate {
+            Some(_) => "Every start at the rate of the chosen cell. Press the cell of another rate to see that.",
+            None => "Every start at its best rate so far. Choose a cell of the table to see another.",
+        };
+        write("curves-note", note);
+    }
+
+    fn when(&self) -> String {
+        self.sweep.as_ref().map(|sweep| sweep.record.when()).unwrap_or_default()
+    }
+
+    /// Rows and columns of the grid: the experiment's, or, of results from elsewhere, those that were found.
+    fn axes(&self) -> (Vec<String>, Vec<f64>) {
+        let Some(sweep) = &self.sweep else { return (vec![], vec![]) };
+        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        let (mut names, mut rates) = match sweep.experiment.resolve(&known) {
+            Ok(resolved) => (resolved.schemes, resolved.learning_rates),
+            Err(_) => (vec![], vec![]),
+        };
+        for run in sweep.record.results() {
+            if !names.contains(&run.cell.scheme) {
+                names.push(run.cell.scheme.clone());
+            }
+            if !rates.contains(&run.cell.learning_rate) {
+                rates.push(run.cell.learning_rate);
+            }
+        }
+        rates.sort_by(f64::total_cmp);
+        // Results from elsewhere, alone, are all there is.
+        let found = |name: &String| sweep.record.results().iter().any(|run| run.cell.scheme == *name);
+        if sweep.record.complete.is_some() {
+            names.retain(found);
+            rates.retain(|rate| sweep.record.results().iter().any(|run| run.cell.learning_rate == *rate));
+        }
+        (names, rates)
+    }
+
+    pub(super) fn show_take(&self) {
+        let there = self.sweep.as_ref().is_some_and(|sweep| sweep.record.has_news());
+        let adapter = self.sweep.as_ref().and_then(|sweep| {
+            let chosen = self.chosen.as_ref().filter(|cell| sweep.adapter(cell).is_some());
+            chosen.or_else(|| sweep.best())
+        });
+        refill("take", &take_away(there, adapter));
+    }
+
+    pub(super) fn show_texts(&self) {
+        hide("writing", false);
+        fill("texts", &writing(&self.written));
+    }
+
+    pub(super) fn show_progress(&self) {
+        let under_way = self.is_training();
+        element::<HtmlProgressElement>("progress").set_value(self.progress.share());
+        hide("progress", !under_way);
+        let tokens = self.experiment.batch_size.unwrap_or(8) * self.experiment.tokens.unwrap_or(64);
+        let pace = if under_way { self.progress.pace(now(), tokens) } else { String::new() };
+        write("pace", &pace);
+    }
+
+    /// Shows the value under a pointer.
+    pub fn point(&self, x: f64, y: f64) {
+        let near = FIGURES.iter().zip(&self.spots).find_map(|(id, spots)| {
+            let svg = dom::find::<Element>(id)?.first_element_child()?;
+            let (frame, width) = (svg.get_bounding_client_rect(), svg.get_attribute("width")?.parse::<f64>().ok()?);
+            let scale = frame.width() / width;
+            let far = |spot: &loralab_figure::Spot| {
+                (frame.left() + spot.x * scale - x).hypot(frame.top() + spot.y * scale - y)
+            };
+            let nearest = spots.iter().min_by(|one, other| far(one).total_cmp(&far(other)))?;
+            (far(nearest) < NEAR).then(|| nearest.text.clone())
+        });
+        let tip: HtmlElement = element("tip");
+        tip.set_hidden(near.is_none());
+        if let Some(text) = near {
+            tip.set_text_content(Some(&text));
+            let width = dom::window().inner_width().ok().and_then(|width| width.as_f64()).unwrap_or(1000.0);
+            let style = tip.style();
+            // A property that a browser does not know stays unset.
+            let _ = style.set_property("left", &format!("{}px", (x + 14.0).min(width - 320.0).max(4.0)));
+            let _ = style.set_property("top", &format!("{}px", y + 14.0));
+        }
+    }
+}
+
+/// Puts a figure into its element, and gives back its values; a figure that can't be drawn leaves nothing.
+fn drawn(id: &str, figure: Result<Figure, FigureError>) -> Vec<loralab_figure::Spot> {
+    let (svg, spots) = figure.map(|figure| (figure.svg, figure.spots)).unwrap_or_default();
+    fill(id, &svg);
+    spots
+}
+
+/// Fills an element with buttons, of which the one that had the focus gets it again.
+fn refill(id: &str, html: &str) {
+    let held = dom::document().active_element().filter(|held| held.closest(&format!("#{id}")).ok().flatten().is_some());
+    let key = |held: &Element, name: &str| held.get_attribute(name).map(|value| format!("[{name}=\"{value}\"]"));
+    let again = held.map(|held| {
+        ["data-do", "data-name", "data-rate"].iter().filter_map(|name| key(&held, name)).collect::<String>()
+    });
+    fill(id, html);
+    if let Some(button) = again.and_then(|again| dom::all(&format!("#{id} {again}")).into_iter().next()) {
+        dom::focus(&button);
+    }
+}

@@ -1,0 +1,311 @@
+//! The experiment as a form: a field for every setting, with what it does, who says so, and a way back to its default.
+
+use loralab_experiment::{
+    Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Scaling, Schedule, SchemeInfo, Task,
+};
+
+use crate::html::{escaped, unbroken};
+
+/// What the field `task` has for a text of one's own.
+pub const OWN_TEXT: &str = "own-text";
+
+/// The settings of the page by what they are about; the first two are always seen.
+pub const GROUPS: [(&str, &[&str]); 5] = [
+    ("What is learnt", &["base", "task"]),
+    ("Starts, rates, seeds", &["schemes", "learning_rates", "seeds"]),
+    ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples"]),
+    ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
+    (
+        "Optimiser",
+        &[
+            "optimizer",
+            "beta1",
+            "beta2",
+            "epsilon",
+            "momentum",
+            "weight_decay",
+            "learning_rate_ratio",
+            "max_grad_norm",
+            "schedule",
+            "warmup_steps",
+        ],
+    ),
+];
+
+/// Groups that are open from the start.
+const OPEN: usize = 3;
+
+/// The form of an experiment.
+pub struct Form<'a> {
+    /// What the experiment sets.
+    pub experiment: &'a Experiment,
+    /// The schemes there are.
+    pub schemes: &'a [SchemeInfo],
+    /// The text of one's own, if there is one.
+    pub text: Option<&'a str>,
+}
+
+/// How a setting is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// One of these.
+    One(Vec<String>),
+    /// Some of these.
+    Some(Vec<String>),
+    /// A number, or numbers with commas between.
+    Numbers,
+}
+
+impl Form<'_> {
+    /// How a setting is asked for.
+    pub fn field(&self, name: &str) -> Field {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        match name {
+            "base" => Field::One(names(&["nano", "tiny"])),
+            "task" => Field::One(Task::ALL.iter().map(Task::to_string).chain([OWN_TEXT.to_owned()]).collect()),
+            "scaling" => Field::One(Scaling::ALL.iter().map(Scaling::to_string).collect()),
+            "optimizer" => Field::One(OptimizerName::ALL.iter().map(OptimizerName::to_string).collect()),
+            "schedule" => Field::One(Schedule::ALL.iter().map(Schedule::to_string).collect()),
+            "schemes" => Field::Some(self.schemes.iter().map(|scheme| scheme.name.clone()).collect()),
+            "target_modules" => Field::Some(Module::ALL.iter().map(Module::to_string).collect()),
+            _ => Field::Numbers,
+        }
+    }
+
+    /// The texts that the settings have where the experiment does not say otherwise.
+    pub fn defaults(&self) -> Vec<(&'static str, String)> {
+        let schemes: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        let bare = Experiment { optimizer: self.experiment.optimizer.clone(), ..Experiment::default() };
+        // An optimiser that is none is refused by its own field; the others show what they would have with the default.
+        let of = |bare: &Experiment| bare.resolve(&schemes).map(|resolved| resolved.to_experiment());
+        let full = of(&bare).or_else(|_| of(&Experiment::default())).unwrap_or_default();
+        Experiment { optimizer: Some("adamw".to_owned()), ..full }.settings()
+    }
+
+    /// Whether the chosen optimiser has the option.
+    fn applies(&self, name: &str) -> bool {
+        let optimizer = self.experiment.optimizer.as_deref().unwrap_or("adamw");
+        match name {
+            "beta1" | "beta2" | "epsilon" => optimizer == "adamw",
+            "momentum" => optimizer == "sgd",
+            _ => true,
+        }
+    }
+
+    /// The whole of it.
+    pub fn html(&self) -> String {
+        let (given, defaults) = (self.experiment.settings(), self.defaults());
+        let find = |texts: &[(&str, String)], name: &str| {
+            texts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone()).unwrap_or_default()
+        };
+        let group = |(place, (title, names)): (usize, &(&str, &[&str]))| {
+            let names = names.iter().filter(|name| self.applies(name));
+            let fields: String = names
+                .filter_map(|name| KEYS.iter().find(|key| key.name == *name))
+                .map(|key| {
+                    let default = find(&defaults, key.name);
+                    let mut text =
+                        Some(find(&given, key.name)).filter(|text| !text.is_empty()).unwrap_or_else(|| default.clone());
+                    if key.name == "task" && self.experiment.data.is_some() {
+                        OWN_TEXT.clone_into(&mut text);
+                    }
+                    self.field_html(key, &text, &default)
+                })
+                .collect();
+            let open = if place < OPEN { " open" } else { "" };
+            format!("<details class=\"group\"{open}><summary>{title}</summary>{fields}</details>")
+        };
+        GROUPS.iter().enumerate().map(group).collect()
+    }
+
+    fn field_html(&self, key: &Key, text: &str, default: &str) -> String {
+        let name = key.name;
+        let label = name.replace('_', " ");
+        let input = match self.field(name) {
+            Field::One(options) => {
+                let option = |option: &String| {
+                    let selected = if option == text { " selected" } else { "" };
+                    let shown = if option == OWN_TEXT { "a text of my own" } else { option };
+                    format!("<option value=\"{option}\"{selected}>{}</option>", unbroken(shown))
+                };
+                let options: String = options.iter().map(option).collect();
+                format!(
+                    "<select id=\"f-{name}\" data-key=\"{name}\" aria-describedby=\"h-{name} e-{name}\">{options}</select>"
+                )
+            }
+            Field::Some(options) => {
+                let chosen: Vec<&str> = if text == "all-linear" { vec![] } else { text.split(',').collect() };
+                let one = |option: &String| {
+                    let checked = if chosen.is_empty() || chosen.contains(&option.as_str()) { " checked" } else { "" };
+                    let about = self.schemes.iter().find(|scheme| scheme.name == *option && name == "schemes");
+                    let about = about.map_or_else(String::new, |scheme| {
+                        format!(
+                            " <span class=\"note\">{} <cite>{}</cite></span>",
+                            escaped(&scheme.about),
+                            escaped(&scheme.source)
+                        )
+                    });
+                    format!(
+                        "<label class=\"choice\"><input type=\"checkbox\" data-key=\"{name}\" value=\"{0}\"{checked}> <span>{1}{about}</span></label>",
+                        escaped(option),
+                        unbroken(option)
+                    )
+                };
+                let boxes: String = options.iter().map(one).collect();
+                let kind = if name == "schemes" { "choices" } else { "choices beside" };
+                format!(
+                    "<div class=\"{kind}\" id=\"f-{name}\" role=\"group\" aria-labelledby=\"l-{name}\" aria-describedby=\"h-{name} e-{name}\">{boxes}</div>"
+                )
+            }
+            Field::Numbers => format!(
+                "<input id=\"f-{name}\" data-key=\"{name}\" value=\"{}\" autocomplete=\"off\" spellcheck=\"false\" inputmode=\"text\" \
+                 aria-describedby=\"h-{name} e-{name}\">",
+                escaped(text)
+            ),
+        };
+        let heading = match self.field(name) {
+            Field::Some(_) => format!("<span class=\"label\" id=\"l-{name}\">{label}</span>"),
+            _ => format!("<label class=\"label\" for=\"f-{name}\">{label}</label>"),
+        };
+        let hidden = if text == default { " hidden" } else { "" };
+        let cite = if key.source.is_empty() { String::new() } else { format!(" <cite>{}</cite>", escaped(key.source)) };
+        let own = if name == "task" { self.own_text_html() } else { String::new() };
+        format!(
+            "<div class=\"field\" id=\"p-{name}\">{heading}<button type=\"button\" class=\"reset\" data-do=\"reset\" data-name=\"{name}\" \
+             title=\"back to {0}\" aria-label=\"Reset {label} to {0}\"{hidden}>reset</button>{input}\
+             <p class=\"help\" id=\"h-{name}\">{1}{cite}</p><p class=\"error\" id=\"e-{name}\"></p>{own}</div>",
+            escaped(default),
+            escaped(key.about)
+        )
+    }
+
+    fn own_text_html(&self) -> String {
+        let hidden = if self.experiment.data.is_some() { "" } else { " hidden" };
+        let name = self.experiment.data.as_deref().unwrap_or("mine.txt");
+        format!(
+            "<div id=\"own\" class=\"own\"{hidden}><label class=\"label\" for=\"own-text\">Your text, or lines of JSON with a prompt and a completion</label>\
+             <textarea id=\"own-text\" rows=\"5\" spellcheck=\"false\" placeholder=\"Paste at least a few hundred letters, or drop a file here.\">{}</textarea>\
+             <label class=\"file\">Choose a file <input type=\"file\" id=\"own-file\" accept=\".txt,.md,.jsonl,text/*\"></label>\
+             <span class=\"note\" id=\"own-name\" data-name=\"{1}\">{1}</span> <span class=\"note\">It stays in this tab.</span></div>",
+            escaped(self.text.unwrap_or_default()),
+            escaped(name)
+        )
+    }
+
+    /// Reads the fields back, each a name and its text, and says of each that is wrong why.
+    pub fn read(&self, fields: &[(String, String)]) -> (Experiment, Vec<(String, String)>) {
+        let (mut texts, mut wrong) = (Vec::new(), Vec::new());
+        let defaults = self.defaults();
+        for (name, text) in fields {
+            let is_default = defaults.iter().any(|(known, default)| known == name && default == text.trim());
+            if is_default || (name == "task" && text == OWN_TEXT) || !self.applies(name) {
+                continue;
+            }
+            match Experiment::from_settings([(name.as_str(), text.as_str())]) {
+                Ok(_) => texts.push((name.as_str(), text.as_str())),
+                Err(error) => wrong.push((name.clone(), error.to_string())),
+            }
+        }
+        // What has no field, such as `memory` from a link, is kept.
+        let fieldless = |name: &str| !GROUPS.iter().any(|(_, names)| names.contains(&name)) && name != "data";
+        let kept: Vec<_> = self.experiment.settings().into_iter().filter(|(name, _)| fieldless(name)).collect();
+        let all = kept.iter().map(|(name, text)| (*name, text.as_str())).chain(texts);
+        let read = Experiment::from_settings(all).unwrap_or_default();
+        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        if let (true, Err(error)) = (wrong.is_empty(), read.resolve(&known)) {
+            wrong.push((at_fault(&error).to_owned(), error.to_string()));
+        }
+        (read, wrong)
+    }
+}
+
+/// The field that an error belongs to.
+fn at_fault(error: &ExperimentError) -> &str {
+    match error {
+        ExperimentError::Value { key, .. } | ExperimentError::Empty { key } => key.name,
+        ExperimentError::UnknownName { key, .. } | ExperimentError::Twice { key, .. } => key,
+        ExperimentError::GridTooLarge { .. } => "seeds",
+        ExperimentError::Clash { first, .. } => {
+            let named = first.split('`').nth(1).unwrap_or_default();
+            KEYS.iter().find(|key| key.name == named).map_or("steps", |key| key.name)
+        }
+        ExperimentError::Syntax { .. } | ExperimentError::UnknownKey { .. } => "steps",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schemes() -> Vec<SchemeInfo> {
+        let info =
+            |name: &str| SchemeInfo { name: name.to_owned(), about: "<about>".to_owned(), source: "paper".to_owned() };
+        ["init-a", "init-b", "init-ab"].map(info).into()
+    }
+
+    fn with<T>(toml: &str, act: impl FnOnce(Form<'_>) -> T) -> T {
+        let experiment = Experiment::from_toml(toml).expect(toml);
+        act(Form { experiment: &experiment, schemes: &schemes(), text: Some("a <text>") })
+    }
+
+    #[test]
+    fn every_setting_of_a_page_has_a_field_that_explains_it() {
+        let html = with("optimizer = 'sgd'", |form| form.html()) + &with("", |form| form.html());
+        for key in KEYS.iter().filter(|key| !["data", "cohort", "memory", "threads"].contains(&key.name)) {
+            assert!(html.contains(&format!("id=\"f-{}\"", key.name)), "{} has no field", key.name);
+            assert!(html.contains(&escaped(key.about)) && html.contains(&escaped(key.source)), "{}", key.name);
+        }
+        assert!(!html.contains("<about>") && html.contains("&lt;about&gt;"));
+        assert_eq!(with("", |form| form.html()).matches("id=\"f-momentum\"").count(), 0);
+    }
+
+    #[test]
+    fn only_what_differs_can_be_reset_and_is_set() {
+        let html = with("rank = 4", |form| form.html());
+        let reset =
+            |name: &str| html.split(&format!("data-name=\"{name}\"")).nth(1).and_then(|rest| rest.split('>').next());
+        assert!(reset("rank").is_some_and(|tag| tag.contains("Reset rank to 8") && !tag.contains("hidden")));
+        assert!(reset("alpha").is_some_and(|tag| tag.ends_with("hidden")));
+        let fields = [
+            ("rank", "4"),
+            ("alpha", "16"),
+            ("schemes", "init-a,init-b"),
+            ("learning_rates", "1e-3, 3e-3"),
+            ("momentum", "0.9"),
+        ];
+        let fields = fields.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let (read, wrong) = with("memory = '1GiB'\nrank = 2", |form| form.read(&fields));
+        assert_eq!(wrong, []);
+        assert_eq!(
+            read,
+            Experiment::from_toml("memory = '1GiB'\nrank = 4\nlearning_rates = [1e-3, 3e-3]").expect("it is right")
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_at_its_field() {
+        for (name, text, said) in [
+            ("rank", "eight", "`rank` is \"eight\""),
+            ("rank", "0", "`rank` is 0"),
+            ("schemes", "", "`schemes` is empty"),
+            ("learning_rates", "1e-3,1e-3", "twice"),
+            ("seeds", "99999999", "the grid has"),
+            ("warmup_steps", "900", "the warm-up cannot be longer"),
+        ] {
+            let (_, wrong) = with("", |form| form.read(&[(name.to_owned(), text.to_owned())]));
+            assert!(wrong.len() == 1 && wrong[0].0 == name && wrong[0].1.contains(said), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_ones_own_is_a_task() {
+        let html = with("data = 'a&b.txt'", |form| form.html());
+        assert!(
+            html.contains("<option value=\"own-text\" selected>")
+                && html.contains("a&amp;b.txt")
+                && html.contains("a &lt;text&gt;")
+        );
+        assert!(!html.contains("class=\"own\" hidden"));
+        assert!(with("", |form| form.html()).contains("class=\"own\" hidden"));
+    }
+}

@@ -1,0 +1,348 @@
+//! A sweep as the page holds it: what is trained, what was told of it, its adapters. From a worker, from what was kept, or from the
+//! files of the native binary: all the same afterwards.
+
+use std::fmt::Write;
+
+use loralab_experiment::{Accuracy, AdapterFiles, Cell, Event, Experiment, Record, Summary, loss_text};
+use loralab_figure::{Figure, FigureError, loss_by_learning_rate_when, training_curves, training_curves_at};
+use serde::{Deserialize, Serialize};
+
+/// A file that a person gives to the page, or takes from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Its name, perhaps with folders before it.
+    pub name: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// A sweep.
+#[derive(Clone, Debug)]
+pub struct Sweep {
+    /// What is trained.
+    pub experiment: Experiment,
+    /// The text that `experiment.data` names.
+    pub data: Option<File>,
+    /// What was told of it.
+    pub record: Record,
+    /// The same, a JSON line for each event: `metrics.jsonl`.
+    pub log: String,
+    /// The adapters of the runs that have ended.
+    pub adapters: Vec<AdapterFiles>,
+}
+
+/// What is kept of a sweep, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    experiment: Experiment,
+    data: Option<File>,
+    log: String,
+    adapters: Vec<AdapterFiles>,
+}
+
+impl Sweep {
+    /// One that has not begun.
+    pub fn new(experiment: Experiment, data: Option<File>) -> Self {
+        let record = Record::new(accuracy(&experiment));
+        Self { experiment, data, record, log: String::new(), adapters: vec![] }
+    }
+
+    /// Takes in what happened next.
+    pub fn hear(&mut self, event: &Event) {
+        self.record.hear(event);
+        self.log.push_str(&serde_json::to_string(event).expect("an event is JSON"));
+        self.log.push('\n');
+    }
+
+    /// The adapter of a run, once it has ended.
+    pub fn adapter(&self, cell: &Cell) -> Option<&AdapterFiles> {
+        self.adapters.iter().find(|files| files.cell == *cell)
+    }
+
+    /// The run with the lowest validation loss so far that has an adapter.
+    pub fn best(&self) -> Option<&Cell> {
+        let with_adapter = |cell: &Cell| self.adapter(cell).is_some();
+        let runs = self.record.results().iter().filter(|run| with_adapter(&run.cell));
+        let ended = runs.filter_map(|run| Some((run.finished_loss()?, &run.cell)));
+        ended.min_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, cell)| cell)
+    }
+
+    /// The headline figure as things stand.
+    ///
+    /// # Errors
+    /// When nothing has been evaluated.
+    pub fn headline(&self) -> Result<Figure, FigureError> {
+        loss_by_learning_rate_when(&self.record.summary(), &self.record.when())
+    }
+
+    /// Loss over steps, each scheme at its best rate or at the one that is asked for.
+    ///
+    /// # Errors
+    /// When there are no losses to draw.
+    pub fn curves(&self, rate: Option<f64>) -> Result<Figure, FigureError> {
+        let (summary, curves) = (self.record.summary(), self.record.curves());
+        rate.map_or_else(|| training_curves(&summary, curves), |rate| training_curves_at(rate, &summary, curves))
+    }
+
+    /// What the picture says so far.
+    pub fn sentence(&self) -> String {
+        let summary = self.record.summary();
+        match self.record.complete {
+            _ if !self.record.has_news() => String::new(),
+            Some(true) => summary.sentence(),
+            Some(false) => format!(
+                "Stopped {}: the learning rates had not yet come down to where they end. As far as it went: {}",
+                lower(&self.record.when()),
+                summary.sentence()
+            ),
+            None => format!("{}: {}", self.record.when(), so_far(&summary)),
+        }
+    }
+
+    /// The losses over steps as a table with commas: `metrics.csv`.
+    pub fn csv(&self) -> String {
+        let mut csv = "scheme,learning_rate,seed,step,training_loss,validation_loss,accuracy,diverged\n".to_owned();
+        for (run, curve) in self.record.results().iter().zip(self.record.curves()) {
+            let Cell { scheme, learning_rate, seed } = &run.cell;
+            let mut steps: Vec<usize> = curve.training.iter().map(|point| point.step).collect();
+            steps.extend(run.evaluations.iter().map(|evaluation| evaluation.step));
+            steps.extend(run.diverged.iter().map(|diverged| diverged.step));
+            steps.sort_unstable();
+            steps.dedup();
+            for step in steps {
+                let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+                let training = curve.training.iter().find(|point| point.step == step).map(|point| point.loss);
+                let evaluation = run.evaluations.iter().find(|evaluation| evaluation.step == step);
+                let (loss, share) = evaluation.map_or((None, None), |found| (found.loss, found.accuracy));
+                let diverged = run.diverged.as_ref().filter(|diverged| diverged.step == step);
+                let tensor = diverged.map_or("", |diverged| &diverged.tensor);
+                let (training, loss, share) = (number(training), number(loss), number(share));
+                // Writing to a String can't fail. No name of a scheme or a tensor has a comma.
+                let _ = writeln!(csv, "{scheme},{learning_rate:e},{seed},{step},{training},{loss},{share},{tensor}");
+            }
+        }
+        csv
+    }
+
+    /// The results folder as the binary would write it, to be packed.
+    pub fn folder(&self, full: &Experiment) -> Vec<(String, Vec<u8>)> {
+        let mut files = vec![
+            ("experiment.toml".to_owned(), full.to_toml().into_bytes()),
+            ("metrics.jsonl".to_owned(), self.log.clone().into_bytes()),
+            ("metrics.csv".to_owned(), self.csv().into_bytes()),
+        ];
+        let summary = serde_json::to_string_pretty(&self.record.summary()).expect("a summary is JSON");
+        files.push(("summary.json".to_owned(), format!("{summary}\n").into_bytes()));
+        for (name, figure) in
+            [("loss_by_learning_rate.svg", self.headline()), ("training_curves.svg", self.curves(None))]
+        {
+            files.extend(figure.ok().map(|figure| (name.to_owned(), figure.svg.into_bytes())));
+        }
+        for adapter in &self.adapters {
+            files.extend(peft(adapter, &format!("adapters/{}", adapter.cell.id())));
+        }
+        files.extend(self.data.iter().map(|data| (data.name.clone(), data.text.clone().into_bytes())));
+        files
+    }
+
+    /// The sweep as a text that [`restored`](Self::restored) reads.
+    pub fn kept(&self) -> String {
+        let Self { experiment, data, log, adapters, .. } = self.clone();
+        serde_json::to_string(&Kept { experiment, data, log, adapters }).expect("a sweep is JSON")
+    }
+
+    /// The sweep that was kept; none if it was by a version whose words have changed.
+    pub fn restored(text: &str) -> Option<Self> {
+        let Kept { experiment, data, log, adapters } = serde_json::from_str(text).ok()?;
+        let mut sweep = Self { adapters, ..Self::new(experiment, data) };
+        for line in log.lines() {
+            sweep.hear(&serde_json::from_str(line).ok()?);
+        }
+        Some(sweep)
+    }
+
+    /// The sweep in a results folder of the binary, or in its log alone.
+    ///
+    /// # Errors
+    /// A sentence about what is missing or can't be read.
+    pub fn opened(files: &[File]) -> Result<Self, String> {
+        let named = |name: &str| files.iter().find(|file| file.name.rsplit('/').next() == Some(name));
+        let log = named("metrics.jsonl").or_else(|| files.iter().find(|file| file.name.ends_with(".jsonl")));
+        let log = log.ok_or("There is no `metrics.jsonl` among these files. Choose it, or the whole results folder that `loralab sweep` wrote.")?;
+        let experiment = match named("experiment.toml") {
+            Some(file) => Experiment::from_toml(&file.text).map_err(|error| format!("{}: {error}", file.name))?,
+            None => Experiment::default(),
+        };
+        let mut sweep = Self::new(experiment, None);
+        let found = named("summary.json").and_then(|file| serde_json::from_str::<Summary>(&file.text).ok());
+        if let Some(summary) = found {
+            sweep.record = Record::new(summary.setting.accuracy);
+        }
+        for (place, line) in log.text.lines().enumerate() {
+            let event = serde_json::from_str(line).map_err(|error| {
+                format!("Line {} of {} is no event of a sweep ({error}). Choose the `metrics.jsonl` that `loralab sweep` wrote.", place + 1, log.name)
+            })?;
+            sweep.hear(&event);
+        }
+        if sweep.record.has_news() {
+            Ok(sweep)
+        } else {
+            Err(format!("{} has no evaluation of any run, so there is nothing to show yet.", log.name))
+        }
+    }
+}
+
+/// The two files of an adapter, in a folder.
+pub fn peft(files: &AdapterFiles, folder: &str) -> [(String, Vec<u8>); 2] {
+    [
+        (format!("{folder}/adapter_config.json"), files.config.clone().into_bytes()),
+        (format!("{folder}/adapter_model.safetensors"), files.tensors.0.clone()),
+    ]
+}
+
+/// What an accuracy of this experiment counts, as the binary decides.
+fn accuracy(experiment: &Experiment) -> Accuracy {
+    match &experiment.data {
+        Some(name) if !name.to_lowercase().ends_with(".jsonl") => Accuracy::Token,
+        _ => Accuracy::ExactMatch,
+    }
+}
+
+/// Who leads, and by more than chance or not; rates that still come down forbid more.
+fn so_far(summary: &Summary) -> String {
+    let mut best: Vec<_> = summary.schemes.iter().filter_map(|scheme| Some((scheme, scheme.best()?))).collect();
+    best.sort_by(|(_, one), (_, other)| {
+        one.mean_loss.partial_cmp(&other.mean_loss).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    let Some((first, at)) = best.first() else { return "no run has a finite loss.".to_owned() };
+    let text = |loss: Option<f64>| loss.map(loss_text).unwrap_or_default();
+    let rate = |rate: f64| format!("{rate:e}");
+    let mut said =
+        format!("{} is ahead, at {} with a loss of {}", first.scheme, rate(at.learning_rate), text(at.mean_loss));
+    if let Some((second, beside)) = best.get(1) {
+        // Writing to a String can't fail.
+        let _ = write!(said, "; {} has {} at {}", second.scheme, text(beside.mean_loss), rate(beside.learning_rate));
+        let noise = at.loss_spread.zip(beside.loss_spread).map(|(one, other)| (one + other) / 2.0);
+        let difference = beside.mean_loss.unwrap_or(f64::NAN) - at.mean_loss.unwrap_or(f64::NAN);
+        said.push_str(match noise {
+            Some(noise) if difference > noise => ", which is more than their seeds differ",
+            Some(_) => ", a difference within the spread over seeds",
+            None => "; with one seed, that may be chance",
+        });
+    }
+    said + "."
+}
+
+fn lower(text: &str) -> String {
+    text.replacen("After", "after", 1)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use loralab_experiment::{Blob, RunResult};
+
+    use super::*;
+
+    pub(crate) fn cell(scheme: &str, learning_rate: f64, seed: u64) -> Cell {
+        Cell { scheme: scheme.to_owned(), learning_rate, seed }
+    }
+
+    /// Two schemes at two rates; init-b has diverged at the larger one.
+    pub(crate) fn sweep(complete: Option<bool>) -> Sweep {
+        let mut sweep = Sweep::new(Experiment::default(), None);
+        sweep.hear(&Event::Started { version: "0".to_owned(), device: "CPU".to_owned(), runs: 4, steps: 4 });
+        sweep.hear(&Event::Base { loss: Some(2.25), accuracy: Some(0.0) });
+        for (scheme, rate, loss) in [("init-a", 1e-3, 0.5), ("init-b", 1e-3, 0.125), ("init-a", 2e-3, 0.25)] {
+            let cell = cell(scheme, rate, 0);
+            let (learning_rate, gradient_norm) = (rate, None);
+            sweep.hear(&Event::Step { cell: cell.clone(), step: 1, loss: Some(2.0), learning_rate, gradient_norm });
+            let (loss, accuracy) = (Some(loss), Some(1.0 - loss));
+            sweep.hear(&Event::Evaluation { cell: cell.clone(), step: 2, loss, accuracy });
+            sweep.adapters.push(AdapterFiles { cell, config: "{}".to_owned(), tensors: Blob(vec![1, 2]) });
+        }
+        sweep.hear(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
+        if let Some(complete) = complete {
+            sweep.hear(&Event::Finished { complete, seconds: 1.0 });
+        }
+        sweep
+    }
+
+    #[test]
+    fn a_sweep_is_the_same_when_it_was_kept_and_when_it_is_opened() {
+        let sweep = sweep(Some(true));
+        let again = Sweep::restored(&sweep.kept()).expect("it was kept");
+        assert_eq!((again.log.as_str(), &again.adapters), (sweep.log.as_str(), &sweep.adapters));
+        assert_eq!(again.record.summary(), sweep.record.summary());
+        assert!(Sweep::restored("{}").is_none());
+
+        let file = |name: &str, text: &str| File { name: name.to_owned(), text: text.to_owned() };
+        let toml = "data = 'a.txt'\nrank = 2\n";
+        let files = [file("results/experiment.toml", toml), file("results/metrics.jsonl", &sweep.log)];
+        let opened = Sweep::opened(&files).expect("the folder is whole");
+        assert_eq!(opened.experiment.rank, Some(2));
+        assert_eq!(opened.record.summary().setting.accuracy, Accuracy::Token);
+        assert_eq!(opened.record.summary().schemes, sweep.record.summary().schemes);
+        for (files, said) in [
+            (vec![file("x.toml", "")], "no `metrics.jsonl`"),
+            (vec![file("metrics.jsonl", "{\"a\": 1}")], "Line 1 of metrics.jsonl is no event"),
+            (vec![file("metrics.jsonl", "")], "nothing to show yet"),
+            (vec![file("metrics.jsonl", ""), file("experiment.toml", "ranks = 1")], "experiment.toml: line 1"),
+        ] {
+            let error = Sweep::opened(&files).expect_err(said);
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn sentences_say_no_more_than_is_known() {
+        assert_eq!(Sweep::new(Experiment::default(), None).sentence(), "");
+        assert_eq!(
+            sweep(None).sentence(),
+            "After 2 of 4 steps: init-b is ahead, at 1e-3 with a loss of 0.125; init-a has 0.250 at 2e-3; with one seed, that may be chance."
+        );
+        assert!(sweep(Some(false)).sentence().starts_with("Stopped after 2 of 4 steps: the learning rates"));
+        assert!(sweep(Some(true)).sentence().starts_with("init-b is best at 1e-3 (loss 0.125"));
+        let with_seeds = |losses: [[f64; 2]; 2]| {
+            let mut sweep = Sweep::new(Experiment::default(), None);
+            for (scheme, losses) in ["init-a", "init-b"].iter().zip(losses) {
+                for (seed, loss) in (0..).zip(losses) {
+                    let cell = cell(scheme, 1e-3, seed);
+                    sweep.hear(&Event::Evaluation { cell, step: 2, loss: Some(loss), accuracy: None });
+                }
+            }
+            sweep.sentence()
+        };
+        assert!(with_seeds([[0.5, 0.6], [0.52, 0.62]]).ends_with("a difference within the spread over seeds."));
+        assert!(with_seeds([[0.5, 0.51], [0.6, 0.61]]).ends_with("which is more than their seeds differ."));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_every_step() {
+        let csv = sweep(None).csv();
+        let lines: Vec<_> = csv.lines().collect();
+        assert_eq!(lines.len(), 8);
+        assert_eq!(lines[1..3], ["init-a,1e-3,0,1,2,,,", "init-a,1e-3,0,2,,0.5,0.5,"]);
+        assert_eq!(lines[7], "init-b,2e-3,0,2,,,,logits");
+    }
+
+    #[test]
+    fn the_folder_is_that_of_the_binary() {
+        let sweep = sweep(Some(true));
+        let files = sweep.folder(&sweep.experiment);
+        let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names[..4], ["experiment.toml", "metrics.jsonl", "metrics.csv", "summary.json"]);
+        assert!(names.contains(&"loss_by_learning_rate.svg") && names.contains(&"training_curves.svg"));
+        assert!(names.contains(&"adapters/init-a_lr1e-3_seed0/adapter_model.safetensors"));
+    }
+
+    #[test]
+    fn the_best_run_is_one_that_has_an_adapter() {
+        let mut sweep = sweep(None);
+        assert_eq!(sweep.best(), Some(&cell("init-b", 1e-3, 0)));
+        sweep.adapters.clear();
+        assert_eq!(sweep.best(), None);
+        let result = RunResult { final_loss: None, ..sweep.record.results()[0].clone() };
+        sweep.hear(&Event::RunFinished { result });
+        assert!(sweep.headline().is_ok() && sweep.curves(Some(1e-3)).is_ok() && sweep.curves(Some(9.0)).is_err());
+    }
+}

@@ -1,0 +1,70 @@
+//! The self-check: every kernel of a training step on this GPU, held to the bound that the CPU derives for it.
+
+use std::{fmt::Write, sync::Arc};
+
+use loralab_core::{
+    device::{Gpu, Input, Machine},
+    init,
+    lab::{State, Sweep, verify},
+    train::{Run, start},
+};
+use loralab_data::{Dataset, HELD_OUT, Task};
+use loralab_experiment::{Experiment, Message, Seeds};
+
+use crate::{Host, base, words};
+
+/// Checks one step of a small cohort, and reports.
+pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), String> {
+    let Machine::Gpu(accelerator) = machine else {
+        return Err(
+            "the page trains on the processor, which is what a GPU is checked against; there is nothing to check"
+                .to_owned(),
+        );
+    };
+    // Small enough for a processor that carries an error bound with every number.
+    let experiment = Experiment {
+        base: Some("nano".to_owned()),
+        schemes: Some(vec!["init-a".to_owned(), "init-ab-subtract".to_owned()]),
+        learning_rates: Some(vec![4e-3]),
+        seeds: Some(Seeds::Count(1)),
+        batch_size: Some(1),
+        ..Experiment::default()
+    };
+    let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
+    let experiment = experiment.resolve(&schemes).map_err(words)?;
+    let base = base("nano", host).await?;
+    let data = Dataset::Examples(Task::Translation.examples(0, 256)).split(0, HELD_OUT, experiment.tokens);
+    let data = data.map_err(words)?;
+    let sweep = Sweep::new(&base, "nano", &experiment, &data).map_err(words)?;
+    let cells = experiment.cells();
+    let plan = Arc::new(sweep.plan(cells.len(), true));
+    let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>().map_err(words)?;
+    let state = |run: &Run| {
+        let (trained, frozen_pairs) = start(&plan, &base.tensors, run).map_err(words)?;
+        Ok(State { trained, frozen_pairs, settings: run.settings })
+    };
+    let states = runs.iter().map(state).collect::<Result<Vec<State>, String>>()?;
+    let batches = runs.iter().map(|run| sweep.batch(run.seed)).collect::<Result<Vec<_>, _>>().map_err(words)?;
+    let inputs: Vec<Input<'_>> = batches.iter().map(Input::from).collect();
+    let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
+
+    let mut gpu = Gpu::new(accelerator.clone(), plan.clone(), base.tensors.clone()).await.map_err(words)?;
+    let verdict = verify(&mut gpu, &plan, &base.tensors, &states, &inputs, &rates).await.map_err(words)?;
+    let elements: usize = verdict.kernels.iter().map(|kernel| kernel.elements).sum();
+    let mut report = format!("loralab {} self-check on {}\n", env!("CARGO_PKG_VERSION"), machine.describe());
+    let failure = verdict.failure();
+    let (count, runs) = (verdict.kernels.len(), cells.len());
+    // Writing to a String can't fail.
+    let _ = match failure {
+        None => writeln!(
+            report,
+            "passed: {count} kernels of a step of {runs} runs are within their bounds, {elements} numbers compared"
+        ),
+        Some(kernel) => writeln!(report, "FAILED at {}: {:?}", kernel.name, kernel.worst),
+    };
+    for kernel in &verdict.kernels {
+        let _ = writeln!(report, "{:6.2} % of its bound  {}", 100.0 * kernel.share, kernel.name);
+    }
+    host.post(Message::Checked { passed: failure.is_none(), report });
+    Ok(())
+}

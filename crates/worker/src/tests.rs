@@ -1,0 +1,170 @@
+use std::cell::RefCell;
+
+use loralab_core::{adapter::Adapter, device::wait};
+use loralab_experiment::{Accuracy, AdapterFiles, Event, Experiment, Record};
+
+use super::*;
+
+/// Keeps what is posted; its clock gains a second with every message. What it answers to a message is heard at once.
+struct Page<'a> {
+    messages: RefCell<Vec<Message>>,
+    control: &'a Control,
+    reply: &'a dyn Fn(&Message) -> Option<Ask>,
+}
+
+impl Host for Page<'_> {
+    fn seconds(&self) -> f64 {
+        self.messages.borrow().len() as f64
+    }
+
+    fn post(&self, message: Message) {
+        if let Some(ask) = (self.reply)(&message) {
+            assert!(self.control.hears(&ask));
+        }
+        self.messages.borrow_mut().push(message);
+    }
+
+    fn breathe(&self) -> Wait<()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn tiny(&self) -> Wait<Result<Vec<u8>, String>> {
+        Box::pin(std::future::ready(Err("the base `tiny` can't be fetched".to_owned())))
+    }
+}
+
+fn dialogue(ask: Ask, reply: &dyn Fn(&Message) -> Option<Ask>) -> Vec<Message> {
+    let control = Control::default();
+    let page = Page { messages: RefCell::default(), control: &control, reply };
+    wait(answer(ask, &Machine::Cpu(Some(1)), &control, &page));
+    page.messages.into_inner()
+}
+
+fn experiment(settings: &str) -> Experiment {
+    let small = "base = 'nano'\nlearning_rates = [1e-3, 4e-3]\nseeds = 1\nsteps = 4\nevaluate_every = 2\nbatch_size = 2\n\
+                 validation_examples = 8\n";
+    let over = Experiment::from_toml(settings).expect(settings);
+    Experiment::from_toml(small).expect("it is right").merge(over)
+}
+
+fn train(settings: &str, data: Option<&str>) -> Vec<Message> {
+    let data = data.map(str::to_owned);
+    dialogue(Ask::Train { experiment: experiment(settings), data }, &|_| None)
+}
+
+fn events(messages: &[Message]) -> Vec<Event> {
+    let events = |message: &Message| match message {
+        Message::Events { events } => events.clone(),
+        _ => vec![],
+    };
+    messages.iter().flat_map(events).collect()
+}
+
+fn record(messages: &[Message]) -> Record {
+    let mut record = Record::new(Accuracy::ExactMatch);
+    events(messages).iter().for_each(|event| record.hear(event));
+    record
+}
+
+fn adapters(messages: &[Message]) -> Vec<&AdapterFiles> {
+    let files = |message: &'_ Message| matches!(message, Message::Adapter { .. });
+    let messages = messages.iter().filter(|message| files(message));
+    messages.filter_map(|message| if let Message::Adapter { files } = message { Some(files) } else { None }).collect()
+}
+
+#[test]
+fn a_sweep_is_told_from_start_to_finish() {
+    let messages = train("", None);
+    let events = events(&messages);
+    let told = |kind: fn(&Event) -> bool| events.iter().filter(|event| kind(event)).count();
+    assert_eq!(told(|event| matches!(event, Event::Step { .. })), 16);
+    assert_eq!(told(|event| matches!(event, Event::Evaluation { .. })), 8);
+    assert!(matches!(events.first(), Some(Event::Started { runs: 4, steps: 4, .. })));
+    assert!(matches!(events.last(), Some(Event::Finished { complete: true, .. })));
+    let (record, base) = (record(&messages), record(&messages[..2]).summary().setting.base_loss);
+    let best = record.summary().schemes[0].best_loss.expect("it was evaluated");
+    assert!(best < base.unwrap_or(f64::INFINITY).min(3.0), "{best}");
+    // The adapters are whole, and of their runs.
+    let files = adapters(&messages);
+    assert_eq!(files.len(), 4);
+    for files in files {
+        let adapter = Adapter::from_peft(&files.config, &files.tensors.0).expect("it can be read");
+        assert_eq!((adapter.base.as_str(), adapter.rank, adapter.modules.len()), ("nano", 8, 14));
+    }
+}
+
+#[test]
+fn a_run_that_diverges_is_shown_as_that() {
+    let messages = train("learning_rates = [1e-3, 1e38]", None);
+    for scheme in record(&messages).summary().schemes {
+        assert_eq!((scheme.learning_rates[0].diverged, scheme.learning_rates[1].diverged), (0, 1));
+    }
+    assert_eq!(adapters(&messages).len(), 2);
+}
+
+#[test]
+fn a_training_waits_steps_and_ends_when_it_is_told_to() {
+    let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None };
+    let messages = dialogue(ask(), &|message| match message {
+        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
+        // Waits before the first step, makes three, and ends.
+        Message::Paused { step: 3 } => Some(Ask::Stop),
+        Message::Paused { .. } => Some(Ask::Step),
+        _ => None,
+    });
+    let paused = |message: &Message| if let Message::Paused { step } = message { Some(*step) } else { None };
+    assert_eq!(messages.iter().filter_map(paused).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(record(&messages).complete, Some(false));
+    assert_eq!(record(&messages).curves()[0].training.len(), 3);
+    // What is told to a training that is over holds up none.
+    let control = Control::default();
+    assert!(control.hears(&Ask::Pause) && !control.hears(&Ask::Check));
+    assert!(control.begin() && !control.waits() && !control.begin());
+}
+
+#[test]
+fn texts_of_ones_own_are_trained() {
+    let text = "the cat sat on the mat and the dog sat on the log. ".repeat(30);
+    let last = record(&train("data = 'mine.txt'", Some(&text))).summary();
+    assert!(last.schemes[0].best_loss.is_some_and(|loss| loss < 10.0));
+    let line = |n: usize| format!("{{\"prompt\": \"{n}+1=\", \"completion\": \"{}\"}}\n", n + 1);
+    let lines: String = (0..40).map(line).collect();
+    assert_eq!(record(&train("data = 'mine.jsonl'", Some(&lines))).complete, Some(true));
+}
+
+#[test]
+fn base_and_adapter_each_write_their_own() {
+    let messages = train("learning_rates = [8e-3]\nschemes = ['init-a']\nsteps = 40\nbatch_size = 8", None);
+    let adapter = adapters(&messages)[0].clone();
+    let write = |adapter: Option<AdapterFiles>| {
+        let ask = Ask::Write { base: "nano".to_owned(), adapter, prompt: "Emma left the inn.>".to_owned(), count: 30 };
+        match &dialogue(ask, &|_| None)[..] {
+            [Message::Text { cell, text }] => (cell.clone(), text.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (nobody, of_base) = write(None);
+    let (cell, of_adapter) = write(Some(adapter.clone()));
+    assert_eq!((nobody, cell), (None, Some(adapter.cell)));
+    assert!(!of_base.is_empty() && of_base != of_adapter, "{of_base:?} {of_adapter:?}");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_in_a_sentence() {
+    for (settings, data, said) in [
+        ("base = 'my.safetensors'", None, "the bases `nano` and `tiny`"),
+        ("base = 'tiny'", None, "can't be fetched"),
+        ("data = 'a.txt'", None, "learns `a.txt`, which is not in the page"),
+        ("data = 'a.txt'", Some("short"), "a.txt: "),
+        ("data = 'a.jsonl'", Some("{}"), "a.jsonl: "),
+        ("tokens = 8", None, "`tokens` is 8, too few for the task translation"),
+        ("rank = 0", None, "`rank` is 0"),
+        ("memory = 1000", None, "memory"),
+    ] {
+        let messages = train(settings, data);
+        let [Message::Refused { reason }] = &messages[..] else { panic!("{messages:?}") };
+        assert!(reason.contains(said), "{reason}");
+    }
+    let checked = dialogue(Ask::Check, &|_| None);
+    assert!(matches!(&checked[..], [Message::Refused { reason }] if reason.contains("nothing to check")));
+}

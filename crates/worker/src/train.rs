@@ -1,0 +1,172 @@
+//! Training a sweep.
+
+use std::ops::ControlFlow;
+
+use loralab_core::{
+    adapter::Adapter,
+    device::Machine,
+    init,
+    lab::{Observer, Sweep, Turn},
+};
+use loralab_data::{Dataset, HELD_OUT, Split, Task};
+use loralab_experiment::{self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, Resolved};
+
+use crate::{Control, Host, base, words};
+
+/// Examples of a task, those held out included, and the seed of both; as the binary has them.
+const EXAMPLES: usize = 4096;
+const DATA_SEED: u64 = 0;
+
+/// Bytes that a cohort may take. A tab may have up to 4 GiB, but a phone's browser ends a tab that takes so much.
+const MEMORY: u64 = 512 << 20;
+
+/// Most seconds between two words about what happened.
+const SILENCE: f64 = 0.05;
+
+/// Trains a sweep and tells of it.
+pub(crate) async fn train(
+    asked: &Experiment,
+    data: Option<&str>,
+    machine: &Machine,
+    control: &Control,
+    host: &dyn Host,
+) -> Result<(), String> {
+    if !control.begin() {
+        return Err("a training is under way; stop it before another is begun".to_owned());
+    }
+    let done = sweep(asked, data, machine, control, host).await;
+    control.end();
+    done
+}
+
+async fn sweep(
+    asked: &Experiment,
+    data: Option<&str>,
+    machine: &Machine,
+    control: &Control,
+    host: &dyn Host,
+) -> Result<(), String> {
+    let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
+    let experiment = asked.resolve(&schemes).map_err(words)?;
+    let name = match &experiment.base {
+        experiment::Base::Nano => "nano",
+        experiment::Base::Tiny => "tiny",
+        experiment::Base::Path(path) => path,
+    };
+    let base = base(name, host).await?;
+    let data = split(&experiment, data)?;
+    let sweep = Sweep::new(&base, name, &experiment, &data).map_err(words)?;
+    let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
+    let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available).map_err(words)?;
+
+    let mut reporter = Reporter { host, control, events: vec![], started: host.seconds(), told: 0.0, step: 0 };
+    reporter.tell(Event::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: machine.describe(),
+        runs: cohorts.iter().map(Vec::len).sum(),
+        steps: experiment.steps,
+    });
+    // The page shows that it has begun before the first, long work on this thread.
+    reporter.flush();
+    host.breathe().await;
+    let make_device = |plan, base| machine.make(plan, base);
+    if let Some(validation) = sweep.base(&make_device).await.map_err(words)? {
+        reporter.tell(Event::Base { loss: Event::finite(validation.loss), accuracy: validation.accuracy });
+    }
+    let results = sweep.run(&cohorts, &make_device, &mut reporter).await.map_err(words)?;
+    let runs: usize = cohorts.iter().map(Vec::len).sum();
+    let ended = results.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).count();
+    let seconds = host.seconds() - reporter.started;
+    reporter.tell(Event::Finished { complete: ended == runs, seconds });
+    reporter.flush();
+    Ok(())
+}
+
+/// The data of an experiment: a task's, or those of the file that it names.
+fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, String> {
+    let tokens = experiment.tokens;
+    let dataset = match (&experiment.data, file) {
+        (experiment::Data::Task(task), _) => {
+            Ok(Dataset::Examples(Task::find(task.name()).map_err(words)?.examples(DATA_SEED, EXAMPLES)))
+        }
+        (experiment::Data::Path(name), None) => {
+            return Err(format!(
+                "the experiment learns `{name}`, which is not in the page; paste its text, or drop the file"
+            ));
+        }
+        (experiment::Data::Path(name), Some(text)) if name.to_lowercase().ends_with(".jsonl") => {
+            Dataset::jsonl(text.as_bytes(), tokens)
+        }
+        (experiment::Data::Path(_), Some(text)) => Dataset::text(text.as_bytes(), tokens),
+    };
+    dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens)).map_err(|error| match &experiment.data {
+        experiment::Data::Task(task) => format!("`tokens` is {tokens}, too few for the task {task}: {error}"),
+        experiment::Data::Path(name) => format!("{name}: {error}"),
+    })
+}
+
+/// Hands the events of a sweep on, some at a time.
+struct Reporter<'a> {
+    host: &'a dyn Host,
+    control: &'a Control,
+    events: Vec<Event>,
+    started: f64,
+    /// When the page was last told something.
+    told: f64,
+    /// The last step that was told of.
+    step: usize,
+}
+
+impl Reporter<'_> {
+    fn tell(&mut self, event: Event) {
+        match &event {
+            Event::CohortStarted { .. } => self.step = 0,
+            Event::Step { step, .. } => self.step = *step,
+            _ => {}
+        }
+        self.events.push(event);
+    }
+
+    fn flush(&mut self) {
+        if !self.events.is_empty() {
+            self.host.post(Message::Events { events: std::mem::take(&mut self.events) });
+        }
+        self.told = self.host.seconds();
+    }
+}
+
+impl Observer for Reporter<'_> {
+    fn seconds(&self) -> f64 {
+        self.host.seconds()
+    }
+
+    fn event(&mut self, event: Event) -> ControlFlow<()> {
+        self.tell(event);
+        ControlFlow::Continue(())
+    }
+
+    fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {
+        self.flush();
+        // One that PEFT would not load whole, such as of a run whose values have just left the finite, is no adapter.
+        if let Ok(files) = adapter.to_peft() {
+            let tensors = Blob(files.safetensors);
+            let files = AdapterFiles { cell: cell.clone(), config: files.config_json, tensors };
+            self.host.post(Message::Adapter { files });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn turn(&mut self) -> Turn<'_> {
+        Box::pin(async move {
+            if self.host.seconds() - self.told >= SILENCE {
+                self.flush();
+                self.host.breathe().await;
+            }
+            if self.control.waits() {
+                self.flush();
+                self.host.post(Message::Paused { step: self.step });
+            }
+            self.control.turn().await
+        })
+    }
+}
