@@ -3,7 +3,7 @@
 //! An estimate is computed from all seeds; its standard error is that of the same estimate over [`resamples`] of the
 //! seeds, everything chosen again in each; and the interval is Student's, so that two seeds give a wide one.
 //!
-//! - [`valley`] is the lowest place of a curve, between the points that were tried.
+//! - [`valley()`] is the lowest place of a curve, between the points that were tried.
 //! - [`slope`] is that of a least-squares line; in logarithms, an exponent.
 //! - [`standard_errors`] and [`interval`] say how far off an estimate may be.
 

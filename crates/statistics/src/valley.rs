@@ -1,7 +1,5 @@
 //! The lowest place of a curve that was tried at a few points.
 
-/// Points on each side of the lowest that may take part in the fit.
-const REACH: usize = 2;
 /// A point this much higher than the lowest belongs to a cliff, not to the valley; in logarithms, a factor of two.
 const HIGH: f64 = std::f64::consts::LN_2;
 
@@ -14,9 +12,10 @@ pub struct Valley {
     pub place: usize,
 }
 
-/// The lowest place of a curve through `points` (x, y) of rising x: that of the least-squares parabola through the lowest point,
-/// its neighbours, and one more on each side if it is at most ln 2 higher; x itself where the lowest point is the first or last.
-/// The result lies between the neighbours of the lowest point. None without points.
+/// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and its neighbours, or, where one more
+/// on each side is at most ln 2 higher, of the least-squares parabola through all five; x itself where the lowest point is the first or last. As many
+/// points on one side as on the other, since a valley falls gently to one side and steeply to the other, and more points there would draw the result to
+/// it. The result lies between the neighbours of the lowest point. None without points.
 ///
 /// Meant for logarithms: of learning rates in x, of losses in y.
 pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
@@ -25,14 +24,13 @@ pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     if place == 0 || place + 1 == points.len() {
         return Some(Valley { x, place });
     }
-    let near = |index: &usize| index.abs_diff(place) <= 1 || points[*index].1 <= y + HIGH;
-    let before = (place.saturating_sub(REACH)..place).rev().take_while(near).count();
-    let after = (place + 1..points.len().min(place + 1 + REACH)).take_while(near).count();
+    let near =
+        |index: Option<usize>| index.and_then(|index| points.get(index)).is_some_and(|point| point.1 <= y + HIGH);
+    let reach = if near(place.checked_sub(2)) && near(Some(place + 2)) { 2 } else { 1 };
     let (left, right) = (points[place - 1].0, points[place + 1].0);
     let inside = |lowest: &f64| (left..=right).contains(lowest);
-    let wide = lowest(&points[place - before..=place + after], x).filter(inside);
-    let narrow = || lowest(&points[place - 1..=place + 1], x).filter(inside);
-    Some(Valley { x: wide.or_else(narrow).unwrap_or(x), place })
+    let fitted = |reach: usize| lowest(&points[place - reach..=place + reach], x).filter(inside);
+    Some(Valley { x: fitted(reach).or_else(|| fitted(1)).unwrap_or(x), place })
 }
 
 /// Where the least-squares parabola through points is lowest; none if it has no lowest place. `origin` is near their middle.
@@ -72,6 +70,13 @@ mod tests {
         // Uneven distances, far from 0.
         let points = curve(&[100.0, 100.7, 101.0, 102.0], |x| (x - 100.9).powi(2));
         assert!((valley(&points).expect("there are points").x - 100.9).abs() < 1e-9);
+    }
+
+    /// A valley that falls gently from the left and ends at a cliff; it is lowest at 3.
+    #[test]
+    fn the_gentle_side_does_not_draw_it() {
+        let near = [(1.0, 0.4), (2.0, 0.2), (3.0, 0.0), (4.0, 0.2), (5.0, 2.0)];
+        assert!((valley(&near).expect("there are points").x - 3.0).abs() < 1e-12);
     }
 
     #[test]
