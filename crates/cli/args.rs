@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
-use crate::{device::Choice, report::ReportArguments, reproduce::Reproduce, tiles};
+use crate::{device::DeviceArguments, report::ReportArguments, reproduce::Reproduce};
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -43,22 +43,6 @@ pub enum Command {
     Devices,
     /// Run one training step on a GPU, kernel by kernel, and hold each to the error bound that the CPU derives for it.
     Verify(VerifyArguments),
-}
-
-/// Where the work is done.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Machine")]
-pub struct DeviceArguments {
-    /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: Choice,
-    /// On a GPU, run shaders without checks of indices and loops; `loralab verify --unchecked` shows whether that is safe there
-    #[arg(long)]
-    pub unchecked: bool,
-    /// How a GPU cuts large products: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once on a GPU and then kept), or the
-    /// `tiles.txt` of a result, to train as it did
-    #[arg(long, value_name = "TILES", default_value = "64x64")]
-    pub tiles: tiles::Choice,
 }
 
 /// `loralab verify`.

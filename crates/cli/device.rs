@@ -8,18 +8,35 @@ use std::{
 };
 
 use anyhow::Result;
+use clap::Args;
 use loralab_core::{
     device::{Machine, wait},
     gpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters},
 };
 use loralab_experiment::Bytes;
 
-use crate::{args::DeviceArguments, memory, progress, tiles};
+use crate::{memory, progress, tiles};
 
 /// What a GPU with memory of its own surely has; no driver tells.
 const ASSUMED: u64 = 4 << 30;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Where the work is done.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub struct DeviceArguments {
+    /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Choice,
+    /// On a GPU, run shaders without checks of indices and loops; `loralab verify --unchecked` shows whether that is safe there
+    #[arg(long)]
+    pub unchecked: bool,
+    /// How a GPU cuts large products: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once on a GPU and then kept), or the
+    /// `tiles.txt` of a result, to train as it did
+    #[arg(long, value_name = "TILES", default_value = "64x64")]
+    pub tiles: tiles::Choice,
+}
 
 /// Which device to use.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use loralab_experiment::{
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
-    args::{DeviceArguments, Output, SweepArguments, TrainArguments},
-    device, dry_run,
+    args::{Output, SweepArguments, TrainArguments},
+    device::{self, DeviceArguments},
+    dry_run,
     failure::{Stopped, usage},
     interrupt::Interrupt,
     memory,

@@ -17,8 +17,8 @@ use loralab_experiment::{
 
 use super::{Output, Watch, check, finish};
 use crate::{
-    args::DeviceArguments,
     device,
+    device::DeviceArguments,
     failure::{Stopped, usage},
     interrupt::Interrupt,
     source,
