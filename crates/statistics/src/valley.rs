@@ -1,8 +1,5 @@
 //! The lowest place of a curve that was tried at a few points.
 
-/// A point this much higher than the lowest belongs to a cliff, not to the valley; in logarithms, a factor of two.
-const HIGH: f64 = std::f64::consts::LN_2;
-
 /// Where a curve is lowest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Valley {
@@ -12,25 +9,18 @@ pub struct Valley {
     pub place: usize,
 }
 
-/// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and its neighbours, or, where one more
-/// on each side is at most ln 2 higher, of the least-squares parabola through all five; x itself where the lowest point is the first or last. As many
-/// points on one side as on the other, since a valley falls gently to one side and steeply to the other, and more points there would draw the result to
-/// it. The result lies between the neighbours of the lowest point. None without points.
+/// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and its two neighbours; x itself where
+/// the lowest point is the first or last. It lies no more than half way to a neighbour. None without points.
 ///
+/// Points further off take no part: a valley falls gently to one side and steeply to the other, and they would draw the result to the gentle one.
 /// Meant for logarithms: of learning rates in x, of losses in y.
 pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     let place = (0..points.len()).min_by(|&one, &other| points[one].1.total_cmp(&points[other].1))?;
-    let (x, y) = points[place];
+    let x = points[place].0;
     if place == 0 || place + 1 == points.len() {
         return Some(Valley { x, place });
     }
-    let near =
-        |index: Option<usize>| index.and_then(|index| points.get(index)).is_some_and(|point| point.1 <= y + HIGH);
-    let reach = if near(place.checked_sub(2)) && near(Some(place + 2)) { 2 } else { 1 };
-    let (left, right) = (points[place - 1].0, points[place + 1].0);
-    let inside = |lowest: &f64| (left..=right).contains(lowest);
-    let fitted = |reach: usize| lowest(&points[place - reach..=place + reach], x).filter(inside);
-    Some(Valley { x: fitted(reach).or_else(|| fitted(1)).unwrap_or(x), place })
+    Some(Valley { x: lowest(&points[place - 1..=place + 1], x).unwrap_or(x), place })
 }
 
 /// Where the least-squares parabola through points is lowest; none if it has no lowest place. `origin` is near their middle.

@@ -13,7 +13,7 @@ pub const OWN_TEXT: &str = "own-text";
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("What is learnt", &["base", "task"]),
     ("Starts, rates, seeds", &["schemes", "learning_rates", "seeds"]),
-    ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples"]),
+    ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples", "diagnose_every"]),
     ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
     (
         "Optimiser",
