@@ -29,7 +29,7 @@ fn adapters_are_looked_into_without_touching_what_is_trained() {
         assert_eq!(adapters.len(), 14);
         for adapter in &adapters {
             assert!(adapter.is_finite() && adapter.z_a > 0.0 && adapter.product > 0.0, "{adapter:?}");
-            // The three parts make up the change, and no norm of a sum is above the sum of the norms.
+            // A product of rank 8, less a frozen one of as much.
             assert!(adapter.stable_rank.is_some_and(|rank| (1.0..=16.0).contains(&rank)), "{adapter:?}");
             match (cell.scheme.as_str(), step) {
                 // One factor is zero before the first step, and the other has no gradient in it (methods of the paper, §4).
