@@ -33,6 +33,6 @@ fn gaussian(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
     Ok(Start { a: layer.gaussian(A, seed, layer.inputs), b: layer.zeros(B), frozen: None })
 }
 
-fn kaiming(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
+pub(super) fn kaiming(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
     Ok(Start { a: layer.kaiming_uniform(A, seed, layer.inputs), b: layer.zeros(B), frozen: None })
 }

@@ -2,14 +2,14 @@
 //! `peft-false` is `False`. The laws are PEFT's, the numbers ours.
 
 use super::Factor::{A, B};
-use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, init_a};
 
 /// `init_lora_weights=True`.
 pub(super) static DEFAULT: Scheme = Scheme {
     name: "peft-default",
     about: "what PEFT does unless told otherwise; the same as init-a-kaiming",
     source: "PEFT, init_lora_weights=True: Kaiming's uniform law with a = √5",
-    rule: Rule::Draw(default),
+    rule: Rule::Draw(init_a::kaiming),
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
@@ -42,10 +42,6 @@ pub(super) static FALSE: Scheme = Scheme {
     halves_rank: false,
     divides_by_scale: false,
 };
-
-fn default(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
-    Ok(Start { a: layer.kaiming_uniform(A, seed, layer.inputs), b: layer.zeros(B), frozen: None })
-}
 
 fn gaussian(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
     // A deviation of 1/R is a variance of 1/R².
