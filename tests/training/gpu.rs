@@ -157,7 +157,7 @@ fn a_gpu_that_is_lost_is_an_error_and_no_panic() {
     let error = wait(Device::reports(&mut device)).expect_err("nothing can be read from a lost GPU");
     assert!(error.to_string().contains("was lost"), "{error}");
     device.step(&[Input::from(&batch)], &[1e-3]);
-    assert!(wait(Device::reports(&mut device)).is_err() && wait(Device::trained(&mut device, 0)).is_err());
+    assert!(wait(Device::reports(&mut device)).is_err() && wait(Device::trained(&mut device)).is_err());
 }
 
 #[test]

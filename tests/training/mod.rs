@@ -110,9 +110,9 @@ fn train_on(runs: &[Run], steps: usize, make_device: impl Fn(Arc<Plan>) -> Box<d
     }
     let held_out = validation(&TRANSLATION.validation, SEQUENCES, TOKENS, 6).expect("the data fit");
     let validations = wait(cohort.validate(&held_out)).expect("the device does not fail");
-    for (index, (trace, validation)) in traces.iter_mut().zip(validations).enumerate() {
-        trace.trained = wait(cohort.device().trained(index)).expect("the device does not fail");
-        trace.validation = validation;
+    let trained = wait(cohort.device().trained()).expect("the device does not fail");
+    for (trace, (trained, validation)) in traces.iter_mut().zip(trained.into_iter().zip(validations)) {
+        (trace.trained, trace.validation) = (trained, validation);
     }
     traces
 }

@@ -151,6 +151,6 @@ pub trait Device {
     /// give what they give.
     fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>>;
 
-    /// A run's trained tensors, flat.
-    fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>>;
+    /// The trained tensors of every run, flat, in one reading.
+    fn trained(&mut self) -> Answer<'_, Vec<Vec<f32>>>;
 }

@@ -57,11 +57,9 @@ impl Probes {
 
     async fn look(&mut self, cohort: &mut Cohort<'_>) -> Result<Vec<Moment>, DeviceError> {
         let runs = cohort.runs().len();
-        let mut trained = Vec::with_capacity(runs);
-        for run in 0..runs {
-            let now = cohort.device().trained(run).await?;
-            self.device.load(run, &now, &cohort.frozen_pairs(run), cohort.runs()[run].settings);
-            trained.push(now);
+        let trained = cohort.device().trained().await?;
+        for (run, trained) in trained.iter().enumerate() {
+            self.device.load(run, trained, &cohort.frozen_pairs(run), cohort.runs()[run].settings);
         }
         let probes = self.device.probe(&vec![Input::from(&self.batch); runs]).await?;
         Ok(trained.into_iter().zip(probes).map(|(trained, probe)| Moment { trained, probe }).collect())

@@ -201,10 +201,12 @@ impl<'a> Sweep<'a> {
                 }
             }
             let seconds = observer.seconds() - started;
+            let finished = ended.iter().any(|result| result.final_loss.is_some());
+            let trained = if finished { cohort.device().trained().await? } else { vec![] };
             for (run, mut result) in ended.into_iter().enumerate() {
                 result.seconds = seconds / cells.len() as f64;
                 if result.final_loss.is_some() {
-                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&mut cohort, run).await?));
+                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, run, &trained[run])));
                 }
                 results.push(result.clone());
                 flow = both(flow, observer.event(Event::RunFinished { result }));
@@ -266,12 +268,11 @@ impl<'a> Sweep<'a> {
         Ok(Sampler::new(self.train, seed, batch_size, tokens)?.batch(0))
     }
 
-    /// A run's adapter as it stands.
-    async fn adapter(&self, cohort: &mut Cohort<'_>, run: usize) -> Result<Adapter, SweepError> {
-        let trained = cohort.device().trained(run).await?;
+    /// The adapter of a run that has trained this.
+    fn adapter(&self, cohort: &Cohort<'_>, run: usize, trained: &[f32]) -> Adapter {
         let frozen_pairs = cohort.frozen_pairs(run);
         let scheme = cohort.runs()[run].scheme;
-        Ok(export(cohort.plan(), &self.base_name, self.experiment, scheme, &trained, &frozen_pairs))
+        export(cohort.plan(), &self.base_name, self.experiment, scheme, trained, &frozen_pairs)
     }
 }
 

@@ -217,16 +217,14 @@ async fn record(
         let evaluation: Option<&Evaluation> = evaluations[set][run].as_ref();
         evaluation.map(|evaluation| evaluation.loss)
     };
+    let trained = if hidden.is_some() { device.trained().await? } else { vec![] };
     for (run, course) in courses.iter_mut().enumerate().filter(|(_, course)| course.diverged.is_none()) {
         let Some((train, test)) = loss(0, run).zip(loss(1, run)) else { continue };
         if !train.is_finite() {
             course.diverged = Some((step, "the loss".to_owned()));
             continue;
         }
-        let norms = match hidden {
-            Some(hidden) => Some(norms(hidden, &device.trained(run).await?)),
-            None => None,
-        };
+        let norms = hidden.map(|hidden| norms(hidden, &trained[run]));
         course.records.push(Record { step, train, test, norms });
     }
     Ok(())

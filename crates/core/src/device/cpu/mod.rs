@@ -394,8 +394,8 @@ impl<S: Scalar> Device for Cpu<S> {
         Box::pin(async move { Ok(Cpu::probe(self, inputs)) })
     }
 
-    fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {
-        Box::pin(async move { Ok(Cpu::trained(self, run)) })
+    fn trained(&mut self) -> Answer<'_, Vec<Vec<f32>>> {
+        Box::pin(async { Ok((0..self.runs.len()).map(|run| Cpu::trained(self, run)).collect()) })
     }
 }
 

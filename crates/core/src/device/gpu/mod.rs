@@ -416,13 +416,12 @@ impl Device for Gpu {
         Box::pin(async move { Ok(self.pass(inputs).await?) })
     }
 
-    fn trained(&mut self, run: usize) -> Answer<'_, Vec<f32>> {
+    fn trained(&mut self) -> Answer<'_, Vec<Vec<f32>>> {
         Box::pin(async move {
             self.flush();
-            let elements = self.plan.trained_len();
-            let Some(buffer) = self.buffers.get(Memory::Trained) else { return Ok(vec![]) };
-            let words = self.accelerator.download(buffer, run * elements..(run + 1) * elements).await?;
-            Ok(bytemuck::cast_vec(words))
+            let words = self.words(Memory::Trained).await?.unwrap_or_default();
+            let of_run = |run| floats(words.get(run..run + self.plan.trained_len()).unwrap_or_default());
+            Ok((0..self.plan.shape.runs).map(|run| of_run(run * self.plan.trained_len())).collect())
         })
     }
 }
