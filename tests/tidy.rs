@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows the vocabulary and the figures only: it must never reach a device.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 14] = [
     (".", &["core", "data", "experiment", "figure", "report"]),
     ("crates/core", &["cpu", "data", "experiment", "linalg", "statistics"]),
     ("crates/cpu", &[]),
@@ -22,6 +22,7 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("crates/statistics", &["linalg"]),
     ("crates/worker", &["core", "data", "experiment"]),
     ("crates/xtask", &[]),
+    ("crates/xtask/bench/burn", &["core", "linalg"]),
     ("tests/wasm", &["core", "linalg"]),
 ];
 
