@@ -98,6 +98,21 @@ pub fn symmetric_eigen(m: MatRef<'_, f64>) -> Result<Eigen, NoConvergence> {
     Ok(Eigen { values, vectors })
 }
 
+/// The X that solves A X + X B = C for symmetric A (k, k) and B (n, n) without negative eigenvalues, C (k, n). Where two eigenvalues sum to zero, the
+/// part of X between their vectors is zero.
+///
+/// # Errors
+/// If a matrix holds a number that is not finite.
+pub fn sylvester(a: MatRef<'_, f64>, b: MatRef<'_, f64>, c: MatRef<'_, f64>) -> Result<Mat<f64>, NoConvergence> {
+    let (left, right) = (symmetric_eigen(a)?, symmetric_eigen(b)?);
+    let turned = left.vectors.transpose() * c * &right.vectors;
+    let solved = Mat::from_fn(turned.nrows(), turned.ncols(), |i, j| {
+        let sum = left.values[i].max(0.0) + right.values[j].max(0.0);
+        if sum > 0.0 { turned[(i, j)] / sum } else { 0.0 }
+    });
+    Ok(&left.vectors * solved * right.vectors.transpose())
+}
+
 /// Whether the entry of largest magnitude of column `k` is negative.
 fn turns(m: MatRef<'_, f64>, k: usize) -> bool {
     let largest =
@@ -176,6 +191,20 @@ mod tests {
         assert!(values.is_sorted_by(|one, other| one >= other));
         let s = svd(m.as_ref()).expect("finite").s;
         assert!(values.iter().zip(s).all(|(value, s)| (value - s * s).abs() < 1e-11 * values[0]));
+    }
+
+    #[test]
+    fn sylvester_solves_its_equation() {
+        let gram = |n: usize| {
+            let m = normal(&Stream::new(5, "gram"), n, n);
+            m.transpose() * &m
+        };
+        let (a, b, c) = (gram(4), gram(7), normal(&Stream::new(6, "c"), 4, 7));
+        let x = sylvester(a.as_ref(), b.as_ref(), c.as_ref()).expect("finite");
+        assert!(distance(&(&a * &x + &x * &b), &c) < 1e-10 * c.norm_l2());
+        let zero = Mat::<f64>::zeros(4, 4);
+        let x = sylvester(zero.as_ref(), Mat::<f64>::zeros(7, 7).as_ref(), c.as_ref()).expect("finite");
+        assert_eq!(x.norm_l2(), 0.0);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!
 //! The dense mathematics is in f64 and on one thread, so that it gives the same with any number of threads and in a browser:
 //! [`thin_qr`], [`svd()`], [`symmetric_eigen`], and for large matrices the randomised [`range()`] and [`randomised_svd`], whose sketch is
-//! drawn from a [`Stream`]. Its last bits are the processor's; what is only drawn, and [`orthonormal_rows`], has the same bits everywhere.
+//! drawn from a [`Stream`], with [`leading_eigen`] on top and [`sylvester`] beside them. Its last bits are the processor's; what is only drawn, and [`orthonormal_rows`], has the same bits everywhere.
 
 mod dense;
 mod draws;
@@ -25,11 +25,11 @@ mod stream;
 
 pub use dense::{energy, from_rows, normal as normal_matrix, to_rows};
 pub use draws::Draws;
-pub use factor::{Eigen, NoConvergence, Qr, Svd, svd, symmetric_eigen, thin_qr};
+pub use factor::{Eigen, NoConvergence, Qr, Svd, svd, sylvester, symmetric_eigen, thin_qr};
 pub use faer::{Mat, MatRef};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;
 pub use orthonormal::orthonormal_rows;
 pub use philox::Philox;
-pub use range::{randomised_svd, range};
+pub use range::{leading_eigen, randomised_svd, range};
 pub use stream::Stream;

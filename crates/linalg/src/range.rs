@@ -5,8 +5,11 @@ use faer::{Mat, MatRef};
 use crate::{
     Stream,
     dense::normal,
-    factor::{NoConvergence, Svd, svd, thin_qr},
+    factor::{Eigen, NoConvergence, Svd, svd, symmetric_eigen, thin_qr},
 };
+
+/// Order up to which a symmetric matrix is decomposed whole.
+const WHOLE: usize = 256;
 
 /// Orthonormal columns, (rows, q), that nearly span the leading left singular vectors of M: a normal sketch M Ω of `q` columns,
 /// then `iterations` rounds of orthonormalised power iteration.
@@ -36,6 +39,28 @@ pub fn randomised_svd(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &
     let basis = range(m, q, iterations, stream);
     let Svd { u, s, v } = svd((basis.transpose() * m).as_ref())?;
     Ok(Svd { u: basis * u, s, v })
+}
+
+/// The leading `count` eigenpairs of a symmetric matrix without negative eigenvalues, (n, n): all of them computed where that is cheap or most are
+/// wanted, else sought in a randomised range of twice as many columns and ten more, with six power iterations.
+///
+/// # Errors
+/// If the matrix holds a number that is not finite.
+pub fn leading_eigen(m: MatRef<'_, f64>, count: usize, stream: &Stream) -> Result<Eigen, NoConvergence> {
+    let n = m.nrows();
+    let count = count.min(n);
+    let columns = 2 * count + 10;
+    let all = if n <= WHOLE || 4 * columns > n {
+        symmetric_eigen(m)?
+    } else {
+        if !m.is_all_finite() {
+            return Err(NoConvergence { rows: n, columns: n });
+        }
+        let basis = range(m, columns, 6, stream);
+        let inner = symmetric_eigen((basis.transpose() * (m * &basis)).as_ref())?;
+        Eigen { vectors: basis * inner.vectors, values: inner.values }
+    };
+    Ok(Eigen { vectors: all.vectors.subcols(0, count).to_owned(), values: all.values[..count].to_vec() })
 }
 
 #[cfg(test)]
@@ -75,6 +100,21 @@ mod tests {
             let excess = errors.map(|error| error - floor);
             assert!(excess[2] >= 0.0 && excess[1] > 3.0 * excess[2] && excess[0] > 3.0 * excess[1], "{excess:?}");
         }
+    }
+
+    #[test]
+    fn leading_eigenpairs_are_those_of_the_whole() {
+        let m = geometric(300, 300, 0.9);
+        let gram = m.transpose() * &m;
+        let whole = symmetric_eigen(gram.as_ref()).expect("finite");
+        let leading = leading_eigen(gram.as_ref(), 5, &Stream::new(0, "Ω")).expect("finite");
+        assert_eq!((leading.vectors.ncols(), leading.values.len()), (5, 5));
+        for k in 0..5 {
+            assert!((leading.values[k] / whole.values[k] - 1.0).abs() < 1e-9, "{:?}", leading.values);
+            let cosine = leading.vectors.col(k).transpose() * whole.vectors.col(k);
+            assert!((cosine.abs() - 1.0).abs() < 1e-9, "{cosine}");
+        }
+        assert_eq!(leading_eigen(gram.as_ref(), 400, &Stream::new(0, "Ω")).expect("finite").values.len(), 300);
     }
 
     #[test]
