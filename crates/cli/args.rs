@@ -116,9 +116,23 @@ pub struct InitArguments {
     /// The linear maps that carry an adapter, separated by commas, or all-linear [default: all-linear]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub target_modules: Option<Vec<String>>,
-    /// Fixes the adapter's draw [default: 0]
+    /// Fixes the adapter's draw, and the data that are read [default: 0]
     #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
     pub seed: Option<u64>,
+    /// What a start that reads data is shown: a task [default: translation]
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
+    /// The same: a text, or lines of {"prompt": "...", "completion": "..."}
+    #[arg(long, value_name = "PATH", conflicts_with = "task")]
+    pub data: Option<String>,
+    /// Length of the sequences of data [default: 64]
+    #[arg(long, value_name = "T", value_parser = setting::<usize>("tokens"))]
+    pub tokens: Option<usize>,
+    /// Sequences in each batch of data [default: 8]
+    #[arg(long, value_name = "B", value_parser = setting::<usize>("batch_size"))]
+    pub batch_size: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceArguments,
 }
 
 /// `loralab plan`.
@@ -411,6 +425,10 @@ impl InitArguments {
             alpha: self.alpha,
             scaling: self.scaling.clone(),
             target_modules: self.target_modules.clone(),
+            task: self.task.clone(),
+            data: self.data.clone(),
+            tokens: self.tokens,
+            batch_size: self.batch_size,
             ..Experiment::default()
         }
     }

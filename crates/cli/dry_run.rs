@@ -1,7 +1,7 @@
 //! `--dry-run`: what a sweep would train, and the arithmetic of its memory.
 
 use anyhow::Result;
-use loralab_core::{init, lab::Sweep};
+use loralab_core::lab::{Room, Sweep};
 use loralab_experiment::{Bytes, Cell, Resolved};
 
 use crate::{sweep::Prepared, terminal::print};
@@ -19,15 +19,15 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         counted(cohorts.len(), "cohort"),
     ))?;
     let mut first = 1;
-    let shape = |cells: &Vec<Cell>| (cells.len(), needs_frozen_pairs(cells));
+    let shape = |cells: &Vec<Cell>| (cells.len(), Room::of(cells));
     for alike in cohorts.chunk_by(|one, other| shape(one) == shape(other)) {
-        let (runs, frozen_pairs) = shape(&alike[0]);
+        let (runs, room) = shape(&alike[0]);
         let last = first + alike.len() - 1;
         let which = if first == last { format!("Cohort {first}") } else { format!("Cohorts {first} to {last}, each") };
         print(format_args!("\n{which} of {}:", counted(runs, "run")))?;
         first = last + 1;
         let mut total = 0;
-        for cost in prepared.needs(&sweep.plan(runs, frozen_pairs)).terms {
+        for cost in prepared.needs(&sweep.plan(runs, Room { spread: room.most(), ..room })).terms {
             let bytes = cost.per_run * runs as u64 + cost.shared;
             total += bytes;
             let how = match cost.shared {
@@ -40,11 +40,6 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
     }
     print("\nNothing was trained or written.")?;
     Ok(())
-}
-
-/// Whether any of the runs has a frozen second pair, so that all of its cohort make room for one.
-pub fn needs_frozen_pairs(cells: &[Cell]) -> bool {
-    cells.iter().any(|cell| init::find(&cell.scheme).is_ok_and(|scheme| scheme.frozen_pair))
 }
 
 fn counted(number: usize, what: &str) -> String {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use loralab_core::lab::begin;
+use loralab_core::device::wait;
 use loralab_experiment::Experiment;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     failure::usage,
     results::{Results, write_adapter},
     source,
+    sweep::Prepared,
     terminal::print,
 };
 
@@ -21,18 +22,18 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
         return Err(usage("`init` starts one adapter by one scheme; name one that `loralab schemes` lists"));
     }
     Results::check(&arguments.output, false)?;
-    let (base, base_name) = source::base(&experiment.base)?;
+    let prepared = Prepared::new(&experiment, &arguments.device, false)?;
     let began = Instant::now();
-    let begun = begin(&base, &base_name, &experiment, &experiment.cells()[0]).map_err(usage)?;
+    let begun = wait(prepared.begin(&experiment))?;
     let seconds = began.elapsed().as_secs_f64();
     write_adapter(&arguments.output, &begun.adapter)?;
 
     let width = begun.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
-    print(format_args!("{:width$}      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;
+    print(format_args!("{:width$}  rank      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;
     for layer in &begun.layers {
         print(format_args!(
-            "{:width$}  {:7.3}  {:7.3}   {:9.2e}  {:6.3}  {:9.2e}",
-            layer.module, layer.a, layer.b, layer.product, layer.energy, layer.moved
+            "{:width$}  {:4}  {:7.3}  {:7.3}   {:9.2e}  {:6.3}  {:9.2e}",
+            layer.module, layer.rank, layer.a, layer.b, layer.product, layer.energy, layer.moved
         ))?;
     }
     let moved = begun.layers.iter().fold(0.0_f64, |most, layer| most.max(layer.moved));
@@ -41,11 +42,15 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     } else {
         format!("that of weights moved by up to {moved:.1e} of their norm")
     };
+    let data = match begun.tokens {
+        0 => "no data were used".to_owned(),
+        tokens => format!("{tokens} tokens of data went through the model"),
+    };
     print(format_args!(
         "\nenergy is the share of ‖W‖² that A reads or, where A is zero, that B writes. The output at step 0 is {at_step_0}.\n\
-         {} layers of rank {}, scale {}, in {seconds:.2} s; no data were used. PEFT loads `{}` onto the untouched base.",
+         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}. PEFT loads `{}` onto the untouched base.",
         begun.layers.len(),
-        begun.adapter.rank,
+        experiment.rank,
         begun.adapter.scale(),
         arguments.output.display()
     ))?;

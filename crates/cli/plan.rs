@@ -1,9 +1,10 @@
 //! `loralab plan`: the list of dispatches that a training step replays.
 
 use anyhow::Result;
+use loralab_core::lab::Room;
 use loralab_experiment::Experiment;
 
-use crate::{args::PlanArguments, dry_run::needs_frozen_pairs, source, sweep::Prepared, terminal::print};
+use crate::{args::PlanArguments, source, sweep::Prepared, terminal::print};
 
 /// Prints the plan of a cohort.
 pub fn plan(arguments: &PlanArguments) -> Result<()> {
@@ -13,7 +14,7 @@ pub fn plan(arguments: &PlanArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment)?;
     let cohorts = prepared.cohorts(&sweep, &experiment)?;
     let first = cohorts.first().map_or(&[][..], Vec::as_slice);
-    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), needs_frozen_pairs(first));
+    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), Room::of(first));
     print(plan.print(&prepared.base.tensors))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use loralab_core::{
     device::{Machine, Needs, wait},
     gpu::Tiling,
-    lab::{Observer, Sweep, SweepError},
+    lab::{Begun, Observer, Sweep, SweepError, begin},
     model::Base,
     plan::Plan,
 };
@@ -93,6 +93,14 @@ impl Prepared {
     /// The sweep's grid, cut into cohorts.
     pub fn cohorts(&self, sweep: &Sweep<'_>, experiment: &Resolved) -> Result<Vec<Vec<Cell>>> {
         sweep.cohorts(|plan| self.needs(plan), self.available).map_err(|error| refused(error, experiment))
+    }
+
+    /// The start of an experiment's first cell.
+    pub async fn begin(&self, experiment: &Resolved) -> Result<Begun> {
+        let make_device = |plan, base| self.machine.make(plan, base);
+        let cell = &experiment.cells()[0];
+        let begun = begin(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await;
+        begun.map_err(|error| refused(error, experiment))
     }
 
     /// What a plan needs of the device.

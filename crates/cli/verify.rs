@@ -5,14 +5,12 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 use loralab_core::{
     device::{Gpu, Input, Machine, wait},
-    lab::{State, verify as judge},
-    train::{Run, start},
+    lab::{Room, State, verify as judge},
+    train::{Initial, Run, start},
 };
 use loralab_experiment::Experiment;
 
-use crate::{
-    args::VerifyArguments, dry_run::needs_frozen_pairs, failure::usage, source, sweep::Prepared, terminal::print,
-};
+use crate::{args::VerifyArguments, failure::usage, source, sweep::Prepared, terminal::print};
 
 /// Looks at one step of the first cohort.
 pub fn verify(arguments: &VerifyArguments) -> Result<()> {
@@ -35,10 +33,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment)?;
     let cohorts = prepared.cohorts(&sweep, &experiment)?;
     let cells = cohorts.first().ok_or_else(|| anyhow!("the grid has no runs"))?;
-    let plan = Arc::new(sweep.plan(cells.len(), needs_frozen_pairs(cells)));
+    let plan = Arc::new(sweep.plan(cells.len(), Room::of(cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;
     let state = |run: &Run| {
-        let (trained, frozen_pairs) = start(&plan, &prepared.base.tensors, run).map_err(usage)?;
+        let Initial { trained, frozen_pairs, .. } = start(&plan, &prepared.base.tensors, run).map_err(usage)?;
         Ok(State { trained, frozen_pairs, settings: run.settings })
     };
     let states = runs.iter().map(state).collect::<Result<Vec<State>>>()?;

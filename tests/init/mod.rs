@@ -1,5 +1,7 @@
 //! What a scheme's definition says of step 0, through the whole model, and of the weights it is made from.
 
+// Starts that are made from data, against what another way of asking a model gives.
+pub mod data;
 // Starts that are made from a weight, against decompositions of their own.
 mod weights;
 
@@ -13,7 +15,7 @@ use loralab_core::{
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
-    train::{Run, start},
+    train::{Initial, Run, start},
 };
 
 use crate::small::{base, config, token_rows};
@@ -27,13 +29,15 @@ const SCALES: [f64; 3] = [2.0, 5.656_854_249_492_38, 0.1];
 fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, scale: f64) -> Vec<f32> {
     let adapters = Adapters { rank, target_modules: modules.iter().map(ToString::to_string).collect() };
     let mut tape = Tape::new(SHAPE, scheme.frozen_pair && !modules.is_empty());
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
+    decoder(&mut tape, &base.config, Training::Adapters(base, &room));
     let plan = Arc::new(tape.compile(Purpose::Predict));
     let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-    let (trained, frozen_pairs) =
-        start(&plan, &base.tensors, &Run { scheme, seed: 1, learning_rate: 0.0, settings }).expect("a start");
+    let run = Run { scheme, seed: 1, learning_rate: 1e-3, settings };
+    let initial = data::start(base, &adapters, &run, &plan, &data::cpu).expect("a start");
+    let Initial { trained, frozen_pairs, .. } = &*initial;
     let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), Some(1));
-    device.load(0, &trained, &frozen_pairs, settings);
+    device.load(0, trained, frozen_pairs, settings);
     device.predict(&[token_rows(SHAPE, base.config.vocabulary).input()]).remove(0)
 }
 
@@ -87,7 +91,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
         let learning_rate_ratio = if scheme.trains == Trains::AOnly { 0.0 } else { 1.0 };
         let settings = RunSettings { scale: 2.0, learning_rate_ratio, weight_decay: 0.1, max_grad_norm: 1.0 };
         let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings };
-        let (begun, frozen_pairs) = start(&plan, &base.tensors, &run).expect("a start");
+        let Initial { trained: begun, frozen_pairs, .. } = start(&plan, &base.tensors, &run).expect("a start");
         let mut device = Cpu::<f32>::new(plan.clone(), base.tensors.clone(), Some(1));
         device.load(0, &begun, &frozen_pairs, settings);
         let rows = token_rows(SHAPE, base.config.vocabulary);

@@ -8,7 +8,7 @@ use loralab_core::{
     memory::{Data, Tensor, Weight},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
-    train::{Run, start},
+    train::{Initial, Run, start},
 };
 use loralab_linalg::Stream;
 
@@ -18,50 +18,50 @@ const SCALES: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 
 /// A matrix, row after row.
 #[derive(Clone)]
-struct Matrix {
-    rows: usize,
-    columns: usize,
+pub struct Matrix {
+    pub rows: usize,
+    pub columns: usize,
     at: Vec<f64>,
 }
 
 impl Matrix {
-    fn new(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> Self {
+    pub fn new(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> Self {
         let at = (0..rows * columns).map(|index| at(index / columns, index % columns)).collect();
         Self { rows, columns, at }
     }
 
-    fn get(&self, row: usize, column: usize) -> f64 {
+    pub fn get(&self, row: usize, column: usize) -> f64 {
         self.at[row * self.columns + column]
     }
 
-    fn times(&self, other: &Self) -> Self {
+    pub fn times(&self, other: &Self) -> Self {
         assert_eq!(self.columns, other.rows);
         let sum = |i, j| (0..self.columns).map(|k| self.get(i, k) * other.get(k, j)).sum();
         Self::new(self.rows, other.columns, sum)
     }
 
-    fn t(&self) -> Self {
+    pub fn t(&self) -> Self {
         Self::new(self.columns, self.rows, |i, j| self.get(j, i))
     }
 
-    fn plus(&self, factor: f64, other: &Self) -> Self {
+    pub fn plus(&self, factor: f64, other: &Self) -> Self {
         Self::new(self.rows, self.columns, |i, j| self.get(i, j) + factor * other.get(i, j))
     }
 
-    fn columns(&self, range: std::ops::Range<usize>) -> Self {
+    pub fn columns(&self, range: std::ops::Range<usize>) -> Self {
         Self::new(self.rows, range.len(), |i, j| self.get(i, range.start + j))
     }
 
-    fn norm(&self) -> f64 {
+    pub fn norm(&self) -> f64 {
         self.at.iter().map(|x| x * x).sum::<f64>().sqrt()
     }
 
-    fn distance(&self, other: &Self) -> f64 {
+    pub fn distance(&self, other: &Self) -> f64 {
         self.plus(-1.0, other).norm()
     }
 
     /// Singular triplets, descending: columns rotated pairwise until all are orthogonal (one-sided Jacobi).
-    fn svd(&self) -> (Self, Vec<f64>, Self) {
+    pub fn svd(&self) -> (Self, Vec<f64>, Self) {
         if self.columns > self.rows {
             let (u, s, v) = self.t().svd();
             return (v, s, u);
@@ -100,7 +100,7 @@ impl Matrix {
 }
 
 /// Σ sₖ uₖ vₖᵀ over a range of triplets.
-fn triplets((u, s, v): &(Matrix, Vec<f64>, Matrix), range: std::ops::Range<usize>) -> Matrix {
+pub fn triplets((u, s, v): &(Matrix, Vec<f64>, Matrix), range: std::ops::Range<usize>) -> Matrix {
     let u = u.columns(range.clone());
     let scaled = Matrix::new(u.rows, u.columns, |i, k| u.get(i, k) * s[range.start + k]);
     scaled.times(&v.columns(range).t())
@@ -148,7 +148,7 @@ fn each(scheme: &str, look: impl Fn(&Begun)) {
                 tape.mse(y);
                 let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
                 let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-                let (trained, frozen) =
+                let Initial { trained, frozen_pairs: frozen, .. } =
                     start(&plan, &base, &Run { scheme, seed: 1, learning_rate: 0.0, settings }).expect("a start");
                 assert_eq!(frozen, if scheme.frozen_pair { trained.clone() } else { vec![] });
                 let (a, b) = trained.split_at(rank * inputs);

@@ -8,7 +8,7 @@ use loralab_core::{
     gpu::{Accelerator, Checks, Profile},
     plan::Plan,
     tape::Purpose,
-    train::{Run, start},
+    train::{Initial, Run, start},
 };
 
 use super::{ADAMW, NANO, Trace, batches, plan, run, train, train_on};
@@ -34,7 +34,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     let mut gpu = on(&gpu::native(), plan.clone());
     let mut cpu = Cpu::<f64>::new(plan.clone(), NANO.tensors.clone(), None);
     for (index, run) in runs.iter().enumerate() {
-        let (trained, frozen_pairs) = start(&plan, &NANO.tensors, run).expect("a start");
+        let Initial { trained, frozen_pairs, .. } = start(&plan, &NANO.tensors, run).expect("a start");
         Device::load(&mut gpu, index, &trained, &frozen_pairs, run.settings);
         cpu.load(index, &trained, &frozen_pairs, run.settings);
     }
@@ -108,7 +108,13 @@ fn steps_handed_over_together_are_those_handed_over_one_by_one() {
     let batches = batches(run.seed, 42);
     let losses = |at_once: usize| -> Vec<f64> {
         let mut device = on(&gpu::native(), plan.clone());
-        Device::load(&mut device, 0, &start(&plan, &NANO.tensors, &run).expect("it is drawn").0, &[], run.settings);
+        Device::load(
+            &mut device,
+            0,
+            &start(&plan, &NANO.tensors, &run).expect("it is drawn").trained,
+            &[],
+            run.settings,
+        );
         let mut losses = vec![];
         // Rates differ from step to step, and 42 steps go more than once around the rings, which end in the middle of seven.
         for (part, some) in batches.chunks(at_once).enumerate() {

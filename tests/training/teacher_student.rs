@@ -45,7 +45,7 @@ fn a_student_of_either_start_comes_close_to_its_teacher() {
         let plan = network(student, Purpose::Train(ADAMW));
         let mut device = Cpu::<f32>::new(plan.clone(), weights(student, 2, "student").into(), None);
         let run = Run { scheme: init::find(scheme).expect("a scheme"), seed: 0, learning_rate, settings };
-        device.load(0, &start(&plan, &[], &run).expect("it needs no weights").0, &[], settings);
+        device.load(0, &start(&plan, &[], &run).expect("it needs no weights").trained, &[], settings);
         let input = Input { features: &features, expected: &expected, weights: &row_weights, ..Input::default() };
         let losses: Vec<f64> =
             (0..300).map(|_| device.step(&[input], &[learning_rate])[0].as_ref().expect("alive").loss).collect();

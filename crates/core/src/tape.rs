@@ -1,10 +1,12 @@
 //! Tape: a model is a function that pushes ops on it, with static shapes; the tape reverses them and compiles both passes into a [`Plan`].
 
+use loralab_cpu::Store;
+
 use crate::{
     memory::{Group, Parameter, Span, Value, Weight},
     ops::{
-        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Relu, Reverse, RmsNorm,
-        Rope, Swiglu,
+        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Pass, Relu, Reverse,
+        RmsNorm, Rope, Swiglu,
     },
     plan::{Optimizer, Plan, Ports, Shape, Update},
 };
@@ -16,6 +18,9 @@ pub enum Purpose {
     Train(Optimizer),
     /// Only the forward pass, keeping what the model says.
     Predict,
+    /// The forward pass, then the moments of every observed value x, as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
+    /// where a row counts. Nothing is trained: the moments are sums over rows, as the gradients of weights are, and made by the same kernels.
+    Moments,
 }
 
 /// Records a forward pass.
@@ -28,6 +33,7 @@ pub struct Tape {
     tables: Vec<Vec<f64>>,
     ports: Ports,
     frozen_pairs: bool,
+    observed: Vec<(Vec<String>, Value)>,
     label: String,
 }
 
@@ -43,8 +49,22 @@ impl Tape {
             tables: Vec::new(),
             ports: Ports::default(),
             frozen_pairs,
+            observed: Vec::new(),
             label: String::new(),
         }
+    }
+
+    /// Notes that the moments of x, the input of `module`, are wanted; a value that several modules read is observed once for all of them.
+    pub fn observe(&mut self, x: Value, module: &str) {
+        match self.observed.iter_mut().find(|(_, value)| *value == x) {
+            Some((modules, _)) => modules.push(module.to_owned()),
+            None => self.observed.push((vec![module.to_owned()], x)),
+        }
+    }
+
+    /// The modules of each observed value, in the order in which a plan for [`Purpose::Moments`] has their moments.
+    pub fn observed(&self) -> Vec<Vec<String>> {
+        self.observed.iter().map(|(modules, _)| modules.clone()).collect()
     }
 
     /// T.
@@ -163,17 +183,18 @@ impl Tape {
     }
 
     /// A plan whose dispatches still name values, and the columns of each value.
-    fn record(self, purpose: Purpose) -> (Plan, Vec<usize>) {
+    fn record(mut self, purpose: Purpose) -> (Plan, Vec<usize>) {
+        let moments = if purpose == Purpose::Moments { self.moments() } else { vec![] };
         let mut forward: Vec<Dispatch> = self.nodes.iter().map(Dispatch::forward).collect();
         let adapters = self.nodes.iter().filter(|node| matches!(node.op, Op::LoraLinear(_)));
         let features: Vec<Value> = adapters.map(|node| node.writes[1]).collect();
-        let lora_features = if purpose == Purpose::Predict { vec![] } else { features };
+        let lora_features = if matches!(purpose, Purpose::Train(_)) { features } else { vec![] };
         let (mut backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
                 (backward, columns, vec![Update::Finite, Update::Clip, Update::Step(optimizer)])
             }
-            Purpose::Predict => (vec![], self.columns, vec![]),
+            Purpose::Predict | Purpose::Moments => (moments, self.columns, vec![]),
         };
         for dispatch in forward.iter_mut().chain(&mut backward) {
             let values = dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value));
@@ -192,6 +213,43 @@ impl Tape {
             tables: self.tables,
         };
         (plan, columns)
+    }
+
+    /// The dispatches that sum up what was observed, and the parameters that they write the gradients of.
+    ///
+    /// A row that does not count is cut out by the squared error's gradient, 2 w (x − 0), which is exactly 0 where w is. What it is compared with is
+    /// a port, as wide as the widest of the observed, which the step has to fill with zeros.
+    fn moments(&mut self) -> Vec<Dispatch> {
+        let observed = std::mem::take(&mut self.observed);
+        let widest = observed.iter().map(|(_, x)| self.columns[x.0]).max().unwrap_or(1);
+        let zeros = self.value(widest, false);
+        self.ports.expected = Some(zeros);
+        let weights = self.ports.weights.expect("a model ends with a loss, which has row weights");
+        let mut dispatches = Vec::new();
+        for (modules, x) in observed {
+            let module = &modules[0];
+            let columns = self.columns[x.0];
+            let counted = self.value(columns, false);
+            let mut second = |name: String, outputs: usize| {
+                let weight = Weight::Trained(self.parameter(name, [outputs, columns], Group::Matrix));
+                Linear { inputs: columns, outputs, weight }
+            };
+            let gram = second(format!("{module}.second_moment"), columns);
+            let mean = second(format!("{module}.half_mean"), 1);
+            for (op, pass, reads, writes) in [
+                (
+                    Op::from(Mse { outputs: columns }),
+                    Pass::BackwardInput,
+                    vec![x, zeros, weights],
+                    vec![(counted, Store::Set)],
+                ),
+                (Op::from(gram), Pass::BackwardWeight, vec![x, counted], vec![]),
+                (Op::from(mean), Pass::BackwardWeight, vec![x, weights], vec![]),
+            ] {
+                dispatches.push(Dispatch { label: module.clone(), op, pass, reads, writes, columns: vec![] });
+            }
+        }
+        dispatches
     }
 
     fn end(&mut self, prediction: Value, weights: Value) {

@@ -39,6 +39,15 @@ pub enum Event {
         /// Its runs.
         cells: Vec<Cell>,
     },
+    /// The starts of a cohort were made from data.
+    Calibrated {
+        /// Of which schemes.
+        schemes: Vec<String>,
+        /// Tokens that went through the model for a run's.
+        tokens: usize,
+        /// Wall time, in seconds.
+        seconds: f64,
+    },
     /// A run made an optimiser step.
     Step {
         /// Which run.
@@ -119,6 +128,7 @@ impl Event {
             Self::Started { .. }
             | Self::Base { .. }
             | Self::CohortStarted { .. }
+            | Self::Calibrated { .. }
             | Self::CohortFinished { .. }
             | Self::Finished { .. } => None,
         }
@@ -145,6 +155,7 @@ mod tests {
             Event::Started { version: "0.1.0".to_owned(), device: "cpu".to_owned(), runs: 28, steps: 200 },
             Event::Base { loss: Some(3.0), accuracy: Some(0.0) },
             Event::CohortStarted { cohort: 0, cohorts: 2, cells: vec![cell.clone()] },
+            Event::Calibrated { schemes: vec!["eva".to_owned()], tokens: 4096, seconds: 0.5 },
             Event::Step {
                 cell: cell.clone(),
                 step: 1,
@@ -165,7 +176,7 @@ mod tests {
             assert_eq!(&serde_json::from_str::<Event>(&line).expect("what was written is read"), event);
         }
         assert_eq!(
-            serde_json::to_string(&events[3]).expect("an event is JSON"),
+            serde_json::to_string(&events[4]).expect("an event is JSON"),
             r#"{"event":"step","cell":{"scheme":"init-a","learning_rate":0.002,"seed":1},"step":1,"loss":2.5,"learning_rate":0.002,"gradient_norm":null}"#
         );
         assert_eq!(events.iter().filter(|event| event.cell().is_some()).count(), 5);

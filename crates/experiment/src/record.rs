@@ -50,7 +50,7 @@ impl Record {
                 self.setting.device.clone_from(device);
             }
             Event::Base { loss, accuracy } => (self.setting.base_loss, self.setting.base_accuracy) = (*loss, *accuracy),
-            Event::CohortStarted { .. } | Event::CohortFinished { .. } => {}
+            Event::CohortStarted { .. } | Event::Calibrated { .. } | Event::CohortFinished { .. } => {}
             Event::Step { cell, step, loss, .. } => {
                 if let Some(loss) = *loss {
                     let place = self.place(cell);

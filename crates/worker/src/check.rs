@@ -5,8 +5,8 @@ use std::{fmt::Write, sync::Arc};
 use loralab_core::{
     device::{Gpu, Input, Machine},
     init,
-    lab::{State, Sweep, verify},
-    train::{Run, start},
+    lab::{Room, State, Sweep, verify},
+    train::{Initial, Run, start},
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Experiment, Message, Seeds};
@@ -37,10 +37,10 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     let data = data.map_err(words)?;
     let sweep = Sweep::new(&base, "nano", &experiment, &data).map_err(words)?;
     let cells = experiment.cells();
-    let plan = Arc::new(sweep.plan(cells.len(), true));
+    let plan = Arc::new(sweep.plan(cells.len(), Room::of(&cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>().map_err(words)?;
     let state = |run: &Run| {
-        let (trained, frozen_pairs) = start(&plan, &base.tensors, run).map_err(words)?;
+        let Initial { trained, frozen_pairs, .. } = start(&plan, &base.tensors, run).map_err(words)?;
         Ok(State { trained, frozen_pairs, settings: run.settings })
     };
     let states = runs.iter().map(state).collect::<Result<Vec<State>, String>>()?;

@@ -73,7 +73,8 @@ fn assert_near(wasm: &[u32], native: &[u32], what: &str) {
 #[test]
 fn wasm_and_native_give_the_same_bits() {
     let mut probe = Probe::new();
-    for (scheme, about) in (0..).zip(ALL) {
+    // Those that read data are made from what a device says, which has bounds of its own.
+    for (scheme, about) in (0..).zip(ALL).filter(|(_, about)| !about.rule.reads_data()) {
         for (seed, inputs, outputs, rank) in [(0, 64, 48, 4), (42, 7, 5, 4), (u64::MAX, 1000, 33, 16)] {
             let wasm = probe.call("probe_start_bits", (scheme, seed, inputs, outputs, rank));
             let native = start_bits(scheme, seed, inputs, outputs, rank);
@@ -81,7 +82,7 @@ fn wasm_and_native_give_the_same_bits() {
             let what = format!("{} at seed {seed}, {inputs} × {outputs}, rank {rank}", about.name);
             match about.rule {
                 Rule::Draw(_) => assert!(wasm == native, "{what} differs"),
-                Rule::Weights(_) => assert_near(&wasm, &native, &what),
+                _ => assert_near(&wasm, &native, &what),
             }
         }
     }

@@ -11,7 +11,7 @@ mod gpu;
 mod machine;
 mod workers;
 
-use std::{future::Future, num::NonZeroUsize, pin::Pin};
+use std::{future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 
 pub use cpu::Cpu;
 pub use gpu::Gpu;
@@ -19,7 +19,9 @@ pub use machine::Machine;
 
 use crate::{
     gpu::{self as hardware, GpuError},
+    memory::Tensor,
     ops::Op,
+    plan::Plan,
     shader::Shader,
 };
 
@@ -117,6 +119,9 @@ pub enum DeviceError {
 
 /// An answer that may have to wait for a GPU.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DeviceError>> + 'a>>;
+
+/// Makes the device that a plan over a base runs on.
+pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Answer<'a, Box<dyn Device>>;
 
 /// Waits for a future. In a browser nothing may wait like this.
 #[cfg(not(target_family = "wasm"))]

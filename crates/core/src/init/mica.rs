@@ -21,7 +21,7 @@ pub(super) static MICA: Scheme = Scheme {
 };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let u = svd(weight).map_err(layer.undecomposed())?.u;
+    let u = svd(weight).map_err(layer.undecomposed("weight"))?.u;
     let count = layer.rank.min(u.ncols());
     Ok(layer.padded(Mat::zeros(count, layer.inputs).as_ref(), u.subcols(u.ncols() - count, count)))
 }

@@ -18,6 +18,6 @@ pub(super) static MILORA: Scheme = Scheme {
 };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let triplets = svd(weight).map_err(layer.undecomposed())?;
+    let triplets = svd(weight).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, triplets.s.len().saturating_sub(layer.rank)))
 }

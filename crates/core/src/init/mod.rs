@@ -1,15 +1,22 @@
 //! Initialisation schemes: what an adapter is before its first step.
 //!
-//! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, or the
-//! layer's frozen weight. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
+//! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
+//! layer's frozen weight, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
 //! any model, any order and any cohort. Schemes that only draw have the same bits on every machine; those that decompose
 //! weights do so in f64 and round once, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
 //! numbers fill it with the *same* numbers, and their runs differ in nothing but the scheme.
 
+mod activation_shift;
+mod calibration;
+mod corda;
 mod draw;
+mod eva;
+mod hrp;
 mod init_a;
 mod init_ab;
 mod init_b;
+mod lora_ga;
+mod lora_one;
 mod mica;
 mod milora;
 mod nora;
@@ -18,9 +25,11 @@ mod orthogonal;
 mod peft;
 mod pissa;
 mod scheme;
+mod sylvester;
 
+pub use calibration::{Inputs, KnownLayer};
 use draw::Factor;
-pub use scheme::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
 /// Every scheme, in the order in which they are listed to a person.
 pub static ALL: &[&Scheme] = &[
@@ -40,6 +49,15 @@ pub static ALL: &[&Scheme] = &[
     &olora::OLORA,
     &nora::NORA,
     &mica::MICA,
+    &eva::EVA,
+    &corda::CORDA_IPM,
+    &corda::CORDA_KPM,
+    &sylvester::SYLVESTER_PCA,
+    &activation_shift::ACTIVATION_SHIFT,
+    &lora_ga::LORA_GA,
+    &lora_ga::LORA_GA_PEFT,
+    &lora_one::LORA_ONE,
+    &hrp::HRP,
 ];
 
 /// The scheme of this name.
@@ -229,6 +247,15 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_that_reads_data_says_so_where_there_are_none() {
+        for scheme in ALL.iter().filter(|scheme| scheme.rule.reads_data()) {
+            let error = scheme.start(&LAYER, || Some(weight(&LAYER)), 0).expect_err("no data");
+            assert!(matches!(error, StartError::NoData { .. }), "{}", scheme.name);
+            assert!(error.to_string().contains(&format!("starts from {}", scheme.rule.needs())), "{error}");
+        }
+    }
+
+    #[test]
     fn schemes_share_their_draws() {
         let layer = Layer { inputs: 64, outputs: 64, rank: 4, ..LAYER };
         assert_eq!(start("init-a-kaiming", &layer, 3).a, start("init-ab", &layer, 3).a);
@@ -238,7 +265,7 @@ mod tests {
     fn starts_fit_any_shape() {
         for (inputs, outputs, rank) in [(1, 1, 2), (1, 1, 1), (7, 3, 2), (5, 11, 3), (3, 4, 8)] {
             let layer = Layer { inputs, outputs, rank, ..LAYER };
-            for scheme in ALL {
+            for scheme in ALL.iter().filter(|scheme| !scheme.rule.reads_data()) {
                 if scheme.check(rank, 1.0).is_err() {
                     assert!(scheme.halves_rank && rank % 2 == 1, "{}", scheme.name);
                     continue;
@@ -320,7 +347,8 @@ mod tests {
             find("xylophone").expect_err("no such scheme").to_string(),
             "there is no initialisation scheme \"xylophone\"; the schemes are init-a, init-a-kaiming, init-b, \
              init-b-kaiming, init-ab, init-ab-subtract, peft-default, peft-gaussian, peft-false, orthogonal, pissa, \
-             pissa-niter-4, milora, olora, nora, mica"
+             pissa-niter-4, milora, olora, nora, mica, eva, corda-ipm, corda-kpm, sylvester-pca, activation-shift, \
+             lora-ga, lora-ga-peft, lora-one, hrp"
         );
     }
 }

@@ -34,13 +34,13 @@ pub(super) static PISSA_NITER_4: Scheme = Scheme {
 };
 
 fn exact(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let triplets = svd(weight).map_err(layer.undecomposed())?;
+    let triplets = svd(weight).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }
 
 fn niter_4(layer: &Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError> {
     let stream = Stream::new(seed, &format!("{}.sketch", layer.name));
-    let triplets = randomised_svd(weight, layer.rank, 4, &stream).map_err(layer.undecomposed())?;
+    let triplets = randomised_svd(weight, layer.rank, 4, &stream).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }
 

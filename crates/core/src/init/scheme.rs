@@ -1,6 +1,8 @@
 //! What a scheme is, what it is given, and what it gives.
 
-use loralab_linalg::{Mat, MatRef, NoConvergence, to_rows};
+use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, to_rows};
+
+use super::KnownLayer;
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -32,6 +34,40 @@ pub enum Rule {
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
     /// From the layer's frozen weight W, (O, I).
     Weights(fn(&Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError>),
+    /// From the moments of all layers' inputs, and their weights.
+    Activations {
+        /// The starts of all layers. A layer's may have another rank than it asks for.
+        start: fn(&[KnownLayer<'_>]) -> Result<Vec<Start>, StartError>,
+        /// The largest rank that a layer may get, in multiples of the one that it asks for.
+        spread: usize,
+        /// Where batches are read until the start settles: the least cosine between a row of A and the same row before the last batch.
+        settle: Option<f64>,
+    },
+    /// From the leading singular triplets of the layer's mean gradient dL/dW, (O, I).
+    Gradients {
+        /// The start of a layer.
+        start: fn(&Layer<'_>, gradient: &Svd) -> Result<Start, StartError>,
+        /// How closely the triplets are sought.
+        sketch: Sketch,
+    },
+    /// From the product B A, (O, I), of an adapter of higher rank that began by Init\[A\] and was trained for a while.
+    Preheat {
+        /// The start of a layer.
+        start: fn(&Layer<'_>, product: &Svd) -> Result<Start, StartError>,
+        /// The rank of that adapter, in multiples of the layer's.
+        ranks: usize,
+        /// Its steps, as a share of the run's.
+        share: f64,
+    },
+}
+
+/// How many columns a randomised decomposition sketches, and how often it goes over the matrix again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sketch {
+    /// Columns, in multiples of the rank.
+    pub ranks: usize,
+    /// Power iterations.
+    pub iterations: usize,
 }
 
 impl Rule {
@@ -40,7 +76,23 @@ impl Rule {
         match self {
             Rule::Draw(_) => "nothing",
             Rule::Weights(_) => "weights",
+            Rule::Activations { .. } => "activations",
+            Rule::Gradients { .. } => "gradients",
+            Rule::Preheat { .. } => "a short training",
         }
+    }
+
+    /// The largest rank that a layer may get, in multiples of the one that it asks for.
+    pub fn spread(&self) -> usize {
+        match self {
+            Rule::Activations { spread, .. } => *spread,
+            _ => 1,
+        }
+    }
+
+    /// Whether starts are made from data.
+    pub fn reads_data(&self) -> bool {
+        !matches!(self, Rule::Draw(_) | Rule::Weights(_))
     }
 }
 
@@ -125,9 +177,55 @@ pub enum StartError {
         /// The layer.
         module: String,
     },
-    /// The weight cannot be decomposed.
-    #[error("the weight of `{module}` cannot start an adapter: {reason}")]
-    Weight {
+    /// The scheme reads data, and none are at hand.
+    #[error(
+        "the scheme {scheme} starts from {needs}, so it needs data to see; start it in a sweep or by `loralab init`"
+    )]
+    NoData {
+        /// The scheme.
+        scheme: &'static str,
+        /// What it reads.
+        needs: &'static str,
+    },
+    /// Fewer rows than directions.
+    #[error(
+        "the scheme {scheme} looks for {needed} directions in the inputs of `{module}`, but the data have only {found} rows that count; give it more data, or choose a lower rank"
+    )]
+    FewRows {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+        /// Rows.
+        found: usize,
+        /// Directions.
+        needed: usize,
+    },
+    /// Inputs that do not vary.
+    #[error(
+        "the scheme {scheme} starts from how the inputs of `{module}` vary, but all are alike; give it other data, or choose a scheme that needs nothing, such as init-a"
+    )]
+    NoVariance {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+    },
+    /// A gradient of zero.
+    #[error(
+        "the scheme {scheme} starts from the gradient of `{module}`, but it is zero on these data; choose a scheme that needs nothing, such as init-a"
+    )]
+    NoGradient {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+    },
+    /// Something cannot be decomposed.
+    #[error("the {what} of `{module}` cannot start an adapter: {reason}")]
+    Undecomposed {
+        /// What.
+        what: &'static str,
         /// The layer.
         module: String,
         /// Why.
@@ -178,7 +276,18 @@ impl Scheme {
                 let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
                 start(layer, weight().ok_or_else(missing)?.as_ref(), seed)?
             }
+            Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
+                return Err(StartError::NoData { scheme: self.name, needs: self.rule.needs() });
+            }
         };
+        self.finite(layer, start)
+    }
+
+    /// The start, if it holds finite numbers.
+    ///
+    /// # Errors
+    /// [`StartError::NotFinite`].
+    pub fn finite(&self, layer: &Layer<'_>, start: Start) -> Result<Start, StartError> {
         if start.a.iter().chain(&start.b).all(|value| value.is_finite()) {
             Ok(start)
         } else {
@@ -188,17 +297,17 @@ impl Scheme {
 }
 
 impl Layer<'_> {
-    /// The error of a weight that can't be decomposed.
-    pub(super) fn undecomposed(&self) -> impl Fn(NoConvergence) -> StartError {
+    /// The error of something that can't be decomposed.
+    pub(super) fn undecomposed(&self, what: &'static str) -> impl Fn(NoConvergence) -> StartError {
         let module = self.name.to_owned();
-        move |reason| StartError::Weight { module: module.clone(), reason }
+        move |reason| StartError::Undecomposed { what, module: module.clone(), reason }
     }
 
     /// A of the rows of `a` and B of the columns of `b`, rounded, with zeros up to the rank.
     pub(super) fn padded(&self, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Start {
         let mut start = Start { a: to_rows(a), b: vec![0.0; self.outputs * self.rank], frozen: None };
         start.a.resize(self.rank * self.inputs, 0.0);
-        for (row, values) in start.b.chunks_exact_mut(self.rank).enumerate() {
+        for (row, values) in start.b.chunks_exact_mut(self.rank.max(1)).enumerate() {
             (0..b.ncols()).for_each(|k| values[k] = b[(row, k)] as f32);
         }
         start
@@ -206,6 +315,11 @@ impl Layer<'_> {
 }
 
 impl Start {
+    /// The rank of the pair over a layer of so many inputs.
+    pub fn rank(&self, inputs: usize) -> usize {
+        self.a.len() / inputs.max(1)
+    }
+
     /// The same start with its own product subtracted, so that it begins at the base.
     #[must_use]
     pub(super) fn subtracted(self) -> Start {

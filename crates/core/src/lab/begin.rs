@@ -1,11 +1,12 @@
 //! The start of one run by itself: the adapter, and what can be said of it before any step.
 
+use loralab_data::Dataset;
 use loralab_experiment::{Cell, Resolved};
 use loralab_linalg::{Mat, energy, from_rows, thin_qr};
 
 use super::{
-    SweepError,
-    sweep::{export, record, run_of},
+    MakeDevice, Room, SweepError,
+    sweep::{adapters, calibration, export, record, run_of},
 };
 use crate::{
     adapter::{Adapter, Module},
@@ -13,7 +14,7 @@ use crate::{
     model::Base,
     plan::Shape,
     tape::Purpose,
-    train::start,
+    train::Initial,
 };
 
 /// An adapter before its first step.
@@ -22,6 +23,8 @@ pub struct Begun {
     pub adapter: Adapter,
     /// What its layers are, in its order.
     pub layers: Vec<Beginning>,
+    /// Tokens that went through the model to know.
+    pub tokens: usize,
 }
 
 /// What a layer's start is. Norms are Frobenius norms.
@@ -29,6 +32,8 @@ pub struct Begun {
 pub struct Beginning {
     /// The module.
     pub module: String,
+    /// Its rank.
+    pub rank: usize,
     /// ‖A‖.
     pub a: f64,
     /// ‖B‖.
@@ -44,19 +49,31 @@ pub struct Beginning {
 /// The start of a cell of an experiment.
 ///
 /// # Errors
-/// If the scheme is unknown or can't start such an adapter.
-pub fn begin(base: &Base, base_name: &str, experiment: &Resolved, cell: &Cell) -> Result<Begun, SweepError> {
+/// If the scheme is unknown or can't start such an adapter, or a device fails.
+pub async fn begin(
+    base: &Base,
+    base_name: &str,
+    experiment: &Resolved,
+    cell: &Cell,
+    train: &Dataset,
+    make_device: MakeDevice<'_>,
+) -> Result<Begun, SweepError> {
     let run = run_of(experiment, cell)?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let plan = record(base, experiment, shape, run.scheme.frozen_pair).compile(Purpose::Predict);
-    let (trained, frozen_pairs) = start(&plan, &base.tensors, &run)?;
-    let adapter = export(&plan, base_name, experiment, run.scheme, &trained, &frozen_pairs);
-    let layers = adapter.modules.iter().map(|module| beginning(module, &base.tensors, &adapter)).collect();
-    Ok(Begun { adapter, layers })
+    let plan = record(base, experiment, shape, Room::of([cell])).compile(Purpose::Predict);
+    let adapters = adapters(experiment);
+    let calibration = calibration(base, experiment, train, &adapters, make_device);
+    let run = [run];
+    let start = calibration.starts(&run, &plan).await?.swap_remove(0);
+    let Initial { trained, frozen_pairs, ranks } = &*start.initial;
+    let adapter = export(&plan, base_name, experiment, run[0].scheme, trained, frozen_pairs);
+    let modules = adapter.modules.iter().zip(ranks);
+    let layers = modules.map(|(module, rank)| beginning(module, *rank, &base.tensors, &adapter)).collect();
+    Ok(Begun { adapter, layers, tokens: start.tokens })
 }
 
-fn beginning(module: &Module, base: &[Tensor], adapter: &Adapter) -> Beginning {
+fn beginning(module: &Module, own: usize, base: &[Tensor], adapter: &Adapter) -> Beginning {
     let (rank, scale) = (adapter.rank, adapter.scale());
     let name = format!("{}.weight", module.name);
     let weight = base.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.to_f32());
@@ -75,6 +92,7 @@ fn beginning(module: &Module, base: &[Tensor], adapter: &Adapter) -> Beginning {
     let share = |part: f64| if size > 0.0 { part / size } else { 0.0 };
     Beginning {
         module: module.name.clone(),
+        rank: own,
         a: a.norm_l2(),
         b: b.norm_l2(),
         product: share(scale.abs() * product.norm_l2()),

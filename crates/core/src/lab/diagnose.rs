@@ -50,7 +50,7 @@ impl Probes {
         let moments = std::mem::take(&mut self.before).into_iter().zip(after).enumerate();
         let diagnoses = moments.map(|(run, (before, after))| {
             let scale = cohort.runs()[run].settings.scale;
-            diagnose(&self.plan, self.rows, scale, &cohort.frozen_pairs(run), &before, &after)
+            diagnose(&self.plan, self.rows, scale, &cohort.initial(run).frozen_pairs, &before, &after)
         });
         Ok(diagnoses.collect())
     }
@@ -59,7 +59,7 @@ impl Probes {
         let runs = cohort.runs().len();
         let trained = cohort.device().trained().await?;
         for (run, trained) in trained.iter().enumerate() {
-            self.device.load(run, trained, &cohort.frozen_pairs(run), cohort.runs()[run].settings);
+            self.device.load(run, trained, &cohort.initial(run).frozen_pairs, cohort.runs()[run].settings);
         }
         let probes = self.device.probe(&vec![Input::from(&self.batch); runs]).await?;
         Ok(trained.into_iter().zip(probes).map(|(trained, probe)| Moment { trained, probe }).collect())

@@ -69,6 +69,12 @@ impl Generator {
             let (a, b) = (&pair[0], &pair[1]);
             let name = a.name.trim_end_matches(".lora_A.weight");
             let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == name));
+            // An adapter that names its modules in full, as one with a rank of 0 does, says nothing of the others.
+            if module.is_none() && adapter.is_some_and(|adapter| !adapter.targets(name)) {
+                trained.resize(trained.len() + a.span.len + b.span.len, 0.0);
+                frozen.resize(if frozen_pairs { trained.len() } else { 0 }, 0.0);
+                continue;
+            }
             let module = module.ok_or_else(|| {
                 GenerateError::Adapter(format!("the adapter has no weights for `{name}` of the base"))
             })?;

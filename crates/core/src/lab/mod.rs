@@ -5,11 +5,14 @@
 mod begin;
 mod diagnose;
 mod generate;
+mod room;
 mod sweep;
 pub mod toy;
 mod verify;
 
+pub use crate::device::MakeDevice;
 pub use begin::{Beginning, Begun, begin};
 pub use generate::{GenerateError, Generator, Sampling};
-pub use sweep::{MakeDevice, Observer, Sweep, SweepError, Turn};
+pub use room::Room;
+pub use sweep::{Observer, Sweep, SweepError, Turn};
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -7,20 +7,18 @@ use loralab_experiment::{
     Budget, Cell, Diagnosis, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
 };
 
-use super::diagnose::Probes;
+use super::{diagnose::Probes, room::Room};
 use crate::{
     adapter::{Adapter, Module},
-    device::{Answer, Device, DeviceError, Needs, RunSettings},
+    calibrate::{Calibration, CalibrationError},
+    device::{DeviceError, MakeDevice, Needs, RunSettings},
     init::{self, Scheme, StartError, Trains},
-    memory::{Parameter, Tensor},
+    memory::Parameter,
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Cohort, CohortError, Run, StepOutcome, Validation, validate},
+    train::{Cohort, Initial, Run, StepOutcome, Validation, validate},
 };
-
-/// Makes the device that a plan over a base runs on.
-pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Answer<'a, Box<dyn Device>>;
 
 /// What an observer lets a sweep wait for.
 pub type Turn<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + 'a>>;
@@ -62,11 +60,12 @@ pub enum SweepError {
     Device(#[from] DeviceError),
 }
 
-impl From<CohortError> for SweepError {
-    fn from(error: CohortError) -> Self {
+impl From<CalibrationError> for SweepError {
+    fn from(error: CalibrationError) -> Self {
         match error {
-            CohortError::Data(error) => error.into(),
-            CohortError::Start(error) => error.into(),
+            CalibrationError::Data(error) => error.into(),
+            CalibrationError::Start(error) => error.into(),
+            CalibrationError::Device(error) => error.into(),
         }
     }
 }
@@ -93,19 +92,14 @@ impl<'a> Sweep<'a> {
         Ok(Sweep { base, base_name: base_name.to_owned(), experiment, train: &data.train, validation, probe })
     }
 
-    /// The plan that `runs` cells share; `frozen_pairs` for schemes that subtract their starting product.
-    pub fn plan(&self, runs: usize, frozen_pairs: bool) -> Plan {
+    /// The plan that `runs` cells share which need this room.
+    pub fn plan(&self, runs: usize, room: Room) -> Plan {
         let shape = Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens };
-        self.plan_of(shape, frozen_pairs)
+        self.plan_of(shape, room)
     }
 
-    fn plan_of(&self, shape: Shape, frozen_pairs: bool) -> Plan {
-        let tape = record(self.base, self.experiment, shape, frozen_pairs);
-        tape.compile(Purpose::Train(match self.experiment.optimizer {
-            Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
-            Named::Sgd { momentum } => Optimizer::Sgd { momentum },
-            Named::SignSgd => Optimizer::SignSgd,
-        }))
+    fn plan_of(&self, shape: Shape, room: Room) -> Plan {
+        record(self.base, self.experiment, shape, room).compile(Purpose::Train(optimizer(self.experiment)))
     }
 
     /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
@@ -113,24 +107,30 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If a scheme is unknown or not even one run fits.
     pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
-        let mut with_pair = Vec::new();
         for scheme in &self.experiment.schemes {
-            let scheme = init::find(scheme)?;
             // Said before anything is trained or written.
-            scheme.check(self.experiment.rank, self.experiment.scale())?;
-            if scheme.frozen_pair {
-                with_pair.push(scheme.name);
+            init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
+        }
+        let cells = self.experiment.cells();
+        let mut rooms: Vec<Room> = Vec::new();
+        for room in cells.iter().map(|cell| Room::of([cell])) {
+            if !rooms.contains(&room) {
+                rooms.push(room);
             }
         }
-        let needs_pair = |cell: &Cell| with_pair.contains(&&*cell.scheme);
-        let needs = needs(&self.plan(1, !with_pair.is_empty()));
-        let budget = Budget {
-            bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
-            shared_bytes: needs.terms.iter().map(|cost| cost.shared).sum(),
-            available,
-            limit: self.experiment.cohort.into_iter().chain(needs.most_runs).min(),
-        };
-        Ok(pack(&self.experiment.cells(), needs_pair, &budget)?)
+        let mut cohorts = Vec::new();
+        for room in rooms {
+            let alike: Vec<Cell> = cells.iter().filter(|cell| Room::of([*cell]) == room).cloned().collect();
+            let needs = needs(&self.plan(1, Room { spread: room.most(), ..room }));
+            let budget = Budget {
+                bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
+                shared_bytes: needs.terms.iter().map(|cost| cost.shared).sum(),
+                available,
+                limit: self.experiment.cohort.into_iter().chain(needs.most_runs).min(),
+            };
+            cohorts.extend(pack(&alike, |_| (), &budget)?);
+        }
+        Ok(cohorts)
     }
 
     /// How well the base alone does on the held-out data.
@@ -139,8 +139,8 @@ impl<'a> Sweep<'a> {
     /// If the device fails.
     pub async fn base(&self, make_device: MakeDevice<'_>) -> Result<Option<Validation>, SweepError> {
         let Resolved { batch_size: sequences, tokens, .. } = *self.experiment;
-        let plan =
-            record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, false).compile(Purpose::Predict);
+        let plan = record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, Room::default())
+            .compile(Purpose::Predict);
         let mut device = make_device(Arc::new(plan), self.base.tensors.clone()).await?;
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
@@ -161,12 +161,14 @@ impl<'a> Sweep<'a> {
             let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
             let mut flow = observer.event(event);
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
-            let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.frozen_pair)));
+            let room = Room::of(cells);
+            let plan = Arc::new(self.plan(runs.len(), room));
+            let initial = self.initial(&runs, &plan, make_device, observer, &mut flow).await?;
             let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
-            let mut cohort = Cohort::new(runs, plan.clone(), &self.base.tensors, device, self.train)?;
+            let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, self.train)?;
             let mut probes = match self.experiment.diagnose_every {
                 0 => None,
-                _ => Some(self.probes(&plan, make_device).await?),
+                _ => Some(self.probes(&plan, room, make_device).await?),
             };
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
             let mut told = 0;
@@ -220,11 +222,35 @@ impl<'a> Sweep<'a> {
     }
 
     /// A small device beside a cohort's, for its diagnostics.
-    async fn probes<'b>(&self, plan: &Plan, make_device: MakeDevice<'b>) -> Result<Probes, SweepError> {
+    async fn probes(&self, plan: &Plan, room: Room, make_device: MakeDevice<'_>) -> Result<Probes, SweepError> {
         let shape = Shape { sequences: 1, ..plan.shape };
-        let plan = Arc::new(self.plan_of(shape, plan.frozen_pairs));
+        let plan = Arc::new(self.plan_of(shape, room));
         let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
         Ok(Probes::new(device, plan, self.probe.clone()))
+    }
+
+    /// How the runs of a cohort begin; what was read for it is told.
+    async fn initial(
+        &self,
+        runs: &[Run],
+        plan: &Plan,
+        make_device: MakeDevice<'_>,
+        observer: &mut dyn Observer,
+        flow: &mut ControlFlow<()>,
+    ) -> Result<Vec<Arc<Initial>>, SweepError> {
+        let began = observer.seconds();
+        let adapters = adapters(self.experiment);
+        let calibration = calibration(self.base, self.experiment, self.train, &adapters, make_device);
+        let starts = calibration.starts(runs, plan).await?;
+        let seconds = observer.seconds() - began;
+        let tokens = starts.iter().map(|start| start.tokens).max().unwrap_or(0);
+        if tokens > 0 {
+            let mut schemes: Vec<String> =
+                runs.iter().filter(|run| run.scheme.rule.reads_data()).map(|run| run.scheme.name.to_owned()).collect();
+            schemes.dedup();
+            *flow = both(*flow, observer.event(Event::Calibrated { schemes, tokens, seconds }));
+        }
+        Ok(starts.into_iter().map(|start| start.initial.clone()).collect())
     }
 
     /// How the runs of a cohort do on the held-out data after `step` steps.
@@ -270,17 +296,47 @@ impl<'a> Sweep<'a> {
 
     /// The adapter of a run that has trained this.
     fn adapter(&self, cohort: &Cohort<'_>, run: usize, trained: &[f32]) -> Adapter {
-        let frozen_pairs = cohort.frozen_pairs(run);
+        let frozen_pairs = &cohort.initial(run).frozen_pairs;
         let scheme = cohort.runs()[run].scheme;
-        export(cohort.plan(), &self.base_name, self.experiment, scheme, trained, &frozen_pairs)
+        export(cohort.plan(), &self.base_name, self.experiment, scheme, trained, frozen_pairs)
     }
 }
 
 /// The decoder with the experiment's adapters.
-pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, frozen_pairs: bool) -> Tape {
-    let mut tape = Tape::new(shape, frozen_pairs);
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters(experiment)));
+pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Room) -> Tape {
+    let mut tape = Tape::new(shape, room.frozen_pairs);
+    let Adapters { rank, target_modules } = adapters(experiment);
+    let adapters = Adapters { rank: rank * room.spread, target_modules };
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
     tape
+}
+
+/// What starts of an experiment are made with that read data.
+pub(super) fn calibration<'a, 'm>(
+    base: &'a Base,
+    experiment: &Resolved,
+    train: &'a Dataset,
+    adapters: &'a Adapters,
+    make_device: MakeDevice<'m>,
+) -> Calibration<'a, 'm> {
+    Calibration {
+        base,
+        adapters,
+        sequences: experiment.batch_size,
+        tokens: experiment.tokens,
+        optimizer: optimizer(experiment),
+        steps: experiment.steps,
+        train,
+        make_device,
+    }
+}
+
+fn optimizer(experiment: &Resolved) -> Optimizer {
+    match experiment.optimizer {
+        Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
+        Named::Sgd { momentum } => Optimizer::Sgd { momentum },
+        Named::SignSgd => Optimizer::SignSgd,
+    }
 }
 
 /// A cell as a run.
@@ -319,11 +375,14 @@ pub(super) fn export(
             frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, a), factor(frozen_pairs, b))),
         }
     });
+    // Where layers may get more than they ask for, the scale stays that of what they asked for.
+    let rank = plan.ranks().next().unwrap_or(experiment.rank);
+    let asked = rank == experiment.rank;
     Adapter {
         base: base_name.to_owned(),
-        rank: experiment.rank,
-        alpha: experiment.alpha,
-        use_rslora: experiment.scaling == loralab_experiment::Scaling::RsLora,
+        rank,
+        alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
+        use_rslora: asked && experiment.scaling == loralab_experiment::Scaling::RsLora,
         target_modules: adapters(experiment).target_modules,
         modules: modules.collect(),
     }
@@ -356,7 +415,7 @@ fn tell(
     flow
 }
 
-fn adapters(experiment: &Resolved) -> Adapters {
+pub(super) fn adapters(experiment: &Resolved) -> Adapters {
     let target_modules = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
     Adapters { rank: experiment.rank, target_modules }
 }

@@ -16,7 +16,7 @@ use crate::{
     model::teacher_student::{Network, teacher_student, weights},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Run, start},
+    train::{Initial, Run, start},
 };
 
 /// Columns of x.
@@ -171,7 +171,7 @@ pub async fn train(
     for (place, trial) in trials.iter().enumerate() {
         let run =
             Run { scheme: trial.scheme, seed: student.seed, learning_rate: trial.learning_rate, settings: SETTINGS };
-        let (trained, frozen) = start(&plan, &[], &run)?;
+        let Initial { trained, frozen_pairs: frozen, .. } = start(&plan, &[], &run)?;
         device.load(place, &trained, &frozen, SETTINGS);
     }
     let hidden = every.map(|_| student.hidden(lesson));

@@ -125,6 +125,8 @@ pub struct Adapters {
 pub enum Training<'a> {
     /// LoRA adapters beside the frozen weights of a base.
     Adapters(&'a Base, &'a Adapters),
+    /// Nothing: the base alone, with the inputs of these modules, by their full names, observed.
+    Observed(&'a Base, &'a [String]),
     /// Every weight (pretraining).
     Everything,
 }
@@ -171,7 +173,7 @@ struct Decoder<'a> {
 impl Decoder<'_> {
     fn weight(&mut self, name: &str, shape: [usize; 2], group: Group) -> Weight {
         match self.training {
-            Training::Adapters(base, _) => Weight::Frozen(base.index(name)),
+            Training::Adapters(base, _) | Training::Observed(base, _) => Weight::Frozen(base.index(name)),
             Training::Everything => Weight::Trained(self.tape.parameter(name, shape, group)),
         }
     }
@@ -190,6 +192,10 @@ impl Decoder<'_> {
         match self.training {
             Training::Adapters(_, adapters) if adapters.target_modules.iter().any(|target| target == module) => {
                 self.tape.lora_linear(x, weight, outputs, adapters.rank, &name)
+            }
+            Training::Observed(_, modules) if modules.contains(&name) => {
+                self.tape.observe(x, &name);
+                self.tape.linear(x, weight, outputs)
             }
             _ => self.tape.linear(x, weight, outputs),
         }

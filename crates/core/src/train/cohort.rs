@@ -6,12 +6,12 @@ use std::{
 };
 
 use loralab_data::{Batch, Dataset, ExactMatches, Sampler};
-use loralab_linalg::{Mat, from_rows};
 
+use super::initial::{Initial, start};
 use crate::{
     device::{Device, DeviceError, Evaluation, Input, RunSettings, StepReport},
-    init::{Layer, Scheme, StartError},
-    memory::{Group, Tensor},
+    init::{Rule, Scheme, StartError},
+    memory::Tensor,
     plan::Plan,
 };
 
@@ -30,10 +30,11 @@ pub struct Run {
 
 impl Run {
     /// Whether both begin with the same adapter.
-    fn starts_as(&self, other: &Run) -> bool {
+    pub fn starts_as(&self, other: &Run) -> bool {
         std::ptr::eq(self.scheme, other.scheme)
             && self.seed == other.seed
             && self.settings.scale == other.settings.scale
+            && (self.learning_rate == other.learning_rate || !matches!(self.scheme.rule, Rule::Preheat { .. }))
     }
 }
 
@@ -72,8 +73,8 @@ pub struct Cohort<'a> {
     plan: Arc<Plan>,
     device: Box<dyn Device>,
     samplers: BTreeMap<u64, Sampler<'a>>,
-    /// What [`start`] gave each run to subtract; alike runs share it.
-    frozen_pairs: Vec<Arc<[f32]>>,
+    /// How each run began; alike runs share it.
+    initial: Vec<Arc<Initial>>,
     step: usize,
     /// Learning rates of the steps whose outcomes nobody has asked for yet.
     learning_rates: VecDeque<Vec<f64>>,
@@ -83,34 +84,46 @@ impl<'a> Cohort<'a> {
     /// Puts every run at its start on a device that was made for `plan` over `base`.
     ///
     /// # Errors
-    /// If the data do not fit the plan's sequences, or a layer can't start by its run's scheme.
+    /// If the data do not fit the plan's sequences, or a layer can't start by its run's scheme, because that has to see data for one.
     pub fn new(
         runs: Vec<Run>,
         plan: Arc<Plan>,
         base: &[Tensor],
-        mut device: Box<dyn Device>,
+        device: Box<dyn Device>,
         train: &'a Dataset,
     ) -> Result<Self, CohortError> {
+        let mut initial: Vec<Arc<Initial>> = Vec::with_capacity(runs.len());
+        for (index, run) in runs.iter().enumerate() {
+            // A start can cost more than many steps, so runs that differ in their rates only get it from one computation.
+            let known = runs[..index].iter().position(|other| run.starts_as(other));
+            initial.push(match known {
+                Some(known) => initial[known].clone(),
+                None => Arc::new(start(&plan, base, run)?),
+            });
+        }
+        Ok(Self::begin(runs, initial, plan, device, train)?)
+    }
+
+    /// Puts every run at the start that is given for it.
+    ///
+    /// # Errors
+    /// If the data do not fit the plan's sequences.
+    pub fn begin(
+        runs: Vec<Run>,
+        initial: Vec<Arc<Initial>>,
+        plan: Arc<Plan>,
+        mut device: Box<dyn Device>,
+        train: &'a Dataset,
+    ) -> Result<Self, loralab_data::Error> {
         let shape = plan.shape;
         let mut samplers = BTreeMap::new();
         for run in &runs {
             samplers.insert(run.seed, Sampler::new(train, run.seed, shape.sequences, shape.tokens)?);
         }
-        let mut frozen_pairs: Vec<Option<Arc<[f32]>>> = vec![None; runs.len()];
-        for first in 0..runs.len() {
-            if frozen_pairs[first].is_some() {
-                continue;
-            }
-            // A start can cost more than many steps, so runs that differ in their rates only get it from one computation.
-            let (trained, frozen) = start(&plan, base, &runs[first])?;
-            let frozen: Arc<[f32]> = frozen.into();
-            for (index, run) in runs.iter().enumerate().skip(first).filter(|(_, run)| run.starts_as(&runs[first])) {
-                device.load(index, &trained, &frozen, run.settings);
-                frozen_pairs[index] = Some(frozen.clone());
-            }
+        for (index, (run, initial)) in runs.iter().zip(&initial).enumerate() {
+            device.load(index, &initial.trained, &initial.frozen_pairs, run.settings);
         }
-        let frozen_pairs = frozen_pairs.into_iter().flatten().collect();
-        Ok(Cohort { runs, plan, device, samplers, frozen_pairs, step: 0, learning_rates: VecDeque::new() })
+        Ok(Cohort { runs, plan, device, samplers, initial, step: 0, learning_rates: VecDeque::new() })
     }
 
     /// Hands one step of every run that is alive to the device; `factor` is the schedule's share of the peak learning rate.
@@ -151,9 +164,9 @@ impl<'a> Cohort<'a> {
         validate(&mut *self.device, self.runs.len(), batches).await
     }
 
-    /// The frozen second pairs of a run, as [`start`] gives them.
-    pub fn frozen_pairs(&self, run: usize) -> Arc<[f32]> {
-        self.frozen_pairs[run].clone()
+    /// How a run began.
+    pub fn initial(&self, run: usize) -> &Arc<Initial> {
+        &self.initial[run]
     }
 
     /// The runs, in order.
@@ -216,43 +229,4 @@ impl Total {
             accuracy: self.matches.fraction().or(Some(self.right as f64 / counted)),
         }
     }
-}
-
-/// The start of a run over `base`: its adapters, and its frozen second pairs where the plan has them, flat in the order of the plan's parameters.
-///
-/// A scheme without a second pair gets pairs of zeros, which subtract exactly nothing.
-///
-/// # Errors
-/// If the scheme can't start one of the layers.
-pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<(Vec<f32>, Vec<f32>), StartError> {
-    let mut trained = Vec::with_capacity(plan.trained_len());
-    let mut frozen_pairs = Vec::with_capacity(if plan.frozen_pairs { plan.trained_len() } else { 0 });
-    for pair in plan.parameters.chunks_exact(2) {
-        let [a, b] = [&pair[0], &pair[1]];
-        debug_assert!(a.group == Group::A && b.group == Group::B, "adapters lie as pairs");
-        let layer = Layer {
-            name: a.name.trim_end_matches(".lora_A.weight"),
-            inputs: a.shape[1],
-            outputs: b.shape[0],
-            rank: a.shape[0],
-            scale: run.settings.scale as f32,
-        };
-        let start = run.scheme.start(&layer, || weight(base, &layer), run.seed)?;
-        let len = start.a.len() + start.b.len();
-        trained.extend(start.a.into_iter().chain(start.b));
-        if plan.frozen_pairs {
-            match start.frozen {
-                Some((a, b)) => frozen_pairs.extend(a.into_iter().chain(b)),
-                None => frozen_pairs.resize(frozen_pairs.len() + len, 0.0),
-            }
-        }
-    }
-    Ok((trained, frozen_pairs))
-}
-
-/// The frozen weight of a layer, (O, I), if the base has one.
-fn weight(base: &[Tensor], layer: &Layer<'_>) -> Option<Mat<f64>> {
-    let name = format!("{}.weight", layer.name);
-    let tensor = base.iter().find(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])?;
-    Some(from_rows(&tensor.data.to_f32(), layer.outputs, layer.inputs))
 }

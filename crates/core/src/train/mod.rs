@@ -1,9 +1,11 @@
 //! Training: a cohort of adapters over one base, and the pretraining of a base.
 
 mod cohort;
+mod initial;
 mod pretrain;
 
-pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, start, validate};
+pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate};
+pub use initial::{Initial, layers, start, weight};
 use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
 

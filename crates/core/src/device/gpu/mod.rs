@@ -82,7 +82,7 @@ impl Gpu {
         };
         let mut passes = launches(&accelerator.tiles());
         let updates = update::launches(&plan);
-        let clear = if updates.is_empty() { vec![] } else { vec![update::clear(&plan)] };
+        let clear = if plan.backward.is_empty() { vec![] } else { vec![update::clear(&plan)] };
         let used = passes.iter().flatten().chain(&updates).chain(&clear);
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
         // A forward pass alone is over before a timing would be.

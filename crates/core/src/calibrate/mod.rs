@@ -1,0 +1,117 @@
+//! Starts that are made from data: what some batches say of the layers of a base, asked of the device that will train on it.
+//!
+//! Everything as large as a weight is made there, by the kernels of training. The [moments] of a layer's inputs are sums over rows, as the gradient of a
+//! weight is. The [gradients] are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
+//! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
+//! [preheat] is a training. The host decomposes what remains.
+//!
+//! A run sees the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
+
+mod gradients;
+mod moments;
+mod preheat;
+
+use std::sync::Arc;
+
+use loralab_data::{Batch, Dataset, Sampler};
+
+use crate::{
+    device::{DeviceError, MakeDevice},
+    init::{Rule, StartError},
+    model::{Adapters, Base},
+    plan::{Optimizer, Plan, Shape},
+    train::{Initial, Run, start},
+};
+
+/// Batches that a start reads.
+const BATCHES: u64 = 8;
+/// Batches that a start reads at most where it reads until it settles.
+const MOST_BATCHES: u64 = 32;
+
+/// What starts from data are made with.
+pub struct Calibration<'a, 'm> {
+    /// The base.
+    pub base: &'a Base,
+    /// The modules with adapters, and the rank that a scheme is asked for.
+    pub adapters: &'a Adapters,
+    /// B of a run.
+    pub sequences: usize,
+    /// T.
+    pub tokens: usize,
+    /// What trains where a start is a training.
+    pub optimizer: Optimizer,
+    /// Steps of a run.
+    pub steps: usize,
+    /// The training data.
+    pub train: &'a Dataset,
+    /// Makes the devices.
+    pub make_device: MakeDevice<'m>,
+}
+
+/// How a run begins, and what it took to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calibrated {
+    /// How it begins.
+    pub initial: Arc<Initial>,
+    /// Tokens that went through the model for it, forwards alone or there and back.
+    pub tokens: usize,
+}
+
+/// Why a start can't be made from data.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CalibrationError {
+    /// Data that do not fit.
+    #[error(transparent)]
+    Data(#[from] loralab_data::Error),
+    /// A start that is impossible.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A device that fails.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl Calibration<'_, '_> {
+    /// How each run begins that is to train by `plan`; alike runs share it.
+    ///
+    /// # Errors
+    /// If a scheme can't start a layer, the data do not fit, or a device fails.
+    pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<Arc<Calibrated>>, CalibrationError> {
+        let mut found: Vec<Option<Arc<Calibrated>>> = vec![None; runs.len()];
+        let preheated: Vec<usize> =
+            (0..runs.len()).filter(|&index| matches!(runs[index].scheme.rule, Rule::Preheat { .. })).collect();
+        if !preheated.is_empty() {
+            let together: Vec<Run> = preheated.iter().map(|&index| runs[index].clone()).collect();
+            for (index, calibrated) in preheated.iter().zip(self.preheat(&together, plan).await?) {
+                found[*index] = Some(Arc::new(calibrated));
+            }
+        }
+        for first in 0..runs.len() {
+            if found[first].is_some() {
+                continue;
+            }
+            let run = &runs[first];
+            let calibrated = Arc::new(match run.scheme.rule {
+                Rule::Activations { .. } => self.by_activations(run, plan).await?,
+                Rule::Gradients { .. } => self.by_gradients(run, plan).await?,
+                _ => Calibrated { initial: Arc::new(start(plan, &self.base.tensors, run)?), tokens: 0 },
+            });
+            for (index, other) in runs.iter().enumerate().skip(first) {
+                if found[index].is_none() && other.starts_as(run) {
+                    found[index] = Some(calibrated.clone());
+                }
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn shape(&self) -> Shape {
+        Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
+    }
+
+    /// The first batches of a seed.
+    fn batches(&self, seed: u64, count: u64) -> Result<impl Iterator<Item = Batch>, CalibrationError> {
+        let mut sampler = Sampler::new(self.train, seed, self.sequences, self.tokens)?;
+        Ok((0..count).map(move |step| sampler.batch(step)))
+    }
+}

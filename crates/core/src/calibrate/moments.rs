@@ -1,0 +1,138 @@
+//! The moments of the layers' inputs.
+
+use std::sync::Arc;
+
+use loralab_data::Batch;
+use loralab_linalg::Mat;
+
+use super::{BATCHES, Calibrated, Calibration, CalibrationError, MOST_BATCHES};
+use crate::{
+    device::{Device, DeviceError, Input},
+    init::{self, Inputs, Layer, Rule, Start, StartError},
+    model::{Training, decoder},
+    plan::Plan,
+    tape::{Purpose, Tape},
+    train::{Initial, Run, layers, weight},
+};
+
+/// The moments of every different input of some layers, summed up batch by batch.
+struct Moments {
+    device: Box<dyn Device>,
+    plan: Arc<Plan>,
+    /// For each layer, which of the inputs is its own.
+    of_layer: Vec<usize>,
+    inputs: Vec<Inputs>,
+    /// What a squared error of zero is held to: as many rows as a batch has, as wide as the widest input.
+    zeros: Vec<f32>,
+}
+
+impl Calibration<'_, '_> {
+    /// The start of a run whose scheme looks at the inputs of layers.
+    pub(super) async fn by_activations(&self, run: &Run, plan: &Plan) -> Result<Calibrated, CalibrationError> {
+        let Rule::Activations { settle, .. } = run.scheme.rule else {
+            return Ok(Calibrated { initial: Arc::default(), tokens: 0 });
+        };
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run.settings.scale).collect();
+        let mut moments = self.moments(&layers).await?;
+        let mut tokens = 0;
+        let mut begun: Option<Vec<Start>> = None;
+        for batch in self.batches(run.seed, if settle.is_some() { MOST_BATCHES } else { BATCHES })? {
+            moments.add(&batch).await?;
+            tokens += batch.tokens.len();
+            if let Some(cosine) = settle {
+                // Too few rows are mended by the next batch.
+                let starts = match self.from_moments(run, &layers, &moments) {
+                    Err(StartError::FewRows { .. }) => continue,
+                    starts => starts?,
+                };
+                let settled = begun.as_ref().is_some_and(|before| have_settled(before, &starts, &layers, cosine));
+                begun = Some(starts);
+                if settled {
+                    break;
+                }
+            }
+        }
+        let starts = match begun {
+            Some(starts) => starts,
+            None => self.from_moments(run, &layers, &moments)?,
+        };
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
+    }
+
+    fn from_moments(&self, run: &Run, layers: &[Layer<'_>], moments: &Moments) -> Result<Vec<Start>, StartError> {
+        let Rule::Activations { start, .. } = run.scheme.rule else { return Ok(vec![]) };
+        let weights: Vec<_> = layers
+            .iter()
+            .map(|layer| {
+                let missing = || StartError::NoWeight { scheme: run.scheme.name, module: layer.name.to_owned() };
+                move || weight(&self.base.tensors, layer).ok_or_else(missing)
+            })
+            .collect();
+        let known = layers
+            .iter()
+            .zip(&weights)
+            .zip(&moments.of_layer)
+            .map(|((layer, weight), &own)| init::KnownLayer { layer: *layer, inputs: &moments.inputs[own], weight });
+        let starts = start(&known.collect::<Vec<_>>())?;
+        starts.into_iter().zip(layers).map(|(start, layer)| run.scheme.finite(layer, start)).collect()
+    }
+
+    async fn moments(&self, layers: &[Layer<'_>]) -> Result<Moments, DeviceError> {
+        let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
+        let mut tape = Tape::new(self.shape(), false);
+        decoder(&mut tape, &self.base.config, Training::Observed(self.base, &modules));
+        let groups = tape.observed();
+        let own = |module: &String| groups.iter().position(|group| group.contains(module));
+        let of_layer = modules.iter().filter_map(own).collect();
+        let plan = Arc::new(tape.compile(Purpose::Moments));
+        let widths: Vec<usize> = plan.parameters.chunks_exact(2).map(|pair| pair[0].shape[1]).collect();
+        let empty = |&width: &usize| Inputs { rows: 0, mean: vec![0.0; width], second: Mat::zeros(width, width) };
+        let widest = widths.iter().max().copied().unwrap_or(1);
+        Ok(Moments {
+            device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
+            of_layer,
+            inputs: widths.iter().map(empty).collect(),
+            zeros: vec![0.0; plan.shape.rows_per_run() * widest],
+            plan,
+        })
+    }
+}
+
+impl Moments {
+    async fn add(&mut self, batch: &Batch) -> Result<(), DeviceError> {
+        // Twice the weight is the row's share.
+        let share = 0.5 / batch.counted.max(1) as f32;
+        let weights: Vec<f32> = batch.weights.iter().map(|x| if *x == 0.0 { 0.0 } else { share }).collect();
+        let input = Input { weights: &weights, expected: &self.zeros, ..Input::from(batch) };
+        let sums = self.device.probe(&[input]).await?.swap_remove(0).gradient;
+        for (pair, inputs) in self.plan.parameters.chunks_exact(2).zip(&mut self.inputs) {
+            let rows = inputs.rows + batch.counted;
+            // Of all rows so far, those of this batch.
+            let part = batch.counted as f64 / rows.max(1) as f64;
+            let mixed = |old: f64, new: f64| old + part * (new - old);
+            let (second, mean) = (&sums[pair[0].span.range()], &sums[pair[1].span.range()]);
+            let width = inputs.mean.len();
+            inputs.second = Mat::from_fn(width, width, |i, j| {
+                // Equal but for rounding; the decompositions want it symmetric.
+                let sum = f64::from(second[i * width + j]) + f64::from(second[j * width + i]);
+                mixed(inputs.second[(i, j)], sum / 2.0)
+            });
+            inputs.mean.iter_mut().zip(mean).for_each(|(old, half)| *old = mixed(*old, 2.0 * f64::from(*half)));
+            inputs.rows = rows;
+        }
+        Ok(())
+    }
+}
+
+/// Whether no row of any A has turned by more than `cosine` allows, or is new.
+fn have_settled(before: &[Start], after: &[Start], layers: &[Layer<'_>], cosine: f64) -> bool {
+    before.iter().zip(after).zip(layers).all(|((before, after), layer)| {
+        let rows = |start: &Start| start.a.chunks_exact(layer.inputs).map(<[f32]>::to_vec).collect::<Vec<_>>();
+        let (before, after) = (rows(before), rows(after));
+        after.len() <= before.len()
+            && after.iter().zip(&before).all(|(one, other)| {
+                let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+                dot(one, other).abs() >= cosine * (dot(one, one) * dot(other, other)).sqrt()
+            })
+    })
+}

@@ -1,0 +1,74 @@
+//! A short training at a higher rank, of all runs that begin with one, as a cohort.
+
+use std::sync::Arc;
+
+use loralab_linalg::{Svd, from_rows, svd, thin_qr};
+
+use super::{Calibrated, Calibration, CalibrationError};
+use crate::{
+    init::{self, Layer, Rule, StartError},
+    model::{Adapters, Training, decoder},
+    plan::{Plan, Shape},
+    tape::{Purpose, Tape},
+    train::{Cohort, CohortError, Initial, Run, layers},
+};
+
+/// How the preheated adapter begins.
+const BEGIN: &str = "init-a";
+
+impl Calibration<'_, '_> {
+    /// The starts of runs of one scheme that begins with a training.
+    pub(super) async fn preheat(&self, runs: &[Run], plan: &Plan) -> Result<Vec<Calibrated>, CalibrationError> {
+        let Rule::Preheat { start, ranks, share } = runs[0].scheme.rule else { return Ok(vec![]) };
+        let adapters =
+            Adapters { rank: ranks * self.adapters.rank, target_modules: self.adapters.target_modules.clone() };
+        let shape = Shape { runs: runs.len(), ..self.shape() };
+        let mut tape = Tape::new(shape, false);
+        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters));
+        let wide = Arc::new(tape.compile(Purpose::Train(self.optimizer)));
+        let device = (self.make_device)(wide.clone(), self.base.tensors.clone()).await?;
+        let Ok(scheme) = init::find(BEGIN) else { return Ok(vec![]) };
+        let begun = runs.iter().map(|run| Run { scheme, ..run.clone() }).collect();
+        let cohort = Cohort::new(begun, wide.clone(), &self.base.tensors, device, self.train);
+        let mut cohort = cohort.map_err(|error| match error {
+            CohortError::Data(error) => CalibrationError::from(error),
+            CohortError::Start(error) => error.into(),
+        })?;
+        let steps = ((self.steps as f64 * share).ceil() as usize).max(1);
+        for step in 0..steps {
+            cohort.step(1.0);
+            if cohort.is_busy() || step + 1 == steps {
+                // A run that diverges keeps what it had learnt until then.
+                cohort.outcomes().await?;
+            }
+        }
+        let trained = cohort.device().trained().await?;
+        let mut found = Vec::with_capacity(runs.len());
+        for (run, trained) in runs.iter().zip(trained) {
+            let pairs = wide.parameters.chunks_exact(2);
+            let starts = layers(plan, self.adapters.rank, run.settings.scale).zip(pairs).map(|(layer, pair)| {
+                let [a, b] = [0, 1].map(|factor| {
+                    let parameter = &pair[factor];
+                    from_rows(&trained[parameter.span.range()], parameter.shape[0], parameter.shape[1])
+                });
+                run.scheme.finite(&layer, start(&layer, &product(&layer, a.as_ref(), b.as_ref())?)?)
+            });
+            let initial = Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?));
+            found.push(Calibrated { initial, tokens: steps * self.sequences * self.tokens });
+        }
+        Ok(found)
+    }
+}
+
+/// The triplets of B A, from factors of its factors: with B = Q₁ R₁ and Aᵀ = Q₂ R₂, those of R₁ R₂ᵀ between Q₁ and Q₂.
+fn product(
+    layer: &Layer<'_>,
+    a: loralab_linalg::MatRef<'_, f64>,
+    b: loralab_linalg::MatRef<'_, f64>,
+) -> Result<Svd, StartError> {
+    let (left, right) = (thin_qr(b), thin_qr(a.transpose()));
+    let refused =
+        |reason| StartError::Undecomposed { what: "preheated product", module: layer.name.to_owned(), reason };
+    let Svd { u, s, v } = svd((left.r * right.r.transpose()).as_ref()).map_err(refused)?;
+    Ok(Svd { u: left.q * u, s, v: right.q * v })
+}

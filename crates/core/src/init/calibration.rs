@@ -1,0 +1,87 @@
+//! What schemes are told of data: of a layer's inputs and of its gradient.
+
+use loralab_linalg::{Eigen, Mat, MatRef, Stream, Svd, leading_eigen};
+
+use super::{Layer, StartError};
+
+/// The moments of a layer's input x over the rows of some batches that count: those that predict something the loss looks at.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Rows.
+    pub rows: usize,
+    /// E\[x\], (I).
+    pub mean: Vec<f64>,
+    /// E\[x xᵀ\], (I, I), about zero.
+    pub second: Mat<f64>,
+}
+
+/// A layer with what is known of it.
+pub struct KnownLayer<'a> {
+    /// The layer.
+    pub layer: Layer<'a>,
+    /// Its inputs; modules that read the same value share them.
+    pub inputs: &'a Inputs,
+    /// Its weight W, (O, I).
+    pub weight: &'a dyn Fn() -> Result<Mat<f64>, StartError>,
+}
+
+impl Inputs {
+    /// The covariance E\[(x − mean)(x − mean)ᵀ\], (I, I).
+    pub fn covariance(&self) -> Mat<f64> {
+        let second = &self.second;
+        Mat::from_fn(second.nrows(), second.ncols(), |i, j| second[(i, j)] - self.mean[i] * self.mean[j])
+    }
+}
+
+impl KnownLayer<'_> {
+    /// The leading `count` eigenpairs of a matrix that belongs to the layer's inputs.
+    pub(super) fn leading(&self, m: MatRef<'_, f64>, count: usize) -> Result<Eigen, StartError> {
+        let stream = Stream::new(0, &format!("{}.directions", self.layer.name));
+        leading_eigen(m, count, &stream).map_err(self.layer.undecomposed("inputs"))
+    }
+
+    /// Whether the rows can tell `directions` directions apart.
+    pub(super) fn check_rows(&self, scheme: &'static str, directions: usize) -> Result<(), StartError> {
+        if self.inputs.rows < directions {
+            let (found, module) = (self.inputs.rows, self.layer.name.to_owned());
+            return Err(StartError::FewRows { scheme, module, found, needed: directions });
+        }
+        Ok(())
+    }
+}
+
+/// Gives each layer the number of its shares that are among the `budget` largest of all layers; of equal shares the earlier layer's come first.
+///
+/// The rule of EVA (Paischer et al. 2024, arXiv 2410.07170, section 3): with shares of explained variance, the ranks explain the most that so many
+/// directions can.
+pub(super) fn distribute(shares: &[Vec<f64>], budget: usize) -> Vec<usize> {
+    let mut all: Vec<(f64, usize)> =
+        shares.iter().enumerate().flat_map(|(layer, shares)| shares.iter().map(move |share| (*share, layer))).collect();
+    all.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let mut ranks = vec![0; shares.len()];
+    all.iter().take(budget).for_each(|(_, layer)| ranks[*layer] += 1);
+    ranks
+}
+
+/// Whether a gradient says anything: its largest singular value.
+pub(super) fn strength(scheme: &'static str, layer: &Layer<'_>, gradient: &Svd) -> Result<f64, StartError> {
+    let strength = gradient.s.first().copied().unwrap_or(0.0);
+    if strength > 0.0 {
+        return Ok(strength);
+    }
+    Err(StartError::NoGradient { scheme, module: layer.name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_go_where_the_shares_are() {
+        let shares = [vec![0.9, 0.05, 0.01], vec![0.3, 0.3, 0.2], vec![0.01, 0.01, 0.01]];
+        assert_eq!(distribute(&shares, 4), [1, 3, 0]);
+        assert_eq!(distribute(&shares, 5), [2, 3, 0]);
+        assert_eq!(distribute(&shares, 9), [3, 3, 3]);
+        assert_eq!(distribute(&[vec![0.5, 0.5], vec![0.5, 0.5]], 2), [2, 0]);
+    }
+}

@@ -1,0 +1,75 @@
+//! CorDA: the weight is decomposed as its inputs see it, and the adapter takes the directions that matter most, or least, to them.
+//!
+//! With C the second moment of the inputs, about zero, and W C = U diag(S) Vᵀ: W = U diag(S) (Vᵀ C⁻¹). A = diag(√(S/s)) (Vᵀ C⁻¹) and B = U diag(√(S/s)), of the
+//! first R (IPM, the instruction-previewed mode: adapt to these data) or of the last R (KPM, the knowledge-preserved mode: the data are what
+//! the model shall not forget). The product is taken out by the frozen pair.
+//!
+//! C is damped to C + 0.01·mean(diag C)·I. The source doubles the damping while ‖C C⁻¹ − I‖ ≥ 0.05, which in f64 it never is. It also divides the inputs of
+//! each batch by |max x| before it sums; here C is divided by the mean of its diagonal, once. Where batches have the same largest entry the products
+//! are the same, and the factors differ by a number that moves from one to the other.
+
+use loralab_linalg::{Mat, Svd, svd};
+
+use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer, pissa::balanced};
+
+/// Damping, as a share of the mean of the diagonal.
+const DAMPING: f64 = 0.01;
+
+/// CorDA in its instruction-previewed mode.
+pub(super) static CORDA_IPM: Scheme = Scheme {
+    name: "corda-ipm",
+    about: "the triplets of the weight that its inputs excite most, split between A and B and taken out of the base",
+    source: "Yang et al. 2024, CorDA, arXiv 2406.05223, instruction-previewed mode",
+    rule: Rule::Activations { start: first, spread: 1, settle: None },
+    begins: Begins::AtBase,
+    frozen_pair: true,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: true,
+};
+
+/// CorDA in its knowledge-preserved mode.
+pub(super) static CORDA_KPM: Scheme = Scheme {
+    name: "corda-kpm",
+    about: "the triplets of the weight that its inputs excite least, split between A and B and taken out of the base",
+    source: "Yang et al. 2024, CorDA, arXiv 2406.05223, knowledge-preserved mode",
+    rule: Rule::Activations { start: last, spread: 1, settle: None },
+    begins: Begins::AtBase,
+    frozen_pair: true,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: true,
+};
+
+fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
+    layers.iter().map(|known| Ok(balanced(&known.layer, &oriented(known)?, 0))).collect()
+}
+
+fn last(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
+    let start = |known: &KnownLayer<'_>| {
+        let triplets = oriented(known)?;
+        let beyond = triplets.s.len().saturating_sub(known.layer.rank);
+        Ok(balanced(&known.layer, &triplets, beyond))
+    };
+    layers.iter().map(start).collect()
+}
+
+/// W = U diag(S) Vᵀ with the V of the source, C⁻¹ V, whose columns are not orthonormal.
+fn oriented(known: &KnownLayer<'_>) -> Result<Svd, StartError> {
+    let inputs = known.layer.inputs;
+    let second = &known.inputs.second;
+    let mean = (0..inputs).map(|i| second[(i, i)]).sum::<f64>() / inputs as f64;
+    if mean.is_nan() || mean <= 0.0 {
+        return Err(StartError::NoVariance { scheme: "corda", module: known.layer.name.to_owned() });
+    }
+    let scaled = Mat::from_fn(inputs, inputs, |i, j| second[(i, j)] / mean);
+    let eigen = known.leading(scaled.as_ref(), inputs)?;
+    let function = |f: fn(f64) -> f64| {
+        let turned = Mat::from_fn(inputs, inputs, |i, k| eigen.vectors[(i, k)] * f(eigen.values[k].max(0.0) + DAMPING));
+        turned * eigen.vectors.transpose()
+    };
+    let weight = (known.weight)()?;
+    let undecomposed = known.layer.undecomposed("weight times the second moment of the inputs");
+    let Svd { u, s, v } = svd((weight * function(|x| x)).as_ref()).map_err(undecomposed)?;
+    Ok(Svd { u, s, v: function(f64::recip) * v })
+}

@@ -1,0 +1,53 @@
+//! EVA: A reads the directions in which the inputs of the layer vary most, and layers whose inputs vary in few directions give rank to others.
+//!
+//! A is the first eigenvectors of the inputs' covariance, of norm 1, about the mean: paper and code speak of a singular value decomposition, but the
+//! code subtracts the mean. B is zero. With ρ = 2, each layer offers 2R directions, whose shares of the layer's variance compete for the R·(layers) places
+//! of the model; a layer can end without an adapter. Every layer keeps the scale s, as PEFT's `adjust_scaling_factors` does: α of a layer follows its rank.
+//!
+//! The source finds the directions by incremental decompositions of truncated batches; here the moments are summed up whole, so that no direction is lost
+//! on the way, and batches are read until none of the directions that are used turns by more than τ allows.
+
+use super::calibration::{KnownLayer, distribute};
+use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+use loralab_linalg::Mat;
+
+/// Directions that a layer may get, in multiples of R (ρ).
+const SPREAD: usize = 2;
+
+/// EVA.
+pub(super) static EVA: Scheme = Scheme {
+    name: "eva",
+    about: "A is the principal directions of the layer's inputs, ranks go where they explain most; B is zero",
+    source: "Paischer et al. 2024, EVA, arXiv 2410.07170, section 3, with PEFT's scaling",
+    rule: Rule::Activations { start, spread: SPREAD, settle: Some(0.99) },
+    begins: Begins::AtBase,
+    frozen_pair: false,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: false,
+};
+
+fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
+    let mut found = Vec::with_capacity(layers.len());
+    for known in layers {
+        let rank = known.layer.rank;
+        known.check_rows(EVA.name, SPREAD * rank)?;
+        let covariance = known.inputs.covariance();
+        let variance: f64 = (0..covariance.nrows()).map(|i| covariance[(i, i)]).sum();
+        // What is left by subtracting equal numbers is rounding.
+        let power: f64 = (0..covariance.nrows()).map(|i| known.inputs.second[(i, i)]).sum();
+        if variance.is_nan() || variance <= 1e-6 * power {
+            return Err(StartError::NoVariance { scheme: EVA.name, module: known.layer.name.to_owned() });
+        }
+        let leading = known.leading(covariance.as_ref(), SPREAD * rank)?;
+        let shares: Vec<f64> = leading.values.iter().map(|value| value / variance).collect();
+        found.push((leading.vectors, shares));
+    }
+    let budget = layers.iter().map(|known| known.layer.rank).sum();
+    let ranks = distribute(&found.iter().map(|(_, shares)| shares.clone()).collect::<Vec<_>>(), budget);
+    let begin = |((known, (vectors, _)), rank): ((&KnownLayer<'_>, &(Mat<f64>, Vec<f64>)), usize)| {
+        let zero = Mat::zeros(known.layer.outputs, rank);
+        Layer { rank, ..known.layer }.padded(vectors.subcols(0, rank).transpose(), zero.as_ref())
+    };
+    Ok(layers.iter().zip(&found).zip(ranks).map(begin).collect())
+}
