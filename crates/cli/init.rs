@@ -9,7 +9,7 @@ use loralab_experiment::Experiment;
 use crate::{
     args::InitArguments,
     failure::usage,
-    results::{Results, write_adapter},
+    results::{BASE, Results, write_adapter, write_whole},
     source,
     sweep::Prepared,
     terminal::print,
@@ -27,6 +27,9 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     let begun = wait(prepared.begin(&experiment))?;
     let seconds = began.elapsed().as_secs_f64();
     write_adapter(&arguments.output, &begun.adapter)?;
+    if let Some(base) = &begun.base {
+        write_whole(&arguments.output.join(BASE), &base.to_safetensors()?)?;
+    }
 
     let width = begun.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
     print(format_args!("{:width$}  rank      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;
@@ -48,11 +51,12 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     };
     print(format_args!(
         "\nenergy is the share of ‖W‖² that A reads or, where A is zero, that B writes. The output at step 0 is {at_step_0}.\n\
-         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}. PEFT loads `{}` onto the untouched base.",
+         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}. PEFT loads `{}` onto {}.",
         begun.layers.len(),
         experiment.rank,
         begun.adapter.scale(),
-        arguments.output.display()
+        arguments.output.display(),
+        if begun.base.is_some() { format!("the base beside it, {BASE}") } else { "the untouched base".to_owned() }
     ))?;
     Ok(())
 }

@@ -29,6 +29,8 @@ pub const TRAINING_CURVES: &str = "training_curves.svg";
 pub const REPORT: &str = "report.html";
 /// A folder for each run that did not diverge, in PEFT's layout.
 pub const ADAPTERS: &str = "adapters";
+/// The base that an adapter belongs to, where it belongs to another than it was made for.
+pub const BASE: &str = "base.safetensors";
 
 const FILES: [&str; 7] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
 

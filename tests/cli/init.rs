@@ -20,7 +20,13 @@ fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
         let (rank, most) = (if scheme.frozen_pair { 8 } else { 4 }, scheme.rule.spread());
         assert!((rank..=most * rank).contains(&adapter.rank), "{} of rank {}", scheme.name, adapter.rank);
         assert!(adapter.modules.len() == 14 || most > 1 && adapter.modules.len() < 14, "{}", scheme.name);
-        assert_eq!((adapter.scale(), adapter.base.as_str()), (4.0, "nano"));
+        // Who quantises the base leaves it beside the adapter that belongs to it.
+        let quantised = scheme.rule.quantiser();
+        let base =
+            quantised.map_or_else(|| "nano".to_owned(), |q| format!("nano, its adapted weights quantised to {q}"));
+        assert_eq!((adapter.scale(), &adapter.base), (4.0, &base));
+        let beside = place.path(&format!("{}/base.safetensors", scheme.name));
+        assert_eq!(beside.exists(), quantised.is_some(), "{}", scheme.name);
         let exact = told.contains("is the base model's exactly");
         assert_eq!(exact, scheme.begins == loralab_core::init::Begins::AtBase, "{told}");
         let lines: Vec<_> = told.lines().filter(|line| line.starts_with("model.layers.")).collect();

@@ -4,7 +4,7 @@
 use half::{bf16, f16};
 use loralab_core::{
     device::RunSettings,
-    init::find,
+    init::{Quantiser, find},
     memory::{Data, Tensor, Weight},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
@@ -197,6 +197,22 @@ fn pissa_is_the_best_approximation_and_splits_it_evenly() {
             assert!((found - expected).abs() < ROUNDING * w.norm(), "{what}: {found} {expected}");
         }
     });
+}
+
+/// Neither factor is divided by the scale; what few bits lose is made up for as well as the rank allows.
+#[test]
+fn loftq_makes_up_for_what_few_bits_lose() {
+    for (scheme, quantiser) in [("loftq-nf4", Quantiser::Nf4), ("loftq-int8", Quantiser::Int8)] {
+        each(scheme, |begun| {
+            let Begun { w, a, b, rank, what, .. } = begun;
+            let values: Vec<f32> = (0..w.rows).flat_map(|i| (0..w.columns).map(move |j| w.get(i, j) as f32)).collect();
+            let kept = quantiser.apply(&values);
+            let lost = Matrix::new(w.rows, w.columns, |i, j| w.get(i, j) - f64::from(kept[i * w.columns + j]));
+            let best = triplets(&lost.svd(), 0..*rank);
+            assert!(b.times(a).distance(&best) < 1e-6 * lost.norm() + 1e-9, "{what}");
+            assert!(lost.norm() > 1e-4 * w.norm() && lost.norm() < 0.2 * w.norm(), "{what}: {}", lost.norm());
+        });
+    }
 }
 
 /// The randomised triplets leave at least what the exact ones leave, and in the spectral norm at most σ_R₊₁ times the ninth root of what an

@@ -26,7 +26,7 @@ mod stream;
 pub use dense::{energy, from_rows, normal as normal_matrix, to_rows};
 pub use draws::Draws;
 pub use factor::{Eigen, NoConvergence, Qr, Svd, svd, sylvester, symmetric_eigen, thin_qr};
-pub use faer::{Mat, MatRef};
+pub use faer::{Mat, MatRef, Scale};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;
 pub use orthonormal::orthonormal_rows;

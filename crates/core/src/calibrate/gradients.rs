@@ -54,7 +54,10 @@ impl Calibration<'_, '_> {
         sketch: Sketch,
     ) -> Result<(Vec<Svd>, usize), CalibrationError> {
         let narrow = |layer: &Layer<'_>| layer.inputs.min(layer.outputs);
-        let columns = (sketch.ranks * self.adapters.rank).min(layers.iter().map(narrow).max().unwrap_or(1));
+        let fullest = layers.iter().map(narrow).max().unwrap_or(1);
+        let sketched = sketch.ranks * self.adapters.rank;
+        // Where a whole decomposition, in two passes, asks no more than the passes of the iterations, it is whole.
+        let columns = if fullest <= sketched * (1 + sketch.iterations) { fullest } else { sketched };
         let iterations = if layers.iter().any(|layer| columns < narrow(layer)) { sketch.iterations } else { 0 };
         let mut probes = self.probes(columns, seed).await?;
         let drawn = |layer: &Layer<'_>| {

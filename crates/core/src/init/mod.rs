@@ -15,6 +15,7 @@ mod hrp;
 mod init_a;
 mod init_ab;
 mod init_b;
+mod loftq;
 mod lora_ga;
 mod lora_one;
 mod mica;
@@ -24,11 +25,13 @@ mod olora;
 mod orthogonal;
 mod peft;
 mod pissa;
+mod quantiser;
 mod scheme;
 mod sylvester;
 
 pub use calibration::{Inputs, KnownLayer};
 use draw::Factor;
+pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
 /// Every scheme, in the order in which they are listed to a person.
@@ -49,6 +52,8 @@ pub static ALL: &[&Scheme] = &[
     &olora::OLORA,
     &nora::NORA,
     &mica::MICA,
+    &loftq::LOFTQ_NF4,
+    &loftq::LOFTQ_INT8,
     &eva::EVA,
     &corda::CORDA_IPM,
     &corda::CORDA_KPM,
@@ -347,8 +352,8 @@ mod tests {
             find("xylophone").expect_err("no such scheme").to_string(),
             "there is no initialisation scheme \"xylophone\"; the schemes are init-a, init-a-kaiming, init-b, \
              init-b-kaiming, init-ab, init-ab-subtract, peft-default, peft-gaussian, peft-false, orthogonal, pissa, \
-             pissa-niter-4, milora, olora, nora, mica, eva, corda-ipm, corda-kpm, sylvester-pca, activation-shift, \
-             lora-ga, lora-ga-peft, lora-one, hrp"
+             pissa-niter-4, milora, olora, nora, mica, loftq-nf4, loftq-int8, eva, corda-ipm, corda-kpm, \
+             sylvester-pca, activation-shift, lora-ga, lora-ga-peft, lora-one, hrp"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, to_rows};
 
-use super::KnownLayer;
+use super::{KnownLayer, Quantiser};
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub enum Rule {
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
     /// From the layer's frozen weight W, (O, I).
     Weights(fn(&Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError>),
+    /// From the layer's weight W, (O, I), and what is left of it in a base of few bits, on which the runs train.
+    Quantised(Quantiser, fn(&Layer<'_>, weight: MatRef<'_, f64>, quantiser: Quantiser) -> Result<Start, StartError>),
     /// From the moments of all layers' inputs, and their weights.
     Activations {
         /// The starts of all layers. A layer's may have another rank than it asks for.
@@ -75,7 +77,7 @@ impl Rule {
     pub fn needs(&self) -> &'static str {
         match self {
             Rule::Draw(_) => "nothing",
-            Rule::Weights(_) => "weights",
+            Rule::Weights(_) | Rule::Quantised(..) => "weights",
             Rule::Activations { .. } => "activations",
             Rule::Gradients { .. } => "gradients",
             Rule::Preheat { .. } => "a short training",
@@ -92,7 +94,12 @@ impl Rule {
 
     /// Whether starts are made from data.
     pub fn reads_data(&self) -> bool {
-        !matches!(self, Rule::Draw(_) | Rule::Weights(_))
+        !matches!(self, Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..))
+    }
+
+    /// How the base is stored that the runs train on, where that is not as it came.
+    pub fn quantiser(&self) -> Option<Quantiser> {
+        if let Rule::Quantised(quantiser, _) = self { Some(*quantiser) } else { None }
     }
 }
 
@@ -270,12 +277,11 @@ impl Scheme {
         seed: u64,
     ) -> Result<Start, StartError> {
         self.check(layer.rank, f64::from(layer.scale))?;
+        let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
         let start = match self.rule {
             Rule::Draw(start) => start(layer, seed)?,
-            Rule::Weights(start) => {
-                let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
-                start(layer, weight().ok_or_else(missing)?.as_ref(), seed)?
-            }
+            Rule::Weights(start) => start(layer, weight().ok_or_else(missing)?.as_ref(), seed)?,
+            Rule::Quantised(quantiser, start) => start(layer, weight().ok_or_else(missing)?.as_ref(), quantiser)?,
             Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
                 return Err(StartError::NoData { scheme: self.name, needs: self.rule.needs() });
             }

@@ -2,7 +2,7 @@
 
 use loralab_data::Dataset;
 use loralab_experiment::{Cell, Resolved};
-use loralab_linalg::{Mat, energy, from_rows, thin_qr};
+use loralab_linalg::{Mat, Scale, energy, from_rows, thin_qr};
 
 use super::{
     MakeDevice, Room, SweepError,
@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     adapter::{Adapter, Module},
-    memory::Tensor,
     model::Base,
     plan::Shape,
     tape::Purpose,
@@ -25,6 +24,8 @@ pub struct Begun {
     pub layers: Vec<Beginning>,
     /// Tokens that went through the model to know.
     pub tokens: usize,
+    /// The base that the adapter belongs to, where that is not the one it was made for.
+    pub base: Option<Base>,
 }
 
 /// What a layer's start is. Norms are Frobenius norms.
@@ -42,7 +43,7 @@ pub struct Beginning {
     pub product: f64,
     /// The share of ‖W‖² that lies in the row space of A or, where A is zero, in the column space of B.
     pub energy: f64,
-    /// ‖s (B A − B₀ A₀)‖ / ‖W‖: by how much the layer is not the base's. Exactly 0 where it is.
+    /// ‖Q + s (B A − B₀ A₀) − W‖ / ‖W‖ with Q what the adapter is added to: by how much the layer is not the base's. Exactly 0 where it is.
     pub moved: f64,
 }
 
@@ -61,23 +62,28 @@ pub async fn begin(
     let run = run_of(experiment, cell)?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let plan = record(base, experiment, shape, Room::of([cell])).compile(Purpose::Predict);
+    let room = Room::of([cell]);
+    let plan = record(base, experiment, shape, room).compile(Purpose::Predict);
     let adapters = adapters(experiment);
     let calibration = calibration(base, experiment, train, &adapters, make_device);
     let run = [run];
     let start = calibration.starts(&run, &plan).await?.swap_remove(0);
     let Initial { trained, frozen_pairs, ranks } = &*start.initial;
-    let adapter = export(&plan, base_name, experiment, run[0].scheme, trained, frozen_pairs);
+    let kept = room.base(base, &adapters.target_modules);
+    let adapter = export(&plan, &room.base_name(base_name), experiment, run[0].scheme, trained, frozen_pairs);
     let modules = adapter.modules.iter().zip(ranks);
-    let layers = modules.map(|(module, rank)| beginning(module, *rank, &base.tensors, &adapter)).collect();
-    Ok(Begun { adapter, layers, tokens: start.tokens })
+    let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter)).collect();
+    Ok(Begun { adapter, layers, tokens: start.tokens, base: room.quantiser.map(|_| kept) })
 }
 
-fn beginning(module: &Module, own: usize, base: &[Tensor], adapter: &Adapter) -> Beginning {
+fn beginning(module: &Module, own: usize, [base, kept]: [&Base; 2], adapter: &Adapter) -> Beginning {
     let (rank, scale) = (adapter.rank, adapter.scale());
     let name = format!("{}.weight", module.name);
-    let weight = base.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.to_f32());
-    let weight = from_rows(&weight.unwrap_or_default(), module.outputs, module.inputs);
+    let weight = |base: &Base| {
+        let weight = base.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.to_f32());
+        from_rows(&weight.unwrap_or_default(), module.outputs, module.inputs)
+    };
+    let (weight, kept) = (weight(base), weight(kept));
     let pair = |a: &[f32], b: &[f32]| (from_rows(a, rank, module.inputs), from_rows(b, module.outputs, rank));
     let (a, b) = pair(&module.a, &module.b);
     let product = &b * &a;
@@ -101,7 +107,7 @@ fn beginning(module: &Module, own: usize, base: &[Tensor], adapter: &Adapter) ->
         } else {
             share(captured(b, weight.clone()).sqrt()).powi(2)
         },
-        moved: share(scale.abs() * moved.norm_l2()),
+        moved: share((kept - &weight + Scale(scale) * moved).norm_l2()),
     }
 }
 

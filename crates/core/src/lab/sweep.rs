@@ -13,7 +13,7 @@ use crate::{
     calibrate::{Calibration, CalibrationError},
     device::{DeviceError, MakeDevice, Needs, RunSettings},
     init::{self, Scheme, StartError, Trains},
-    memory::Parameter,
+    memory::{Parameter, Tensor},
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
@@ -164,11 +164,12 @@ impl<'a> Sweep<'a> {
             let room = Room::of(cells);
             let plan = Arc::new(self.plan(runs.len(), room));
             let initial = self.initial(&runs, &plan, make_device, observer, &mut flow).await?;
-            let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
+            let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
+            let device = make_device(plan.clone(), base.clone()).await?;
             let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, self.train)?;
             let mut probes = match self.experiment.diagnose_every {
                 0 => None,
-                _ => Some(self.probes(&plan, room, make_device).await?),
+                _ => Some(self.probes(&plan, room, base, make_device).await?),
             };
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
             let mut told = 0;
@@ -208,7 +209,7 @@ impl<'a> Sweep<'a> {
             for (run, mut result) in ended.into_iter().enumerate() {
                 result.seconds = seconds / cells.len() as f64;
                 if result.final_loss.is_some() {
-                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, run, &trained[run])));
+                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, room, run, &trained[run])));
                 }
                 results.push(result.clone());
                 flow = both(flow, observer.event(Event::RunFinished { result }));
@@ -222,10 +223,16 @@ impl<'a> Sweep<'a> {
     }
 
     /// A small device beside a cohort's, for its diagnostics.
-    async fn probes(&self, plan: &Plan, room: Room, make_device: MakeDevice<'_>) -> Result<Probes, SweepError> {
+    async fn probes(
+        &self,
+        plan: &Plan,
+        room: Room,
+        base: Arc<[Tensor]>,
+        make_device: MakeDevice<'_>,
+    ) -> Result<Probes, SweepError> {
         let shape = Shape { sequences: 1, ..plan.shape };
         let plan = Arc::new(self.plan_of(shape, room));
-        let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
+        let device = make_device(plan.clone(), base).await?;
         Ok(Probes::new(device, plan, self.probe.clone()))
     }
 
@@ -295,10 +302,11 @@ impl<'a> Sweep<'a> {
     }
 
     /// The adapter of a run that has trained this.
-    fn adapter(&self, cohort: &Cohort<'_>, run: usize, trained: &[f32]) -> Adapter {
+    fn adapter(&self, cohort: &Cohort<'_>, room: Room, run: usize, trained: &[f32]) -> Adapter {
         let frozen_pairs = &cohort.initial(run).frozen_pairs;
         let scheme = cohort.runs()[run].scheme;
-        export(cohort.plan(), &self.base_name, self.experiment, scheme, trained, frozen_pairs)
+        let base_name = room.base_name(&self.base_name);
+        export(cohort.plan(), &base_name, self.experiment, scheme, trained, frozen_pairs)
     }
 }
 
