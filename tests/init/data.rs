@@ -56,7 +56,7 @@ pub fn start(
     on(&text(400), SHAPE, base, adapters, run, plan, make_device)
 }
 
-fn on(
+pub fn on(
     train: &Dataset,
     Shape { sequences, tokens, .. }: Shape,
     base: &Base,

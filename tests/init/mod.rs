@@ -2,6 +2,8 @@
 
 // Starts that are made from data, against what another way of asking a model gives.
 pub mod data;
+// Starts beside PEFT's own.
+mod peft;
 // Starts that are made from a weight, against decompositions of their own.
 mod weights;
 

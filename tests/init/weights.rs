@@ -206,7 +206,7 @@ fn loftq_makes_up_for_what_few_bits_lose() {
         each(scheme, |begun| {
             let Begun { w, a, b, rank, what, .. } = begun;
             let values: Vec<f32> = (0..w.rows).flat_map(|i| (0..w.columns).map(move |j| w.get(i, j) as f32)).collect();
-            let kept = quantiser.apply(&values);
+            let kept = quantiser.apply(&values, w.columns);
             let lost = Matrix::new(w.rows, w.columns, |i, j| w.get(i, j) - f64::from(kept[i * w.columns + j]));
             let best = triplets(&lost.svd(), 0..*rank);
             assert!(b.times(a).distance(&best) < 1e-6 * lost.norm() + 1e-9, "{what}");

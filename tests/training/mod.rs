@@ -42,7 +42,7 @@ const TOKENS: usize = 64;
 const SETTINGS: RunSettings =
     RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.01, max_grad_norm: 1.0 };
 
-static NANO: LazyLock<Base> = LazyLock::new(|| {
+pub static NANO: LazyLock<Base> = LazyLock::new(|| {
     let bytes = include_bytes!("../../crates/core/bases/nano.safetensors");
     Base::from_safetensors(bytes).expect("the shipped base is whole")
 });

@@ -25,7 +25,7 @@ pub(super) static LOFTQ_NF4: Scheme = Scheme {
 pub(super) static LOFTQ_INT8: Scheme = Scheme {
     name: "loftq-int8",
     about: "the base is kept in 8 bits, the adapter begins as what that loses; it belongs to the base of 8 bits",
-    source: "Li et al. 2023, LoftQ, arXiv 2310.08659, over integers at equal distances, one round",
+    source: "Li et al. 2023, LoftQ, arXiv 2310.08659, over integers as PEFT has them, one round",
     rule: Rule::Quantised(Quantiser::Int8, start),
     begins: Begins::Elsewhere,
     frozen_pair: false,
@@ -35,7 +35,7 @@ pub(super) static LOFTQ_INT8: Scheme = Scheme {
 };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, quantiser: Quantiser) -> Result<Start, StartError> {
-    let kept = from_rows(&quantiser.apply(&to_rows(weight)), layer.outputs, layer.inputs);
+    let kept = from_rows(&quantiser.apply(&to_rows(weight), layer.inputs), layer.outputs, layer.inputs);
     let Svd { u, s, v } = svd((weight - kept).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
     let count = layer.rank.min(s.len());
     let a = Mat::from_fn(count, layer.inputs, |k, column| s[k].sqrt() * v[(column, k)]);

@@ -1,11 +1,11 @@
 //! Weights of few bits: what a base keeps of its weights where it is stored so, as the numbers that are computed with.
 //!
-//! Blocks of 64 numbers, row after row, are divided by their largest magnitude, and each takes the nearest level. What is stored would be the level and the
-//! block's magnitude; here the weight stays in f32, at the values that those stand for.
+//! A block of numbers is divided by its largest magnitude, and each takes the nearest level. What is stored would be the level and the block's magnitude; here
+//! the weight stays in f32, at the values that those stand for.
 
 use std::fmt;
 
-/// Numbers that share a magnitude.
+/// Numbers that share a magnitude in NF4, row after row.
 const BLOCK: usize = 64;
 
 /// The levels of NF4: of each sign, quantiles of the normal distribution at equal steps of probability from 0.9677083 to a half, over the largest (Dettmers et
@@ -32,9 +32,9 @@ const NF4: [f64; 16] = [
 /// How weights are brought to few bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantiser {
-    /// Sixteen levels, spaced as normal numbers are.
+    /// Sixteen levels, spaced as normal numbers are, over blocks of 64.
     Nf4,
-    /// 255 levels at equal distances.
+    /// 255 levels at equal distances, over whole rows.
     Int8,
 }
 
@@ -48,14 +48,15 @@ impl fmt::Display for Quantiser {
 }
 
 impl Quantiser {
-    /// The values that are left of these, which lie row after row.
-    pub fn apply(self, values: &[f32]) -> Vec<f32> {
+    /// The values that are left of those of a matrix, which lie row after row.
+    pub fn apply(self, values: &[f32], columns: usize) -> Vec<f32> {
+        let block = if self == Quantiser::Nf4 { BLOCK } else { columns.max(1) };
         let of_block = |block: &[f32]| {
             let largest = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
             let near = move |x: f32| if largest > 0.0 { self.nearest(x / largest) * largest } else { 0.0 };
             block.iter().map(|x| near(*x)).collect::<Vec<f32>>()
         };
-        values.chunks(BLOCK).flat_map(of_block).collect()
+        values.chunks(block).flat_map(of_block).collect()
     }
 
     /// The level nearest to a number from −1 to 1.
@@ -110,8 +111,8 @@ mod tests {
     fn every_value_goes_to_its_blocks_nearest_level() {
         let values: Vec<f32> =
             (0..100).map(|i| ((i * 37 % 101) as f32 - 50.0) * if i < 64 { 0.02 } else { 3.0 }).collect();
-        let coarse = Quantiser::Nf4.apply(&values);
-        let fine = Quantiser::Int8.apply(&values);
+        let coarse = Quantiser::Nf4.apply(&values, 50);
+        let fine = Quantiser::Int8.apply(&values, 50);
         for (block, coarse) in values.chunks(64).zip(coarse.chunks(64)) {
             let largest = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
             for (x, kept) in block.iter().zip(coarse) {
@@ -123,9 +124,9 @@ mod tests {
         let error = |kept: &[f32]| kept.iter().zip(&values).map(|(kept, x)| (kept - x).powi(2)).sum::<f32>();
         assert!(error(&fine) < error(&coarse) / 100.0 && error(&fine) > 0.0);
         for quantiser in [Quantiser::Nf4, Quantiser::Int8] {
-            assert_eq!(quantiser.apply(&[0.0; 3]), [0.0; 3]);
-            let kept = quantiser.apply(&values);
-            let again = quantiser.apply(&kept);
+            assert_eq!(quantiser.apply(&[0.0; 3], 3), [0.0; 3]);
+            let kept = quantiser.apply(&values, 50);
+            let again = quantiser.apply(&kept, 50);
             assert!(
                 again.iter().zip(&kept).all(|(again, kept)| (again - kept).abs() <= 1e-6 * kept.abs()),
                 "{quantiser}"

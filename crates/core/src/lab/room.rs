@@ -50,7 +50,9 @@ impl Room {
             target_modules.iter().any(|target| module == Some(target))
         };
         let kept = |tensor: &Tensor| match adapted(&tensor.name) {
-            true => Tensor { data: Data::F32(quantiser.apply(&tensor.data.to_f32())), ..tensor.clone() },
+            true => {
+                Tensor { data: Data::F32(quantiser.apply(&tensor.data.to_f32(), tensor.shape[1])), ..tensor.clone() }
+            }
             false => tensor.clone(),
         };
         Base { config: base.config.clone(), tensors: base.tensors.iter().map(kept).collect() }
