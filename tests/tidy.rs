@@ -27,7 +27,7 @@ const CRATES: [(&str, &[&str]); 14] = [
 ];
 
 /// The modules of core that each of them may use.
-const MODULES: [(&str, &[&str]); 14] = [
+const MODULES: [(&str, &[&str]); 15] = [
     ("memory", &[]),
     ("shader", &["memory"]),
     ("gpu", &["shader"]),
@@ -40,11 +40,13 @@ const MODULES: [(&str, &[&str]); 14] = [
     ("theory", &["init"]),
     ("model", &["memory", "ops", "plan", "tape"]),
     ("train", &["device", "init", "memory", "model", "ops", "plan", "tape"]),
+    ("calibrate", &["device", "init", "memory", "model", "plan", "tape", "train"]),
     ("diagnostics", &["device", "memory", "plan"]),
     (
         "lab",
         &[
             "adapter",
+            "calibrate",
             "device",
             "diagnostics",
             "gpu",

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
-use crate::{device::DeviceArguments, report::ReportArguments, reproduce::Reproduce};
+use crate::{device::DeviceArguments, init::InitArguments, report::ReportArguments, reproduce::Reproduce};
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -90,49 +90,6 @@ pub struct TrainArguments {
     pub device: DeviceArguments,
     #[command(flatten)]
     pub output: Output,
-}
-
-/// `loralab init`.
-#[derive(Debug, Args)]
-pub struct InitArguments {
-    /// The initialisation scheme; `loralab schemes` lists them
-    #[arg(value_name = "SCHEME")]
-    pub scheme: String,
-    /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
-    #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
-    pub base: String,
-    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors; it must be new or empty
-    #[arg(long, value_name = "FOLDER")]
-    pub output: PathBuf,
-    /// Inner size r of the adapter [default: 8]
-    #[arg(long, value_name = "R", value_parser = setting::<usize>("rank"))]
-    pub rank: Option<usize>,
-    /// Numerator of the adapter's scale [default: 16]
-    #[arg(long, value_name = "ALPHA", value_parser = setting::<f64>("alpha"))]
-    pub alpha: Option<f64>,
-    /// classic divides alpha by r, rslora by the root of r [default: classic]
-    #[arg(long, value_name = "NAME")]
-    pub scaling: Option<String>,
-    /// The linear maps that carry an adapter, separated by commas, or all-linear [default: all-linear]
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub target_modules: Option<Vec<String>>,
-    /// Fixes the adapter's draw, and the data that are read [default: 0]
-    #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
-    pub seed: Option<u64>,
-    /// What a start that reads data is shown: a task [default: translation]
-    #[arg(long, value_name = "NAME")]
-    pub task: Option<String>,
-    /// The same: a text, or lines of {"prompt": "...", "completion": "..."}
-    #[arg(long, value_name = "PATH", conflicts_with = "task")]
-    pub data: Option<String>,
-    /// Length of the sequences of data [default: 64]
-    #[arg(long, value_name = "T", value_parser = setting::<usize>("tokens"))]
-    pub tokens: Option<usize>,
-    /// Sequences in each batch of data [default: 8]
-    #[arg(long, value_name = "B", value_parser = setting::<usize>("batch_size"))]
-    pub batch_size: Option<usize>,
-    #[command(flatten)]
-    pub device: DeviceArguments,
 }
 
 /// `loralab plan`.
@@ -413,27 +370,6 @@ impl TrainArguments {
     }
 }
 
-impl InitArguments {
-    /// The one start as settings.
-    pub fn experiment(&self) -> Experiment {
-        Experiment {
-            base: Some(self.base.clone()),
-            schemes: Some(vec![self.scheme.clone()]),
-            seeds: Some(Seeds::List(vec![self.seed.unwrap_or(0)])),
-            learning_rates: Some(vec![1e-3]),
-            rank: self.rank,
-            alpha: self.alpha,
-            scaling: self.scaling.clone(),
-            target_modules: self.target_modules.clone(),
-            task: self.task.clone(),
-            data: self.data.clone(),
-            tokens: self.tokens,
-            batch_size: self.batch_size,
-            ..Experiment::default()
-        }
-    }
-}
-
 impl Settings {
     /// The settings that were given as flags.
     pub fn experiment(&self) -> Experiment {
@@ -472,7 +408,7 @@ impl Settings {
 }
 
 /// Reads a value of the setting of that name; what is no such value is told in the words of the setting's table.
-fn setting<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
+pub fn setting<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
     let needs = KEYS.iter().find(|key| key.name == name).map_or("another value", |key| key.needs);
     move |text| text.trim().parse().map_err(|_| format!("it must be {needs}"))
 }

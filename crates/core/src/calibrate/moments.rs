@@ -41,7 +41,7 @@ impl Calibration<'_, '_> {
             tokens += batch.tokens.len();
             if let Some(cosine) = settle {
                 // Too few rows are mended by the next batch.
-                let starts = match self.from_moments(run, &layers, &moments) {
+                let starts = match self.given_moments(run, &layers, &moments) {
                     Err(StartError::FewRows { .. }) => continue,
                     starts => starts?,
                 };
@@ -54,12 +54,12 @@ impl Calibration<'_, '_> {
         }
         let starts = match begun {
             Some(starts) => starts,
-            None => self.from_moments(run, &layers, &moments)?,
+            None => self.given_moments(run, &layers, &moments)?,
         };
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
     }
 
-    fn from_moments(&self, run: &Run, layers: &[Layer<'_>], moments: &Moments) -> Result<Vec<Start>, StartError> {
+    fn given_moments(&self, run: &Run, layers: &[Layer<'_>], moments: &Moments) -> Result<Vec<Start>, StartError> {
         let Rule::Activations { start, .. } = run.scheme.rule else { return Ok(vec![]) };
         let weights: Vec<_> = layers
             .iter()

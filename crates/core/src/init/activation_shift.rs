@@ -6,10 +6,10 @@
 //! triplets of ΔW, split evenly, are the factors; ranks go to the layers whose triplets hold the largest shares of ‖ΔW‖², up to 2R. As the change would
 //! replace what the base knows, its product is taken out by the frozen pair: it says where to learn, not what.
 
-use loralab_linalg::{Mat, svd};
+use loralab_linalg::{Mat, Svd, svd};
 
 use super::{
-    Begins, Rule, Scheme, Start, StartError, Trains,
+    Begins, Layer, Rule, Scheme, Start, StartError, Trains,
     calibration::{KnownLayer, distribute},
     pissa::balanced,
 };
@@ -37,11 +37,7 @@ fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     for known in layers {
         let (layer, covariance) = (&known.layer, known.inputs.covariance());
         known.check_rows(ACTIVATION_SHIFT.name, SPREAD * layer.rank)?;
-        let variance: f64 = (0..layer.inputs).map(|i| covariance[(i, i)]).sum();
-        let power: f64 = (0..layer.inputs).map(|i| known.inputs.second[(i, i)]).sum();
-        if variance.is_nan() || variance <= 1e-6 * power {
-            return Err(StartError::NoVariance { scheme: ACTIVATION_SHIFT.name, module: layer.name.to_owned() });
-        }
+        let variance = known.variance(ACTIVATION_SHIFT.name)?;
         let eigen = known.leading(covariance.as_ref(), layer.inputs)?;
         let unit = layer.inputs as f64 / variance;
         let stretch = |k: usize| (eigen.values[k].max(0.0) * unit + FLOOR).sqrt().recip() - 1.0;
@@ -49,15 +45,15 @@ fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         let change = (known.weight)()? * (turned * eigen.vectors.transpose());
         changes.push(svd(change.as_ref()).map_err(layer.undecomposed("change of weight"))?);
     }
-    let share = |triplets: &loralab_linalg::Svd, layer: &KnownLayer<'_>| -> Vec<f64> {
+    let share = |triplets: &Svd, layer: &KnownLayer<'_>| -> Vec<f64> {
         let all: f64 = triplets.s.iter().map(|s| s * s).sum();
         triplets.s.iter().take(SPREAD * layer.layer.rank).map(|s| s * s / all.max(f64::MIN_POSITIVE)).collect()
     };
     let shares: Vec<Vec<f64>> = changes.iter().zip(layers).map(|(triplets, layer)| share(triplets, layer)).collect();
     let ranks = distribute(&shares, layers.iter().map(|known| known.layer.rank).sum());
-    let start = |((known, triplets), rank): ((&KnownLayer<'_>, _), usize)| {
-        let layer = super::Layer { rank, ..known.layer };
-        balanced(&layer, triplets, 0)
-    };
-    Ok(layers.iter().zip(&changes).zip(ranks).map(start).collect())
+    let mut starts = Vec::with_capacity(layers.len());
+    for ((known, triplets), rank) in layers.iter().zip(&changes).zip(ranks) {
+        starts.push(balanced(&Layer { rank, ..known.layer }, triplets, 0));
+    }
+    Ok(starts)
 }

@@ -40,6 +40,17 @@ impl KnownLayer<'_> {
         leading_eigen(m, count, &stream).map_err(self.layer.undecomposed("inputs"))
     }
 
+    /// The sum of the variances of the layer's inputs, which must not be rounding: what is left by subtracting equal numbers.
+    pub(super) fn variance(&self, scheme: &'static str) -> Result<f64, StartError> {
+        let Inputs { mean, second, .. } = self.inputs;
+        let power: f64 = (0..mean.len()).map(|i| second[(i, i)]).sum();
+        let variance = power - mean.iter().map(|x| x * x).sum::<f64>();
+        if variance > 1e-6 * power {
+            return Ok(variance);
+        }
+        Err(StartError::NoVariance { scheme, module: self.layer.name.to_owned() })
+    }
+
     /// Whether the rows can tell `directions` directions apart.
     pub(super) fn check_rows(&self, scheme: &'static str, directions: usize) -> Result<(), StartError> {
         if self.inputs.rows < directions {

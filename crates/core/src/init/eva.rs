@@ -28,26 +28,22 @@ pub(super) static EVA: Scheme = Scheme {
 };
 
 fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
-    let mut found = Vec::with_capacity(layers.len());
+    let mut directions: Vec<Mat<f64>> = Vec::with_capacity(layers.len());
+    let mut shares: Vec<Vec<f64>> = Vec::with_capacity(layers.len());
     for known in layers {
         let rank = known.layer.rank;
         known.check_rows(EVA.name, SPREAD * rank)?;
         let covariance = known.inputs.covariance();
-        let variance: f64 = (0..covariance.nrows()).map(|i| covariance[(i, i)]).sum();
-        // What is left by subtracting equal numbers is rounding.
-        let power: f64 = (0..covariance.nrows()).map(|i| known.inputs.second[(i, i)]).sum();
-        if variance.is_nan() || variance <= 1e-6 * power {
-            return Err(StartError::NoVariance { scheme: EVA.name, module: known.layer.name.to_owned() });
-        }
+        let variance = known.variance(EVA.name)?;
         let leading = known.leading(covariance.as_ref(), SPREAD * rank)?;
-        let shares: Vec<f64> = leading.values.iter().map(|value| value / variance).collect();
-        found.push((leading.vectors, shares));
+        shares.push(leading.values.iter().map(|value| value / variance).collect());
+        directions.push(leading.vectors);
     }
-    let budget = layers.iter().map(|known| known.layer.rank).sum();
-    let ranks = distribute(&found.iter().map(|(_, shares)| shares.clone()).collect::<Vec<_>>(), budget);
-    let begin = |((known, (vectors, _)), rank): ((&KnownLayer<'_>, &(Mat<f64>, Vec<f64>)), usize)| {
-        let zero = Mat::zeros(known.layer.outputs, rank);
-        Layer { rank, ..known.layer }.padded(vectors.subcols(0, rank).transpose(), zero.as_ref())
-    };
-    Ok(layers.iter().zip(&found).zip(ranks).map(begin).collect())
+    let ranks = distribute(&shares, layers.iter().map(|known| known.layer.rank).sum());
+    let mut starts = Vec::with_capacity(layers.len());
+    for ((known, directions), rank) in layers.iter().zip(&directions).zip(ranks) {
+        let a = directions.subcols(0, rank).transpose();
+        starts.push(Layer { rank, ..known.layer }.padded(a, Mat::zeros(known.layer.outputs, rank).as_ref()));
+    }
+    Ok(starts)
 }
