@@ -1,9 +1,9 @@
 //! Starts that are made from data: what some batches say of the layers of a base, asked of the device that will train on it.
 //!
-//! Everything as large as a weight is made there, by the kernels of training. The [moments] of a layer's inputs are sums over rows, as the gradient of a
-//! weight is. The [gradients] are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
+//! Everything as large as a weight is made there, by the kernels of training. The *moments* of a layer's inputs are sums over rows, as the gradient of a
+//! weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
 //! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
-//! [preheat] is a training. The host decomposes what remains.
+//! *preheat* is a training. The host decomposes what remains.
 //!
 //! A run sees the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
 

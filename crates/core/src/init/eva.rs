@@ -30,7 +30,12 @@ pub(super) static EVA: Scheme = Scheme {
 fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let mut directions: Vec<Mat<f64>> = Vec::with_capacity(layers.len());
     let mut shares: Vec<Vec<f64>> = Vec::with_capacity(layers.len());
-    for known in layers {
+    for (index, known) in layers.iter().enumerate() {
+        if let Some(same) = layers[..index].iter().position(|other| std::ptr::eq(other.inputs, known.inputs)) {
+            shares.push(shares[same].clone());
+            directions.push(directions[same].clone());
+            continue;
+        }
         let rank = known.layer.rank;
         known.check_rows(EVA.name, SPREAD * rank)?;
         let covariance = known.inputs.covariance();
