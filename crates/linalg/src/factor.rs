@@ -4,7 +4,7 @@
 //! them should not depend on the library's habits. Across machines a result agrees to rounding, not to the bit: faer cuts
 //! sums by the width of the processor's vectors.
 
-use faer::{Mat, MatRef, Side};
+use faer::{Mat, MatRef, Side, linalg::solvers::Solve};
 
 /// A singular value or eigenvalue iteration did not end; that happens where a matrix holds NaN or infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,14 +68,32 @@ pub fn svd(m: MatRef<'_, f64>) -> Result<Svd, NoConvergence> {
     }
     let decomposed = m.thin_svd().map_err(|_| no_convergence(m))?;
     let s = decomposed.S().column_vector().iter().copied().collect();
-    let mut svd = Svd { u: decomposed.U().to_owned(), s, v: decomposed.V().to_owned() };
-    for k in 0..svd.s.len() {
-        if turns(svd.u.as_ref(), k) {
-            turn(&mut svd.u, k);
-            turn(&mut svd.v, k);
+    Ok(Svd { u: decomposed.U().to_owned(), s, v: decomposed.V().to_owned() }.settled())
+}
+
+impl Svd {
+    /// The first `count` triplets.
+    #[must_use]
+    pub(crate) fn first(&self, count: usize) -> Svd {
+        let count = count.min(self.s.len());
+        Svd {
+            u: self.u.subcols(0, count).to_owned(),
+            s: self.s[..count].to_vec(),
+            v: self.v.subcols(0, count).to_owned(),
         }
     }
-    Ok(svd)
+
+    /// The same with the signs that are a rule.
+    #[must_use]
+    pub(crate) fn settled(mut self) -> Svd {
+        for k in 0..self.s.len() {
+            if turns(self.u.as_ref(), k) {
+                turn(&mut self.u, k);
+                turn(&mut self.v, k);
+            }
+        }
+        self
+    }
 }
 
 /// The eigendecomposition of a symmetric matrix, of which only the lower half is read.
@@ -96,6 +114,15 @@ pub fn symmetric_eigen(m: MatRef<'_, f64>) -> Result<Eigen, NoConvergence> {
         }
     }
     Ok(Eigen { values, vectors })
+}
+
+/// The X that solves M X = Y for a symmetric M with positive eigenvalues, of which only the lower half is read (Cholesky).
+///
+/// # Errors
+/// If M has no such eigenvalues, or holds a number that is not finite.
+pub fn solve(m: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<Mat<f64>, NoConvergence> {
+    let factor = m.llt(Side::Lower).map_err(|_| no_convergence(m))?;
+    Ok(factor.solve(y))
 }
 
 /// The X that solves A X + X B = C for symmetric A (k, k) and B (n, n) without negative eigenvalues, C (k, n). Where two eigenvalues sum to zero, the
@@ -191,6 +218,16 @@ mod tests {
         assert!(values.is_sorted_by(|one, other| one >= other));
         let s = svd(m.as_ref()).expect("finite").s;
         assert!(values.iter().zip(s).all(|(value, s)| (value - s * s).abs() < 1e-11 * values[0]));
+    }
+
+    #[test]
+    fn positive_systems_are_solved() {
+        let m = normal(&Stream::new(7, "m"), 9, 9);
+        let gram = m.transpose() * &m + Mat::<f64>::identity(9, 9);
+        let y = normal(&Stream::new(8, "y"), 9, 3);
+        let x = solve(gram.as_ref(), y.as_ref()).expect("positive");
+        assert!(distance(&(&gram * &x), &y) < 1e-12 * y.norm_l2());
+        assert!(solve((-&gram).as_ref(), y.as_ref()).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod machine;
 mod ops;
 mod peer;
 mod spread;
+mod starts;
 mod throughput;
 mod workload;
 
@@ -40,13 +41,20 @@ struct Arguments {
     /// On the GPU, runs of the cohort.
     #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
     runs: usize,
+    /// Measure starts instead: of a square layer of this width.
+    #[arg(long, value_name = "WIDTH", conflicts_with = "gpu")]
+    starts: Option<usize>,
     /// Cargo says this to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> Result<()> {
-    let Arguments { python, gpu, unchecked, tiles, runs, bench: _ } = Arguments::parse();
+    let Arguments { python, gpu, unchecked, tiles, runs, starts, bench: _ } = Arguments::parse();
+    if let Some(width) = starts {
+        machine::print();
+        return starts::print(width, &python);
+    }
     let workload = Workload::new()?;
     machine::print();
     println!("{workload}\n");

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::{machine, workload};
 
-/// A running `peft.py`.
+/// A running script.
 pub struct Peer {
     process: Child,
     input: ChildStdin,
@@ -26,11 +26,23 @@ impl Peer {
     /// Says why this Python can't take part.
     pub fn start(python: &Path) -> Result<Peer, String> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peft.py");
+        Self::run(python, script, &[workload::base_path().display().to_string(), machine::threads().to_string()])
+    }
+
+    /// Starts `peft_starts.py`, for a square layer.
+    ///
+    /// # Errors
+    /// Says why this Python can't take part.
+    pub fn starts(python: &Path, width: usize, rank: usize) -> Result<Peer, String> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peft_starts.py");
+        Self::run(python, script, &[width, rank, machine::threads()].map(|number| number.to_string()))
+    }
+
+    fn run(python: &Path, script: &str, arguments: &[String]) -> Result<Peer, String> {
         let mut process = Command::new(python)
             // The libraries warn of one another's deprecations.
             .args(["-W", "ignore", script])
-            .arg(workload::base_path())
-            .arg(machine::threads().to_string())
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -51,9 +63,14 @@ impl Peer {
 
     /// Seconds of `steps` steps of each of `runs` runs, one run after the other.
     pub fn seconds(&mut self, runs: usize, steps: usize) -> Result<f64> {
-        writeln!(self.input, "{runs} {steps}")?;
-        let answer = self.output.next().context("peft.py ended in the middle of the benchmark")??;
-        answer.parse().with_context(|| format!("peft.py answered {answer:?} where seconds were asked for"))
+        self.ask(&format!("{runs} {steps}"))
+    }
+
+    /// The seconds that are answered to a line.
+    pub fn ask(&mut self, line: &str) -> Result<f64> {
+        writeln!(self.input, "{line}")?;
+        let answer = self.output.next().context("PEFT's script ended in the middle of the benchmark")??;
+        answer.parse().with_context(|| format!("PEFT's script answered {answer:?} where seconds were asked for"))
     }
 }
 

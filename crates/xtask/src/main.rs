@@ -55,6 +55,9 @@ enum Task {
         /// On the GPU, runs of the cohort.
         #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
         runs: usize,
+        /// Measure how long starts take instead, for a square layer of this width, beside PEFT's where Python has it.
+        #[arg(long, value_name = "WIDTH", conflicts_with = "gpu")]
+        starts: Option<usize>,
     },
 }
 
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
         Task::Web { release: true, .. } => web::build(),
         Task::Web { port, .. } => web::serve(port),
         Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
-        Task::Bench { python, .. } => bench(&python),
+        Task::Bench { python, starts, .. } => bench(&python, starts),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -130,14 +133,15 @@ fn test() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn bench(python: &str) -> Result<ExitCode> {
+fn bench(python: &str, starts: Option<usize>) -> Result<ExitCode> {
     // A bare name is looked up in PATH; anything else is relative to where the person is, and cargo changes the directory.
     let python = if python.contains(std::path::is_separator) {
         std::path::absolute(python).with_context(|| format!("`--python {python}` is no path"))?
     } else {
         python.into()
     };
-    run(cargo().args(BENCH).arg("--python").arg(python))
+    let starts = starts.map(|width| ["--starts".to_owned(), width.to_string()]);
+    run(cargo().args(BENCH).arg("--python").arg(python).args(starts.iter().flatten()))
 }
 
 fn bench_gpu(name: &str, unchecked: bool, runs: usize) -> Result<ExitCode> {

@@ -8,7 +8,7 @@
 //! each batch by |max x| before it sums; here C is divided by the mean of its diagonal, once. Where batches have the same largest entry the products
 //! are the same, and the factors differ by a number that moves from one to the other.
 
-use loralab_linalg::{Mat, Svd, svd};
+use loralab_linalg::{Mat, MatRef, NoConvergence, Stream, Svd, leading_svd, solve, svd};
 
 use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer, pissa::balanced};
 
@@ -42,34 +42,36 @@ pub(super) static CORDA_KPM: Scheme = Scheme {
 };
 
 fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
-    layers.iter().map(|known| Ok(balanced(&known.layer, &oriented(known)?, 0))).collect()
+    let decompose = |known: &KnownLayer<'_>, m: MatRef<'_, f64>| {
+        leading_svd(m, known.layer.rank, &Stream::new(0, &format!("{}.triplets", known.layer.name)))
+    };
+    layers.iter().map(|known| Ok(balanced(&known.layer, &oriented(known, decompose)?, 0))).collect()
 }
 
 fn last(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let start = |known: &KnownLayer<'_>| {
-        let triplets = oriented(known)?;
+        let triplets = oriented(known, |_, m| svd(m))?;
         let beyond = triplets.s.len().saturating_sub(known.layer.rank);
         Ok(balanced(&known.layer, &triplets, beyond))
     };
     layers.iter().map(start).collect()
 }
 
-/// W = U diag(S) Vᵀ with the V of the source, C⁻¹ V, whose columns are not orthonormal.
-fn oriented(known: &KnownLayer<'_>) -> Result<Svd, StartError> {
+/// Triplets of W C with the V of the source, C⁻¹ V, whose columns are not orthonormal: W is the sum of all of them.
+fn oriented<'a>(
+    known: &KnownLayer<'a>,
+    decompose: impl FnOnce(&KnownLayer<'a>, MatRef<'_, f64>) -> Result<Svd, NoConvergence>,
+) -> Result<Svd, StartError> {
     let inputs = known.layer.inputs;
     let second = &known.inputs.second;
     let mean = (0..inputs).map(|i| second[(i, i)]).sum::<f64>() / inputs as f64;
     if mean.is_nan() || mean <= 0.0 {
         return Err(StartError::NoVariance { scheme: "corda", module: known.layer.name.to_owned() });
     }
-    let scaled = Mat::from_fn(inputs, inputs, |i, j| second[(i, j)] / mean);
-    let eigen = known.leading(scaled.as_ref(), inputs)?;
-    let function = |f: fn(f64) -> f64| {
-        let turned = Mat::from_fn(inputs, inputs, |i, k| eigen.vectors[(i, k)] * f(eigen.values[k].max(0.0) + DAMPING));
-        turned * eigen.vectors.transpose()
-    };
-    let weight = (known.weight)()?;
+    let damping = |i: usize, j: usize| if i == j { DAMPING } else { 0.0 };
+    let damped = Mat::from_fn(inputs, inputs, |i, j| second[(i, j)] / mean + damping(i, j));
     let undecomposed = known.layer.undecomposed("weight times the second moment of the inputs");
-    let Svd { u, s, v } = svd((weight * function(|x| x)).as_ref()).map_err(undecomposed)?;
-    Ok(Svd { u, s, v: function(f64::recip) * v })
+    let Svd { u, s, v } = decompose(known, ((known.weight)()? * &damped).as_ref()).map_err(undecomposed)?;
+    let solved = solve(damped.as_ref(), v.as_ref()).map_err(known.layer.undecomposed("second moment of the inputs"))?;
+    Ok(Svd { u, s, v: solved })
 }

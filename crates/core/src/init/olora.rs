@@ -21,7 +21,10 @@ pub(super) static OLORA: Scheme = Scheme {
 };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let decomposed = thin_qr(weight);
-    let count = layer.rank.min(decomposed.r.nrows());
-    Ok(layer.padded(decomposed.r.subrows(0, count), decomposed.q.subcols(0, count)).subtracted())
+    // The first columns of Q are those of the first columns of W.
+    let count = layer.rank.min(weight.nrows()).min(weight.ncols());
+    let first = thin_qr(weight.subcols(0, count));
+    let mut r = first.q.transpose() * weight;
+    r.subcols_mut(0, count).copy_from(&first.r);
+    Ok(layer.padded(r.as_ref(), first.q.as_ref()).subtracted())
 }

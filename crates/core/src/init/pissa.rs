@@ -3,7 +3,7 @@
 //! With W = U diag(S) Vᵀ: A = diag(√(S/s)) Vᵀ and B = U diag(√(S/s)), first R triplets, so that s B A is the best approximation of W by rank R. The
 //! paper takes it out of W; here the frozen pair does. ‖A‖² = ‖B‖² = Σ Sₖ / s.
 
-use loralab_linalg::{Mat, MatRef, Stream, Svd, randomised_svd, svd};
+use loralab_linalg::{Mat, MatRef, Stream, Svd, leading_svd, randomised_svd};
 
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
@@ -34,7 +34,8 @@ pub(super) static PISSA_NITER_4: Scheme = Scheme {
 };
 
 fn exact(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let triplets = svd(weight).map_err(layer.undecomposed("weight"))?;
+    let stream = Stream::new(0, &format!("{}.triplets", layer.name));
+    let triplets = leading_svd(weight, layer.rank, &stream).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }
 

@@ -1,0 +1,61 @@
+//! Time to compute a start of one large layer, ours and PEFT's in turns: what comes after the data were seen.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::Result;
+use loralab_core::init::{Inputs, KnownLayer, Layer, Rule, StartError, find};
+use loralab_linalg::{Mat, Stream, normal_matrix};
+
+use crate::{peer::Peer, spread::Spread};
+
+const RANK: usize = 16;
+const SCALE: f32 = 2.0;
+const ROUNDS: usize = 3;
+
+/// Prints the table, for a square layer of this width.
+pub fn print(width: usize, python: &Path) -> Result<()> {
+    println!("## Starts of a {width} × {width} layer, rank {RANK}, seconds\n");
+    let peer = Peer::starts(python, width, RANK);
+    match &peer {
+        Ok(peer) => println!("Beside {}.\n", peer.about),
+        Err(why) => println!("PEFT takes no part: {why}\n"),
+    }
+    let mut peer = peer.ok();
+    // The weights of a trained layer fall about as the root of their order; those drawn here do too.
+    let draw = |name: &str| normal_matrix(&Stream::new(0, name), width, width);
+    let (left, right) = (draw("left"), draw("right"));
+    let fall = Mat::from_fn(width, width, |i, k| left[(i, k)] / ((k + 1) as f64).sqrt());
+    let weight = fall * right.transpose();
+    let inputs = Inputs { rows: 4 * width, mean: vec![0.0; width], second: &weight.transpose() * &weight };
+    let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE };
+    println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
+    for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
+        let found = find(scheme)?;
+        let ours = || -> Result<f64> {
+            let began = Instant::now();
+            match found.rule {
+                Rule::Activations { start, .. } => {
+                    let weight = || Ok::<_, StartError>(weight.clone());
+                    start(&[KnownLayer { layer, inputs: &inputs, weight: &weight }])?;
+                }
+                _ => drop(found.start(&layer, || Some(weight.clone()), 0)?),
+            }
+            Ok(began.elapsed().as_secs_f64())
+        };
+        let (mut own, mut theirs) = (vec![], vec![]);
+        for _ in 0..ROUNDS {
+            own.push(ours()?);
+            if let Some(peer) = &mut peer {
+                theirs.push(peer.ask(scheme)?);
+            }
+        }
+        let own = Spread::of(own);
+        if theirs.is_empty() {
+            println!("| {scheme} | {own:.3} | | |");
+        } else {
+            let theirs = Spread::of(theirs);
+            println!("| {scheme} | {own:.3} | {theirs:.3} | {:.1} |", theirs.median / own.median);
+        }
+    }
+    Ok(())
+}
