@@ -83,6 +83,12 @@ fn a_sweep_of_all_schemes_trains_and_exports_each() {
         let adapter = read(&place, &format!("results/adapters/{}_lr1e-3_seed0", scheme.name));
         let (rank, most) = (if scheme.frozen_pair { 16 } else { 8 }, scheme.rule.spread());
         assert!((rank..=most * rank).contains(&adapter.rank), "{} of rank {}", scheme.name, adapter.rank);
+        // What competing layers did not get stayed exactly zero, or it would have been written.
+        let config = place.read(&format!("results/adapters/{}_lr1e-3_seed0/adapter_config.json", scheme.name));
+        let config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
+        let own = |name: &str| config["rank_pattern"][name].as_u64().or(config["r"].as_u64()).expect("a rank") as usize;
+        let given: usize = adapter.modules.iter().map(|module| own(&module.name)).sum();
+        assert_eq!(given, 14 * rank, "{}", scheme.name);
         let moved = adapter.modules.iter().any(|module| module.a.iter().chain(&module.b).any(|x| *x != 0.0));
         assert!(moved, "{}", scheme.name);
     }
