@@ -113,6 +113,19 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If a scheme is unknown or not even one run fits.
     pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
+        self.cohorts_of(&self.experiment.cells(), needs, available)
+    }
+
+    /// The same of any cells of the experiment's schemes.
+    ///
+    /// # Errors
+    /// As [`cohorts`](Self::cohorts).
+    pub fn cohorts_of(
+        &self,
+        cells: &[Cell],
+        needs: impl Fn(&Plan) -> Needs,
+        available: u64,
+    ) -> Result<Vec<Vec<Cell>>, SweepError> {
         let mut with_pair = Vec::new();
         for scheme in &self.experiment.schemes {
             let scheme = init::find(scheme)?;
@@ -130,7 +143,7 @@ impl<'a> Sweep<'a> {
             available,
             limit: self.experiment.cohort.into_iter().chain(needs.most_runs).min(),
         };
-        Ok(pack(&self.experiment.cells(), needs_pair, &budget)?)
+        Ok(pack(cells, needs_pair, &budget)?)
     }
 
     /// How well the base alone does on the held-out data.
