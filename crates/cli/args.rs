@@ -6,7 +6,13 @@ use std::str::FromStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
-use crate::{device::DeviceArguments, init::InitArguments, report::ReportArguments, reproduce::Reproduce};
+use crate::{
+    device::DeviceArguments,
+    init::InitArguments,
+    report::ReportArguments,
+    reproduce::Reproduce,
+    search::{self, Rate},
+};
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -113,9 +119,10 @@ pub struct Grid {
     /// The schemes to compare, separated by commas, or all; `loralab schemes` lists them [default: init-a,init-b]
     #[arg(long, visible_alias = "scheme", value_name = "NAMES", value_delimiter = ',')]
     schemes: Option<Vec<String>>,
-    /// The learning rates of each scheme, separated by commas [default: 1e-3 to 6.4e-2, doubling]
-    #[arg(long, visible_alias = "learning-rate", value_name = "RATES", value_delimiter = ',', value_parser = setting::<f64>("learning_rates"))]
-    learning_rates: Option<Vec<f64>>,
+    /// The learning rates of each scheme, separated by commas; or auto, which searches in a few rounds for each scheme's best and for where it
+    /// breaks [default: 1e-3 to 6.4e-2, doubling]
+    #[arg(long, visible_alias = "learning-rate", value_name = "RATES", value_delimiter = ',', value_parser = search::rate)]
+    pub learning_rates: Option<Vec<Rate>>,
     /// How many seeds, or which: 3 means 0, 1 and 2; 4,7 means these two [default: 2]
     #[arg(long, value_name = "N", value_parser = seeds)]
     seeds: Option<Seeds>,
@@ -351,7 +358,7 @@ impl Grid {
     pub fn over(&self, rest: Experiment) -> Experiment {
         Experiment {
             schemes: self.schemes.clone(),
-            learning_rates: self.learning_rates.clone(),
+            learning_rates: self.learning_rates.as_deref().and_then(search::listed),
             seeds: self.seeds.clone().or_else(|| self.seed.clone().map(Seeds::List)),
             ..rest
         }

@@ -16,6 +16,7 @@ mod report;
 mod reproduce;
 mod results;
 mod schemes;
+mod search;
 mod source;
 mod sweep;
 mod terminal;

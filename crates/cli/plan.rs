@@ -4,10 +4,11 @@ use anyhow::Result;
 use loralab_core::lab::Room;
 use loralab_experiment::Experiment;
 
-use crate::{args::PlanArguments, source, sweep::Prepared, terminal::print};
+use crate::{args::PlanArguments, search, source, sweep::Prepared, terminal::print};
 
 /// Prints the plan of a cohort.
 pub fn plan(arguments: &PlanArguments) -> Result<()> {
+    search::refuse(arguments.grid.learning_rates.as_deref(), "plan")?;
     let flags = arguments.grid.over(arguments.settings.experiment());
     let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
     let prepared = Prepared::new(&experiment, &arguments.device, false)?;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use loralab_experiment::{Experiment, Reproduction, Summary};
-use loralab_report::{Report, of_exponents, of_sweep, of_toy, without_times};
+use loralab_experiment::{Choice, Experiment, Reproduction, Summary};
+use loralab_report::{Report, of_exponents, of_search, of_sweep, of_toy, without_times};
 use serde_json::Value;
 
 use crate::{
-    results::{EXPERIMENT, REPORT, SUMMARY, best_curves, write_whole},
+    results::{EXPERIMENT, REPORT, SEARCH, SUMMARY, best_curves, write_whole},
     source,
     terminal::print,
 };
@@ -52,7 +52,15 @@ pub fn write(folder: &Path) -> Result<()> {
         let experiment =
             Experiment::from_toml(&settings).with_context(|| folder.join(EXPERIMENT).display().to_string())?;
         inputs.push((EXPERIMENT.to_owned(), settings));
-        of_sweep(&summary, &experiment, &best_curves(folder, &summary)?)?
+        let mut report = of_sweep(&summary, &experiment, &best_curves(folder, &summary)?)?;
+        if folder.join(SEARCH).exists() {
+            let search = text(SEARCH)?;
+            let choices: Vec<Choice> = serde_json::from_str(&search)
+                .with_context(|| format!("`{}` is not a search that loralab wrote", folder.join(SEARCH).display()))?;
+            inputs.push((SEARCH.to_owned(), search));
+            report.sections.push(of_search(&choices));
+        }
+        report
     };
     for (name, contents) in report.files() {
         write_whole(&folder.join(name), contents.as_bytes())?;

@@ -25,6 +25,8 @@ pub const SUMMARY: &str = "summary.json";
 pub const LOSS_BY_LEARNING_RATE: &str = "loss_by_learning_rate.svg";
 /// Loss over steps.
 pub const TRAINING_CURVES: &str = "training_curves.svg";
+/// The rates that were searched for, choice by choice, with why each was tried.
+pub const SEARCH: &str = "search.json";
 /// The report, one page.
 pub const REPORT: &str = "report.html";
 /// A folder for each run that did not diverge, in PEFT's layout.
@@ -32,7 +34,7 @@ pub const ADAPTERS: &str = "adapters";
 /// The base that an adapter belongs to, where it belongs to another than it was made for.
 pub const BASE: &str = "base.safetensors";
 
-const FILES: [&str; 7] = [METRICS, EXPERIMENT, SUMMARY, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
+const FILES: [&str; 8] = [METRICS, EXPERIMENT, SUMMARY, SEARCH, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
 
 /// A folder that results are written to.
 pub struct Results {

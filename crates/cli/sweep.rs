@@ -1,5 +1,7 @@
 //! `loralab sweep` and `loralab train`.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use loralab_core::{
     device::{Machine, Needs, wait},
@@ -10,7 +12,7 @@ use loralab_core::{
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{
-    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
+    Accuracy, Cell, Curve, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
 };
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
@@ -23,6 +25,7 @@ use crate::{
     memory,
     progress::Progress,
     results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_curves},
+    search::{self, Search},
     source,
     terminal::{note, print},
     tiles::{self, TILES},
@@ -33,7 +36,8 @@ use crate::{
 pub fn sweep(arguments: &SweepArguments) -> Result<()> {
     let flags = arguments.grid.over(arguments.settings.experiment());
     let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
-    run(&experiment, &arguments.device, &arguments.output)
+    let searches = search::is_wanted(arguments.grid.learning_rates.as_deref())?;
+    run(&experiment, searches, &arguments.device, &arguments.output)
 }
 
 /// Trains one cell.
@@ -56,7 +60,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             "`train` makes one run, but the config file has {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
-    run(&experiment, &arguments.device, &arguments.output)
+    run(&experiment, false, &arguments.device, &arguments.output)
 }
 
 /// Everything that an experiment needs, read and checked.
@@ -92,7 +96,13 @@ impl Prepared {
 
     /// The sweep's grid, cut into cohorts.
     pub fn cohorts(&self, sweep: &Sweep<'_>, experiment: &Resolved) -> Result<Vec<Vec<Cell>>> {
-        sweep.cohorts(|plan| self.needs(plan), self.available).map_err(|error| refused(error, experiment))
+        self.cohorts_of(sweep, experiment, &experiment.cells())
+    }
+
+    /// Cells of the sweep's schemes, cut into cohorts.
+    pub fn cohorts_of(&self, sweep: &Sweep<'_>, experiment: &Resolved, cells: &[Cell]) -> Result<Vec<Vec<Cell>>> {
+        let needs = |plan: &Plan| self.needs(plan);
+        sweep.cohorts_of(cells, needs, self.available).map_err(|error| refused(error, experiment))
     }
 
     /// The start of an experiment's first cell.
@@ -118,13 +128,111 @@ fn refused(error: SweepError, experiment: &Resolved) -> anyhow::Error {
     }
 }
 
-fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Result<()> {
+fn run(experiment: &Resolved, searches: bool, device: &DeviceArguments, output: &Output) -> Result<()> {
     if !output.dry_run {
         Results::check(&output.output, output.overwrite)?;
     }
     let prepared = Prepared::new(experiment, device, output.quiet)?;
+    if output.dry_run {
+        let sweep = prepared.sweep(experiment)?;
+        if searches {
+            let first = Resolved {
+                seeds: experiment.seeds[..1].to_vec(),
+                ..Search::new(experiment, true).0.experiment(experiment)
+            };
+            print("What the first round of the search would train; the others depend on what comes of it.")?;
+            return dry_run::print_costs(&first, &prepared, &sweep, &prepared.cohorts(&sweep, &first)?);
+        }
+        return dry_run::print_costs(experiment, &prepared, &sweep, &prepared.cohorts(&sweep, experiment)?);
+    }
+    let trained = train_grid(experiment, searches, &prepared, device, output)?;
+    let Trained { summary, runs, results, searched, .. } = &trained;
+    if !output.json {
+        print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
+        let looks: Vec<String> = trained.curves.iter().filter_map(symptoms_in_words).collect();
+        if !looks.is_empty() {
+            print(format_args!("{}\n", looks.join("\n")))?;
+        }
+        if let Some(words) = searched {
+            print(format_args!("{words}\n"))?;
+        }
+        print(format_args!("Results are in `{}`.", results.folder().display()))?;
+        if let (Data::Task(_), Some(command)) = (&experiment.data, trial(results, summary, runs, &prepared.data)) {
+            print(format_args!("Try the best adapter: {command}"))?;
+        }
+    }
+    trained.complete(output.quiet)
+}
+
+/// What came of training a grid, and where it is written.
+pub struct Trained {
+    /// The experiment, with the rates that were tried.
+    pub experiment: Resolved,
+    /// What was found.
+    pub summary: Summary,
+    /// Every run.
+    pub runs: Vec<RunResult>,
+    /// The curves of each scheme's best rate.
+    curves: Vec<Curve>,
+    /// The folder.
+    results: Results,
+    planned: usize,
+    /// How the rates were searched for, if they were.
+    searched: Option<String>,
+}
+
+impl Trained {
+    /// Says so where it was stopped early.
+    ///
+    /// # Errors
+    /// If it was.
+    pub fn complete(&self, quiet: bool) -> Result<()> {
+        let (ended, planned) = (ended(&self.runs), self.planned);
+        if ended == planned {
+            return Ok(());
+        }
+        if !quiet {
+            note(format_args!("Stopped by Ctrl-C: {ended} of {planned} runs had ended, and the results are theirs."));
+        }
+        Err(Stopped.into())
+    }
+}
+
+fn ended(runs: &[RunResult]) -> usize {
+    runs.iter().filter(|run| run.is_diverged() || run.final_loss.is_some()).count()
+}
+
+fn watch<'a>(
+    results: &'a mut Results,
+    experiment: &Resolved,
+    output: &Output,
+    interrupt: &Interrupt,
+    started: Instant,
+) -> Watch<'a> {
+    let progress = Progress::new(experiment.steps, output.quiet || output.json);
+    Watch::new(results, progress, output.json, interrupt.clone(), started)
+}
+
+/// Trains every cell, or those that a search chooses, and writes the results folder.
+///
+/// # Errors
+/// If the experiment is refused, a device fails, or a file cannot be written.
+pub fn train_grid(
+    experiment: &Resolved,
+    searches: bool,
+    prepared: &Prepared,
+    device: &DeviceArguments,
+    output: &Output,
+) -> Result<Trained> {
     let sweep = prepared.sweep(experiment)?;
-    let cohorts = prepared.cohorts(&sweep, experiment)?;
+    let (mut search, cells) = match searches {
+        true => {
+            let (search, cells) = Search::new(experiment, output.quiet || output.json);
+            (Some(search), cells)
+        }
+        false => (None, experiment.cells()),
+    };
+    let mut cohorts = prepared.cohorts_of(&sweep, experiment, &cells)?;
     let trained_on = prepared.base.config.tokens;
     if experiment.tokens > trained_on && !output.quiet {
         note(format_args!(
@@ -132,37 +240,45 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
             experiment.tokens
         ));
     }
-    if output.dry_run {
-        return dry_run::print_costs(experiment, &prepared, &sweep, &cohorts);
-    }
-
     let make_device = |plan, base| prepared.machine.make(plan, base);
     let machine = prepared.machine.describe();
     let mut results = Results::create(&output.output, output.overwrite)?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     let interrupt = Interrupt::listen(output.quiet);
-    let progress = Progress::new(experiment.steps, output.quiet || output.json);
-    let mut watch = Watch::new(&mut results, progress, output.json, interrupt.clone());
+    let started = Instant::now();
 
-    let planned = cohorts.iter().map(Vec::len).sum::<usize>();
+    let mut planned = cells.len();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let mut flow =
-        watch.event(Event::Started { version, device: machine.clone(), runs: planned, steps: experiment.steps });
+    let begun = Event::Started { version, device: machine.clone(), runs: planned, steps: experiment.steps };
+    let mut told = watch(&mut results, experiment, output, &interrupt, started);
+    let mut flow = told.event(begun);
     let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
     let (base_loss, base_accuracy) =
         (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
     if flow.is_continue() {
-        flow = watch.event(Event::Base { loss: base_loss, accuracy: base_accuracy });
+        flow = told.event(Event::Base { loss: base_loss, accuracy: base_accuracy });
     }
-    let runs = if flow.is_continue() {
-        wait(sweep.run(&cohorts, &make_device, &mut watch)).map_err(|error| refused(error, experiment))?
-    } else {
-        Vec::new()
-    };
-    let ended = runs.iter().filter(|run| run.is_diverged() || run.final_loss.is_some()).count();
-    let (complete, seconds) = (ended == planned, watch.seconds());
-    let _ = watch.event(Event::Finished { complete, seconds });
-    watch.end()?;
+    told.end()?;
+    let mut runs = Vec::new();
+    while flow.is_continue() {
+        if let Some(search) = &search {
+            search.tell(&results, experiment)?;
+        }
+        let mut told = watch(&mut results, experiment, output, &interrupt, started);
+        runs.extend(wait(sweep.run(&cohorts, &make_device, &mut told)).map_err(|error| refused(error, experiment))?);
+        told.end()?;
+        let Some(search) = search.as_mut().filter(|_| ended(&runs) == planned) else { break };
+        let cells = search.next(base_loss, &runs);
+        if cells.is_empty() {
+            break;
+        }
+        planned += cells.len();
+        cohorts = prepared.cohorts_of(&sweep, experiment, &cells)?;
+    }
+    let (complete, seconds) = (ended(&runs) == planned, started.elapsed().as_secs_f64());
+    let mut told = watch(&mut results, experiment, output, &interrupt, started);
+    let _ = told.event(Event::Finished { complete, seconds });
+    told.end()?;
     if let Machine::Gpu(gpu) = &prepared.machine
         && matches!(gpu.options().tiling, Tiling::Timed(_))
     {
@@ -182,26 +298,15 @@ fn run(experiment: &Resolved, device: &DeviceArguments, output: &Output) -> Resu
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
     let curves = best_curves(results.folder(), &summary)?;
     figure(&results, TRAINING_CURVES, training_curves(&summary, &curves))?;
-
-    if !output.json {
-        let folder = results.folder().display();
-        print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
-        let looks: Vec<String> = curves.iter().filter_map(symptoms_in_words).collect();
-        if !looks.is_empty() {
-            print(format_args!("{}\n", looks.join("\n")))?;
-        }
-        print(format_args!("Results are in `{folder}`."))?;
-        if let (Data::Task(_), Some(command)) = (&experiment.data, trial(&results, &summary, &runs, &prepared.data)) {
-            print(format_args!("Try the best adapter: {command}"))?;
-        }
-    }
-    if complete {
-        return Ok(());
-    }
-    if !output.quiet {
-        note(format_args!("Stopped by Ctrl-C: {ended} of {planned} runs had ended, and the results are theirs."));
-    }
-    Err(Stopped.into())
+    Ok(Trained {
+        searched: search.as_ref().map(|search| search.in_words(experiment)),
+        experiment: search.map_or_else(|| experiment.clone(), |search| search.experiment(experiment)),
+        summary,
+        runs,
+        curves,
+        results,
+        planned,
+    })
 }
 
 /// Writes a figure, unless no run has come far enough for one.

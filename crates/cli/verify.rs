@@ -10,10 +10,11 @@ use loralab_core::{
 };
 use loralab_experiment::Experiment;
 
-use crate::{args::VerifyArguments, failure::usage, source, sweep::Prepared, terminal::print};
+use crate::{args::VerifyArguments, failure::usage, search, source, sweep::Prepared, terminal::print};
 
 /// Looks at one step of the first cohort.
 pub fn verify(arguments: &VerifyArguments) -> Result<()> {
+    search::refuse(arguments.grid.learning_rates.as_deref(), "verify")?;
     let flags = arguments.grid.over(arguments.settings.experiment());
     // Small enough for a CPU that carries an error bound with every number.
     let defaults = Experiment {

@@ -19,9 +19,15 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins to watch, and the clock.
-    pub fn new(results: &'a mut Results, progress: Progress, json: bool, interrupt: Interrupt) -> Self {
-        Self { results, progress, json, interrupt, started: Instant::now(), failure: None }
+    /// Begins to watch; `started` is when the clock was.
+    pub fn new(
+        results: &'a mut Results,
+        progress: Progress,
+        json: bool,
+        interrupt: Interrupt,
+        started: Instant,
+    ) -> Self {
+        Self { results, progress, json, interrupt, started, failure: None }
     }
 
     /// Ends the watch.

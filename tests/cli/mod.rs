@@ -6,6 +6,7 @@ mod init;
 mod interrupt;
 mod models;
 mod reproduce;
+mod search;
 mod sweep;
 
 use std::{

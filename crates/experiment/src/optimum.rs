@@ -70,6 +70,8 @@ pub(crate) struct Trials {
     losses: Vec<Vec<(u64, f64)>>,
     /// Smallest and largest logarithm of the rates tried, those where a seed diverged among them.
     tried: [f64; 2],
+    /// (logarithm of the rate, losses) at every rate, those among them that have fewer seeds than the ones the optimum is fitted to.
+    all: Vec<(f64, Vec<f64>)>,
 }
 
 /// Where a choice of seeds has its optimum.
@@ -95,7 +97,29 @@ impl Trials {
             }
         }
         let end = |run: Option<&&RunResult>| run.map_or(f64::NAN, |run| run.cell.learning_rate.ln());
-        Self { rates, losses, tried: [end(runs.first()), end(runs.last())] }
+        let values = |losses: &Vec<(u64, f64)>| losses.iter().map(|(_, loss)| *loss).collect::<Vec<_>>();
+        let all = rates.iter().copied().zip(losses.iter().map(values)).collect();
+        let trials = Self { rates, losses, tried: [end(runs.first()), end(runs.last())], all };
+        trials.without_scouts()
+    }
+
+    /// The rates that have every seed, where the best and, if there are any, a rate on each side of it are among them; else all rates. A search tries rates far from the
+    /// best with one seed, which must not take the seeds of the others out of the fit.
+    fn without_scouts(self) -> Self {
+        let seeds = self.losses.iter().flatten().map(|(seed, _)| *seed).collect::<BTreeSet<_>>().len();
+        let whole = |place: &usize| self.losses[*place].len() == seeds;
+        let kept: Vec<usize> = (0..self.rates.len()).filter(whole).collect();
+        let best = self.found().map_or(0, |found| found.place);
+        let beside = |at: usize| {
+            let (first, last) = (best == 0, best + 1 == self.rates.len());
+            (first || at > 0) && (last || at + 1 < kept.len())
+        };
+        if !kept.iter().position(|&place| place == best).is_some_and(beside) {
+            return self;
+        }
+        let rates = kept.iter().map(|&place| self.rates[place]).collect();
+        let losses = kept.iter().map(|&place| self.losses[place].clone()).collect();
+        Self { rates, losses, ..self }
     }
 
     /// The optimum of mean losses, one for each rate.
@@ -154,7 +178,7 @@ impl Trials {
             learning_rate: found.rate.exp(),
             interval: around(found.rate, 0).map(|ends| ends.map(|end| end.clamp(smallest, largest).exp())),
             loss_interval: around(found.loss, 1).map(|[low, high]| [low.max(0.0), high]),
-            plateau: self.plateau(found.place),
+            plateau: self.plateau(self.rates[found.place]),
             at_edge: smallest < largest && [smallest, largest].contains(&self.rates[found.place]),
             divergence_edge: divergence_edge(scheme, base_loss),
         })
@@ -162,14 +186,14 @@ impl Trials {
 
     /// The rates around the best up to which the mean loss stays within one standard error of the best's; between two rates, the
     /// loss is taken to change evenly with the logarithm of the rate.
-    fn plateau(&self, best: usize) -> Option<[f64; 2]> {
-        let of_rate = |place: usize| self.losses[place].iter().map(|(_, loss)| *loss).collect::<Vec<_>>();
-        let losses = of_rate(best);
-        let limit = mean(&losses) + standard_error(&losses)?;
+    fn plateau(&self, best: f64) -> Option<[f64; 2]> {
+        let best = self.all.iter().position(|(rate, _)| *rate == best)?;
+        let (rate, losses) = &self.all[best];
+        let limit = mean(losses) + standard_error(losses)?;
         let reach = |places: &mut dyn Iterator<Item = usize>| {
-            let mut inside = (self.rates[best], mean(&losses));
+            let mut inside = (*rate, mean(losses));
             for place in places {
-                let outside = (self.rates[place], mean(&of_rate(place)));
+                let outside = (self.all[place].0, mean(&self.all[place].1));
                 if outside.1 > limit {
                     let share = (limit - inside.1) / (outside.1 - inside.1);
                     return inside.0 + share * (outside.0 - inside.0);
@@ -178,7 +202,7 @@ impl Trials {
             }
             inside.0
         };
-        Some([reach(&mut (0..best).rev()).exp(), reach(&mut (best + 1..self.rates.len())).exp()])
+        Some([reach(&mut (0..best).rev()).exp(), reach(&mut (best + 1..self.all.len())).exp()])
     }
 }
 
@@ -341,6 +365,20 @@ mod tests {
         let alone = summary(&all[..2].concat()).comparisons;
         let width = |pair: &Comparison| pair.loss_difference_interval.map(|[low, high]| high - low);
         assert!(width(&found[0]) > width(&alone[0]));
+    }
+
+    #[test]
+    fn rates_far_from_the_best_may_have_fewer_seeds() {
+        let whole = runs("x", 11e-3, 0.1, 0.2, 0.05);
+        let best = optimum(&whole);
+        // Those beside the rates at which some choice of seeds is best, 8e-3 and 16e-3, have all seeds; the rest have one.
+        let near = |run: &&RunResult| run.cell.seed == 0 || (3e-3..40e-3).contains(&run.cell.learning_rate);
+        let scouted: Vec<RunResult> = whole.iter().filter(near).cloned().collect();
+        assert_eq!(scouted.len(), 4 * 5 + 4);
+        let found = optimum(&scouted);
+        assert_eq!((found.learning_rate, found.interval), (best.learning_rate, best.interval));
+        assert_eq!(found.loss_interval, best.loss_interval);
+        assert!(!found.at_edge);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 
 mod exponents;
 mod html;
+mod search;
 mod sweep;
 mod toy;
 
 pub use exponents::of_exponents;
+pub use search::of_search;
 pub use sweep::of_sweep;
 pub use toy::of_toy;
 

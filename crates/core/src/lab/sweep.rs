@@ -107,11 +107,23 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If a scheme is unknown or not even one run fits.
     pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
+        self.cohorts_of(&self.experiment.cells(), needs, available)
+    }
+
+    /// The same of any cells of the experiment's schemes.
+    ///
+    /// # Errors
+    /// As [`cohorts`](Self::cohorts).
+    pub fn cohorts_of(
+        &self,
+        cells: &[Cell],
+        needs: impl Fn(&Plan) -> Needs,
+        available: u64,
+    ) -> Result<Vec<Vec<Cell>>, SweepError> {
         for scheme in &self.experiment.schemes {
             // Said before anything is trained or written.
             init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
         }
-        let cells = self.experiment.cells();
         let mut rooms: Vec<Room> = Vec::new();
         for room in cells.iter().map(|cell| Room::of([cell])) {
             if !rooms.contains(&room) {

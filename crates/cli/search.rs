@@ -1,0 +1,147 @@
+//! `--learning-rates auto`: the rates are searched for, round by round, instead of listed.
+
+use anyhow::Result;
+use loralab_experiment::{Cell, Choice, KEYS, RateSearch, Resolved, RunResult};
+
+use crate::{
+    failure::usage,
+    results::{EXPERIMENT, Results, SEARCH},
+    terminal::note,
+};
+
+/// What `--learning-rates` lists.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// Search for them.
+    Auto,
+    /// This one.
+    At(f64),
+}
+
+/// Reads a rate or `auto`.
+pub fn rate(text: &str) -> Result<Rate, String> {
+    let needs = || KEYS.iter().find(|key| key.name == "learning_rates").map_or("another value", |key| key.needs);
+    match text.trim() {
+        "auto" => Ok(Rate::Auto),
+        text => text.parse().map(Rate::At).map_err(|_| format!("it must be {}, or auto", needs())),
+    }
+}
+
+/// The rates that are listed; none where they are to be searched for.
+pub fn listed(rates: &[Rate]) -> Option<Vec<f64>> {
+    let at = |rate: &Rate| match rate {
+        Rate::Auto => None,
+        Rate::At(rate) => Some(*rate),
+    };
+    let listed: Vec<f64> = rates.iter().filter_map(at).collect();
+    (!listed.is_empty()).then_some(listed)
+}
+
+/// Whether rates are to be searched for.
+///
+/// # Errors
+/// If some are listed besides.
+pub fn is_wanted(rates: Option<&[Rate]>) -> Result<bool> {
+    let rates = rates.unwrap_or_default();
+    match rates.contains(&Rate::Auto) {
+        true if rates.len() > 1 => Err(usage(
+            "`--learning-rates` has auto and other rates, but auto chooses all of them itself; give either auto alone or the rates",
+        )),
+        wanted => Ok(wanted),
+    }
+}
+
+/// Refuses `auto` where nothing is trained that could be searched.
+///
+/// # Errors
+/// If it is wanted.
+pub fn refuse(rates: Option<&[Rate]>, command: &str) -> Result<()> {
+    match is_wanted(rates)? {
+        true => Err(usage(format_args!(
+            "`--learning-rates auto` searches while a sweep is trained, but `{command}` trains none; list the rates, for example `--learning-rates 1e-3,4e-3`"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// A search under way, and what it is told to a terminal.
+pub struct Search {
+    search: RateSearch,
+    quiet: bool,
+}
+
+impl Search {
+    /// Of the rates of this experiment, with its first round.
+    pub fn new(experiment: &Resolved, quiet: bool) -> (Self, Vec<Cell>) {
+        let mut search = RateSearch::new(experiment);
+        let cells = cells(&search.next(None, &[]));
+        (Self { search, quiet }, cells)
+    }
+
+    /// The runs of the next round; none when the search is over.
+    pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Cell> {
+        cells(&self.search.next(base_loss, runs))
+    }
+
+    /// The experiment with the rates that were chosen so far.
+    pub fn experiment(&self, experiment: &Resolved) -> Resolved {
+        Resolved { learning_rates: self.search.learning_rates(), ..experiment.clone() }
+    }
+
+    /// Writes down what was chosen so far, and says what the round tries.
+    pub fn tell(&self, results: &Results, experiment: &Resolved) -> Result<()> {
+        results.write(EXPERIMENT, self.experiment(experiment).to_experiment().to_toml().as_bytes())?;
+        let choices = self.search.choices();
+        results.write(SEARCH, format!("{}\n", serde_json::to_string_pretty(choices)?).as_bytes())?;
+        if !self.quiet {
+            let round = self.search.rounds();
+            let of_round: Vec<Choice> = choices.iter().filter(|choice| choice.round == round).cloned().collect();
+            for (place, words) in Choice::in_words(&of_round).into_iter().enumerate() {
+                note(format_args!(
+                    "{} {words}",
+                    if place == 0 { format!("Round {round}:") } else { "   and  ".to_owned() }
+                ))
+            }
+        }
+        Ok(())
+    }
+
+    /// How much was trained, against every rate that was tried with every scheme and seed.
+    pub fn in_words(&self, experiment: &Resolved) -> String {
+        let rates = self.search.learning_rates();
+        let doublings = match &rates[..] {
+            [first, .., last] => (last / first).log2().round() as usize + 1,
+            _ => rates.len(),
+        };
+        let runs: usize = self.search.choices().iter().map(|choice| choice.seeds.len()).sum();
+        format!(
+            "The learning rates were searched for in {} rounds: {runs} runs, where all {doublings} doublings from the smallest to the largest tried would be {}.",
+            self.search.rounds(),
+            doublings * experiment.schemes.len() * experiment.seeds.len()
+        )
+    }
+}
+
+/// The runs of a round: seeds change slowest, then rates, then schemes, as in a grid.
+fn cells(choices: &[Choice]) -> Vec<Cell> {
+    let mut cells: Vec<Cell> = choices.iter().flat_map(Choice::cells).collect();
+    cells.sort_by(|a, b| a.seed.cmp(&b.seed).then(a.learning_rate.total_cmp(&b.learning_rate)));
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_listed_or_searched_for() {
+        assert_eq!((rate("auto"), rate(" 1e-3")), (Ok(Rate::Auto), Ok(Rate::At(1e-3))));
+        assert!(rate("automatic").is_err_and(|sentence| sentence.ends_with("or auto")));
+        assert_eq!(listed(&[Rate::At(1e-3), Rate::At(2e-3)]), Some(vec![1e-3, 2e-3]));
+        assert_eq!(listed(&[Rate::Auto]), None);
+        assert!(is_wanted(Some(&[Rate::Auto])).is_ok_and(|wanted| wanted));
+        assert!(is_wanted(None).is_ok_and(|wanted| !wanted));
+        assert!(is_wanted(Some(&[Rate::Auto, Rate::At(1.0)])).is_err());
+        assert!(refuse(Some(&[Rate::Auto]), "plan").is_err() && refuse(None, "plan").is_ok());
+    }
+}
