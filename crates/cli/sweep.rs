@@ -260,13 +260,19 @@ pub fn train_grid(
     }
     told.end()?;
     let mut runs = Vec::new();
+    let mut failure = None;
     while flow.is_continue() {
         if let Some(search) = &search {
             search.tell(&results, experiment)?;
         }
         let mut told = watch(&mut results, experiment, output, &interrupt, started);
-        runs.extend(wait(sweep.run(&cohorts, &make_device, &mut told)).map_err(|error| refused(error, experiment))?);
-        told.end()?;
+        let outcome = wait(sweep.run(&cohorts, &make_device, &mut told));
+        runs.extend(told.end()?);
+        if let Err(error) = outcome {
+            // What was trained until then is not lost with it.
+            failure = Some(refused(error, experiment));
+            break;
+        }
         let Some(search) = search.as_mut().filter(|_| ended(&runs) == planned) else { break };
         let cells = search.next(base_loss, &runs);
         if cells.is_empty() {
@@ -298,6 +304,12 @@ pub fn train_grid(
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
     let curves = best_curves(results.folder(), &summary)?;
     figure(&results, TRAINING_CURVES, training_curves(&summary, &curves))?;
+    if let Some(error) = failure {
+        let (done, folder) = (ended(&runs), results.folder().display());
+        return Err(
+            error.context(format!("{done} of {planned} runs had ended, and the results in `{folder}` are theirs"))
+        );
+    }
     Ok(Trained {
         searched: search.as_ref().map(|search| search.in_words(experiment)),
         experiment: search.map_or_else(|| experiment.clone(), |search| search.experiment(experiment)),

@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, time::Instant};
 
 use anyhow::{Error, Result};
 use loralab_core::{adapter::Adapter, lab::Observer};
-use loralab_experiment::{Cell, Event};
+use loralab_experiment::{Cell, Event, RunResult};
 
 use crate::{interrupt::Interrupt, progress::Progress, results::Results, terminal::print};
 
@@ -16,6 +16,7 @@ pub struct Watch<'a> {
     interrupt: Interrupt,
     started: Instant,
     failure: Option<Error>,
+    finished: Vec<RunResult>,
 }
 
 impl<'a> Watch<'a> {
@@ -27,15 +28,15 @@ impl<'a> Watch<'a> {
         interrupt: Interrupt,
         started: Instant,
     ) -> Self {
-        Self { results, progress, json, interrupt, started, failure: None }
+        Self { results, progress, json, interrupt, started, failure: None, finished: vec![] }
     }
 
-    /// Ends the watch.
+    /// Ends the watch; these runs were done.
     ///
     /// # Errors
     /// The first thing that could not be written.
-    pub fn end(self) -> Result<()> {
-        self.failure.map_or(Ok(()), Err)
+    pub fn end(self) -> Result<Vec<RunResult>> {
+        self.failure.map_or(Ok(self.finished), Err)
     }
 
     fn tell(&mut self, event: &Event) -> Result<()> {
@@ -67,6 +68,9 @@ impl Observer for Watch<'_> {
     }
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
+        if let Event::RunFinished { result } = &event {
+            self.finished.push(result.clone());
+        }
         self.attempt(|watch| watch.tell(&event))
     }
 
