@@ -30,6 +30,7 @@ mod peft;
 mod precision;
 // The paper's network learns from its teacher.
 mod teacher_student;
+mod toy;
 
 /// AdamW with PyTorch's defaults.
 const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
