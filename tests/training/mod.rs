@@ -14,6 +14,7 @@ use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 
 // Sixteen runs together equal each alone, whatever the number of threads.
 mod cohort;
+mod curvature;
 // A run that diverges is a result and harms no other.
 mod divergence;
 // Ten losses that were written down once.

@@ -9,12 +9,13 @@
 //! - [`norm()`] is the Euclidean norm.
 //!
 //! The dense mathematics is in f64 and on one thread, so that it gives the same with any number of threads and in a browser:
-//! [`thin_qr`], [`svd()`], [`symmetric_eigen`], and for large matrices the randomised [`range()`] and [`randomised_svd`], whose sketch is
+//! [`thin_qr`], [`svd()`], [`symmetric_eigen`], [`Lanczos`] for the ends of a spectrum, and for large matrices the randomised [`range()`] and [`randomised_svd`], whose sketch is
 //! drawn from a [`Stream`]. Its last bits are the processor's; what is only drawn, and [`orthonormal_rows`], has the same bits everywhere.
 
 mod dense;
 mod draws;
 mod factor;
+mod lanczos;
 mod norm;
 mod normal;
 mod normal_table;
@@ -27,6 +28,7 @@ pub use dense::{energy, from_rows, normal as normal_matrix, to_rows};
 pub use draws::Draws;
 pub use factor::{Eigen, NoConvergence, Qr, Svd, svd, symmetric_eigen, thin_qr};
 pub use faer::{Mat, MatRef};
+pub use lanczos::{Lanczos, Ritz};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;
 pub use orthonormal::orthonormal_rows;

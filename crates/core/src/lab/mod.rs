@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
 
 mod begin;
+mod curvature;
 mod diagnose;
 mod generate;
 mod sweep;
@@ -10,6 +11,7 @@ pub mod toy;
 mod verify;
 
 pub use begin::{Beginning, Begun, begin};
+pub use curvature::{Curvature, CurvatureError, Probed, curvature};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use sweep::{MakeDevice, Observer, Sweep, SweepError, Turn};
 pub use verify::{Element, Kernel, State, Verdict, verify};

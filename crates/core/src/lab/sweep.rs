@@ -281,6 +281,16 @@ impl<'a> Sweep<'a> {
         Ok(Sampler::new(self.train, seed, batch_size, tokens)?.batch(0))
     }
 
+    /// The first batches of a seed.
+    ///
+    /// # Errors
+    /// If the data do not fit the sequences.
+    pub fn batches(&self, seed: u64, count: usize) -> Result<Vec<Batch>, SweepError> {
+        let Resolved { batch_size, tokens, .. } = *self.experiment;
+        let mut sampler = Sampler::new(self.train, seed, batch_size, tokens)?;
+        Ok((0..count as u64).map(|step| sampler.batch(step)).collect())
+    }
+
     /// The adapter of a run that has trained this.
     fn adapter(&self, cohort: &Cohort<'_>, run: usize, trained: &[f32]) -> Adapter {
         let frozen_pairs = cohort.frozen_pairs(run);
