@@ -178,12 +178,6 @@ impl RateSummary {
         }
     }
 
-    /// Student's 95 % interval of the mean loss; `None` when a seed diverged or there are fewer than two.
-    pub fn mean_interval(&self) -> Option<[f64; 2]> {
-        let finished: Vec<f64> = self.losses.iter().copied().collect::<Option<_>>()?;
-        loralab_statistics::interval_of_mean(&finished, loralab_statistics::LEVEL)
-    }
-
     /// Lowest and highest final loss of the seeds that did not diverge.
     pub fn range(&self) -> Option<(f64, f64)> {
         let finished = || self.losses.iter().copied().flatten();

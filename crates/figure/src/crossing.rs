@@ -90,7 +90,9 @@ pub fn transformer_sweeps(found: &Transformer) -> Result<String, FigureError> {
 fn note(summary: &Summary) -> String {
     let seeds = summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates).map(|rate| rate.losses.len()).max();
     match seeds {
-        Some(seeds) if seeds > 1 => format!("means of {seeds} seeds with 95 % intervals"),
+        Some(seeds) if seeds > 1 => {
+            format!("losses: means of {seeds} seeds, from the lowest to the highest; all else with 95 % intervals")
+        }
         _ => "one seed".to_owned(),
     }
 }
@@ -104,11 +106,12 @@ fn upright(name: &str, look: usize, learning_rate: f64, summary: &Summary) -> Li
     Line { name: name.to_owned(), look, dashed: true, points }
 }
 
-/// Mean losses with Student's intervals; crossings as lines from top to bottom.
+/// Mean losses, from the lowest to the highest seed: on a logarithmic axis, a symmetric interval of a mean near 0 would have no lower end. Crossings are
+/// lines from top to bottom.
 fn losses(title: &str, summary: &Summary, pairs: &[Pair]) -> Panel {
     let line = |(look, scheme): (usize, &SchemeSummary)| {
         let point = |rate: &loralab_experiment::RateSummary| {
-            let interval = rate.mean_interval().map(|[low, high]| [low.max(f64::MIN_POSITIVE), high]);
+            let interval = rate.range().map(|(low, high)| [low, high]);
             Some(PanelPoint { x: rate.learning_rate, y: rate.mean_loss?, interval })
         };
         let points = scheme.learning_rates.iter().filter_map(point).collect();

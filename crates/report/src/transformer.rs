@@ -44,7 +44,7 @@ pub fn of_transformer(found: &Transformer) -> Result<Report, FigureError> {
             figures: vec![figure(
                 "sweeps",
                 transformer_sweeps(found)?,
-                "The sweeps that the optima are read off. Bars are Student's 95 % intervals of the mean.",
+                "The sweeps that the optima are read off. Bars go from the lowest to the highest seed.",
             )],
             tables: vec![optima(found)],
         },
