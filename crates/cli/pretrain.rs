@@ -25,8 +25,8 @@ use crate::{
 };
 
 /// The little world's text: its seed and length, and those of the text to validate with.
-const TRAIN: (u64, usize) = (0, 4_000_000);
-const VALIDATION: (u64, usize) = (7, 200_000);
+pub const TRAIN: (u64, usize) = (0, 4_000_000);
+pub const VALIDATION: (u64, usize) = (7, 200_000);
 
 /// Sequences in the validation at the end.
 const VALIDATION_SEQUENCES: usize = 512;
@@ -64,7 +64,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     if !loss.is_finite() || Base::from_safetensors(&bytes).is_err() {
         bail!("the pretraining diverged at step {done}, so nothing was written; lower `--learning-rate`");
     }
-    let Validation { loss, accuracy } = validation(&base, &settings, &data)?;
+    let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
     write_whole(output, &bytes)?;
     print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per byte, token accuracy {}",
@@ -141,9 +141,9 @@ fn check_memory(settings: &Pretraining) -> Result<()> {
 }
 
 /// How well the base does on held-out text, with the weights as they are stored.
-fn validation(base: &Base, settings: &Pretraining, data: &Split) -> Result<Validation> {
+pub fn validation(base: &Base, settings: &Pretraining, held_out: &Dataset) -> Result<Validation> {
     let (sequences, tokens) = (settings.sequences, settings.tokens);
-    let batches = loralab_data::validation(&data.validation, sequences, tokens, VALIDATION_SEQUENCES)?;
+    let batches = loralab_data::validation(held_out, sequences, tokens, VALIDATION_SEQUENCES)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
     decoder(&mut tape, &base.config, Training::Adapters(base, &Adapters { rank: 1, target_modules: vec![] }));
     let plan = Arc::new(tape.compile(Purpose::Predict));

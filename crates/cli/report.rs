@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use loralab_experiment::{Choice, Experiment, Reproduction, Summary};
-use loralab_report::{Report, of_exponents, of_search, of_sweep, of_toy, without_times};
+use loralab_experiment::{Choice, Curve, Experiment, Looks, Reproduction, Summary};
+use loralab_report::{
+    Report, of_crossing, of_curvature, of_exponents, of_search, of_sweep, of_toy, of_transformer, without_times,
+};
 use serde_json::Value;
 
 use crate::{
-    results::{EXPERIMENT, REPORT, SEARCH, SUMMARY, best_curves, write_whole},
+    results::{EXPERIMENT, REPORT, SEARCH, SUMMARY, best_events, write_whole},
     source,
     terminal::print,
 };
@@ -45,6 +47,15 @@ pub fn write(folder: &Path) -> Result<()> {
         match serde_json::from_value(summary).with_context(unreadable)? {
             Reproduction::Exponents(found) => of_exponents(&found)?,
             Reproduction::Toy(found) => of_toy(&found)?,
+            Reproduction::Crossing(found) => {
+                let (curves, looks) = best(folder, &found.summary)?;
+                of_crossing(&found, &curves, &looks)?
+            }
+            Reproduction::Transformer(found) => of_transformer(&found)?,
+            Reproduction::Curvature(found) => {
+                let (curves, looks) = best(folder, &found.summary)?;
+                of_curvature(&found, &curves, &looks)?
+            }
         }
     } else {
         let summary: Summary = serde_json::from_value(summary).with_context(unreadable)?;
@@ -52,7 +63,8 @@ pub fn write(folder: &Path) -> Result<()> {
         let experiment =
             Experiment::from_toml(&settings).with_context(|| folder.join(EXPERIMENT).display().to_string())?;
         inputs.push((EXPERIMENT.to_owned(), settings));
-        let mut report = of_sweep(&summary, &experiment, &best_curves(folder, &summary)?)?;
+        let (curves, looks) = best(folder, &summary)?;
+        let mut report = of_sweep(&summary, &experiment, &curves, &looks)?;
         if folder.join(SEARCH).exists() {
             let search = text(SEARCH)?;
             let choices: Vec<Choice> = serde_json::from_str(&search)
@@ -66,4 +78,10 @@ pub fn write(folder: &Path) -> Result<()> {
         write_whole(&folder.join(name), contents.as_bytes())?;
     }
     write_whole(&folder.join(REPORT), report.html(&inputs).as_bytes())
+}
+
+/// The curves of each scheme's best rate, and the looks into them.
+fn best(folder: &Path, summary: &Summary) -> Result<(Vec<Curve>, Vec<Looks>)> {
+    let events = best_events(folder, summary)?;
+    Ok((Curve::gather(&events), Looks::gather(&events)))
 }

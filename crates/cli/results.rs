@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use loralab_core::adapter::Adapter;
-use loralab_experiment::{Cell, Curve, Event, Summary};
+use loralab_experiment::{Cell, Event, Summary};
 
 use crate::{failure::usage, tiles::TILES};
 
@@ -112,9 +112,9 @@ impl Results {
     }
 }
 
-/// The curves of each scheme's runs at its best learning rate, out of the log: all curves of a large sweep need not
+/// What happened to each scheme's runs at its best learning rate, out of the log: all events of a large sweep need not
 /// be held in memory.
-pub fn best_curves(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
+pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     let path = folder.join(METRICS);
     let unread = || format!("the log `{}` cannot be read again", path.display());
     let is_best = |cell: &Cell| {
@@ -131,7 +131,7 @@ pub fn best_curves(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
             events.push(event);
         }
     }
-    Ok(Curve::gather(&events))
+    Ok(events)
 }
 
 /// Writes an adapter's folder, which must be new or empty, under a temporary name beside it and renames it.

@@ -100,7 +100,7 @@ impl Search {
                 note(format_args!(
                     "{} {words}",
                     if place == 0 { format!("Round {round}:") } else { "   and  ".to_owned() }
-                ))
+                ));
             }
         }
         Ok(())

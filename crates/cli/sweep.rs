@@ -1,12 +1,13 @@
 //! `loralab sweep` and `loralab train`.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use anyhow::Result;
 use loralab_core::{
     device::{Machine, Needs, wait},
     gpu::Tiling,
-    lab::{Begun, Observer, Sweep, SweepError, begin},
+    lab::{Begun, Observer, Room, Sweep, SweepError, begin},
+    memory::Tensor,
     model::Base,
     plan::Plan,
 };
@@ -24,7 +25,7 @@ use crate::{
     interrupt::Interrupt,
     memory,
     progress::Progress,
-    results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_curves},
+    results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_events},
     search::{self, Search},
     source,
     terminal::{note, print},
@@ -89,6 +90,14 @@ impl Prepared {
         Ok(Self { base, base_name, data, available, machine })
     }
 
+    /// The same with another base, on the same device.
+    pub fn with_base(&self, experiment: &Resolved) -> Result<Self> {
+        let (base, base_name) = source::base(&experiment.base)?;
+        memory::check(experiment, &base.config, self.available)?;
+        let (available, machine) = (self.available, self.machine.clone());
+        Ok(Self { base, base_name, data: source::data(experiment)?, available, machine })
+    }
+
     /// The sweep of this experiment.
     pub fn sweep<'a>(&'a self, experiment: &'a Resolved) -> Result<Sweep<'a>> {
         Sweep::new(&self.base, &self.base_name, experiment, &self.data).map_err(|error| refused(error, experiment))
@@ -111,6 +120,12 @@ impl Prepared {
         let cell = &experiment.cells()[0];
         let begun = begin(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await;
         begun.map_err(|error| refused(error, experiment))
+    }
+
+    /// The tensors of the base that runs with this room train on.
+    pub fn stored(&self, room: Room, experiment: &Resolved) -> Arc<[Tensor]> {
+        let modules: Vec<String> = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
+        room.base(&self.base, &modules).tensors
     }
 
     /// What a plan needs of the device.
@@ -145,7 +160,8 @@ fn run(experiment: &Resolved, searches: bool, device: &DeviceArguments, output: 
         }
         return dry_run::print_costs(experiment, &prepared, &sweep, &prepared.cohorts(&sweep, experiment)?);
     }
-    let trained = train_grid(experiment, searches, &prepared, device, output)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let trained = train_grid(experiment, searches, &prepared, device, output, &interrupt)?;
     let Trained { summary, runs, results, searched, .. } = &trained;
     if !output.json {
         print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
@@ -223,6 +239,7 @@ pub fn train_grid(
     prepared: &Prepared,
     device: &DeviceArguments,
     output: &Output,
+    interrupt: &Interrupt,
 ) -> Result<Trained> {
     let sweep = prepared.sweep(experiment)?;
     let (mut search, cells) = match searches {
@@ -244,13 +261,12 @@ pub fn train_grid(
     let machine = prepared.machine.describe();
     let mut results = Results::create(&output.output, output.overwrite)?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
-    let interrupt = Interrupt::listen(output.quiet);
     let started = Instant::now();
 
     let mut planned = cells.len();
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let begun = Event::Started { version, device: machine.clone(), runs: planned, steps: experiment.steps };
-    let mut told = watch(&mut results, experiment, output, &interrupt, started);
+    let mut told = watch(&mut results, experiment, output, interrupt, started);
     let mut flow = told.event(begun);
     let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
     let (base_loss, base_accuracy) =
@@ -265,7 +281,7 @@ pub fn train_grid(
         if let Some(search) = &search {
             search.tell(&results, experiment)?;
         }
-        let mut told = watch(&mut results, experiment, output, &interrupt, started);
+        let mut told = watch(&mut results, experiment, output, interrupt, started);
         let outcome = wait(sweep.run(&cohorts, &make_device, &mut told));
         runs.extend(told.end()?);
         if let Err(error) = outcome {
@@ -282,7 +298,7 @@ pub fn train_grid(
         cohorts = prepared.cohorts_of(&sweep, experiment, &cells)?;
     }
     let (complete, seconds) = (ended(&runs) == planned, started.elapsed().as_secs_f64());
-    let mut told = watch(&mut results, experiment, output, &interrupt, started);
+    let mut told = watch(&mut results, experiment, output, interrupt, started);
     let _ = told.event(Event::Finished { complete, seconds });
     told.end()?;
     if let Machine::Gpu(gpu) = &prepared.machine
@@ -302,7 +318,7 @@ pub fn train_grid(
     let summary = Summary::from_runs(setting, &runs);
     results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
-    let curves = best_curves(results.folder(), &summary)?;
+    let curves = Curve::gather(&best_events(results.folder(), &summary)?);
     figure(&results, TRAINING_CURVES, training_curves(&summary, &curves))?;
     if let Some(error) = failure {
         let (done, folder) = (ended(&runs), results.folder().display());

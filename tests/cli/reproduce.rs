@@ -137,3 +137,77 @@ fn a_sweep_has_a_report_too() {
     place.write("results/summary.json", "{}");
     place.refuse(&["report", "results"], 1, &["is not a summary that loralab wrote"]);
 }
+
+#[test]
+fn crossing_curves_are_swept_and_told_with_where_they_cross() {
+    let place = Place::new();
+    let flags = [
+        &[
+            "reproduce",
+            "crossing",
+            "--base",
+            "nano",
+            "--steps",
+            "60",
+            "--batch-size",
+            "4",
+            "--validation-examples",
+            "16",
+        ][..],
+        &["--learning-rates", "2.5e-4,1e-3,4e-3,1.6e-2,6.4e-2", "--seeds", "3", "--device", "cpu", "--output", "found"],
+    ]
+    .concat();
+    let outcome = place.succeed(&[&flags[..], &["--json"]].concat());
+    assert_eq!(outcome.stderr, "");
+    let summary = place.json("found/summary.json");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&outcome.stdout).expect("JSON"), summary);
+    assert_eq!((summary["kind"].as_str(), summary["experiment"]["steps"].as_u64()), (Some("crossing"), Some(60)));
+    assert_eq!(summary["schemes"].as_array().map(Vec::len), Some(2));
+    let pair = &summary["pairs"][0];
+    assert_eq!(pair["ratios"].as_array().map(Vec::len), Some(5));
+    for ratio in pair["ratios"].as_array().expect("a list of ratios") {
+        assert!(ratio["ratio"].is_f64() && ratio["interval"][1].is_f64(), "{ratio}");
+    }
+    let page = place.read("found/report.html");
+    for words in ["Where the curves cross", "crossings.csv", "ratios.csv", "Each scheme at its best", "equal losses"] {
+        assert!(page.contains(words), "{words}");
+    }
+    place.succeed(&["report", "found"]);
+    assert_eq!(place.read("found/report.html"), page);
+    place.refuse(&["reproduce", "crossing", "--learning-rates", "auto"], 2, &["list the rates"]);
+}
+
+#[test]
+fn decoders_of_several_widths_are_pretrained_and_swept() {
+    let place = Place::new();
+    let flags = [
+        &["reproduce", "transformer", "--widths", "16,32", "--layers", "1", "--pretraining-steps", "3"][..],
+        &["--base", "nano", "--steps", "3", "--batch-size", "2", "--validation-examples", "4", "--seeds", "2"],
+        &["--learning-rates", "1e-3,4e-3,1.6e-2", "--device", "cpu", "--quiet", "--output", "found"],
+    ]
+    .concat();
+    let outcome = place.succeed(&flags);
+    assert!(outcome.stdout.contains("their widths give no exponent"), "{}", outcome.stdout);
+    let summary = place.json("found/summary.json");
+    assert_eq!(summary["kind"], "transformer");
+    let widths = summary["widths"].as_array().expect("a list of widths");
+    assert_eq!(widths.iter().map(|width| width["width"].as_u64()).collect::<Vec<_>>(), [Some(16), Some(32)]);
+    for width in widths {
+        assert!(width["pretraining_loss"].as_f64().is_some_and(|loss| loss > 0.5 && loss < 6.0), "{width}");
+        assert_eq!(width["summary"]["schemes"].as_array().map(Vec::len), Some(2));
+    }
+    assert_eq!(summary["shipped"]["experiment"]["base"], "nano");
+    let page = place.read("found/report.html");
+    for words in ["The learning rate each start wants", "optima.csv", "The shipped base", "width 32", "SHA-256"] {
+        assert!(page.contains(words), "{words}");
+    }
+    // What was pretrained can be used on its own, and each sweep has its folder.
+    assert!(place.path("found/width-32/summary.json").is_file() && place.path("found/shipped/metrics.jsonl").is_file());
+    place.succeed(&small_on("found/width-16.safetensors"));
+    place.refuse(&["reproduce", "transformer", "--widths", "20"], 2, &["`--widths` has 20", "multiple of 16"]);
+    place.refuse(&["reproduce", "transformer", "--widths", "64,32"], 2, &["must rise"]);
+}
+
+fn small_on(base: &str) -> [&str; 10] {
+    ["train", "--base", base, "--steps", "2", "--batch-size", "2", "--validation-examples", "4", "--quiet"]
+}

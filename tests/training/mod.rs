@@ -14,6 +14,7 @@ use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 
 // Sixteen runs together equal each alone, whatever the number of threads.
 mod cohort;
+mod curvature;
 // A run that diverges is a result and harms no other.
 mod divergence;
 // Ten losses that were written down once.
@@ -30,6 +31,7 @@ mod peft;
 mod precision;
 // The paper's network learns from its teacher.
 mod teacher_student;
+mod toy;
 
 /// AdamW with PyTorch's defaults.
 const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };

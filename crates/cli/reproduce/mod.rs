@@ -1,7 +1,10 @@
 //! `loralab reproduce`: the paper's claims, measured again.
 
+mod crossing;
+mod curvature;
 mod exponents;
 mod toy;
+mod transformer;
 
 use std::{
     fs,
@@ -29,6 +32,12 @@ pub enum Reproduce {
     Exponents(exponents::ExponentsArguments),
     /// The teacher and its students: the best learning rate of each start against width, and the norms of the LoRA features
     Toy(toy::ToyArguments),
+    /// Init[A] and Init[B] on the shipped base over a fine grid: where their curves cross, each one's best rate, and where it breaks
+    Crossing(crossing::CrossingArguments),
+    /// The best learning rate of each start on decoders of several widths, pretrained here, and on the shipped base
+    Transformer(transformer::TransformerArguments),
+    /// The largest eigenvalue of the Hessian at each start, the learning rate it implies, and a sweep to set it against
+    Curvature(curvature::CurvatureArguments),
 }
 
 /// Where results go and what is shown.
@@ -54,6 +63,9 @@ pub fn reproduce(what: &Reproduce) -> Result<()> {
     match what {
         Reproduce::Exponents(arguments) => exponents::reproduce(arguments),
         Reproduce::Toy(arguments) => toy::reproduce(arguments),
+        Reproduce::Crossing(arguments) => crossing::reproduce(arguments),
+        Reproduce::Transformer(arguments) => transformer::reproduce(arguments),
+        Reproduce::Curvature(arguments) => curvature::reproduce(arguments),
     }
 }
 

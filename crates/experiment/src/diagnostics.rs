@@ -121,10 +121,10 @@ impl fmt::Display for Symptom {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn healthy() -> Diagnosis {
+    pub(crate) fn healthy() -> Diagnosis {
         Diagnosis {
             module: "q_proj".to_owned(),
             z_a: 1.2,

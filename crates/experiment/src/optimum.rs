@@ -31,6 +31,14 @@ pub struct Optimum {
     pub divergence_edge: Option<[f64; 2]>,
 }
 
+impl Optimum {
+    /// Whether every resample of the seeds has its best at the same end of the grid, so that the interval is a point that says nothing: the optimum lies
+    /// beyond what was tried.
+    pub fn is_beyond_grid(&self) -> bool {
+        self.at_edge && self.interval.is_some_and(|[low, high]| high / low < 1.0 + 1e-9)
+    }
+}
+
 /// Two schemes, each at its own best.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -332,6 +340,8 @@ mod tests {
         assert!(!found.at_edge);
         assert!(optimum(&diverged[1..2]).divergence_edge.is_none() && !optimum(&diverged[1..2]).at_edge);
         assert!(optimum(&of_base[1..]).at_edge);
+        let monotone = runs("x", 1.0, 0.1, 0.0, 0.05);
+        assert!(optimum(&monotone).is_beyond_grid() && !optimum(&runs("x", 11e-3, 0.1, 0.2, 0.05)).is_beyond_grid());
         assert_eq!(summary(&diverged[..1]).schemes[0].optimum, None);
     }
 

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::crossing::CrossingFound;
+use crate::curvature::CurvatureFound;
 use crate::exponents::Exponents;
 use crate::toy::Toy;
+use crate::transformer::Transformer;
 
 /// What was reproduced, named by `kind` in JSON; a summary without a kind is a sweep's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,6 +16,12 @@ pub enum Reproduction {
     Exponents(Exponents),
     /// The teacher–student experiment.
     Toy(Toy),
+    /// Where the curves of the starts cross.
+    Crossing(CrossingFound),
+    /// The best rates of decoders of several widths.
+    Transformer(Transformer),
+    /// The curvature at the starts, and the rates it implies.
+    Curvature(CurvatureFound),
 }
 
 impl Reproduction {
@@ -21,6 +30,9 @@ impl Reproduction {
         match self {
             Self::Exponents(found) => found.sentence(),
             Self::Toy(found) => found.sentence(),
+            Self::Crossing(found) => found.sentence(),
+            Self::Transformer(found) => found.sentence(),
+            Self::Curvature(found) => found.sentence(),
         }
     }
 }

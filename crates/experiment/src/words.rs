@@ -26,7 +26,15 @@ impl Summary {
         match &self.comparisons[..] {
             [] => {}
             [pair] => {
-                sentences.push(rates_in_words(pair));
+                let beyond: Vec<&str> =
+                    self.schemes.iter().filter(|scheme| is_beyond_grid(scheme)).map(|scheme| &*scheme.scheme).collect();
+                sentences.push(match beyond.is_empty() {
+                    true => rates_in_words(pair),
+                    false => format!(
+                        "Beyond the grid lies the optimum of {}, so how many times the learning rate of the other one wants is not known.",
+                        listed(&beyond)
+                    ),
+                });
                 sentences.push(difference_in_words(pair));
             }
             pairs => sentences.extend(differences_in_words(pairs)),
@@ -79,6 +87,9 @@ impl Summary {
                 scheme.scheme.clone(),
                 text(scheme.best_learning_rate.map(learning_rate_text)),
                 text(scheme.optimum.as_ref().map(|optimum| match optimum.interval {
+                    Some(_) if optimum.is_beyond_grid() => {
+                        format!("{} (beyond the grid)", rounded_rate_text(optimum.learning_rate))
+                    }
                     Some(ends) => format!("{} ({})", rounded_rate_text(optimum.learning_rate), rates_text(ends)),
                     None => rounded_rate_text(optimum.learning_rate),
                 })),
@@ -129,6 +140,10 @@ impl Summary {
         }
         table
     }
+}
+
+fn is_beyond_grid(scheme: &SchemeSummary) -> bool {
+    scheme.optimum.as_ref().is_some_and(crate::optimum::Optimum::is_beyond_grid)
 }
 
 /// `0.084 ± 0.003`; the mean alone where no interval is known.
@@ -344,6 +359,17 @@ mod tests {
         assert!(same.ends_with("z diverged at every learning rate."), "{same}");
         assert_eq!(sentence(&[]), "No run has come to its end.");
         assert_eq!(sentence(&[run("x", 1e-3, 0, 0.5)]), "x is best at 1e-3 (loss 0.500, exact match 0.50).");
+    }
+
+    #[test]
+    fn an_interval_that_is_only_the_end_of_the_grid_is_called_that() {
+        let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
+        let summary = Summary::from_runs(setting(), &falling);
+        let words = summary.sentence();
+        assert!(words.contains("Beyond the grid lies the optimum of x, so how many times"), "{words}");
+        assert!(!words.contains("times ("), "{words}");
+        assert!(summary.table().contains("4.0e-3 (beyond the grid)"), "{}", summary.table());
+        assert!(!sentence(&runs("y", &[0.4, 0.35, 0.5], 0.002)).contains("Beyond"));
     }
 
     #[test]

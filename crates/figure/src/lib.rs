@@ -1,7 +1,8 @@
 //! Figures of a sweep as SVG text, the same natively and in the page.
 //!
 //! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best;
-//! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`panels()`] is what they are drawn with.
+//! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`crossing()`] and [`transformer()`] those of
+//! decoders, [`panels()`] is what they are drawn with.
 //!
 //! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
 //! guess the size of a text natively, and in a browser it asks the document, which a worker does not have and a strict
@@ -9,7 +10,9 @@
 
 mod axes;
 mod canvas;
+mod crossing;
 mod exponents;
+mod features;
 mod loss_by_learning_rate;
 mod palette;
 mod panels;
@@ -17,7 +20,9 @@ mod ticks;
 mod toy;
 mod training_curves;
 
+pub use crossing::{crossing, implied_rates, transformer, transformer_sweeps};
 pub use exponents::{exponents, stable_rates};
+pub use features::features;
 pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
 pub use palette::colour_of;
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};

@@ -1,8 +1,11 @@
 //! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
 
-use loralab_experiment::{Accuracy, Cell, Curve, Diverged, Point, RunResult, Setting, Summary};
+use loralab_experiment::{
+    Accuracy, Cell, CrossingFound, Curve, Diverged, Experiment, Looks, Point, RunResult, Setting, Summary,
+};
 use loralab_figure::{
-    FigureError, colour_of, loss_by_learning_rate, loss_by_learning_rate_when, training_curves, training_curves_at,
+    FigureError, colour_of, crossing, features, loss_by_learning_rate, loss_by_learning_rate_when, training_curves,
+    training_curves_at,
 };
 
 const A: [f64; 7] = [0.347, 0.187, 0.110, 0.084, 0.111, 2.07, 2.80];
@@ -196,4 +199,45 @@ fn losses_of_zero_or_of_any_size_stay_on_the_sheet() {
         check(&loss_by_learning_rate(&summary).expect("there is something to draw").svg);
         check(&training_curves(&summary, &curves(&all, 10)).expect("there is something to draw").svg);
     }
+}
+
+#[test]
+fn a_crossing_is_drawn_with_the_ratio_of_the_losses() {
+    let runs = [runs("init-a", &A, 3), runs("init-b", &B, 3)].concat();
+    let found = CrossingFound::new(Summary::from_runs(setting(), &runs), Experiment::default(), &runs);
+    assert!(found.pairs[0].crossing.is_some());
+    let svg = crossing(&found).expect("there are losses");
+    keep("crossing.svg", &svg);
+    for words in ["ratio of losses", "crossing", "equal losses", "init-a / init-b", "base alone", "95 % intervals"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    let hopeless = crossed_out();
+    let found = CrossingFound::new(Summary::from_runs(setting(), &hopeless), Experiment::default(), &hopeless);
+    assert!(matches!(crossing(&found), Err(FigureError::Nothing(_))));
+}
+
+fn crossed_out() -> Vec<RunResult> {
+    runs("init-a", &[f64::INFINITY], 1)
+}
+
+#[test]
+fn features_are_drawn_at_the_best_rates_only() {
+    let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
+    let summary = Summary::from_runs(setting(), &runs);
+    let looks: Vec<Looks> = runs
+        .iter()
+        .map(|run| {
+            let steps: Vec<usize> = (1..=20).map(|look| 10 * look).collect();
+            let grown = |step: &usize| run.cell.learning_rate * (*step as f64) * (1.0 + 0.1 * run.cell.seed as f64);
+            let (z_a, z_b) = (steps.iter().map(|step| 1.0 + grown(step)).collect(), steps.iter().map(grown).collect());
+            Looks { cell: run.cell.clone(), steps, z_a, z_b }
+        })
+        .collect();
+    let svg = features(&summary, &looks).expect("there are looks");
+    keep("features.svg", &svg);
+    for words in ["‖Z_A‖", "‖Z_B‖", "init-a at 8e-3", "init-b at 4e-3", "from the lowest to the highest seed"] {
+        assert!(svg.contains(words), "{words}");
+    }
+    assert!(!svg.contains("at 1e-3"));
+    assert!(matches!(features(&summary, &[]), Err(FigureError::Nothing(_))));
 }

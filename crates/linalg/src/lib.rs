@@ -9,13 +9,15 @@
 //! - [`norm()`] is the Euclidean norm.
 //!
 //! The dense mathematics is in f64 and on one thread, so that it gives the same with any number of threads and in a browser:
-//! [`thin_qr`], [`svd()`], [`symmetric_eigen`], [`leading_svd`], and for large matrices the randomised [`range()`] and [`randomised_svd`], whose sketch is
-//! drawn from a [`Stream`], with [`leading_eigen`] on top with [`solve()`] and [`sylvester`] beside them. Its last bits are the processor's; what is only drawn, and [`orthonormal_rows`], has the same bits everywhere.
+//! [`thin_qr`], [`svd()`], [`symmetric_eigen`], [`solve()`], [`sylvester`]; of large matrices [`leading_svd`] and [`leading_eigen`], [`Lanczos`] for the ends of a
+//! spectrum, and the randomised [`range()`] and [`randomised_svd`], whose sketch is drawn from a [`Stream`]. Its last bits are the processor's; what is
+//! only drawn, and [`orthonormal_rows`], has the same bits everywhere.
 
 mod dense;
 mod draws;
 mod factor;
 mod krylov;
+mod lanczos;
 mod norm;
 mod normal;
 mod normal_table;
@@ -29,6 +31,7 @@ pub use draws::Draws;
 pub use factor::{Eigen, NoConvergence, Qr, Svd, solve, svd, sylvester, symmetric_eigen, thin_qr};
 pub use faer::{Mat, MatRef, Scale};
 pub use krylov::leading_svd;
+pub use lanczos::{Lanczos, Ritz};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;
 pub use orthonormal::orthonormal_rows;

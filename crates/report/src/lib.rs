@@ -2,16 +2,22 @@
 //!
 //! A report is made from what the results folder holds and from nothing else, so the same results give the same report, byte for byte.
 
+mod crossing;
+mod curvature;
 mod exponents;
 mod html;
 mod search;
 mod sweep;
 mod toy;
+mod transformer;
 
+pub use crossing::of_crossing;
+pub use curvature::of_curvature;
 pub use exponents::of_exponents;
 pub use search::of_search;
 pub use sweep::of_sweep;
 pub use toy::of_toy;
+pub use transformer::of_transformer;
 
 use sha2::{Digest, Sha256};
 

@@ -1,15 +1,22 @@
 //! The report of a sweep.
 
-use loralab_experiment::{Curve, Experiment, Summary, factor_text, learning_rate_text, loss_text, rounded_rate_text};
-use loralab_figure::{FigureError, loss_by_learning_rate, training_curves};
+use loralab_experiment::{
+    Curve, Experiment, Looks, Optimum, Summary, factor_text, learning_rate_text, loss_text, rounded_rate_text,
+};
+use loralab_figure::{FigureError, features, loss_by_learning_rate, training_curves};
 
 use crate::{Cell, Figure, Report, Section, Table};
 
-/// What a sweep found; `curves` are those of each scheme's best rate.
+/// What a sweep found; `curves` and `looks` are those of each scheme's best rate.
 ///
 /// # Errors
 /// If no run has come to its end, or a figure cannot be drawn.
-pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) -> Result<Report, FigureError> {
+pub fn of_sweep(
+    summary: &Summary,
+    experiment: &Experiment,
+    curves: &[Curve],
+    looks: &[Looks],
+) -> Result<Report, FigureError> {
     let mut figures = vec![Figure {
         name: "loss_by_learning_rate".to_owned(),
         svg: loss_by_learning_rate(summary)?.svg,
@@ -26,7 +33,26 @@ pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) ->
         Err(FigureError::Nothing(_)) => {}
         Err(error) => return Err(error),
     }
-    Ok(Report {
+    let inside = match features(summary, looks) {
+        Ok(svg) => Some(Section {
+            heading: "Inside the adapters".to_owned(),
+            text: vec![
+                "Z_A = A x and Z_B = s B A x on a probe that stays the same, as root mean squares over rows and columns and means over the adapters; each \
+                 scheme at its best learning rate. A random A of variance 1/n on normalised rows gives ‖Z_A‖ = 1. With Init[A], theory has Z_A grow with the \
+                 width where training is efficient; with Init[B] it does not (Hayou, Ghosh, Yu 2024, arXiv 2406.08447, §4)."
+                    .to_owned(),
+            ],
+            figures: vec![Figure {
+                name: "features".to_owned(),
+                svg,
+                caption: "Means over seeds, from the lowest to the highest.".to_owned(),
+            }],
+            ..Section::default()
+        }),
+        Err(FigureError::Nothing(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let mut report = Report {
         title: "A sweep of LoRA starts".to_owned(),
         found: summary.sentence(),
         facts: facts(summary, experiment),
@@ -55,10 +81,14 @@ pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) ->
                 ..Section::default()
             },
         ],
-    })
+    };
+    if let Some(inside) = inside {
+        report.sections.insert(1, inside);
+    }
+    Ok(report)
 }
 
-fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, String)> {
+pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, String)> {
     let mut facts: Vec<(String, String)> = experiment
         .to_toml()
         .lines()
@@ -73,7 +103,7 @@ fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, String)> {
     facts
 }
 
-fn schemes(summary: &Summary) -> Table {
+pub(crate) fn schemes(summary: &Summary) -> Table {
     let head = [
         "scheme",
         "best rate tried",
@@ -98,7 +128,10 @@ fn schemes(summary: &Summary) -> Table {
             Cell::number(scheme.best_learning_rate, learning_rate_text),
             Cell::number(optimum.map(|optimum| optimum.learning_rate), rounded_rate_text),
         ];
-        row.extend(Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text));
+        row.extend(match optimum.is_some_and(Optimum::is_beyond_grid) {
+            true => ["beyond", "the grid"].map(Cell::text),
+            false => Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text),
+        });
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.plateau), rounded_rate_text));
         row.push(Cell::number(scheme.best_loss, loss_text));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
@@ -128,7 +161,7 @@ fn comparison_words(summary: &Summary) -> Vec<String> {
     }
 }
 
-fn comparisons(summary: &Summary) -> Table {
+pub(crate) fn comparisons(summary: &Summary) -> Table {
     let head = [
         "lower loss",
         "other",

@@ -9,10 +9,15 @@ pub struct Valley {
     pub place: usize,
 }
 
-/// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and its two neighbours; x itself where
-/// the lowest point is the first or last. It lies no more than half way to a neighbour. None without points.
+/// How far from the lowest point others take part in the fit: a doubling of what x is the logarithm of, and a little for rounded numbers.
+const REACH: f64 = 1.02 * std::f64::consts::LN_2;
+
+/// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and those up to a doubling away, as many on
+/// one side as on the other and at least one; x itself where the lowest point is the first or last. It lies no more than half way to the nearest
+/// neighbour or, where those are closer than that, half a doubling away. None without points.
 ///
-/// Points further off take no part: a valley falls gently to one side and steeply to the other, and they would draw the result to the gentle one.
+/// Points further off take no part: a valley falls gently to one side and steeply to the other, and they would draw the result to the gentle one. Nearer
+/// ones do: on a fine grid, three points differ by little more than noise.
 /// Meant for logarithms: of learning rates in x, of losses in y.
 pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     let place = (0..points.len()).min_by(|&one, &other| points[one].1.total_cmp(&points[other].1))?;
@@ -20,7 +25,13 @@ pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     if place == 0 || place + 1 == points.len() {
         return Some(Valley { x, place });
     }
-    Some(Valley { x: lowest(&points[place - 1..=place + 1], x).unwrap_or(x), place })
+    let near = |at: &usize| (points[*at].0 - x).abs() <= REACH;
+    let (left, right) = ((0..place).rev().take_while(near).count(), (place + 1..points.len()).take_while(near).count());
+    let beside = left.min(right).max(1);
+    let fitted = &points[place - beside..=place + beside];
+    let [left, right] = [fitted[0].0 - x, fitted[2 * beside].0 - x].map(|reach| reach / 2.0);
+    let found = lowest(fitted, x).map_or(x, |found| found.clamp(x + left, x + right));
+    Some(Valley { x: found, place })
 }
 
 /// Where the least-squares parabola through points is lowest; none if it has no lowest place. `origin` is near their middle.
@@ -83,6 +94,22 @@ mod tests {
         assert_eq!(at(&[(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]), Some((0.0, 0)));
         assert_eq!(at(&[(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]), Some((0.0, 0)));
         assert_eq!(at(&[]), None);
+    }
+
+    #[test]
+    fn on_a_fine_grid_all_points_within_a_doubling_are_fitted() {
+        // A parabola on quarters of a doubling, with noise that three points alone would take for the valley.
+        let step = std::f64::consts::LN_2 / 4.0;
+        let points: Vec<(f64, f64)> = (0..24)
+            .map(|k| (f64::from(k) * step, 0.1 * (f64::from(k) * step - 2.0).powi(2) + 1e-3 * f64::from(k * 7 % 5)))
+            .collect();
+        let found = valley(&points).expect("there are points");
+        assert!((found.x - 2.0).abs() < 0.03, "{found:?}");
+        assert!(
+            (lowest(&points[found.place - 1..=found.place + 1], points[found.place].0).expect("it is a valley") - 2.0)
+                .abs()
+                > 0.05
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Answer, Cpu, Device, Gpu, Needs, workers::Workers};
 use crate::{gpu::Accelerator, memory::Tensor, plan::Plan};
 
 /// Where plans are replayed.
+#[derive(Clone)]
 pub enum Machine {
     /// So many threads of the processor; none for as many as it offers.
     Cpu(Option<usize>),

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
 
 mod begin;
+mod curvature;
 mod diagnose;
 mod generate;
 mod room;
@@ -12,6 +13,7 @@ mod verify;
 
 pub use crate::device::MakeDevice;
 pub use begin::{Beginning, Begun, begin};
+pub use curvature::{Curvature, CurvatureError, Probed, curvature};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use room::Room;
 pub use sweep::{Observer, Sweep, SweepError, Turn};

@@ -10,7 +10,7 @@ use loralab_experiment::{
 use super::{diagnose::Probes, room::Room};
 use crate::{
     adapter::{Adapter, Module},
-    calibrate::{Calibration, CalibrationError},
+    calibrate::{Calibrated, Calibration, CalibrationError},
     device::{DeviceError, MakeDevice, Needs, RunSettings},
     init::{self, Scheme, StartError, Trains},
     memory::{Parameter, Tensor},
@@ -248,6 +248,21 @@ impl<'a> Sweep<'a> {
         Ok(Probes::new(device, plan, self.probe.clone()))
     }
 
+    /// How runs begin that are to train by `plan`.
+    ///
+    /// # Errors
+    /// If a scheme can't start a layer, or a device fails.
+    pub async fn starts(
+        &self,
+        runs: &[Run],
+        plan: &Plan,
+        make_device: MakeDevice<'_>,
+    ) -> Result<Vec<Arc<Calibrated>>, SweepError> {
+        let adapters = adapters(self.experiment);
+        let calibration = calibration(self.base, self.experiment, self.train, &adapters, make_device);
+        Ok(calibration.starts(runs, plan).await?)
+    }
+
     /// How the runs of a cohort begin; what was read for it is told.
     async fn initial(
         &self,
@@ -258,9 +273,7 @@ impl<'a> Sweep<'a> {
         flow: &mut ControlFlow<()>,
     ) -> Result<Vec<Arc<Initial>>, SweepError> {
         let began = observer.seconds();
-        let adapters = adapters(self.experiment);
-        let calibration = calibration(self.base, self.experiment, self.train, &adapters, make_device);
-        let starts = calibration.starts(runs, plan).await?;
+        let starts = self.starts(runs, plan, make_device).await?;
         let seconds = observer.seconds() - began;
         let tokens = starts.iter().map(|start| start.tokens).max().unwrap_or(0);
         if tokens > 0 {
@@ -311,6 +324,16 @@ impl<'a> Sweep<'a> {
     pub fn batch(&self, seed: u64) -> Result<Batch, SweepError> {
         let Resolved { batch_size, tokens, .. } = *self.experiment;
         Ok(Sampler::new(self.train, seed, batch_size, tokens)?.batch(0))
+    }
+
+    /// The first batches of a seed.
+    ///
+    /// # Errors
+    /// If the data do not fit the sequences.
+    pub fn batches(&self, seed: u64, count: usize) -> Result<Vec<Batch>, SweepError> {
+        let Resolved { batch_size, tokens, .. } = *self.experiment;
+        let mut sampler = Sampler::new(self.train, seed, batch_size, tokens)?;
+        Ok((0..count as u64).map(|step| sampler.batch(step)).collect())
     }
 
     /// The adapter of a run that has trained this.

@@ -1,0 +1,85 @@
+//! `loralab reproduce crossing`.
+
+use anyhow::Result;
+use clap::Args;
+use loralab_experiment::{CrossingFound, Experiment, Reproduction, Seeds};
+
+use super::{Output, check, finish};
+use crate::{
+    args::{self, Grid, Settings},
+    device::DeviceArguments,
+    interrupt::Interrupt,
+    search, source,
+    sweep::{Prepared, train_grid},
+};
+
+/// Rates from 2.5e-4 to 6.4e-2, two to each doubling.
+const DOUBLINGS: std::ops::RangeInclusive<i32> = -2..=6;
+
+/// `loralab reproduce crossing`: a sweep over a finer grid than `sweep`'s.
+#[derive(Debug, Args)]
+pub struct CrossingArguments {
+    #[command(flatten)]
+    grid: Grid,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Trains the grid and writes down where the curves cross.
+pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
+    let CrossingArguments { grid, settings, device, output } = arguments;
+    search::refuse(grid.learning_rates.as_deref(), "reproduce crossing")?;
+    check(output)?;
+    let flags = grid.over(settings.experiment());
+    let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
+    let quiet = output.quiet || output.json;
+    let prepared = Prepared::new(&experiment, device, quiet)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let trained = train_grid(&experiment, false, &prepared, device, &sweep_output(output, ""), &interrupt)?;
+    trained.complete(output.quiet)?;
+    let found = CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs);
+    finish(output, &Reproduction::Crossing(found))
+}
+
+/// The grid, where nothing else is asked for.
+pub fn defaults() -> Experiment {
+    let rate = |doublings: f64| {
+        let rate = 1e-3 * doublings.exp2();
+        // Three digits are what one wants to read, and near enough to even steps.
+        format!("{rate:.2e}").parse().unwrap_or(rate)
+    };
+    let between = DOUBLINGS.flat_map(|k| [rate(f64::from(k)), rate(f64::from(k) + 0.5)]);
+    Experiment {
+        learning_rates: Some(between.take(2 * DOUBLINGS.count() - 1).collect()),
+        seeds: Some(Seeds::Count(4)),
+        ..Experiment::default()
+    }
+}
+
+/// Where a sweep of a reproduction writes: its folder, or one in it.
+pub fn sweep_output(output: &Output, folder: &str) -> args::Output {
+    args::Output {
+        output: if folder.is_empty() { output.output.clone() } else { output.output.join(folder) },
+        overwrite: output.overwrite,
+        quiet: output.quiet || output.json,
+        json: false,
+        dry_run: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_two_to_a_doubling() {
+        let rates = defaults().learning_rates.expect("they are set");
+        assert_eq!((rates.len(), rates[0], rates[16]), (17, 2.5e-4, 6.4e-2));
+        assert!(rates.windows(2).all(|pair| (pair[1] / pair[0] / 2f64.sqrt() - 1.0).abs() < 5e-3), "{rates:?}");
+        assert!(rates.contains(&1.41e-3));
+    }
+}

@@ -1,0 +1,121 @@
+//! `loralab reproduce curvature`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::Args;
+use loralab_core::{
+    device::wait,
+    lab::{Probed, Room, curvature},
+    train::Initial,
+};
+use loralab_experiment::{Cell, CurvatureFound, Experiment, Reproduction, StartCurvature};
+
+use super::{Output, Watch, check, crossing::sweep_output, finish};
+use crate::{
+    args::{Grid, Settings},
+    device::DeviceArguments,
+    failure::usage,
+    interrupt::Interrupt,
+    search, source,
+    sweep::{Prepared, train_grid},
+};
+
+/// `loralab reproduce curvature`: the Hessian's largest eigenvalue at each start, and a sweep to set it against.
+#[derive(Debug, Args)]
+pub struct CurvatureArguments {
+    /// Training batches whose mean loss is probed
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    batches: usize,
+    /// Most products with the Hessian for each start
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    products: usize,
+    #[command(flatten)]
+    grid: Grid,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Probes every start, sweeps, and writes down both.
+pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
+    let CurvatureArguments { batches, products, grid, settings, device, output } = arguments;
+    for (name, value) in [("batches", *batches), ("products", *products)] {
+        if value == 0 || value > 1000 {
+            return Err(usage(format_args!(
+                "`--{name}` is {value}, but it must be from 1 to 1000; for example `--{name} 20`"
+            )));
+        }
+    }
+    let searches = grid.learning_rates.is_none() || search::is_wanted(grid.learning_rates.as_deref())?;
+    check(output)?;
+    let flags = grid.over(settings.experiment());
+    let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
+    let prepared = Prepared::new(&experiment, device, output.quiet || output.json)?;
+    let sweep = prepared.sweep(&experiment)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let mut starts = Vec::new();
+    let total = experiment.schemes.len() * experiment.seeds.len();
+    let mut watch = Watch::new(output, &interrupt, "starts", total);
+    let mut stopped = false;
+    for scheme in &experiment.schemes {
+        let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate: 1.0, seed };
+        let room = Room::of([&of_seed(0)]);
+        let plan = Arc::new(sweep.plan(2, room));
+        let base = prepared.stored(room, &experiment);
+        for &seed in &experiment.seeds {
+            if stopped {
+                break;
+            }
+            let run = sweep.start(&of_seed(seed))?;
+            let make_device = |plan, base| prepared.machine.make(plan, base);
+            let start =
+                wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?.swap_remove(0);
+            let Initial { trained, frozen_pairs, .. } = &*start.initial;
+            let batches = sweep.batches(seed, *batches)?;
+            let probed = Probed { trained, frozen_pairs, settings: run.settings, batches: &batches };
+            let found = wait(async {
+                let mut device = prepared.machine.make(plan.clone(), base.clone()).await?;
+                curvature(&mut *device, probed, *products, seed).await
+            })?;
+            let sharpness = found.largest.value;
+            starts.push(StartCurvature {
+                scheme: scheme.clone(),
+                seed,
+                loss: found.loss,
+                gradient_norm: found.gradient_norm,
+                sharpness,
+                residual: found.largest.residual,
+                smallest: found.smallest.value,
+                products: found.products,
+                descent_rate: (sharpness > 0.0).then(|| 2.0 / sharpness),
+                sign_rate: found.sign_step,
+            });
+            stopped = watch.done(starts.len()).is_break();
+        }
+    }
+    watch.end((!stopped).then_some(()))?;
+    let trained = train_grid(&experiment, searches, &prepared, device, &sweep_output(output, ""), &interrupt)?;
+    trained.complete(output.quiet)?;
+    let found = CurvatureFound {
+        summary: trained.summary,
+        experiment: trained.experiment.to_experiment(),
+        optimizer: experiment.optimizer.name(),
+        batches: *batches,
+        starts,
+    };
+    finish(output, &Reproduction::Curvature(found))
+}
+
+/// Plain gradient descent, whose rate the sharpness speaks of, unless another optimiser is asked for: constant, and not clipped.
+fn defaults() -> Experiment {
+    Experiment {
+        optimizer: Some("sgd".to_owned()),
+        schedule: Some("constant".to_owned()),
+        max_grad_norm: Some(0.0),
+        ..Experiment::default()
+    }
+}

@@ -1,0 +1,171 @@
+//! `loralab reproduce transformer`.
+
+use std::{fs, time::Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use loralab_core::{
+    model::Config,
+    train::{self, Pretraining},
+};
+use loralab_data::{Dataset, tokenizer};
+use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
+
+use super::{
+    Output, Watch, check,
+    crossing::{self, sweep_output},
+    finish,
+};
+use crate::{
+    args::{Grid, Settings},
+    device::DeviceArguments,
+    failure::usage,
+    interrupt::Interrupt,
+    pretrain::{TRAIN, VALIDATION, validation},
+    results::{unwritable, write_whole},
+    search, source,
+    sweep::{Prepared, train_grid},
+};
+
+/// Columns of a head, of which widths are multiples.
+const HEAD: usize = 16;
+/// Sequences and tokens of a pretraining's step.
+const BATCH: [usize; 2] = [32, 64];
+/// The width that this rate was found good for; others get it divided by the root of how many times wider they are.
+const RATE: (f64, f64) = (8e-3, 32.0);
+
+/// `loralab reproduce transformer`: the shipped base over a fine grid, and decoders of several widths over rates that are searched for.
+#[derive(Debug, Args)]
+pub struct TransformerArguments {
+    /// The widths of the decoders that are pretrained here, separated by commas: multiples of 16
+    #[arg(long, value_name = "NS", default_value = "32,64,128", value_delimiter = ',')]
+    widths: Vec<usize>,
+    /// Layers of these decoders
+    #[arg(long, value_name = "L", default_value_t = 2)]
+    layers: usize,
+    /// Steps of each pretraining
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pretraining_steps: usize,
+    #[command(flatten)]
+    grid: Grid,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    device: DeviceArguments,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Pretrains the decoders, sweeps over them and the shipped base, and writes down what came of it.
+pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
+    let TransformerArguments { widths, layers, pretraining_steps, grid, settings, device, output } = arguments;
+    refuse(arguments)?;
+    search::refuse(grid.learning_rates.as_deref(), "reproduce transformer")?;
+    check(output)?;
+    let defaults = Experiment { seeds: Some(Seeds::Count(3)), ..crossing::defaults() };
+    let flags = grid.over(settings.experiment());
+    let experiment = source::experiment(defaults, settings.config.as_deref(), flags)?;
+    let started = Instant::now();
+    let shipped = Prepared::new(&experiment, device, output.quiet || output.json)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    fs::create_dir_all(&output.output).with_context(|| unwritable(&output.output))?;
+
+    let text = |(seed, bytes)| Dataset::Text(loralab_data::pretraining(seed, bytes));
+    let (train, held_out) = (text(TRAIN), text(VALIDATION));
+    let mut of_widths = Vec::with_capacity(widths.len());
+    for &width in widths {
+        let pretraining = pretraining(width, *layers, *pretraining_steps, &experiment);
+        let name = format!("pretraining width {width}");
+        let mut watch = Watch::new(output, &interrupt, &name, *pretraining_steps);
+        let mut stopped = false;
+        let base = train::pretrain(&pretraining, &train, |step, _| {
+            stopped = watch.done(step).is_break();
+            !stopped
+        })?;
+        let base = watch.end((!stopped).then_some(base))?;
+        let loss = validation(&base, &pretraining, &held_out)?.loss;
+        if !loss.is_finite() {
+            bail!("the decoder of width {width} diverged in its pretraining; leave that width out of `--widths`");
+        }
+        let file = output.output.join(format!("width-{width}.safetensors"));
+        write_whole(&file, &base.to_safetensors()?)?;
+        let experiment =
+            Resolved { base: loralab_experiment::Base::Path(file.display().to_string()), ..experiment.clone() };
+        let prepared = shipped.with_base(&experiment)?;
+        let folder = sweep_output(output, &format!("width-{width}"));
+        let searches = grid.learning_rates.is_none();
+        let trained = train_grid(&experiment, searches, &prepared, device, &folder, &interrupt)?;
+        trained.complete(output.quiet)?;
+        of_widths.push(DecoderWidth {
+            width,
+            parameters: base.config.parameters(),
+            pretraining_loss: loss,
+            summary: trained.summary,
+        });
+    }
+    let trained = train_grid(&experiment, false, &shipped, device, &sweep_output(output, "shipped"), &interrupt)?;
+    trained.complete(output.quiet)?;
+    let found = Transformer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: shipped.machine.describe(),
+        wall_seconds: started.elapsed().as_secs_f64(),
+        layers: *layers,
+        head_size: HEAD,
+        pretraining_steps: *pretraining_steps,
+        pretraining_batch: BATCH,
+        widths: of_widths,
+        shipped: CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs),
+    };
+    finish(output, &Reproduction::Transformer(found))
+}
+
+fn refuse(arguments: &TransformerArguments) -> Result<()> {
+    const WIDEST: usize = 1024;
+    let TransformerArguments { widths, layers, pretraining_steps, .. } = arguments;
+    let fits = |width: &usize| width.is_multiple_of(HEAD) && (HEAD..=WIDEST).contains(width);
+    if let Some(width) = widths.iter().find(|width| !fits(width)) {
+        return Err(usage(format_args!(
+            "`--widths` has {width}, but a width must be a multiple of {HEAD} up to {WIDEST}; for example `--widths 32,64`"
+        )));
+    }
+    if !widths.is_sorted_by(|one, other| one < other) {
+        return Err(usage("`--widths` must rise, each once; for example `--widths 32,64`"));
+    }
+    if *layers == 0 || *layers > 64 {
+        return Err(usage(format_args!(
+            "`--layers` is {layers}, but it must be from 1 to 64; for example `--layers 2`"
+        )));
+    }
+    if *pretraining_steps == 0 || *pretraining_steps > 1_000_000 {
+        return Err(usage(format_args!(
+            "`--pretraining-steps` is {pretraining_steps}, but it must be from 1 to 1000000; for example `--pretraining-steps 1000`"
+        )));
+    }
+    Ok(())
+}
+
+fn pretraining(width: usize, layers: usize, steps: usize, experiment: &Resolved) -> Pretraining {
+    let heads = width / HEAD;
+    Pretraining {
+        config: Config {
+            vocabulary: tokenizer::VOCABULARY,
+            width,
+            layers,
+            heads,
+            kv_heads: heads,
+            // 8/3 of the width, as decoders of this kind have it, in whole sixteenths.
+            feed_forward: (8 * width).div_ceil(3 * HEAD) * HEAD,
+            rope_theta: 10_000.0,
+            epsilon: 1e-5,
+            tied: true,
+            tokens: BATCH[1],
+        },
+        sequences: BATCH[0],
+        tokens: BATCH[1],
+        steps,
+        learning_rate: RATE.0 / (width as f64 / RATE.1).sqrt(),
+        weight_decay: 0.05,
+        seed: 0,
+        threads: experiment.threads.map(Into::into),
+    }
+}
