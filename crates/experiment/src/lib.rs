@@ -43,7 +43,7 @@ pub use blob::Blob;
 pub use bytes::Bytes;
 pub use cohort::{Budget, PackError, pack};
 pub use command::{Device, command};
-pub use curve::{Curve, Point};
+pub use curve::{Curve, Look, Point};
 pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
 pub use error::ExperimentError;
 pub use event::Event;

@@ -61,6 +61,13 @@ pub enum Ask {
         /// Most bytes to write; a line's end ends it sooner.
         count: usize,
     },
+    /// Take this as a base from now on, under its name, which is answered by [`Message::Base`].
+    Base {
+        /// Its file's name, as an experiment's `base` says it.
+        name: String,
+        /// The file, safetensors.
+        file: Blob,
+    },
     /// Hold every kernel of a training step on this GPU to its error bound, which is answered by [`Message::Checked`].
     Check,
 }
@@ -77,6 +84,31 @@ pub enum Message {
         gpu: bool,
         /// The schemes there are.
         schemes: Vec<SchemeInfo>,
+    },
+    /// A base was taken.
+    Base {
+        /// Its name.
+        name: String,
+        /// Number of its weights.
+        weights: usize,
+    },
+    /// Kernels are being compiled for the GPU, which can take seconds each; told before each and after the last.
+    Building {
+        /// How many are.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// What the sweep takes of the device's memory.
+    Memory {
+        /// Passes one after the other.
+        cohorts: usize,
+        /// Runs of the largest.
+        runs: usize,
+        /// Bytes that a pass takes once.
+        shared: u64,
+        /// Bytes that each of its runs adds.
+        per_run: u64,
     },
     /// What happened in the sweep since it was last told, in order.
     Events {
@@ -136,6 +168,7 @@ mod tests {
             Ask::Stop,
             write(None),
             write(Some(files())),
+            Ask::Base { name: "my.safetensors".to_owned(), file: Blob(vec![1, 2]) },
             Ask::Check,
         ];
         for ask in asks {
@@ -151,6 +184,9 @@ mod tests {
         let scheme = SchemeInfo { name: "init-a".to_owned(), about: "a".to_owned(), source: "b".to_owned() };
         let messages = [
             Message::Ready { device: "CPU".to_owned(), gpu: false, schemes: vec![scheme] },
+            Message::Base { name: "my.safetensors".to_owned(), weights: 9 },
+            Message::Building { done: 1, of: 9 },
+            Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },
             Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
             Message::Adapter { files: files() },
             Message::Paused { step: 3 },

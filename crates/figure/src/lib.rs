@@ -1,6 +1,6 @@
 //! Figures of a sweep as SVG text, the same natively and in the page.
 //!
-//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best;
+//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best, [`lora_features()`] what goes on inside;
 //! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`panels()`] is what they are drawn with.
 //!
 //! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
@@ -10,6 +10,7 @@
 mod axes;
 mod canvas;
 mod exponents;
+mod lora_features;
 mod loss_by_learning_rate;
 mod palette;
 mod panels;
@@ -18,6 +19,7 @@ mod toy;
 mod training_curves;
 
 pub use exponents::{exponents, stable_rates};
+pub use lora_features::lora_features;
 pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
 pub use palette::colour_of;
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};

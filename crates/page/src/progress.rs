@@ -1,6 +1,6 @@
 //! How far a sweep is.
 
-use loralab_experiment::Event;
+use loralab_experiment::{Bytes, Event};
 
 /// How far a sweep is, by what the worker has told.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +73,24 @@ impl Progress {
     }
 }
 
+/// How far the GPU's kernels are compiled, in words.
+pub fn building(done: usize, of: usize) -> String {
+    format!("Compiling kernels for the GPU: {done} of {of} …")
+}
+
+/// What a sweep takes of a device's memory, in words.
+pub fn memory(device: &str, cohorts: usize, runs: usize, shared: u64, per_run: u64) -> String {
+    let all = shared.saturating_add(per_run.saturating_mul(runs as u64));
+    let runs = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
+    let pass = if cohorts == 1 { "in one pass".to_owned() } else { format!("in each of {cohorts} passes") };
+    format!(
+        "On {device}: {runs} {pass}, {} of its memory: {} once and {} for each run.",
+        Bytes(all),
+        Bytes(shared),
+        Bytes(per_run)
+    )
+}
+
 /// A number with two digits or as a whole one, in thousands where it is large.
 fn rounded(number: f64) -> String {
     match number {
@@ -115,6 +133,16 @@ mod tests {
         );
         (2..=4).for_each(|number| progress.hear(&step(number), 14.0));
         assert_eq!(progress.share(), 1.0);
+    }
+
+    #[test]
+    fn memory_by_hand() {
+        assert_eq!(
+            memory("a GPU", 1, 14, 2 << 20, 3 << 20),
+            "On a GPU: 14 runs in one pass, 44 MiB of its memory: 2 MiB once and 3 MiB for each run."
+        );
+        assert!(memory("a GPU", 2, 1, 1 << 20, u64::MAX).starts_with("On a GPU: 1 run in each of 2 passes, "));
+        assert_eq!(building(3, 40), "Compiling kernels for the GPU: 3 of 40 …");
     }
 
     #[test]

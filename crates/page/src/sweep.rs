@@ -3,8 +3,12 @@
 
 use std::fmt::Write;
 
-use loralab_experiment::{Accuracy, AdapterFiles, Cell, Event, Experiment, Record, Summary, loss_text};
-use loralab_figure::{Figure, FigureError, loss_by_learning_rate_when, training_curves, training_curves_at};
+use loralab_experiment::{
+    Accuracy, AdapterFiles, Cell, Curve, Event, Experiment, Record, SchemeSummary, Summary, loss_text,
+};
+use loralab_figure::{
+    Figure, FigureError, lora_features, loss_by_learning_rate_when, training_curves, training_curves_at,
+};
 use serde::{Deserialize, Serialize};
 
 /// A file that a person gives to the page, or takes from it.
@@ -82,6 +86,30 @@ impl Sweep {
     pub fn curves(&self, rate: Option<f64>) -> Result<Figure, FigureError> {
         let (summary, curves) = (self.record.summary(), self.record.curves());
         rate.map_or_else(|| training_curves(&summary, curves), |rate| training_curves_at(rate, &summary, curves))
+    }
+
+    /// The runs that were looked into, the first seed of each scheme at its best rate so far or at the one that is asked for; each with its scheme's
+    /// place among the colours.
+    pub fn looked_into(&self, rate: Option<f64>) -> Vec<(usize, &Curve)> {
+        let summary = self.record.summary();
+        let run = |(place, scheme): (usize, &SchemeSummary)| {
+            let rate = rate.or(scheme.best_learning_rate)?;
+            let of_run = |curve: &&Curve| {
+                let Cell { scheme: name, learning_rate, .. } = &curve.cell;
+                *name == scheme.scheme && *learning_rate == rate && !curve.looks.is_empty()
+            };
+            let curve = self.record.curves().iter().filter(of_run).min_by_key(|curve| curve.cell.seed)?;
+            Some((place, curve))
+        };
+        summary.schemes.iter().enumerate().filter_map(run).collect()
+    }
+
+    /// The LoRA features of these runs over steps: of all adapters, or of the one that is named.
+    ///
+    /// # Errors
+    /// When none of them was looked into.
+    pub fn features(&self, rate: Option<f64>, module: Option<&str>) -> Result<Figure, FigureError> {
+        lora_features(&self.looked_into(rate), module)
     }
 
     /// What the picture says so far.
@@ -239,7 +267,7 @@ fn lower(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use loralab_experiment::{Blob, RunResult};
+    use loralab_experiment::{Blob, Diagnosis, RunResult};
 
     use super::*;
 
@@ -263,6 +291,38 @@ pub(crate) mod tests {
         sweep.hear(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
         if let Some(complete) = complete {
             sweep.hear(&Event::Finished { complete, seconds: 1.0 });
+        }
+        sweep
+    }
+
+    /// The same with two looks into two adapters of every run that did not diverge; in init-b, B hardly trains.
+    pub(crate) fn looked_into() -> Sweep {
+        let mut sweep = sweep(None);
+        for (scheme, rate) in [("init-a", 1e-3), ("init-b", 1e-3), ("init-a", 2e-3)] {
+            for (step, z_a) in [(2, 1.0), (4, 1.5)] {
+                let delta_2 = if scheme == "init-a" { 0.03 } else { 0.0 };
+                let adapter = |name: &str, times: f64| Diagnosis {
+                    module: format!("model.layers.0.self_attn.{name}"),
+                    z_a: z_a * times,
+                    z_b: 0.25,
+                    z_a_length: 3.0,
+                    z_b_length: 2.0,
+                    delta_1: 0.02,
+                    delta_2,
+                    delta_3: 0.0,
+                    a: 2.8,
+                    b: 0.4,
+                    product: 0.5,
+                    stable_rank: None,
+                    largest_singular_value: 0.4,
+                    gradient_a: 1e-3,
+                    gradient_b: 2e-3,
+                    update_a: Some(1e-3),
+                    update_b: Some(1e-2),
+                };
+                let adapters = vec![adapter("q_proj", 1.0), adapter("v_proj", 2.0)];
+                sweep.hear(&Event::Diagnosis { cell: cell(scheme, rate, 0), step, adapters });
+            }
         }
         sweep
     }

@@ -1,12 +1,13 @@
 //! Training a sweep.
 
-use std::ops::ControlFlow;
+use std::{cell::RefCell, ops::ControlFlow};
 
 use loralab_core::{
     adapter::Adapter,
     device::Machine,
     init,
     lab::{Observer, Sweep, Turn},
+    plan::Plan,
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, Resolved};
@@ -57,7 +58,21 @@ async fn sweep(
     let data = split(&experiment, data)?;
     let sweep = Sweep::new(&base, name, &experiment, &data).map_err(words)?;
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
-    let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available).map_err(words)?;
+    let needs = RefCell::new(None);
+    let needed = |plan: &Plan| {
+        let told = machine.needs(plan, &base.tensors);
+        needs.replace(Some(told.clone()));
+        told
+    };
+    let cohorts = sweep.cohorts(needed, available).map_err(words)?;
+    if let Some(needs) = needs.take() {
+        host.post(Message::Memory {
+            cohorts: cohorts.len(),
+            runs: cohorts.iter().map(Vec::len).max().unwrap_or(0),
+            shared: needs.terms.iter().map(|cost| cost.shared).sum(),
+            per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
+        });
+    }
 
     let mut reporter = Reporter { host, control, events: vec![], started: host.seconds(), told: 0.0, step: 0 };
     reporter.tell(Event::Started {

@@ -1,10 +1,10 @@
 //! What the page knows, and what becomes of it when something happens.
 
-use loralab_experiment::{Ask, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeInfo};
+use loralab_experiment::{Ask, Blob, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeInfo};
 use loralab_figure::Spot;
 use loralab_page::{
-    File, Progress, Sweep, duration,
-    panel::{Written, check},
+    File, Progress, Sweep, duration, memory,
+    panel::{SHIPPED, Written, check},
     why_no_gpu,
 };
 use wasm_bindgen_futures::spawn_local;
@@ -34,6 +34,7 @@ pub struct Page {
     /// The experiment in the form.
     pub(super) experiment: Experiment,
     pub(super) text: Option<File>,
+    pub(super) base: Option<OwnBase>,
     /// Whether every field of the form holds what it must.
     pub(super) right: bool,
     pub(super) schemes: Vec<SchemeInfo>,
@@ -42,14 +43,33 @@ pub struct Page {
     /// The run that was chosen in the grid.
     pub(super) chosen: Option<Cell>,
     pub(super) written: Written,
-    /// The values of the two figures, for the pointer.
-    pub(super) spots: [Vec<Spot>; 2],
+    /// The adapter whose features are shown; none for all of them.
+    pub(super) adapter: Option<String>,
+    /// The values of the figures, for the pointer.
+    pub(super) spots: [Vec<Spot>; 3],
     /// When the curves were last drawn, and the sweep last kept.
     pub(super) drawn: f64,
     pub(super) stored: f64,
     /// A sweep from an earlier visit.
     kept: Option<Sweep>,
     report: String,
+}
+
+/// A base that the visitor brought.
+pub struct OwnBase {
+    /// Its file's name.
+    pub name: String,
+    /// What the file holds.
+    pub file: Blob,
+    /// Whether a worker has found it right.
+    pub taken: bool,
+}
+
+impl OwnBase {
+    /// What hands it to a worker.
+    pub fn ask(&self) -> Ask {
+        Ask::Base { name: self.name.clone(), file: self.file.clone() }
+    }
 }
 
 /// What the worker does.
@@ -81,13 +101,15 @@ impl Page {
             asked: shown.run,
             experiment: shown.experiment,
             text: None,
+            base: None,
             right: true,
             schemes: vec![],
             sweep: None,
             progress: Progress::default(),
             chosen: None,
             written: Written::default(),
-            spots: [vec![], vec![]],
+            adapter: None,
+            spots: [vec![], vec![], vec![]],
             drawn: 0.0,
             stored: 0.0,
             kept: None,
@@ -137,6 +159,12 @@ impl Page {
             say("Not trained: paste a text of your own, or choose a file, at `task`.");
             return;
         }
+        if let Some(name) = self.experiment.base.clone().filter(|name| !self.has_base(name)) {
+            say(&format!(
+                "Not trained: the base {name} is not in the page; bring its file at `base`, or choose another."
+            ));
+            return;
+        }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
         worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data });
@@ -146,7 +174,7 @@ impl Page {
         self.written = Written::default();
         self.turn(State::Training);
         say("Preparing …");
-        for part in ["results", "writing"] {
+        for part in ["results", "inside", "writing"] {
             hide(part, true);
         }
         hide("empty", false);
@@ -154,6 +182,11 @@ impl Page {
         self.show_progress();
         self.show_take();
         self.address();
+    }
+
+    /// Whether a base is at hand.
+    fn has_base(&self, name: &str) -> bool {
+        SHIPPED.contains(&name) || self.base.as_ref().is_some_and(|base| base.name == name && base.taken)
     }
 
     fn pause(&mut self) {
@@ -201,6 +234,12 @@ impl Page {
     pub fn hear(&mut self, message: Message) {
         match message {
             Message::Ready { device, gpu, schemes } => self.ready(device, gpu, schemes),
+            Message::Base { name, weights } => self.base_taken(&name, weights),
+            Message::Building { done, of } => self.show_building(done, of),
+            Message::Memory { cohorts, runs, shared, per_run } => {
+                let device = self.place.as_ref().map_or("", |(device, _)| device.as_str());
+                write("memory-note", &memory(device, cohorts, runs, shared, per_run));
+            }
             Message::Events { events } => {
                 let mut news = false;
                 for event in &events {
@@ -249,6 +288,10 @@ impl Page {
         let missing = !gpu && self.device == Device::Auto;
         write("device-note", &if missing { why_no_gpu(&agent) } else { format!("Trains on: {device}.") });
         self.place = Some((device, gpu));
+        write("memory-note", "");
+        if let Some(base) = &self.base {
+            worker::ask(&self.worker, &base.ask());
+        }
         self.turn(State::Waiting);
         if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
             say("Ready.");
@@ -267,7 +310,7 @@ impl Page {
         sweep.hear(event);
         match event {
             Event::Started { .. } => say(&self.progress.task()),
-            Event::Evaluation { .. } | Event::Diverged { .. } => return true,
+            Event::Evaluation { .. } | Event::Diverged { .. } | Event::Diagnosis { .. } => return true,
             Event::Finished { complete, seconds } => {
                 let device = sweep.record.summary().setting.device;
                 say(&if *complete {
@@ -293,6 +336,8 @@ impl Page {
     pub fn refuse(&mut self, reason: &str) {
         // A worker that could not be loaded will not be so at the next try.
         let again = self.state != State::Loading;
+        // One that no worker takes is not offered to the next.
+        self.base = self.base.take().filter(|base| base.taken);
         worker::end(&self.worker);
         self.turn(State::Loading);
         say(&format!("Not done: {}.", reason.trim_end_matches('.')));
@@ -413,6 +458,10 @@ impl Page {
             return;
         };
         let base = sweep.experiment.base.clone().unwrap_or_else(|| "tiny".to_owned());
+        // Of results from elsewhere the base may not be here.
+        if !self.has_base(&base) {
+            return;
+        }
         let prompt = dom::value("prompt");
         let ask = |adapter| Ask::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
         worker::ask(&self.worker, &ask(None));
