@@ -32,7 +32,7 @@ fn why_the_starts_differ_is_shown_in_words_curves_and_tables() {
         const one = look();
         press("choose", "init-b");
         const chosen = look();
-        return { before, options, all, one, chosen, memory: text("memory-note") };
+        return { before, options, all, one, chosen, memory: text("device-note") + text("memory-note") };
         "#,
     );
     assert_no_errors(&report);
@@ -75,7 +75,8 @@ fn why_the_starts_differ_is_shown_in_words_curves_and_tables() {
     }));
     let memory = answer["memory"].as_str().expect("a text");
     assert!(
-        memory.starts_with("On CPU, 1 thread of WebAssembly: 4 runs in one pass, ") && memory.contains("MiB"),
+        memory.starts_with("Trains on: CPU, 1 thread of WebAssembly.4 runs in one pass take ")
+            && memory.contains("MiB"),
         "{memory}"
     );
 }

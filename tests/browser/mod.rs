@@ -3,10 +3,12 @@
 //!
 //! A frame and a report need nothing but the browser: no driver, no protocol, no second language to install.
 
+mod access;
 mod chromium;
 mod experiment;
 mod inside;
 mod results;
+mod resume;
 mod server;
 
 use std::{fs, path::Path, process::Command, time::Duration};

@@ -41,6 +41,8 @@ pub enum Ask {
         experiment: Experiment,
         /// What the file holds that the experiment's `data` names.
         data: Option<String>,
+        /// Where to go on from, as [`Message::Snapshot`] told it; none to begin.
+        from: Option<String>,
     },
     /// Wait before the next step, which is answered by [`Message::Paused`].
     Pause,
@@ -68,6 +70,8 @@ pub enum Ask {
         /// The file, safetensors.
         file: Blob,
     },
+    /// Lose the GPU, as when its driver is reset; for tests of what happens then.
+    Lose,
     /// Hold every kernel of a training step on this GPU to its error bound, which is answered by [`Message::Checked`].
     Check,
 }
@@ -120,6 +124,18 @@ pub enum Message {
         /// Its adapter.
         files: AdapterFiles,
     },
+    /// The sweep as it stands after everything that was told until now, to go on from.
+    Snapshot {
+        /// Steps done of the runs that are under way.
+        step: usize,
+        /// The snapshot, base64: who keeps it need not read it.
+        file: String,
+    },
+    /// The GPU is gone, and the training with it; a sentence why.
+    Lost {
+        /// The sentence.
+        reason: String,
+    },
     /// The training waits.
     Paused {
         /// Steps done of the runs that are under way.
@@ -160,8 +176,9 @@ mod tests {
         let experiment = Experiment { rank: Some(4), ..Experiment::default() };
         let write = |adapter| Ask::Write { base: "nano".to_owned(), adapter, prompt: "a\n\"".to_owned(), count: 9 };
         let asks = [
-            Ask::Train { experiment: experiment.clone(), data: None },
-            Ask::Train { experiment, data: Some("Text ü".to_owned()) },
+            Ask::Train { experiment: experiment.clone(), data: None, from: None },
+            Ask::Train { experiment, data: Some("Text ü".to_owned()), from: Some("AAAA".to_owned()) },
+            Ask::Lose,
             Ask::Pause,
             Ask::Step,
             Ask::Resume,
@@ -189,6 +206,8 @@ mod tests {
             Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },
             Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
             Message::Adapter { files: files() },
+            Message::Snapshot { step: 3, file: "AAAA".to_owned() },
+            Message::Lost { reason: "gone".to_owned() },
             Message::Paused { step: 3 },
             text(None),
             text(Some(files().cell)),

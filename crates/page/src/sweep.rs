@@ -33,6 +33,21 @@ pub struct Sweep {
     pub log: String,
     /// The adapters of the runs that have ended.
     pub adapters: Vec<AdapterFiles>,
+    /// Where to go on from, should the worker be lost.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A sweep's worker as it stood, and how much had been told then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Steps done of the runs that were under way.
+    pub step: usize,
+    /// The length of the log.
+    log: usize,
+    /// The number of adapters.
+    adapters: usize,
+    /// What the worker gave.
+    pub file: String,
 }
 
 /// What is kept of a sweep, as JSON.
@@ -42,13 +57,15 @@ struct Kept {
     data: Option<File>,
     log: String,
     adapters: Vec<AdapterFiles>,
+    #[serde(default)]
+    snapshot: Option<Snapshot>,
 }
 
 impl Sweep {
     /// One that has not begun.
     pub fn new(experiment: Experiment, data: Option<File>) -> Self {
         let record = Record::new(accuracy(&experiment));
-        Self { experiment, data, record, log: String::new(), adapters: vec![] }
+        Self { experiment, data, record, log: String::new(), adapters: vec![], snapshot: None }
     }
 
     /// Takes in what happened next.
@@ -56,6 +73,30 @@ impl Sweep {
         self.record.hear(event);
         self.log.push_str(&serde_json::to_string(event).expect("an event is JSON"));
         self.log.push('\n');
+        if matches!(event, Event::Finished { .. }) {
+            self.snapshot = None;
+        }
+    }
+
+    /// Keeps a worker's state as of now.
+    pub fn keep_snapshot(&mut self, step: usize, file: String) {
+        self.snapshot = Some(Snapshot { step, log: self.log.len(), adapters: self.adapters.len(), file });
+    }
+
+    /// The sweep as it was when its snapshot was taken: what was told afterwards will be told again. None without one.
+    pub fn as_of_snapshot(&self) -> Option<Self> {
+        let snapshot = self.snapshot.clone()?;
+        let mut sweep = Self::new(self.experiment.clone(), self.data.clone());
+        for line in self.log.get(..snapshot.log)?.lines() {
+            sweep.hear(&serde_json::from_str(line).ok()?);
+        }
+        sweep.adapters = self.adapters.get(..snapshot.adapters)?.to_vec();
+        Some(Self { snapshot: Some(snapshot), ..sweep })
+    }
+
+    /// What was told of the sweep, in order.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.log.lines().filter_map(|line| serde_json::from_str(line).ok())
     }
 
     /// The adapter of a run, once it has ended.
@@ -175,18 +216,18 @@ impl Sweep {
 
     /// The sweep as a text that [`restored`](Self::restored) reads.
     pub fn kept(&self) -> String {
-        let Self { experiment, data, log, adapters, .. } = self.clone();
-        serde_json::to_string(&Kept { experiment, data, log, adapters }).expect("a sweep is JSON")
+        let Self { experiment, data, log, adapters, snapshot, .. } = self.clone();
+        serde_json::to_string(&Kept { experiment, data, log, adapters, snapshot }).expect("a sweep is JSON")
     }
 
     /// The sweep that was kept; none if it was by a version whose words have changed.
     pub fn restored(text: &str) -> Option<Self> {
-        let Kept { experiment, data, log, adapters } = serde_json::from_str(text).ok()?;
+        let Kept { experiment, data, log, adapters, snapshot } = serde_json::from_str(text).ok()?;
         let mut sweep = Self { adapters, ..Self::new(experiment, data) };
         for line in log.lines() {
             sweep.hear(&serde_json::from_str(line).ok()?);
         }
-        Some(sweep)
+        Some(Self { snapshot, ..sweep })
     }
 
     /// The sweep in a results folder of the binary, or in its log alone.
@@ -351,6 +392,27 @@ pub(crate) mod tests {
             let error = Sweep::opened(&files).expect_err(said);
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn a_sweep_goes_back_to_its_snapshot() {
+        let mut sweep = sweep(None);
+        assert!(sweep.as_of_snapshot().is_none());
+        let before = sweep.clone();
+        sweep.keep_snapshot(2, "AAAA".to_owned());
+        let late = cell("init-a", 4e-3, 0);
+        sweep.hear(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None });
+        sweep.adapters.push(AdapterFiles { cell: late, config: "{}".to_owned(), tensors: Blob(vec![]) });
+        let again = Sweep::restored(&sweep.kept()).and_then(|kept| kept.as_of_snapshot()).expect("it has one");
+        assert_eq!((&again.log, &again.adapters), (&before.log, &before.adapters));
+        assert_eq!(again.record.summary(), before.record.summary());
+        assert_eq!(again.events().count(), before.log.lines().count());
+        assert_eq!(again.snapshot.as_ref().map(|snapshot| (snapshot.step, snapshot.file.as_str())), Some((2, "AAAA")));
+        sweep.hear(&Event::Finished { complete: true, seconds: 1.0 });
+        assert_eq!(sweep.snapshot, None);
+        // What was kept before there were snapshots is still read.
+        let old = sweep.kept().replace(",\"snapshot\":null", "");
+        assert!(!old.contains("snapshot") && Sweep::restored(&old).is_some());
     }
 
     #[test]

@@ -57,12 +57,20 @@ pub fn ready(machine: &Machine) -> Message {
 /// Does what was asked, and posts everything that comes of it.
 pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn Host) {
     let done = match ask {
-        Ask::Train { experiment, data } => train::train(&experiment, data.as_deref(), machine, control, host).await,
+        Ask::Train { experiment, data, from } => {
+            train::train(&train::Asked { experiment, data, from }, machine, control, host).await
+        }
         Ask::Write { base, adapter, prompt, count } => {
             write::write(&base, adapter.as_ref(), &prompt, count, machine, host).await
         }
         Ask::Base { name, file } => take_base(&name, &file.0, host),
         Ask::Check => check::check(machine, host).await,
+        Ask::Lose => {
+            if let Machine::Gpu(accelerator) = machine {
+                accelerator.lose();
+            }
+            Ok(())
+        }
         Ask::Pause | Ask::Step | Ask::Resume | Ask::Stop => Ok(()),
     };
     if let Err(reason) = done {

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use loralab_core::{adapter::Adapter, device::wait};
-use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record};
+use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record, RunResult};
 
 use super::*;
 
@@ -64,7 +64,7 @@ fn experiment(settings: &str) -> Experiment {
 
 fn train(settings: &str, data: Option<&str>) -> Vec<Message> {
     let data = data.map(str::to_owned);
-    dialogue(Ask::Train { experiment: experiment(settings), data }, &|_| None)
+    dialogue(Ask::Train { experiment: experiment(settings), data, from: None }, &|_| None)
 }
 
 fn events(messages: &[Message]) -> Vec<Event> {
@@ -113,6 +113,51 @@ fn a_sweep_is_told_from_start_to_finish() {
 }
 
 #[test]
+fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
+    // Two cohorts, of which the second is interrupted; a run of it diverges before.
+    let settings = "steps = 12\nlearning_rates = [1e-3, 1e38]\ncohort = 2\ndiagnose_every = 6\nevaluate_every = 3";
+    let ask = |from| Ask::Train { experiment: experiment(settings), data: None, from };
+    // With a clock that only messages move, a word at every step makes the snapshots come soon.
+    let whole = dialogue(ask(None), &|message| match message {
+        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
+        Message::Paused { .. } => Some(Ask::Step),
+        _ => None,
+    });
+    let snapshots: Vec<usize> =
+        (0..whole.len()).filter(|&place| matches!(whole[place], Message::Snapshot { .. })).collect();
+    assert!(snapshots.len() > 4, "{}", snapshots.len());
+    let told = |messages: &[Message]| -> Vec<String> {
+        let line = |event: Event| match event {
+            // Seconds are those of this visit.
+            Event::RunFinished { result } => format!("{:?}", RunResult { seconds: 0.0, ..result }),
+            Event::CohortFinished { cohort, .. } => format!("{cohort} is done"),
+            Event::Finished { complete, .. } => format!("{complete}"),
+            other => format!("{other:?}"),
+        };
+        events(messages).into_iter().map(line).collect()
+    };
+    for place in [snapshots[0], snapshots[snapshots.len() / 2], snapshots[snapshots.len() - 1]] {
+        let Message::Snapshot { step, file } = &whole[place] else { panic!("it is one") };
+        assert!((0..=12).contains(step), "{step}");
+        let resumed = dialogue(ask(Some(file.clone())), &|_| None);
+        assert_eq!(told(&resumed), told(&whole[place..]));
+        assert_eq!(adapters(&resumed), adapters(&whole[place..]));
+    }
+    // One of something else is refused.
+    let Message::Snapshot { file, .. } = &whole[snapshots[0]] else { panic!("it is one") };
+    let other = |settings: &str, file: &str| {
+        let ask = Ask::Train { experiment: experiment(settings), data: None, from: Some(file.to_owned()) };
+        match dialogue(ask, &|_| None).pop() {
+            Some(Message::Refused { reason }) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(other("steps = 12\nlearning_rates = [2e-3, 1e38]\ncohort = 2", file).contains("begin anew"));
+    assert!(other(&format!("{settings}\nrank = 4"), file).contains("begin anew"));
+    assert!(other(settings, "AAAA").contains("is not whole") && other(settings, "?").contains("no base64"));
+}
+
+#[test]
 fn a_run_that_diverges_is_shown_as_that() {
     let messages = train("learning_rates = [1e-3, 1e38]", None);
     for scheme in record(&messages).summary().schemes {
@@ -123,7 +168,7 @@ fn a_run_that_diverges_is_shown_as_that() {
 
 #[test]
 fn a_training_waits_steps_and_ends_when_it_is_told_to() {
-    let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None };
+    let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None, from: None };
     let messages = dialogue(ask(), &|message| match message {
         Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
         // Waits before the first step, makes three, and ends.
@@ -166,7 +211,7 @@ fn a_base_of_ones_own_is_trained_on_and_writes() {
     let bring = |file: &[u8]| Ask::Base { name: "my.safetensors".to_owned(), file: Blob(file.to_vec()) };
     let train = |base: &str| {
         let base = format!("base = '{base}'");
-        Ask::Train { experiment: experiment(&base), data: None }
+        Ask::Train { experiment: experiment(&base), data: None, from: None }
     };
     let messages = dialogues(vec![bring(NANO), train("my.safetensors")], &|_| None);
     assert!(matches!(&messages[0], Message::Base { name, weights: 30_000..40_000 } if name == "my.safetensors"));

@@ -5,11 +5,13 @@
 mod begin;
 mod diagnose;
 mod generate;
+mod snapshot;
 mod sweep;
 pub mod toy;
 mod verify;
 
 pub use begin::{Beginning, Begun, begin};
 pub use generate::{GenerateError, Generator, Sampling};
-pub use sweep::{MakeDevice, Observer, Sweep, SweepError, Turn};
+pub use snapshot::{Snapshot, SnapshotError};
+pub use sweep::{Listening, MakeDevice, Observer, Sweep, SweepError, Turn};
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -7,7 +7,7 @@ use loralab_experiment::{
     Budget, Cell, Diagnosis, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
 };
 
-use super::diagnose::Probes;
+use super::{diagnose::Probes, snapshot::Snapshot};
 use crate::{
     adapter::{Adapter, Module},
     device::{Answer, Device, DeviceError, Needs, RunSettings},
@@ -16,7 +16,7 @@ use crate::{
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Cohort, CohortError, Run, StepOutcome, Validation, validate},
+    train::{Cohort, CohortError, Run, StateError, StepOutcome, Validation, validate},
 };
 
 /// Makes the device that a plan over a base runs on.
@@ -24,6 +24,9 @@ pub type MakeDevice<'a> = &'a dyn Fn(Arc<Plan>, Arc<[Tensor]>) -> Answer<'a, Box
 
 /// What an observer lets a sweep wait for.
 pub type Turn<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + 'a>>;
+
+/// What an observer lets a sweep wait for without a word on how to go on.
+pub type Listening<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Who watches a sweep.
 pub trait Observer {
@@ -36,7 +39,21 @@ pub trait Observer {
     /// A run ended without diverging; this is its adapter.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
 
-    /// Waited for before every step: whoever shares a thread with the sweep, as a page's worker does, is heard here, and can hold it up or end it.
+    /// Waited for before every step, and before whether a snapshot is wanted: whoever shares a thread with the sweep, as a page's worker does, hears
+    /// here what is asked of it.
+    fn listen(&mut self) -> Listening<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Asked before every step: whether to be handed a [`Snapshot`] now. What was told until then is what it stands after.
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
+
+    /// The sweep as it stands, to go on from with [`Sweep::go_on`].
+    fn snapshot(&mut self, _: Snapshot) {}
+
+    /// Waited for before every step, which it can hold up; a break ends the sweep.
     fn turn(&mut self) -> Turn<'_> {
         Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
@@ -60,6 +77,9 @@ pub enum SweepError {
     /// A device that fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A snapshot of something else.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl From<CohortError> for SweepError {
@@ -155,11 +175,26 @@ impl<'a> Sweep<'a> {
         make_device: MakeDevice<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<RunResult>, SweepError> {
-        let mut results = Vec::new();
-        for (index, cells) in cohorts.iter().enumerate() {
+        self.go_on(cohorts, None, make_device, observer).await
+    }
+
+    /// The same from a snapshot of a sweep of the same experiment on: what it still tells are the words that an uninterrupted one would, from there.
+    ///
+    /// # Errors
+    /// Also if the snapshot is of another experiment.
+    pub async fn go_on(
+        &self,
+        cohorts: &[Vec<Cell>],
+        from: Option<&Snapshot>,
+        make_device: MakeDevice<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RunResult>, SweepError> {
+        let mut results = from.map_or_else(Vec::new, |from| from.results.clone());
+        for (index, cells) in cohorts.iter().enumerate().skip(from.map_or(0, |from| from.cohort)) {
             let started = observer.seconds();
+            let from = from.filter(|from| from.cohort == index);
             let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
-            let mut flow = observer.event(event);
+            let mut flow = if from.is_none() { observer.event(event) } else { ControlFlow::Continue(()) };
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
             let plan = Arc::new(self.plan(runs.len(), runs.iter().any(|run| run.scheme.frozen_pair)));
             let device = make_device(plan.clone(), self.base.tensors.clone()).await?;
@@ -169,8 +204,24 @@ impl<'a> Sweep<'a> {
                 _ => Some(self.probes(&plan, make_device).await?),
             };
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
-            let mut told = 0;
-            for step in 0..self.experiment.steps {
+            let first = from.map_or(0, |from| from.state.step);
+            let mut told = first;
+            if let Some(from) = from {
+                from.check(cells)?;
+                cohort.restore(&from.state)?;
+                ended.clone_from(&from.begun);
+            }
+            for step in first..self.experiment.steps {
+                observer.listen().await;
+                if flow.is_continue() && observer.wants_snapshot() {
+                    for outcomes in cohort.outcomes().await? {
+                        told += 1;
+                        flow = both(flow, tell(told, outcomes, &mut ended, observer));
+                    }
+                    let (results, begun) = (results.clone(), ended.clone());
+                    let state = cohort.state().await?;
+                    observer.snapshot(Snapshot { cohort: index, results, begun, state });
+                }
                 flow = both(flow, observer.turn().await);
                 if flow.is_break() {
                     break;

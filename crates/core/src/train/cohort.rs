@@ -151,6 +151,16 @@ impl<'a> Cohort<'a> {
         validate(&mut *self.device, self.runs.len(), batches).await
     }
 
+    /// Steps that were handed over.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// The next step is the one after so many.
+    pub(super) fn go_on_after(&mut self, step: usize) {
+        self.step = step;
+    }
+
     /// The frozen second pairs of a run, as [`start`] gives them.
     pub fn frozen_pairs(&self, run: usize) -> Arc<[f32]> {
         self.frozen_pairs[run].clone()

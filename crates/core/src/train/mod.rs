@@ -2,10 +2,13 @@
 
 mod cohort;
 mod pretrain;
+mod state;
 
 pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, start, validate};
 use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
+
+pub use state::{CohortState, StateError};
 
 use crate::device::Input;
 

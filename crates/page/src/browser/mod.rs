@@ -3,6 +3,7 @@
 mod dom;
 mod edit;
 mod page;
+mod resume;
 mod show;
 mod take;
 mod worker;
@@ -12,7 +13,7 @@ use std::{cell::RefCell, panic};
 use js_sys::{Array, Uint8Array};
 use loralab_page::File;
 use page::Page;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{
     BeforeUnloadEvent, DragEvent, Element, Event, FileList, HtmlElement, HtmlInputElement, HtmlTextAreaElement,

@@ -7,7 +7,6 @@ use loralab_page::{
     panel::{SHIPPED, Written, check},
     why_no_gpu,
 };
-use wasm_bindgen_futures::spawn_local;
 use web_sys::{Element, HtmlInputElement, Worker};
 
 use super::{
@@ -27,7 +26,7 @@ pub struct Page {
     pub(super) worker: Worker,
     pub(super) device: Device,
     /// What the worker trains on, and whether that is a GPU.
-    place: Option<(String, bool)>,
+    pub(super) place: Option<(String, bool)>,
     pub(super) state: State,
     /// Whether the address asks for the experiment to be trained at once.
     asked: bool,
@@ -51,7 +50,11 @@ pub struct Page {
     pub(super) drawn: f64,
     pub(super) stored: f64,
     /// A sweep from an earlier visit.
-    kept: Option<Sweep>,
+    pub(super) kept: Option<Sweep>,
+    /// Whether the worker that is being loaded is to go on with the sweep, and what the last one had lost.
+    pub(super) recovers: bool,
+    /// Steps after which the GPU was last lost.
+    pub(super) lost_at: Option<usize>,
     report: String,
 }
 
@@ -113,6 +116,8 @@ impl Page {
             drawn: 0.0,
             stored: 0.0,
             kept: None,
+            recovers: false,
+            lost_at: None,
             report: String::new(),
         };
         page.show_presets();
@@ -142,6 +147,7 @@ impl Page {
             "check" => self.check(),
             "copy-report" => self.copy(self.report.clone()),
             "restore" => self.restore(),
+            "go-on" => self.go_on(),
             "forget" => self.forget(),
             _ => {}
         }
@@ -167,7 +173,7 @@ impl Page {
         }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data });
+        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data, from: None });
         self.sweep = Some(sweep);
         self.progress = Progress::default();
         self.chosen = None;
@@ -185,7 +191,7 @@ impl Page {
     }
 
     /// Whether a base is at hand.
-    fn has_base(&self, name: &str) -> bool {
+    pub(super) fn has_base(&self, name: &str) -> bool {
         SHIPPED.contains(&name) || self.base.as_ref().is_some_and(|base| base.name == name && base.taken)
     }
 
@@ -237,8 +243,7 @@ impl Page {
             Message::Base { name, weights } => self.base_taken(&name, weights),
             Message::Building { done, of } => self.show_building(done, of),
             Message::Memory { cohorts, runs, shared, per_run } => {
-                let device = self.place.as_ref().map_or("", |(device, _)| device.as_str());
-                write("memory-note", &memory(device, cohorts, runs, shared, per_run));
+                write("memory-note", &memory(cohorts, runs, shared, per_run));
             }
             Message::Events { events } => {
                 let mut news = false;
@@ -255,6 +260,13 @@ impl Page {
                     sweep.adapters.push(files);
                 }
             }
+            Message::Snapshot { step, file } => {
+                if let Some(sweep) = &mut self.sweep {
+                    sweep.keep_snapshot(step, file);
+                    self.keep(true);
+                }
+            }
+            Message::Lost { reason } => self.lost(&reason),
             Message::Paused { step } => {
                 if self.state == State::Pausing {
                     self.turn(State::Paused);
@@ -298,6 +310,8 @@ impl Page {
         }
         if std::mem::take(&mut self.asked) {
             self.train();
+        } else if std::mem::take(&mut self.recovers) {
+            self.train_on();
         } else if self.written.prompt.is_empty() {
             self.write_texts();
         }
@@ -354,7 +368,7 @@ impl Page {
     }
 
     /// Goes into a state, and lets the buttons show it.
-    fn turn(&mut self, state: State) {
+    pub(super) fn turn(&mut self, state: State) {
         self.state = state;
         let training = self.is_training();
         let held = document_focus();
@@ -379,7 +393,7 @@ impl Page {
     // What was kept, and results from elsewhere.
 
     /// Shows a sweep that is done.
-    fn show_sweep(&mut self, sweep: Sweep) {
+    pub(super) fn show_sweep(&mut self, sweep: Sweep) {
         self.experiment = sweep.experiment.clone();
         self.text.clone_from(&sweep.data);
         self.chosen = None;
@@ -406,47 +420,6 @@ impl Page {
             }
             Err(reason) => say(&reason),
         }
-    }
-
-    /// Offers what an earlier visit left.
-    pub fn offer(&mut self, kept: String) {
-        let Some(sweep) = Sweep::restored(&kept).filter(|sweep| sweep.record.has_news() && self.sweep.is_none()) else {
-            return;
-        };
-        let summary = sweep.record.summary();
-        let names: Vec<_> = summary.schemes.iter().map(|scheme| scheme.scheme.clone()).collect();
-        let when = if sweep.record.complete == Some(true) { "done" } else { "cut short" };
-        write(
-            "kept-words",
-            &format!(
-                "Your last sweep is kept in this browser ({}; {} runs, {when}).",
-                names.join(", "),
-                sweep.record.runs
-            ),
-        );
-        hide("kept", false);
-        self.kept = Some(sweep);
-    }
-
-    fn restore(&mut self) {
-        if self.is_training() {
-            say("A training is under way; stop it before another sweep is shown.");
-            return;
-        }
-        hide("kept", true);
-        if let Some(sweep) = self.kept.take() {
-            say("This is your last sweep. Run trains it anew.");
-            self.show_sweep(sweep);
-        }
-    }
-
-    fn forget(&mut self) {
-        hide("kept", true);
-        self.kept = None;
-        spawn_local(async {
-            // What was not kept need not be forgotten.
-            let _ = dom::wait("forget", &[]).await;
-        });
     }
 
     // Texts and the check.

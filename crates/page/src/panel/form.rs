@@ -37,7 +37,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
 
 /// How a base of one's own is brought.
 const BRING: &str = "<span class=\"note\">A file that <code>loralab pretrain</code> made: \
-     <label class=\"file\">bring a base <input type=\"file\" id=\"own-base\" accept=\".safetensors\"></label>, or drop it here. It stays in this tab.</span>";
+     <label class=\"file\">bring a base<input type=\"file\" id=\"own-base\" accept=\".safetensors\"></label> or drop it on the page. It stays in this tab.</span>";
 
 /// Groups that are open from the start.
 const OPEN: usize = 3;
