@@ -83,7 +83,10 @@ globalThis.loralab = {
   },
   copy: (text) => navigator.clipboard.writeText(text),
   read: async (files) => {
-    const texts = [...files].filter(({ name }) => /\.(txt|md|jsonl|json|toml|csv)$/i.test(name) || files.length === 1);
-    return Promise.all(texts.map(async (file) => [file.webkitRelativePath || file.name, await file.text()]));
+    // The adapters of a results folder are of no use here; a base comes alone.
+    const wanted = [...files].filter(({ name }) => /\.(txt|md|jsonl|json|toml|csv)$/i.test(name) || files.length === 1);
+    const content = async (file) =>
+      file.name.endsWith(".safetensors") ? new Uint8Array(await file.arrayBuffer()) : file.text();
+    return Promise.all(wanted.map(async (file) => [file.webkitRelativePath || file.name, await content(file)]));
   },
 };

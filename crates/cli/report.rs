@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use loralab_experiment::{Choice, Curve, Experiment, Looks, Reproduction, Summary};
+use loralab_experiment::{Choice, Curve, Experiment, Reproduction, Summary};
 use loralab_report::{
     Report, of_crossing, of_curvature, of_exponents, of_search, of_sweep, of_toy, of_transformer, without_times,
 };
@@ -48,13 +48,13 @@ pub fn write(folder: &Path) -> Result<()> {
             Reproduction::Exponents(found) => of_exponents(&found)?,
             Reproduction::Toy(found) => of_toy(&found)?,
             Reproduction::Crossing(found) => {
-                let (curves, looks) = best(folder, &found.summary)?;
-                of_crossing(&found, &curves, &looks)?
+                let curves = best(folder, &found.summary)?;
+                of_crossing(&found, &curves)?
             }
             Reproduction::Transformer(found) => of_transformer(&found)?,
             Reproduction::Curvature(found) => {
-                let (curves, looks) = best(folder, &found.summary)?;
-                of_curvature(&found, &curves, &looks)?
+                let curves = best(folder, &found.summary)?;
+                of_curvature(&found, &curves)?
             }
         }
     } else {
@@ -63,8 +63,8 @@ pub fn write(folder: &Path) -> Result<()> {
         let experiment =
             Experiment::from_toml(&settings).with_context(|| folder.join(EXPERIMENT).display().to_string())?;
         inputs.push((EXPERIMENT.to_owned(), settings));
-        let (curves, looks) = best(folder, &summary)?;
-        let mut report = of_sweep(&summary, &experiment, &curves, &looks)?;
+        let curves = best(folder, &summary)?;
+        let mut report = of_sweep(&summary, &experiment, &curves)?;
         if folder.join(SEARCH).exists() {
             let search = text(SEARCH)?;
             let choices: Vec<Choice> = serde_json::from_str(&search)
@@ -80,8 +80,8 @@ pub fn write(folder: &Path) -> Result<()> {
     write_whole(&folder.join(REPORT), report.html(&inputs).as_bytes())
 }
 
-/// The curves of each scheme's best rate, and the looks into them.
-fn best(folder: &Path, summary: &Summary) -> Result<(Vec<Curve>, Vec<Looks>)> {
+/// The curves of each scheme's best rate.
+fn best(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
     let events = best_events(folder, summary)?;
-    Ok((Curve::gather(&events), Looks::gather(&events)))
+    Ok(Curve::gather(&events))
 }

@@ -46,6 +46,53 @@ fn a_link_says_the_experiment_and_the_page_says_it_again() {
 }
 
 #[test]
+fn all_starts_are_a_word_and_a_base_can_be_brought() {
+    let nano = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/crates/core/bases/nano.safetensors"));
+    let nano = json!(nano.expect("it is in the repository")).to_string();
+    let scene = r#"
+        await ready();
+        const boxes = [...find("f-schemes").querySelectorAll("input")];
+        const checked = boxes.filter(({ checked }) => checked).length;
+        const all = [boxes.length, checked, address()];
+        choose("own-base", {"broken.safetensors": "what"});
+        await until(() => text("status").startsWith("Not done"));
+        const refused = text("status");
+        await until(() => !find("run").disabled);
+        const nano = new Uint8Array(NANO);
+        choose("own-base", {"my.safetensors": nano});
+        await until(() => text("status").includes("is the base now"));
+        const brought = [text("status"), find("f-base").value, address()];
+        press("run");
+        await done();
+        const runs = cells("losses").length - 1;
+        const adapter = (await taken("adapter")).bytes;
+        await open(address());
+        await ready();
+        press("run");
+        return { all, refused, brought, runs, adapter: new TextDecoder().decode(new Uint8Array(adapter)), missing: text("status"), memory: text("memory-note") };
+    "#;
+    let query =
+        "?v=1&base=nano&schemes=all&learning_rates=4e-3&seeds=1&steps=1&batch_size=1&validation_examples=4&device=cpu";
+    let report = play(query, "", &scene.replace("NANO", &nano));
+    assert_no_errors(&report);
+    let answer = &report["answer"];
+    assert!(answer["all"][0].as_u64().is_some_and(|count| count > 10), "{answer:#}");
+    assert_eq!((&answer["all"][0], &answer["all"][2]), (&answer["all"][1], &json!(query)));
+    let refused = "Not done: the base `broken.safetensors` cannot be used: it is not a whole safetensors file";
+    assert!(answer["refused"].as_str().is_some_and(|said| said.starts_with(refused)), "{answer:#}");
+    let brought = &answer["brought"];
+    assert!(brought[0].as_str().is_some_and(|said| said.starts_with("my.safetensors is the base now; it has 3")));
+    assert_eq!((&brought[1], &brought[2]), (&json!("my.safetensors"), &json!(query.replace("nano", "my.safetensors"))));
+    assert_eq!(answer["runs"], answer["all"][0]);
+    let config = "\"base_model_name_or_path\": \"my.safetensors\"";
+    assert!(answer["adapter"].as_str().is_some_and(|files| files.contains(config)), "the adapter is not of that base");
+    assert!(
+        answer["missing"].as_str().is_some_and(|said| said.contains("my.safetensors is not in the page")),
+        "{answer:#}"
+    );
+}
+
+#[test]
 fn a_preset_fills_the_form_and_is_told_from_what_was_made_of_it() {
     let report = play(
         "",

@@ -3,9 +3,12 @@
 //!
 //! A frame and a report need nothing but the browser: no driver, no protocol, no second language to install.
 
+mod access;
 mod chromium;
 mod experiment;
+mod inside;
 mod results;
+mod resume;
 mod server;
 
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -114,7 +117,7 @@ fn a_sweep_trains_in_the_page_what_the_binary_trains() {
     assert!(answer["pointed"].as_str().is_some_and(|text| text.starts_with("init-a at 1e-3: ")), "{answer:#}");
     assert_eq!((&answer["figure"], &answer["chosen"]), (&1.into(), &true.into()));
     assert_eq!(answer["curves"], 1);
-    assert_eq!(answer["address"], "?v=1&base=nano&seeds=1&steps=3&evaluate_every=10&device=cpu");
+    assert_eq!(answer["address"], "?v=1&base=nano&seeds=1&steps=3&evaluate_every=10&diagnose_every=10&device=cpu");
     assert!(answer["sentence"].as_str().is_some_and(|sentence| sentence.contains("is best at")), "{answer:#}");
     assert_eq!(answer["schemes"].as_array().map(Vec::len), Some(4), "{answer:#}");
 
@@ -170,11 +173,15 @@ fn the_worker_trains_on_the_browsers_gpu_what_the_binary_trains() {
         };
         const losses = {};
         let device = "";
+        const building = [];
+        let memory = null;
         const end = await new Promise((end) => {
             worker.onmessage = ({ data }) => {
                 const said = JSON.parse(data);
                 if (said.message === "ready") worker.postMessage(JSON.stringify({ ask: "train", experiment, data: null }));
                 if (said.message === "refused") end(said);
+                if (said.message === "building") building.push([said.done, said.of]);
+                if (said.message === "memory") memory = said;
                 for (const event of said.events ?? []) {
                     if (event.event === "started") ({ device } = event);
                     if (event.event === "evaluation") losses[`${event.cell.scheme} ${event.cell.learning_rate}`] = event.loss;
@@ -182,12 +189,18 @@ fn the_worker_trains_on_the_browsers_gpu_what_the_binary_trains() {
                 }
             };
         });
-        return { end, device, losses };
+        return { end, device, losses, building, memory };
         "#,
     );
     assert_no_errors(&report);
     let answer = &report["answer"];
     assert!(answer["device"].as_str().is_some_and(|device| device.contains("(WebGPU")), "{answer:#}");
+    // Every kernel was told of while it was compiled, in order.
+    let building = answer["building"].as_array().expect("a list");
+    let told = |place: usize| (building[place][0].as_u64(), building[place][1].as_u64());
+    assert!(building.len() > 20 && told(0).0 == Some(0) && told(1).0 == Some(1), "{answer:#}");
+    assert!(building.iter().any(|told| told[0] == told[1]), "{answer:#}");
+    assert_eq!((&answer["memory"]["cohorts"], &answer["memory"]["runs"]), (&1.into(), &4.into()), "{answer:#}");
     let flags = ["--base", "nano", "--learning-rates", "1e-3,4e-3", "--seeds", "1", "--steps", "3"];
     let expected = native(&[&flags[..], &["--batch-size", "2", "--validation-examples", "4"]].concat());
     for scheme in 0..2 {

@@ -29,6 +29,8 @@ mod optimizer;
 mod peft;
 // f32 stays within the bound that the tracked scalar derives.
 mod precision;
+// A cohort goes on from its state as if it had never been interrupted.
+mod state;
 // The paper's network learns from its teacher.
 mod teacher_student;
 mod toy;

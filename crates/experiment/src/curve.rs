@@ -13,6 +13,26 @@ pub struct Point {
     pub loss: f64,
 }
 
+/// A look into the adapters of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// The step that was looked at, from 1.
+    pub step: usize,
+    /// Each of the adapters.
+    pub adapters: Vec<Diagnosis>,
+}
+
+impl Look {
+    /// Smallest, middle and largest of a quantity over the adapters, or over the one of that name; none if there is no such adapter. Of an even
+    /// number of adapters the middle is the lower of two, so that it is one of them.
+    pub fn spread(&self, module: Option<&str>, of: impl Fn(&Diagnosis) -> f64) -> Option<[f64; 3]> {
+        let meant = |adapter: &&Diagnosis| module.is_none_or(|module| adapter.module == module);
+        let mut values: Vec<f64> = self.adapters.iter().filter(meant).map(of).collect();
+        values.sort_by(f64::total_cmp);
+        Some([*values.first()?, values[(values.len() - 1) / 2], *values.last()?])
+    }
+}
+
 /// How one run went.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
@@ -24,8 +44,8 @@ pub struct Curve {
     pub validation: Vec<Point>,
     /// The step in which the run diverged.
     pub diverged: Option<usize>,
-    /// The last step at which its adapters were looked into, and what was seen.
-    pub diagnosis: Option<(usize, Vec<Diagnosis>)>,
+    /// Every look into its adapters, by rising step.
+    pub looks: Vec<Look>,
 }
 
 impl Curve {
@@ -43,7 +63,7 @@ impl Curve {
                     training: vec![],
                     validation: vec![],
                     diverged: None,
-                    diagnosis: None,
+                    looks: vec![],
                 });
                 curves.len() - 1
             });
@@ -56,7 +76,9 @@ impl Curve {
                     curve.validation.push(Point { step: *step, loss: *loss });
                 }
                 Event::Diverged { step, .. } => curve.diverged = Some(*step),
-                Event::Diagnosis { step, adapters, .. } => curve.diagnosis = Some((*step, adapters.clone())),
+                Event::Diagnosis { step, adapters, .. } => {
+                    curve.looks.push(Look { step: *step, adapters: adapters.clone() });
+                }
                 _ => {}
             }
         }
@@ -92,14 +114,14 @@ mod tests {
                     training: vec![Point { step: 1, loss: 3.0 }],
                     validation: vec![],
                     diverged: Some(2),
-                    diagnosis: None,
+                    looks: vec![],
                 },
                 Curve {
                     cell: cell(0),
                     training: vec![Point { step: 1, loss: 2.0 }],
                     validation: vec![Point { step: 1, loss: 1.5 }],
                     diverged: None,
-                    diagnosis: Some((4, vec![])),
+                    looks: vec![Look { step: 2, adapters: vec![] }, Look { step: 4, adapters: vec![] }],
                 },
             ]
         );

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::curve::Curve;
+use crate::curve::{Curve, Look};
 use crate::grid::Cell;
 use crate::number::learning_rate_text;
 
@@ -98,7 +98,7 @@ impl Symptom {
 
 /// What the last look into a run showed, as a sentence; none if there was no look.
 pub fn symptoms_in_words(curve: &Curve) -> Option<String> {
-    let (step, adapters) = curve.diagnosis.as_ref()?;
+    let Look { step, adapters } = curve.looks.last()?;
     let Cell { scheme, learning_rate, seed } = &curve.cell;
     let mut counts = BTreeMap::<Symptom, usize>::new();
     for symptom in adapters.iter().flat_map(Symptom::of) {
@@ -150,13 +150,22 @@ pub(crate) mod tests {
     fn a_look_is_told_in_a_sentence() {
         let cell = Cell { scheme: "init-b".to_owned(), learning_rate: 4e-3, seed: 1 };
         let undertrained = Diagnosis { delta_2: 0.0, delta_3: 0.0, ..healthy() };
-        let mut curve = Curve { cell, training: vec![], validation: vec![], diverged: None, diagnosis: None };
+        let mut curve = Curve { cell, training: vec![], validation: vec![], diverged: None, looks: vec![] };
         assert_eq!(symptoms_in_words(&curve), None);
-        curve.diagnosis = Some((20, vec![healthy(), undertrained.clone(), undertrained]));
+        curve.looks.push(Look { step: 20, adapters: vec![healthy(), undertrained.clone(), undertrained] });
         let said = "In init-b at 4e-3, seed 1, step 20, of 3 adapters: 2 B undertrained.";
         assert_eq!(symptoms_in_words(&curve).as_deref(), Some(said));
-        curve.diagnosis = Some((20, vec![healthy()]));
+        curve.looks.push(Look { step: 30, adapters: vec![healthy()] });
         assert!(symptoms_in_words(&curve).is_some_and(|said| said.ends_with("1 adapters: nothing amiss.")));
+    }
+
+    #[test]
+    fn a_quantity_is_spread_over_adapters() {
+        let named = |name: &str, z_a| Diagnosis { module: name.to_owned(), z_a, ..healthy() };
+        let look = Look { step: 1, adapters: vec![named("q", 3.0), named("k", 1.0), named("v", 2.0), named("o", 9.0)] };
+        assert_eq!(look.spread(None, |adapter| adapter.z_a), Some([1.0, 2.0, 9.0]));
+        assert_eq!(look.spread(Some("q"), |adapter| adapter.z_a), Some([3.0; 3]));
+        assert_eq!(look.spread(Some("up"), |adapter| adapter.z_a), None);
     }
 
     #[test]

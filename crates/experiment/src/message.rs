@@ -41,6 +41,8 @@ pub enum Ask {
         experiment: Experiment,
         /// What the file holds that the experiment's `data` names.
         data: Option<String>,
+        /// Where to go on from, as [`Message::Snapshot`] told it; none to begin.
+        from: Option<String>,
     },
     /// Wait before the next step, which is answered by [`Message::Paused`].
     Pause,
@@ -61,6 +63,15 @@ pub enum Ask {
         /// Most bytes to write; a line's end ends it sooner.
         count: usize,
     },
+    /// Take this as a base from now on, under its name, which is answered by [`Message::Base`].
+    Base {
+        /// Its file's name, as an experiment's `base` says it.
+        name: String,
+        /// The file, safetensors.
+        file: Blob,
+    },
+    /// Lose the GPU, as when its driver is reset; for tests of what happens then.
+    Lose,
     /// Hold every kernel of a training step on this GPU to its error bound, which is answered by [`Message::Checked`].
     Check,
 }
@@ -78,6 +89,31 @@ pub enum Message {
         /// The schemes there are.
         schemes: Vec<SchemeInfo>,
     },
+    /// A base was taken.
+    Base {
+        /// Its name.
+        name: String,
+        /// Number of its weights.
+        weights: usize,
+    },
+    /// Kernels are being compiled for the GPU, which can take seconds each; told before each and after the last.
+    Building {
+        /// How many are.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// What the sweep takes of the device's memory.
+    Memory {
+        /// Passes one after the other.
+        cohorts: usize,
+        /// Runs of the largest.
+        runs: usize,
+        /// Bytes that a pass takes once.
+        shared: u64,
+        /// Bytes that each of its runs adds.
+        per_run: u64,
+    },
     /// What happened in the sweep since it was last told, in order.
     Events {
         /// What.
@@ -87,6 +123,18 @@ pub enum Message {
     Adapter {
         /// Its adapter.
         files: AdapterFiles,
+    },
+    /// The sweep as it stands after everything that was told until now, to go on from.
+    Snapshot {
+        /// Steps done of the runs that are under way.
+        step: usize,
+        /// The snapshot, base64: who keeps it need not read it.
+        file: String,
+    },
+    /// The GPU is gone, and the training with it; a sentence why.
+    Lost {
+        /// The sentence.
+        reason: String,
     },
     /// The training waits.
     Paused {
@@ -128,14 +176,16 @@ mod tests {
         let experiment = Experiment { rank: Some(4), ..Experiment::default() };
         let write = |adapter| Ask::Write { base: "nano".to_owned(), adapter, prompt: "a\n\"".to_owned(), count: 9 };
         let asks = [
-            Ask::Train { experiment: experiment.clone(), data: None },
-            Ask::Train { experiment, data: Some("Text ü".to_owned()) },
+            Ask::Train { experiment: experiment.clone(), data: None, from: None },
+            Ask::Train { experiment, data: Some("Text ü".to_owned()), from: Some("AAAA".to_owned()) },
+            Ask::Lose,
             Ask::Pause,
             Ask::Step,
             Ask::Resume,
             Ask::Stop,
             write(None),
             write(Some(files())),
+            Ask::Base { name: "my.safetensors".to_owned(), file: Blob(vec![1, 2]) },
             Ask::Check,
         ];
         for ask in asks {
@@ -151,8 +201,13 @@ mod tests {
         let scheme = SchemeInfo { name: "init-a".to_owned(), about: "a".to_owned(), source: "b".to_owned() };
         let messages = [
             Message::Ready { device: "CPU".to_owned(), gpu: false, schemes: vec![scheme] },
+            Message::Base { name: "my.safetensors".to_owned(), weights: 9 },
+            Message::Building { done: 1, of: 9 },
+            Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },
             Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
             Message::Adapter { files: files() },
+            Message::Snapshot { step: 3, file: "AAAA".to_owned() },
+            Message::Lost { reason: "gone".to_owned() },
             Message::Paused { step: 3 },
             text(None),
             text(Some(files().cell)),

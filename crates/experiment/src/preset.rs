@@ -28,20 +28,20 @@ pub const PRESETS: [Preset; 5] = [
         title: "The two starts",
         story: "A random with B zero, or A zero with B random: on paper equal. Train both at seven learning rates and see which rate each \
                 wants.",
-        toml: "base = 'nano'\nseeds = 1\nevaluate_every = 10",
+        toml: "base = 'nano'\nseeds = 1\nevaluate_every = 10\ndiagnose_every = 10",
     },
     Preset {
         name: "crossing",
         title: "The crossing",
         story: "Who is ahead depends on the rate: init-b leads at small ones, init-a at large ones. Compared at one rate, either could win.",
-        toml: "base = 'nano'\nsteps = 100\nevaluate_every = 10\nlearning_rates = [5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]",
+        toml: "base = 'nano'\nsteps = 100\nevaluate_every = 10\ndiagnose_every = 20\nlearning_rates = [5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]",
     },
     Preset {
         name: "too-hot",
         title: "Too hot",
         story: "Rates from good to absurd, without clipping or decay. A run that meets a value that is not finite is marked where it fell; \
                 the others go on.",
-        toml: "base = 'nano'\nseeds = 1\nsteps = 60\nevaluate_every = 6\nmax_grad_norm = 0\nschedule = 'constant'\noptimizer = 'sgd'\n\
+        toml: "base = 'nano'\nseeds = 1\nsteps = 60\nevaluate_every = 6\ndiagnose_every = 6\nmax_grad_norm = 0\nschedule = 'constant'\noptimizer = 'sgd'\n\
                learning_rates = [0.02, 0.1, 1, 10, 100, 1000, 10000]",
     },
     Preset {
@@ -49,7 +49,7 @@ pub const PRESETS: [Preset; 5] = [
         title: "Wider",
         story: "The same two starts on a base three times as wide. Theory says that init-b's best rate falls faster with width; see how far \
                 apart they are now. Takes a GPU, or patience.",
-        toml: "seeds = 1\nsteps = 60\nevaluate_every = 10",
+        toml: "seeds = 1\nsteps = 60\nevaluate_every = 10\ndiagnose_every = 10",
     },
     Preset {
         name: "everything",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::curve::{Curve, Point};
+use crate::curve::{Curve, Look, Point};
 use crate::event::Event;
 use crate::grid::Cell;
 use crate::names::Accuracy;
@@ -69,7 +69,7 @@ impl Record {
             }
             Event::Diagnosis { cell, step, adapters } => {
                 let place = self.place(cell);
-                self.curves[place].diagnosis = Some((*step, adapters.clone()));
+                self.curves[place].looks.push(Look { step: *step, adapters: adapters.clone() });
             }
             Event::Diverged { cell, step, tensor } => {
                 let place = self.place(cell);
@@ -130,7 +130,7 @@ impl Record {
                 training: vec![],
                 validation: vec![],
                 diverged: None,
-                diagnosis: None,
+                looks: vec![],
             });
             results.push(RunResult {
                 cell,

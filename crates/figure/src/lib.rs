@@ -1,6 +1,6 @@
 //! Figures of a sweep as SVG text, the same natively and in the page.
 //!
-//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best;
+//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best, [`lora_features()`] what goes on inside;
 //! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`crossing()`] and [`transformer()`] those of
 //! decoders, [`panels()`] is what they are drawn with.
 //!
@@ -12,7 +12,7 @@ mod axes;
 mod canvas;
 mod crossing;
 mod exponents;
-mod features;
+mod lora_features;
 mod loss_by_learning_rate;
 mod palette;
 mod panels;
@@ -22,7 +22,7 @@ mod training_curves;
 
 pub use crossing::{crossing, implied_rates, transformer, transformer_sweeps};
 pub use exponents::{exponents, stable_rates};
-pub use features::features;
+pub use lora_features::lora_features;
 pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
 pub use palette::colour_of;
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};

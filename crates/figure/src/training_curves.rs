@@ -211,7 +211,7 @@ mod tests {
             training: vec![],
             validation: losses.iter().map(|&(step, loss)| Point { step, loss }).collect(),
             diverged: None,
-            diagnosis: None,
+            looks: vec![],
         };
         let (one, other) = (curve(&[(0, 9.0), (10, 2.0), (20, 1.0)]), curve(&[(10, 4.0)]));
         assert_eq!(validations(&[&one, &other]), [(10.0, 2.0, 3.0, 4.0), (20.0, 1.0, 1.0, 1.0)]);

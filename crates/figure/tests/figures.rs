@@ -1,11 +1,11 @@
 //! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
 
 use loralab_experiment::{
-    Accuracy, Cell, CrossingFound, Curve, Diverged, Experiment, Looks, Point, RunResult, Setting, Summary,
+    Accuracy, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, Look, Point, RunResult, Setting, Summary,
 };
 use loralab_figure::{
-    FigureError, colour_of, crossing, features, loss_by_learning_rate, loss_by_learning_rate_when, training_curves,
-    training_curves_at,
+    FigureError, colour_of, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when,
+    training_curves, training_curves_at,
 };
 
 const A: [f64; 7] = [0.347, 0.187, 0.110, 0.084, 0.111, 2.07, 2.80];
@@ -52,7 +52,7 @@ fn curves(runs: &[RunResult], steps: usize) -> Vec<Curve> {
             training: (1..=steps).map(|step| Point { step, loss: at(step) * noise(step) }).collect(),
             validation: (1..=steps / 50).map(|n| Point { step: 50 * n, loss: at(50 * n) }).collect(),
             diverged: None,
-            diagnosis: None,
+            looks: vec![],
         }
     };
     runs.iter().map(curve).collect()
@@ -126,6 +126,53 @@ fn the_training_figure() {
     }
     // Two training curves and a validation curve for each panel, and its frame.
     assert!(svg.matches("<polyline").count() >= 8);
+}
+
+/// Looks into two adapters at every tenth step: features that grow from a start.
+fn looks(start: f64) -> Vec<Look> {
+    let adapter = |step: usize, times: f64| Diagnosis {
+        module: format!("model.layers.0.mlp.{}", if times > 1.0 { "up_proj" } else { "down_proj" }),
+        z_a: times * start * (1.0 + step as f64 / 20.0),
+        z_b: times * 0.002 * step as f64,
+        z_a_length: 1.0,
+        z_b_length: 1.0,
+        delta_1: 0.0,
+        delta_2: 0.0,
+        delta_3: 0.0,
+        a: 1.0,
+        b: 1.0,
+        product: 1.0,
+        stable_rank: None,
+        largest_singular_value: 1.0,
+        gradient_a: 0.0,
+        gradient_b: 0.0,
+        update_a: None,
+        update_b: None,
+    };
+    (1..=10).map(|k| Look { step: 10 * k, adapters: vec![adapter(10 * k, 0.5), adapter(10 * k, 2.0)] }).collect()
+}
+
+#[test]
+fn features_are_drawn_on_the_same_scales() {
+    let both = [runs("init-a", &[0.5], 1), runs("init-b", &[0.4], 1)].concat();
+    let mut curves = curves(&both, 100);
+    assert!(matches!(lora_features(&[(0, &curves[0])], None), Err(FigureError::Nothing(_))));
+    (curves[0].looks, curves[1].looks) = (looks(1.0), looks(0.1));
+    let figure = lora_features(&[(0, &curves[0]), (1, &curves[1])], None).expect("there is something to draw");
+    check(&figure.svg);
+    keep("features.svg", &figure.svg);
+    for text in ["init-a at 1e-3", "init-b at 1e-3", "Z_A", "Z_B", "root mean square", "optimiser step"] {
+        assert!(figure.svg.contains(text), "{text}");
+    }
+    // Both lines of both runs, at every look; and a band around each.
+    assert_eq!((figure.spots.len(), figure.svg.matches("<polygon").count() >= 4), (40, true));
+    assert_eq!(figure.spots[9].text, "init-a at 1e-3, step 100: Z_A 3.00 (3.00 to 12.0)");
+    // The same value has the same height in every panel.
+    let height = |text: &str| figure.spots.iter().find(|spot| spot.text.starts_with(text)).expect(text).y;
+    assert_eq!(height("init-a at 1e-3, step 50: Z_B"), height("init-b at 1e-3, step 50: Z_B"));
+    assert!(height("init-a at 1e-3, step 50: Z_A") < height("init-b at 1e-3, step 50: Z_A"));
+    let one = lora_features(&[(0, &curves[0])], Some("model.layers.0.mlp.up_proj")).expect("there is one");
+    assert!(one.svg.contains("the adapter of layers.0.mlp.up_proj") && one.spots[9].text.ends_with("Z_A 12.0"));
 }
 
 #[test]
@@ -218,26 +265,4 @@ fn a_crossing_is_drawn_with_the_ratio_of_the_losses() {
 
 fn crossed_out() -> Vec<RunResult> {
     runs("init-a", &[f64::INFINITY], 1)
-}
-
-#[test]
-fn features_are_drawn_at_the_best_rates_only() {
-    let runs = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
-    let summary = Summary::from_runs(setting(), &runs);
-    let looks: Vec<Looks> = runs
-        .iter()
-        .map(|run| {
-            let steps: Vec<usize> = (1..=20).map(|look| 10 * look).collect();
-            let grown = |step: &usize| run.cell.learning_rate * (*step as f64) * (1.0 + 0.1 * run.cell.seed as f64);
-            let (z_a, z_b) = (steps.iter().map(|step| 1.0 + grown(step)).collect(), steps.iter().map(grown).collect());
-            Looks { cell: run.cell.clone(), steps, z_a, z_b }
-        })
-        .collect();
-    let svg = features(&summary, &looks).expect("there are looks");
-    keep("features.svg", &svg);
-    for words in ["‖Z_A‖", "‖Z_B‖", "init-a at 8e-3", "init-b at 4e-3", "from the lowest to the highest seed"] {
-        assert!(svg.contains(words), "{words}");
-    }
-    assert!(!svg.contains("at 1e-3"));
-    assert!(matches!(features(&summary, &[]), Err(FigureError::Nothing(_))));
 }

@@ -11,6 +11,6 @@ mod sweep;
 mod zip;
 
 pub use gpu_missing::why_no_gpu;
-pub use progress::{Progress, duration};
-pub use sweep::{File, Sweep, peft};
+pub use progress::{Progress, building, duration, memory};
+pub use sweep::{File, Snapshot, Sweep, peft};
 pub use zip::zip;

@@ -1,6 +1,6 @@
 //! How far a sweep is.
 
-use loralab_experiment::Event;
+use loralab_experiment::{Bytes, Event};
 
 /// How far a sweep is, by what the worker has told.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Progress {
     steps: usize,
     /// The step that the last run to make one was at.
     step: usize,
+    /// Steps done before this visit, over all runs.
+    before: usize,
     /// Steps done and to be done, over all runs.
     done: usize,
     total: usize,
@@ -21,7 +23,8 @@ impl Progress {
     pub fn hear(&mut self, event: &Event, now: f64) {
         match event {
             Event::Started { runs, steps, .. } => {
-                *self = Self { began: now, runs: *runs, steps: *steps, step: 0, done: 0, total: runs * steps };
+                *self =
+                    Self { began: now, runs: *runs, steps: *steps, step: 0, before: 0, done: 0, total: runs * steps };
             }
             Event::Step { step, .. } => {
                 self.step = *step;
@@ -31,6 +34,11 @@ impl Progress {
             Event::Diverged { step, .. } => self.total -= self.steps.saturating_sub(*step).min(self.total),
             _ => {}
         }
+    }
+
+    /// What was told so far is of an earlier visit, and the clock begins anew.
+    pub fn go_on(&mut self, now: f64) {
+        (self.began, self.before) = (now, self.done);
     }
 
     /// Steps of each run.
@@ -55,12 +63,13 @@ impl Progress {
 
     /// How it goes, in words; nothing before the first step. `tokens` are those of one run's step.
     pub fn pace(&self, now: f64, tokens: usize) -> String {
-        if self.done == 0 {
+        let done = self.done - self.before;
+        if done == 0 {
             return String::new();
         }
         let gone = now - self.began;
-        let left = gone / self.done as f64 * self.total.saturating_sub(self.done) as f64;
-        let rate = self.done as f64 / gone.max(1e-3);
+        let left = gone / done as f64 * self.total.saturating_sub(self.done) as f64;
+        let rate = done as f64 / gone.max(1e-3);
         format!(
             "Step {} of {} · {} gone, about {} left · {} steps of a run and {} tokens a second",
             self.step,
@@ -71,6 +80,24 @@ impl Progress {
             rounded(rate * tokens as f64)
         )
     }
+}
+
+/// How far the GPU's kernels are compiled, in words.
+pub fn building(done: usize, of: usize) -> String {
+    format!("Compiling kernels for the GPU: {done} of {of} …")
+}
+
+/// What a sweep takes of a device's memory, in words.
+pub fn memory(cohorts: usize, runs: usize, shared: u64, per_run: u64) -> String {
+    let all = shared.saturating_add(per_run.saturating_mul(runs as u64));
+    let (runs, take) = if runs == 1 { ("1 run".to_owned(), "takes") } else { (format!("{runs} runs"), "take") };
+    let pass = if cohorts == 1 { "in one pass".to_owned() } else { format!("in each of {cohorts} passes") };
+    format!(
+        "{runs} {pass} {take} {} of its memory: {} once and {} for each run.",
+        Bytes(all),
+        Bytes(shared),
+        Bytes(per_run)
+    )
 }
 
 /// A number with two digits or as a whole one, in thousands where it is large.
@@ -113,8 +140,22 @@ mod tests {
             progress.pace(12.0, 64),
             "Step 1 of 4 · 2 s gone, about 3 s left · 1.0 steps of a run and 64 tokens a second"
         );
-        (2..=4).for_each(|number| progress.hear(&step(number), 14.0));
+        // Gone on with at another visit, the pace is that of this one.
+        progress.go_on(100.0);
+        assert_eq!(progress.pace(101.0, 64), "");
+        (2..=4).for_each(|number| progress.hear(&step(number), 114.0));
         assert_eq!(progress.share(), 1.0);
+        assert!(progress.pace(103.0, 64).ends_with("about 0 s left · 1.0 steps of a run and 64 tokens a second"));
+    }
+
+    #[test]
+    fn memory_by_hand() {
+        assert_eq!(
+            memory(1, 14, 2 << 20, 3 << 20),
+            "14 runs in one pass take 44 MiB of its memory: 2 MiB once and 3 MiB for each run."
+        );
+        assert!(memory(2, 3, 1 << 20, u64::MAX).starts_with("3 runs in each of 2 passes take "));
+        assert_eq!(building(3, 40), "Compiling kernels for the GPU: 3 of 40 …");
     }
 
     #[test]

@@ -3,8 +3,12 @@
 
 use std::fmt::Write;
 
-use loralab_experiment::{Accuracy, AdapterFiles, Cell, Event, Experiment, Record, Summary, loss_text};
-use loralab_figure::{Figure, FigureError, loss_by_learning_rate_when, training_curves, training_curves_at};
+use loralab_experiment::{
+    Accuracy, AdapterFiles, Cell, Curve, Event, Experiment, Record, SchemeSummary, Summary, loss_text,
+};
+use loralab_figure::{
+    Figure, FigureError, lora_features, loss_by_learning_rate_when, training_curves, training_curves_at,
+};
 use serde::{Deserialize, Serialize};
 
 /// A file that a person gives to the page, or takes from it.
@@ -29,6 +33,21 @@ pub struct Sweep {
     pub log: String,
     /// The adapters of the runs that have ended.
     pub adapters: Vec<AdapterFiles>,
+    /// Where to go on from, should the worker be lost.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A sweep's worker as it stood, and how much had been told then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Steps done of the runs that were under way.
+    pub step: usize,
+    /// The length of the log.
+    log: usize,
+    /// The number of adapters.
+    adapters: usize,
+    /// What the worker gave.
+    pub file: String,
 }
 
 /// What is kept of a sweep, as JSON.
@@ -38,13 +57,15 @@ struct Kept {
     data: Option<File>,
     log: String,
     adapters: Vec<AdapterFiles>,
+    #[serde(default)]
+    snapshot: Option<Snapshot>,
 }
 
 impl Sweep {
     /// One that has not begun.
     pub fn new(experiment: Experiment, data: Option<File>) -> Self {
         let record = Record::new(accuracy(&experiment));
-        Self { experiment, data, record, log: String::new(), adapters: vec![] }
+        Self { experiment, data, record, log: String::new(), adapters: vec![], snapshot: None }
     }
 
     /// Takes in what happened next.
@@ -52,6 +73,30 @@ impl Sweep {
         self.record.hear(event);
         self.log.push_str(&serde_json::to_string(event).expect("an event is JSON"));
         self.log.push('\n');
+        if matches!(event, Event::Finished { .. }) {
+            self.snapshot = None;
+        }
+    }
+
+    /// Keeps a worker's state as of now.
+    pub fn keep_snapshot(&mut self, step: usize, file: String) {
+        self.snapshot = Some(Snapshot { step, log: self.log.len(), adapters: self.adapters.len(), file });
+    }
+
+    /// The sweep as it was when its snapshot was taken: what was told afterwards will be told again. None without one.
+    pub fn as_of_snapshot(&self) -> Option<Self> {
+        let snapshot = self.snapshot.clone()?;
+        let mut sweep = Self::new(self.experiment.clone(), self.data.clone());
+        for line in self.log.get(..snapshot.log)?.lines() {
+            sweep.hear(&serde_json::from_str(line).ok()?);
+        }
+        sweep.adapters = self.adapters.get(..snapshot.adapters)?.to_vec();
+        Some(Self { snapshot: Some(snapshot), ..sweep })
+    }
+
+    /// What was told of the sweep, in order.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.log.lines().filter_map(|line| serde_json::from_str(line).ok())
     }
 
     /// The adapter of a run, once it has ended.
@@ -82,6 +127,30 @@ impl Sweep {
     pub fn curves(&self, rate: Option<f64>) -> Result<Figure, FigureError> {
         let (summary, curves) = (self.record.summary(), self.record.curves());
         rate.map_or_else(|| training_curves(&summary, curves), |rate| training_curves_at(rate, &summary, curves))
+    }
+
+    /// The runs that were looked into, the first seed of each scheme at its best rate so far or at the one that is asked for; each with its scheme's
+    /// place among the colours.
+    pub fn looked_into(&self, rate: Option<f64>) -> Vec<(usize, &Curve)> {
+        let summary = self.record.summary();
+        let run = |(place, scheme): (usize, &SchemeSummary)| {
+            let rate = rate.or(scheme.best_learning_rate)?;
+            let of_run = |curve: &&Curve| {
+                let Cell { scheme: name, learning_rate, .. } = &curve.cell;
+                *name == scheme.scheme && *learning_rate == rate && !curve.looks.is_empty()
+            };
+            let curve = self.record.curves().iter().filter(of_run).min_by_key(|curve| curve.cell.seed)?;
+            Some((place, curve))
+        };
+        summary.schemes.iter().enumerate().filter_map(run).collect()
+    }
+
+    /// The LoRA features of these runs over steps: of all adapters, or of the one that is named.
+    ///
+    /// # Errors
+    /// When none of them was looked into.
+    pub fn features(&self, rate: Option<f64>, module: Option<&str>) -> Result<Figure, FigureError> {
+        lora_features(&self.looked_into(rate), module)
     }
 
     /// What the picture says so far.
@@ -147,18 +216,18 @@ impl Sweep {
 
     /// The sweep as a text that [`restored`](Self::restored) reads.
     pub fn kept(&self) -> String {
-        let Self { experiment, data, log, adapters, .. } = self.clone();
-        serde_json::to_string(&Kept { experiment, data, log, adapters }).expect("a sweep is JSON")
+        let Self { experiment, data, log, adapters, snapshot, .. } = self.clone();
+        serde_json::to_string(&Kept { experiment, data, log, adapters, snapshot }).expect("a sweep is JSON")
     }
 
     /// The sweep that was kept; none if it was by a version whose words have changed.
     pub fn restored(text: &str) -> Option<Self> {
-        let Kept { experiment, data, log, adapters } = serde_json::from_str(text).ok()?;
+        let Kept { experiment, data, log, adapters, snapshot } = serde_json::from_str(text).ok()?;
         let mut sweep = Self { adapters, ..Self::new(experiment, data) };
         for line in log.lines() {
             sweep.hear(&serde_json::from_str(line).ok()?);
         }
-        Some(sweep)
+        Some(Self { snapshot, ..sweep })
     }
 
     /// The sweep in a results folder of the binary, or in its log alone.
@@ -239,7 +308,7 @@ fn lower(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use loralab_experiment::{Blob, RunResult};
+    use loralab_experiment::{Blob, Diagnosis, RunResult};
 
     use super::*;
 
@@ -263,6 +332,38 @@ pub(crate) mod tests {
         sweep.hear(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
         if let Some(complete) = complete {
             sweep.hear(&Event::Finished { complete, seconds: 1.0 });
+        }
+        sweep
+    }
+
+    /// The same with two looks into two adapters of every run that did not diverge; in init-b, B hardly trains.
+    pub(crate) fn looked_into() -> Sweep {
+        let mut sweep = sweep(None);
+        for (scheme, rate) in [("init-a", 1e-3), ("init-b", 1e-3), ("init-a", 2e-3)] {
+            for (step, z_a) in [(2, 1.0), (4, 1.5)] {
+                let delta_2 = if scheme == "init-a" { 0.03 } else { 0.0 };
+                let adapter = |name: &str, times: f64| Diagnosis {
+                    module: format!("model.layers.0.self_attn.{name}"),
+                    z_a: z_a * times,
+                    z_b: 0.25,
+                    z_a_length: 3.0,
+                    z_b_length: 2.0,
+                    delta_1: 0.02,
+                    delta_2,
+                    delta_3: 0.0,
+                    a: 2.8,
+                    b: 0.4,
+                    product: 0.5,
+                    stable_rank: None,
+                    largest_singular_value: 0.4,
+                    gradient_a: 1e-3,
+                    gradient_b: 2e-3,
+                    update_a: Some(1e-3),
+                    update_b: Some(1e-2),
+                };
+                let adapters = vec![adapter("q_proj", 1.0), adapter("v_proj", 2.0)];
+                sweep.hear(&Event::Diagnosis { cell: cell(scheme, rate, 0), step, adapters });
+            }
         }
         sweep
     }
@@ -291,6 +392,27 @@ pub(crate) mod tests {
             let error = Sweep::opened(&files).expect_err(said);
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn a_sweep_goes_back_to_its_snapshot() {
+        let mut sweep = sweep(None);
+        assert!(sweep.as_of_snapshot().is_none());
+        let before = sweep.clone();
+        sweep.keep_snapshot(2, "AAAA".to_owned());
+        let late = cell("init-a", 4e-3, 0);
+        sweep.hear(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None });
+        sweep.adapters.push(AdapterFiles { cell: late, config: "{}".to_owned(), tensors: Blob(vec![]) });
+        let again = Sweep::restored(&sweep.kept()).and_then(|kept| kept.as_of_snapshot()).expect("it has one");
+        assert_eq!((&again.log, &again.adapters), (&before.log, &before.adapters));
+        assert_eq!(again.record.summary(), before.record.summary());
+        assert_eq!(again.events().count(), before.log.lines().count());
+        assert_eq!(again.snapshot.as_ref().map(|snapshot| (snapshot.step, snapshot.file.as_str())), Some((2, "AAAA")));
+        sweep.hear(&Event::Finished { complete: true, seconds: 1.0 });
+        assert_eq!(sweep.snapshot, None);
+        // What was kept before there were snapshots is still read.
+        let old = sweep.kept().replace(",\"snapshot\":null", "");
+        assert!(!old.contains("snapshot") && Sweep::restored(&old).is_some());
     }
 
     #[test]

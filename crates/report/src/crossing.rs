@@ -1,16 +1,16 @@
 //! The report of `reproduce crossing`.
 
-use loralab_experiment::{CrossingFound, Curve, Looks, factor_text, learning_rate_text, rounded_rate_text};
+use loralab_experiment::{CrossingFound, Curve, factor_text, learning_rate_text, rounded_rate_text};
 use loralab_figure::{FigureError, crossing};
 
 use crate::{Cell, Figure, Report, Section, Table, of_sweep};
 
-/// What was found of schemes over a fine grid; `curves` and `looks` are those of each scheme's best rate.
+/// What was found of schemes over a fine grid; `curves` are those of each scheme's best rate.
 ///
 /// # Errors
 /// If no run has come to its end, or a figure cannot be drawn.
-pub fn of_crossing(found: &CrossingFound, curves: &[Curve], looks: &[Looks]) -> Result<Report, FigureError> {
-    let mut report = of_sweep(&found.summary, &found.experiment, curves, looks)?;
+pub fn of_crossing(found: &CrossingFound, curves: &[Curve]) -> Result<Report, FigureError> {
+    let mut report = of_sweep(&found.summary, &found.experiment, curves)?;
     report.title = "Where the curves of LoRA's starts cross".to_owned();
     report.found = found.sentence();
     report.sections.insert(0, of_pairs(found)?);

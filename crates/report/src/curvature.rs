@@ -1,16 +1,16 @@
 //! The report of `reproduce curvature`.
 
-use loralab_experiment::{CurvatureFound, Curve, Looks, OptimizerName, loss_text, rounded_rate_text};
+use loralab_experiment::{CurvatureFound, Curve, OptimizerName, loss_text, rounded_rate_text};
 use loralab_figure::{FigureError, implied_rates};
 
 use crate::{Cell, Figure, Report, Section, Table, of_sweep};
 
-/// What was found of the curvature at the starts and of the sweep; `curves` and `looks` are those of each scheme's best rate.
+/// What was found of the curvature at the starts and of the sweep; `curves` are those of each scheme's best rate.
 ///
 /// # Errors
 /// If no run has come to its end, or a figure cannot be drawn.
-pub fn of_curvature(found: &CurvatureFound, curves: &[Curve], looks: &[Looks]) -> Result<Report, FigureError> {
-    let mut report = of_sweep(&found.summary, &found.experiment, curves, looks)?;
+pub fn of_curvature(found: &CurvatureFound, curves: &[Curve]) -> Result<Report, FigureError> {
+    let mut report = of_sweep(&found.summary, &found.experiment, curves)?;
     report.title = "The learning rate that the curvature at a start implies".to_owned();
     report.found = found.sentence();
     report.sections.insert(

@@ -1,22 +1,17 @@
 //! The report of a sweep.
 
 use loralab_experiment::{
-    Curve, Experiment, Looks, Optimum, Summary, factor_text, learning_rate_text, loss_text, rounded_rate_text,
+    Curve, Experiment, Optimum, SchemeSummary, Summary, factor_text, learning_rate_text, loss_text, rounded_rate_text,
 };
-use loralab_figure::{FigureError, features, loss_by_learning_rate, training_curves};
+use loralab_figure::{FigureError, lora_features, loss_by_learning_rate, training_curves};
 
 use crate::{Cell, Figure, Report, Section, Table};
 
-/// What a sweep found; `curves` and `looks` are those of each scheme's best rate.
+/// What a sweep found; `curves` are those of each scheme's best rate.
 ///
 /// # Errors
 /// If no run has come to its end, or a figure cannot be drawn.
-pub fn of_sweep(
-    summary: &Summary,
-    experiment: &Experiment,
-    curves: &[Curve],
-    looks: &[Looks],
-) -> Result<Report, FigureError> {
+pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) -> Result<Report, FigureError> {
     let mut figures = vec![Figure {
         name: "loss_by_learning_rate".to_owned(),
         svg: loss_by_learning_rate(summary)?.svg,
@@ -33,19 +28,25 @@ pub fn of_sweep(
         Err(FigureError::Nothing(_)) => {}
         Err(error) => return Err(error),
     }
-    let inside = match features(summary, looks) {
-        Ok(svg) => Some(Section {
+    // One seed of each scheme is enough to see how its features go.
+    let of_scheme = |(place, scheme): (usize, &SchemeSummary)| {
+        let of_best = curves.iter().filter(|curve| curve.cell.scheme == scheme.scheme);
+        Some((place, of_best.min_by_key(|curve| curve.cell.seed)?))
+    };
+    let seen: Vec<(usize, &Curve)> = summary.schemes.iter().enumerate().filter_map(of_scheme).collect();
+    let inside = match lora_features(&seen, None) {
+        Ok(figure) => Some(Section {
             heading: "Inside the adapters".to_owned(),
             text: vec![
-                "Z_A = A x and Z_B = s B A x on a probe that stays the same, as root mean squares over rows and columns and means over the adapters; each \
-                 scheme at its best learning rate. A random A of variance 1/n on normalised rows gives ‖Z_A‖ = 1. With Init[A], theory has Z_A grow with the \
+                "Z_A = A x and Z_B = s B A x on a probe that stays the same, as root mean squares over rows and columns; each \
+                 scheme at its best learning rate, its first seed. A random A of variance 1/n on normalised rows gives ‖Z_A‖ = 1. With Init[A], theory has Z_A grow with the \
                  width where training is efficient; with Init[B] it does not (Hayou, Ghosh, Yu 2024, arXiv 2406.08447, §4)."
                     .to_owned(),
             ],
             figures: vec![Figure {
-                name: "features".to_owned(),
-                svg,
-                caption: "Means over seeds, from the lowest to the highest.".to_owned(),
+                name: "lora_features".to_owned(),
+                svg: figure.svg,
+                caption: "The adapter in the middle, from the smallest to the largest.".to_owned(),
             }],
             ..Section::default()
         }),

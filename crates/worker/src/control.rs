@@ -36,7 +36,7 @@ impl Control {
             Ask::Step => Pace::Step,
             Ask::Resume => Pace::Run,
             Ask::Stop => Pace::Stop,
-            Ask::Train { .. } | Ask::Write { .. } | Ask::Check => return false,
+            Ask::Train { .. } | Ask::Write { .. } | Ask::Base { .. } | Ask::Check | Ask::Lose => return false,
         };
         // What is told to a training that is over must not hold up the next.
         if self.busy.get() {

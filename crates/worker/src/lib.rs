@@ -13,6 +13,7 @@ use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
 use loralab_core::{device::Machine, init, model::Base};
+use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message, SchemeInfo};
 
 /// The base that comes with the worker: small enough to be sent with it.
@@ -31,6 +32,12 @@ pub trait Host {
 
     /// The bytes of the base `tiny`, which is fetched when it is first wanted; a sentence if it can't be.
     fn tiny(&self) -> Wait<Result<Vec<u8>, String>>;
+
+    /// Keeps a base that a person brought, in the place of the one before.
+    fn keep_base(&self, name: &str, base: Base);
+
+    /// The base that was kept, if that is its name.
+    fn kept_base(&self, name: &str) -> Option<Base>;
 }
 
 /// Something that is waited for.
@@ -50,11 +57,20 @@ pub fn ready(machine: &Machine) -> Message {
 /// Does what was asked, and posts everything that comes of it.
 pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn Host) {
     let done = match ask {
-        Ask::Train { experiment, data } => train::train(&experiment, data.as_deref(), machine, control, host).await,
+        Ask::Train { experiment, data, from } => {
+            train::train(&train::Asked { experiment, data, from }, machine, control, host).await
+        }
         Ask::Write { base, adapter, prompt, count } => {
             write::write(&base, adapter.as_ref(), &prompt, count, machine, host).await
         }
+        Ask::Base { name, file } => take_base(&name, &file.0, host),
         Ask::Check => check::check(machine, host).await,
+        Ask::Lose => {
+            if let Machine::Gpu(accelerator) = machine {
+                accelerator.lose();
+            }
+            Ok(())
+        }
         Ask::Pause | Ask::Step | Ask::Resume | Ask::Stop => Ok(()),
     };
     if let Err(reason) = done {
@@ -62,14 +78,30 @@ pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn H
     }
 }
 
-/// One of the shipped bases.
+/// Takes a person's own base.
+fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
+    let base = Base::from_safetensors(file).map_err(|error| format!("the base `{name}` cannot be used: {error}"))?;
+    if base.config.vocabulary != VOCABULARY {
+        return Err(format!(
+            "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({VOCABULARY} tokens) can be used; \
+             `loralab pretrain` makes one",
+            base.config.vocabulary
+        ));
+    }
+    let weights = base.config.parameters();
+    host.keep_base(name, base);
+    host.post(Message::Base { name: name.to_owned(), weights });
+    Ok(())
+}
+
+/// One of the shipped bases, or the one that was brought.
 async fn base(name: &str, host: &dyn Host) -> Result<Base, String> {
     match name {
         "nano" => Base::from_safetensors(NANO).map_err(words),
         "tiny" => Base::from_safetensors(&host.tiny().await?).map_err(words),
-        other => Err(format!(
-            "the page has the bases `nano` and `tiny`, but not `{other}`; choose one of these, or run the sweep with the binary"
-        )),
+        other => host.kept_base(other).ok_or_else(|| {
+            format!("the page has the bases `nano` and `tiny`, but not `{other}`; choose one of these, or bring its file at `base`")
+        }),
     }
 }
 

@@ -7,6 +7,7 @@ mod browser {
     use js_sys::{ArrayBuffer, Promise, Uint8Array, global};
     use loralab_core::device::Machine;
     use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
+    use loralab_core::model::Base;
     use loralab_core::shader::Tiles;
     use loralab_experiment::{Ask, Message};
     use loralab_worker::{Control, Host, Wait, answer, ready};
@@ -17,6 +18,8 @@ mod browser {
     thread_local! {
         /// The base `tiny`, once it is here.
         static TINY: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+        /// A base that a person brought, by its name.
+        static OWN: RefCell<Option<(String, Base)>> = const { RefCell::new(None) };
     }
 
     /// The worker's own thread in the browser.
@@ -68,6 +71,14 @@ mod browser {
                 TINY.replace(Some(bytes.clone()));
                 Ok(bytes)
             })
+        }
+
+        fn keep_base(&self, name: &str, base: Base) {
+            OWN.replace(Some((name.to_owned(), base)));
+        }
+
+        fn kept_base(&self, name: &str) -> Option<Base> {
+            OWN.with_borrow(|own| own.as_ref().filter(|(known, _)| known == name).map(|(_, base)| base.clone()))
         }
     }
 
@@ -140,7 +151,7 @@ mod browser {
             checks: Checks::On,
             tiling: Tiling::Given(Tiles::default()),
             clock,
-            building: |_, _| {},
+            building: |done, of| Browser::here().post(Message::Building { done, of }),
         };
         Accelerator::open(wanted.choose(adapters().await)?, options).await
     }

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use loralab_core::{adapter::Adapter, device::wait};
-use loralab_experiment::{Accuracy, AdapterFiles, Event, Experiment, Record};
+use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record, RunResult};
 
 use super::*;
 
@@ -10,6 +10,7 @@ struct Page<'a> {
     messages: RefCell<Vec<Message>>,
     control: &'a Control,
     reply: &'a dyn Fn(&Message) -> Option<Ask>,
+    own: RefCell<Option<(String, Base)>>,
 }
 
 impl Host for Page<'_> {
@@ -31,12 +32,26 @@ impl Host for Page<'_> {
     fn tiny(&self) -> Wait<Result<Vec<u8>, String>> {
         Box::pin(std::future::ready(Err("the base `tiny` can't be fetched".to_owned())))
     }
+
+    fn keep_base(&self, name: &str, base: Base) {
+        self.own.replace(Some((name.to_owned(), base)));
+    }
+
+    fn kept_base(&self, name: &str) -> Option<Base> {
+        self.own.borrow().as_ref().filter(|(known, _)| known == name).map(|(_, base)| base.clone())
+    }
 }
 
 fn dialogue(ask: Ask, reply: &dyn Fn(&Message) -> Option<Ask>) -> Vec<Message> {
+    dialogues(vec![ask], reply)
+}
+
+fn dialogues(asks: Vec<Ask>, reply: &dyn Fn(&Message) -> Option<Ask>) -> Vec<Message> {
     let control = Control::default();
-    let page = Page { messages: RefCell::default(), control: &control, reply };
-    wait(answer(ask, &Machine::Cpu(Some(1)), &control, &page));
+    let page = Page { messages: RefCell::default(), control: &control, reply, own: RefCell::default() };
+    for ask in asks {
+        wait(answer(ask, &Machine::Cpu(Some(1)), &control, &page));
+    }
     page.messages.into_inner()
 }
 
@@ -49,7 +64,7 @@ fn experiment(settings: &str) -> Experiment {
 
 fn train(settings: &str, data: Option<&str>) -> Vec<Message> {
     let data = data.map(str::to_owned);
-    dialogue(Ask::Train { experiment: experiment(settings), data }, &|_| None)
+    dialogue(Ask::Train { experiment: experiment(settings), data, from: None }, &|_| None)
 }
 
 fn events(messages: &[Message]) -> Vec<Event> {
@@ -81,9 +96,13 @@ fn a_sweep_is_told_from_start_to_finish() {
     assert_eq!(told(|event| matches!(event, Event::Evaluation { .. })), 8);
     assert!(matches!(events.first(), Some(Event::Started { runs: 4, steps: 4, .. })));
     assert!(matches!(events.last(), Some(Event::Finished { complete: true, .. })));
-    let (record, base) = (record(&messages), record(&messages[..2]).summary().setting.base_loss);
+    let (record, base) = (record(&messages), record(&messages[..3]).summary().setting.base_loss);
     let best = record.summary().schemes[0].best_loss.expect("it was evaluated");
     assert!(best < base.unwrap_or(f64::INFINITY).min(3.0), "{best}");
+    // What it takes of the memory is told before.
+    let Message::Memory { cohorts: 1, runs: 4, shared, per_run } = messages[0] else { panic!("{:?}", messages[0]) };
+    let nano = Base::from_safetensors(NANO).expect("it is whole").bytes() as u64;
+    assert!(shared > nano && (1 << 16..1 << 26).contains(&per_run), "{shared} {per_run}");
     // The adapters are whole, and of their runs.
     let files = adapters(&messages);
     assert_eq!(files.len(), 4);
@@ -91,6 +110,51 @@ fn a_sweep_is_told_from_start_to_finish() {
         let adapter = Adapter::from_peft(&files.config, &files.tensors.0).expect("it can be read");
         assert_eq!((adapter.base.as_str(), adapter.rank, adapter.modules.len()), ("nano", 8, 14));
     }
+}
+
+#[test]
+fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
+    // Two cohorts, of which the second is interrupted; a run of it diverges before.
+    let settings = "steps = 12\nlearning_rates = [1e-3, 1e38]\ncohort = 2\ndiagnose_every = 6\nevaluate_every = 3";
+    let ask = |from| Ask::Train { experiment: experiment(settings), data: None, from };
+    // With a clock that only messages move, a word at every step makes the snapshots come soon.
+    let whole = dialogue(ask(None), &|message| match message {
+        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
+        Message::Paused { .. } => Some(Ask::Step),
+        _ => None,
+    });
+    let snapshots: Vec<usize> =
+        (0..whole.len()).filter(|&place| matches!(whole[place], Message::Snapshot { .. })).collect();
+    assert!(snapshots.len() > 4, "{}", snapshots.len());
+    let told = |messages: &[Message]| -> Vec<String> {
+        let line = |event: Event| match event {
+            // Seconds are those of this visit.
+            Event::RunFinished { result } => format!("{:?}", RunResult { seconds: 0.0, ..result }),
+            Event::CohortFinished { cohort, .. } => format!("{cohort} is done"),
+            Event::Finished { complete, .. } => format!("{complete}"),
+            other => format!("{other:?}"),
+        };
+        events(messages).into_iter().map(line).collect()
+    };
+    for place in [snapshots[0], snapshots[snapshots.len() / 2], snapshots[snapshots.len() - 1]] {
+        let Message::Snapshot { step, file } = &whole[place] else { panic!("it is one") };
+        assert!((0..=12).contains(step), "{step}");
+        let resumed = dialogue(ask(Some(file.clone())), &|_| None);
+        assert_eq!(told(&resumed), told(&whole[place..]));
+        assert_eq!(adapters(&resumed), adapters(&whole[place..]));
+    }
+    // One of something else is refused.
+    let Message::Snapshot { file, .. } = &whole[snapshots[0]] else { panic!("it is one") };
+    let other = |settings: &str, file: &str| {
+        let ask = Ask::Train { experiment: experiment(settings), data: None, from: Some(file.to_owned()) };
+        match dialogue(ask, &|_| None).pop() {
+            Some(Message::Refused { reason }) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(other("steps = 12\nlearning_rates = [2e-3, 1e38]\ncohort = 2", file).contains("begin anew"));
+    assert!(other(&format!("{settings}\nrank = 4"), file).contains("begin anew"));
+    assert!(other(settings, "AAAA").contains("is not whole") && other(settings, "?").contains("no base64"));
 }
 
 #[test]
@@ -104,7 +168,7 @@ fn a_run_that_diverges_is_shown_as_that() {
 
 #[test]
 fn a_training_waits_steps_and_ends_when_it_is_told_to() {
-    let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None };
+    let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None, from: None };
     let messages = dialogue(ask(), &|message| match message {
         Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
         // Waits before the first step, makes three, and ends.
@@ -130,6 +194,46 @@ fn texts_of_ones_own_are_trained() {
     let line = |n: usize| format!("{{\"prompt\": \"{n}+1=\", \"completion\": \"{}\"}}\n", n + 1);
     let lines: String = (0..40).map(line).collect();
     assert_eq!(record(&train("data = 'mine.jsonl'", Some(&lines))).complete, Some(true));
+}
+
+#[test]
+fn all_schemes_are_those_that_there_are() {
+    let messages = train("schemes = ['all']\nlearning_rates = [1e-3]\nsteps = 1\nbatch_size = 1", None);
+    let record = record(&messages);
+    let names: Vec<_> = record.results().iter().map(|run| run.cell.scheme.as_str()).collect();
+    let known: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
+    assert!(known.len() > 10 && known.iter().all(|name| names.contains(name)), "{names:?}");
+    assert_eq!((record.complete, names.len()), (Some(true), known.len()));
+}
+
+#[test]
+fn a_base_of_ones_own_is_trained_on_and_writes() {
+    let bring = |file: &[u8]| Ask::Base { name: "my.safetensors".to_owned(), file: Blob(file.to_vec()) };
+    let train = |base: &str| {
+        let base = format!("base = '{base}'");
+        Ask::Train { experiment: experiment(&base), data: None, from: None }
+    };
+    let messages = dialogues(vec![bring(NANO), train("my.safetensors")], &|_| None);
+    assert!(matches!(&messages[0], Message::Base { name, weights: 30_000..40_000 } if name == "my.safetensors"));
+    // The same weights under another name train the same.
+    let losses = |messages: &[Message]| record(messages).summary().schemes[0].learning_rates[0].losses.clone();
+    assert_eq!(losses(&messages), losses(&dialogue(train("nano"), &|_| None)));
+    assert_eq!(adapters(&messages).len(), 4);
+
+    let mut foreign = Base::from_safetensors(NANO).expect("it is whole");
+    foreign.config.vocabulary = 300;
+    let mut tensors = foreign.tensors.to_vec();
+    tensors[0].shape[0] = 300;
+    tensors[0].data = loralab_core::memory::Data::F32(vec![0.0; 300 * foreign.config.width]);
+    foreign.tensors = tensors.into();
+    let foreign = foreign.to_safetensors().expect("it is a file");
+    for (file, said) in
+        [(&b"what"[..], "not a whole safetensors file"), (&NANO[..5000], "whole"), (&foreign, "vocabulary of 300")]
+    {
+        let messages = dialogue(bring(file), &|_| None);
+        let [Message::Refused { reason }] = &messages[..] else { panic!("{messages:?}") };
+        assert!(reason.starts_with("the base `my.safetensors`") && reason.contains(said), "{reason}");
+    }
 }
 
 #[test]

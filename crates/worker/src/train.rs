@@ -1,12 +1,14 @@
 //! Training a sweep.
 
-use std::ops::ControlFlow;
+use std::{cell::RefCell, ops::ControlFlow};
 
 use loralab_core::{
     adapter::Adapter,
-    device::Machine,
+    device::{DeviceError, Machine},
+    gpu::GpuError,
     init,
-    lab::{Observer, Sweep, Turn},
+    lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn},
+    plan::Plan,
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, Resolved};
@@ -23,63 +25,119 @@ const MEMORY: u64 = 512 << 20;
 /// Most seconds between two words about what happened.
 const SILENCE: f64 = 0.05;
 
+/// Seconds between two snapshots.
+const SNAPSHOT_EVERY: f64 = 4.0;
+
+/// What is to be trained.
+pub(crate) struct Asked {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// What the file holds that its `data` names.
+    pub data: Option<String>,
+    /// A snapshot to go on from.
+    pub from: Option<String>,
+}
+
+/// Why a training came to no end.
+enum Failure {
+    /// It can't be done.
+    Refused(String),
+    /// The GPU was lost.
+    Lost(String),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Failure::Refused(reason)
+    }
+}
+
+impl From<SweepError> for Failure {
+    fn from(error: SweepError) -> Self {
+        match &error {
+            SweepError::Device(DeviceError::Gpu(GpuError::Lost { .. })) => Failure::Lost(error.to_string()),
+            _ => Failure::Refused(error.to_string()),
+        }
+    }
+}
+
 /// Trains a sweep and tells of it.
-pub(crate) async fn train(
-    asked: &Experiment,
-    data: Option<&str>,
-    machine: &Machine,
-    control: &Control,
-    host: &dyn Host,
-) -> Result<(), String> {
+pub(crate) async fn train(asked: &Asked, machine: &Machine, control: &Control, host: &dyn Host) -> Result<(), String> {
     if !control.begin() {
         return Err("a training is under way; stop it before another is begun".to_owned());
     }
-    let done = sweep(asked, data, machine, control, host).await;
+    let done = sweep(asked, machine, control, host).await;
     control.end();
-    done
+    match done {
+        Ok(()) => Ok(()),
+        Err(Failure::Refused(reason)) => Err(reason),
+        Err(Failure::Lost(reason)) => {
+            host.post(Message::Lost { reason });
+            Ok(())
+        }
+    }
 }
 
-async fn sweep(
-    asked: &Experiment,
-    data: Option<&str>,
-    machine: &Machine,
-    control: &Control,
-    host: &dyn Host,
-) -> Result<(), String> {
+async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn Host) -> Result<(), Failure> {
     let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    let experiment = asked.resolve(&schemes).map_err(words)?;
+    let experiment = asked.experiment.resolve(&schemes).map_err(words)?;
     let name = match &experiment.base {
         experiment::Base::Nano => "nano",
         experiment::Base::Tiny => "tiny",
         experiment::Base::Path(path) => path,
     };
     let base = base(name, host).await?;
-    let data = split(&experiment, data)?;
-    let sweep = Sweep::new(&base, name, &experiment, &data).map_err(words)?;
+    let data = split(&experiment, asked.data.as_deref())?;
+    let from = asked.from.as_deref().map(read).transpose()?;
+    let sweep = Sweep::new(&base, name, &experiment, &data)?;
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
-    let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available).map_err(words)?;
-
-    let mut reporter = Reporter { host, control, events: vec![], started: host.seconds(), told: 0.0, step: 0 };
-    reporter.tell(Event::Started {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        device: machine.describe(),
-        runs: cohorts.iter().map(Vec::len).sum(),
-        steps: experiment.steps,
-    });
-    // The page shows that it has begun before the first, long work on this thread.
-    reporter.flush();
-    host.breathe().await;
-    let make_device = |plan, base| machine.make(plan, base);
-    if let Some(validation) = sweep.base(&make_device).await.map_err(words)? {
-        reporter.tell(Event::Base { loss: Event::finite(validation.loss), accuracy: validation.accuracy });
+    let needs = RefCell::new(None);
+    let needed = |plan: &Plan| {
+        let told = machine.needs(plan, &base.tensors);
+        needs.replace(Some(told.clone()));
+        told
+    };
+    let cohorts = sweep.cohorts(needed, available)?;
+    if let Some(needs) = needs.take() {
+        host.post(Message::Memory {
+            cohorts: cohorts.len(),
+            runs: cohorts.iter().map(Vec::len).max().unwrap_or(0),
+            shared: needs.terms.iter().map(|cost| cost.shared).sum(),
+            per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
+        });
     }
-    let results = sweep.run(&cohorts, &make_device, &mut reporter).await.map_err(words)?;
+
+    let started = host.seconds();
+    let step = from.as_ref().map_or(0, |from| from.state.step);
+    let mut reporter = Reporter { host, control, events: vec![], started, told: 0.0, kept: started, step };
+    let make_device = |plan, base| machine.make(plan, base);
+    if from.is_none() {
+        reporter.tell(Event::Started {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: machine.describe(),
+            runs: cohorts.iter().map(Vec::len).sum(),
+            steps: experiment.steps,
+        });
+        // The page shows that it has begun before the first, long work on this thread.
+        reporter.flush();
+        host.breathe().await;
+        if let Some(validation) = sweep.base(&make_device).await? {
+            reporter.tell(Event::Base { loss: Event::finite(validation.loss), accuracy: validation.accuracy });
+        }
+    }
+    let results = sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut reporter).await?;
     let runs: usize = cohorts.iter().map(Vec::len).sum();
     let ended = results.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).count();
     let seconds = host.seconds() - reporter.started;
     reporter.tell(Event::Finished { complete: ended == runs, seconds });
     reporter.flush();
     Ok(())
+}
+
+/// The snapshot that a text says.
+fn read(text: &str) -> Result<Snapshot, String> {
+    let bytes = Blob::from_base64(text).ok_or("the snapshot is no base64; begin anew")?;
+    Snapshot::from_bytes(&bytes.0).map_err(words)
 }
 
 /// The data of an experiment: a task's, or those of the file that it names.
@@ -113,6 +171,8 @@ struct Reporter<'a> {
     started: f64,
     /// When the page was last told something.
     told: f64,
+    /// When it last got a snapshot.
+    kept: f64,
     /// The last step that was told of.
     step: usize,
 }
@@ -156,12 +216,30 @@ impl Observer for Reporter<'_> {
         ControlFlow::Continue(())
     }
 
-    fn turn(&mut self) -> Turn<'_> {
+    fn listen(&mut self) -> Listening<'_> {
         Box::pin(async move {
             if self.host.seconds() - self.told >= SILENCE {
                 self.flush();
                 self.host.breathe().await;
             }
+        })
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        // Whoever holds it up may close the page.
+        self.control.waits() || self.host.seconds() - self.kept >= SNAPSHOT_EVERY
+    }
+
+    fn snapshot(&mut self, snapshot: Snapshot) {
+        // What it stands after is told before it.
+        self.flush();
+        let (step, file) = (snapshot.state.step, Blob(snapshot.to_bytes()).to_base64());
+        self.host.post(Message::Snapshot { step, file });
+        self.kept = self.host.seconds();
+    }
+
+    fn turn(&mut self) -> Turn<'_> {
+        Box::pin(async move {
             if self.control.waits() {
                 self.flush();
                 self.host.post(Message::Paused { step: self.step });

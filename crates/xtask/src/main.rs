@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a person types to set up, test and measure loralab, and to see its page.
 
+mod screenshots;
 mod web;
 
 use std::{
@@ -41,6 +42,8 @@ enum Task {
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },
+    /// Takes the pictures of the page in `web/`: the built page in a headless Chromium, after a training.
+    Screenshots,
     /// Measures the CPU device: time per op, and tokens per second beside PyTorch + PEFT where Python has them.
     Bench {
         /// The Python to look for torch and peft in.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Test => test(),
         Task::Web { release: true, .. } => web::build(),
         Task::Web { port, .. } => web::serve(port),
+        Task::Screenshots => screenshots::take(),
         Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
         Task::Bench { python, starts, .. } => bench(&python, starts),
     };

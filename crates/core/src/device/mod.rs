@@ -89,6 +89,19 @@ pub struct Probe {
     pub lora_features: Vec<Vec<f32>>,
 }
 
+/// What a run keeps from step to step beside what it was loaded with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// Its trained tensors, flat, in the order of the plan's parameters.
+    pub trained: Vec<f32>,
+    /// The optimiser's moments, the first of all trained numbers before the second.
+    pub moments: Vec<f32>,
+    /// Steps done, by which AdamW corrects its moments.
+    pub steps: u64,
+    /// Whether it has diverged.
+    pub diverged: bool,
+}
+
 /// One term of the memory that a cohort takes on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -158,4 +171,10 @@ pub trait Device {
 
     /// The trained tensors of every run, flat, in one reading.
     fn trained(&mut self) -> Answer<'_, Vec<Vec<f32>>>;
+
+    /// What every run keeps, once the reports of all steps were asked for. Exact on a device that computes in f32.
+    fn states(&mut self) -> Answer<'_, Vec<RunState>>;
+
+    /// Puts every run where it was when `states` were taken of a device for the same plan; each must have been loaded as it was there.
+    fn restore(&mut self, states: &[RunState]);
 }

@@ -7,7 +7,7 @@ use loralab_experiment::{
     Budget, Cell, Diagnosis, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
 };
 
-use super::{diagnose::Probes, room::Room};
+use super::{diagnose::Probes, room::Room, snapshot::Snapshot};
 use crate::{
     adapter::{Adapter, Module},
     calibrate::{Calibrated, Calibration, CalibrationError},
@@ -17,11 +17,14 @@ use crate::{
     model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Cohort, Initial, Run, StepOutcome, Validation, validate},
+    train::{Cohort, Initial, Run, StateError, StepOutcome, Validation, validate},
 };
 
 /// What an observer lets a sweep wait for.
 pub type Turn<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + 'a>>;
+
+/// What an observer lets a sweep wait for without a word on how to go on.
+pub type Listening<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// Who watches a sweep.
 pub trait Observer {
@@ -34,7 +37,21 @@ pub trait Observer {
     /// A run ended without diverging; this is its adapter.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
 
-    /// Waited for before every step: whoever shares a thread with the sweep, as a page's worker does, is heard here, and can hold it up or end it.
+    /// Waited for before every step, and before whether a snapshot is wanted: whoever shares a thread with the sweep, as a page's worker does, hears
+    /// here what is asked of it.
+    fn listen(&mut self) -> Listening<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Asked before every step: whether to be handed a [`Snapshot`] now. What was told until then is what it stands after.
+    fn wants_snapshot(&self) -> bool {
+        false
+    }
+
+    /// The sweep as it stands, to go on from with [`Sweep::go_on`].
+    fn snapshot(&mut self, _: Snapshot) {}
+
+    /// Waited for before every step, which it can hold up; a break ends the sweep.
     fn turn(&mut self) -> Turn<'_> {
         Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
@@ -58,6 +75,9 @@ pub enum SweepError {
     /// A device that fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A snapshot of something else.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl From<CalibrationError> for SweepError {
@@ -167,15 +187,33 @@ impl<'a> Sweep<'a> {
         make_device: MakeDevice<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Vec<RunResult>, SweepError> {
-        let mut results = Vec::new();
-        for (index, cells) in cohorts.iter().enumerate() {
+        self.go_on(cohorts, None, make_device, observer).await
+    }
+
+    /// The same from a snapshot of a sweep of the same experiment on: what it still tells are the words that an uninterrupted one would, from there.
+    ///
+    /// # Errors
+    /// Also if the snapshot is of another experiment.
+    pub async fn go_on(
+        &self,
+        cohorts: &[Vec<Cell>],
+        from: Option<&Snapshot>,
+        make_device: MakeDevice<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<RunResult>, SweepError> {
+        let mut results = from.map_or_else(Vec::new, |from| from.results.clone());
+        for (index, cells) in cohorts.iter().enumerate().skip(from.map_or(0, |from| from.cohort)) {
             let started = observer.seconds();
+            let from = from.filter(|from| from.cohort == index);
             let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
-            let mut flow = observer.event(event);
+            let mut flow = if from.is_none() { observer.event(event) } else { ControlFlow::Continue(()) };
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
             let room = Room::of(cells);
             let plan = Arc::new(self.plan(runs.len(), room));
-            let initial = self.initial(&runs, &plan, make_device, observer, &mut flow).await?;
+            let (initial, event) = self.initial(&runs, &plan, make_device, observer).await?;
+            if let (Some(event), None) = (event, from) {
+                flow = both(flow, observer.event(event));
+            }
             let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
             let device = make_device(plan.clone(), base.clone()).await?;
             let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, self.train)?;
@@ -184,8 +222,24 @@ impl<'a> Sweep<'a> {
                 _ => Some(self.probes(&plan, room, base, make_device).await?),
             };
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
-            let mut told = 0;
-            for step in 0..self.experiment.steps {
+            let first = from.map_or(0, |from| from.state.step);
+            let mut told = first;
+            if let Some(from) = from {
+                from.check(cells)?;
+                cohort.restore(&from.state)?;
+                ended.clone_from(&from.begun);
+            }
+            for step in first..self.experiment.steps {
+                observer.listen().await;
+                if flow.is_continue() && observer.wants_snapshot() {
+                    for outcomes in cohort.outcomes().await? {
+                        told += 1;
+                        flow = both(flow, tell(told, outcomes, &mut ended, observer));
+                    }
+                    let (results, begun) = (results.clone(), ended.clone());
+                    let state = cohort.state().await?;
+                    observer.snapshot(Snapshot { cohort: index, results, begun, state });
+                }
                 flow = both(flow, observer.turn().await);
                 if flow.is_break() {
                     break;
@@ -263,26 +317,24 @@ impl<'a> Sweep<'a> {
         Ok(calibration.starts(runs, plan).await?)
     }
 
-    /// How the runs of a cohort begin; what was read for it is told.
+    /// How the runs of a cohort begin, and what is to be told where data were read for it.
     async fn initial(
         &self,
         runs: &[Run],
         plan: &Plan,
         make_device: MakeDevice<'_>,
-        observer: &mut dyn Observer,
-        flow: &mut ControlFlow<()>,
-    ) -> Result<Vec<Arc<Initial>>, SweepError> {
+        observer: &dyn Observer,
+    ) -> Result<(Vec<Arc<Initial>>, Option<Event>), SweepError> {
         let began = observer.seconds();
         let starts = self.starts(runs, plan, make_device).await?;
-        let seconds = observer.seconds() - began;
         let tokens = starts.iter().map(|start| start.tokens).max().unwrap_or(0);
-        if tokens > 0 {
-            let mut schemes: Vec<String> =
-                runs.iter().filter(|run| run.scheme.rule.reads_data()).map(|run| run.scheme.name.to_owned()).collect();
+        let event = (tokens > 0).then(|| {
+            let readers = runs.iter().filter(|run| run.scheme.rule.reads_data());
+            let mut schemes: Vec<String> = readers.map(|run| run.scheme.name.to_owned()).collect();
             schemes.dedup();
-            *flow = both(*flow, observer.event(Event::Calibrated { schemes, tokens, seconds }));
-        }
-        Ok(starts.into_iter().map(|start| start.initial.clone()).collect())
+            Event::Calibrated { schemes, tokens, seconds: observer.seconds() - began }
+        });
+        Ok((starts.into_iter().map(|start| start.initial.clone()).collect(), event))
     }
 
     /// How the runs of a cohort do on the held-out data after `step` steps.

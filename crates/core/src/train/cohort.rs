@@ -164,6 +164,16 @@ impl<'a> Cohort<'a> {
         validate(&mut *self.device, self.runs.len(), batches).await
     }
 
+    /// Steps that were handed over.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// The next step is the one after so many.
+    pub(super) fn go_on_after(&mut self, step: usize) {
+        self.step = step;
+    }
+
     /// How a run began.
     pub fn initial(&self, run: usize) -> &Arc<Initial> {
         &self.initial[run]

@@ -3,11 +3,14 @@
 mod cohort;
 mod initial;
 mod pretrain;
+mod state;
 
 pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate};
 pub use initial::{Initial, layers, start, weight};
 use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
+
+pub use state::{CohortState, StateError};
 
 use crate::device::Input;
 

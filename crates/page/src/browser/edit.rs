@@ -1,6 +1,6 @@
 //! The experiment on the page: its form, its presets, its link, and a text of one's own.
 
-use loralab_experiment::{Device, Experiment, Link, PRESETS};
+use loralab_experiment::{Blob, Device, Experiment, Link, PRESETS};
 use loralab_page::{
     File,
     panel::{Field, Form, GROUPS, OWN_TEXT, presets},
@@ -10,7 +10,8 @@ use web_sys::{Element, HtmlInputElement};
 
 use super::{
     dom::{self, fill, say},
-    page::Page,
+    page::{OwnBase, Page, State},
+    worker,
 };
 
 impl Page {
@@ -22,7 +23,8 @@ impl Page {
 
     pub(super) fn form(&self) -> Form<'_> {
         let text = self.text.as_ref().map(|file| file.text.as_str());
-        Form { experiment: &self.experiment, schemes: &self.schemes, text }
+        let base = self.base.as_ref().map(|base| base.name.as_str());
+        Form { experiment: &self.experiment, schemes: &self.schemes, text, base }
     }
 
     pub(super) fn show_presets(&self) {
@@ -97,7 +99,12 @@ impl Page {
             self.address();
             return;
         }
-        if ["prompt", "own-text", "own-file"].contains(&id) || self.schemes.is_empty() {
+        if id == "adapter" {
+            self.adapter = Some(dom::value("adapter")).filter(|name| !name.is_empty());
+            self.show_inside();
+            return;
+        }
+        if ["prompt", "own-text", "own-file", "own-base"].contains(&id) || self.schemes.is_empty() {
             return;
         }
         let fields = self.fields();
@@ -177,6 +184,29 @@ impl Page {
         self.experiment.data = Some(file.name.clone());
         self.experiment.task = None;
         self.text = Some(file);
+        self.show_form();
+        self.address();
+    }
+
+    /// A base of one's own was chosen.
+    pub fn take_base(&mut self, name: String, file: Vec<u8>) {
+        if self.state != State::Waiting {
+            say("Another base can be brought once nothing is trained.");
+            return;
+        }
+        say(&format!("Reading {name} …"));
+        let base = OwnBase { name, file: Blob(file), taken: false };
+        worker::ask(&self.worker, &base.ask());
+        self.base = Some(base);
+    }
+
+    /// The worker has taken a base.
+    pub(super) fn base_taken(&mut self, name: &str, weights: usize) {
+        // After the first time it is only a new worker that was told of it.
+        let Some(base) = self.base.as_mut().filter(|base| base.name == name && !base.taken) else { return };
+        base.taken = true;
+        self.experiment.base = Some(name.to_owned());
+        say(&format!("{name} is the base now; it has {weights} weights."));
         self.show_form();
         self.address();
     }

@@ -3,16 +3,17 @@
 mod dom;
 mod edit;
 mod page;
+mod resume;
 mod show;
 mod take;
 mod worker;
 
 use std::{cell::RefCell, panic};
 
-use js_sys::Array;
+use js_sys::{Array, Uint8Array};
 use loralab_page::File;
 use page::Page;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{
     BeforeUnloadEvent, DragEvent, Element, Event, FileList, HtmlElement, HtmlInputElement, HtmlTextAreaElement,
@@ -41,6 +42,7 @@ pub fn open() {
     dom::on("change", |event: Event| {
         let Some(target) = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()) else { return };
         match target.id().as_str() {
+            "own-base" => read(&target, |_, _| dom::say("That is no safetensors file; `loralab pretrain` makes one.")),
             "own-file" => read(&target, |page, files| page.take_text(files)),
             "open-files" | "open-folder" => read(&target, |page, files| page.open_results(&files)),
             id => with_page(|page| page.changed(id)),
@@ -100,12 +102,20 @@ fn read_files(files: FileList, then: impl FnOnce(&mut Page, Vec<File>) + 'static
 
 async fn files_read(files: Array, then: impl FnOnce(&mut Page, Vec<File>) + 'static) {
     let read = dom::wait("read", &[files.into()]).await;
-    let file = |pair: JsValue| {
-        let pair = Array::from(&pair);
-        Some(File { name: pair.get(0).as_string()?, text: pair.get(1).as_string()? })
-    };
     with_page(|page| match read {
-        Ok(pairs) => then(page, Array::from(&pairs).iter().filter_map(file).collect()),
+        Ok(pairs) => {
+            let mut texts = Vec::new();
+            for pair in Array::from(&pairs) {
+                let pair = Array::from(&pair);
+                let name = pair.get(0).as_string().unwrap_or_default();
+                match (pair.get(1).as_string(), pair.get(1).dyn_into::<Uint8Array>()) {
+                    (Some(text), _) => texts.push(File { name, text }),
+                    (None, Ok(bytes)) if name.ends_with(".safetensors") => return page.take_base(name, bytes.to_vec()),
+                    (None, _) => {}
+                }
+            }
+            then(page, texts);
+        }
         Err(error) => dom::say(&format!("The file can't be read: {}.", dom::words(&error))),
     });
 }

@@ -1,13 +1,12 @@
 //! What the page knows, and what becomes of it when something happens.
 
-use loralab_experiment::{Ask, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeInfo};
+use loralab_experiment::{Ask, Blob, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeInfo};
 use loralab_figure::Spot;
 use loralab_page::{
-    File, Progress, Sweep, duration,
-    panel::{Written, check},
+    File, Progress, Sweep, duration, memory,
+    panel::{SHIPPED, Written, check},
     why_no_gpu,
 };
-use wasm_bindgen_futures::spawn_local;
 use web_sys::{Element, HtmlInputElement, Worker};
 
 use super::{
@@ -27,13 +26,14 @@ pub struct Page {
     pub(super) worker: Worker,
     pub(super) device: Device,
     /// What the worker trains on, and whether that is a GPU.
-    place: Option<(String, bool)>,
+    pub(super) place: Option<(String, bool)>,
     pub(super) state: State,
     /// Whether the address asks for the experiment to be trained at once.
     asked: bool,
     /// The experiment in the form.
     pub(super) experiment: Experiment,
     pub(super) text: Option<File>,
+    pub(super) base: Option<OwnBase>,
     /// Whether every field of the form holds what it must.
     pub(super) right: bool,
     pub(super) schemes: Vec<SchemeInfo>,
@@ -42,14 +42,37 @@ pub struct Page {
     /// The run that was chosen in the grid.
     pub(super) chosen: Option<Cell>,
     pub(super) written: Written,
-    /// The values of the two figures, for the pointer.
-    pub(super) spots: [Vec<Spot>; 2],
+    /// The adapter whose features are shown; none for all of them.
+    pub(super) adapter: Option<String>,
+    /// The values of the figures, for the pointer.
+    pub(super) spots: [Vec<Spot>; 3],
     /// When the curves were last drawn, and the sweep last kept.
     pub(super) drawn: f64,
     pub(super) stored: f64,
     /// A sweep from an earlier visit.
-    kept: Option<Sweep>,
+    pub(super) kept: Option<Sweep>,
+    /// Whether the worker that is being loaded is to go on with the sweep, and what the last one had lost.
+    pub(super) recovers: bool,
+    /// Steps after which the GPU was last lost.
+    pub(super) lost_at: Option<usize>,
     report: String,
+}
+
+/// A base that the visitor brought.
+pub struct OwnBase {
+    /// Its file's name.
+    pub name: String,
+    /// What the file holds.
+    pub file: Blob,
+    /// Whether a worker has found it right.
+    pub taken: bool,
+}
+
+impl OwnBase {
+    /// What hands it to a worker.
+    pub fn ask(&self) -> Ask {
+        Ask::Base { name: self.name.clone(), file: self.file.clone() }
+    }
 }
 
 /// What the worker does.
@@ -81,16 +104,20 @@ impl Page {
             asked: shown.run,
             experiment: shown.experiment,
             text: None,
+            base: None,
             right: true,
             schemes: vec![],
             sweep: None,
             progress: Progress::default(),
             chosen: None,
             written: Written::default(),
-            spots: [vec![], vec![]],
+            adapter: None,
+            spots: [vec![], vec![], vec![]],
             drawn: 0.0,
             stored: 0.0,
             kept: None,
+            recovers: false,
+            lost_at: None,
             report: String::new(),
         };
         page.show_presets();
@@ -120,6 +147,7 @@ impl Page {
             "check" => self.check(),
             "copy-report" => self.copy(self.report.clone()),
             "restore" => self.restore(),
+            "go-on" => self.go_on(),
             "forget" => self.forget(),
             _ => {}
         }
@@ -137,16 +165,22 @@ impl Page {
             say("Not trained: paste a text of your own, or choose a file, at `task`.");
             return;
         }
+        if let Some(name) = self.experiment.base.clone().filter(|name| !self.has_base(name)) {
+            say(&format!(
+                "Not trained: the base {name} is not in the page; bring its file at `base`, or choose another."
+            ));
+            return;
+        }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data });
+        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data, from: None });
         self.sweep = Some(sweep);
         self.progress = Progress::default();
         self.chosen = None;
         self.written = Written::default();
         self.turn(State::Training);
         say("Preparing …");
-        for part in ["results", "writing"] {
+        for part in ["results", "inside", "writing"] {
             hide(part, true);
         }
         hide("empty", false);
@@ -154,6 +188,11 @@ impl Page {
         self.show_progress();
         self.show_take();
         self.address();
+    }
+
+    /// Whether a base is at hand.
+    pub(super) fn has_base(&self, name: &str) -> bool {
+        SHIPPED.contains(&name) || self.base.as_ref().is_some_and(|base| base.name == name && base.taken)
     }
 
     fn pause(&mut self) {
@@ -201,6 +240,11 @@ impl Page {
     pub fn hear(&mut self, message: Message) {
         match message {
             Message::Ready { device, gpu, schemes } => self.ready(device, gpu, schemes),
+            Message::Base { name, weights } => self.base_taken(&name, weights),
+            Message::Building { done, of } => self.show_building(done, of),
+            Message::Memory { cohorts, runs, shared, per_run } => {
+                write("memory-note", &memory(cohorts, runs, shared, per_run));
+            }
             Message::Events { events } => {
                 let mut news = false;
                 for event in &events {
@@ -216,6 +260,13 @@ impl Page {
                     sweep.adapters.push(files);
                 }
             }
+            Message::Snapshot { step, file } => {
+                if let Some(sweep) = &mut self.sweep {
+                    sweep.keep_snapshot(step, file);
+                    self.keep(true);
+                }
+            }
+            Message::Lost { reason } => self.lost(&reason),
             Message::Paused { step } => {
                 if self.state == State::Pausing {
                     self.turn(State::Paused);
@@ -249,12 +300,18 @@ impl Page {
         let missing = !gpu && self.device == Device::Auto;
         write("device-note", &if missing { why_no_gpu(&agent) } else { format!("Trains on: {device}.") });
         self.place = Some((device, gpu));
+        write("memory-note", "");
+        if let Some(base) = &self.base {
+            worker::ask(&self.worker, &base.ask());
+        }
         self.turn(State::Waiting);
         if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
             say("Ready.");
         }
         if std::mem::take(&mut self.asked) {
             self.train();
+        } else if std::mem::take(&mut self.recovers) {
+            self.train_on();
         } else if self.written.prompt.is_empty() {
             self.write_texts();
         }
@@ -267,7 +324,7 @@ impl Page {
         sweep.hear(event);
         match event {
             Event::Started { .. } => say(&self.progress.task()),
-            Event::Evaluation { .. } | Event::Diverged { .. } => return true,
+            Event::Evaluation { .. } | Event::Diverged { .. } | Event::Diagnosis { .. } => return true,
             Event::Finished { complete, seconds } => {
                 let device = sweep.record.summary().setting.device;
                 say(&if *complete {
@@ -293,6 +350,8 @@ impl Page {
     pub fn refuse(&mut self, reason: &str) {
         // A worker that could not be loaded will not be so at the next try.
         let again = self.state != State::Loading;
+        // One that no worker takes is not offered to the next.
+        self.base = self.base.take().filter(|base| base.taken);
         worker::end(&self.worker);
         self.turn(State::Loading);
         say(&format!("Not done: {}.", reason.trim_end_matches('.')));
@@ -309,7 +368,7 @@ impl Page {
     }
 
     /// Goes into a state, and lets the buttons show it.
-    fn turn(&mut self, state: State) {
+    pub(super) fn turn(&mut self, state: State) {
         self.state = state;
         let training = self.is_training();
         let held = document_focus();
@@ -334,7 +393,7 @@ impl Page {
     // What was kept, and results from elsewhere.
 
     /// Shows a sweep that is done.
-    fn show_sweep(&mut self, sweep: Sweep) {
+    pub(super) fn show_sweep(&mut self, sweep: Sweep) {
         self.experiment = sweep.experiment.clone();
         self.text.clone_from(&sweep.data);
         self.chosen = None;
@@ -363,47 +422,6 @@ impl Page {
         }
     }
 
-    /// Offers what an earlier visit left.
-    pub fn offer(&mut self, kept: String) {
-        let Some(sweep) = Sweep::restored(&kept).filter(|sweep| sweep.record.has_news() && self.sweep.is_none()) else {
-            return;
-        };
-        let summary = sweep.record.summary();
-        let names: Vec<_> = summary.schemes.iter().map(|scheme| scheme.scheme.clone()).collect();
-        let when = if sweep.record.complete == Some(true) { "done" } else { "cut short" };
-        write(
-            "kept-words",
-            &format!(
-                "Your last sweep is kept in this browser ({}; {} runs, {when}).",
-                names.join(", "),
-                sweep.record.runs
-            ),
-        );
-        hide("kept", false);
-        self.kept = Some(sweep);
-    }
-
-    fn restore(&mut self) {
-        if self.is_training() {
-            say("A training is under way; stop it before another sweep is shown.");
-            return;
-        }
-        hide("kept", true);
-        if let Some(sweep) = self.kept.take() {
-            say("This is your last sweep. Run trains it anew.");
-            self.show_sweep(sweep);
-        }
-    }
-
-    fn forget(&mut self) {
-        hide("kept", true);
-        self.kept = None;
-        spawn_local(async {
-            // What was not kept need not be forgotten.
-            let _ = dom::wait("forget", &[]).await;
-        });
-    }
-
     // Texts and the check.
 
     fn write_texts(&mut self) {
@@ -413,6 +431,10 @@ impl Page {
             return;
         };
         let base = sweep.experiment.base.clone().unwrap_or_else(|| "tiny".to_owned());
+        // Of results from elsewhere the base may not be here.
+        if !self.has_base(&base) {
+            return;
+        }
         let prompt = dom::value("prompt");
         let ask = |adapter| Ask::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
         worker::ask(&self.worker, &ask(None));

@@ -1,7 +1,10 @@
 //! The results on the page: figures, tables, sentence, texts, progress.
 
 use loralab_figure::{Figure, FigureError};
-use loralab_page::panel::{grid, schemes, take_away, writing};
+use loralab_page::building;
+use loralab_page::panel::{
+    adapter_options, adapters_table, features_table, grid, inside_words, schemes, take_away, writing,
+};
 use web_sys::{Element, HtmlElement, HtmlProgressElement};
 
 use super::{
@@ -10,7 +13,7 @@ use super::{
 };
 
 /// The figures, by the elements that they are in.
-const FIGURES: [&str; 2] = ["figure", "curves"];
+const FIGURES: [&str; 3] = ["figure", "curves", "features"];
 
 /// How near to a value a pointer must be, in pixels.
 const NEAR: f64 = 24.0;
@@ -31,6 +34,7 @@ impl Page {
             let (names, rates) = self.axes();
             refill("losses", &grid(&summary, &names, &rates, self.chosen.as_ref(), &self.when()));
             fill("schemes", &schemes(&summary));
+            self.show_inside();
             hide("results", !there);
             hide("empty", there);
             self.show_take();
@@ -42,6 +46,31 @@ impl Page {
             None => "Every start at its best rate so far. Choose a cell of the table to see another.",
         };
         write("curves-note", note);
+    }
+
+    /// What goes on inside the adapters of the runs that the curves show.
+    pub(super) fn show_inside(&mut self) {
+        let Some(sweep) = &self.sweep else { return };
+        let rate = self
+            .chosen
+            .as_ref()
+            .map(|cell| cell.learning_rate)
+            .filter(|rate| !sweep.looked_into(Some(*rate)).is_empty());
+        let runs = sweep.looked_into(rate);
+        let module = self.adapter.as_deref();
+        hide("inside", runs.is_empty());
+        if runs.is_empty() {
+            return;
+        }
+        fill("inside-words", &inside_words(&runs));
+        let options = adapter_options(&runs, module);
+        // A list that is open is not to be pulled away.
+        if element::<Element>("adapter").child_element_count() as usize != options.matches("<option").count() {
+            fill("adapter", &options);
+        }
+        fill("features-table", &features_table(&runs, module));
+        fill("adapters-table", &adapters_table(&runs));
+        self.spots[2] = drawn(FIGURES[2], sweep.features(rate, module));
     }
 
     fn when(&self) -> String {
@@ -95,6 +124,17 @@ impl Page {
         let tokens = self.experiment.batch_size.unwrap_or(8) * self.experiment.tokens.unwrap_or(64);
         let pace = if under_way { self.progress.pace(now(), tokens) } else { String::new() };
         write("pace", &pace);
+    }
+
+    /// Shows how far the GPU's kernels are compiled.
+    pub(super) fn show_building(&self, done: usize, of: usize) {
+        if done >= of {
+            self.show_progress();
+            return;
+        }
+        write("pace", &building(done, of));
+        hide("progress", false);
+        element::<HtmlProgressElement>("progress").set_value(done as f64 / of as f64);
     }
 
     /// Shows the value under a pointer.

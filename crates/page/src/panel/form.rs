@@ -9,6 +9,9 @@ use crate::html::{escaped, unbroken};
 /// What the field `task` has for a text of one's own.
 pub const OWN_TEXT: &str = "own-text";
 
+/// The bases that come with the page.
+pub const SHIPPED: [&str; 2] = ["nano", "tiny"];
+
 /// The settings of the page by what they are about; the first two are always seen.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("What is learnt", &["base", "task"]),
@@ -32,6 +35,10 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ),
 ];
 
+/// How a base of one's own is brought.
+const BRING: &str = "<span class=\"note\">A file that <code>loralab pretrain</code> made: \
+     <label class=\"file\">bring a base<input type=\"file\" id=\"own-base\" accept=\".safetensors\"></label> or drop it on the page. It stays in this tab.</span>";
+
 /// Groups that are open from the start.
 const OPEN: usize = 3;
 
@@ -43,6 +50,8 @@ pub struct Form<'a> {
     pub schemes: &'a [SchemeInfo],
     /// The text of one's own, if there is one.
     pub text: Option<&'a str>,
+    /// The name of the base of one's own, if there is one.
+    pub base: Option<&'a str>,
 }
 
 /// How a setting is asked for.
@@ -61,7 +70,17 @@ impl Form<'_> {
     pub fn field(&self, name: &str) -> Field {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         match name {
-            "base" => Field::One(names(&["nano", "tiny"])),
+            "base" => {
+                // One that a link or results from elsewhere name is shown, though its file may not be here.
+                let named = [self.base, self.experiment.base.as_deref()].into_iter().flatten();
+                let mut all: Vec<String> = names(&SHIPPED);
+                for name in named {
+                    if !all.iter().any(|known| known == name) {
+                        all.push(name.to_owned());
+                    }
+                }
+                Field::One(all)
+            }
             "task" => Field::One(Task::ALL.iter().map(Task::to_string).chain([OWN_TEXT.to_owned()]).collect()),
             "scaling" => Field::One(Scaling::ALL.iter().map(Scaling::to_string).collect()),
             "optimizer" => Field::One(OptimizerName::ALL.iter().map(OptimizerName::to_string).collect()),
@@ -80,6 +99,12 @@ impl Form<'_> {
         let of = |bare: &Experiment| bare.resolve(&schemes).map(|resolved| resolved.to_experiment());
         let full = of(&bare).or_else(|_| of(&Experiment::default())).unwrap_or_default();
         Experiment { optimizer: Some("adamw".to_owned()), ..full }.settings()
+    }
+
+    /// Whether a list of names is that of all schemes.
+    fn is_every_scheme(&self, text: &str) -> bool {
+        let names: Vec<&str> = text.split(',').map(str::trim).collect();
+        names.len() == self.schemes.len() && self.schemes.iter().all(|scheme| names.contains(&scheme.name.as_str()))
     }
 
     /// Whether the chosen optimiser has the option.
@@ -126,7 +151,7 @@ impl Form<'_> {
                 let option = |option: &String| {
                     let selected = if option == text { " selected" } else { "" };
                     let shown = if option == OWN_TEXT { "a text of my own" } else { option };
-                    format!("<option value=\"{option}\"{selected}>{}</option>", unbroken(shown))
+                    format!("<option value=\"{}\"{selected}>{}</option>", escaped(option), unbroken(shown))
                 };
                 let options: String = options.iter().map(option).collect();
                 format!(
@@ -134,7 +159,8 @@ impl Form<'_> {
                 )
             }
             Field::Some(options) => {
-                let chosen: Vec<&str> = if text == "all-linear" { vec![] } else { text.split(',').collect() };
+                let chosen: Vec<&str> =
+                    if ["all-linear", "all"].contains(&text) { vec![] } else { text.split(',').collect() };
                 let one = |option: &String| {
                     let checked = if chosen.is_empty() || chosen.contains(&option.as_str()) { " checked" } else { "" };
                     let about = self.schemes.iter().find(|scheme| scheme.name == *option && name == "schemes");
@@ -169,7 +195,11 @@ impl Form<'_> {
         };
         let hidden = if text == default { " hidden" } else { "" };
         let cite = if key.source.is_empty() { String::new() } else { format!(" <cite>{}</cite>", escaped(key.source)) };
-        let own = if name == "task" { self.own_text_html() } else { String::new() };
+        let own = match name {
+            "task" => self.own_text_html(),
+            "base" => BRING.to_owned(),
+            _ => String::new(),
+        };
         format!(
             "<div class=\"field\" id=\"p-{name}\">{heading}<button type=\"button\" class=\"reset\" data-do=\"reset\" data-name=\"{name}\" \
              title=\"back to {0}\" aria-label=\"Reset {label} to {0}\"{hidden}>reset</button>{input}\
@@ -201,8 +231,9 @@ impl Form<'_> {
             if is_default || (name == "task" && text == OWN_TEXT) || !self.applies(name) {
                 continue;
             }
-            match Experiment::from_settings([(name.as_str(), text.as_str())]) {
-                Ok(_) => texts.push((name.as_str(), text.as_str())),
+            let text = if name == "schemes" && self.is_every_scheme(text) { "all" } else { text };
+            match Experiment::from_settings([(name.as_str(), text)]) {
+                Ok(_) => texts.push((name.as_str(), text)),
                 Err(error) => wrong.push((name.clone(), error.to_string())),
             }
         }
@@ -245,7 +276,12 @@ mod tests {
 
     fn with<T>(toml: &str, act: impl FnOnce(Form<'_>) -> T) -> T {
         let experiment = Experiment::from_toml(toml).expect(toml);
-        act(Form { experiment: &experiment, schemes: &schemes(), text: Some("a <text>") })
+        act(Form {
+            experiment: &experiment,
+            schemes: &schemes(),
+            text: Some("a <text>"),
+            base: Some("<my>.safetensors"),
+        })
     }
 
     #[test]
@@ -280,6 +316,35 @@ mod tests {
             read,
             Experiment::from_toml("memory = '1GiB'\nrank = 4\nlearning_rates = [1e-3, 3e-3]").expect("it is right")
         );
+    }
+
+    #[test]
+    fn all_schemes_are_checked_and_said_in_a_word() {
+        let html = with("schemes = ['all']", |form| form.html());
+        assert_eq!(html.matches("data-key=\"schemes\"").count(), 3);
+        assert_eq!(
+            html.split("id=\"f-schemes\"").nth(1).map(|rest| rest
+                .split("</div>")
+                .next()
+                .unwrap_or_default()
+                .matches(" checked")
+                .count()),
+            Some(3)
+        );
+        let (read, wrong) = with("", |form| form.read(&[("schemes".to_owned(), "init-a,init-b,init-ab".to_owned())]));
+        assert_eq!((read.schemes, wrong), (Some(vec!["all".to_owned()]), vec![]));
+    }
+
+    #[test]
+    fn a_base_of_ones_own_can_be_chosen() {
+        let options = with("", |form| form.field("base"));
+        assert_eq!(options, Field::One(["nano", "tiny", "<my>.safetensors"].map(str::to_owned).into()));
+        let html = with("base = 'other.safetensors'", |form| form.html());
+        assert!(
+            html.contains("value=\"other.safetensors\" selected") && html.contains("value=\"&lt;my&gt;.safetensors\"")
+        );
+        let (read, _) = with("", |form| form.read(&[("base".to_owned(), "<my>.safetensors".to_owned())]));
+        assert_eq!(read.base.as_deref(), Some("<my>.safetensors"));
     }
 
     #[test]

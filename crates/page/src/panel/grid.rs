@@ -81,7 +81,7 @@ pub fn schemes(summary: &Summary) -> String {
 }
 
 /// The colour of a scheme in the figures, by its place there. As an attribute of SVG, since the page's policy allows no styles in HTML.
-fn swatch(place: Option<usize>) -> String {
+pub(super) fn swatch(place: Option<usize>) -> String {
     let colour = place.map_or_else(|| "none".to_owned(), colour_of);
     format!(
         "<svg class=\"swatch\" viewBox=\"0 0 8 8\" aria-hidden=\"true\"><circle cx=\"4\" cy=\"4\" r=\"4\" fill=\"{colour}\"/></svg>"

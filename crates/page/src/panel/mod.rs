@@ -3,13 +3,15 @@
 mod check;
 mod form;
 mod grid;
+mod inside;
 mod presets;
 mod take_away;
 mod writing;
 
 pub use check::check;
-pub use form::{Field, Form, GROUPS, OWN_TEXT};
+pub use form::{Field, Form, GROUPS, OWN_TEXT, SHIPPED};
 pub use grid::{grid, schemes};
+pub use inside::{Shown, adapter_options, adapters_table, features_table, inside_words};
 pub use presets::presets;
 pub use take_away::{Taken, take_away};
 pub use writing::{Written, writing};

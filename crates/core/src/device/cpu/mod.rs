@@ -4,6 +4,7 @@
 //! and backward pass, so activations stay in its cache and nothing waits inside a step; the lanes' gradients are then added in order and the run
 //! is updated. Cut and order depend on the shape of one run only, hence a run's bits depend neither on its cohort nor on the threads.
 
+mod state;
 mod update;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use loralab_cpu::{Scalar, Scratch};
 use update::update;
 
-use super::{Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, StepReport, workers::Workers};
+use super::{
+    Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, workers::Workers,
+};
 use crate::{
     memory::{Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
@@ -396,6 +399,16 @@ impl<S: Scalar> Device for Cpu<S> {
 
     fn trained(&mut self) -> Answer<'_, Vec<Vec<f32>>> {
         Box::pin(async { Ok((0..self.runs.len()).map(|run| Cpu::trained(self, run)).collect()) })
+    }
+
+    fn states(&mut self) -> Answer<'_, Vec<RunState>> {
+        Box::pin(async { Ok(self.runs.iter().map(Run::state).collect()) })
+    }
+
+    fn restore(&mut self, states: &[RunState]) {
+        for (run, state) in self.runs.iter_mut().zip(states) {
+            run.restore(state);
+        }
     }
 }
 

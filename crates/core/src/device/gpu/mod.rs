@@ -10,6 +10,7 @@ mod buffers;
 mod probe;
 mod replay;
 mod rings;
+mod state;
 mod timing;
 mod tune;
 mod update;
@@ -21,7 +22,7 @@ use replay::{Ready, encode};
 use rings::Rings;
 pub use update::SHADERS;
 
-use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, StepReport};
+use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport};
 use crate::{
     gpu::{Accelerator, GpuError, Tiling},
     memory::{Tensor, Value},
@@ -423,6 +424,14 @@ impl Device for Gpu {
             let of_run = |run| floats(words.get(run..run + self.plan.trained_len()).unwrap_or_default());
             Ok((0..self.plan.shape.runs).map(|run| of_run(run * self.plan.trained_len())).collect())
         })
+    }
+
+    fn states(&mut self) -> Answer<'_, Vec<RunState>> {
+        Box::pin(self.read_states())
+    }
+
+    fn restore(&mut self, states: &[RunState]) {
+        self.write_states(states);
     }
 }
 

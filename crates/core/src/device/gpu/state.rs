@@ -1,0 +1,59 @@
+//! What the runs keep from step to step, to be handed out and taken back.
+
+use super::{Gpu, Progress, floats, update};
+use crate::{
+    device::{DeviceError, RunState},
+    shader::Memory,
+};
+
+impl Gpu {
+    /// What every run keeps.
+    pub(super) async fn read_states(&mut self) -> Result<Vec<RunState>, DeviceError> {
+        self.flush();
+        let trained = self.words(Memory::Trained).await?.unwrap_or_default();
+        let moments = self.words(Memory::Moments).await?.unwrap_or_default();
+        let (of_trained, of_moments) = self.state_lens();
+        let part = |words: &[u32], run: usize, len: usize| floats(words.get(run * len..(run + 1) * len).unwrap_or(&[]));
+        let state = |(run, progress): (usize, &Progress)| RunState {
+            trained: part(&trained, run, of_trained),
+            moments: part(&moments, run, of_moments),
+            steps: progress.steps,
+            diverged: progress.diverged,
+        };
+        Ok(self.runs.iter().enumerate().map(state).collect())
+    }
+
+    /// Takes it back.
+    pub(super) fn write_states(&mut self, states: &[RunState]) {
+        self.flush();
+        let (of_trained, of_moments) = self.state_lens();
+        for (run, state) in states.iter().enumerate() {
+            let RunState { trained, moments, steps, diverged } = state;
+            let lens = (trained.len(), moments.len());
+            assert_eq!(
+                lens,
+                (of_trained, of_moments),
+                "a state must fill the plan's parameters and its optimiser's moments"
+            );
+            // What clips a run's gradient is written anew in every step.
+            let flags = [u32::from(*diverged), 0];
+            for (memory, words) in [
+                (Memory::Trained, bytemuck::cast_slice(trained)),
+                (Memory::Moments, bytemuck::cast_slice(moments)),
+                (Memory::States, &flags[..]),
+            ] {
+                if let (Some(buffer), false) = (self.buffers.get(memory), words.is_empty()) {
+                    let at = 4 * (run * words.len()) as u64;
+                    self.accelerator.queue().write_buffer(buffer, at, bytemuck::cast_slice::<u32, u8>(words));
+                }
+            }
+            self.runs[run] = Progress { steps: *steps, diverged: *diverged };
+        }
+    }
+
+    /// Numbers that a run trains, and of its moments.
+    fn state_lens(&self) -> (usize, usize) {
+        let trained = self.plan.trained_len();
+        (trained, trained * update::moments(&self.plan))
+    }
+}
