@@ -32,7 +32,7 @@ pub enum Reproduce {
     Exponents(exponents::ExponentsArguments),
     /// The teacher and its students: the best learning rate of each start against width, and the norms of the LoRA features
     Toy(toy::ToyArguments),
-    /// Init[A] and Init[B] on the shipped base over a fine grid: where their curves cross, each one's best rate, and where it breaks
+    /// The starts init-a and init-b on the shipped base over a fine grid: where their curves cross, each one's best rate, and where it breaks
     Crossing(crossing::CrossingArguments),
     /// The best learning rate of each start on decoders of several widths, pretrained here, and on the shipped base
     Transformer(transformer::TransformerArguments),
