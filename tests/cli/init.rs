@@ -78,7 +78,18 @@ fn all_names_every_scheme() {
 #[test]
 fn a_sweep_of_all_schemes_trains_and_exports_each() {
     let place = Place::new();
-    place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--learning-rates", "1e-3"]));
+    place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--learning-rates", "1e-3,2e-3"]));
+    // What was read for a start is on the record, once for each scheme that reads.
+    let log = place.read("results/metrics.jsonl");
+    let told: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told = told.iter().filter(|event| event["event"] == "calibrated");
+    let mut readers: Vec<&str> =
+        told.flat_map(|event| event["schemes"].as_array()).flatten().filter_map(|x| x.as_str()).collect();
+    let mut reading: Vec<&str> =
+        ALL.iter().filter(|scheme| scheme.rule.reads_data()).map(|scheme| scheme.name).collect();
+    readers.sort_unstable();
+    reading.sort_unstable();
+    assert_eq!(readers, reading);
     for scheme in ALL {
         let adapter = read(&place, &format!("results/adapters/{}_lr1e-3_seed0", scheme.name));
         let (rank, most) = (if scheme.frozen_pair { 16 } else { 8 }, scheme.rule.spread());

@@ -329,9 +329,12 @@ impl<'a> Sweep<'a> {
         let starts = self.starts(runs, plan, make_device).await?;
         let tokens = starts.iter().map(|start| start.tokens).max().unwrap_or(0);
         let event = (tokens > 0).then(|| {
-            let readers = runs.iter().filter(|run| run.scheme.rule.reads_data());
-            let mut schemes: Vec<String> = readers.map(|run| run.scheme.name.to_owned()).collect();
-            schemes.dedup();
+            let mut schemes: Vec<String> = vec![];
+            for run in runs.iter().filter(|run| run.scheme.rule.reads_data()) {
+                if !schemes.iter().any(|name| name == run.scheme.name) {
+                    schemes.push(run.scheme.name.to_owned());
+                }
+            }
             Event::Calibrated { schemes, tokens, seconds: observer.seconds() - began }
         });
         Ok((starts.into_iter().map(|start| start.initial.clone()).collect(), event))
