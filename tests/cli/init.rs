@@ -54,6 +54,22 @@ fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
     assert!(most > random && random > least && most <= 1.0, "{most} {random} {least}");
 }
 
+/// The adapter's own base and the one that it was made from write the same, since the latter is quantised for it.
+#[test]
+fn an_adapter_of_a_quantised_base_writes_on_it() {
+    let place = Place::new();
+    place.succeed(&["init", "loftq-nf4", "--base", "nano", "--rank", "1", "--output", "out"]);
+    let write = |base: &str, adapter: &str| {
+        let flags = ["generate", "--base", base, "--prompt", "Emma ", "--count", "40"];
+        let adapter = if adapter.is_empty() { vec![] } else { vec!["--adapter", adapter] };
+        place.succeed(&[&flags[..], &adapter].concat()).stdout
+    };
+    assert_eq!(write("nano", "out"), write("out/base.safetensors", "out"));
+    let config = place.read("out/adapter_config.json").replace(", its adapted weights quantised to nf4", "");
+    place.write("out/adapter_config.json", config);
+    assert_ne!(write("nano", "out"), write("out/base.safetensors", "out"));
+}
+
 #[test]
 fn what_cannot_start_is_refused() {
     let place = Place::new();

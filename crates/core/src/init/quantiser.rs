@@ -48,6 +48,9 @@ impl fmt::Display for Quantiser {
 }
 
 impl Quantiser {
+    /// All of them.
+    pub const ALL: [Quantiser; 2] = [Quantiser::Nf4, Quantiser::Int8];
+
     /// The values that are left of those of a matrix, which lie row after row.
     pub fn apply(self, values: &[f32], columns: usize) -> Vec<f32> {
         let block = if self == Quantiser::Nf4 { BLOCK } else { columns.max(1) };
@@ -123,7 +126,7 @@ mod tests {
         }
         let error = |kept: &[f32]| kept.iter().zip(&values).map(|(kept, x)| (kept - x).powi(2)).sum::<f32>();
         assert!(error(&fine) < error(&coarse) / 100.0 && error(&fine) > 0.0);
-        for quantiser in [Quantiser::Nf4, Quantiser::Int8] {
+        for quantiser in Quantiser::ALL {
             assert_eq!(quantiser.apply(&[0.0; 3], 3), [0.0; 3]);
             let kept = quantiser.apply(&values, 50);
             let again = quantiser.apply(&kept, 50);

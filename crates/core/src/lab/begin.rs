@@ -6,7 +6,7 @@ use loralab_linalg::{Mat, Scale, energy, from_rows, thin_qr};
 
 use super::{
     MakeDevice, Room, SweepError,
-    sweep::{adapters, calibration, export, record, run_of},
+    translate::{adapters, calibration, export, record, run_of},
 };
 use crate::{
     adapter::{Adapter, Module},

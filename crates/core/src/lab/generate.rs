@@ -13,7 +13,7 @@ use crate::{
     tape::{Purpose, Tape},
 };
 
-use super::MakeDevice;
+use super::{MakeDevice, Room};
 
 /// How the next byte is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +55,9 @@ impl Generator {
         adapter: Option<&Adapter>,
         make_device: MakeDevice<'_>,
     ) -> Result<Generator, GenerateError> {
+        // An adapter that was trained on a quantised base is nothing to the base as it came.
+        let base = &adapter
+            .map_or_else(|| base.clone(), |adapter| Room::of_base_name(&adapter.base).base(base, &adapted(adapter)));
         let (window, vocabulary) = (base.config.tokens, base.config.vocabulary);
         let adapters = Adapters {
             rank: adapter.map_or(1, |adapter| adapter.rank),

@@ -10,6 +10,7 @@ mod room;
 mod snapshot;
 mod sweep;
 pub mod toy;
+mod translate;
 mod verify;
 
 pub use crate::device::MakeDevice;

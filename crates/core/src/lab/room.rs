@@ -21,6 +21,11 @@ pub struct Room {
     pub quantiser: Option<Quantiser>,
 }
 
+/// What is added to the name of a base.
+fn suffix(quantiser: Quantiser) -> String {
+    format!(", its adapted weights quantised to {quantiser}")
+}
+
 impl Default for Room {
     fn default() -> Room {
         Room { frozen_pairs: false, spread: 1, preheat: 1, quantiser: None }
@@ -61,9 +66,15 @@ impl Room {
     /// The name of that base.
     pub fn base_name(&self, base: &str) -> String {
         match self.quantiser {
-            Some(quantiser) => format!("{base}, its adapted weights quantised to {quantiser}"),
+            Some(quantiser) => format!("{base}{}", suffix(quantiser)),
             None => base.to_owned(),
         }
+    }
+
+    /// What the name of an adapter's base says of how it is stored.
+    pub fn of_base_name(name: &str) -> Room {
+        let quantiser = Quantiser::ALL.into_iter().find(|quantiser| name.ends_with(&suffix(*quantiser)));
+        Room { quantiser, ..Room::default() }
     }
 
     /// The highest rank that is ever there at once, in multiples of the experiment's.

@@ -3,20 +3,23 @@
 use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
 use loralab_data::{Batch, Dataset, Sampler, Split};
-use loralab_experiment::{
-    Budget, Cell, Diagnosis, Diverged, Evaluation, Event, Optimizer as Named, PackError, Resolved, RunResult, pack,
-};
+use loralab_experiment::{Budget, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, pack};
 
-use super::{diagnose::Probes, room::Room, snapshot::Snapshot};
+use super::{
+    diagnose::Probes,
+    room::Room,
+    snapshot::Snapshot,
+    translate::{adapters, calibration, export, optimizer, record, run_of},
+};
 use crate::{
-    adapter::{Adapter, Module},
-    calibrate::{Calibrated, Calibration, CalibrationError},
-    device::{DeviceError, MakeDevice, Needs, RunSettings},
-    init::{self, Scheme, StartError, Trains},
-    memory::{Parameter, Tensor},
-    model::{Adapters, Base, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
+    adapter::Adapter,
+    calibrate::{Calibrated, CalibrationError},
+    device::{DeviceError, MakeDevice, Needs},
+    init::{self, StartError},
+    memory::Tensor,
+    model::Base,
+    plan::{Plan, Shape},
+    tape::Purpose,
     train::{Cohort, Initial, Run, StateError, StepOutcome, Validation, validate},
 };
 
@@ -400,92 +403,6 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// The decoder with the experiment's adapters.
-pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Room) -> Tape {
-    let mut tape = Tape::new(shape, room.frozen_pairs);
-    let Adapters { rank, target_modules } = adapters(experiment);
-    let adapters = Adapters { rank: rank * room.spread, target_modules };
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
-    tape
-}
-
-/// What starts of an experiment are made with that read data.
-pub(super) fn calibration<'a, 'm>(
-    base: &'a Base,
-    experiment: &Resolved,
-    train: &'a Dataset,
-    adapters: &'a Adapters,
-    make_device: MakeDevice<'m>,
-) -> Calibration<'a, 'm> {
-    Calibration {
-        base,
-        adapters,
-        sequences: experiment.batch_size,
-        tokens: experiment.tokens,
-        optimizer: optimizer(experiment),
-        steps: experiment.steps,
-        train,
-        make_device,
-    }
-}
-
-fn optimizer(experiment: &Resolved) -> Optimizer {
-    match experiment.optimizer {
-        Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
-        Named::Sgd { momentum } => Optimizer::Sgd { momentum },
-        Named::SignSgd => Optimizer::SignSgd,
-    }
-}
-
-/// A cell as a run.
-pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepError> {
-    let scheme: &'static Scheme = init::find(&cell.scheme)?;
-    let settings = RunSettings {
-        scale: experiment.scale(),
-        learning_rate_ratio: match scheme.trains {
-            Trains::Both => experiment.learning_rate_ratio,
-            Trains::AOnly => 0.0,
-        },
-        weight_decay: experiment.weight_decay,
-        max_grad_norm: experiment.max_grad_norm.unwrap_or(0.0),
-    };
-    Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
-}
-
-/// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.
-pub(super) fn export(
-    plan: &Plan,
-    base_name: &str,
-    experiment: &Resolved,
-    scheme: &Scheme,
-    trained: &[f32],
-    frozen_pairs: &[f32],
-) -> Adapter {
-    let modules = plan.parameters.chunks_exact(2).map(|pair| {
-        let (a, b) = (&pair[0], &pair[1]);
-        let factor = |values: &[f32], parameter: &Parameter| values[parameter.span.range()].to_vec();
-        Module {
-            name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
-            inputs: a.shape[1],
-            outputs: b.shape[0],
-            a: factor(trained, a),
-            b: factor(trained, b),
-            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, a), factor(frozen_pairs, b))),
-        }
-    });
-    // Where layers may get more than they ask for, the scale stays that of what they asked for.
-    let rank = plan.ranks().next().unwrap_or(experiment.rank);
-    let asked = rank == experiment.rank;
-    Adapter {
-        base: base_name.to_owned(),
-        rank,
-        alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
-        use_rslora: asked && experiment.scaling == loralab_experiment::Scaling::RsLora,
-        target_modules: adapters(experiment).target_modules,
-        modules: modules.collect(),
-    }
-}
-
 /// Tells what one step came to; to the end, so that a break leaves no run a step behind.
 fn tell(
     step: usize,
@@ -511,11 +428,6 @@ fn tell(
         }
     }
     flow
-}
-
-pub(super) fn adapters(experiment: &Resolved) -> Adapters {
-    let target_modules = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
-    Adapters { rank: experiment.rank, target_modules }
 }
 
 fn begun(cell: &Cell) -> RunResult {
