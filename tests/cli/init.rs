@@ -60,7 +60,7 @@ fn an_adapter_of_a_quantised_base_writes_on_it() {
     let place = Place::new();
     place.succeed(&["init", "loftq-nf4", "--base", "nano", "--rank", "1", "--output", "out"]);
     let write = |base: &str, adapter: &str| {
-        let flags = ["generate", "--base", base, "--prompt", "Emma ", "--count", "40"];
+        let flags = ["generate", "--base", base, "--prompt", "Emma ", "--count", "20"];
         let adapter = if adapter.is_empty() { vec![] } else { vec!["--adapter", adapter] };
         place.succeed(&[&flags[..], &adapter].concat()).stdout
     };
