@@ -27,7 +27,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         print(format_args!("\n{which} of {}:", counted(runs, "run")))?;
         first = last + 1;
         let mut total = 0;
-        for cost in prepared.needs(&sweep.plan(runs, Room { spread: room.most(), ..room })).terms {
+        for cost in prepared.needs(&sweep.plan(runs, room.whole())).terms {
             let bytes = cost.per_run * runs as u64 + cost.shared;
             total += bytes;
             let how = match cost.shared {

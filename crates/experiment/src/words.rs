@@ -42,7 +42,7 @@ impl Summary {
         if let [(first, _), (second, _)] = ranked[..] {
             sentences.extend(crossing_in_words(first, second));
         }
-        sentences.extend(ranked.iter().filter_map(|(scheme, best)| edge_in_words(scheme, best)));
+        sentences.extend(edges_in_words(&ranked));
         for scheme in self.schemes.iter().filter(|scheme| scheme.best().is_none()) {
             sentences.push(format!("{} diverged at every learning rate.", scheme.scheme));
         }
@@ -266,15 +266,24 @@ fn crossing_in_words(first: &SchemeSummary, second: &SchemeSummary) -> Option<St
     Some(format!("At small learning rates, up to {}, {} leads.", learning_rate_text(led.0), second.scheme))
 }
 
-fn edge_in_words(scheme: &SchemeSummary, best: &RateSummary) -> Option<String> {
-    let rates = &scheme.learning_rates;
-    let edge = match rates.iter().position(|rate| rate == best)? {
-        _ if rates.len() < 2 => return None,
-        0 => "smallest",
-        last if last + 1 == rates.len() => "largest",
-        _ => return None,
+/// Which schemes are best at the end of what was tried.
+fn edges_in_words(ranked: &[(&SchemeSummary, &RateSummary)]) -> impl Iterator<Item = String> {
+    let at = |end: fn(&[RateSummary]) -> Option<&RateSummary>| -> Vec<&str> {
+        let is_there = |(scheme, best): &&(&SchemeSummary, &RateSummary)| {
+            let rates = &scheme.learning_rates;
+            rates.len() > 1 && end(rates) == Some(*best)
+        };
+        ranked.iter().filter(is_there).map(|(scheme, _)| &*scheme.scheme).collect()
     };
-    Some(format!("{}'s best is the {edge} learning rate tried, so its optimum may lie beyond.", scheme.scheme))
+    let ends = [("largest", at(|rates| rates.last())), ("smallest", at(|rates| rates.first()))];
+    ends.into_iter().filter_map(|(edge, schemes)| match &schemes[..] {
+        [] => None,
+        [one] => Some(format!("{one}'s best is the {edge} learning rate tried, so its optimum may lie beyond.")),
+        _ => Some(format!(
+            "{} are best at the {edge} learning rate tried, so their optima may lie beyond.",
+            listed(&schemes)
+        )),
+    })
 }
 
 #[cfg(test)]
@@ -341,6 +350,14 @@ mod tests {
             said.contains("x's optimum is at 1.0 times (") && said.contains("that they differ is not shown."),
             "{said}"
         );
+    }
+
+    #[test]
+    fn edges_are_told_together() {
+        let two = [run("x", 1e-3, 0, 0.5), run("x", 2e-3, 0, 0.4), run("y", 1e-3, 0, 0.9), run("y", 2e-3, 0, 0.8)];
+        let said = sentence(&two);
+        let words = "x and y are best at the largest learning rate tried, so their optima may lie beyond.";
+        assert!(said.ends_with(words), "{said}");
     }
 
     #[test]

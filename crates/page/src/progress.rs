@@ -90,14 +90,12 @@ pub fn building(done: usize, of: usize) -> String {
 /// What a sweep takes of a device's memory, in words.
 pub fn memory(cohorts: usize, runs: usize, shared: u64, per_run: u64) -> String {
     let all = shared.saturating_add(per_run.saturating_mul(runs as u64));
-    let (runs, take) = if runs == 1 { ("1 run".to_owned(), "takes") } else { (format!("{runs} runs"), "take") };
-    let pass = if cohorts == 1 { "in one pass".to_owned() } else { format!("in each of {cohorts} passes") };
-    format!(
-        "{runs} {pass} {take} {} of its memory: {} once and {} for each run.",
-        Bytes(all),
-        Bytes(shared),
-        Bytes(per_run)
-    )
+    let number = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
+    let pass = match cohorts {
+        1 => format!("{number} in one pass {}", if runs == 1 { "takes" } else { "take" }),
+        _ => format!("The largest of {cohorts} passes, of {number}, takes"),
+    };
+    format!("{pass} {} of its memory: {} once and {} for each run.", Bytes(all), Bytes(shared), Bytes(per_run))
 }
 
 /// A number with two digits or as a whole one, in thousands where it is large.
@@ -154,7 +152,7 @@ mod tests {
             memory(1, 14, 2 << 20, 3 << 20),
             "14 runs in one pass take 44 MiB of its memory: 2 MiB once and 3 MiB for each run."
         );
-        assert!(memory(2, 3, 1 << 20, u64::MAX).starts_with("3 runs in each of 2 passes take "));
+        assert!(memory(2, 3, 1 << 20, u64::MAX).starts_with("The largest of 2 passes, of 3 runs, takes "));
         assert_eq!(building(3, 40), "Compiling kernels for the GPU: 3 of 40 …");
     }
 

@@ -1,14 +1,13 @@
 //! Training a sweep.
 
-use std::{cell::RefCell, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use loralab_core::{
     adapter::Adapter,
-    device::{DeviceError, Machine},
+    device::{Cost, DeviceError, Machine},
     gpu::GpuError,
     init,
-    lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn},
-    plan::Plan,
+    lab::{Listening, Observer, Room, Snapshot, Sweep, SweepError, Turn},
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, Resolved};
@@ -91,20 +90,15 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let from = asked.from.as_deref().map(read).transpose()?;
     let sweep = Sweep::new(&base, name, &experiment, &data)?;
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
-    let needs = RefCell::new(None);
-    let needed = |plan: &Plan| {
-        let told = machine.needs(plan, &base.tensors);
-        needs.replace(Some(told.clone()));
-        told
+    let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
+    let needs = |cells: &Vec<Cell>| {
+        let terms = machine.needs(&sweep.plan(1, Room::of(cells).whole()), &base.tensors).terms;
+        let sum = |of: fn(&Cost) -> u64| terms.iter().map(of).sum::<u64>();
+        (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run))
     };
-    let cohorts = sweep.cohorts(needed, available)?;
-    if let Some(needs) = needs.take() {
-        host.post(Message::Memory {
-            cohorts: cohorts.len(),
-            runs: cohorts.iter().map(Vec::len).max().unwrap_or(0),
-            shared: needs.terms.iter().map(|cost| cost.shared).sum(),
-            per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
-        });
+    let total = |(runs, shared, per_run): &(usize, u64, u64)| shared + per_run * *runs as u64;
+    if let Some((runs, shared, per_run)) = cohorts.iter().map(needs).max_by_key(total) {
+        host.post(Message::Memory { cohorts: cohorts.len(), runs, shared, per_run });
     }
 
     let started = host.seconds();

@@ -77,8 +77,9 @@ impl Room {
         Room { quantiser, ..Room::default() }
     }
 
-    /// The highest rank that is ever there at once, in multiples of the experiment's.
-    pub fn most(&self) -> usize {
-        self.spread.max(self.preheat)
+    /// Room for the most that is ever there at once, the training that comes before included: what memory is planned by.
+    #[must_use]
+    pub fn whole(self) -> Room {
+        Room { spread: self.spread.max(self.preheat), ..self }
     }
 }

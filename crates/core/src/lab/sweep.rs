@@ -156,7 +156,7 @@ impl<'a> Sweep<'a> {
         let mut cohorts = Vec::new();
         for room in rooms {
             let alike: Vec<Cell> = cells.iter().filter(|cell| Room::of([*cell]) == room).cloned().collect();
-            let needs = needs(&self.plan(1, Room { spread: room.most(), ..room }));
+            let needs = needs(&self.plan(1, room.whole()));
             let budget = Budget {
                 bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
                 shared_bytes: needs.terms.iter().map(|cost| cost.shared).sum(),
