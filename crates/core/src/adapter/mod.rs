@@ -626,7 +626,7 @@ mod tests {
         for frozen in [false, true] {
             let mut adapter = adapter();
             adapter.modules.push(module("model.layers.1.self_attn.q_proj", 3, 4, 2));
-            let [short, gone] = [1, 2].map(|index: usize| index);
+            let (short, gone) = (1, 2);
             let cut = |module: &mut Module, from: usize| {
                 module.a[from * module.inputs..].fill(0.0);
                 module.b.chunks_exact_mut(2).for_each(|row| row[from..].fill(0.0));
@@ -657,9 +657,9 @@ mod tests {
 
     #[test]
     fn scales_of_their_own_are_made_up_for() {
-        let (adapter, mut config) = (adapter(), Value::Null);
+        let adapter = adapter();
         let files = written(&adapter);
-        let _ = std::mem::replace(&mut config, serde_json::from_str(&files.config_json).expect("our own JSON"));
+        let mut config: Value = serde_json::from_str(&files.config_json).expect("our own JSON");
         config["alpha_pattern"] = json!({"q_proj": 6});
         let back = Adapter::from_peft(&config.to_string(), &files.safetensors).expect("a pattern");
         let [plain, doubled] = [0, 1]

@@ -8,7 +8,7 @@ use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, svd, th
 use super::{BATCHES, Calibrated, Calibration, CalibrationError};
 use crate::{
     device::{Device, DeviceError, Input, RunSettings},
-    init::{Layer, Rule, Sketch, StartError},
+    init::{Layer, Sketch, Start, StartError},
     model::{Adapters, Training, decoder},
     plan::{Optimizer, Plan},
     tape::{Purpose, Tape},
@@ -34,10 +34,13 @@ struct Probes {
 
 impl Calibration<'_, '_> {
     /// The start of a run whose scheme looks at the gradients of layers.
-    pub(super) async fn by_gradients(&self, run: &Run, plan: &Plan) -> Result<Calibrated, CalibrationError> {
-        let Rule::Gradients { start, sketch } = run.scheme.rule else {
-            return Ok(Calibrated { initial: Arc::default(), tokens: 0 });
-        };
+    pub(super) async fn by_gradients(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
+        sketch: Sketch,
+    ) -> Result<Calibrated, CalibrationError> {
         let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run.settings.scale).collect();
         let (triplets, tokens) = self.gradients(&layers, run.seed, sketch).await?;
         let starts =

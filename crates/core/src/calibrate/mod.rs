@@ -80,9 +80,9 @@ impl Calibration<'_, '_> {
         let mut found: Vec<Option<Arc<Calibrated>>> = vec![None; runs.len()];
         let preheated: Vec<usize> =
             (0..runs.len()).filter(|&index| matches!(runs[index].scheme.rule, Rule::Preheat { .. })).collect();
-        if !preheated.is_empty() {
+        if let Some(Rule::Preheat { start, ranks, share }) = preheated.first().map(|&index| runs[index].scheme.rule) {
             let together: Vec<Run> = preheated.iter().map(|&index| runs[index].clone()).collect();
-            for (index, calibrated) in preheated.iter().zip(self.preheat(&together, plan).await?) {
+            for (index, calibrated) in preheated.iter().zip(self.preheat(&together, plan, start, ranks, share).await?) {
                 found[*index] = Some(Arc::new(calibrated));
             }
         }
@@ -92,8 +92,8 @@ impl Calibration<'_, '_> {
             }
             let run = &runs[first];
             let calibrated = Arc::new(match run.scheme.rule {
-                Rule::Activations { .. } => self.by_activations(run, plan).await?,
-                Rule::Gradients { .. } => self.by_gradients(run, plan).await?,
+                Rule::Activations { start, settle, .. } => self.by_activations(run, plan, start, settle).await?,
+                Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await?,
                 _ => Calibrated { initial: Arc::new(start(plan, &self.base.tensors, run)?), tokens: 0 },
             });
             for (index, other) in runs.iter().enumerate().skip(first) {

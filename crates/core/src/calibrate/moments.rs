@@ -8,12 +8,15 @@ use loralab_linalg::Mat;
 use super::{BATCHES, Calibrated, Calibration, CalibrationError, MOST_BATCHES};
 use crate::{
     device::{Device, DeviceError, Input},
-    init::{self, Inputs, Layer, Rule, Start, StartError},
+    init::{Inputs, KnownLayer, Layer, Start, StartError},
     model::{Training, decoder},
     plan::Plan,
     tape::{Purpose, Tape},
     train::{Initial, Run, layers, weight},
 };
+
+/// A rule that looks at the inputs of all layers.
+type Begin = fn(&[KnownLayer<'_>]) -> Result<Vec<Start>, StartError>;
 
 /// The moments of every different input of some layers, summed up batch by batch.
 struct Moments {
@@ -28,10 +31,13 @@ struct Moments {
 
 impl Calibration<'_, '_> {
     /// The start of a run whose scheme looks at the inputs of layers.
-    pub(super) async fn by_activations(&self, run: &Run, plan: &Plan) -> Result<Calibrated, CalibrationError> {
-        let Rule::Activations { settle, .. } = run.scheme.rule else {
-            return Ok(Calibrated { initial: Arc::default(), tokens: 0 });
-        };
+    pub(super) async fn by_activations(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        start: Begin,
+        settle: Option<f64>,
+    ) -> Result<Calibrated, CalibrationError> {
         let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run.settings.scale).collect();
         let mut moments = self.moments(&layers).await?;
         let mut tokens = 0;
@@ -41,7 +47,7 @@ impl Calibration<'_, '_> {
             tokens += batch.tokens.len();
             if let Some(cosine) = settle {
                 // Too few rows are mended by the next batch.
-                let starts = match self.given_moments(run, &layers, &moments) {
+                let starts = match self.given_moments(run, start, &layers, &moments) {
                     Err(StartError::FewRows { .. }) => continue,
                     starts => starts?,
                 };
@@ -54,13 +60,18 @@ impl Calibration<'_, '_> {
         }
         let starts = match begun {
             Some(starts) => starts,
-            None => self.given_moments(run, &layers, &moments)?,
+            None => self.given_moments(run, start, &layers, &moments)?,
         };
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
     }
 
-    fn given_moments(&self, run: &Run, layers: &[Layer<'_>], moments: &Moments) -> Result<Vec<Start>, StartError> {
-        let Rule::Activations { start, .. } = run.scheme.rule else { return Ok(vec![]) };
+    fn given_moments(
+        &self,
+        run: &Run,
+        start: Begin,
+        layers: &[Layer<'_>],
+        moments: &Moments,
+    ) -> Result<Vec<Start>, StartError> {
         let weights: Vec<_> = layers
             .iter()
             .map(|layer| {
@@ -68,11 +79,11 @@ impl Calibration<'_, '_> {
                 move || weight(&self.base.tensors, layer).ok_or_else(missing)
             })
             .collect();
-        let known = layers
-            .iter()
-            .zip(&weights)
-            .zip(&moments.of_layer)
-            .map(|((layer, weight), &own)| init::KnownLayer { layer: *layer, inputs: &moments.inputs[own], weight });
+        let known = layers.iter().zip(&weights).zip(&moments.of_layer).map(|((layer, weight), &own)| KnownLayer {
+            layer: *layer,
+            inputs: &moments.inputs[own],
+            weight,
+        });
         let starts = start(&known.collect::<Vec<_>>())?;
         starts.into_iter().zip(layers).map(|(start, layer)| run.scheme.finite(layer, start)).collect()
     }

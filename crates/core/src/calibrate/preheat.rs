@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use loralab_linalg::{Svd, from_rows, svd, thin_qr};
+use loralab_linalg::{MatRef, Svd, from_rows, svd, thin_qr};
 
 use super::{Calibrated, Calibration, CalibrationError};
 use crate::{
-    init::{self, Layer, Rule, StartError},
+    init::{self, Layer, Start, StartError},
     model::{Adapters, Training, decoder},
     plan::{Plan, Shape},
     tape::{Purpose, Tape},
@@ -18,8 +18,14 @@ const BEGIN: &str = "init-a";
 
 impl Calibration<'_, '_> {
     /// The starts of runs of one scheme that begins with a training.
-    pub(super) async fn preheat(&self, runs: &[Run], plan: &Plan) -> Result<Vec<Calibrated>, CalibrationError> {
-        let Rule::Preheat { start, ranks, share } = runs[0].scheme.rule else { return Ok(vec![]) };
+    pub(super) async fn preheat(
+        &self,
+        runs: &[Run],
+        plan: &Plan,
+        start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
+        ranks: usize,
+        share: f64,
+    ) -> Result<Vec<Calibrated>, CalibrationError> {
         let adapters =
             Adapters { rank: ranks * self.adapters.rank, target_modules: self.adapters.target_modules.clone() };
         let shape = Shape { runs: runs.len(), ..self.shape() };
@@ -27,7 +33,7 @@ impl Calibration<'_, '_> {
         decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters));
         let wide = Arc::new(tape.compile(Purpose::Train(self.optimizer)));
         let device = (self.make_device)(wide.clone(), self.base.tensors.clone()).await?;
-        let Ok(scheme) = init::find(BEGIN) else { return Ok(vec![]) };
+        let scheme = init::find(BEGIN).expect("the scheme is in the list");
         let begun = runs.iter().map(|run| Run { scheme, ..run.clone() }).collect();
         let cohort = Cohort::new(begun, wide.clone(), &self.base.tensors, device, self.train);
         let mut cohort = cohort.map_err(|error| match error {
@@ -61,11 +67,7 @@ impl Calibration<'_, '_> {
 }
 
 /// The triplets of B A, from factors of its factors: with B = Q₁ R₁ and Aᵀ = Q₂ R₂, those of R₁ R₂ᵀ between Q₁ and Q₂.
-fn product(
-    layer: &Layer<'_>,
-    a: loralab_linalg::MatRef<'_, f64>,
-    b: loralab_linalg::MatRef<'_, f64>,
-) -> Result<Svd, StartError> {
+fn product(layer: &Layer<'_>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<Svd, StartError> {
     let (left, right) = (thin_qr(b), thin_qr(a.transpose()));
     let refused =
         |reason| StartError::Undecomposed { what: "preheated product", module: layer.name.to_owned(), reason };

@@ -5,7 +5,7 @@
 //! of the model; a layer can end without an adapter. Every layer keeps the scale s, as PEFT's `adjust_scaling_factors` does: α of a layer follows its rank.
 //!
 //! The source finds the directions by incremental decompositions of truncated batches; here the moments are summed up whole, so that no direction is lost
-//! on the way, and batches are read until none of the directions that are used turns by more than τ allows.
+//! on the way, and batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
 
 use super::calibration::{KnownLayer, distribute};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};

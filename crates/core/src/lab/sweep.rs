@@ -380,8 +380,7 @@ impl<'a> Sweep<'a> {
     /// # Errors
     /// If the data do not fit the sequences.
     pub fn batch(&self, seed: u64) -> Result<Batch, SweepError> {
-        let Resolved { batch_size, tokens, .. } = *self.experiment;
-        Ok(Sampler::new(self.train, seed, batch_size, tokens)?.batch(0))
+        Ok(self.batches(seed, 1)?.remove(0))
     }
 
     /// The first batches of a seed.
