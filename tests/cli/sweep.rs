@@ -24,7 +24,8 @@ fn adapters_are_looked_into_without_touching_what_is_trained() {
     );
     let mut looks = 0;
     for event in place.events("looked/metrics.jsonl") {
-        let Event::Diagnosis { cell, step, adapters } = event else { continue };
+        let Event::Diagnosis { cell, step, kl_from_base, adapters } = event else { continue };
+        assert!(kl_from_base.is_some_and(|kl| kl > 0.0), "{kl_from_base:?}");
         looks += 1;
         assert_eq!(adapters.len(), 14);
         for adapter in &adapters {

@@ -26,7 +26,7 @@ fn train_on_gpu(runs: &[Run], steps: usize) -> Vec<Trace> {
 #[test]
 fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     use loralab_core::device::Device;
-    let plan = Arc::new(plan(2, true, Purpose::Train(ADAMW)));
+    let plan = Arc::new(plan(2, true, Purpose::Probe));
     // Both factors are random, so no gradient is zero; the second pair is subtracted in one run and zero in the other.
     let runs = [run("init-ab", 0, 1e-3), run("init-ab-subtract", 1, 1e-3)];
     let rows: Vec<_> = runs.iter().map(|run| batches(run.seed, 1).remove(0)).collect();
@@ -40,7 +40,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     }
     let found = wait(gpu.probe(&inputs)).expect("the GPU does not fail");
     let expected = cpu.probe(&inputs);
-    for (index, Probe { loss, gradient, lora_features }) in found.iter().enumerate() {
+    for (index, Probe { loss, gradient, lora_features, prediction }) in found.iter().enumerate() {
         assert_eq!((lora_features.len(), expected[index].lora_features.len()), (14, 14));
         for (found, expected) in lora_features.iter().zip(&expected[index].lora_features) {
             let difference: Vec<f32> = found.iter().zip(expected).map(|(found, expected)| found - expected).collect();
@@ -50,6 +50,10 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
                 "features of run {index} are off by {off:e} of their norm"
             );
         }
+        let said = loralab_linalg::norm(&expected[index].prediction);
+        let off: Vec<f32> = prediction.iter().zip(&expected[index].prediction).map(|(x, y)| x - y).collect();
+        assert!(prediction.len() == rows[index].tokens.len() * NANO.config.vocabulary && said > 0.0);
+        assert!(loralab_linalg::norm(&off) <= 1e-5 * said, "the logits of run {index} are off");
         let (exact, double) = cpu.gradient(index, inputs[index]);
         let loss_off = ((loss - exact) / exact).abs();
         let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();

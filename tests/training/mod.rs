@@ -15,6 +15,8 @@ use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 // Sixteen runs together equal each alone, whatever the number of threads.
 mod cohort;
 mod curvature;
+// What a look into a run says, by other ways.
+mod diagnostics;
 // A run that diverges is a result and harms no other.
 mod divergence;
 // Ten losses that were written down once.

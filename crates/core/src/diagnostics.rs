@@ -13,21 +13,42 @@ use crate::{device::Probe, memory::Parameter, plan::Plan};
 pub struct Moment {
     /// Trained tensors, flat.
     pub trained: Vec<f32>,
+    /// v̂ of every trained number; empty without Adam.
+    pub second_moment: Vec<f64>,
     /// A pass over the probe batch.
     pub probe: Probe,
 }
 
+/// The gradient G of the base's loss on the probe, (O, I) for every adapter, as far as a run needs it: a pass over adapters with this A and a B of zeros
+/// has G Aᵀ as the gradient of B.
+#[derive(Clone, Copy, Debug)]
+pub struct BaseGradient<'a> {
+    /// ‖G‖ of every adapter's layer.
+    pub norms: &'a [f64],
+    /// G Aᵀ with the A of the run as it stands, at the places of B in a flat buffer.
+    pub by_a: &'a [f32],
+    /// G A₀ᵀ with the A₀ of its frozen pair; empty without one.
+    pub by_frozen_a: &'a [f32],
+}
+
+/// How a run is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Lens<'a> {
+    /// Rows of the probe, from the first, that are looked at.
+    pub rows: usize,
+    /// s.
+    pub scale: f64,
+    /// ε of Adam; none for another optimiser.
+    pub epsilon: Option<f64>,
+    /// Flat as what is trained, or empty.
+    pub frozen_pairs: &'a [f32],
+    /// Where the base would go.
+    pub base: BaseGradient<'a>,
+}
+
 /// The diagnosis of every adapter of a run, in the order of the plan's parameters, from the moments before and after one step.
-///
-/// The first `rows` of the probe are looked at; `scale` is s, and `frozen_pairs` flat as what is trained, or empty.
-pub fn diagnose(
-    plan: &Plan,
-    rows: usize,
-    scale: f64,
-    frozen_pairs: &[f32],
-    before: &Moment,
-    after: &Moment,
-) -> Vec<Diagnosis> {
+pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) -> Vec<Diagnosis> {
+    let Lens { rows, scale, epsilon, frozen_pairs, base } = lens;
     let adapters = plan.parameters.chunks_exact(2).enumerate();
     adapters
         .map(|(index, pair)| {
@@ -37,9 +58,58 @@ pub fn diagnose(
             let [old, new] = [before, after].map(|moment| (factors(&moment.trained), features(moment)));
             let gradient = factors(&after.probe.gradient);
             let name = pair[0].name.trim_end_matches(".lora_A.weight");
-            adapter(name, scale, old, new, gradient, frozen)
+            let of_b = pair[1].span.range();
+            let by_frozen_a = base.by_frozen_a.get(of_b.clone()).unwrap_or_default();
+            let downhill = downhill(&new.0.b, frozen.as_ref(), &base.by_a[of_b], by_frozen_a);
+            let mut diagnosis = adapter(name, scale, old, new, gradient, frozen);
+            let lengths = diagnosis.product * base.norms[index];
+            diagnosis.alignment = (lengths > 0.0).then(|| scale * downhill / lengths);
+            let below = |parameter: &Parameter| {
+                let elements = after.second_moment.get(parameter.span.range())?;
+                Some(share_below(elements, epsilon?))
+            };
+            (diagnosis.below_epsilon_a, diagnosis.below_epsilon_b) = (below(&pair[0]), below(&pair[1]));
+            diagnosis
         })
         .collect()
+}
+
+/// ⟨B A − B₀ A₀, −G⟩, from G Aᵀ and G A₀ᵀ: since ⟨B A, G⟩ = ⟨B, G Aᵀ⟩. With a second pair it is taken as ⟨B − B₀, G Aᵀ⟩ + ⟨B₀, G Aᵀ − G A₀ᵀ⟩.
+fn downhill(b: &[f64], frozen: Option<&Factors>, by_a: &[f32], by_frozen_a: &[f32]) -> f64 {
+    let by_a = wide(by_a);
+    match frozen {
+        None => -dot(b, &by_a),
+        Some(frozen) => {
+            let moved = dot(&difference(b, &frozen.b), &by_a);
+            -moved - dot(&frozen.b, &difference(&by_a, &wide(by_frozen_a)))
+        }
+    }
+}
+
+/// The share of elements that have had a gradient, and of which √v̂ is less than ε.
+fn share_below(second_moment: &[f64], epsilon: f64) -> f64 {
+    let below = second_moment.iter().filter(|v| **v > 0.0 && v.sqrt() < epsilon).count();
+    below as f64 / second_moment.len() as f64
+}
+
+/// KL(base ‖ run): Σ p log(p / q) with p and q the softmax of either's logits, (rows, V), the mean over the rows whose weight is not 0, in nats.
+pub fn kl_from_base(base: &[f32], run: &[f32], weights: &[f32]) -> f64 {
+    let columns = base.len() / weights.len();
+    let rows =
+        base.chunks_exact(columns).zip(run.chunks_exact(columns)).zip(weights).filter(|(_, weight)| **weight != 0.0);
+    let of_row = |((base, run), _): ((&[f32], &[f32]), &f32)| {
+        let [p, q] = [base, run].map(log_softmax);
+        p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>()
+    };
+    let (count, sum) = rows.map(of_row).fold((0, 0.0), |(count, sum), kl| (count + 1, sum + kl));
+    sum / count.max(1) as f64
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let logits = wide(logits);
+    let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total = most + logits.iter().map(|x| (x - most).exp()).sum::<f64>().ln();
+    logits.iter().map(|x| x - total).collect()
 }
 
 /// A, (R, I), and B, (O, R), in f64.
@@ -107,6 +177,9 @@ fn adapter(
         gradient_b: norm(&gradient.b),
         update_a: ratio(&delta_a, &new.a),
         update_b: ratio(&delta_b, &new.b),
+        alignment: None,
+        below_epsilon_a: None,
+        below_epsilon_b: None,
     }
 }
 

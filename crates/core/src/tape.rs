@@ -16,6 +16,8 @@ use crate::{
 pub enum Purpose {
     /// Losses, gradients and steps.
     Train(Optimizer),
+    /// Losses and gradients without steps, keeping what the model says.
+    Probe,
     /// Only the forward pass, keeping what the model says.
     Predict,
     /// The forward pass, then the moments of every observed value x, as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
@@ -171,7 +173,7 @@ impl Tape {
     /// Compiles what was recorded.
     pub fn compile(self, purpose: Purpose) -> Plan {
         let (mut plan, columns) = self.record(purpose);
-        plan.assign_buffers(&columns, purpose == Purpose::Predict);
+        plan.assign_buffers(&columns, matches!(purpose, Purpose::Probe | Purpose::Predict));
         plan
     }
 
@@ -188,11 +190,15 @@ impl Tape {
         let mut forward: Vec<Dispatch> = self.nodes.iter().map(Dispatch::forward).collect();
         let adapters = self.nodes.iter().filter(|node| matches!(node.op, Op::LoraLinear(_)));
         let features: Vec<Value> = adapters.map(|node| node.writes[1]).collect();
-        let lora_features = if matches!(purpose, Purpose::Train(_)) { features } else { vec![] };
+        let lora_features = if matches!(purpose, Purpose::Train(_) | Purpose::Probe) { features } else { vec![] };
         let (mut backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
                 (backward, columns, vec![Update::Finite, Update::Clip, Update::Step(optimizer)])
+            }
+            Purpose::Probe => {
+                let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
+                (backward, columns, vec![])
             }
             Purpose::Predict | Purpose::Moments => (moments, self.columns, vec![]),
         };

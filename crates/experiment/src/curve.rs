@@ -18,6 +18,8 @@ pub struct Point {
 pub struct Look {
     /// The step that was looked at, from 1.
     pub step: usize,
+    /// As [`Event::Diagnosis`] has it.
+    pub kl_from_base: Option<f64>,
     /// Each of the adapters.
     pub adapters: Vec<Diagnosis>,
 }
@@ -76,8 +78,9 @@ impl Curve {
                     curve.validation.push(Point { step: *step, loss: *loss });
                 }
                 Event::Diverged { step, .. } => curve.diverged = Some(*step),
-                Event::Diagnosis { step, adapters, .. } => {
-                    curve.looks.push(Look { step: *step, adapters: adapters.clone() });
+                Event::Diagnosis { step, kl_from_base, adapters, .. } => {
+                    let (step, kl_from_base, adapters) = (*step, *kl_from_base, adapters.clone());
+                    curve.looks.push(Look { step, kl_from_base, adapters });
                 }
                 _ => {}
             }
@@ -100,8 +103,8 @@ mod tests {
             step(1, 1, Some(3.0)),
             step(0, 1, Some(2.0)),
             step(1, 2, None),
-            Event::Diagnosis { cell: cell(0), step: 2, adapters: vec![] },
-            Event::Diagnosis { cell: cell(0), step: 4, adapters: vec![] },
+            Event::Diagnosis { cell: cell(0), step: 2, kl_from_base: None, adapters: vec![] },
+            Event::Diagnosis { cell: cell(0), step: 4, kl_from_base: None, adapters: vec![] },
             Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() },
             Event::Evaluation { cell: cell(0), step: 1, loss: Some(1.5), accuracy: None },
         ];
@@ -121,7 +124,10 @@ mod tests {
                     training: vec![Point { step: 1, loss: 2.0 }],
                     validation: vec![Point { step: 1, loss: 1.5 }],
                     diverged: None,
-                    looks: vec![Look { step: 2, adapters: vec![] }, Look { step: 4, adapters: vec![] }],
+                    looks: vec![
+                        Look { step: 2, kl_from_base: None, adapters: vec![] },
+                        Look { step: 4, kl_from_base: None, adapters: vec![] }
+                    ],
                 },
             ]
         );

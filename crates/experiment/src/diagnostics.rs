@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::curve::{Curve, Look};
 use crate::grid::Cell;
-use crate::number::learning_rate_text;
+use crate::number::{learning_rate_text, loss_text};
 
 /// One adapter at one step, on a probe batch whose rows stay the same. Norms of matrices are Frobenius norms; those of features are the root of the
 /// mean square over all rows and columns, so that they do not grow with a layer's width by themselves. The scale s is part of everything that has B.
@@ -51,15 +51,23 @@ pub struct Diagnosis {
     pub update_a: Option<f64>,
     /// ‖ΔB‖ / ‖B‖ of the step; none while B is zero.
     pub update_b: Option<f64>,
+    /// The cosine between s B A, as in `product`, and −G, where G is the gradient of the base's loss on the probe with respect to the frozen weight: 1 is the
+    /// direction of steepest descent, which LoRA-One starts in (Zhang et al. 2025, arXiv 2502.01235). None while nothing has moved.
+    pub alignment: Option<f64>,
+    /// Of Adam's elements of A, the share whose √v̂ is less than ε, though they have had a gradient: they move as under plain gradient descent with momentum,
+    /// by less than a learning rate. None for an optimiser without ε.
+    pub below_epsilon_a: Option<f64>,
+    /// The same of B.
+    pub below_epsilon_b: Option<f64>,
 }
 
 impl Diagnosis {
     /// Whether every number is one.
     pub fn is_finite(&self) -> bool {
         let Diagnosis { module: _, z_a, z_b, z_a_length, z_b_length, delta_1, delta_2, delta_3, a, b, .. } = self;
-        let Diagnosis { product, stable_rank, largest_singular_value, gradient_a, gradient_b, .. } = self;
+        let Diagnosis { product, stable_rank, largest_singular_value, gradient_a, gradient_b, alignment, .. } = self;
         let all = [z_a, z_b, z_a_length, z_b_length, delta_1, delta_2, delta_3, a, b, product, largest_singular_value];
-        let some = [stable_rank, &self.update_a, &self.update_b].into_iter().flatten();
+        let some = [stable_rank, &self.update_a, &self.update_b, alignment].into_iter().flatten();
         all.into_iter().chain([gradient_a, gradient_b]).chain(some).all(|number| number.is_finite())
     }
 }
@@ -75,6 +83,8 @@ pub enum Symptom {
     BUndertrained,
     /// A step changes neither factor by a millionth.
     NotLearning,
+    /// More than half of a factor's elements have gradients that Adam's ε outweighs.
+    EpsilonFrozen,
 }
 
 impl Symptom {
@@ -92,13 +102,16 @@ impl Symptom {
         if still(update_a) && still(update_b) {
             symptoms.push(Symptom::NotLearning);
         }
+        if [diagnosis.below_epsilon_a, diagnosis.below_epsilon_b].into_iter().flatten().any(|share| share > 0.5) {
+            symptoms.push(Symptom::EpsilonFrozen);
+        }
         symptoms
     }
 }
 
 /// What the last look into a run showed, as a sentence; none if there was no look.
 pub fn symptoms_in_words(curve: &Curve) -> Option<String> {
-    let Look { step, adapters } = curve.looks.last()?;
+    let Look { step, kl_from_base, adapters } = curve.looks.last()?;
     let Cell { scheme, learning_rate, seed } = &curve.cell;
     let mut counts = BTreeMap::<Symptom, usize>::new();
     for symptom in adapters.iter().flat_map(Symptom::of) {
@@ -107,7 +120,10 @@ pub fn symptoms_in_words(curve: &Curve) -> Option<String> {
     let counts = counts.iter().map(|(symptom, count)| format!("{count} {symptom}")).collect::<Vec<_>>();
     let seen = if counts.is_empty() { "nothing amiss".to_owned() } else { counts.join(", ") };
     let (rate, all) = (learning_rate_text(*learning_rate), adapters.len());
-    Some(format!("In {scheme} at {rate}, seed {seed}, step {step}, of {all} adapters: {seen}."))
+    let change = kl_from_base
+        .map(|kl| format!(" What it says on the probe is {} nats a token (KL) from the base's.", loss_text(kl)));
+    let change = change.unwrap_or_default();
+    Some(format!("In {scheme} at {rate}, seed {seed}, step {step}, of {all} adapters: {seen}.{change}"))
 }
 
 impl fmt::Display for Symptom {
@@ -116,6 +132,7 @@ impl fmt::Display for Symptom {
             Symptom::InternallyUnstable => "internally unstable",
             Symptom::BUndertrained => "B undertrained",
             Symptom::NotLearning => "not learning",
+            Symptom::EpsilonFrozen => "ε-frozen",
         })
     }
 }
@@ -143,6 +160,9 @@ pub(crate) mod tests {
             gradient_b: 2e-3,
             update_a: Some(1e-3),
             update_b: Some(1e-2),
+            alignment: Some(0.3),
+            below_epsilon_a: Some(0.0),
+            below_epsilon_b: None,
         }
     }
 
@@ -152,17 +172,22 @@ pub(crate) mod tests {
         let undertrained = Diagnosis { delta_2: 0.0, delta_3: 0.0, ..healthy() };
         let mut curve = Curve { cell, training: vec![], validation: vec![], diverged: None, looks: vec![] };
         assert_eq!(symptoms_in_words(&curve), None);
-        curve.looks.push(Look { step: 20, adapters: vec![healthy(), undertrained.clone(), undertrained] });
-        let said = "In init-b at 4e-3, seed 1, step 20, of 3 adapters: 2 B undertrained.";
+        let adapters = vec![healthy(), undertrained.clone(), undertrained];
+        curve.looks.push(Look { step: 20, kl_from_base: Some(0.1234), adapters });
+        let said = "In init-b at 4e-3, seed 1, step 20, of 3 adapters: 2 B undertrained. What it says on the probe is 0.123 nats a token (KL) from the base's.";
         assert_eq!(symptoms_in_words(&curve).as_deref(), Some(said));
-        curve.looks.push(Look { step: 30, adapters: vec![healthy()] });
+        curve.looks.push(Look { step: 30, kl_from_base: None, adapters: vec![healthy()] });
         assert!(symptoms_in_words(&curve).is_some_and(|said| said.ends_with("1 adapters: nothing amiss.")));
     }
 
     #[test]
     fn a_quantity_is_spread_over_adapters() {
         let named = |name: &str, z_a| Diagnosis { module: name.to_owned(), z_a, ..healthy() };
-        let look = Look { step: 1, adapters: vec![named("q", 3.0), named("k", 1.0), named("v", 2.0), named("o", 9.0)] };
+        let look = Look {
+            step: 1,
+            kl_from_base: None,
+            adapters: vec![named("q", 3.0), named("k", 1.0), named("v", 2.0), named("o", 9.0)],
+        };
         assert_eq!(look.spread(None, |adapter| adapter.z_a), Some([1.0, 2.0, 9.0]));
         assert_eq!(look.spread(Some("q"), |adapter| adapter.z_a), Some([3.0; 3]));
         assert_eq!(look.spread(Some("up"), |adapter| adapter.z_a), None);
@@ -175,5 +200,6 @@ pub(crate) mod tests {
         assert_eq!(Symptom::of(&Diagnosis { delta_2: 0.0009, delta_3: 0.0, ..healthy() }), [Symptom::BUndertrained]);
         let still = Diagnosis { update_a: Some(0.0), update_b: None, delta_1: 0.0, delta_2: 0.0, ..healthy() };
         assert_eq!(Symptom::of(&still), [Symptom::NotLearning]);
+        assert_eq!(Symptom::of(&Diagnosis { below_epsilon_b: Some(0.6), ..healthy() }), [Symptom::EpsilonFrozen]);
     }
 }

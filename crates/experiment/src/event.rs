@@ -78,6 +78,9 @@ pub enum Event {
         cell: Cell,
         /// The step that was looked at, from 1.
         step: usize,
+        /// How far what the model says is from what the base says: KL(base ‖ run), the mean over the probe's rows that count, in nats a token. None where
+        /// the logits of all runs are too many to be looked at.
+        kl_from_base: Option<f64>,
         /// Each of its adapters.
         adapters: Vec<Diagnosis>,
     },

@@ -67,9 +67,10 @@ impl Record {
                 }
                 self.evaluated = *step;
             }
-            Event::Diagnosis { cell, step, adapters } => {
+            Event::Diagnosis { cell, step, kl_from_base, adapters } => {
                 let place = self.place(cell);
-                self.curves[place].looks.push(Look { step: *step, adapters: adapters.clone() });
+                let (step, kl_from_base, adapters) = (*step, *kl_from_base, adapters.clone());
+                self.curves[place].looks.push(Look { step, kl_from_base, adapters });
             }
             Event::Diverged { cell, step, tensor } => {
                 let place = self.place(cell);

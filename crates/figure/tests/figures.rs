@@ -148,8 +148,12 @@ fn looks(start: f64) -> Vec<Look> {
         gradient_b: 0.0,
         update_a: None,
         update_b: None,
+        alignment: None,
+        below_epsilon_a: None,
+        below_epsilon_b: None,
     };
-    (1..=10).map(|k| Look { step: 10 * k, adapters: vec![adapter(10 * k, 0.5), adapter(10 * k, 2.0)] }).collect()
+    let adapters = |k| vec![adapter(10 * k, 0.5), adapter(10 * k, 2.0)];
+    (1..=10).map(|k| Look { step: 10 * k, kl_from_base: None, adapters: adapters(k) }).collect()
 }
 
 #[test]

@@ -360,9 +360,13 @@ pub(crate) mod tests {
                     gradient_b: 2e-3,
                     update_a: Some(1e-3),
                     update_b: Some(1e-2),
+                    alignment: Some(0.25),
+                    below_epsilon_a: None,
+                    below_epsilon_b: None,
                 };
                 let adapters = vec![adapter("q_proj", 1.0), adapter("v_proj", 2.0)];
-                sweep.hear(&Event::Diagnosis { cell: cell(scheme, rate, 0), step, adapters });
+                let cell = cell(scheme, rate, 0);
+                sweep.hear(&Event::Diagnosis { cell, step, kl_from_base: Some(0.125), adapters });
             }
         }
         sweep

@@ -87,6 +87,8 @@ pub struct Probe {
     pub gradient: Vec<f32>,
     /// x Aᵀ of every adapter, (B·T, R) each, in the order of the plan's parameters.
     pub lora_features: Vec<Vec<f32>>,
+    /// What the model says, (B·T, columns); empty where the plan does not keep it.
+    pub prediction: Vec<f32>,
 }
 
 /// What a run keeps from step to step beside what it was loaded with.
@@ -165,7 +167,7 @@ pub trait Device {
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
     fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
 
-    /// A forward and a backward pass over these rows, one input a run, without a step; for plans that were compiled to train. Runs that have diverged
+    /// A forward and a backward pass over these rows, one input a run, without a step; for plans with a backward pass. Runs that have diverged
     /// give what they give.
     fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>>;
 

@@ -6,7 +6,7 @@ use loralab_data::{Batch, Dataset, Sampler, Split};
 use loralab_experiment::{Budget, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, pack};
 
 use super::{
-    diagnose::Probes,
+    diagnose::{Probes, Seen},
     room::Room,
     snapshot::Snapshot,
     translate::{adapters, calibration, export, optimizer, record, run_of},
@@ -59,6 +59,9 @@ pub trait Observer {
         Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 }
+
+/// Logits of all runs on the probe, 256 MiB of them, up to which a look reads them back.
+const MOST_LOGITS: usize = 1 << 26;
 
 /// Why a sweep can't begin.
 #[derive(Debug, thiserror::Error)]
@@ -118,10 +121,6 @@ impl<'a> Sweep<'a> {
     /// The plan that `runs` cells share which need this room.
     pub fn plan(&self, runs: usize, room: Room) -> Plan {
         let shape = Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens };
-        self.plan_of(shape, room)
-    }
-
-    fn plan_of(&self, shape: Shape, room: Room) -> Plan {
         record(self.base, self.experiment, shape, room).compile(Purpose::Train(optimizer(self.experiment)))
     }
 
@@ -261,10 +260,12 @@ impl<'a> Sweep<'a> {
                     flow = both(flow, tell(told, outcomes, &mut ended, observer));
                 }
                 if let (true, Some(probes)) = (flow.is_continue(), probes) {
-                    for (result, adapters) in ended.iter().zip(probes.after(&mut cohort).await?) {
+                    for (result, Seen { kl_from_base, adapters }) in ended.iter().zip(probes.after(&mut cohort).await?)
+                    {
                         if result.diverged.is_none() && adapters.iter().all(Diagnosis::is_finite) {
-                            let cell = result.cell.clone();
-                            flow = both(flow, observer.event(Event::Diagnosis { cell, step: told, adapters }));
+                            let (cell, step) = (result.cell.clone(), told);
+                            let kl_from_base = kl_from_base.and_then(Event::finite);
+                            flow = both(flow, observer.event(Event::Diagnosis { cell, step, kl_from_base, adapters }));
                         }
                     }
                 }
@@ -300,9 +301,12 @@ impl<'a> Sweep<'a> {
         make_device: MakeDevice<'_>,
     ) -> Result<Probes, SweepError> {
         let shape = Shape { sequences: 1, ..plan.shape };
-        let plan = Arc::new(self.plan_of(shape, room));
+        let logits = shape.runs * shape.tokens * self.base.config.vocabulary;
+        let optimizer = optimizer(self.experiment);
+        let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { Purpose::Train(optimizer) };
+        let plan = Arc::new(record(self.base, self.experiment, shape, room).compile(purpose));
         let device = make_device(plan.clone(), base).await?;
-        Ok(Probes::new(device, plan, self.probe.clone()))
+        Ok(Probes::new(device, plan, self.probe.clone(), optimizer))
     }
 
     /// How runs begin that are to train by `plan`.

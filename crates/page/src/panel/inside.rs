@@ -11,7 +11,7 @@ pub type Shown<'a> = (usize, &'a Curve);
 /// A number of an adapter, with the head of its column.
 type Column = (&'static str, fn(&Diagnosis) -> Option<f64>);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     ("‖Z<sub>A</sub>‖", |adapter| Some(adapter.z_a)),
     ("‖Z<sub>B</sub>‖", |adapter| Some(adapter.z_b)),
     ("δ<sub>1</sub>", |adapter| Some(adapter.delta_1)),
@@ -21,6 +21,7 @@ const COLUMNS: [Column; 9] = [
     ("‖B‖", |adapter| Some(adapter.b)),
     ("‖sBA‖", |adapter| Some(adapter.product)),
     ("stable rank", |adapter| adapter.stable_rank),
+    ("cos(sBA, −G)", |adapter| adapter.alignment),
 ];
 
 /// What the last look into each run showed, an item each.
@@ -158,7 +159,7 @@ mod tests {
         let runs = sweep.looked_into(None);
         assert_eq!(runs.len(), 2);
         let words = inside_words(&runs).replace('\u{2011}', "-");
-        assert!(words.contains("In init-a at 2e-3, seed 0, step 4, of 2 adapters: nothing amiss."), "{words}");
+        assert!(words.contains("In init-a at 2e-3, seed 0, step 4, of 2 adapters: nothing amiss. What it says on the probe is 0.125 nats"), "{words}");
         assert!(words.contains("In init-b at 1e-3, seed 0, step 4, of 2 adapters: 2 B undertrained."), "{words}");
         assert!(words.contains("Z<sub>A</sub> is 1.50 and Z<sub>B</sub> 0.250."), "{words}");
         assert!(words.contains("40 % is what A's training does alone, 60 % what B's does, 0 % what only both do"));
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!((adapters.matches("<tbody>").count(), adapters.matches("<tr>").count()), (2, 5));
         assert_eq!(adapters.matches("B undertrained").count(), 2);
         assert!(adapters.contains("<th scope=\"rowgroup\" rowspan=\"2\">layer 0 q_proj</th>"));
-        // Five numbers of a row of nine are told here; a stable rank that there is none is a dash.
+        // Five numbers of a row of ten are told here; a stable rank that there is none is a dash.
         assert!(adapters.contains("<td>0.020</td><td>0.030</td><td>0.000</td>") && adapters.contains("<td>–</td>"));
 
         let options = adapter_options(&runs, Some("model.layers.0.self_attn.v_proj"));

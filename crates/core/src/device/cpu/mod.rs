@@ -357,6 +357,7 @@ impl<S: Scalar> Cpu<S> {
             let probe = Probe {
                 loss: total_loss(&lanes).to_f64(),
                 lora_features: (0..self.plan.lora_features.len()).map(of_adapter).collect(),
+                prediction: lanes.iter().flat_map(|lane| single(&lane.prediction)).collect(),
                 gradient: single(sum_gradients(&mut lanes)),
             };
             self.workspaces.put(lanes);

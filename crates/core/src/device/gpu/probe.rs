@@ -17,10 +17,15 @@ impl Gpu {
         for value in &self.plan.lora_features {
             features.push(self.words(Memory::Rows(*value)).await?.unwrap_or_default());
         }
+        let prediction = match self.plan.ports.prediction {
+            Some(value) => self.words(Memory::Rows(value)).await?.unwrap_or_default(),
+            None => vec![],
+        };
         self.submit(self.backward());
         let losses = self.words(self.losses()).await?.unwrap_or_default();
         let gradients = self.words(Memory::Gradients).await?.unwrap_or_default();
         let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
+        let said = prediction.len() / self.plan.shape.runs;
         // A buffer may be wider than the value that it holds now, which lies dense at its start.
         let of_run = |run: usize| Probe {
             loss: sum(&losses[run * rows..(run + 1) * rows]),
@@ -30,6 +35,7 @@ impl Gpu {
                 .zip(self.plan.ranks())
                 .map(|(words, rank)| floats(&words[run * rows * rank..(run + 1) * rows * rank]))
                 .collect(),
+            prediction: floats(&prediction[run * said..(run + 1) * said]),
         };
         Ok((0..self.plan.shape.runs).map(of_run).collect())
     }
