@@ -12,7 +12,7 @@ use loralab_core::{
     train::{Initial, Run},
 };
 use loralab_data::{Batch, Dataset, Sampler};
-use loralab_linalg::Draws;
+use loralab_linalg::{Draws, Stream, normal_matrix};
 
 use super::{
     SHAPE,
@@ -85,6 +85,8 @@ struct Begun {
     b: Matrix,
     w: Matrix,
     inputs: Matrix,
+    /// What is to be predicted in each of those rows.
+    labels: Vec<u32>,
     gradient: Matrix,
 }
 
@@ -125,6 +127,8 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let mut sampler = Sampler::new(&text, 1, SHAPE.sequences, SHAPE.tokens).expect("it fits");
     let batches: Vec<Batch> = (0..8).map(|step| sampler.batch(step)).collect();
     let (inputs, gradients) = (inputs(&base, &batches), gradients(&base, &batches));
+    let rows = batches.iter().flat_map(|batch| batch.targets.iter().zip(&batch.weights));
+    let labels: Vec<u32> = rows.filter(|(_, weight)| **weight != 0.0).map(|(target, _)| *target).collect();
     for (index, pair) in plan.parameters.chunks_exact(2).enumerate() {
         let ([room, width], [outputs, _]) = (pair[0].shape, pair[1].shape);
         let (a, b) = (&initial.trained[pair[0].span.range()], &initial.trained[pair[1].span.range()]);
@@ -137,6 +141,7 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
             b: Matrix::new(outputs, room, |i, j| f64::from(b[i * room + j])),
             w: Matrix::new(outputs, width, |i, j| f64::from(weight[i * width + j])),
             inputs: inputs[index].clone(),
+            labels: labels.clone(),
             gradient: gradients.iter().find(|(of, _)| *of == name).expect("every weight has one").1.clone(),
             name,
         });
@@ -243,6 +248,31 @@ fn sylvester_with_the_principal_code_is_the_principal_directions() {
             let Begun { name, a, b, inputs, .. } = begun;
             assert!(b.norm() == 0.0, "{name}");
             assert!(a.t().times(a).distance(&reads(inputs, RANK)) < 1e3 * ROUNDING, "{name}");
+        });
+    });
+}
+
+/// (S Sᵀ) A + A X Xᵀ = 2 S Xᵀ, with S the labels' centred codes, of the power that the first principal components have.
+#[test]
+fn sylvester_with_a_code_of_labels_solves_its_equation() {
+    on_each_device(|make_device| {
+        each("sylvester-labels", make_device, |begun| {
+            let Begun { name, a, b, inputs, labels, .. } = begun;
+            assert!(b.norm() == 0.0, "{name}");
+            assert_eq!(labels.len(), inputs.rows);
+            let drawn = normal_matrix(&Stream::new(1, "labels.code"), 11, RANK);
+            let code = Matrix::new(labels.len(), RANK, |row, k| drawn[(labels[row] as usize, k)]);
+            let mean = |k: usize| (0..code.rows).map(|row| code.get(row, k)).sum::<f64>() / code.rows as f64;
+            let means: Vec<f64> = (0..RANK).map(mean).collect();
+            let code = Matrix::new(code.rows, RANK, |row, k| code.get(row, k) - means[k]);
+            let principal: f64 = inputs.svd().1[..RANK].iter().map(|s| s * s).sum();
+            let size = principal.sqrt() / code.norm();
+            let code = Matrix::new(code.rows, RANK, |row, k| size * code.get(row, k));
+            let (own, second, cross) = (code.t().times(&code), inputs.t().times(inputs), code.t().times(inputs));
+            let left = own.times(a).plus(1.0, &a.times(&second));
+            assert!(left.plus(-2.0, &cross).norm() < 10.0 * ROUNDING * left.norm(), "{name}");
+            // It is not the principal directions under another name.
+            assert!(a.t().times(a).distance(&reads(inputs, RANK)) > 0.1, "{name}");
         });
     });
 }
@@ -381,6 +411,8 @@ fn data_that_say_nothing_are_refused() {
         assert!(matches!(error, StartError::NoVariance { .. }), "{error}");
         assert!(error.to_string().contains("all are alike"));
     }
+    let error = begin("sylvester-labels", &[4; 100], RANK, 2, 5);
+    assert!(matches!(error, StartError::OneLabel { .. }), "{error}");
     let varied: Vec<u8> = (0..100_u32).map(|i| (i * i % 11) as u8).collect();
     let error = begin("activation-shift", &varied, 8, 1, 1);
     assert!(matches!(error, StartError::FewRows { found: 8, needed: 16, .. }), "{error}");

@@ -36,7 +36,7 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
             match found.rule {
                 Rule::Activations { start, .. } => {
                     let weight = || Ok::<_, StartError>(weight.clone());
-                    start(&[KnownLayer { layer, inputs: &inputs, weight: &weight }])?;
+                    start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;
                 }
                 _ => drop(found.start(&layer, || Some(weight.clone()), 0)?),
             }

@@ -8,6 +8,7 @@
 //! A run sees the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
 
 mod gradients;
+mod labels;
 mod moments;
 mod preheat;
 
@@ -92,7 +93,9 @@ impl Calibration<'_, '_> {
             }
             let run = &runs[first];
             let calibrated = Arc::new(match run.scheme.rule {
-                Rule::Activations { start, settle, .. } => self.by_activations(run, plan, start, settle).await?,
+                Rule::Activations { start, settle, labels, .. } => {
+                    self.by_activations(run, plan, start, settle, labels).await?
+                }
                 Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await?,
                 _ => Calibrated { initial: Arc::new(start(plan, &self.base.tensors, run)?), tokens: 0 },
             });

@@ -19,7 +19,7 @@ pub(super) static EVA: Scheme = Scheme {
     name: "eva",
     about: "A is the principal directions of the layer's inputs, ranks go where they explain most; B is zero",
     source: "Paischer et al. 2024, EVA, arXiv 2410.07170, section 3, with PEFT's scaling",
-    rule: Rule::Activations { start, spread: SPREAD, settle: Some(0.99) },
+    rule: Rule::Activations { start, spread: SPREAD, settle: Some(0.99), labels: false },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,

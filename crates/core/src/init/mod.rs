@@ -29,7 +29,7 @@ mod quantiser;
 mod scheme;
 mod sylvester;
 
-pub use calibration::{Inputs, KnownLayer};
+pub use calibration::{Code, Inputs, KnownLayer};
 use draw::Factor;
 pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
@@ -58,6 +58,7 @@ pub static ALL: &[&Scheme] = &[
     &corda::CORDA_IPM,
     &corda::CORDA_KPM,
     &sylvester::SYLVESTER_PCA,
+    &sylvester::SYLVESTER_LABELS,
     &activation_shift::ACTIVATION_SHIFT,
     &lora_ga::LORA_GA,
     &lora_ga::LORA_GA_PEFT,
@@ -353,7 +354,7 @@ mod tests {
             "there is no initialisation scheme \"xylophone\"; the schemes are init-a, init-a-kaiming, init-b, \
              init-b-kaiming, init-ab, init-ab-subtract, peft-default, peft-gaussian, peft-false, orthogonal, pissa, \
              pissa-niter-4, milora, olora, nora, mica, loftq-nf4, loftq-int8, eva, corda-ipm, corda-kpm, \
-             sylvester-pca, activation-shift, lora-ga, lora-ga-peft, lora-one, hrp"
+             sylvester-pca, sylvester-labels, activation-shift, lora-ga, lora-ga-peft, lora-one, hrp"
         );
     }
 }

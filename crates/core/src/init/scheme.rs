@@ -44,6 +44,8 @@ pub enum Rule {
         spread: usize,
         /// Where batches are read until the start settles: the least cosine between a row of A and the same row before the last batch.
         settle: Option<f64>,
+        /// Whether the layers are told of the labels' code, too.
+        labels: bool,
     },
     /// From the leading singular triplets of the layer's mean gradient dL/dW, (O, I).
     Gradients {
@@ -78,6 +80,7 @@ impl Rule {
         match self {
             Rule::Draw(_) => "nothing",
             Rule::Weights(_) | Rule::Quantised(..) => "weights",
+            Rule::Activations { labels: true, .. } => "activations and labels",
             Rule::Activations { .. } => "activations",
             Rule::Gradients { .. } => "gradients",
             Rule::Preheat { .. } => "a short training",
@@ -213,6 +216,16 @@ pub enum StartError {
         "the scheme {scheme} starts from how the inputs of `{module}` vary, but all are alike; give it other data, or choose a scheme that needs nothing, such as init-a"
     )]
     NoVariance {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+    },
+    /// Labels that do not vary.
+    #[error(
+        "the scheme {scheme} starts from how the inputs of `{module}` go with the tokens that are to be predicted, but these data have only one such token; give it other data, or choose a scheme that needs nothing, such as init-a"
+    )]
+    OneLabel {
         /// The scheme.
         scheme: &'static str,
         /// The layer.
