@@ -182,6 +182,9 @@ pub struct Settings {
     /// Learning rate of B divided by that of A, as in LoRA+ [default: 1]
     #[arg(long, value_name = "X", help_heading = "Optimiser", value_parser = setting::<f64>("learning_rate_ratio"))]
     learning_rate_ratio: Option<f64>,
+    /// Multiplies each factor's gradient by the inverse of the other factor's product: none, riemannian or nora_plus; on the CPU only [default: none]
+    #[arg(long, value_name = "NAME", help_heading = "Optimiser")]
+    preconditioner: Option<String>,
     /// Gradients of a run with a larger norm are scaled down to it; 0 turns that off [default: 1]
     #[arg(long, value_name = "X", help_heading = "Optimiser", value_parser = setting::<f64>("max_grad_norm"))]
     max_grad_norm: Option<f64>,
@@ -398,6 +401,7 @@ impl Settings {
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             learning_rate_ratio: self.learning_rate_ratio,
+            preconditioner: self.preconditioner.clone(),
             max_grad_norm: self.max_grad_norm,
             schedule: self.schedule.clone(),
             warmup_steps: self.warmup_steps,

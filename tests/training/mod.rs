@@ -29,6 +29,8 @@ mod optimizer;
 mod peft;
 // f32 stays within the bound that the tracked scalar derives.
 mod precision;
+// Preconditioned steps: one of them is enough where the theory says so; the same bits alone and together.
+mod preconditioner;
 // A cohort goes on from its state as if it had never been interrupted.
 mod state;
 // The paper's network learns from its teacher.

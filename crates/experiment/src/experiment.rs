@@ -52,6 +52,8 @@ pub struct Experiment {
     pub weight_decay: Option<f64>,
     /// Learning rate of B divided by that of A, as in LoRA+ (arXiv 2402.12354) (default 1).
     pub learning_rate_ratio: Option<f64>,
+    /// `none` (default), `riemannian` or `nora_plus`: see [`Preconditioner`](crate::Preconditioner).
+    pub preconditioner: Option<String>,
     /// Gradients of a run with a larger norm are scaled down to it (default 1; 0 turns it off).
     pub max_grad_norm: Option<f64>,
     /// `linear` (default), `constant` or `cosine`: see [`Schedule`](crate::Schedule).
@@ -198,6 +200,7 @@ impl Experiment {
             momentum: over.momentum.or(self.momentum),
             weight_decay: over.weight_decay.or(self.weight_decay),
             learning_rate_ratio: over.learning_rate_ratio.or(self.learning_rate_ratio),
+            preconditioner: over.preconditioner.or(self.preconditioner),
             max_grad_norm: over.max_grad_norm.or(self.max_grad_norm),
             schedule: over.schedule.or(self.schedule),
             warmup_steps: over.warmup_steps.or(self.warmup_steps),

@@ -69,6 +69,9 @@ keys! {
         "Pulls the adapter towards zero a little at every step.", "Loshchilov, Hutter 2017, arXiv 1711.05101";
     "learning_rate_ratio": "a number above 0", "16",
         "How many times faster B learns than A.", "LoRA+: Hayou, Ghosh, Yu 2024, arXiv 2402.12354";
+    "preconditioner": "\"none\", \"riemannian\" or \"nora_plus\"", "\"none\"",
+        "Whether each factor's gradient is first divided by the other factor's own product, so that a step does not depend on how the two share their size.",
+        "Zhang, Pilanci 2024, arXiv 2402.02347; NoRA+: Li et al. 2024, arXiv 2410.18965";
     "max_grad_norm": "a number above 0, or 0 for no clipping", "1.0",
         "A run's gradient that is longer than this is cut to it; 0 lets it be.", "Pascanu, Mikolov, Bengio 2012, arXiv 1211.5063";
     "schedule": "\"linear\", \"constant\" or \"cosine\"", "\"linear\"",

@@ -9,7 +9,7 @@ use crate::error::ExperimentError;
 use crate::experiment::{Experiment, Seeds};
 use crate::grid::Cell;
 use crate::keys::{Key, key};
-use crate::names::{Module, OptimizerName, Scaling, Schedule, Task, unknown_name};
+use crate::names::{Module, OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
 use crate::number::learning_rate_text;
 
 /// The largest number of runs in a sweep.
@@ -97,6 +97,8 @@ pub struct Resolved {
     pub weight_decay: f64,
     /// Learning rate of B divided by that of A, positive.
     pub learning_rate_ratio: f64,
+    /// What gradients are multiplied by.
+    pub preconditioner: Preconditioner,
     /// Largest gradient norm of a run; `None` does not clip.
     pub max_grad_norm: Option<f64>,
     /// How the learning rate changes.
@@ -160,6 +162,8 @@ impl Experiment {
         }
         let max_grad_norm = real("max_grad_norm", self.max_grad_norm, 1.0, |norm| norm >= 0.0)?;
 
+        let optimizer = self.resolve_optimizer()?;
+
         Ok(Resolved {
             base: self.resolve_base()?,
             data: self.resolve_data()?,
@@ -170,9 +174,10 @@ impl Experiment {
             alpha: real("alpha", self.alpha, 16.0, fits_f32)?,
             scaling: self.scaling.as_deref().map_or(Ok(Scaling::Classic), Scaling::named)?,
             target_modules: self.resolve_modules()?,
-            optimizer: self.resolve_optimizer()?,
+            optimizer,
             weight_decay: real("weight_decay", self.weight_decay, 0.0, |decay| decay >= 0.0)?,
             learning_rate_ratio: real("learning_rate_ratio", self.learning_rate_ratio, 1.0, fits_f32)?,
+            preconditioner: self.resolve_preconditioner(optimizer)?,
             max_grad_norm: (max_grad_norm > 0.0).then_some(max_grad_norm),
             schedule: self.schedule.as_deref().map_or(Ok(Schedule::Linear), Schedule::named)?,
             warmup_steps,
@@ -246,6 +251,19 @@ impl Experiment {
         let mut modules = names.iter().map(|name| Module::named(name)).collect::<Result<Vec<_>, _>>()?;
         modules.sort();
         Ok(modules)
+    }
+
+    fn resolve_preconditioner(&self, optimizer: Optimizer) -> Result<Preconditioner, ExperimentError> {
+        let preconditioner = self.preconditioner.as_deref().map_or(Ok(Preconditioner::None), Preconditioner::named)?;
+        if preconditioner != Preconditioner::None && optimizer == Optimizer::SignSgd {
+            return Err(ExperimentError::Clash {
+                first: format!("`preconditioner` is \"{preconditioner}\""),
+                second: format!("`optimizer` is \"{}\"", optimizer.name()),
+                why: "a preconditioner is defined for gradient descent and Adam only",
+                remedy: "Remove `preconditioner`, or set `optimizer = \"adamw\"`.".to_owned(),
+            });
+        }
+        Ok(preconditioner)
     }
 
     fn resolve_optimizer(&self) -> Result<Optimizer, ExperimentError> {
@@ -333,6 +351,7 @@ impl Resolved {
             momentum: None,
             weight_decay: Some(self.weight_decay),
             learning_rate_ratio: Some(self.learning_rate_ratio),
+            preconditioner: Some(self.preconditioner.to_string()),
             max_grad_norm: Some(self.max_grad_norm.unwrap_or(0.0)),
             schedule: Some(self.schedule.to_string()),
             warmup_steps: Some(self.warmup_steps),
@@ -452,6 +471,7 @@ mod tests {
             "base = 'nano'\ntask = 'arithmetic'\noptimizer = 'sgd'\nmomentum = 0.5\nmax_grad_norm = 0",
             "base = 'some/model'\ndata = 'x.jsonl'\noptimizer = 'sign_sgd'\ncohort = 3\nmemory = '1.5GiB'\nthreads = 2",
             "seeds = 5\nlearning_rates = [3e-4, 1]\nscaling = 'rslora'\nschedule = 'cosine'\nwarmup_steps = 20",
+            "preconditioner = 'nora_plus'",
             "schemes = 'init-ab'\ntarget_modules = ['v_proj', 'q_proj']\nepsilon = 1e-30\nseeds = [9007199254740991]",
         ];
         for text in texts {
@@ -520,6 +540,7 @@ mod tests {
             ("task = 'question'", "questions"),
             ("scaling = 'rs-lora'", "rslora"),
             ("target_modules = ['q_prj']", "q_proj"),
+            ("preconditioner = 'riemanian'", "riemannian"),
         ] {
             let error = refusal(text);
             assert!(error.contains(&format!("Did you mean \"{meant}\"?")), "{error}");
@@ -567,6 +588,8 @@ mod tests {
              `warmup_steps` to at most 5, or raise `steps`."
         );
         assert!(resolve("steps = 5\nwarmup_steps = 5").is_ok());
+        assert!(refusal("optimizer = 'sign_sgd'\npreconditioner = 'riemannian'").contains("gradient descent and Adam"));
+        assert!(resolve("optimizer = 'sgd'\npreconditioner = 'riemannian'").is_ok());
     }
 
     #[test]

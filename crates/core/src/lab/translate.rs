@@ -1,7 +1,7 @@
 //! An experiment's words, as the values that the core works with.
 
 use loralab_data::Dataset;
-use loralab_experiment::{Cell, Optimizer as Named, Resolved, Scaling};
+use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling};
 
 use super::{MakeDevice, Room, SweepError};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     init::{self, Scheme, Trains},
     memory::Parameter,
     model::{Adapters, Base, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
+    plan::{Optimizer, Plan, Preconditioner, Shape},
     tape::Tape,
     train::Run,
 };
@@ -22,6 +22,11 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Roo
     let Adapters { rank, target_modules } = adapters(experiment);
     let adapters = Adapters { rank: rank * room.spread, target_modules };
     decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    match experiment.preconditioner {
+        NamedPreconditioner::None => {}
+        NamedPreconditioner::Riemannian => tape.precondition(Preconditioner::Riemannian),
+        NamedPreconditioner::NoraPlus => tape.precondition(Preconditioner::NoraPlus),
+    }
     tape
 }
 

@@ -1,7 +1,7 @@
 //! The experiment as a form: a field for every setting, with what it does, who says so, and a way back to its default.
 
 use loralab_experiment::{
-    Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Scaling, Schedule, SchemeInfo, Task,
+    Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Preconditioner, Scaling, Schedule, SchemeInfo, Task,
 };
 
 use crate::html::{escaped, unbroken};
@@ -28,6 +28,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
             "momentum",
             "weight_decay",
             "learning_rate_ratio",
+            "preconditioner",
             "max_grad_norm",
             "schedule",
             "warmup_steps",
@@ -84,6 +85,7 @@ impl Form<'_> {
             "task" => Field::One(Task::ALL.iter().map(Task::to_string).chain([OWN_TEXT.to_owned()]).collect()),
             "scaling" => Field::One(Scaling::ALL.iter().map(Scaling::to_string).collect()),
             "optimizer" => Field::One(OptimizerName::ALL.iter().map(OptimizerName::to_string).collect()),
+            "preconditioner" => Field::One(Preconditioner::ALL.iter().map(Preconditioner::to_string).collect()),
             "schedule" => Field::One(Schedule::ALL.iter().map(Schedule::to_string).collect()),
             "schemes" => Field::Some(self.schemes.iter().map(|scheme| scheme.name.clone()).collect()),
             "target_modules" => Field::Some(Module::ALL.iter().map(Module::to_string).collect()),
