@@ -9,6 +9,7 @@ use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 use crate::{
     device::DeviceArguments,
     init::InitArguments,
+    rate::RateArguments,
     report::ReportArguments,
     reproduce::Reproduce,
     search::{self, Rate},
@@ -45,6 +46,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// List the initialisation schemes.
     Schemes,
+    /// From a learning rate that is good at one width and rank, suggest one for another.
+    Rate(RateArguments),
     /// List what there is to train on: the CPU and every GPU.
     Devices,
     /// Run one training step on a GPU, kernel by kernel, and hold each to the error bound that the CPU derives for it.
