@@ -87,6 +87,15 @@ pub struct TrainArguments {
     /// The initialisation scheme; `loralab schemes` lists them [default: init-a]
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     pub scheme: Option<String>,
+    /// Numbers of the scheme that are not to be its defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
+    #[arg(
+        long,
+        visible_alias = "scheme-option",
+        value_name = "OPTIONS",
+        value_delimiter = ',',
+        help_heading = "The run"
+    )]
+    pub scheme_options: Option<Vec<String>>,
     /// The peak learning rate [default: 4e-3]
     #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = setting::<f64>("learning_rates"))]
     pub learning_rate: Option<f64>,
@@ -122,6 +131,9 @@ pub struct Grid {
     /// The schemes to compare, separated by commas, or all; `loralab schemes` lists them [default: init-a,init-b]
     #[arg(long, visible_alias = "scheme", value_name = "NAMES", value_delimiter = ',')]
     schemes: Option<Vec<String>>,
+    /// Numbers of schemes that are not to be their defaults, separated by commas: eva.rho=1,hrp.share=0.1; `loralab schemes` lists them
+    #[arg(long, visible_alias = "scheme-option", value_name = "OPTIONS", value_delimiter = ',')]
+    scheme_options: Option<Vec<String>>,
     /// The learning rates of each scheme, separated by commas; or auto, which searches in a few rounds for each scheme's best and for where it
     /// breaks [default: 1e-3 to 6.4e-2, doubling]
     #[arg(long, visible_alias = "learning-rate", value_name = "RATES", value_delimiter = ',', value_parser = search::rate)]
@@ -364,6 +376,7 @@ impl Grid {
     pub fn over(&self, rest: Experiment) -> Experiment {
         Experiment {
             schemes: self.schemes.clone(),
+            scheme_options: self.scheme_options.clone(),
             learning_rates: self.learning_rates.as_deref().and_then(search::listed),
             seeds: self.seeds.clone().or_else(|| self.seed.clone().map(Seeds::List)),
             ..rest
@@ -376,6 +389,7 @@ impl TrainArguments {
     pub fn over(&self, rest: Experiment) -> Experiment {
         Experiment {
             schemes: self.scheme.clone().map(|scheme| vec![scheme]),
+            scheme_options: self.scheme_options.clone(),
             learning_rates: self.learning_rate.map(|rate| vec![rate]),
             seeds: self.seed.map(|seed| Seeds::List(vec![seed])),
             ..rest
@@ -391,6 +405,7 @@ impl Settings {
             task: self.task.clone(),
             data: self.data.clone(),
             schemes: None,
+            scheme_options: None,
             learning_rates: None,
             seeds: None,
             rank: self.rank,

@@ -109,6 +109,9 @@ fn plan_and_schemes_are_printed() {
     let schemes = place.succeed(&["schemes"]).stdout;
     for scheme in loralab_core::init::ALL {
         assert!(schemes.contains(scheme.name) && schemes.contains(scheme.about), "{schemes}");
+        for option in scheme.options {
+            assert!(schemes.contains(&format!("{}.{}={}", scheme.name, option.name, option.default)), "{schemes}");
+        }
     }
 }
 

@@ -68,7 +68,7 @@ pub fn on(
     let optimizer = Optimizer::Sgd { momentum: 0.0 };
     let calibration = Calibration { base, adapters, sequences, tokens, optimizer, steps: STEPS, train, make_device };
     let begun = wait(calibration.starts(std::slice::from_ref(run), plan))?;
-    Ok(begun[0].initial.clone())
+    Ok(begun[0].clone()?.initial.clone())
 }
 
 fn plan(base: &Base, adapters: &Adapters, frozen_pairs: bool) -> Plan {
@@ -119,7 +119,7 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let room = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
     let plan = plan(&base, &room, scheme.frozen_pair);
-    let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+    let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
     assert_eq!(initial.frozen_pairs, if scheme.frozen_pair { initial.trained.clone() } else { vec![] });
 
@@ -368,7 +368,7 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
     let base = base(&config(1, 1, true));
     let adapters = Adapters { rank: 1, target_modules: vec!["q_proj".to_owned(), "down_proj".to_owned()] };
     let plan = plan(&base, &adapters, false);
-    let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+    let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let initial = start(&base, &adapters, &run, &plan, &cpu).expect("a start");
     let text = text(400);
     let batch = Sampler::new(&text, 1, SHAPE.sequences, SHAPE.tokens).expect("it fits").batch(0);
@@ -376,7 +376,7 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
     for pair in plan.parameters.chunks_exact(2) {
         let name = pair[0].name.trim_end_matches(".lora_A.weight");
         let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
-        let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32 };
+        let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32, chosen: &[] };
         let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
         let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
         let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
@@ -398,7 +398,7 @@ fn data_that_say_nothing_are_refused() {
         let adapters = Adapters { rank, ..adapters.clone() };
         let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
         let plan = plan(&base, &room, scheme.frozen_pair);
-        let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+        let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
         let text = Dataset::Text(bytes.to_vec());
         let shape = Shape { runs: 1, sequences, tokens };
         match on(&text, shape, &base, &adapters, &run, &plan, &cpu) {

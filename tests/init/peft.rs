@@ -54,7 +54,7 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &room));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-    let run = Run { scheme, seed: 0, learning_rate: 1e-3, settings };
+    let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
     let text = Dataset::Text(FIXTURE.tensor("text").expect("the fixture has it").data().to_vec());
     let initial: Arc<Initial> = on(&text, shape, &NANO, &adapters, &run, &plan, &cpu).expect("a start");
     let of = |(pair, rank): (&[loralab_core::memory::Parameter], &usize)| {
@@ -172,7 +172,7 @@ fn draws_are_as_wide_as_pefts() {
     let (_, metadata) = SafeTensors::read_metadata(bytes).expect("a whole fixture");
     let settings = metadata.metadata().as_ref().and_then(|entries| entries.get("settings")).expect("settings");
     let settings: serde_json::Value = serde_json::from_str(settings).expect("JSON");
-    let layer = Layer { name: "0", inputs: 2048, outputs: 1024, rank: 64, scale: 1.0 };
+    let layer = Layer { name: "0", inputs: 2048, outputs: 1024, rank: 64, scale: 1.0, chosen: &[] };
     for scheme in ["peft-default", "peft-gaussian", "peft-false"] {
         let start = find(scheme).expect("listed").start(&layer, || None, 0).expect("it is drawn");
         for (index, values) in [start.a, start.b].into_iter().enumerate() {

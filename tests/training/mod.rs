@@ -71,7 +71,7 @@ struct Trace {
 
 fn run(scheme: &str, seed: u64, learning_rate: f64) -> Run {
     let scheme = init::find(scheme).expect("a scheme of the tests");
-    Run { scheme, seed, learning_rate, settings: SETTINGS }
+    Run { scheme, chosen: Default::default(), seed, learning_rate, settings: SETTINGS }
 }
 
 /// Nano with adapters of rank 8 on every module.

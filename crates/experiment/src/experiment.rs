@@ -24,6 +24,9 @@ pub struct Experiment {
     /// The initialisation schemes to compare, or `all` alone (default `init-a` and `init-b`).
     #[serde(deserialize_with = "one_or_many")]
     pub schemes: Option<Vec<String>>,
+    /// Numbers of schemes that are not to be their defaults, such as `eva.rho=1`.
+    #[serde(deserialize_with = "one_or_many")]
+    pub scheme_options: Option<Vec<String>>,
     /// The learning rates each scheme is trained at (default 1e-3 · 2ᵏ for k = 0 … 6).
     #[serde(deserialize_with = "one_or_many")]
     pub learning_rates: Option<Vec<f64>>,
@@ -187,6 +190,7 @@ impl Experiment {
             task: over.task.or(self.task),
             data: over.data.or(self.data),
             schemes: over.schemes.or(self.schemes),
+            scheme_options: over.scheme_options.or(self.scheme_options),
             learning_rates: over.learning_rates.or(self.learning_rates),
             seeds: over.seeds.or(self.seeds),
             rank: over.rank.or(self.rank),

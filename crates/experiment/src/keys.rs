@@ -41,6 +41,8 @@ keys! {
     "schemes": "a list of names, in quotes", "[\"init-a\", \"init-b\"]",
         "How an adapter starts: which of its two matrices is random, how large, and which is zero.",
         "Hayou, Ghosh, Yu 2024, arXiv 2406.08447";
+    "scheme_options": "a list of SCHEME.OPTION=NUMBER, in quotes, each option once", "[\"eva.rho=1\"]",
+        "Numbers that a scheme has beside its rank, where they are not to be the source's; `loralab schemes` lists them.", "";
     "learning_rates": "a list of numbers above 0 and within the range of 32-bit floats", "[1e-3, 2e-3]",
         "Each scheme is trained at each of these; the rate it wants is what sets the starts apart.",
         "Hayou, Ghosh, Yu 2024, arXiv 2406.08447";

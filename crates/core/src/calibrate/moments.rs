@@ -39,7 +39,7 @@ impl Calibration<'_, '_> {
         settle: Option<f64>,
         labels: bool,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run.settings.scale).collect();
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
         let mut moments = self.moments(&layers).await?;
         let mut tokens = 0;
         let mut begun: Option<Vec<Start>> = None;

@@ -30,6 +30,7 @@ pub(super) static ACTIVATION_SHIFT: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[],
 };
 
 fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {

@@ -10,10 +10,16 @@
 
 use loralab_linalg::{Mat, MatRef, NoConvergence, Stream, Svd, leading_svd, solve, svd};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer, pissa::balanced};
 
 /// Damping, as a share of the mean of the diagonal.
-const DAMPING: f64 = 0.01;
+const DAMPING: Choice = Choice {
+    name: "damping",
+    about: "what is added to the moment's diagonal, as a share of its mean",
+    default: 0.01,
+    domain: Domain::Positive,
+};
 
 /// CorDA in its instruction-previewed mode.
 pub(super) static CORDA_IPM: Scheme = Scheme {
@@ -26,6 +32,7 @@ pub(super) static CORDA_IPM: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[DAMPING],
 };
 
 /// CorDA in its knowledge-preserved mode.
@@ -39,6 +46,7 @@ pub(super) static CORDA_KPM: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[DAMPING],
 };
 
 fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
@@ -68,7 +76,8 @@ fn oriented<'a>(
     if mean.is_nan() || mean <= 0.0 {
         return Err(StartError::NoVariance { scheme: "corda", module: known.layer.name.to_owned() });
     }
-    let damping = |i: usize, j: usize| if i == j { DAMPING } else { 0.0 };
+    let share = known.layer.value(&DAMPING);
+    let damping = |i: usize, j: usize| if i == j { share } else { 0.0 };
     let damped = Mat::from_fn(inputs, inputs, |i, j| second[(i, j)] / mean + damping(i, j));
     let undecomposed = known.layer.undecomposed("weight times the second moment of the inputs");
     let Svd { u, s, v } = decompose(known, ((known.weight)()? * &damped).as_ref()).map_err(undecomposed)?;

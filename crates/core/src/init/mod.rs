@@ -8,6 +8,7 @@
 
 mod activation_shift;
 mod calibration;
+mod choice;
 mod corda;
 mod draw;
 mod eva;
@@ -30,7 +31,9 @@ mod scheme;
 mod sylvester;
 
 pub use calibration::{Code, Inputs, KnownLayer};
+pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 use draw::Factor;
+pub(crate) use loftq::{kept, rounds};
 pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
@@ -108,12 +111,19 @@ fn names() -> String {
 mod tests {
     use std::collections::HashSet;
 
+    use loralab_experiment::SECOND_NAMES;
     use loralab_linalg::{Mat, Stream, from_rows, normal_matrix, svd};
 
     use super::*;
 
-    const LAYER: Layer<'static> =
-        Layer { name: "model.layers.0.self_attn.q_proj", inputs: 2048, outputs: 1024, rank: 64, scale: 2.0 };
+    const LAYER: Layer<'static> = Layer {
+        name: "model.layers.0.self_attn.q_proj",
+        inputs: 2048,
+        outputs: 1024,
+        rank: 64,
+        scale: 2.0,
+        chosen: &[],
+    };
 
     fn start(name: &str, layer: &Layer<'_>, seed: u64) -> Start {
         begin(find(name).expect("a listed scheme"), layer, seed)
@@ -195,8 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn peft_default_is_init_a_kaiming() {
-        assert_eq!(start("peft-default", &LAYER, 1), start("init-a-kaiming", &LAYER, 1));
+    fn second_names_are_of_the_same_start() {
+        for (second, first) in SECOND_NAMES {
+            assert_eq!(start(second, &LAYER, 1), start(first, &LAYER, 1));
+        }
     }
 
     /// The deviation is 1/rank, not the variance, whatever the width.

@@ -2,7 +2,7 @@
 
 use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, to_rows};
 
-use super::{KnownLayer, Quantiser};
+use super::{Choice, KnownLayer, Quantiser};
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Scheme {
     pub halves_rank: bool,
     /// Whether the scale has to be above 0.
     pub divides_by_scale: bool,
+    /// Numbers that may be chosen.
+    pub options: &'static [Choice],
 }
 
 /// How a layer starts under a seed, from what the scheme has to know.
@@ -139,6 +141,8 @@ pub struct Layer<'a> {
     pub rank: usize,
     /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
     pub scale: f32,
+    /// Numbers that were chosen for the scheme, by the names of its options.
+    pub chosen: &'a [(&'static str, f64)],
 }
 
 /// An adapter before its first step.

@@ -14,13 +14,15 @@
 
 use loralab_linalg::{Mat, sylvester};
 
+use super::choice::{Choice, Domain};
 use super::{
     Begins, Rule, Scheme, Start, StartError, Trains,
     calibration::{Code, KnownLayer},
 };
 
-/// λ, the weight of encoding against decoding.
-const ENCODING: f64 = 1.0;
+/// λ of the source.
+const LAMBDA: Choice =
+    Choice { name: "lambda", about: "the weight of encoding against decoding", default: 1.0, domain: Domain::Positive };
 
 /// Sylvester with the code of the principal directions.
 pub(super) static SYLVESTER_PCA: Scheme = Scheme {
@@ -33,6 +35,7 @@ pub(super) static SYLVESTER_PCA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[LAMBDA],
 };
 
 /// Sylvester with a code of the labels.
@@ -46,6 +49,7 @@ pub(super) static SYLVESTER_LABELS: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[LAMBDA],
 };
 
 fn principal(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
@@ -80,7 +84,8 @@ fn labelled(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
 /// The start whose A solves the equation for a code with E\[S Sᵀ\] and E\[S xᵀ\].
 fn solved(known: &KnownLayer<'_>, own: &Mat<f64>, cross: &Mat<f64>) -> Result<Start, StartError> {
     let (layer, second) = (&known.layer, &known.inputs.second);
-    let a = sylvester(own.as_ref(), scaled(second, ENCODING).as_ref(), scaled(cross, 1.0 + ENCODING).as_ref())
+    let lambda = layer.value(&LAMBDA);
+    let a = sylvester(own.as_ref(), scaled(second, lambda).as_ref(), scaled(cross, 1.0 + lambda).as_ref())
         .map_err(layer.undecomposed("second moment of the inputs"))?;
     Ok(layer.padded(a.as_ref(), Mat::zeros(layer.outputs, a.nrows()).as_ref()))
 }

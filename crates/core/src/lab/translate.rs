@@ -59,6 +59,11 @@ pub(super) fn optimizer(experiment: &Resolved) -> Optimizer {
     }
 }
 
+/// The options of schemes that an experiment chooses.
+pub(super) fn options(experiment: &Resolved) -> impl Iterator<Item = (&str, &str, f64)> {
+    experiment.scheme_options.iter().map(|option| (option.scheme.as_str(), option.option.as_str(), option.value))
+}
+
 /// A cell as a run.
 pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepError> {
     let scheme: &'static Scheme = init::find(&cell.scheme)?;
@@ -71,7 +76,8 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
         weight_decay: experiment.weight_decay,
         max_grad_norm: experiment.max_grad_norm.unwrap_or(0.0),
     };
-    Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+    let chosen = scheme.chosen(options(experiment))?;
+    Ok(Run { scheme, chosen, seed: cell.seed, learning_rate: cell.learning_rate, settings })
 }
 
 /// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.

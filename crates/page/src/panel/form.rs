@@ -2,6 +2,7 @@
 
 use loralab_experiment::{
     Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Preconditioner, Scaling, Schedule, SchemeInfo, Task,
+    first_name,
 };
 
 use crate::html::{escaped, unbroken};
@@ -15,7 +16,7 @@ pub const SHIPPED: [&str; 2] = ["nano", "tiny"];
 /// The settings of the page by what they are about; the first two are always seen.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("What is learnt", &["base", "task"]),
-    ("Starts, rates, seeds", &["schemes", "learning_rates", "seeds"]),
+    ("Starts, rates, seeds", &["schemes", "scheme_options", "learning_rates", "seeds"]),
     ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples", "diagnose_every"]),
     ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
     (
@@ -103,10 +104,11 @@ impl Form<'_> {
         Experiment { optimizer: Some("adamw".to_owned()), ..full }.settings()
     }
 
-    /// Whether a list of names is that of all schemes.
+    /// Whether a list of names is that of all schemes, each once.
     fn is_every_scheme(&self, text: &str) -> bool {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
-        names.len() == self.schemes.len() && self.schemes.iter().all(|scheme| names.contains(&scheme.name.as_str()))
+        let mut once = self.schemes.iter().map(|scheme| scheme.name.as_str()).filter(|name| first_name(name).is_none());
+        names.iter().all(|name| first_name(name).is_none()) && once.all(|name| names.contains(&name))
     }
 
     /// Whether the chosen optimiser has the option.
