@@ -9,6 +9,7 @@ use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 use crate::{
     device::DeviceArguments,
     init::InitArguments,
+    rate::RateArguments,
     report::ReportArguments,
     reproduce::Reproduce,
     search::{self, Rate},
@@ -45,6 +46,8 @@ pub enum Command {
     Plan(PlanArguments),
     /// List the initialisation schemes.
     Schemes,
+    /// From a learning rate that is good at one width and rank, suggest one for another.
+    Rate(RateArguments),
     /// List what there is to train on: the CPU and every GPU.
     Devices,
     /// Run one training step on a GPU, kernel by kernel, and hold each to the error bound that the CPU derives for it.
@@ -84,6 +87,15 @@ pub struct TrainArguments {
     /// The initialisation scheme; `loralab schemes` lists them [default: init-a]
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     pub scheme: Option<String>,
+    /// Numbers of the scheme that are not to be its defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
+    #[arg(
+        long,
+        visible_alias = "scheme-option",
+        value_name = "OPTIONS",
+        value_delimiter = ',',
+        help_heading = "The run"
+    )]
+    pub scheme_options: Option<Vec<String>>,
     /// The peak learning rate [default: 4e-3]
     #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = setting::<f64>("learning_rates"))]
     pub learning_rate: Option<f64>,
@@ -119,6 +131,9 @@ pub struct Grid {
     /// The schemes to compare, separated by commas, or all; `loralab schemes` lists them [default: init-a,init-b]
     #[arg(long, visible_alias = "scheme", value_name = "NAMES", value_delimiter = ',')]
     schemes: Option<Vec<String>>,
+    /// Numbers of schemes that are not to be their defaults, separated by commas: eva.rho=1,hrp.share=0.1; `loralab schemes` lists them
+    #[arg(long, visible_alias = "scheme-option", value_name = "OPTIONS", value_delimiter = ',')]
+    scheme_options: Option<Vec<String>>,
     /// The learning rates of each scheme, separated by commas; or auto, which searches in a few rounds for each scheme's best and for where it
     /// breaks [default: 1e-3 to 6.4e-2, doubling]
     #[arg(long, visible_alias = "learning-rate", value_name = "RATES", value_delimiter = ',', value_parser = search::rate)]
@@ -182,6 +197,9 @@ pub struct Settings {
     /// Learning rate of B divided by that of A, as in LoRA+ [default: 1]
     #[arg(long, value_name = "X", help_heading = "Optimiser", value_parser = setting::<f64>("learning_rate_ratio"))]
     learning_rate_ratio: Option<f64>,
+    /// Multiplies each factor's gradient by the inverse of the other factor's product: none, riemannian or nora_plus; on the CPU only [default: none]
+    #[arg(long, value_name = "NAME", help_heading = "Optimiser")]
+    preconditioner: Option<String>,
     /// Gradients of a run with a larger norm are scaled down to it; 0 turns that off [default: 1]
     #[arg(long, value_name = "X", help_heading = "Optimiser", value_parser = setting::<f64>("max_grad_norm"))]
     max_grad_norm: Option<f64>,
@@ -358,6 +376,7 @@ impl Grid {
     pub fn over(&self, rest: Experiment) -> Experiment {
         Experiment {
             schemes: self.schemes.clone(),
+            scheme_options: self.scheme_options.clone(),
             learning_rates: self.learning_rates.as_deref().and_then(search::listed),
             seeds: self.seeds.clone().or_else(|| self.seed.clone().map(Seeds::List)),
             ..rest
@@ -370,6 +389,7 @@ impl TrainArguments {
     pub fn over(&self, rest: Experiment) -> Experiment {
         Experiment {
             schemes: self.scheme.clone().map(|scheme| vec![scheme]),
+            scheme_options: self.scheme_options.clone(),
             learning_rates: self.learning_rate.map(|rate| vec![rate]),
             seeds: self.seed.map(|seed| Seeds::List(vec![seed])),
             ..rest
@@ -385,6 +405,7 @@ impl Settings {
             task: self.task.clone(),
             data: self.data.clone(),
             schemes: None,
+            scheme_options: None,
             learning_rates: None,
             seeds: None,
             rank: self.rank,
@@ -398,6 +419,7 @@ impl Settings {
             momentum: self.momentum,
             weight_decay: self.weight_decay,
             learning_rate_ratio: self.learning_rate_ratio,
+            preconditioner: self.preconditioner.clone(),
             max_grad_norm: self.max_grad_norm,
             schedule: self.schedule.clone(),
             warmup_steps: self.warmup_steps,

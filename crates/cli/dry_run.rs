@@ -19,7 +19,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         counted(cohorts.len(), "cohort"),
     ))?;
     let mut first = 1;
-    let shape = |cells: &Vec<Cell>| (cells.len(), Room::of(cells));
+    let shape = |cells: &Vec<Cell>| (cells.len(), Room::of(experiment, cells));
     for alike in cohorts.chunk_by(|one, other| shape(one) == shape(other)) {
         let (runs, room) = shape(&alike[0]);
         let last = first + alike.len() - 1;

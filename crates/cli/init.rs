@@ -13,7 +13,7 @@ use crate::{
     failure::usage,
     results::{BASE, Results, write_adapter, write_whole},
     source,
-    sweep::Prepared,
+    sweep::{Prepared, options_in_words},
     terminal::print,
 };
 
@@ -23,6 +23,9 @@ pub struct InitArguments {
     /// The initialisation scheme; `loralab schemes` lists them
     #[arg(value_name = "SCHEME")]
     pub scheme: String,
+    /// Numbers of the scheme that are not to be its defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
+    #[arg(long, visible_alias = "scheme-option", value_name = "OPTIONS", value_delimiter = ',')]
+    pub scheme_options: Option<Vec<String>>,
     /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
     #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
     pub base: String,
@@ -66,6 +69,7 @@ impl InitArguments {
         Experiment {
             base: Some(self.base.clone()),
             schemes: Some(vec![self.scheme.clone()]),
+            scheme_options: self.scheme_options.clone(),
             seeds: Some(Seeds::List(vec![self.seed.unwrap_or(0)])),
             learning_rates: Some(vec![1e-3]),
             rank: self.rank,
@@ -124,5 +128,8 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
         arguments.output.display(),
         if begun.base.is_some() { format!("the base beside it, {BASE}") } else { "the untouched base".to_owned() }
     ))?;
+    if let Some(words) = options_in_words(&experiment) {
+        print(words)?;
+    }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod memory;
 mod plan;
 mod pretrain;
 mod progress;
+mod rate;
 mod report;
 mod reproduce;
 mod results;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Reproduce(what) => reproduce::reproduce(&what),
         Command::Report(arguments) => report::report(&arguments),
         Command::Schemes => schemes::schemes(),
+        Command::Rate(arguments) => rate::rate(&arguments),
         Command::Devices => devices::devices(),
         Command::Verify(arguments) => verify::verify(&arguments),
     };

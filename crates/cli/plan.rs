@@ -15,7 +15,7 @@ pub fn plan(arguments: &PlanArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment)?;
     let cohorts = prepared.cohorts(&sweep, &experiment)?;
     let first = cohorts.first().map_or(&[][..], Vec::as_slice);
-    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), Room::of(first));
+    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), Room::of(&experiment, first));
     print(plan.print(&prepared.base.tensors))?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `loralab schemes`: what there is to compare.
 
-use loralab_core::init;
+use loralab_core::init::{self, Choice};
 
 use crate::terminal::print;
 
-/// Lists the schemes with what they do, where they come from, and what they have to know.
+/// Lists the schemes with what they do, where they come from, what they have to know, and their options with their defaults.
 pub fn schemes() -> anyhow::Result<()> {
     let width = init::ALL.iter().map(|scheme| scheme.name.len()).max().unwrap_or(0);
     for scheme in init::ALL {
@@ -13,6 +13,9 @@ pub fn schemes() -> anyhow::Result<()> {
             "{:width$}  {}\n{:width$}  {}; needs: {needs}",
             scheme.name, scheme.about, "", scheme.source
         ))?;
+        for Choice { name, about, default, .. } in scheme.options {
+            print(format_args!("{:width$}  {}.{name}={default}: {about}", "", scheme.name))?;
+        }
     }
     Ok(())
 }

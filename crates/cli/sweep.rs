@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use loralab_core::{
     device::{Machine, Needs, wait},
     gpu::Tiling,
@@ -13,7 +13,8 @@ use loralab_core::{
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{
-    Accuracy, Cell, Curve, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
+    Accuracy, Cell, Curve, Data, Event, Experiment, Preconditioner, Resolved, RunResult, SECOND_NAMES, Seeds, Setting,
+    Summary, symptoms_in_words,
 };
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
@@ -86,6 +87,12 @@ impl Prepared {
         memory::check(experiment, &base.config, memory::available(experiment.memory))?;
         let data = source::data(experiment)?;
         let machine = device::open(device, threads, quiet)?;
+        if let (Machine::Gpu(_), true) = (&machine, experiment.preconditioner != Preconditioner::None) {
+            return Err(usage(format_args!(
+                "`preconditioner` is \"{}\", which is computed on the CPU only, but the device is a GPU; use `--device cpu`",
+                experiment.preconditioner
+            )));
+        }
         let available = device::available(&machine, experiment.memory);
         Ok(Self { base, base_name, data, available, machine })
     }
@@ -169,6 +176,13 @@ fn run(experiment: &Resolved, searches: bool, device: &DeviceArguments, output: 
         if !looks.is_empty() {
             print(format_args!("{}\n", looks.join("\n")))?;
         }
+        if let Some(words) = options_in_words(experiment) {
+            print(format_args!("{words}\n"))?;
+        }
+        let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
+        for (second, first) in SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second)) {
+            print(format_args!("{second} is {first} under another name, so it is not trained again.\n"))?;
+        }
         if let Some(words) = searched {
             print(format_args!("{words}\n"))?;
         }
@@ -214,8 +228,14 @@ impl Trained {
     }
 }
 
+/// Which numbers of schemes are not their defaults, if any are.
+pub fn options_in_words(experiment: &Resolved) -> Option<String> {
+    let options: Vec<String> = experiment.scheme_options.iter().map(ToString::to_string).collect();
+    (!options.is_empty()).then(|| format!("Options of schemes that are not their defaults: {}.", options.join(", ")))
+}
+
 fn ended(runs: &[RunResult]) -> usize {
-    runs.iter().filter(|run| run.is_diverged() || run.final_loss.is_some()).count()
+    runs.iter().filter(|run| run.is_over()).count()
 }
 
 fn watch<'a>(
@@ -325,6 +345,9 @@ pub fn train_grid(
         return Err(
             error.context(format!("{done} of {planned} runs had ended, and the results in `{folder}` are theirs"))
         );
+    }
+    if let (true, Some(reason)) = (complete, summary.why_nothing_started()) {
+        bail!(reason);
     }
     Ok(Trained {
         searched: search.as_ref().map(|search| search.in_words(experiment)),

@@ -34,7 +34,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment)?;
     let cohorts = prepared.cohorts(&sweep, &experiment)?;
     let cells = cohorts.first().ok_or_else(|| anyhow!("the grid has no runs"))?;
-    let plan = Arc::new(sweep.plan(cells.len(), Room::of(cells)));
+    let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;
     let state = |run: &Run| {
         let Initial { trained, frozen_pairs, .. } = start(&plan, &prepared.base.tensors, run).map_err(usage)?;

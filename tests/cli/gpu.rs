@@ -19,6 +19,20 @@ fn every_kernel_of_a_step_is_verified() {
 }
 
 #[test]
+fn a_preconditioner_is_refused_on_a_gpu_and_trains_on_a_cpu() {
+    let place = Place::new();
+    for preconditioner in ["riemannian", "nora_plus"] {
+        let flags =
+            ["--preconditioner", preconditioner, "--learning-rates", "1e-3", "--seeds", "1", "--quiet", "--overwrite"];
+        let on = |device: &'static str| [&["sweep"], &SMALL[..], &flags, &["--device", device]].concat();
+        place.refuse(&on("gpu"), 2, &[preconditioner, "on the CPU only", "--device cpu"]);
+        place.succeed(&on("cpu"));
+        let summary = place.json("results/summary.json");
+        assert!(summary["schemes"][0]["best_loss"].as_f64().is_some_and(f64::is_finite), "{summary}");
+    }
+}
+
+#[test]
 fn a_sweep_on_a_gpu_says_so_and_finds_what_the_cpu_finds() {
     let place = Place::new();
     let [gpu, cpu] = ["gpu", "cpu"].map(|device| {

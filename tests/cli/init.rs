@@ -1,6 +1,7 @@
 //! `init`: starts by themselves.
 
 use loralab_core::{adapter::Adapter, init::ALL};
+use loralab_experiment::{SECOND_NAMES, first_name};
 
 use super::Place;
 
@@ -57,16 +58,31 @@ fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
 /// The adapter's own base and the one that it was made from write the same, since the latter is quantised for it.
 #[test]
 fn an_adapter_of_a_quantised_base_writes_on_it() {
+    for rounds in [1, 3] {
+        writes_on_its_base(rounds);
+    }
+}
+
+fn writes_on_its_base(rounds: usize) {
     let place = Place::new();
-    place.succeed(&["init", "loftq-nf4", "--base", "nano", "--rank", "1", "--output", "out"]);
+    let (option, stored) = match rounds {
+        1 => ("loftq-nf4.rounds=1".to_owned(), ", its adapted weights quantised to nf4".to_owned()),
+        _ => (
+            format!("loftq-nf4.rounds={rounds}"),
+            format!(", its adapted weights quantised to nf4 in {rounds} rounds of rank 1"),
+        ),
+    };
+    let flags = ["init", "loftq-nf4", "--base", "nano", "--rank", "1", "--scheme-option", &option, "--output", "out"];
+    place.succeed(&flags);
     let write = |base: &str, adapter: &str| {
         let flags = ["generate", "--base", base, "--prompt", "Emma ", "--count", "20"];
         let adapter = if adapter.is_empty() { vec![] } else { vec!["--adapter", adapter] };
         place.succeed(&[&flags[..], &adapter].concat()).stdout
     };
     assert_eq!(write("nano", "out"), write("out/base.safetensors", "out"));
-    let config = place.read("out/adapter_config.json").replace(", its adapted weights quantised to nf4", "");
-    place.write("out/adapter_config.json", config);
+    let config = place.read("out/adapter_config.json");
+    assert!(config.contains(&stored), "{config}");
+    place.write("out/adapter_config.json", config.replace(&stored, ""));
     assert_ne!(write("nano", "out"), write("out/base.safetensors", "out"));
 }
 
@@ -84,10 +100,46 @@ fn what_cannot_start_is_refused() {
 }
 
 #[test]
+fn options_of_schemes_are_taken_told_and_kept() {
+    let place = Place::new();
+    let said = place.succeed(&[
+        "init",
+        "eva",
+        "--base",
+        "nano",
+        "--rank",
+        "2",
+        "--scheme-option",
+        "eva.rho=1",
+        "--output",
+        "out",
+    ]);
+    assert!(said.stdout.contains("not their defaults: eva.rho=1."), "{}", said.stdout);
+    let config: serde_json::Value = serde_json::from_str(&place.read("out/adapter_config.json")).expect("JSON");
+    assert_eq!((config["r"].as_u64(), config["rank_pattern"].as_object().map_or(0, |map| map.len())), (Some(2), 0));
+    let flags = ["--schemes", "hrp,lora-one", "--scheme-options", "hrp.ranks=2,lora-one.gamma=64", "--seeds", "1"];
+    let said = place.succeed(&super::small("sweep", &[&flags[..], &["--learning-rates", "1e-3"]].concat()));
+    assert!(said.stdout.contains("not their defaults: hrp.ranks=2, lora-one.gamma=64."), "{}", said.stdout);
+    assert!(place.read("results/experiment.toml").contains(r#"scheme_options = ["hrp.ranks=2", "lora-one.gamma=64"]"#));
+    let refuse = |options: &str, words: &[&str]| {
+        place.refuse(
+            &super::small("sweep", &["--schemes", "eva", "--scheme-options", options, "--output", "none"]),
+            2,
+            words,
+        );
+    };
+    refuse("eva.rh=1", &["no option \"rh\"", "rho, tau"]);
+    refuse("eva.rho=1.5", &["whole number from 1 to 8"]);
+    refuse("hrp.share=0.1", &["hrp", "not among the schemes"]);
+    refuse("evaa.rho=1", &["Did you mean \"eva\"?"]);
+    refuse("rho=1", &["SCHEME.OPTION=NUMBER"]);
+}
+
+#[test]
 fn all_names_every_scheme() {
     let place = Place::new();
     let told = place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--dry-run"])).stdout;
-    assert!(told.contains(&format!("{} schemes", ALL.len())), "{told}");
+    assert!(told.contains(&format!("{} schemes", ALL.len() - SECOND_NAMES.len())), "{told}");
     place.refuse(&super::small("sweep", &["--schemes", "all", "--rank", "3"]), 2, &["orthogonal", "the rank is 3"]);
 }
 
@@ -106,7 +158,7 @@ fn a_sweep_of_all_schemes_trains_and_exports_each() {
     readers.sort_unstable();
     reading.sort_unstable();
     assert_eq!(readers, reading);
-    for scheme in ALL {
+    for scheme in ALL.iter().filter(|scheme| first_name(scheme.name).is_none()) {
         let adapter = read(&place, &format!("results/adapters/{}_lr1e-3_seed0", scheme.name));
         let (rank, most) = (if scheme.frozen_pair { 16 } else { 8 }, scheme.rule.spread());
         assert!((rank..=most * rank).contains(&adapter.rank), "{} of rank {}", scheme.name, adapter.rank);
@@ -119,4 +171,29 @@ fn a_sweep_of_all_schemes_trains_and_exports_each() {
         let moved = adapter.modules.iter().any(|module| module.a.iter().chain(&module.b).any(|x| *x != 0.0));
         assert!(moved, "{}", scheme.name);
     }
+}
+
+#[test]
+fn a_start_that_is_impossible_fails_alone() {
+    let place = Place::new();
+    // Every token is to be followed by the same, so labels say nothing.
+    place.write("alike.txt", &"a".repeat(3000));
+    let flags = |schemes: &'static str, output: &'static str| {
+        let grid = ["--schemes", schemes, "--data", "alike.txt", "--learning-rates", "1e-3,2e-3", "--seeds", "1"];
+        super::small("sweep", &[&grid[..], &["--output", output]].concat())
+    };
+    let reason = "the scheme sylvester-labels starts from how the inputs of";
+    let told = place.succeed(&flags("init-a,sylvester-labels,init-b", "some")).stdout;
+    assert!(told.contains(&format!("2 runs of sylvester-labels could not start: {reason}")), "{told}");
+    let summary = place.json("some/summary.json");
+    assert_eq!(summary["failures"][0]["runs"], 2, "{summary}");
+    let log = place.read("some/metrics.jsonl");
+    assert_eq!(log.lines().filter(|line| line.contains("\"failed\"") && line.contains(reason)).count(), 2, "{log}");
+    // The others are what they are without it.
+    place.succeed(&flags("init-a,init-b", "others"));
+    assert_eq!(summary["schemes"], place.json("others/summary.json")["schemes"]);
+    // Where nothing can start there is nothing to tell.
+    let outcome = place.run(&flags("sylvester-labels", "none"));
+    assert_eq!(outcome.code, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(&format!("error: no run could start: {reason}")), "{}", outcome.stderr);
 }

@@ -109,5 +109,25 @@ fn plan_and_schemes_are_printed() {
     let schemes = place.succeed(&["schemes"]).stdout;
     for scheme in loralab_core::init::ALL {
         assert!(schemes.contains(scheme.name) && schemes.contains(scheme.about), "{schemes}");
+        for option in scheme.options {
+            assert!(schemes.contains(&format!("{}.{}={}", scheme.name, option.name, option.default)), "{schemes}");
+        }
     }
+}
+
+#[test]
+fn a_rate_is_carried_over_to_another_width_and_rank() {
+    let place = Place::new();
+    let told = |flags: &[&str]| place.succeed(&[&["rate"], flags].concat()).stdout;
+    // 4 times the width: a half for Init[A], whose rank does not matter where s is alpha/rank, and a quarter for Init[B] at the same s.
+    let of_a = told(&["init-a", "--known", "2e-4@1024x8", "--for", "4096x32"]);
+    assert!(of_a.starts_with("1.0e-4\n") && of_a.contains("arXiv 2602.06204"), "{of_a}");
+    assert!(of_a.contains("--learning-rates 5.0e-5,1.0e-4,2.0e-4"), "{of_a}");
+    assert!(told(&["init-b", "--known", "2e-4@1024x8", "--for", "4096x8"]).starts_with("5.0e-5\n"));
+    // 16 times the rank under rsLoRA: r^(-1/4).
+    let flags = ["init-a", "--known", "2e-4@64x4", "--for", "64x64", "--scaling", "rslora"];
+    assert!(told(&flags).starts_with("1.0e-4\n"));
+    place.refuse(&["rate", "pissa", "--known", "2e-4@64x4", "--for", "64x8"], 2, &["pissa", "init-b-kaiming"]);
+    place.refuse(&["rate", "init-a", "--known", "2e-4", "--for", "64x8"], 2, &["2e-4@1024x8"]);
+    place.refuse(&["rate", "init-a", "--known", "2e-4@64x4", "--for", "64"], 2, &["4096x32"]);
 }

@@ -12,7 +12,7 @@ use loralab_core::{
     train::{Initial, Run},
 };
 use loralab_data::{Batch, Dataset, Sampler};
-use loralab_linalg::Draws;
+use loralab_linalg::{Draws, Stream, normal_matrix};
 
 use super::{
     SHAPE,
@@ -68,7 +68,7 @@ pub fn on(
     let optimizer = Optimizer::Sgd { momentum: 0.0 };
     let calibration = Calibration { base, adapters, sequences, tokens, optimizer, steps: STEPS, train, make_device };
     let begun = wait(calibration.starts(std::slice::from_ref(run), plan))?;
-    Ok(begun[0].initial.clone())
+    Ok(begun[0].clone()?.initial.clone())
 }
 
 fn plan(base: &Base, adapters: &Adapters, frozen_pairs: bool) -> Plan {
@@ -85,6 +85,8 @@ struct Begun {
     b: Matrix,
     w: Matrix,
     inputs: Matrix,
+    /// What is to be predicted in each of those rows.
+    labels: Vec<u32>,
     gradient: Matrix,
 }
 
@@ -117,7 +119,7 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let room = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
     let plan = plan(&base, &room, scheme.frozen_pair);
-    let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+    let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
     assert_eq!(initial.frozen_pairs, if scheme.frozen_pair { initial.trained.clone() } else { vec![] });
 
@@ -125,6 +127,8 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let mut sampler = Sampler::new(&text, 1, SHAPE.sequences, SHAPE.tokens).expect("it fits");
     let batches: Vec<Batch> = (0..8).map(|step| sampler.batch(step)).collect();
     let (inputs, gradients) = (inputs(&base, &batches), gradients(&base, &batches));
+    let rows = batches.iter().flat_map(|batch| batch.targets.iter().zip(&batch.weights));
+    let labels: Vec<u32> = rows.filter(|(_, weight)| **weight != 0.0).map(|(target, _)| *target).collect();
     for (index, pair) in plan.parameters.chunks_exact(2).enumerate() {
         let ([room, width], [outputs, _]) = (pair[0].shape, pair[1].shape);
         let (a, b) = (&initial.trained[pair[0].span.range()], &initial.trained[pair[1].span.range()]);
@@ -137,6 +141,7 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
             b: Matrix::new(outputs, room, |i, j| f64::from(b[i * room + j])),
             w: Matrix::new(outputs, width, |i, j| f64::from(weight[i * width + j])),
             inputs: inputs[index].clone(),
+            labels: labels.clone(),
             gradient: gradients.iter().find(|(of, _)| *of == name).expect("every weight has one").1.clone(),
             name,
         });
@@ -224,16 +229,18 @@ fn on_each_device(test: impl Fn(MakeDevice<'_>)) {
 #[test]
 fn eva_reads_what_varies_and_gives_rank_where_it_explains_most() {
     // Widely apart directions settle within the batches that this test sees; those of the small base do not, so its own convergence is not tested here.
-    let ranks = each("eva", &cpu, |begun| {
-        let Begun { name, rank, a, b, .. } = begun;
-        assert!(b.norm() == 0.0, "{name}");
-        let used = a.t().columns(0..*rank);
-        let identity = Matrix::new(*rank, *rank, |i, j| f64::from(u8::from(i == j)));
-        assert!(used.t().times(&used).distance(&identity) < 1e-6, "{name}");
-        assert!(a.t().columns(*rank..a.rows).norm() == 0.0, "{name}");
+    on_each_device(|make_device| {
+        let ranks = each("eva", make_device, |begun| {
+            let Begun { name, rank, a, b, .. } = begun;
+            assert!(b.norm() == 0.0, "{name}");
+            let used = a.t().columns(0..*rank);
+            let identity = Matrix::new(*rank, *rank, |i, j| f64::from(u8::from(i == j)));
+            assert!(used.t().times(&used).distance(&identity) < 1e-6, "{name}");
+            assert!(a.t().columns(*rank..a.rows).norm() == 0.0, "{name}");
+        });
+        assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
+        assert!(ranks.iter().any(|rank| *rank != RANK) && ranks.iter().all(|rank| *rank <= 2 * RANK), "{ranks:?}");
     });
-    assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
-    assert!(ranks.iter().any(|rank| *rank != RANK) && ranks.iter().all(|rank| *rank <= 2 * RANK), "{ranks:?}");
 }
 
 #[test]
@@ -243,6 +250,31 @@ fn sylvester_with_the_principal_code_is_the_principal_directions() {
             let Begun { name, a, b, inputs, .. } = begun;
             assert!(b.norm() == 0.0, "{name}");
             assert!(a.t().times(a).distance(&reads(inputs, RANK)) < 1e3 * ROUNDING, "{name}");
+        });
+    });
+}
+
+/// (S Sᵀ) A + A X Xᵀ = 2 S Xᵀ, with S the labels' centred codes, of the power that the first principal components have.
+#[test]
+fn sylvester_with_a_code_of_labels_solves_its_equation() {
+    on_each_device(|make_device| {
+        each("sylvester-labels", make_device, |begun| {
+            let Begun { name, a, b, inputs, labels, .. } = begun;
+            assert!(b.norm() == 0.0, "{name}");
+            assert_eq!(labels.len(), inputs.rows);
+            let drawn = normal_matrix(&Stream::new(1, "labels.code"), 11, RANK);
+            let code = Matrix::new(labels.len(), RANK, |row, k| drawn[(labels[row] as usize, k)]);
+            let mean = |k: usize| (0..code.rows).map(|row| code.get(row, k)).sum::<f64>() / code.rows as f64;
+            let means: Vec<f64> = (0..RANK).map(mean).collect();
+            let code = Matrix::new(code.rows, RANK, |row, k| code.get(row, k) - means[k]);
+            let principal: f64 = inputs.svd().1[..RANK].iter().map(|s| s * s).sum();
+            let size = principal.sqrt() / code.norm();
+            let code = Matrix::new(code.rows, RANK, |row, k| size * code.get(row, k));
+            let (own, second, cross) = (code.t().times(&code), inputs.t().times(inputs), code.t().times(inputs));
+            let left = own.times(a).plus(1.0, &a.times(&second));
+            assert!(left.plus(-2.0, &cross).norm() < 10.0 * ROUNDING * left.norm(), "{name}");
+            // It is not the principal directions under another name.
+            assert!(a.t().times(a).distance(&reads(inputs, RANK)) > 0.1, "{name}");
         });
     });
 }
@@ -272,19 +304,21 @@ fn corda_decomposes_the_weight_as_its_inputs_see_it() {
 
 #[test]
 fn activation_shift_is_the_best_approximation_of_whitening() {
-    let ranks = each("activation-shift", &cpu, |begun| {
-        let Begun { name, rank, w, .. } = begun;
-        let centred = begun.centred();
-        let covariance = Begun::second(&centred);
-        let n = covariance.rows;
-        let unit = n as f64 / (0..n).map(|i| covariance.get(i, i)).sum::<f64>();
-        let (u, s, _) = covariance.svd();
-        let stretch = |k: usize| (s[k] * unit + 0.01).sqrt().recip() - 1.0;
-        let change = w.times(&Matrix::new(n, n, |i, k| u.get(i, k) * stretch(k)).times(&u.t()));
-        let expected = triplets(&change.svd(), 0..*rank);
-        assert!(begun.product().distance(&expected) < 1000.0 * ROUNDING * change.norm(), "{name}");
+    on_each_device(|make_device| {
+        let ranks = each("activation-shift", make_device, |begun| {
+            let Begun { name, rank, w, .. } = begun;
+            let centred = begun.centred();
+            let covariance = Begun::second(&centred);
+            let n = covariance.rows;
+            let unit = n as f64 / (0..n).map(|i| covariance.get(i, i)).sum::<f64>();
+            let (u, s, _) = covariance.svd();
+            let stretch = |k: usize| (s[k] * unit + 0.01).sqrt().recip() - 1.0;
+            let change = w.times(&Matrix::new(n, n, |i, k| u.get(i, k) * stretch(k)).times(&u.t()));
+            let expected = triplets(&change.svd(), 0..*rank);
+            assert!(begun.product().distance(&expected) < 1000.0 * ROUNDING * change.norm(), "{name}");
+        });
+        assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
     });
-    assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
 }
 
 #[test]
@@ -320,14 +354,17 @@ fn lora_gas_first_step_is_the_best_of_twice_its_rank() {
             let expected = Matrix::new(best.rows, best.columns, |i, j| size * best.get(i, j));
             assert!(change.distance(&expected) < 100.0 * ROUNDING * expected.norm(), "{name}");
         });
-    });
-    each("lora-ga-peft", &cpu, |begun| {
-        let Begun { name, a, b, gradient, .. } = begun;
-        let (u, s, _) = gradient.svd();
-        assert!(a.t().times(a).distance(&reads(gradient, RANK)) < 100.0 * ROUNDING, "{name}");
-        let size = (gradient.rows as f64).powf(0.25) / 4.0;
-        let left = Matrix::new(gradient.rows, RANK, |i, k| size * s[RANK + k] * u.get(i, RANK + k));
-        assert!(b.times(&b.t()).distance(&left.times(&left.t())) < 100.0 * ROUNDING * left.norm().powi(2), "{name}");
+        each("lora-ga-peft", make_device, |begun| {
+            let Begun { name, a, b, gradient, .. } = begun;
+            let (u, s, _) = gradient.svd();
+            assert!(a.t().times(a).distance(&reads(gradient, RANK)) < 100.0 * ROUNDING, "{name}");
+            let size = (gradient.rows as f64).powf(0.25) / 4.0;
+            let left = Matrix::new(gradient.rows, RANK, |i, k| size * s[RANK + k] * u.get(i, RANK + k));
+            assert!(
+                b.times(&b.t()).distance(&left.times(&left.t())) < 100.0 * ROUNDING * left.norm().powi(2),
+                "{name}"
+            );
+        });
     });
 }
 
@@ -338,25 +375,27 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
     let base = base(&config(1, 1, true));
     let adapters = Adapters { rank: 1, target_modules: vec!["q_proj".to_owned(), "down_proj".to_owned()] };
     let plan = plan(&base, &adapters, false);
-    let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
-    let initial = start(&base, &adapters, &run, &plan, &cpu).expect("a start");
+    let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let text = text(400);
     let batch = Sampler::new(&text, 1, SHAPE.sequences, SHAPE.tokens).expect("it fits").batch(0);
     let gradients = gradients(&base, &[batch]);
-    for pair in plan.parameters.chunks_exact(2) {
-        let name = pair[0].name.trim_end_matches(".lora_A.weight");
-        let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
-        let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32 };
-        let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
-        let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
-        let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
-        let sketch = gradient.times(&drawn.t().times(&drawn));
-        let a = &initial.trained[pair[0].span.range()];
-        let a = Matrix::new(1, inputs, |_, j| f64::from(a[j]));
-        assert!(a.t().times(&a).distance(&reads(&sketch, 1)) < 100.0 * ROUNDING, "{name}");
-        assert!((a.norm() - 1.0).abs() < 1e-6);
-        assert!(initial.trained[pair[1].span.range()].iter().all(|x| *x == 0.0));
-    }
+    on_each_device(|make_device| {
+        let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
+        for pair in plan.parameters.chunks_exact(2) {
+            let name = pair[0].name.trim_end_matches(".lora_A.weight");
+            let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
+            let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32, chosen: &[] };
+            let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
+            let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
+            let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
+            let sketch = gradient.times(&drawn.t().times(&drawn));
+            let a = &initial.trained[pair[0].span.range()];
+            let a = Matrix::new(1, inputs, |_, j| f64::from(a[j]));
+            assert!(a.t().times(&a).distance(&reads(&sketch, 1)) < 100.0 * ROUNDING, "{name}");
+            assert!((a.norm() - 1.0).abs() < 1e-6);
+            assert!(initial.trained[pair[1].span.range()].iter().all(|x| *x == 0.0));
+        }
+    });
 }
 
 #[test]
@@ -368,7 +407,7 @@ fn data_that_say_nothing_are_refused() {
         let adapters = Adapters { rank, ..adapters.clone() };
         let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
         let plan = plan(&base, &room, scheme.frozen_pair);
-        let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+        let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
         let text = Dataset::Text(bytes.to_vec());
         let shape = Shape { runs: 1, sequences, tokens };
         match on(&text, shape, &base, &adapters, &run, &plan, &cpu) {
@@ -381,6 +420,8 @@ fn data_that_say_nothing_are_refused() {
         assert!(matches!(error, StartError::NoVariance { .. }), "{error}");
         assert!(error.to_string().contains("all are alike"));
     }
+    let error = begin("sylvester-labels", &[4; 100], RANK, 2, 5);
+    assert!(matches!(error, StartError::OneLabel { .. }), "{error}");
     let varied: Vec<u8> = (0..100_u32).map(|i| (i * i % 11) as u8).collect();
     let error = begin("activation-shift", &varied, 8, 1, 1);
     assert!(matches!(error, StartError::FewRows { found: 8, needed: 16, .. }), "{error}");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use loralab_core::{
     device::{Cpu, RunSettings},
-    init::{ALL, Begins, Scheme, Trains, find},
+    init::{ALL, Begins, Domain, Scheme, Trains, find},
     memory::{Data, Tensor},
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Shape},
@@ -35,7 +35,7 @@ fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, s
     decoder(&mut tape, &base.config, Training::Adapters(base, &room));
     let plan = Arc::new(tape.compile(Purpose::Predict));
     let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-    let run = Run { scheme, seed: 1, learning_rate: 1e-3, settings };
+    let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-3, settings };
     let initial = data::start(base, &adapters, &run, &plan, &data::cpu).expect("a start");
     let Initial { trained, frozen_pairs, .. } = &*initial;
     let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), Some(1));
@@ -92,7 +92,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
         let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
         let learning_rate_ratio = if scheme.trains == Trains::AOnly { 0.0 } else { 1.0 };
         let settings = RunSettings { scale: 2.0, learning_rate_ratio, weight_decay: 0.1, max_grad_norm: 1.0 };
-        let run = Run { scheme, seed: 1, learning_rate: 1e-2, settings };
+        let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings };
         let Initial { trained: begun, frozen_pairs, .. } = start(&plan, &base.tensors, &run).expect("a start");
         let mut device = Cpu::<f32>::new(plan.clone(), base.tensors.clone(), Some(1));
         device.load(0, &begun, &frozen_pairs, settings);
@@ -107,6 +107,48 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
         assert!(trained[b.clone()].chunks(6).all(|row| row[4..].iter().all(|x| x.to_bits() == 0)), "{name}");
         assert!(trained[a.clone()] != begun[a], "{name} trains A");
         assert_eq!(trained[b.clone()] == begun[b], scheme.trains == Trains::AOnly, "{name}");
+    }
+}
+
+/// What an option is by default changes no bit, and what it is not changes the start.
+#[test]
+fn options_are_taken_and_their_defaults_change_nothing() {
+    let base = base(&config(2, 1, true));
+    let adapters = Adapters { rank: 2, target_modules: MODULES.iter().map(ToString::to_string).collect() };
+    for scheme in ALL {
+        let begin = |chosen: &[(&'static str, f64)]| {
+            let room = Adapters { rank: 2 * scheme.rule_with(chosen).spread(), ..adapters.clone() };
+            let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
+            decoder(&mut tape, &base.config, Training::Adapters(&base, &room));
+            let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
+            let settings = RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+            let run = Run { scheme, chosen: chosen.into(), seed: 1, learning_rate: 1e-3, settings };
+            data::start(&base, &adapters, &run, &plan, &data::cpu).expect("a start")
+        };
+        let defaults: Vec<_> = scheme.options.iter().map(|option| (option.name, option.default)).collect();
+        let plain = begin(&[]);
+        assert_eq!(plain, begin(&defaults), "{}", scheme.name);
+        for option in scheme.options {
+            let other = match option.domain {
+                Domain::Positive => 3.0 * option.default,
+                // So low a cosine that the second batch settles it.
+                Domain::Share if option.name == "tau" => 1e-6,
+                Domain::Share => 10.0 * option.default,
+                Domain::Whole(least, _) if f64::from(least) == option.default => option.default + 4.0,
+                Domain::Whole(least, _) => f64::from(least),
+            };
+            // The code of the principal directions is its own solution, whatever λ is.
+            let same = scheme.name == "sylvester-pca";
+            let close =
+                begin(&[(option.name, other)]).trained.iter().zip(&plain.trained).all(|(x, y)| (x - y).abs() < 1e-5);
+            assert_eq!(
+                close && begin(&[(option.name, other)]).trained.len() == plain.trained.len(),
+                same,
+                "{}.{}",
+                scheme.name,
+                option.name
+            );
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
     device::RunSettings,
-    init::{Layer, find},
+    init::{Layer, Quantiser, find},
     model::{Adapters, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
@@ -54,7 +54,7 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &room));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-    let run = Run { scheme, seed: 0, learning_rate: 1e-3, settings };
+    let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
     let text = Dataset::Text(FIXTURE.tensor("text").expect("the fixture has it").data().to_vec());
     let initial: Arc<Initial> = on(&text, shape, &NANO, &adapters, &run, &plan, &cpu).expect("a start");
     let of = |(pair, rank): (&[loralab_core::memory::Parameter], &usize)| {
@@ -117,6 +117,43 @@ fn mica_is_pefts() {
     }
 }
 
+/// The weight that is left is the same number for number, and so is what makes up for it, as far as single precision can tell.
+#[test]
+fn loftq_is_pefts() {
+    for (scheme, quantiser) in [("loftq-nf4", Quantiser::Nf4), ("loftq-int8", Quantiser::Int8)] {
+        for (Ours { name, a, b, .. }, their_a, their_b) in beside(scheme) {
+            let kept = theirs(&format!("{scheme}.{name}.weight"));
+            let weight =
+                NANO.tensors.iter().find(|tensor| tensor.name == format!("{name}.weight")).expect("it is there");
+            let weight = weight.data.to_f32();
+            let own = quantiser.apply(&weight, kept.columns);
+            // Half way between two levels either is the nearest.
+            let mut halves = 0;
+            for ((index, value), before) in own.iter().enumerate().zip(&weight) {
+                let their = kept.get(index / kept.columns, index % kept.columns);
+                let [lost, their_lost] = [f64::from(*value), their].map(|kept| (f64::from(*before) - kept).abs());
+                assert!(
+                    (lost - their_lost).abs() < 1e-6,
+                    "{scheme} {name}, {index}: {before} became {value} and {their}"
+                );
+                halves += usize::from((f64::from(*value) - their).abs() > 1e-6);
+            }
+            assert!(halves <= 1, "{scheme} {name}: {halves}");
+            // What is half way moves the error by a level, and its triplets with it.
+            if halves == 1 {
+                continue;
+            }
+            let (own, their) = (b.times(&a), their_b.times(&their_a));
+            assert!(own.distance(&their) < 1e-4 * their.norm(), "{scheme} {name}: {}", own.distance(&their));
+            for (own, their) in
+                [(a.t().times(&a), their_a.t().times(&their_a)), (b.times(&b.t()), their_b.times(&their_b.t()))]
+            {
+                assert!(own.distance(&their) < 1e-4 * their.norm(), "{scheme} {name}");
+            }
+        }
+    }
+}
+
 /// Products agree. The factors are ours times a number: PEFT divides inputs by their largest entry, we by their power. PEFT works in single precision, in
 /// which the last triplets are off by the rounding of the first.
 #[test]
@@ -172,7 +209,7 @@ fn draws_are_as_wide_as_pefts() {
     let (_, metadata) = SafeTensors::read_metadata(bytes).expect("a whole fixture");
     let settings = metadata.metadata().as_ref().and_then(|entries| entries.get("settings")).expect("settings");
     let settings: serde_json::Value = serde_json::from_str(settings).expect("JSON");
-    let layer = Layer { name: "0", inputs: 2048, outputs: 1024, rank: 64, scale: 1.0 };
+    let layer = Layer { name: "0", inputs: 2048, outputs: 1024, rank: 64, scale: 1.0, chosen: &[] };
     for scheme in ["peft-default", "peft-gaussian", "peft-false"] {
         let start = find(scheme).expect("listed").start(&layer, || None, 0).expect("it is drawn");
         for (index, values) in [start.a, start.b].into_iter().enumerate() {

@@ -3,14 +3,20 @@
 
 use half::{bf16, f16};
 use loralab_core::{
-    device::RunSettings,
+    device::{RunSettings, wait},
     init::{Quantiser, find},
+    lab::begin,
     memory::{Data, Tensor, Weight},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
     train::{Initial, Run, start},
 };
+use loralab_data::Dataset;
+use loralab_experiment::Experiment;
 use loralab_linalg::Stream;
+
+use super::data::cpu;
+use crate::training::NANO;
 
 /// (O, I, R): square, tall, wide, odd, a rank of 1, and a rank as large as the narrow side.
 const SHAPES: [(usize, usize, usize); 5] = [(16, 16, 4), (23, 9, 3), (9, 23, 4), (13, 7, 1), (12, 5, 5)];
@@ -148,8 +154,12 @@ fn each(scheme: &str, look: impl Fn(&Begun)) {
                 tape.mse(y);
                 let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
                 let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-                let Initial { trained, frozen_pairs: frozen, .. } =
-                    start(&plan, &base, &Run { scheme, seed: 1, learning_rate: 0.0, settings }).expect("a start");
+                let Initial { trained, frozen_pairs: frozen, .. } = start(
+                    &plan,
+                    &base,
+                    &Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 0.0, settings },
+                )
+                .expect("a start");
                 assert_eq!(frozen, if scheme.frozen_pair { trained.clone() } else { vec![] });
                 let (a, b) = trained.split_at(rank * inputs);
                 let what = format!("{} {outputs} × {inputs}, rank {rank}, scale {scale}, {precision}", scheme.name);
@@ -212,6 +222,24 @@ fn loftq_makes_up_for_what_few_bits_lose() {
             assert!(b.times(a).distance(&best) < 1e-6 * lost.norm() + 1e-9, "{what}");
             assert!(lost.norm() > 1e-4 * w.norm() && lost.norm() < 0.2 * w.norm(), "{what}: {}", lost.norm());
         });
+    }
+}
+
+/// Each round begins with what the last one left to make up for, so that several leave no more than one does, and the adapter belongs to the base of the last.
+#[test]
+fn loftq_leaves_less_after_several_rounds() {
+    for scheme in ["loftq-nf4", "loftq-int8"] {
+        let left = |rounds: usize| {
+            let text = format!(
+                "base = 'nano'\nschemes = '{scheme}'\nrank = 8\nalpha = 8\nscheme_options = '{scheme}.rounds={rounds}'"
+            );
+            let experiment = Experiment::from_toml(&text).expect("TOML").resolve(&[scheme]).expect("it is right");
+            let cell = &experiment.cells()[0];
+            let begun = wait(begin(&NANO, "nano", &experiment, cell, &Dataset::Text(vec![]), &cpu)).expect("a start");
+            begun.layers.iter().map(|layer| layer.moved).sum::<f64>()
+        };
+        let [one, two, five] = [1, 2, 5].map(left);
+        assert!(five < two && two < one, "{scheme}: {one} {two} {five}");
     }
 }
 

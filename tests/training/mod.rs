@@ -31,6 +31,8 @@ mod optimizer;
 mod peft;
 // f32 stays within the bound that the tracked scalar derives.
 mod precision;
+// Preconditioned steps: one of them is enough where the theory says so; the same bits alone and together.
+mod preconditioner;
 // A cohort goes on from its state as if it had never been interrupted.
 mod state;
 // The paper's network learns from its teacher.
@@ -71,7 +73,7 @@ struct Trace {
 
 fn run(scheme: &str, seed: u64, learning_rate: f64) -> Run {
     let scheme = init::find(scheme).expect("a scheme of the tests");
-    Run { scheme, seed, learning_rate, settings: SETTINGS }
+    Run { scheme, chosen: Default::default(), seed, learning_rate, settings: SETTINGS }
 }
 
 /// Nano with adapters of rank 8 on every module.

@@ -97,7 +97,8 @@ impl OneLayer {
         let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
         let scheme = init::find(scheme).expect("a scheme of the tests");
         let Initial { trained: before, .. } =
-            start(&plan, &[], &Run { scheme, seed: 0, learning_rate: RATE, settings }).expect("it needs no weights");
+            start(&plan, &[], &Run { scheme, chosen: Default::default(), seed: 0, learning_rate: RATE, settings })
+                .expect("it needs no weights");
         let mut device = Cpu::<f32>::new(plan, vec![zero].into(), Some(1));
         device.load(0, &before, &[], settings);
         let [mut features, mut expected] = [vec![0.0; WIDTH], vec![0.0; WIDTH]];

@@ -44,7 +44,13 @@ fn a_student_of_either_start_comes_close_to_its_teacher() {
     for (scheme, learning_rate) in [("init-a", 1e-2), ("init-b", 5e-3)] {
         let plan = network(student, Purpose::Train(ADAMW));
         let mut device = Cpu::<f32>::new(plan.clone(), weights(student, 2, "student").into(), None);
-        let run = Run { scheme: init::find(scheme).expect("a scheme"), seed: 0, learning_rate, settings };
+        let run = Run {
+            scheme: init::find(scheme).expect("a scheme"),
+            chosen: Default::default(),
+            seed: 0,
+            learning_rate,
+            settings,
+        };
         device.load(0, &start(&plan, &[], &run).expect("it needs no weights").trained, &[], settings);
         let input = Input { features: &features, expected: &expected, weights: &row_weights, ..Input::default() };
         let losses: Vec<f64> =

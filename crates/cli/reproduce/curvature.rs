@@ -63,7 +63,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let mut stopped = false;
     for scheme in &experiment.schemes {
         let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate: 1.0, seed };
-        let room = Room::of([&of_seed(0)]);
+        let room = Room::of(&experiment, [&of_seed(0)]);
         let plan = Arc::new(sweep.plan(2, room));
         let base = prepared.stored(room, &experiment);
         for &seed in &experiment.seeds {
@@ -72,8 +72,8 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
             }
             let run = sweep.start(&of_seed(seed))?;
             let make_device = |plan, base| prepared.machine.make(plan, base);
-            let start =
-                wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?.swap_remove(0);
+            let start = wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?;
+            let start = start.into_iter().next().expect("there is one run").map_err(usage)?;
             let Initial { trained, frozen_pairs, .. } = &*start.initial;
             let batches = sweep.batches(seed, *batches)?;
             let probed = Probed { trained, frozen_pairs, settings: run.settings, batches: &batches };

@@ -332,6 +332,7 @@ fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult
         final_loss: last.map(|last| last.train),
         accuracy: None,
         diverged: course.diverged.clone().map(|(step, tensor)| Diverged { step, tensor }),
+        failed: None,
         evaluations: vec![],
         seconds: 0.0,
     };

@@ -33,6 +33,19 @@ pub enum Optimizer {
     SignSgd,
 }
 
+/// What the gradients of both factors of an adapter are multiplied by before the optimiser sees them: the inverse of the other factor's own product, so that a
+/// step changes B A by the same whether A is large and B small or the reverse. Zhang and Pilanci 2024, Riemannian Preconditioned LoRA, arXiv 2402.02347:
+/// dA ← (BᵀB + ε I)⁻¹ dA, dB ← dB (AAᵀ + ε I)⁻¹, both of the factors before the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preconditioner {
+    /// With ε = 10⁻², as PEFT has it.
+    Riemannian,
+    /// With ε = 10⁻⁶ and each inverse over its Frobenius norm: NoRA+ (Li et al. 2024, arXiv 2410.18965, as in its code). Where a factor is zero the other's
+    /// gradient is left as it is, as the source does at its first step; directions in which a factor is exactly zero do not count in the norm, so that
+    /// padding changes nothing, which is ours.
+    NoraPlus,
+}
+
 /// One dispatch over the flat buffers of all runs, after the gradients are complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Update {
@@ -40,6 +53,8 @@ pub enum Update {
     Finite,
     /// Scales each run's gradient to its largest allowed global norm.
     Clip,
+    /// Multiplies the gradients of each run's adapters; what else is trained keeps its own.
+    Precondition(Preconditioner),
     /// Moves each run's trained buffer by its own learning rate.
     Step(Optimizer),
 }
@@ -50,6 +65,7 @@ impl Update {
         match self {
             Update::Finite => "finite",
             Update::Clip => "clip",
+            Update::Precondition(_) => "precondition",
             Update::Step(Optimizer::AdamW { .. }) => "adamw",
             Update::Step(Optimizer::Sgd { .. }) => "sgd",
             Update::Step(Optimizer::SignSgd) => "sign_sgd",

@@ -8,7 +8,7 @@ use crate::{
         Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Pass, Relu, Reverse,
         RmsNorm, Rope, Swiglu,
     },
-    plan::{Optimizer, Plan, Ports, Shape, Update},
+    plan::{Optimizer, Plan, Ports, Preconditioner, Shape, Update},
 };
 
 /// What a plan is compiled for.
@@ -35,6 +35,7 @@ pub struct Tape {
     tables: Vec<Vec<f64>>,
     ports: Ports,
     frozen_pairs: bool,
+    preconditioner: Option<Preconditioner>,
     observed: Vec<(Vec<String>, Value)>,
     label: String,
 }
@@ -51,9 +52,15 @@ impl Tape {
             tables: Vec::new(),
             ports: Ports::default(),
             frozen_pairs,
+            preconditioner: None,
             observed: Vec::new(),
             label: String::new(),
         }
+    }
+
+    /// Gives the steps of adapters a preconditioner.
+    pub fn precondition(&mut self, preconditioner: Preconditioner) {
+        self.preconditioner = Some(preconditioner);
     }
 
     /// Notes that the moments of x, the input of `module`, are wanted; a value that several modules read is observed once for all of them.
@@ -194,7 +201,9 @@ impl Tape {
         let (mut backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
-                (backward, columns, vec![Update::Finite, Update::Clip, Update::Step(optimizer)])
+                let precondition = self.preconditioner.map(Update::Precondition);
+                let updates = [Some(Update::Finite), Some(Update::Clip), precondition, Some(Update::Step(optimizer))];
+                (backward, columns, updates.into_iter().flatten().collect())
             }
             Purpose::Probe => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);

@@ -23,6 +23,7 @@ pub mod linear;
 pub mod lora_linear;
 mod matrix;
 pub mod mse;
+pub mod precondition;
 mod reduce;
 pub mod relu;
 pub mod rms_norm;

@@ -24,6 +24,9 @@ pub struct Experiment {
     /// The initialisation schemes to compare, or `all` alone (default `init-a` and `init-b`).
     #[serde(deserialize_with = "one_or_many")]
     pub schemes: Option<Vec<String>>,
+    /// Numbers of schemes that are not to be their defaults, such as `eva.rho=1`.
+    #[serde(deserialize_with = "one_or_many")]
+    pub scheme_options: Option<Vec<String>>,
     /// The learning rates each scheme is trained at (default 1e-3 · 2ᵏ for k = 0 … 6).
     #[serde(deserialize_with = "one_or_many")]
     pub learning_rates: Option<Vec<f64>>,
@@ -52,6 +55,8 @@ pub struct Experiment {
     pub weight_decay: Option<f64>,
     /// Learning rate of B divided by that of A, as in LoRA+ (arXiv 2402.12354) (default 1).
     pub learning_rate_ratio: Option<f64>,
+    /// `none` (default), `riemannian` or `nora_plus`: see [`Preconditioner`](crate::Preconditioner).
+    pub preconditioner: Option<String>,
     /// Gradients of a run with a larger norm are scaled down to it (default 1; 0 turns it off).
     pub max_grad_norm: Option<f64>,
     /// `linear` (default), `constant` or `cosine`: see [`Schedule`](crate::Schedule).
@@ -185,6 +190,7 @@ impl Experiment {
             task: over.task.or(self.task),
             data: over.data.or(self.data),
             schemes: over.schemes.or(self.schemes),
+            scheme_options: over.scheme_options.or(self.scheme_options),
             learning_rates: over.learning_rates.or(self.learning_rates),
             seeds: over.seeds.or(self.seeds),
             rank: over.rank.or(self.rank),
@@ -198,6 +204,7 @@ impl Experiment {
             momentum: over.momentum.or(self.momentum),
             weight_decay: over.weight_decay.or(self.weight_decay),
             learning_rate_ratio: over.learning_rate_ratio.or(self.learning_rate_ratio),
+            preconditioner: over.preconditioner.or(self.preconditioner),
             max_grad_norm: over.max_grad_norm.or(self.max_grad_norm),
             schedule: over.schedule.or(self.schedule),
             warmup_steps: over.warmup_steps.or(self.warmup_steps),

@@ -4,6 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::learning_rate_text;
 
+/// Schemes that are others under a second name, each with the first: `schemes = "all"` trains each start once.
+pub const SECOND_NAMES: [(&str, &str); 1] = [("peft-default", "init-a-kaiming")];
+
+/// The first name of a scheme, if this is its second.
+pub fn first_name(scheme: &str) -> Option<&'static str> {
+    SECOND_NAMES.iter().find(|(second, _)| *second == scheme).map(|(_, first)| *first)
+}
+
 /// One run of a sweep: what it does not share with the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {

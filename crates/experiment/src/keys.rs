@@ -41,6 +41,8 @@ keys! {
     "schemes": "a list of names, in quotes", "[\"init-a\", \"init-b\"]",
         "How an adapter starts: which of its two matrices is random, how large, and which is zero.",
         "Hayou, Ghosh, Yu 2024, arXiv 2406.08447";
+    "scheme_options": "a list of SCHEME.OPTION=NUMBER, in quotes, each option once", "[\"eva.rho=1\"]",
+        "Numbers that a scheme has beside its rank, where they are not to be the source's; `loralab schemes` lists them.", "";
     "learning_rates": "a list of numbers above 0 and within the range of 32-bit floats", "[1e-3, 2e-3]",
         "Each scheme is trained at each of these; the rate it wants is what sets the starts apart.",
         "Hayou, Ghosh, Yu 2024, arXiv 2406.08447";
@@ -69,6 +71,9 @@ keys! {
         "Pulls the adapter towards zero a little at every step.", "Loshchilov, Hutter 2017, arXiv 1711.05101";
     "learning_rate_ratio": "a number above 0", "16",
         "How many times faster B learns than A.", "LoRA+: Hayou, Ghosh, Yu 2024, arXiv 2402.12354";
+    "preconditioner": "\"none\", \"riemannian\" or \"nora_plus\"", "\"none\"",
+        "Whether each factor's gradient is first divided by the other factor's own product, so that a step does not depend on how the two share their size.",
+        "Zhang, Pilanci 2024, arXiv 2402.02347; NoRA+: Li et al. 2024, arXiv 2410.18965";
     "max_grad_norm": "a number above 0, or 0 for no clipping", "1.0",
         "A run's gradient that is longer than this is cut to it; 0 lets it be.", "Pascanu, Mikolov, Bengio 2012, arXiv 1211.5063";
     "schedule": "\"linear\", \"constant\" or \"cosine\"", "\"linear\"",

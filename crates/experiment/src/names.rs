@@ -121,6 +121,18 @@ names! {
 }
 
 names! {
+    /// What both gradients of an adapter are multiplied by before the optimiser sees them.
+    Preconditioner for "preconditioner" {
+        /// Nothing.
+        None = "none",
+        /// (BᵀB + 10⁻² I)⁻¹ dA and dB (AAᵀ + 10⁻² I)⁻¹ (arXiv 2402.02347, as PEFT has it).
+        Riemannian = "riemannian",
+        /// The same with 10⁻⁶ for 10⁻², each inverse over its Frobenius norm (NoRA+, arXiv 2410.18965).
+        NoraPlus = "nora_plus",
+    }
+}
+
+names! {
     /// How the learning rate changes over the steps.
     Schedule for "schedule" {
         /// Straight down to 0 at the end.

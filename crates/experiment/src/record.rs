@@ -116,9 +116,9 @@ impl Record {
         &self.curves
     }
 
-    /// Whether any run has been evaluated or has diverged.
+    /// Whether any run has been evaluated, has diverged, or could not start.
     pub fn has_news(&self) -> bool {
-        self.results.iter().any(|run| run.final_loss.is_some() || run.is_diverged())
+        self.results.iter().any(RunResult::is_over)
     }
 
     fn place(&mut self, cell: &Cell) -> usize {
@@ -138,6 +138,7 @@ impl Record {
                 final_loss: None,
                 accuracy: None,
                 diverged: None,
+                failed: None,
                 evaluations: vec![],
                 seconds: 0.0,
             });

@@ -7,10 +7,11 @@ use serde::Serialize;
 use crate::bytes::Bytes;
 use crate::error::ExperimentError;
 use crate::experiment::{Experiment, Seeds};
-use crate::grid::Cell;
+use crate::grid::{Cell, first_name};
 use crate::keys::{Key, key};
-use crate::names::{Module, OptimizerName, Scaling, Schedule, Task, unknown_name};
+use crate::names::{Module, OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
 use crate::number::learning_rate_text;
+use crate::scheme_option::SchemeOption;
 
 /// The largest number of runs in a sweep.
 pub const LARGEST_GRID: u64 = 100_000;
@@ -79,6 +80,8 @@ pub struct Resolved {
     pub data: Data,
     /// The schemes, distinct, at least one.
     pub schemes: Vec<String>,
+    /// Numbers of schemes that are not their defaults; no option twice.
+    pub scheme_options: Vec<SchemeOption>,
     /// The learning rates, distinct, at least one, each a normal positive f32.
     pub learning_rates: Vec<f64>,
     /// The seeds, distinct, at least one, each at most [`LARGEST_SEED`].
@@ -97,6 +100,8 @@ pub struct Resolved {
     pub weight_decay: f64,
     /// Learning rate of B divided by that of A, positive.
     pub learning_rate_ratio: f64,
+    /// What gradients are multiplied by.
+    pub preconditioner: Preconditioner,
     /// Largest gradient norm of a run; `None` does not clip.
     pub max_grad_norm: Option<f64>,
     /// How the learning rate changes.
@@ -124,14 +129,16 @@ pub struct Resolved {
 }
 
 impl Experiment {
-    /// Fills in the defaults and checks every value. `known_schemes` are the schemes there are, which `schemes = "all"` names together.
+    /// Fills in the defaults and checks every value. `known_schemes` are the schemes there are, which `schemes = "all"` names together, but for second
+    /// names of the same.
     ///
     /// # Errors
     /// The first value that is wrong, as a sentence that names the setting, the value, what was needed and what to do.
     pub fn resolve(&self, known_schemes: &[&str]) -> Result<Resolved, ExperimentError> {
         let mut schemes = self.schemes.clone().unwrap_or_else(|| ["init-a", "init-b"].map(str::to_owned).to_vec());
         if schemes == ["all"] {
-            schemes = known_schemes.iter().map(|&scheme| scheme.to_owned()).collect();
+            let once = known_schemes.iter().filter(|&&scheme| first_name(scheme).is_none());
+            schemes = once.map(|&scheme| scheme.to_owned()).collect();
         }
         for scheme in &schemes {
             if !known_schemes.contains(&scheme.as_str()) {
@@ -160,19 +167,23 @@ impl Experiment {
         }
         let max_grad_norm = real("max_grad_norm", self.max_grad_norm, 1.0, |norm| norm >= 0.0)?;
 
+        let optimizer = self.resolve_optimizer()?;
+
         Ok(Resolved {
             base: self.resolve_base()?,
             data: self.resolve_data()?,
             schemes,
+            scheme_options: self.resolve_scheme_options(known_schemes)?,
             learning_rates,
             seeds,
             rank: count("rank", self.rank, 8)?,
             alpha: real("alpha", self.alpha, 16.0, fits_f32)?,
             scaling: self.scaling.as_deref().map_or(Ok(Scaling::Classic), Scaling::named)?,
             target_modules: self.resolve_modules()?,
-            optimizer: self.resolve_optimizer()?,
+            optimizer,
             weight_decay: real("weight_decay", self.weight_decay, 0.0, |decay| decay >= 0.0)?,
             learning_rate_ratio: real("learning_rate_ratio", self.learning_rate_ratio, 1.0, fits_f32)?,
+            preconditioner: self.resolve_preconditioner(optimizer)?,
             max_grad_norm: (max_grad_norm > 0.0).then_some(max_grad_norm),
             schedule: self.schedule.as_deref().map_or(Ok(Schedule::Linear), Schedule::named)?,
             warmup_steps,
@@ -248,6 +259,34 @@ impl Experiment {
         Ok(modules)
     }
 
+    fn resolve_scheme_options(&self, known_schemes: &[&str]) -> Result<Vec<SchemeOption>, ExperimentError> {
+        let texts = self.scheme_options.as_deref().unwrap_or_default();
+        let read = |text: &String| text.parse().map_err(|()| refused("scheme_options", format!("\"{text}\"")));
+        let options = texts.iter().map(read).collect::<Result<Vec<SchemeOption>, _>>()?;
+        for (index, SchemeOption { scheme, option, .. }) in options.iter().enumerate() {
+            if !known_schemes.contains(&scheme.as_str()) {
+                return Err(unknown_name("scheme_options", scheme, known_schemes));
+            }
+            if options[..index].iter().any(|other| other.scheme == *scheme && other.option == *option) {
+                return Err(ExperimentError::Twice { key: "scheme_options", found: format!("{scheme}.{option}") });
+            }
+        }
+        Ok(options)
+    }
+
+    fn resolve_preconditioner(&self, optimizer: Optimizer) -> Result<Preconditioner, ExperimentError> {
+        let preconditioner = self.preconditioner.as_deref().map_or(Ok(Preconditioner::None), Preconditioner::named)?;
+        if preconditioner != Preconditioner::None && optimizer == Optimizer::SignSgd {
+            return Err(ExperimentError::Clash {
+                first: format!("`preconditioner` is \"{preconditioner}\""),
+                second: format!("`optimizer` is \"{}\"", optimizer.name()),
+                why: "a preconditioner is defined for gradient descent and Adam only",
+                remedy: "Remove `preconditioner`, or set `optimizer = \"adamw\"`.".to_owned(),
+            });
+        }
+        Ok(preconditioner)
+    }
+
     fn resolve_optimizer(&self) -> Result<Optimizer, ExperimentError> {
         let name = self.optimizer.as_deref().map_or(Ok(OptimizerName::AdamW), OptimizerName::named)?;
         let options = [
@@ -320,6 +359,7 @@ impl Resolved {
             task,
             data,
             schemes: Some(self.schemes.clone()),
+            scheme_options: Some(self.scheme_options.iter().map(SchemeOption::to_string).collect()),
             learning_rates: Some(self.learning_rates.clone()),
             seeds: Some(Seeds::List(self.seeds.clone())),
             rank: Some(self.rank),
@@ -333,6 +373,7 @@ impl Resolved {
             momentum: None,
             weight_decay: Some(self.weight_decay),
             learning_rate_ratio: Some(self.learning_rate_ratio),
+            preconditioner: Some(self.preconditioner.to_string()),
             max_grad_norm: Some(self.max_grad_norm.unwrap_or(0.0)),
             schedule: Some(self.schedule.to_string()),
             warmup_steps: Some(self.warmup_steps),
@@ -420,7 +461,7 @@ mod tests {
     use super::*;
     use crate::keys::KEYS;
 
-    const SCHEMES: &[&str] = &["init-a", "init-b", "init-ab"];
+    const SCHEMES: &[&str] = &["init-a", "init-b", "init-ab", "eva"];
 
     fn resolve(text: &str) -> Result<Resolved, ExperimentError> {
         Experiment::from_toml(text).expect(text).resolve(SCHEMES)
@@ -452,6 +493,7 @@ mod tests {
             "base = 'nano'\ntask = 'arithmetic'\noptimizer = 'sgd'\nmomentum = 0.5\nmax_grad_norm = 0",
             "base = 'some/model'\ndata = 'x.jsonl'\noptimizer = 'sign_sgd'\ncohort = 3\nmemory = '1.5GiB'\nthreads = 2",
             "seeds = 5\nlearning_rates = [3e-4, 1]\nscaling = 'rslora'\nschedule = 'cosine'\nwarmup_steps = 20",
+            "scheme_options = ['eva.rho=1', 'eva.tau=0.001']\npreconditioner = 'nora_plus'",
             "schemes = 'init-ab'\ntarget_modules = ['v_proj', 'q_proj']\nepsilon = 1e-30\nseeds = [9007199254740991]",
         ];
         for text in texts {
@@ -520,13 +562,15 @@ mod tests {
             ("task = 'question'", "questions"),
             ("scaling = 'rs-lora'", "rslora"),
             ("target_modules = ['q_prj']", "q_proj"),
+            ("scheme_options = ['evaa.rho=1']", "eva"),
+            ("preconditioner = 'riemanian'", "riemannian"),
         ] {
             let error = refusal(text);
             assert!(error.contains(&format!("Did you mean \"{meant}\"?")), "{error}");
         }
         assert_eq!(
             refusal("schemes = 'magic'"),
-            "`schemes` has \"magic\", which is unknown. The known names are init-a, init-b, init-ab."
+            "`schemes` has \"magic\", which is unknown. The known names are init-a, init-b, init-ab, eva."
         );
     }
 
@@ -567,6 +611,12 @@ mod tests {
              `warmup_steps` to at most 5, or raise `steps`."
         );
         assert!(resolve("steps = 5\nwarmup_steps = 5").is_ok());
+        assert!(refusal("optimizer = 'sign_sgd'\npreconditioner = 'riemannian'").contains("gradient descent and Adam"));
+        assert!(resolve("optimizer = 'sgd'\npreconditioner = 'riemannian'").is_ok());
+        assert!(refusal("scheme_options = ['eva.rho=1', 'eva.rho=2']").contains("eva.rho twice"));
+        assert!(
+            refusal("scheme_options = 'eva.rho'").starts_with("`scheme_options` is \"eva.rho\", but it must be a list")
+        );
     }
 
     #[test]

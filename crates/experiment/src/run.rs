@@ -24,17 +24,20 @@ pub struct Diverged {
     pub tensor: String,
 }
 
-/// One run, done: to the end, until it diverged, or until it was stopped.
+/// One run, done: to the end, until it diverged, until it was stopped, or because it could not start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Which run.
     pub cell: Cell,
-    /// Validation loss after the last step, in nats per token; `None` when the run diverged or was stopped.
+    /// Validation loss after the last step, in nats per token; `None` when the run diverged, was stopped or could not start.
     pub final_loss: Option<f64>,
     /// Share of right answers after the last step, 0 to 1.
     pub accuracy: Option<f64>,
     /// Set when the run diverged.
     pub diverged: Option<Diverged>,
+    /// Why the run could not start; such a run took no step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// The validations on the way, in order.
     pub evaluations: Vec<Evaluation>,
     /// Wall time of its cohort divided by the cohort's runs, in seconds.
@@ -45,6 +48,11 @@ impl RunResult {
     /// Whether the run went non-finite.
     pub fn is_diverged(&self) -> bool {
         self.diverged.is_some() || self.final_loss.is_some_and(|loss| !loss.is_finite())
+    }
+
+    /// Whether nothing more is to come of the run: it came to its end, diverged, or could not start.
+    pub fn is_over(&self) -> bool {
+        self.final_loss.is_some() || self.is_diverged() || self.failed.is_some()
     }
 
     /// The final loss of a run that came to its end.

@@ -110,7 +110,9 @@ impl RateSearch {
     pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Choice> {
         let round = self.rounds() + 1;
         let mut choices = Vec::new();
-        for scheme in &self.schemes {
+        // What could not start once is not asked again.
+        let starts = |scheme: &&String| !runs.iter().any(|run| run.failed.is_some() && run.cell.scheme == **scheme);
+        for scheme in self.schemes.iter().filter(starts) {
             let tried = tried(runs, scheme);
             for (exponent, seeds, why) in self.wanted(&tried, base_loss) {
                 choices.push(Choice { round, scheme: scheme.clone(), learning_rate: rate(exponent), seeds, why });

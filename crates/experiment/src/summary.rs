@@ -38,6 +38,20 @@ pub struct Summary {
     pub schemes: Vec<SchemeSummary>,
     /// Every pair of schemes, each at its own best.
     pub comparisons: Vec<Comparison>,
+    /// The runs that could not start, by scheme and reason.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}
+
+/// Runs of a scheme that could not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The scheme.
+    pub scheme: String,
+    /// Why, as the clause of a sentence.
+    pub reason: String,
+    /// How many.
+    pub runs: usize,
 }
 
 /// What was found for one scheme.
@@ -83,7 +97,7 @@ pub struct RateSummary {
 }
 
 impl Summary {
-    /// Sums up the runs. Those that were stopped before their end are left out.
+    /// Sums up the runs. Those that were stopped before their end are left out; those that could not start are among the failures alone.
     pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
         let ended: Vec<_> = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).collect();
         let mut schemes: Vec<&str> = Vec::new();
@@ -108,7 +122,23 @@ impl Summary {
             })
             .collect();
         let comparisons = optimum::comparisons(&trials);
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), setting, schemes: summaries, comparisons }
+        let mut failures: Vec<Failure> = Vec::new();
+        for (run, reason) in runs.iter().filter_map(|run| Some((run, run.failed.as_ref()?))) {
+            let scheme = &run.cell.scheme;
+            match failures.iter_mut().find(|failure| failure.scheme == *scheme && failure.reason == *reason) {
+                Some(failure) => failure.runs += 1,
+                None => failures.push(Failure { scheme: scheme.clone(), reason: reason.clone(), runs: 1 }),
+            }
+        }
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), setting, schemes: summaries, comparisons, failures }
+    }
+}
+
+impl Summary {
+    /// Why there is nothing to compare, if of the runs that ended not even one could start.
+    pub fn why_nothing_started(&self) -> Option<String> {
+        let [first, ..] = &self.failures[..] else { return None };
+        self.schemes.is_empty().then(|| format!("no run could start: {}", first.reason))
     }
 }
 
@@ -215,6 +245,7 @@ pub(crate) mod tests {
             final_loss: finished.then_some(loss),
             accuracy: finished.then_some(1.0 - loss),
             diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
+            failed: None,
             evaluations: vec![],
             seconds: 1.0,
         }
@@ -261,6 +292,31 @@ pub(crate) mod tests {
         assert_eq!(summary.schemes.len(), 1);
         assert_eq!(summary.schemes[0].best_loss_spread, None);
         assert_eq!(Summary::from_runs(setting(), &[]).schemes, []);
+    }
+
+    #[test]
+    fn runs_that_could_not_start_are_told_apart() {
+        let failed = |seed, reason: &str| RunResult {
+            final_loss: None,
+            accuracy: None,
+            failed: Some(reason.to_owned()),
+            ..run("lora-ga", 1e-3, seed, 0.1)
+        };
+        let begun = run("init-a", 1e-3, 0, 0.4);
+        let runs = [failed(0, "the gradient is zero"), begun, failed(1, "the gradient is zero"), failed(2, "other")];
+        assert!(runs.iter().all(RunResult::is_over));
+        let summary = Summary::from_runs(setting(), &runs);
+        assert_eq!(summary.schemes.iter().map(|scheme| &*scheme.scheme).collect::<Vec<_>>(), ["init-a"]);
+        let counts: Vec<_> = summary.failures.iter().map(|failure| (&*failure.reason, failure.runs)).collect();
+        assert_eq!(counts, [("the gradient is zero", 2), ("other", 1)]);
+        let sentence = summary.sentence();
+        assert!(sentence.contains("2 runs of lora-ga could not start: the gradient is zero."), "{sentence}");
+        assert!(sentence.ends_with("1 run of lora-ga could not start: other."), "{sentence}");
+        assert_eq!(summary.why_nothing_started(), None);
+        let nothing = Summary::from_runs(setting(), &runs[..1]).why_nothing_started();
+        assert_eq!(nothing.as_deref(), Some("no run could start: the gradient is zero"));
+        let json = serde_json::to_string(&summary).expect("a summary is JSON");
+        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
     }
 
     #[test]

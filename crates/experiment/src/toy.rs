@@ -330,6 +330,7 @@ mod tests {
                             final_loss: Some(loss),
                             accuracy: None,
                             diverged: None,
+                            failed: None,
                             evaluations: vec![],
                             seconds: 0.0,
                         };

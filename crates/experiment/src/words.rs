@@ -2,7 +2,7 @@
 
 use crate::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
 use crate::optimum::Comparison;
-use crate::summary::{RateSummary, SchemeSummary, Summary};
+use crate::summary::{Failure, RateSummary, SchemeSummary, Summary};
 
 impl Summary {
     /// What was found, in plain words; also what was *not* found: schemes that the seeds do not tell apart are called that, and
@@ -45,6 +45,10 @@ impl Summary {
         sentences.extend(edges_in_words(&ranked));
         for scheme in self.schemes.iter().filter(|scheme| scheme.best().is_none()) {
             sentences.push(format!("{} diverged at every learning rate.", scheme.scheme));
+        }
+        for Failure { scheme, reason, runs } in &self.failures {
+            let runs = if *runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
+            sentences.push(format!("{runs} of {scheme} could not start: {reason}."));
         }
         if sentences.is_empty() {
             sentences.push("No run has come to its end.".to_owned());

@@ -37,7 +37,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     let data = data.map_err(words)?;
     let sweep = Sweep::new(&base, "nano", &experiment, &data).map_err(words)?;
     let cells = experiment.cells();
-    let plan = Arc::new(sweep.plan(cells.len(), Room::of(&cells)));
+    let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, &cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>().map_err(words)?;
     let state = |run: &Run| {
         let Initial { trained, frozen_pairs, .. } = start(&plan, &base.tensors, run).map_err(words)?;

@@ -92,7 +92,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
     let needs = |cells: &Vec<Cell>| {
-        let terms = machine.needs(&sweep.plan(1, Room::of(cells).whole()), &base.tensors).terms;
+        let terms = machine.needs(&sweep.plan(1, Room::of(&experiment, cells).whole()), &base.tensors).terms;
         let sum = |of: fn(&Cost) -> u64| terms.iter().map(of).sum::<u64>();
         (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run))
     };
@@ -121,7 +121,12 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     }
     let results = sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut reporter).await?;
     let runs: usize = cohorts.iter().map(Vec::len).sum();
-    let ended = results.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).count();
+    let ended = results.iter().filter(|run| run.is_over()).count();
+    if let (true, Some(reason)) =
+        (ended == runs, results.iter().map(|run| run.failed.clone()).reduce(Option::and).flatten())
+    {
+        return Err(format!("no run could start: {reason}").into());
+    }
     let seconds = host.seconds() - reporter.started;
     reporter.tell(Event::Finished { complete: ended == runs, seconds });
     reporter.flush();

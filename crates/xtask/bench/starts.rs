@@ -27,7 +27,7 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
     let fall = Mat::from_fn(width, width, |i, k| left[(i, k)] / ((k + 1) as f64).sqrt());
     let weight = fall * right.transpose();
     let inputs = Inputs { rows: 4 * width, mean: vec![0.0; width], second: weight.transpose() * &weight };
-    let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE };
+    let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
     println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
     for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
         let found = find(scheme)?;
@@ -36,7 +36,7 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
             match found.rule {
                 Rule::Activations { start, .. } => {
                     let weight = || Ok::<_, StartError>(weight.clone());
-                    start(&[KnownLayer { layer, inputs: &inputs, weight: &weight }])?;
+                    start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;
                 }
                 _ => drop(found.start(&layer, || Some(weight.clone()), 0)?),
             }

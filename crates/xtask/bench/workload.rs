@@ -76,7 +76,7 @@ pub fn runs(count: usize) -> Result<Vec<Run>> {
         RunSettings { scale: ALPHA / RANK as f64, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 1.0 };
     let run = |index: usize| {
         let learning_rate = 1e-3 * (1.0 + (index / 2) as f64 / 8.0);
-        Run { scheme, seed: index as u64 % 2, learning_rate, settings }
+        Run { scheme, chosen: Default::default(), seed: index as u64 % 2, learning_rate, settings }
     };
     Ok((0..count).map(run).collect())
 }

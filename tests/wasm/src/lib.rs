@@ -15,6 +15,7 @@ pub fn start_bits(scheme: u32, seed: u64, inputs: u32, outputs: u32, rank: u32) 
         outputs: outputs as usize,
         rank: rank as usize,
         scale: 1.0,
+        chosen: &[],
     };
     let weight = || Some(normal_matrix(&Stream::new(seed, "weight"), layer.outputs, layer.inputs));
     let Start { a, b, frozen } =

@@ -41,7 +41,7 @@ impl Calibration<'_, '_> {
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         sketch: Sketch,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run.settings.scale).collect();
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
         let (triplets, tokens) = self.gradients(&layers, run.seed, sketch).await?;
         let starts =
             layers.iter().zip(&triplets).map(|(layer, gradient)| run.scheme.finite(layer, start(layer, gradient)?));

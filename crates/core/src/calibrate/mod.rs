@@ -8,6 +8,7 @@
 //! A run sees the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
 
 mod gradients;
+mod labels;
 mod moments;
 mod preheat;
 
@@ -57,6 +58,9 @@ pub struct Calibrated {
     pub tokens: usize,
 }
 
+/// How a run begins, or why its scheme can't start it.
+pub type Begun = Result<Arc<Calibrated>, StartError>;
+
 /// Why a start can't be made from data.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CalibrationError {
@@ -72,18 +76,20 @@ pub enum CalibrationError {
 }
 
 impl Calibration<'_, '_> {
-    /// How each run begins that is to train by `plan`; alike runs share it.
+    /// How each run begins that is to train by `plan`, or why it can't; alike runs share it.
     ///
     /// # Errors
-    /// If a scheme can't start a layer, the data do not fit, or a device fails.
-    pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<Arc<Calibrated>>, CalibrationError> {
-        let mut found: Vec<Option<Arc<Calibrated>>> = vec![None; runs.len()];
+    /// If the data do not fit, or a device fails.
+    pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<Begun>, CalibrationError> {
+        let mut found: Vec<Option<Begun>> = vec![None; runs.len()];
         let preheated: Vec<usize> =
             (0..runs.len()).filter(|&index| matches!(runs[index].scheme.rule, Rule::Preheat { .. })).collect();
-        if let Some(Rule::Preheat { start, ranks, share }) = preheated.first().map(|&index| runs[index].scheme.rule) {
+        if let Some(Rule::Preheat { start, ranks, share }) =
+            preheated.first().map(|&index| runs[index].scheme.rule_with(&runs[index].chosen))
+        {
             let together: Vec<Run> = preheated.iter().map(|&index| runs[index].clone()).collect();
             for (index, calibrated) in preheated.iter().zip(self.preheat(&together, plan, start, ranks, share).await?) {
-                found[*index] = Some(Arc::new(calibrated));
+                found[*index] = Some(calibrated.map(Arc::new));
             }
         }
         for first in 0..runs.len() {
@@ -91,11 +97,20 @@ impl Calibration<'_, '_> {
                 continue;
             }
             let run = &runs[first];
-            let calibrated = Arc::new(match run.scheme.rule {
-                Rule::Activations { start, settle, .. } => self.by_activations(run, plan, start, settle).await?,
-                Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await?,
-                _ => Calibrated { initial: Arc::new(start(plan, &self.base.tensors, run)?), tokens: 0 },
-            });
+            let calibrated = match run.scheme.rule_with(&run.chosen) {
+                Rule::Activations { start, settle, labels, .. } => {
+                    self.by_activations(run, plan, start, settle, labels).await
+                }
+                Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await,
+                _ => start(plan, &self.base.tensors, run)
+                    .map(|initial| Calibrated { initial: Arc::new(initial), tokens: 0 })
+                    .map_err(CalibrationError::from),
+            };
+            let calibrated = match calibrated {
+                Ok(calibrated) => Ok(Arc::new(calibrated)),
+                Err(CalibrationError::Start(reason)) => Err(reason),
+                Err(error) => return Err(error),
+            };
             for (index, other) in runs.iter().enumerate().skip(first) {
                 if found[index].is_none() && other.starts_as(run) {
                     found[index] = Some(calibrated.clone());

@@ -8,7 +8,7 @@ use loralab_linalg::Mat;
 use super::{BATCHES, Calibrated, Calibration, CalibrationError, MOST_BATCHES};
 use crate::{
     device::{Device, DeviceError, Input},
-    init::{Inputs, KnownLayer, Layer, Start, StartError},
+    init::{Code, Inputs, KnownLayer, Layer, Start, StartError},
     model::{Training, decoder},
     plan::Plan,
     tape::{Purpose, Tape},
@@ -19,14 +19,14 @@ use crate::{
 type Begin = fn(&[KnownLayer<'_>]) -> Result<Vec<Start>, StartError>;
 
 /// The moments of every different input of some layers, summed up batch by batch.
-struct Moments {
+pub(super) struct Moments {
     device: Box<dyn Device>,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     /// For each layer, which of the inputs is its own.
-    of_layer: Vec<usize>,
+    pub(super) of_layer: Vec<usize>,
     inputs: Vec<Inputs>,
     /// What a squared error of zero is held to: as many rows as a batch has, as wide as the widest input.
-    zeros: Vec<f32>,
+    pub(super) zeros: Vec<f32>,
 }
 
 impl Calibration<'_, '_> {
@@ -37,8 +37,9 @@ impl Calibration<'_, '_> {
         plan: &Plan,
         start: Begin,
         settle: Option<f64>,
+        labels: bool,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run.settings.scale).collect();
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
         let mut moments = self.moments(&layers).await?;
         let mut tokens = 0;
         let mut begun: Option<Vec<Start>> = None;
@@ -47,7 +48,7 @@ impl Calibration<'_, '_> {
             tokens += batch.tokens.len();
             if let Some(cosine) = settle {
                 // Too few rows are mended by the next batch.
-                let starts = match self.given_moments(run, start, &layers, &moments) {
+                let starts = match self.given_moments(run, start, &layers, &moments, &[]) {
                     Err(StartError::FewRows { .. }) => continue,
                     starts => starts?,
                 };
@@ -58,9 +59,11 @@ impl Calibration<'_, '_> {
                 }
             }
         }
+        let (codes, read) = if labels { self.codes(run, &layers).await? } else { (vec![], 0) };
+        tokens += read;
         let starts = match begun {
             Some(starts) => starts,
-            None => self.given_moments(run, start, &layers, &moments)?,
+            None => self.given_moments(run, start, &layers, &moments, &codes)?,
         };
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
     }
@@ -71,6 +74,7 @@ impl Calibration<'_, '_> {
         start: Begin,
         layers: &[Layer<'_>],
         moments: &Moments,
+        codes: &[Code],
     ) -> Result<Vec<Start>, StartError> {
         let weights: Vec<_> = layers
             .iter()
@@ -79,16 +83,18 @@ impl Calibration<'_, '_> {
                 move || weight(&self.base.tensors, layer).ok_or_else(missing)
             })
             .collect();
-        let known = layers.iter().zip(&weights).zip(&moments.of_layer).map(|((layer, weight), &own)| KnownLayer {
+        let known = layers.iter().zip(&weights).zip(&moments.of_layer).enumerate();
+        let known = known.map(|(index, ((layer, weight), &own))| KnownLayer {
             layer: *layer,
             inputs: &moments.inputs[own],
+            code: codes.get(index),
             weight,
         });
         let starts = start(&known.collect::<Vec<_>>())?;
         starts.into_iter().zip(layers).map(|(start, layer)| run.scheme.finite(layer, start)).collect()
     }
 
-    async fn moments(&self, layers: &[Layer<'_>]) -> Result<Moments, DeviceError> {
+    pub(super) async fn moments(&self, layers: &[Layer<'_>]) -> Result<Moments, DeviceError> {
         let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
         let mut tape = Tape::new(self.shape(), false);
         decoder(&mut tape, &self.base.config, Training::Observed(self.base, &modules));
@@ -110,12 +116,20 @@ impl Calibration<'_, '_> {
 }
 
 impl Moments {
-    async fn add(&mut self, batch: &Batch) -> Result<(), DeviceError> {
+    /// E\[(x − c) xᵀ\] and half of E\[x\] of every input over the rows of a batch that count, as the plan's parameters lie; c are rows of `expected`.
+    pub(super) async fn sums(&mut self, batch: &Batch, expected: &[f32]) -> Result<Vec<f32>, DeviceError> {
         // Twice the weight is the row's share.
         let share = 0.5 / batch.counted.max(1) as f32;
         let weights: Vec<f32> = batch.weights.iter().map(|x| if *x == 0.0 { 0.0 } else { share }).collect();
-        let input = Input { weights: &weights, expected: &self.zeros, ..Input::from(batch) };
-        let sums = self.device.probe(&[input]).await?.swap_remove(0).gradient;
+        let input = Input { weights: &weights, expected, ..Input::from(batch) };
+        Ok(self.device.probe(&[input]).await?.swap_remove(0).gradient)
+    }
+
+    async fn add(&mut self, batch: &Batch) -> Result<(), DeviceError> {
+        let zeros = std::mem::take(&mut self.zeros);
+        let sums = self.sums(batch, &zeros).await;
+        self.zeros = zeros;
+        let sums = sums?;
         for (pair, inputs) in self.plan.parameters.chunks_exact(2).zip(&mut self.inputs) {
             let rows = inputs.rows + batch.counted;
             // Of all rows so far, those of this batch.

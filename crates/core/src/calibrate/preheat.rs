@@ -6,7 +6,7 @@ use loralab_linalg::{MatRef, Svd, from_rows, svd, thin_qr};
 
 use super::{Calibrated, Calibration, CalibrationError};
 use crate::{
-    init::{self, Layer, Start, StartError},
+    init::{self, Chosen, Layer, Start, StartError},
     model::{Adapters, Training, decoder},
     plan::{Plan, Shape},
     tape::{Purpose, Tape},
@@ -25,7 +25,7 @@ impl Calibration<'_, '_> {
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         ranks: usize,
         share: f64,
-    ) -> Result<Vec<Calibrated>, CalibrationError> {
+    ) -> Result<Vec<Result<Calibrated, StartError>>, CalibrationError> {
         let adapters =
             Adapters { rank: ranks * self.adapters.rank, target_modules: self.adapters.target_modules.clone() };
         let shape = Shape { runs: runs.len(), ..self.shape() };
@@ -34,7 +34,7 @@ impl Calibration<'_, '_> {
         let wide = Arc::new(tape.compile(Purpose::Train(self.optimizer)));
         let device = (self.make_device)(wide.clone(), self.base.tensors.clone()).await?;
         let scheme = init::find(BEGIN).expect("the scheme is in the list");
-        let begun = runs.iter().map(|run| Run { scheme, ..run.clone() }).collect();
+        let begun = runs.iter().map(|run| Run { scheme, chosen: Chosen::default(), ..run.clone() }).collect();
         let cohort = Cohort::new(begun, wide.clone(), &self.base.tensors, device, self.train);
         let mut cohort = cohort.map_err(|error| match error {
             CohortError::Data(error) => CalibrationError::from(error),
@@ -52,15 +52,16 @@ impl Calibration<'_, '_> {
         let mut found = Vec::with_capacity(runs.len());
         for (run, trained) in runs.iter().zip(trained) {
             let pairs = wide.parameters.chunks_exact(2);
-            let starts = layers(plan, self.adapters.rank, run.settings.scale).zip(pairs).map(|(layer, pair)| {
+            let starts = layers(plan, self.adapters.rank, run).zip(pairs).map(|(layer, pair)| {
                 let [a, b] = [0, 1].map(|factor| {
                     let parameter = &pair[factor];
                     from_rows(&trained[parameter.span.range()], parameter.shape[0], parameter.shape[1])
                 });
                 run.scheme.finite(&layer, start(&layer, &product(&layer, a.as_ref(), b.as_ref())?)?)
             });
-            let initial = Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?));
-            found.push(Calibrated { initial, tokens: steps * self.sequences * self.tokens });
+            let starts: Result<_, _> = starts.collect();
+            let tokens = steps * self.sequences * self.tokens;
+            found.push(starts.map(|starts| Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens }));
         }
         Ok(found)
     }

@@ -24,12 +24,13 @@ pub(super) static ACTIVATION_SHIFT: Scheme = Scheme {
     name: "activation-shift",
     about: "the change of weight that would whiten the layer's inputs, taken out of the base; ranks go where it is large",
     source: "ours, in the spirit of Das et al. 2025, ConsNoTrainLoRA, arXiv 2507.08044, whose equations could not be read",
-    rule: Rule::Activations { start, spread: SPREAD, settle: None },
+    rule: Rule::Activations { start, spread: SPREAD, settle: None, labels: false },
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[],
 };
 
 fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {

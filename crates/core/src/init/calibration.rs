@@ -15,12 +15,23 @@ pub struct Inputs {
     pub second: Mat<f64>,
 }
 
+/// A code of the labels, the tokens that are to be predicted: R numbers for every row that counts, S, with mean zero.
+#[derive(Clone, Debug)]
+pub struct Code {
+    /// E\[S Sᵀ\], (R, R).
+    pub own: Mat<f64>,
+    /// E\[S xᵀ\], (R, I), with the layer's input x.
+    pub cross: Mat<f64>,
+}
+
 /// A layer with what is known of it.
 pub struct KnownLayer<'a> {
     /// The layer.
     pub layer: Layer<'a>,
     /// Its inputs; modules that read the same value share them.
     pub inputs: &'a Inputs,
+    /// How they go with the labels, where the scheme asks for it.
+    pub code: Option<&'a Code>,
     /// Its weight W, (O, I).
     pub weight: &'a dyn Fn() -> Result<Mat<f64>, StartError>,
 }

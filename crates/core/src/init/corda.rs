@@ -10,22 +10,29 @@
 
 use loralab_linalg::{Mat, MatRef, NoConvergence, Stream, Svd, leading_svd, solve, svd};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer, pissa::balanced};
 
 /// Damping, as a share of the mean of the diagonal.
-const DAMPING: f64 = 0.01;
+const DAMPING: Choice = Choice {
+    name: "damping",
+    about: "what is added to the moment's diagonal, as a share of its mean",
+    default: 0.01,
+    domain: Domain::Positive,
+};
 
 /// CorDA in its instruction-previewed mode.
 pub(super) static CORDA_IPM: Scheme = Scheme {
     name: "corda-ipm",
     about: "the triplets of the weight that its inputs excite most, split between A and B and taken out of the base",
     source: "Yang et al. 2024, CorDA, arXiv 2406.05223, instruction-previewed mode",
-    rule: Rule::Activations { start: first, spread: 1, settle: None },
+    rule: Rule::Activations { start: first, spread: 1, settle: None, labels: false },
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[DAMPING],
 };
 
 /// CorDA in its knowledge-preserved mode.
@@ -33,12 +40,13 @@ pub(super) static CORDA_KPM: Scheme = Scheme {
     name: "corda-kpm",
     about: "the triplets of the weight that its inputs excite least, split between A and B and taken out of the base",
     source: "Yang et al. 2024, CorDA, arXiv 2406.05223, knowledge-preserved mode",
-    rule: Rule::Activations { start: last, spread: 1, settle: None },
+    rule: Rule::Activations { start: last, spread: 1, settle: None, labels: false },
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[DAMPING],
 };
 
 fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
@@ -68,7 +76,8 @@ fn oriented<'a>(
     if mean.is_nan() || mean <= 0.0 {
         return Err(StartError::NoVariance { scheme: "corda", module: known.layer.name.to_owned() });
     }
-    let damping = |i: usize, j: usize| if i == j { DAMPING } else { 0.0 };
+    let share = known.layer.value(&DAMPING);
+    let damping = |i: usize, j: usize| if i == j { share } else { 0.0 };
     let damped = Mat::from_fn(inputs, inputs, |i, j| second[(i, j)] / mean + damping(i, j));
     let undecomposed = known.layer.undecomposed("weight times the second moment of the inputs");
     let Svd { u, s, v } = decompose(known, ((known.weight)()? * &damped).as_ref()).map_err(undecomposed)?;

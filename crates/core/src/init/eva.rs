@@ -8,23 +8,37 @@
 //! on the way, and batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
 
 use super::calibration::{KnownLayer, distribute};
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 use loralab_linalg::Mat;
 
-/// Directions that a layer may get, in multiples of R (ρ).
-const SPREAD: usize = 2;
+/// ρ of the source; 1 leaves every layer its rank.
+const RHO: Choice = Choice {
+    name: "rho",
+    about: "the largest rank of a layer, in multiples of the one that is asked for",
+    default: 2.0,
+    domain: Domain::Whole(1, 8),
+};
+/// τ of the source.
+const TAU: Choice = Choice {
+    name: "tau",
+    about: "the cosine at which a direction counts as settled",
+    default: 0.99,
+    domain: Domain::Share,
+};
 
 /// EVA.
 pub(super) static EVA: Scheme = Scheme {
     name: "eva",
     about: "A is the principal directions of the layer's inputs, ranks go where they explain most; B is zero",
     source: "Paischer et al. 2024, EVA, arXiv 2410.07170, section 3, with PEFT's scaling",
-    rule: Rule::Activations { start, spread: SPREAD, settle: Some(0.99) },
+    rule: Rule::Activations { start, spread: RHO.default as usize, settle: Some(TAU.default), labels: false },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[RHO, TAU],
 };
 
 fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
@@ -37,10 +51,11 @@ fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
             continue;
         }
         let rank = known.layer.rank;
-        known.check_rows(EVA.name, SPREAD * rank)?;
+        let offered = known.layer.value(&RHO) as usize * rank;
+        known.check_rows(EVA.name, offered)?;
         let covariance = known.inputs.covariance();
         let variance = known.variance(EVA.name)?;
-        let leading = known.leading(covariance.as_ref(), SPREAD * rank)?;
+        let leading = known.leading(covariance.as_ref(), offered)?;
         shares.push(leading.values.iter().map(|value| value / variance).collect());
         directions.push(leading.vectors);
     }

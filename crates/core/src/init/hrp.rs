@@ -9,19 +9,36 @@
 
 use loralab_linalg::{Mat, Svd};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength};
+
+/// The rank of the preheated adapter.
+const RANKS: Choice = Choice {
+    name: "ranks",
+    about: "the rank of the training that comes before, in multiples of the run's",
+    default: 8.0,
+    domain: Domain::Whole(1, 64),
+};
+/// How long it is trained.
+const SHARE: Choice = Choice {
+    name: "share",
+    about: "the steps of the training that comes before, as a share of the run's",
+    default: 0.05,
+    domain: Domain::Share,
+};
 
 /// High-rank preheating.
 pub(super) static HRP: Scheme = Scheme {
     name: "hrp",
     about: "A is the directions that a short training at eight times the rank finds; B is zero",
     source: "Chen et al. 2025, HRP, arXiv 2502.07739, with rank and steps of our own",
-    rule: Rule::Preheat { start, ranks: 8, share: 0.05 },
+    rule: Rule::Preheat { start, ranks: RANKS.default as usize, share: SHARE.default },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[RANKS, SHARE],
 };
 
 fn start(layer: &Layer<'_>, product: &Svd) -> Result<Start, StartError> {

@@ -14,6 +14,7 @@ pub(super) static INIT_A: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 /// Init\[A\] as PEFT has it.
@@ -27,6 +28,7 @@ pub(super) static INIT_A_KAIMING: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 fn gaussian(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {

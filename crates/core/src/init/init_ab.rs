@@ -3,7 +3,12 @@
 //! Both bounds are 1/√inputs, B's too: with its own fan-in, the rank, the product would start √(inputs/rank) larger.
 
 use super::Factor::{A, B};
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+
+/// β, both bounds in multiples of 1/√inputs.
+const BETA: Choice =
+    Choice { name: "beta", about: "both bounds, in multiples of 1/√inputs", default: 1.0, domain: Domain::Positive };
 
 /// Init\[AB\], whose first output differs from the base model's by a little noise.
 pub(super) static INIT_AB: Scheme = Scheme {
@@ -16,6 +21,7 @@ pub(super) static INIT_AB: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[BETA],
 };
 
 /// Init\[AB\] with its first product subtracted, so that it begins at the base model.
@@ -29,14 +35,13 @@ pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[BETA],
 };
 
 fn plain(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
-    Ok(Start {
-        a: layer.kaiming_uniform(A, seed, layer.inputs),
-        b: layer.kaiming_uniform(B, seed, layer.inputs),
-        frozen: None,
-    })
+    let beta = layer.value(&BETA) as f32;
+    let factor = |factor| layer.kaiming_uniform(factor, seed, layer.inputs).into_iter().map(|x| beta * x).collect();
+    Ok(Start { a: factor(A), b: factor(B), frozen: None })
 }
 
 fn subtracted(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {

@@ -14,6 +14,7 @@ pub(super) static INIT_B: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 /// Init\[B\] with the law that `init-a-kaiming` uses.
@@ -27,6 +28,7 @@ pub(super) static INIT_B_KAIMING: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 fn gaussian(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {

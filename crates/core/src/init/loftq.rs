@@ -2,43 +2,81 @@
 //!
 //! With Q what is left of W and U diag(S) Vᵀ the decomposition of W − Q: A = diag(√S) Vᵀ and B = U diag(√S), first R. Neither is divided by the scale, as in
 //! PEFT, so where s is not 1 the start is Q + s B A. The runs train on Q, so they have cohorts of their own, and an adapter belongs to Q and not to W.
-//! One round, as PEFT does by default; more would quantise W − B A again.
+//! One round unless told otherwise, as PEFT does; each further one brings W − B A to few bits in place of W.
 
 use loralab_linalg::{Mat, MatRef, Svd, from_rows, svd, to_rows};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Quantiser, Rule, Scheme, Start, StartError, Trains};
 
 /// LoftQ over a base of four bits.
 pub(super) static LOFTQ_NF4: Scheme = Scheme {
     name: "loftq-nf4",
     about: "the base is kept in 4 bits, the adapter begins as what that loses; it belongs to the base of 4 bits",
-    source: "Li et al. 2023, LoftQ, arXiv 2310.08659, as PEFT has it, one round",
+    source: "Li et al. 2023, LoftQ, arXiv 2310.08659, as PEFT has it",
     rule: Rule::Quantised(Quantiser::Nf4, start),
     begins: Begins::Elsewhere,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[ROUNDS],
 };
 
 /// LoftQ over a base of eight bits.
 pub(super) static LOFTQ_INT8: Scheme = Scheme {
     name: "loftq-int8",
     about: "the base is kept in 8 bits, the adapter begins as what that loses; it belongs to the base of 8 bits",
-    source: "Li et al. 2023, LoftQ, arXiv 2310.08659, over integers as PEFT has them, one round",
+    source: "Li et al. 2023, LoftQ, arXiv 2310.08659, over integers as PEFT has them",
     rule: Rule::Quantised(Quantiser::Int8, start),
     begins: Begins::Elsewhere,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[ROUNDS],
 };
 
+/// T of the source.
+const ROUNDS: Choice = Choice {
+    name: "rounds",
+    about: "how often the base is brought to few bits and the adapter made up anew",
+    default: 1.0,
+    domain: Domain::Whole(1, 64),
+};
+
+/// The rounds that a choice of numbers makes.
+pub(crate) fn rounds(chosen: &[(&'static str, f64)]) -> usize {
+    chosen.iter().find(|(name, _)| *name == ROUNDS.name).map_or(ROUNDS.default, |(_, rounds)| *rounds) as usize
+}
+
+/// What is left of a weight, whose rows are `columns` long, after some rounds at a rank. A round whose decomposition fails is the last.
+pub(crate) fn kept(quantiser: Quantiser, weight: &[f32], columns: usize, rank: usize, rounds: usize) -> Vec<f32> {
+    let mut kept = quantiser.apply(weight, columns);
+    if rounds > 1 {
+        let rows = weight.len() / columns.max(1);
+        let weight = from_rows(weight, rows, columns);
+        for _ in 1..rounds {
+            let Ok(lost) = svd((&weight - from_rows(&kept, rows, columns)).as_ref()) else { break };
+            let (a, b) = factors(&lost, rank);
+            kept = quantiser.apply(&to_rows((&weight - b * a).as_ref()), columns);
+        }
+    }
+    kept
+}
+
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, quantiser: Quantiser) -> Result<Start, StartError> {
-    let kept = from_rows(&quantiser.apply(&to_rows(weight), layer.inputs), layer.outputs, layer.inputs);
-    let Svd { u, s, v } = svd((weight - kept).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
-    let count = layer.rank.min(s.len());
-    let a = Mat::from_fn(count, layer.inputs, |k, column| s[k].sqrt() * v[(column, k)]);
-    let b = Mat::from_fn(layer.outputs, count, |row, k| u[(row, k)] * s[k].sqrt());
+    let kept = kept(quantiser, &to_rows(weight), layer.inputs, layer.rank, rounds(layer.chosen));
+    let kept = from_rows(&kept, layer.outputs, layer.inputs);
+    let lost = svd((weight - kept).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
+    let (a, b) = factors(&lost, layer.rank);
     Ok(layer.padded(a.as_ref(), b.as_ref()))
+}
+
+/// diag(√S) Vᵀ and U diag(√S), of the first R triplets.
+fn factors(Svd { u, s, v }: &Svd, rank: usize) -> (Mat<f64>, Mat<f64>) {
+    let count = rank.min(s.len());
+    let a = Mat::from_fn(count, v.nrows(), |k, column| s[k].sqrt() * v[(column, k)]);
+    let b = Mat::from_fn(u.nrows(), count, |row, k| u[(row, k)] * s[k].sqrt());
+    (a, b)
 }

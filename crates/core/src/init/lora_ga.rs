@@ -6,10 +6,12 @@
 
 use loralab_linalg::{Mat, Svd};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength, scheme::Sketch};
 
 /// γ of the source.
-const GAMMA: f64 = 16.0;
+const GAMMA: Choice =
+    Choice { name: "gamma", about: "what the factors' product is divided by", default: 16.0, domain: Domain::Positive };
 /// What the source asks `svd_lowrank` for.
 const SKETCH: Sketch = Sketch { ranks: 4, iterations: 4 };
 
@@ -24,6 +26,7 @@ pub(super) static LORA_GA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[GAMMA],
 };
 
 /// LoRA-GA as PEFT has it.
@@ -37,6 +40,7 @@ pub(super) static LORA_GA_PEFT: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[GAMMA],
 };
 
 fn official(layer: &Layer<'_>, gradient: &Svd) -> Result<Start, StartError> {
@@ -52,7 +56,7 @@ fn as_peft(layer: &Layer<'_>, gradient: &Svd) -> Result<Start, StartError> {
 
 /// m^(1/4)/√γ
 fn size(layer: &Layer<'_>) -> f64 {
-    (layer.outputs as f64).sqrt().sqrt() / GAMMA.sqrt()
+    (layer.outputs as f64).sqrt().sqrt() / layer.value(&GAMMA).sqrt()
 }
 
 /// A from the first R right singular vectors, B from the R left ones that follow; where there are fewer, zeros.

@@ -6,10 +6,12 @@
 
 use loralab_linalg::{Mat, Svd};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength, scheme::Sketch};
 
 /// γ of the source.
-const GAMMA: f64 = 128.0;
+const GAMMA: Choice =
+    Choice { name: "gamma", about: "what the first step is divided by", default: 128.0, domain: Domain::Positive };
 
 /// LoRA-One.
 pub(super) static LORA_ONE: Scheme = Scheme {
@@ -23,13 +25,15 @@ pub(super) static LORA_ONE: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[GAMMA],
 };
 
 fn start(layer: &Layer<'_>, gradient: &Svd) -> Result<Start, StartError> {
     let largest = strength(LORA_ONE.name, layer, gradient)?;
     let Svd { u, s, v } = gradient;
     let count = layer.rank.min(s.len());
-    let root = |k: usize| (s[k] / largest / GAMMA).sqrt();
+    let gamma = layer.value(&GAMMA);
+    let root = |k: usize| (s[k] / largest / gamma).sqrt();
     let a = Mat::from_fn(count, layer.inputs, |k, column| root(k) * v[(column, k)]);
     let b = Mat::from_fn(layer.outputs, count, |row, k| -root(k) * u[(row, k)]);
     Ok(layer.padded(a.as_ref(), b.as_ref()))

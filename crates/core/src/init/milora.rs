@@ -15,6 +15,7 @@ pub(super) static MILORA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[],
 };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {

@@ -8,6 +8,7 @@
 
 mod activation_shift;
 mod calibration;
+mod choice;
 mod corda;
 mod draw;
 mod eva;
@@ -29,8 +30,10 @@ mod quantiser;
 mod scheme;
 mod sylvester;
 
-pub use calibration::{Inputs, KnownLayer};
+pub use calibration::{Code, Inputs, KnownLayer};
+pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 use draw::Factor;
+pub(crate) use loftq::{kept, rounds};
 pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
@@ -58,6 +61,7 @@ pub static ALL: &[&Scheme] = &[
     &corda::CORDA_IPM,
     &corda::CORDA_KPM,
     &sylvester::SYLVESTER_PCA,
+    &sylvester::SYLVESTER_LABELS,
     &activation_shift::ACTIVATION_SHIFT,
     &lora_ga::LORA_GA,
     &lora_ga::LORA_GA_PEFT,
@@ -107,12 +111,19 @@ fn names() -> String {
 mod tests {
     use std::collections::HashSet;
 
+    use loralab_experiment::SECOND_NAMES;
     use loralab_linalg::{Mat, Stream, from_rows, normal_matrix, svd};
 
     use super::*;
 
-    const LAYER: Layer<'static> =
-        Layer { name: "model.layers.0.self_attn.q_proj", inputs: 2048, outputs: 1024, rank: 64, scale: 2.0 };
+    const LAYER: Layer<'static> = Layer {
+        name: "model.layers.0.self_attn.q_proj",
+        inputs: 2048,
+        outputs: 1024,
+        rank: 64,
+        scale: 2.0,
+        chosen: &[],
+    };
 
     fn start(name: &str, layer: &Layer<'_>, seed: u64) -> Start {
         begin(find(name).expect("a listed scheme"), layer, seed)
@@ -194,8 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn peft_default_is_init_a_kaiming() {
-        assert_eq!(start("peft-default", &LAYER, 1), start("init-a-kaiming", &LAYER, 1));
+    fn second_names_are_of_the_same_start() {
+        for (second, first) in SECOND_NAMES {
+            assert_eq!(start(second, &LAYER, 1), start(first, &LAYER, 1));
+        }
     }
 
     /// The deviation is 1/rank, not the variance, whatever the width.
@@ -353,7 +366,7 @@ mod tests {
             "there is no initialisation scheme \"xylophone\"; the schemes are init-a, init-a-kaiming, init-b, \
              init-b-kaiming, init-ab, init-ab-subtract, peft-default, peft-gaussian, peft-false, orthogonal, pissa, \
              pissa-niter-4, milora, olora, nora, mica, loftq-nf4, loftq-int8, eva, corda-ipm, corda-kpm, \
-             sylvester-pca, activation-shift, lora-ga, lora-ga-peft, lora-one, hrp"
+             sylvester-pca, sylvester-labels, activation-shift, lora-ga, lora-ga-peft, lora-one, hrp"
         );
     }
 }

@@ -6,6 +6,7 @@
 use loralab_linalg::{Mat, MatRef};
 
 use super::Factor::A;
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
 /// NoRA.
@@ -19,13 +20,15 @@ pub(super) static NORA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[SIGMA],
 };
 
 /// σ as the authors' code has it for LLaMA.
-const SIGMA: f64 = 0.02;
+const SIGMA: Choice =
+    Choice { name: "sigma", about: "the size of the sketch", default: 0.02, domain: Domain::Positive };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError> {
-    let factor = SIGMA / f64::from(layer.scale);
+    let factor = layer.value(&SIGMA) / f64::from(layer.scale);
     let sketch = layer.normal_matrix(A, seed, layer.rank, layer.outputs) * weight;
     let b = Mat::zeros(layer.outputs, layer.rank);
     Ok(layer.padded((sketch * factor).as_ref(), b.as_ref()))

@@ -18,6 +18,7 @@ pub(super) static OLORA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {

@@ -19,6 +19,7 @@ pub(super) static ORTHOGONAL: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: true,
     divides_by_scale: false,
+    options: &[],
 };
 
 fn orthogonal(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {

@@ -15,6 +15,7 @@ pub(super) static DEFAULT: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 /// `init_lora_weights="gaussian"`.
@@ -28,6 +29,7 @@ pub(super) static GAUSSIAN: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 /// `init_lora_weights=False`.
@@ -41,6 +43,7 @@ pub(super) static FALSE: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[],
 };
 
 fn gaussian(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {

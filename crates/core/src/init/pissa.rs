@@ -5,6 +5,7 @@
 
 use loralab_linalg::{Mat, MatRef, Stream, Svd, leading_svd, randomised_svd};
 
+use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
 /// PiSSA by the exact decomposition.
@@ -18,6 +19,7 @@ pub(super) static PISSA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[],
 };
 
 /// PiSSA by a randomised decomposition, as PEFT's `pissa_niter_4`: four power iterations, no oversampling.
@@ -31,7 +33,11 @@ pub(super) static PISSA_NITER_4: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
+    options: &[NITER],
 };
+
+/// Power iterations of the randomised decomposition; the source's scripts use 16.
+const NITER: Choice = Choice { name: "niter", about: "power iterations", default: 4.0, domain: Domain::Whole(0, 64) };
 
 fn exact(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
     let stream = Stream::new(0, &format!("{}.triplets", layer.name));
@@ -41,7 +47,8 @@ fn exact(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, St
 
 fn niter_4(layer: &Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError> {
     let stream = Stream::new(seed, &format!("{}.sketch", layer.name));
-    let triplets = randomised_svd(weight, layer.rank, 4, &stream).map_err(layer.undecomposed("weight"))?;
+    let triplets = randomised_svd(weight, layer.rank, layer.value(&NITER) as usize, &stream)
+        .map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }
 

@@ -2,7 +2,7 @@
 
 use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, to_rows};
 
-use super::{KnownLayer, Quantiser};
+use super::{Choice, KnownLayer, Quantiser};
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Scheme {
     pub halves_rank: bool,
     /// Whether the scale has to be above 0.
     pub divides_by_scale: bool,
+    /// Numbers that may be chosen.
+    pub options: &'static [Choice],
 }
 
 /// How a layer starts under a seed, from what the scheme has to know.
@@ -44,6 +46,8 @@ pub enum Rule {
         spread: usize,
         /// Where batches are read until the start settles: the least cosine between a row of A and the same row before the last batch.
         settle: Option<f64>,
+        /// Whether the layers are told of the labels' code, too.
+        labels: bool,
     },
     /// From the leading singular triplets of the layer's mean gradient dL/dW, (O, I).
     Gradients {
@@ -78,6 +82,7 @@ impl Rule {
         match self {
             Rule::Draw(_) => "nothing",
             Rule::Weights(_) | Rule::Quantised(..) => "weights",
+            Rule::Activations { labels: true, .. } => "activations and labels",
             Rule::Activations { .. } => "activations",
             Rule::Gradients { .. } => "gradients",
             Rule::Preheat { .. } => "a short training",
@@ -136,6 +141,8 @@ pub struct Layer<'a> {
     pub rank: usize,
     /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
     pub scale: f32,
+    /// Numbers that were chosen for the scheme, by the names of its options.
+    pub chosen: &'a [(&'static str, f64)],
 }
 
 /// An adapter before its first step.
@@ -213,6 +220,16 @@ pub enum StartError {
         "the scheme {scheme} starts from how the inputs of `{module}` vary, but all are alike; give it other data, or choose a scheme that needs nothing, such as init-a"
     )]
     NoVariance {
+        /// The scheme.
+        scheme: &'static str,
+        /// The layer.
+        module: String,
+    },
+    /// Labels that do not vary.
+    #[error(
+        "the scheme {scheme} starts from how the inputs of `{module}` go with the tokens that are to be predicted, but these data have only one such token; give it other data, or choose a scheme that needs nothing, such as init-a"
+    )]
+    OneLabel {
         /// The scheme.
         scheme: &'static str,
         /// The layer.

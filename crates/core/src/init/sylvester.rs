@@ -4,41 +4,92 @@
 //! (S Sᵀ) A + A (λ X Xᵀ) = (1 + λ) S Xᵀ. The source starts whole networks so, layer by layer; here it starts A alone, B is zero and the base is kept.
 //!
 //! The code is S = Uᵀ X with U the first R principal directions about zero. The solution is then A = Uᵀ whatever λ is: the start that EVA would have if it
-//! did not subtract the mean and did not redistribute ranks. It is solved for all the same, so that another code needs nothing else.
+//! did not subtract the mean and did not redistribute ranks. It is solved for all the same, as with another code it is not known beforehand.
+//!
+//! The other code is made of labels. That a code may be, and the equation, are the source's as we recall them (its text could not be read again); a language
+//! model has no classes but the tokens to be predicted, so what follows is **ours**: every token of the vocabulary gets R standard normal numbers, drawn
+//! once for all layers, and a row's code is that of its target less the mean of all rows' codes, so that A is not asked to encode what all rows have in
+//! common. The equation is not homogeneous: a code much larger than the inputs asks for the classes' mean inputs, S Xᵀ alone, one much smaller for a regression,
+//! S Xᵀ (X Xᵀ)⁻¹. So the code is given the power Σ E\[S²\] that the first R principal components have.
 
 use loralab_linalg::{Mat, sylvester};
 
-use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer};
+use super::choice::{Choice, Domain};
+use super::{
+    Begins, Rule, Scheme, Start, StartError, Trains,
+    calibration::{Code, KnownLayer},
+};
 
-/// λ, the weight of encoding against decoding.
-const ENCODING: f64 = 1.0;
+/// λ of the source.
+const LAMBDA: Choice =
+    Choice { name: "lambda", about: "the weight of encoding against decoding", default: 1.0, domain: Domain::Positive };
 
 /// Sylvester with the code of the principal directions.
 pub(super) static SYLVESTER_PCA: Scheme = Scheme {
     name: "sylvester-pca",
     about: "A solves Sylvester's equation between the layer's inputs and their principal components; B is zero",
     source: "Das, Bhalgat, Porikli 2021, Data-driven Weight Initialization with Sylvester Solvers, arXiv 2105.10335, applied to A",
-    rule: Rule::Activations { start, spread: 1, settle: None },
+    rule: Rule::Activations { start: principal, spread: 1, settle: None, labels: false },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
+    options: &[LAMBDA],
 };
 
-fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
+/// Sylvester with a code of the labels.
+pub(super) static SYLVESTER_LABELS: Scheme = Scheme {
+    name: "sylvester-labels",
+    about: "A solves Sylvester's equation between the layer's inputs and a random code of the tokens to be predicted; B is zero",
+    source: "Das, Bhalgat, Porikli 2021, Data-driven Weight Initialization with Sylvester Solvers, arXiv 2105.10335, applied to A, with a code of our own",
+    rule: Rule::Activations { start: labelled, spread: 1, settle: None, labels: true },
+    begins: Begins::AtBase,
+    frozen_pair: false,
+    trains: Trains::Both,
+    halves_rank: false,
+    divides_by_scale: false,
+    options: &[LAMBDA],
+};
+
+fn principal(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let start = |known: &KnownLayer<'_>| {
         let layer = &known.layer;
         known.check_rows(SYLVESTER_PCA.name, layer.rank)?;
         let second = &known.inputs.second;
         let directions = known.leading(second.as_ref(), layer.rank)?.vectors;
         let code = directions.transpose() * second;
-        let own = &code * &directions;
-        let scaled = |m: &Mat<f64>, factor: f64| Mat::from_fn(m.nrows(), m.ncols(), |i, j| factor * m[(i, j)]);
-        let right = scaled(&code, 1.0 + ENCODING);
-        let a = sylvester(own.as_ref(), scaled(second, ENCODING).as_ref(), right.as_ref())
-            .map_err(layer.undecomposed("second moment of the inputs"))?;
-        Ok(layer.padded(a.as_ref(), Mat::zeros(layer.outputs, a.nrows()).as_ref()))
+        solved(known, &(&code * &directions), &code)
     };
     layers.iter().map(start).collect()
+}
+
+fn labelled(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
+    let start = |known: &KnownLayer<'_>| {
+        let layer = &known.layer;
+        known.check_rows(SYLVESTER_LABELS.name, layer.rank)?;
+        let nothing = || StartError::OneLabel { scheme: SYLVESTER_LABELS.name, module: layer.name.to_owned() };
+        let Code { own, cross } = known.code.ok_or_else(nothing)?;
+        let power: f64 = (0..own.nrows()).map(|k| own[(k, k)]).sum();
+        if power <= 0.0 {
+            return Err(nothing());
+        }
+        let principal: f64 = known.leading(known.inputs.second.as_ref(), own.nrows())?.values.iter().sum();
+        let size = (principal.max(0.0) / power).sqrt();
+        solved(known, &scaled(own, size * size), &scaled(cross, size))
+    };
+    layers.iter().map(start).collect()
+}
+
+/// The start whose A solves the equation for a code with E\[S Sᵀ\] and E\[S xᵀ\].
+fn solved(known: &KnownLayer<'_>, own: &Mat<f64>, cross: &Mat<f64>) -> Result<Start, StartError> {
+    let (layer, second) = (&known.layer, &known.inputs.second);
+    let lambda = layer.value(&LAMBDA);
+    let a = sylvester(own.as_ref(), scaled(second, lambda).as_ref(), scaled(cross, 1.0 + lambda).as_ref())
+        .map_err(layer.undecomposed("second moment of the inputs"))?;
+    Ok(layer.padded(a.as_ref(), Mat::zeros(layer.outputs, a.nrows()).as_ref()))
+}
+
+fn scaled(m: &Mat<f64>, factor: f64) -> Mat<f64> {
+    Mat::from_fn(m.nrows(), m.ncols(), |i, j| factor * m[(i, j)])
 }

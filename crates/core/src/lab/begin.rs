@@ -6,10 +6,11 @@ use loralab_linalg::{Mat, Scale, energy, from_rows, thin_qr};
 
 use super::{
     MakeDevice, Room, SweepError,
-    translate::{adapters, calibration, export, record, run_of},
+    translate::{adapters, calibration, export, options, record, run_of},
 };
 use crate::{
     adapter::{Adapter, Module},
+    init::check_options,
     model::Base,
     plan::Shape,
     tape::Purpose,
@@ -60,14 +61,15 @@ pub async fn begin(
     make_device: MakeDevice<'_>,
 ) -> Result<Begun, SweepError> {
     let run = run_of(experiment, cell)?;
+    check_options(&experiment.schemes, options(experiment))?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let room = Room::of([cell]);
+    let room = Room::of(experiment, [cell]);
     let plan = record(base, experiment, shape, room).compile(Purpose::Predict);
     let adapters = adapters(experiment);
     let calibration = calibration(base, experiment, train, &adapters, make_device);
     let run = [run];
-    let start = calibration.starts(&run, &plan).await?.swap_remove(0);
+    let start = calibration.starts(&run, &plan).await?.swap_remove(0)?;
     let Initial { trained, frozen_pairs, ranks } = &*start.initial;
     let kept = room.base(base, &adapters.target_modules);
     let adapter = export(&plan, &room.base_name(base_name), experiment, run[0].scheme, trained, frozen_pairs);

@@ -1,7 +1,8 @@
 //! What the plan of some runs has to have room for.
 
-use loralab_experiment::Cell;
+use loralab_experiment::{Cell, Resolved};
 
+use super::translate::options;
 use crate::{
     init::{self, Quantiser, Rule},
     memory::{Data, Tensor},
@@ -19,28 +20,36 @@ pub struct Room {
     pub preheat: usize,
     /// How the base is stored; none for as it came.
     pub quantiser: Option<Quantiser>,
+    /// In how many rounds at which rank it is brought there; (1, 0) where one is all.
+    pub rounds: (usize, usize),
 }
 
-/// What is added to the name of a base.
-fn suffix(quantiser: Quantiser) -> String {
-    format!(", its adapted weights quantised to {quantiser}")
-}
+/// What the name of a base goes on with before its quantiser.
+const QUANTISED: &str = ", its adapted weights quantised to ";
+/// What follows that where one round is not all; the rounds stand before the second and the rank after it.
+const ROUNDS: [&str; 2] = [" in ", " rounds of rank "];
 
 impl Default for Room {
     fn default() -> Room {
-        Room { frozen_pairs: false, spread: 1, preheat: 1, quantiser: None }
+        Room { frozen_pairs: false, spread: 1, preheat: 1, quantiser: None, rounds: (1, 0) }
     }
 }
 
 impl Room {
-    /// What these cells need. A scheme that does not exist needs nothing.
-    pub fn of<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> Room {
+    /// What these cells of an experiment need. A scheme that does not exist needs nothing.
+    pub fn of<'a>(experiment: &Resolved, cells: impl IntoIterator<Item = &'a Cell>) -> Room {
         let mut room = Room::default();
         for scheme in cells.into_iter().filter_map(|cell| init::find(&cell.scheme).ok()) {
+            let chosen = scheme.chosen(options(experiment)).unwrap_or_default();
+            let rule = scheme.rule_with(&chosen);
             room.frozen_pairs |= scheme.frozen_pair;
-            room.spread = room.spread.max(scheme.rule.spread());
-            room.quantiser = room.quantiser.or(scheme.rule.quantiser());
-            if let Rule::Preheat { ranks, .. } = scheme.rule {
+            room.spread = room.spread.max(rule.spread());
+            if let (None, Some(quantiser)) = (room.quantiser, rule.quantiser()) {
+                room.quantiser = Some(quantiser);
+                let rounds = init::rounds(&chosen);
+                room.rounds = if rounds > 1 { (rounds, experiment.rank) } else { (1, 0) };
+            }
+            if let Rule::Preheat { ranks, .. } = rule {
                 room.preheat = room.preheat.max(ranks);
             }
         }
@@ -56,7 +65,9 @@ impl Room {
         };
         let kept = |tensor: &Tensor| match adapted(&tensor.name) {
             true => {
-                Tensor { data: Data::F32(quantiser.apply(&tensor.data.to_f32(), tensor.shape[1])), ..tensor.clone() }
+                let (rounds, rank) = self.rounds;
+                let left = init::kept(quantiser, &tensor.data.to_f32(), tensor.shape[1], rank, rounds);
+                Tensor { data: Data::F32(left), ..tensor.clone() }
             }
             false => tensor.clone(),
         };
@@ -65,21 +76,57 @@ impl Room {
 
     /// The name of that base.
     pub fn base_name(&self, base: &str) -> String {
-        match self.quantiser {
-            Some(quantiser) => format!("{base}{}", suffix(quantiser)),
-            None => base.to_owned(),
+        match (self.quantiser, self.rounds) {
+            (Some(quantiser), (1, _)) => format!("{base}{QUANTISED}{quantiser}"),
+            (Some(quantiser), (rounds, rank)) => {
+                format!("{base}{QUANTISED}{quantiser}{}{rounds}{}{rank}", ROUNDS[0], ROUNDS[1])
+            }
+            (None, _) => base.to_owned(),
         }
     }
 
     /// What the name of an adapter's base says of how it is stored.
     pub fn of_base_name(name: &str) -> Room {
-        let quantiser = Quantiser::ALL.into_iter().find(|quantiser| name.ends_with(&suffix(*quantiser)));
-        Room { quantiser, ..Room::default() }
+        let Some((_, stored)) = name.rsplit_once(QUANTISED) else { return Room::default() };
+        let rounds = |text: &str| {
+            let (rounds, rank) = text.split_once(ROUNDS[1])?;
+            Some((rounds.parse().ok()?, rank.parse().ok()?))
+        };
+        let (quantiser, rounds) = match stored.split_once(ROUNDS[0]) {
+            Some((quantiser, text)) => (quantiser, rounds(text)),
+            None => (stored, Some((1, 0))),
+        };
+        let quantiser = Quantiser::ALL.into_iter().find(|known| known.to_string() == quantiser);
+        match (quantiser, rounds) {
+            (Some(_), Some(rounds)) => Room { quantiser, rounds, ..Room::default() },
+            _ => Room::default(),
+        }
     }
 
     /// Room for the most that is ever there at once, the training that comes before included: what memory is planned by.
     #[must_use]
     pub fn whole(self) -> Room {
         Room { spread: self.spread.max(self.preheat), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_base_says_how_it_is_stored() {
+        for quantiser in Quantiser::ALL {
+            for rounds in [(1, 0), (5, 8)] {
+                let room = Room { quantiser: Some(quantiser), rounds, ..Room::default() };
+                assert_eq!(Room::of_base_name(&room.base_name("my in base")), room);
+            }
+        }
+        assert_eq!(Room::default().base_name("tiny"), "tiny");
+        for name in
+            ["tiny", "tiny, its adapted weights quantised to nf5", "x, its adapted weights quantised to nf4 in 5"]
+        {
+            assert_eq!(Room::of_base_name(name), Room::default(), "{name}");
+        }
     }
 }

@@ -132,7 +132,15 @@ mod tests {
     fn a_snapshot_is_bytes_and_back() {
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
         let evaluations = vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None }];
-        let result = RunResult { cell, final_loss: None, accuracy: None, diverged: None, evaluations, seconds: 0.0 };
+        let result = RunResult {
+            cell,
+            final_loss: None,
+            accuracy: None,
+            diverged: None,
+            failed: None,
+            evaluations,
+            seconds: 0.0,
+        };
         let run = |steps, trained: &[f32], moments: &[f32]| RunState {
             trained: trained.to_vec(),
             moments: moments.to_vec(),

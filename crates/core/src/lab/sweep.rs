@@ -9,18 +9,18 @@ use super::{
     diagnose::{Probes, Seen},
     room::Room,
     snapshot::Snapshot,
-    translate::{adapters, calibration, export, optimizer, record, run_of},
+    translate::{adapters, calibration, export, optimizer, options, record, run_of},
 };
 use crate::{
     adapter::Adapter,
-    calibrate::{Calibrated, CalibrationError},
+    calibrate::{Begun, CalibrationError},
     device::{DeviceError, MakeDevice, Needs},
     init::{self, StartError},
     memory::Tensor,
     model::Base,
     plan::{Plan, Shape},
     tape::Purpose,
-    train::{Cohort, Initial, Run, StateError, StepOutcome, Validation, validate},
+    train::{Cohort, Run, StateError, StepOutcome, Validation, validate},
 };
 
 /// What an observer lets a sweep wait for.
@@ -69,6 +69,9 @@ pub enum SweepError {
     /// A scheme that does not exist.
     #[error(transparent)]
     Scheme(#[from] init::UnknownScheme),
+    /// An option of a scheme that can't be chosen so.
+    #[error(transparent)]
+    Option(#[from] init::ChoiceError),
     /// Data that do not fit.
     #[error(transparent)]
     Data(#[from] loralab_data::Error),
@@ -142,19 +145,21 @@ impl<'a> Sweep<'a> {
         needs: impl Fn(&Plan) -> Needs,
         available: u64,
     ) -> Result<Vec<Vec<Cell>>, SweepError> {
+        init::check_options(&self.experiment.schemes, options(self.experiment))?;
         for scheme in &self.experiment.schemes {
             // Said before anything is trained or written.
             init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
         }
         let mut rooms: Vec<Room> = Vec::new();
-        for room in cells.iter().map(|cell| Room::of([cell])) {
+        for room in cells.iter().map(|cell| Room::of(self.experiment, [cell])) {
             if !rooms.contains(&room) {
                 rooms.push(room);
             }
         }
         let mut cohorts = Vec::new();
         for room in rooms {
-            let alike: Vec<Cell> = cells.iter().filter(|cell| Room::of([*cell]) == room).cloned().collect();
+            let alike: Vec<Cell> =
+                cells.iter().filter(|cell| Room::of(self.experiment, [*cell]) == room).cloned().collect();
             let needs = needs(&self.plan(1, room.whole()));
             let budget = Budget {
                 bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
@@ -179,7 +184,7 @@ impl<'a> Sweep<'a> {
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
 
-    /// Trains the cohorts and tells the observer; returns what every run that was begun came to.
+    /// Trains the cohorts and tells the observer; returns what every run that was begun came to. A run that can't start is one that failed.
     ///
     /// # Errors
     /// If a scheme is unknown, the data do not fit, or the device fails.
@@ -210,12 +215,37 @@ impl<'a> Sweep<'a> {
             let event = Event::CohortStarted { cohort: index, cohorts: cohorts.len(), cells: cells.clone() };
             let mut flow = if from.is_none() { observer.event(event) } else { ControlFlow::Continue(()) };
             let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
-            let room = Room::of(cells);
-            let plan = Arc::new(self.plan(runs.len(), room));
-            let (initial, event) = self.initial(&runs, &plan, make_device, observer).await?;
+            let room = Room::of(self.experiment, cells);
+            let whole = self.plan(runs.len(), room);
+            let (starts, event) = self.initial(&runs, &whole, make_device, observer).await?;
             if let (Some(event), None) = (event, from) {
                 flow = both(flow, observer.event(event));
             }
+            // A run that can't start ends here, and the others train without it.
+            let (mut cells, mut runs, mut initial) = (cells.clone(), runs, Vec::with_capacity(starts.len()));
+            for start in starts {
+                match start {
+                    Ok(start) => initial.push(start.initial.clone()),
+                    Err(reason) => {
+                        let cell = cells.remove(initial.len());
+                        runs.remove(initial.len());
+                        if from.is_none() {
+                            let result = RunResult { failed: Some(reason.to_string()), ..begun(&cell) };
+                            results.push(result.clone());
+                            flow = both(flow, observer.event(Event::RunFinished { result }));
+                        }
+                    }
+                }
+            }
+            if runs.is_empty() {
+                let seconds = observer.seconds() - started;
+                flow = both(flow, observer.event(Event::CohortFinished { cohort: index, seconds }));
+                if flow.is_break() {
+                    break;
+                }
+                continue;
+            }
+            let plan = Arc::new(if runs.len() == whole.shape.runs { whole } else { self.plan(runs.len(), room) });
             let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
             let device = make_device(plan.clone(), base.clone()).await?;
             let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, self.train)?;
@@ -227,7 +257,7 @@ impl<'a> Sweep<'a> {
             let first = from.map_or(0, |from| from.state.step);
             let mut told = first;
             if let Some(from) = from {
-                from.check(cells)?;
+                from.check(&cells)?;
                 cohort.restore(&from.state)?;
                 ended.clone_from(&from.begun);
             }
@@ -309,16 +339,16 @@ impl<'a> Sweep<'a> {
         Ok(Probes::new(device, plan, self.probe.clone(), optimizer))
     }
 
-    /// How runs begin that are to train by `plan`.
+    /// How runs begin that are to train by `plan`, or why they can't.
     ///
     /// # Errors
-    /// If a scheme can't start a layer, or a device fails.
+    /// If the data do not fit, or a device fails.
     pub async fn starts(
         &self,
         runs: &[Run],
         plan: &Plan,
         make_device: MakeDevice<'_>,
-    ) -> Result<Vec<Arc<Calibrated>>, SweepError> {
+    ) -> Result<Vec<Begun>, SweepError> {
         let adapters = adapters(self.experiment);
         let calibration = calibration(self.base, self.experiment, self.train, &adapters, make_device);
         Ok(calibration.starts(runs, plan).await?)
@@ -331,10 +361,10 @@ impl<'a> Sweep<'a> {
         plan: &Plan,
         make_device: MakeDevice<'_>,
         observer: &dyn Observer,
-    ) -> Result<(Vec<Arc<Initial>>, Option<Event>), SweepError> {
+    ) -> Result<(Vec<Begun>, Option<Event>), SweepError> {
         let began = observer.seconds();
         let starts = self.starts(runs, plan, make_device).await?;
-        let tokens = starts.iter().map(|start| start.tokens).max().unwrap_or(0);
+        let tokens = starts.iter().flatten().map(|start| start.tokens).max().unwrap_or(0);
         let event = (tokens > 0).then(|| {
             let mut schemes: Vec<String> = vec![];
             for run in runs.iter().filter(|run| run.scheme.rule.reads_data()) {
@@ -344,7 +374,7 @@ impl<'a> Sweep<'a> {
             }
             Event::Calibrated { schemes, tokens, seconds: observer.seconds() - began }
         });
-        Ok((starts.into_iter().map(|start| start.initial.clone()).collect(), event))
+        Ok((starts, event))
     }
 
     /// How the runs of a cohort do on the held-out data after `step` steps.
@@ -439,6 +469,7 @@ fn begun(cell: &Cell) -> RunResult {
         final_loss: None,
         accuracy: None,
         diverged: None,
+        failed: None,
         evaluations: vec![],
         seconds: 0.0,
     }

@@ -169,8 +169,13 @@ pub async fn train(
 ) -> Result<Option<Vec<Course>>, SweepError> {
     let plan = student.plan(trials.len());
     for (place, trial) in trials.iter().enumerate() {
-        let run =
-            Run { scheme: trial.scheme, seed: student.seed, learning_rate: trial.learning_rate, settings: SETTINGS };
+        let run = Run {
+            scheme: trial.scheme,
+            chosen: Default::default(),
+            seed: student.seed,
+            learning_rate: trial.learning_rate,
+            settings: SETTINGS,
+        };
         let Initial { trained, frozen_pairs: frozen, .. } = start(&plan, &[], &run)?;
         device.load(place, &trained, &frozen, SETTINGS);
     }

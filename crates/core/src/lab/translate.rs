@@ -1,7 +1,7 @@
 //! An experiment's words, as the values that the core works with.
 
 use loralab_data::Dataset;
-use loralab_experiment::{Cell, Optimizer as Named, Resolved, Scaling};
+use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling};
 
 use super::{MakeDevice, Room, SweepError};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     init::{self, Scheme, Trains},
     memory::Parameter,
     model::{Adapters, Base, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
+    plan::{Optimizer, Plan, Preconditioner, Shape},
     tape::Tape,
     train::Run,
 };
@@ -22,6 +22,11 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Roo
     let Adapters { rank, target_modules } = adapters(experiment);
     let adapters = Adapters { rank: rank * room.spread, target_modules };
     decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    match experiment.preconditioner {
+        NamedPreconditioner::None => {}
+        NamedPreconditioner::Riemannian => tape.precondition(Preconditioner::Riemannian),
+        NamedPreconditioner::NoraPlus => tape.precondition(Preconditioner::NoraPlus),
+    }
     tape
 }
 
@@ -54,6 +59,11 @@ pub(super) fn optimizer(experiment: &Resolved) -> Optimizer {
     }
 }
 
+/// The options of schemes that an experiment chooses.
+pub(super) fn options(experiment: &Resolved) -> impl Iterator<Item = (&str, &str, f64)> {
+    experiment.scheme_options.iter().map(|option| (option.scheme.as_str(), option.option.as_str(), option.value))
+}
+
 /// A cell as a run.
 pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepError> {
     let scheme: &'static Scheme = init::find(&cell.scheme)?;
@@ -66,7 +76,8 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
         weight_decay: experiment.weight_decay,
         max_grad_norm: experiment.max_grad_norm.unwrap_or(0.0),
     };
-    Ok(Run { scheme, seed: cell.seed, learning_rate: cell.learning_rate, settings })
+    let chosen = scheme.chosen(options(experiment))?;
+    Ok(Run { scheme, chosen, seed: cell.seed, learning_rate: cell.learning_rate, settings })
 }
 
 /// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.

@@ -105,7 +105,8 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
         values.into_iter().map(f64::from).collect::<Vec<f64>>()
     };
     let (x, d) = (draw("theory.x"), draw("theory.d"));
-    let of_scheme = init::Layer { name: "theory", inputs: width, outputs: width, rank, scale: multiplier as f32 };
+    let of_scheme =
+        init::Layer { name: "theory", inputs: width, outputs: width, rank, scale: multiplier as f32, chosen: &[] };
     let start = scheme.start(&of_scheme, || None, seed).expect("schemes of the theory are drawn at an even rank");
     // B lies turned, R rows of n, so that every sum runs along a row.
     let turned = (0..rank).flat_map(|column| start.b.iter().skip(column).step_by(rank));
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn first_sign_steps_are_those_of_the_paper() {
         let of_a = layer("init-a", Optimizer::Sign);
-        let scheme = init::Layer { name: "theory", inputs: 512, outputs: 512, rank: 4, scale: 1.0 };
+        let scheme = init::Layer { name: "theory", inputs: 512, outputs: 512, rank: 4, scale: 1.0, chosen: &[] };
         let mut x = vec![0.0_f32; 512];
         Stream::new(3, "theory.x").normal(1.0, &mut x);
         let start = of_a.scheme.start(&scheme, || None, 3).expect("it is drawn");

@@ -10,7 +10,7 @@ use loralab_data::{Batch, Dataset, ExactMatches, Sampler};
 use super::initial::{Initial, start};
 use crate::{
     device::{Device, DeviceError, Evaluation, Input, RunSettings, StepReport},
-    init::{Rule, Scheme, StartError},
+    init::{Chosen, Rule, Scheme, StartError},
     memory::Tensor,
     plan::Plan,
 };
@@ -20,6 +20,8 @@ use crate::{
 pub struct Run {
     /// How the adapter starts.
     pub scheme: &'static Scheme,
+    /// The scheme's options that are not their defaults.
+    pub chosen: Chosen,
     /// Fixes the adapter's draw and the data order.
     pub seed: u64,
     /// Peak learning rate.
@@ -32,6 +34,7 @@ impl Run {
     /// Whether both begin with the same adapter.
     pub fn starts_as(&self, other: &Run) -> bool {
         std::ptr::eq(self.scheme, other.scheme)
+            && self.chosen == other.chosen
             && self.seed == other.seed
             && self.settings.scale == other.settings.scale
             && (self.learning_rate == other.learning_rate || !matches!(self.scheme.rule, Rule::Preheat { .. }))

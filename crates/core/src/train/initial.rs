@@ -22,12 +22,19 @@ pub struct Initial {
 }
 
 /// The layers of a plan's adapters, in its order, as a scheme sees them that is asked for `rank`.
-pub fn layers(plan: &Plan, rank: usize, scale: f64) -> impl Iterator<Item = Layer<'_>> {
+pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<Item = Layer<'a>> {
     plan.parameters.chunks_exact(2).map(move |pair| {
         let [a, b] = [&pair[0], &pair[1]];
         debug_assert!(a.group == Group::A && b.group == Group::B, "adapters lie as pairs");
         let name = a.name.trim_end_matches(".lora_A.weight");
-        Layer { name, inputs: a.shape[1], outputs: b.shape[0], rank, scale: scale as f32 }
+        Layer {
+            name,
+            inputs: a.shape[1],
+            outputs: b.shape[0],
+            rank,
+            scale: run.settings.scale as f32,
+            chosen: &run.chosen,
+        }
     })
 }
 
@@ -38,7 +45,7 @@ pub fn layers(plan: &Plan, rank: usize, scale: f64) -> impl Iterator<Item = Laye
 pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
     let start = |layer: Layer<'_>| run.scheme.start(&layer, || weight(base, &layer), run.seed);
     let rank = plan.ranks().next().unwrap_or(0);
-    Ok(Initial::lay(plan, layers(plan, rank, run.settings.scale).map(start).collect::<Result<_, _>>()?))
+    Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?))
 }
 
 /// The frozen weight of a layer, (O, I), if the base has one.

@@ -1,7 +1,8 @@
 //! The experiment as a form: a field for every setting, with what it does, who says so, and a way back to its default.
 
 use loralab_experiment::{
-    Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Scaling, Schedule, SchemeInfo, Task,
+    Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Preconditioner, Scaling, Schedule, SchemeInfo, Task,
+    first_name,
 };
 
 use crate::html::{escaped, unbroken};
@@ -15,7 +16,7 @@ pub const SHIPPED: [&str; 2] = ["nano", "tiny"];
 /// The settings of the page by what they are about; the first two are always seen.
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("What is learnt", &["base", "task"]),
-    ("Starts, rates, seeds", &["schemes", "learning_rates", "seeds"]),
+    ("Starts, rates, seeds", &["schemes", "scheme_options", "learning_rates", "seeds"]),
     ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples", "diagnose_every"]),
     ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
     (
@@ -28,6 +29,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
             "momentum",
             "weight_decay",
             "learning_rate_ratio",
+            "preconditioner",
             "max_grad_norm",
             "schedule",
             "warmup_steps",
@@ -84,6 +86,7 @@ impl Form<'_> {
             "task" => Field::One(Task::ALL.iter().map(Task::to_string).chain([OWN_TEXT.to_owned()]).collect()),
             "scaling" => Field::One(Scaling::ALL.iter().map(Scaling::to_string).collect()),
             "optimizer" => Field::One(OptimizerName::ALL.iter().map(OptimizerName::to_string).collect()),
+            "preconditioner" => Field::One(Preconditioner::ALL.iter().map(Preconditioner::to_string).collect()),
             "schedule" => Field::One(Schedule::ALL.iter().map(Schedule::to_string).collect()),
             "schemes" => Field::Some(self.schemes.iter().map(|scheme| scheme.name.clone()).collect()),
             "target_modules" => Field::Some(Module::ALL.iter().map(Module::to_string).collect()),
@@ -101,10 +104,11 @@ impl Form<'_> {
         Experiment { optimizer: Some("adamw".to_owned()), ..full }.settings()
     }
 
-    /// Whether a list of names is that of all schemes.
+    /// Whether a list of names is that of all schemes, each once.
     fn is_every_scheme(&self, text: &str) -> bool {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
-        names.len() == self.schemes.len() && self.schemes.iter().all(|scheme| names.contains(&scheme.name.as_str()))
+        let mut once = self.schemes.iter().map(|scheme| scheme.name.as_str()).filter(|name| first_name(name).is_none());
+        names.iter().all(|name| first_name(name).is_none()) && once.all(|name| names.contains(&name))
     }
 
     /// Whether the chosen optimiser has the option.

@@ -1,12 +1,12 @@
 //! What follows a complete gradient on the CPU.
 
-use loralab_cpu::{Scalar, adamw, clip, finite, sgd, sign_sgd};
+use loralab_cpu::{Scalar, adamw, clip, finite, precondition, sgd, sign_sgd};
 
 use super::Run;
 use crate::{
     device::StepReport,
     memory::Group,
-    plan::{Optimizer, Plan, Update},
+    plan::{Optimizer, Plan, Preconditioner, Update},
 };
 
 /// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
@@ -35,6 +35,22 @@ pub fn update<S: Scalar>(
                 let factor = S::from_f64(run.settings.max_grad_norm) / (norm + S::from_f64(1e-6));
                 if run.settings.max_grad_norm > 0.0 && factor < S::ONE {
                     clip::scale(gradients, factor);
+                }
+            }
+            Update::Precondition(preconditioner) => {
+                for pair in plan.parameters.windows(2).filter(|pair| pair[0].group == Group::A) {
+                    let [a, b] = [0, 1].map(|factor| &run.trained[pair[factor].span.range()]);
+                    let shape = precondition::Shape {
+                        inputs: pair[0].shape[1],
+                        outputs: pair[1].shape[0],
+                        rank: pair[0].shape[0],
+                    };
+                    let hyper = match preconditioner {
+                        Preconditioner::Riemannian => precondition::Hyper { epsilon: S::from_f64(1e-2), unit: false },
+                        Preconditioner::NoraPlus => precondition::Hyper { epsilon: S::from_f64(1e-6), unit: true },
+                    };
+                    let (da, db) = gradients[pair[0].span.offset..pair[1].span.range().end].split_at_mut(a.len());
+                    precondition::adapter(hyper, shape, a, b, da, db);
                 }
             }
             Update::Step(optimizer) => {

@@ -77,6 +77,10 @@ impl Gpu {
                 return Err(GpuError::Unsupported { label: dispatch.label.clone(), reason });
             }
         }
+        if plan.updates.iter().any(|update| matches!(update, Update::Precondition(_))) {
+            let reason = "a preconditioner is computed on the CPU only";
+            return Err(GpuError::Unsupported { label: "the optimiser".to_owned(), reason: reason.to_owned() });
+        }
         let launches = |tiles: &Tiles| -> Vec<Vec<Launch>> {
             let grid = grid(&plan, &base, tiles);
             plan.forward.iter().chain(&plan.backward).map(|dispatch| Op::launch(dispatch, &grid)).collect()

@@ -136,6 +136,8 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
             ]
         }
         Update::Clip => vec![Launch::over(&CLIP, all, &[k, p], &[Memory::States, Memory::Gradients])],
+        // A plan with one is refused before.
+        Update::Precondition(_) => vec![],
         Update::Step(Optimizer::AdamW { beta1, beta2, epsilon }) => {
             let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(|x| (x as f32).to_bits());
             let params = [&head[..], &[beta1, beta2, epsilon]].concat();

@@ -1,0 +1,173 @@
+//! The preconditioner of an adapter: both factors' gradients times the inverse of the other factor's own product. Zhang and Pilanci 2024, arXiv 2402.02347;
+//! on plain matrix factorisation it is ScaledGD.
+//!
+//! dA ← (BᵀB + ε I)⁻¹ dA and dB ← dB (AAᵀ + ε I)⁻¹. The matrices are of the rank's size; their inverses come from Cholesky's factors. An ε below 2⁻²⁰ of a
+//! product's trace is raised to that, since in 32 bits the product itself is known no better. Pivots are at least ε by algebra, and are held to it where
+//! rounding would take them below.
+
+use crate::{Matrix, Scalar, Store};
+
+/// What is inverted, and how large the inverse is.
+#[derive(Clone, Copy, Debug)]
+pub struct Hyper<S> {
+    /// ε, above 0.
+    pub epsilon: S,
+    /// Whether the inverse is divided by its Frobenius norm, over the directions in which the factor is not zero; if it is zero in all, its gradient
+    /// is left as it is.
+    pub unit: bool,
+}
+
+/// Sizes of an adapter.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// I.
+    pub inputs: usize,
+    /// O.
+    pub outputs: usize,
+    /// R.
+    pub rank: usize,
+}
+
+/// Multiplies `da`, (R, I), and `db`, (O, R), for the factors `a` and `b` of the same shapes.
+///
+/// # Panics
+/// If a slice is not of its size.
+pub fn adapter<S: Scalar>(hyper: Hyper<S>, shape: Shape, a: &[S], b: &[S], da: &mut [S], db: &mut [S]) {
+    let Shape { inputs, outputs, rank } = shape;
+    let (a, b) = (Matrix::new(a, rank, inputs), Matrix::new(b, outputs, rank));
+    if let Some(inverse) = inverse(hyper, rank, b.t(), b) {
+        let gradient = da.to_vec();
+        S::matmul(da, Matrix::new(&inverse, rank, rank), Matrix::new(&gradient, rank, inputs), S::ONE, Store::Set);
+    }
+    if let Some(inverse) = inverse(hyper, rank, a, a.t()) {
+        let gradient = db.to_vec();
+        S::matmul(db, Matrix::new(&gradient, outputs, rank), Matrix::new(&inverse, rank, rank), S::ONE, Store::Set);
+    }
+}
+
+/// (left · right + ε I)⁻¹, (R, R), symmetric; none where nothing is to be multiplied.
+fn inverse<S: Scalar>(hyper: Hyper<S>, rank: usize, left: Matrix<'_, S>, right: Matrix<'_, S>) -> Option<Vec<S>> {
+    let mut factor = vec![S::ZERO; rank * rank];
+    S::matmul(&mut factor, left, right, S::ONE, Store::Set);
+    let used: Vec<bool> = (0..rank).map(|k| factor[k * rank + k] > S::ZERO).collect();
+    if hyper.unit && !used.contains(&true) {
+        return None;
+    }
+    let mut trace = S::ZERO;
+    for k in 0..rank {
+        trace += factor[k * rank + k];
+    }
+    let epsilon = hyper.epsilon.max(trace * S::from_f64(1.0 / f64::from(1 << 20)));
+    // Cholesky's factor in the lower half, column by column.
+    for k in 0..rank {
+        let mut pivot = factor[k * rank + k] + epsilon;
+        for j in 0..k {
+            pivot -= factor[k * rank + j] * factor[k * rank + j];
+        }
+        let root = pivot.max(epsilon).sqrt();
+        factor[k * rank + k] = root;
+        for i in k + 1..rank {
+            let mut sum = factor[i * rank + k];
+            for j in 0..k {
+                sum -= factor[i * rank + j] * factor[k * rank + j];
+            }
+            factor[i * rank + k] = sum / root;
+        }
+    }
+    // Its inverse, lower as well.
+    let mut lower = vec![S::ZERO; rank * rank];
+    for column in 0..rank {
+        for i in column..rank {
+            let mut sum = if i == column { S::ONE } else { S::ZERO };
+            for j in column..i {
+                sum -= factor[i * rank + j] * lower[j * rank + column];
+            }
+            lower[i * rank + column] = sum / factor[i * rank + i];
+        }
+    }
+    let mut inverse = vec![S::ZERO; rank * rank];
+    for i in 0..rank {
+        for j in 0..rank {
+            let mut sum = S::ZERO;
+            for k in i.max(j)..rank {
+                sum += lower[k * rank + i] * lower[k * rank + j];
+            }
+            inverse[i * rank + j] = sum;
+        }
+    }
+    if hyper.unit {
+        let mut square = S::ZERO;
+        for i in (0..rank).filter(|&i| used[i]) {
+            for j in (0..rank).filter(|&j| used[j]) {
+                square += inverse[i * rank + j] * inverse[i * rank + j];
+            }
+        }
+        let norm = square.sqrt();
+        for x in &mut inverse {
+            *x = *x / norm;
+        }
+    }
+    Some(inverse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { inputs: 3, outputs: 2, rank: 2 };
+
+    /// BᵀB + ε I = [[3, 1], [1, 2]] and AAᵀ + ε I = [[2, 0], [0, 5]], with inverses [[2, −1], [−1, 3]]/5 and diag(1/2, 1/5).
+    #[test]
+    fn by_hand() {
+        let (a, b) = ([1.0_f64, 0.0, 0.0, 0.0, 2.0, 0.0], [1.0, 1.0, 1.0, 0.0]);
+        let gradients = || ([1.0, 2.0, 0.0, 0.0, 1.0, 5.0], [4.0, 10.0, -2.0, 5.0]);
+        let (mut da, mut db) = gradients();
+        adapter(Hyper { epsilon: 1.0, unit: false }, SHAPE, &a, &b, &mut da, &mut db);
+        let close = |found: &[f64], expected: &[f64]| {
+            found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-14)
+        };
+        assert!(close(&da, &[0.4, 0.6, -1.0, -0.2, 0.2, 3.0]), "{da:?}");
+        assert!(close(&db, &[2.0, 2.0, -1.0, 1.0]), "{db:?}");
+        let (mut da, mut db) = gradients();
+        adapter(Hyper { epsilon: 1.0, unit: true }, SHAPE, &a, &b, &mut da, &mut db);
+        let (of_a, of_b) = (0.6_f64.sqrt(), 0.29_f64.sqrt());
+        assert!(close(&da, &[0.4, 0.6, -1.0, -0.2, 0.2, 3.0].map(|x| x / of_a)), "{da:?}");
+        assert!(close(&db, &[2.0, 2.0, -1.0, 1.0].map(|x| x / of_b)), "{db:?}");
+    }
+
+    /// Rows of A and columns of B that are zero, whose gradients are zero too, change nothing for the others, and stay.
+    #[test]
+    fn padding_changes_nothing() {
+        let wide = Shape { rank: 3, ..SHAPE };
+        for unit in [false, true] {
+            let hyper = Hyper { epsilon: 0.01_f32, unit };
+            let (mut da, mut db) = ([0.3, 2.0, 0.1, 0.7, 1.0, 5.0], [4.0, 9.0, -2.0, 5.0]);
+            let (a, b) = ([1.0, 0.5, 0.0, 0.2, 2.0, 0.1], [1.0, 0.3, 1.0, 0.7]);
+            let pad = |x: &[f32; 6]| [&x[..], &[0.0; 3]].concat();
+            let beside = |x: &[f32; 4]| vec![x[0], x[1], 0.0, x[2], x[3], 0.0];
+            let (mut padded_da, mut padded_db) = (pad(&da), beside(&db));
+            adapter(hyper, wide, &pad(&a), &beside(&b), &mut padded_da, &mut padded_db);
+            adapter(hyper, SHAPE, &a, &b, &mut da, &mut db);
+            let close = |found: &[f32], expected: &[f32]| {
+                found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() <= 1e-5 * expected.abs())
+            };
+            assert!(close(&padded_da, &pad(&da)) && close(&padded_db, &beside(&db)), "{padded_da:?} {padded_db:?}");
+        }
+    }
+
+    /// Nearly equal columns, whose smallest pivot rounding takes below zero, and a factor of zero.
+    #[test]
+    fn whatever_the_factors_the_result_is_finite() {
+        let shape = Shape { inputs: 40, outputs: 50, rank: 8 };
+        let (a, b) = (vec![0.0_f32; 320], (0..400).map(|i| 30.0 + (i * 7 % 5) as f32 * 1e-6).collect::<Vec<_>>());
+        for hyper in [Hyper { epsilon: 1e-6, unit: true }, Hyper { epsilon: 1e-2, unit: false }] {
+            let (mut da, mut db) = (vec![1.0; 320], vec![0.0; 400]);
+            adapter(hyper, shape, &a, &b, &mut da, &mut db);
+            assert!(da.iter().chain(&db).all(|x| x.is_finite()), "{hyper:?}");
+        }
+        let mut untouched = vec![1.5_f32; 320];
+        let mut of_b = vec![0.25; 400];
+        adapter(Hyper { epsilon: 1e-6, unit: true }, shape, &a, &[0.0; 400], &mut untouched, &mut of_b);
+        assert!(untouched.iter().all(|x| *x == 1.5) && of_b.iter().all(|x| *x == 0.25));
+    }
+}
