@@ -168,7 +168,7 @@ mod tests {
                 gradient_norm: Event::finite(f64::INFINITY),
             },
             Event::Evaluation { cell: cell.clone(), step: 50, loss: Event::finite(f64::NAN), accuracy: Some(0.25) },
-            Event::Diagnosis { cell: cell.clone(), step: 3, adapters: vec![] },
+            Event::Diagnosis { cell: cell.clone(), step: 3, kl_from_base: Some(0.25), adapters: vec![] },
             Event::Diverged { cell, step: 4, tensor: "logits".to_owned() },
             Event::RunFinished { result },
             Event::CohortFinished { cohort: 0, seconds: 2.0 },
