@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a person types to set up, test and measure loralab, and to see its page.
 
+mod bench_web;
 mod npm;
 mod screenshots;
 mod sizes;
@@ -47,7 +48,10 @@ enum Task {
     /// Takes the pictures of the page in `web/`: the built page in a headless Chromium, after a training.
     Screenshots,
     /// Measures the CPU device: time per op, and tokens per second beside PyTorch + PEFT where Python has them.
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
+        #[command(subcommand)]
+        other: Option<Bench>,
         /// The Python to look for torch and peft in.
         #[arg(long, default_value = "python3", value_name = "PATH")]
         python: String,
@@ -66,6 +70,16 @@ enum Task {
     },
 }
 
+#[derive(Subcommand)]
+enum Bench {
+    /// Measures a step of four LoRA layers in a headless Chromium beside jax-js and TF.js, and writes crates/worker/docs/bench-web.md. Takes some minutes.
+    Web {
+        /// Steps of each side that count.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup().map(|()| ExitCode::SUCCESS),
@@ -73,6 +87,7 @@ fn main() -> ExitCode {
         Task::Web { release: true, .. } => web::release(),
         Task::Web { port, .. } => web::serve(port),
         Task::Screenshots => screenshots::take(),
+        Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
         Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
         Task::Bench { python, starts, .. } => bench(&python, starts),
     };
