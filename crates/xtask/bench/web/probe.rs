@@ -95,12 +95,16 @@ pub struct Probe {
 
 #[wasm_bindgen]
 impl Probe {
-    /// On the browser's GPU, be it software, or on a thread of the processor.
+    /// On the browser's GPU, be it software, with its products in tiles of a size, such as `64x64`; without one on a thread of the processor.
     ///
     /// # Errors
-    /// Without a GPU that WebGPU shows.
-    pub async fn open(start: &Start, gpu: bool) -> Result<Probe, JsError> {
-        let machine = if gpu { Machine::Gpu(Arc::new(accelerator().await?)) } else { Machine::Cpu(None) };
+    /// Without a GPU that WebGPU shows, and if there are no such tiles.
+    #[expect(clippy::arc_with_non_send_sync, reason = "a browser's tab has one thread; natively the same is sent")]
+    pub async fn open(start: &Start, tile: Option<String>) -> Result<Probe, JsError> {
+        let machine = match tile {
+            Some(tile) => Machine::Gpu(Arc::new(accelerator(Tiles::all(tile.parse()?)).await?)),
+            None => Machine::Cpu(None),
+        };
         let plan = Arc::new(plan());
         let base = start.base.iter().enumerate().map(|(layer, values)| Tensor {
             name: format!("layers.{layer}"),
@@ -148,12 +152,12 @@ impl Probe {
     }
 }
 
-/// As the page's worker opens it.
-async fn accelerator() -> Result<Accelerator, JsError> {
+/// As the page's worker opens it, but for the tiles.
+async fn accelerator(tiles: Tiles) -> Result<Accelerator, JsError> {
     let options = Options {
         profile: Profile::WebBase,
         checks: Checks::On,
-        tiling: Tiling::Given(Tiles::default()),
+        tiling: Tiling::Given(tiles),
         clock: || Date::now() / 1000.0,
         building: |_, _| {},
     };
