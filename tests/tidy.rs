@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows the vocabulary and the figures only: it must never reach a device.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 15] = [
     (".", &["core", "data", "experiment", "figure", "report"]),
     ("crates/core", &["cpu", "data", "experiment", "linalg", "statistics"]),
     ("crates/cpu", &[]),
@@ -23,6 +23,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("crates/worker", &["core", "data", "experiment"]),
     ("crates/xtask", &[]),
     ("crates/xtask/bench/burn", &["core", "linalg"]),
+    ("crates/xtask/bench/web", &["core", "linalg"]),
     ("tests/wasm", &["core", "linalg"]),
 ];
 

@@ -90,3 +90,6 @@ globalThis.loralab = {
     return Promise.all(wanted.map(async (file) => [file.webkitRelativePath || file.name, await content(file)]));
   },
 };
+
+// Kept for when there is no network; without, as in some private windows or while the page is being worked on, nothing else is worse for it.
+navigator.serviceWorker?.register("offline.js").catch(() => {});

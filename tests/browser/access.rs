@@ -105,3 +105,50 @@ fn everything_has_a_name_and_every_text_can_be_read() {
     }
     assert_eq!((&answer["ground"], &answer["spoilt"]), (&json!("rgb(22, 24, 27)"), &json!(1)), "{answer:#}");
 }
+
+#[test]
+fn axe_finds_nothing_that_is_serious() {
+    let report = play(
+        "?v=1&base=nano&learning_rates=4e-3&seeds=1&steps=2&batch_size=1&validation_examples=4&diagnose_every=1&device=cpu",
+        "",
+        r#"
+        await ready();
+        const { contentDocument: page, contentWindow: inside } = frame;
+        const script = page.createElement("script");
+        script.src = "/axe.js";
+        page.head.append(script);
+        await until(() => inside.axe);
+        const look = async () => {
+          const { violations, passes } = await inside.axe.run(page);
+          const told = ({ id, impact, nodes }) => `${impact} ${id}: ${nodes.slice(0, 3).map(({ target }) => target.join(" ")).join("; ")}`;
+          return { passes: passes.length, serious: violations.filter(({ impact }) => ["serious", "critical"].includes(impact)).map(told) };
+        };
+        const first = await look();
+        press("run");
+        await done();
+        await until(() => find("texts").textContent.length > 60 && !find("texts").textContent.includes("…"));
+        for (const details of page.querySelectorAll("details")) details.open = true;
+        const after = await look();
+        frame.style.colorScheme = "dark";
+        page.documentElement.style.colorScheme = "dark";
+        await new Promise((next) => setTimeout(next, 1000));
+        const dark = await look();
+        frame.width = 390;
+        frame.height = 844;
+        await new Promise((next) => setTimeout(next, 300));
+        const phone = await look();
+        // To see that it looks.
+        find("run").removeAttribute("id");
+        page.querySelector(".buttons button").textContent = "";
+        const spoilt = await look();
+        return { version: inside.axe.version, first, after, dark, phone, spoilt };
+        "#,
+    );
+    assert_no_errors(&report);
+    let answer = &report["answer"];
+    for state in ["first", "after", "dark", "phone"] {
+        assert_eq!(answer[state]["serious"], json!([]), "{state}: {answer:#}");
+        assert!(answer[state]["passes"].as_u64().is_some_and(|passes| passes > 20), "{answer:#}");
+    }
+    assert!(answer["spoilt"]["serious"].to_string().contains("button-name"), "{answer:#}");
+}

@@ -7,6 +7,7 @@ mod access;
 mod chromium;
 mod experiment;
 mod inside;
+mod offline;
 mod results;
 mod resume;
 mod server;

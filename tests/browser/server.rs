@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread,
@@ -30,6 +31,8 @@ struct Site {
     shaders: String,
     /// Files that begin with this are not served; empty for none.
     missing: String,
+    /// Whether the network is gone: nothing is answered but a report.
+    gone: AtomicBool,
 }
 
 impl Server {
@@ -39,7 +42,7 @@ impl Server {
         let (sender, reports) = mpsc::channel();
         let texts: BTreeMap<&str, &str> = shaders().map(|shader| (shader.name, shader.source)).collect();
         let shaders = serde_json::to_string(&texts).expect("texts are JSON");
-        let site = Arc::new(Site { folder, harness, shaders, missing });
+        let site = Arc::new(Site { folder, harness, shaders, missing, gone: AtomicBool::new(false) });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (site, sender) = (site.clone(), sender.clone());
@@ -72,7 +75,15 @@ impl Site {
             }
         }
         let path = request.split([' ', '?']).nth(1).unwrap_or_default().trim_start_matches('/');
+        if path != "report" && self.gone.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let (status, kind, body) = match path {
+            "gone" => {
+                self.gone.store(true, Ordering::Relaxed);
+                ("200 OK", "text/plain", vec![])
+            }
+            "axe.js" => ("200 OK", "text/javascript", axe()),
             "report" => {
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body)?;
@@ -107,4 +118,12 @@ impl Site {
             _ => ("404 Not Found", "text/plain", vec![]),
         }
     }
+}
+
+/// The rules of accessibility that a machine can look for (<https://github.com/dequelabs/axe-core>).
+fn axe() -> Vec<u8> {
+    const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/npm/web-npm/node_modules/axe-core/axe.min.js");
+    fs::read(AXE).unwrap_or_else(|_| {
+        panic!("axe-core, which looks for what keeps people from using the page, is missing: `cargo xtask setup` fetches it from npm's registry, by npm")
+    })
 }

@@ -7,13 +7,16 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Prints date, processor, compiler and revision.
-pub fn print() {
-    println!("# `cargo xtask bench`\n");
-    println!("- date: {}", output("date", &["-u", "+%Y-%m-%d"]));
-    println!("- processor: {}, {} threads", processor(), threads());
-    println!("- compiler: {}", output("rustc", &["--version"]));
-    println!("- revision: {}", output("git", &["describe", "--always", "--dirty"]));
+/// Date, processor, compiler and revision, a line each.
+pub fn lines() -> String {
+    format!(
+        "- date: {}\n- processor: {}, {} threads\n- compiler: {}\n- revision: {}\n",
+        output("date", &["-u", "+%Y-%m-%d"]),
+        processor(),
+        threads(),
+        output("rustc", &["--version"]),
+        output("git", &["describe", "--always", "--dirty"])
+    )
 }
 
 fn processor() -> String {

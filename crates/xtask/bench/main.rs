@@ -52,11 +52,11 @@ struct Arguments {
 fn main() -> Result<()> {
     let Arguments { python, gpu, unchecked, tiles, runs, starts, bench: _ } = Arguments::parse();
     if let Some(width) = starts {
-        machine::print();
+        print!("# `cargo xtask bench`\n\n{}", machine::lines());
         return starts::print(width, &python);
     }
     let workload = Workload::new()?;
-    machine::print();
+    print!("# `cargo xtask bench`\n\n{}", machine::lines());
     println!("{workload}\n");
     if let Some(name) = gpu {
         let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };

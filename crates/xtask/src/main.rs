@@ -1,6 +1,9 @@
 //! `cargo xtask`: what a person types to set up, test and measure loralab, and to see its page.
 
+mod bench_web;
+mod npm;
 mod screenshots;
+mod sizes;
 mod web;
 
 use std::{
@@ -35,7 +38,7 @@ enum Task {
     Test,
     /// Builds the page and serves it, after compiling the tools for that if they are not there yet (some minutes, once).
     Web {
-        /// Build `dist/`, for any static host, instead.
+        /// Build `dist/`, for any static host, instead; where npm is, with wasm-opt from its registry.
         #[arg(long)]
         release: bool,
         /// Where to serve it: http://127.0.0.1:PORT/.
@@ -45,7 +48,10 @@ enum Task {
     /// Takes the pictures of the page in `web/`: the built page in a headless Chromium, after a training.
     Screenshots,
     /// Measures the CPU device: time per op, and tokens per second beside PyTorch + PEFT where Python has them.
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
+        #[command(subcommand)]
+        other: Option<Bench>,
         /// The Python to look for torch and peft in.
         #[arg(long, default_value = "python3", value_name = "PATH")]
         python: String,
@@ -64,13 +70,24 @@ enum Task {
     },
 }
 
+#[derive(Subcommand)]
+enum Bench {
+    /// Measures a step of four LoRA layers in a headless Chromium beside jax-js and TF.js, and writes crates/worker/docs/bench-web.md. Takes some minutes.
+    Web {
+        /// Steps of each side that count.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),
-        Task::Web { release: true, .. } => web::build(),
+        Task::Web { release: true, .. } => web::release(),
         Task::Web { port, .. } => web::serve(port),
         Task::Screenshots => screenshots::take(),
+        Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
         Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
         Task::Bench { python, starts, .. } => bench(&python, starts),
     };
@@ -85,6 +102,12 @@ fn setup() -> Result<()> {
         provide(tool, || succeeds(cargo().args([subcommand, "--version"])), &["component", "add", tool])?;
     }
     web::provide_tools()?;
+    if npm::is_there() {
+        npm::provide(npm::PAGE)?;
+        println!("axe-core, wasm-opt: there");
+    } else {
+        println!("npm: missing; a test of the page needs axe-core from its registry, and a release wasm-opt: install it (`apt-get install npm` on Debian)");
+    }
     let named = env::var_os("LORALAB_CHROMIUM").is_some();
     if !named && !CHROMIUM.iter().any(|name| succeeds(Command::new(name).arg("--version"))) {
         println!(
@@ -123,6 +146,9 @@ fn wasm_target_is_there() -> bool {
 
 fn test() -> Result<ExitCode> {
     let started = Instant::now();
+    if npm::is_there() {
+        npm::provide(npm::PAGE)?;
+    }
     let tests = || run(cargo().args(["test", "--workspace", "--locked"]));
     // The page first: some tests look at what was built.
     for (what, stage) in [("the page", &web::build as &dyn Fn() -> Result<ExitCode>), ("tests", &tests)] {

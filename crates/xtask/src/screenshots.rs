@@ -1,8 +1,8 @@
 //! `cargo xtask screenshots`: pictures of the built page after a real training, taken by a headless Chromium.
 
-mod chromium;
+pub mod chromium;
 mod colours;
-mod server;
+pub mod server;
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
@@ -35,7 +35,7 @@ pub fn take() -> Result<ExitCode> {
         bail!("there is no built page to take pictures of; `cargo xtask web --release` builds it");
     }
     let origin = serve(dist)?;
-    let mut chromium = Chromium::start()?;
+    let mut chromium = Chromium::start(&[])?;
     chromium.open(&format!("{origin}/index.html{QUERY}"))?;
     println!("training in the page, which takes about a minute …");
     let done = "document.getElementById('status').textContent.startsWith('Done') && !document.getElementById('texts').textContent.includes('…')";

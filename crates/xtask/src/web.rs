@@ -1,10 +1,17 @@
 //! `cargo xtask web`: builds the page, and serves it.
 
-use std::{env, ffi::OsString, fs, path::Path, path::PathBuf, process::Command, process::ExitCode};
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
-use crate::{ROOT, WASM, cargo, provide, run, wasm_target_is_there};
+use crate::{ROOT, WASM, cargo, npm, provide, run, sizes, wasm_target_is_there};
 
 /// A program of crates.io that building the page needs.
 struct Tool {
@@ -45,6 +52,20 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 /// Builds the page into `dist/`.
 pub fn build() -> Result<ExitCode> {
+    build_with(|_| Ok(()))
+}
+
+/// The same for others to see: optimised once more where npm is, with its sizes told.
+pub fn release() -> Result<ExitCode> {
+    let code = build_with(optimise)?;
+    if code == ExitCode::SUCCESS {
+        sizes::tell(&PathBuf::from(ROOT).join("dist"))?;
+    }
+    Ok(code)
+}
+
+/// Builds the page, does something to each module of WebAssembly, and has the page know what it is made of.
+fn build_with(finish: impl Fn(&Path) -> Result<()>) -> Result<ExitCode> {
     let code = run(trunk(provide_tools()?).args(["build", "--release"]))?;
     if code == ExitCode::SUCCESS {
         let dist = PathBuf::from(ROOT).join("dist");
@@ -55,11 +76,70 @@ pub fn build() -> Result<ExitCode> {
                 let lean =
                     nameless(&fs::read(&path)?).with_context(|| format!("{} is no WebAssembly", path.display()))?;
                 fs::write(&path, lean)?;
+                finish(&path)?;
             }
         }
+        keep_offline(&dist)?;
     }
     Ok(code)
 }
+
+/// Has wasm-opt make a module smaller.
+fn optimise(module: &Path) -> Result<()> {
+    if !npm::is_there() {
+        println!(
+            "npm can't be run, so wasm-opt, which comes from its registry, was left out for {}: it is whole, and a little larger",
+            module.display()
+        );
+        return Ok(());
+    }
+    let program = npm::provide(npm::PAGE)?.join("binaryen/bin/wasm-opt");
+    let mut optimise = Command::new("node");
+    optimise.arg(&program).args(WASM_OPT).arg(module).arg("--output").arg(module);
+    if run(&mut optimise)? != ExitCode::SUCCESS {
+        bail!("wasm-opt does not take {}; see its message above", module.display());
+    }
+    Ok(())
+}
+
+/// Tells the service worker which files the page has, and a version that differs where any of them does.
+fn keep_offline(dist: &Path) -> Result<()> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in fs::read_dir(dist)? {
+        let name = entry?.file_name();
+        names.push(name.into_string().map_err(|name| anyhow!("{} is no Unicode", name.display()))?);
+    }
+    names.retain(|name| name != OFFLINE);
+    names.sort();
+    let mut hasher = DefaultHasher::new();
+    for name in &names {
+        (name, fs::read(dist.join(name))?).hash(&mut hasher);
+    }
+    let script = fs::read_to_string(dist.join(OFFLINE))?;
+    let told = script
+        .replacen("FILES = []", &format!("FILES = {}", serde_json::to_string(&names)?), 1)
+        .replacen("VERSION = \"\"", &format!("VERSION = \"{:016x}\"", hasher.finish()), 1);
+    if told.len() < script.len() + 16 {
+        bail!("{OFFLINE} has no place for the names of the page's files");
+    }
+    fs::write(dist.join(OFFLINE), told)?;
+    Ok(())
+}
+
+/// The service worker.
+const OFFLINE: &str = "offline.js";
+
+/// What wasm-opt is asked for, and what every browser has that has vectors (see `.cargo/config.toml` and rustc's defaults).
+const WASM_OPT: [&str; 8] = [
+    "-O2",
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
 
 /// A module of WebAssembly without its custom section `name`: the names of functions, a seventh of what is sent, which only a debugger reads
 /// (WebAssembly Core Specification, §5.5.3 and §7.4.1).
@@ -114,6 +194,13 @@ fn sealed(html: &str) -> Result<(String, String)> {
         bail!("index.html has a second inline script, or no head");
     }
     Ok((html, script.trim().to_owned() + "\n"))
+}
+
+/// The profile of cargo that the page is compiled in.
+pub fn profile() -> Result<String> {
+    let text = fs::read_to_string(Path::new(ROOT).join("Trunk.toml"))?;
+    let named = text.lines().find_map(|line| line.strip_prefix("cargo_profile = \""));
+    Ok(named.and_then(|rest| rest.strip_suffix('"')).context("Trunk.toml names no cargo_profile")?.to_owned())
 }
 
 /// Serves the page on `port`, and builds it again when its source changes.

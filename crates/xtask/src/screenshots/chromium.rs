@@ -41,10 +41,10 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// Starts it.
-    pub fn start() -> Result<Chromium> {
+    /// Starts it, with some flags more.
+    pub fn start(flags: &[&str]) -> Result<Chromium> {
         if !cfg!(unix) {
-            bail!("the pictures are taken on Linux or macOS, where a shell can hand pipes to a browser");
+            bail!("the page is looked at on Linux or macOS, where a shell can hand pipes to a browser");
         }
         let program = match env::var("LORALAB_CHROMIUM") {
             Ok(named) => named,
@@ -59,12 +59,13 @@ impl Chromium {
                 })?
                 .to_owned(),
         };
-        let profile = env::temp_dir().join(format!("loralab-screenshots-{}", std::process::id()));
+        let profile = env::temp_dir().join(format!("loralab-chromium-{}", std::process::id()));
         // The browser listens at file 3 and speaks at file 4, which only a shell can make of a child's input and output.
         let mut process = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null", &program])
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
             .args(["--disable-background-networking", "--hide-scrollbars", "--remote-debugging-pipe"])
+            .args(flags)
             .arg(format!("--user-data-dir={}", profile.display()))
             .arg("about:blank")
             .stdin(Stdio::piped())

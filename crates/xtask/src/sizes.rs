@@ -1,0 +1,60 @@
+//! What a browser is sent when it opens the page.
+
+use std::{fs, io::Write, path::Path};
+
+use anyhow::{Context, Result};
+use flate2::{Compression, write::GzEncoder};
+
+use crate::ROOT;
+
+/// The base that is fetched as a file of its own, and the one that is within the worker's.
+const BASES: [&str; 2] = ["tiny.safetensors", "nano.safetensors"];
+
+/// Prints the size of every part of `dist`, as it is and as a host sends it, and their sum without the bases.
+pub fn tell(dist: &Path) -> Result<()> {
+    let mut parts = Vec::new();
+    for entry in fs::read_dir(dist)? {
+        let entry = entry?;
+        let bytes = fs::read(entry.path())?;
+        parts.push((entry.file_name().to_string_lossy().into_owned(), bytes.len(), gzipped(&bytes)?));
+    }
+    parts.sort_by_key(|&(_, _, sent)| std::cmp::Reverse(sent));
+    let [tiny, nano] = BASES;
+    let within = fs::read(Path::new(ROOT).join("crates/core/bases").join(nano)).context("the base nano is missing")?;
+    let within = gzipped(&within)?;
+    println!("\n{:>8}  {:>8}  sent to a browser, KB", "raw", "gzipped");
+    for (name, raw, sent) in &parts {
+        let note = if name == "worker_bg.wasm" {
+            format!(" ({} of it, gzipped, are the base nano)", kilobytes(within))
+        } else {
+            String::new()
+        };
+        println!("{:>8}  {:>8}  {name}{note}", kilobytes(*raw), kilobytes(*sent));
+    }
+    let all: usize = parts.iter().filter(|(name, ..)| name != tiny).map(|(_, _, sent)| sent).sum();
+    println!("{:>8}  {:>8}  all of the first load but the two bases", "", kilobytes(all.saturating_sub(within)));
+    Ok(())
+}
+
+/// Bytes as gzip leaves them at its slowest, which a host that compresses once uses.
+fn gzipped(bytes: &[u8]) -> Result<usize> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?.len())
+}
+
+fn kilobytes(bytes: usize) -> String {
+    format!("{:.1}", bytes as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_repeats_is_sent_in_little() {
+        let sent = gzipped(&[7; 100_000]).expect("memory can be written to");
+        assert!(sent > 20 && sent < 500, "{sent}");
+        assert_eq!(kilobytes(1_250), "1.2");
+    }
+}
