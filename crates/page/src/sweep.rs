@@ -1,7 +1,7 @@
 //! A sweep as the page holds it: what is trained, what was told of it, its adapters. From a worker, from what was kept, or from the
 //! files of the native binary: all the same afterwards.
 
-use std::fmt::Write;
+use std::{borrow::Cow, cell::OnceCell, fmt::Write, rc::Rc};
 
 use loralab_experiment::{
     Accuracy, AdapterFiles, Cell, Curve, Event, Experiment, Record, SchemeSummary, Summary, loss_text,
@@ -35,6 +35,8 @@ pub struct Sweep {
     pub adapters: Vec<AdapterFiles>,
     /// Where to go on from, should the worker be lost.
     pub snapshot: Option<Snapshot>,
+    /// The record's summary, which many ask for, and which takes a while.
+    summary: OnceCell<Rc<Summary>>,
 }
 
 /// A sweep's worker as it stood, and how much had been told then.
@@ -52,30 +54,46 @@ pub struct Snapshot {
 
 /// What is kept of a sweep, as JSON.
 #[derive(Serialize, Deserialize)]
-struct Kept {
-    experiment: Experiment,
-    data: Option<File>,
-    log: String,
-    adapters: Vec<AdapterFiles>,
+struct Kept<'a> {
+    experiment: Cow<'a, Experiment>,
+    data: Cow<'a, Option<File>>,
+    log: Cow<'a, str>,
+    adapters: Cow<'a, [AdapterFiles]>,
     #[serde(default)]
-    snapshot: Option<Snapshot>,
+    snapshot: Cow<'a, Option<Snapshot>>,
 }
 
 impl Sweep {
     /// One that has not begun.
     pub fn new(experiment: Experiment, data: Option<File>) -> Self {
         let record = Record::new(accuracy(&experiment));
-        Self { experiment, data, record, log: String::new(), adapters: vec![], snapshot: None }
+        Self {
+            experiment,
+            data,
+            record,
+            log: String::new(),
+            adapters: vec![],
+            snapshot: None,
+            summary: OnceCell::new(),
+        }
     }
 
     /// Takes in what happened next.
     pub fn hear(&mut self, event: &Event) {
         self.record.hear(event);
+        if !matches!(event, Event::Step { .. } | Event::Diagnosis { .. }) {
+            self.summary = OnceCell::new();
+        }
         self.log.push_str(&serde_json::to_string(event).expect("an event is JSON"));
         self.log.push('\n');
         if matches!(event, Event::Finished { .. }) {
             self.snapshot = None;
         }
+    }
+
+    /// Where the schemes stand.
+    pub fn summary(&self) -> Rc<Summary> {
+        self.summary.get_or_init(|| Rc::new(self.record.summary())).clone()
     }
 
     /// Keeps a worker's state as of now.
@@ -117,7 +135,7 @@ impl Sweep {
     /// # Errors
     /// When nothing has been evaluated.
     pub fn headline(&self) -> Result<Figure, FigureError> {
-        loss_by_learning_rate_when(&self.record.summary(), &self.record.when())
+        loss_by_learning_rate_when(&self.summary(), &self.record.when())
     }
 
     /// Loss over steps, each scheme at its best rate or at the one that is asked for.
@@ -125,14 +143,14 @@ impl Sweep {
     /// # Errors
     /// When there are no losses to draw.
     pub fn curves(&self, rate: Option<f64>) -> Result<Figure, FigureError> {
-        let (summary, curves) = (self.record.summary(), self.record.curves());
+        let (summary, curves) = (self.summary(), self.record.curves());
         rate.map_or_else(|| training_curves(&summary, curves), |rate| training_curves_at(rate, &summary, curves))
     }
 
     /// The runs that were looked into, the first seed of each scheme at its best rate so far or at the one that is asked for; each with its scheme's
     /// place among the colours.
     pub fn looked_into(&self, rate: Option<f64>) -> Vec<(usize, &Curve)> {
-        let summary = self.record.summary();
+        let summary = self.summary();
         let run = |(place, scheme): (usize, &SchemeSummary)| {
             let rate = rate.or(scheme.best_learning_rate)?;
             let of_run = |curve: &&Curve| {
@@ -155,7 +173,7 @@ impl Sweep {
 
     /// What the picture says so far.
     pub fn sentence(&self) -> String {
-        let summary = self.record.summary();
+        let summary = self.summary();
         match self.record.complete {
             _ if !self.record.has_news() => String::new(),
             Some(true) => summary.sentence(),
@@ -200,7 +218,7 @@ impl Sweep {
             ("metrics.jsonl".to_owned(), self.log.clone().into_bytes()),
             ("metrics.csv".to_owned(), self.csv().into_bytes()),
         ];
-        let summary = serde_json::to_string_pretty(&self.record.summary()).expect("a summary is JSON");
+        let summary = serde_json::to_string_pretty(&*self.summary()).expect("a summary is JSON");
         files.push(("summary.json".to_owned(), format!("{summary}\n").into_bytes()));
         for (name, figure) in
             [("loss_by_learning_rate.svg", self.headline()), ("training_curves.svg", self.curves(None))]
@@ -216,18 +234,25 @@ impl Sweep {
 
     /// The sweep as a text that [`restored`](Self::restored) reads.
     pub fn kept(&self) -> String {
-        let Self { experiment, data, log, adapters, snapshot, .. } = self.clone();
-        serde_json::to_string(&Kept { experiment, data, log, adapters, snapshot }).expect("a sweep is JSON")
+        let kept = Kept {
+            experiment: Cow::Borrowed(&self.experiment),
+            data: Cow::Borrowed(&self.data),
+            log: Cow::Borrowed(&self.log),
+            adapters: Cow::Borrowed(&self.adapters),
+            snapshot: Cow::Borrowed(&self.snapshot),
+        };
+        serde_json::to_string(&kept).expect("a sweep is JSON")
     }
 
     /// The sweep that was kept; none if it was by a version whose words have changed.
     pub fn restored(text: &str) -> Option<Self> {
         let Kept { experiment, data, log, adapters, snapshot } = serde_json::from_str(text).ok()?;
-        let mut sweep = Self { adapters, ..Self::new(experiment, data) };
+        let mut sweep =
+            Self { adapters: adapters.into_owned(), ..Self::new(experiment.into_owned(), data.into_owned()) };
         for line in log.lines() {
             sweep.hear(&serde_json::from_str(line).ok()?);
         }
-        Some(Self { snapshot, ..sweep })
+        Some(Self { snapshot: snapshot.into_owned(), ..sweep })
     }
 
     /// The sweep in a results folder of the binary, or in its log alone.

@@ -106,7 +106,9 @@ fn setup() -> Result<()> {
         npm::provide(npm::PAGE)?;
         println!("axe-core, wasm-opt: there");
     } else {
-        println!("npm: missing; a test of the page needs axe-core from its registry, and a release wasm-opt: install it (`apt-get install npm` on Debian)");
+        println!(
+            "npm: missing; a test of the page needs axe-core from its registry, and a release wasm-opt: install it (`apt-get install npm` on Debian)"
+        );
     }
     let named = env::var_os("LORALAB_CHROMIUM").is_some();
     if !named && !CHROMIUM.iter().any(|name| succeeds(Command::new(name).arg("--version"))) {

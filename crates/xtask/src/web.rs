@@ -116,9 +116,11 @@ fn keep_offline(dist: &Path) -> Result<()> {
         (name, fs::read(dist.join(name))?).hash(&mut hasher);
     }
     let script = fs::read_to_string(dist.join(OFFLINE))?;
-    let told = script
-        .replacen("FILES = []", &format!("FILES = {}", serde_json::to_string(&names)?), 1)
-        .replacen("VERSION = \"\"", &format!("VERSION = \"{:016x}\"", hasher.finish()), 1);
+    let told = script.replacen("FILES = []", &format!("FILES = {}", serde_json::to_string(&names)?), 1).replacen(
+        "VERSION = \"\"",
+        &format!("VERSION = \"{:016x}\"", hasher.finish()),
+        1,
+    );
     if told.len() < script.len() + 16 {
         bail!("{OFFLINE} has no place for the names of the page's files");
     }

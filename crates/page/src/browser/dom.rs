@@ -75,6 +75,13 @@ pub fn value(id: &str) -> String {
     element::<HtmlInputElement>(id).value()
 }
 
+/// Whether any of an element is within the window.
+pub fn is_in_view(id: &str) -> bool {
+    let frame = element::<Element>(id).get_bounding_client_rect();
+    let height = window().inner_height().ok().and_then(|height| height.as_f64()).unwrap_or(f64::INFINITY);
+    frame.height() > 0.0 && frame.bottom() > 0.0 && frame.top() < height
+}
+
 /// Gives the focus to an element, if the page may.
 pub fn focus(element: &Element) {
     // A page in the background gets no focus, and needs none.

@@ -101,7 +101,7 @@ impl Page {
         }
         if id == "adapter" {
             self.adapter = Some(dom::value("adapter")).filter(|name| !name.is_empty());
-            self.show_inside();
+            self.draw_all();
             return;
         }
         if ["prompt", "own-text", "own-file", "own-base"].contains(&id) || self.schemes.is_empty() {

@@ -1,6 +1,7 @@
 //! The page in the browser: what happens to it, and who hears of that.
 
 mod dom;
+mod draw;
 mod edit;
 mod page;
 mod resume;
@@ -54,6 +55,7 @@ pub fn open() {
             with_page(|page| page.type_text(&text.value()));
         }
     });
+    dom::on("scroll", |_: Event| with_page(Page::draw_soon));
     dom::on("mousemove", |event: MouseEvent| {
         with_page(|page| page.point(f64::from(event.client_x()), f64::from(event.client_y())));
     });

@@ -11,6 +11,7 @@ use web_sys::{Element, HtmlInputElement, Worker};
 
 use super::{
     dom::{self, element, enable, fill, hide, now, say, write},
+    draw::{Part, Stale},
     with_page, worker,
 };
 
@@ -46,8 +47,9 @@ pub struct Page {
     pub(super) adapter: Option<String>,
     /// The values of the figures, for the pointer.
     pub(super) spots: [Vec<Spot>; 3],
-    /// When the curves were last drawn, and the sweep last kept.
-    pub(super) drawn: f64,
+    /// What is to be drawn anew.
+    pub(super) stale: Stale,
+    /// When the sweep was last kept.
     pub(super) stored: f64,
     /// A sweep from an earlier visit.
     pub(super) kept: Option<Sweep>,
@@ -113,7 +115,7 @@ impl Page {
             written: Written::default(),
             adapter: None,
             spots: [vec![], vec![], vec![]],
-            drawn: 0.0,
+            stale: Stale::default(),
             stored: 0.0,
             kept: None,
             recovers: false,
@@ -246,12 +248,8 @@ impl Page {
                 write("memory-note", &memory(cohorts, runs, shared, per_run));
             }
             Message::Events { events } => {
-                let mut news = false;
                 for event in &events {
-                    news |= self.happened(event);
-                }
-                if self.sweep.is_some() && (news || now() - self.drawn >= 1.0) {
-                    self.show_results(news);
+                    self.happened(event);
                 }
                 self.show_progress();
             }
@@ -263,7 +261,8 @@ impl Page {
             Message::Snapshot { step, file } => {
                 if let Some(sweep) = &mut self.sweep {
                     sweep.keep_snapshot(step, file);
-                    self.keep(true);
+                    // Writing it out is a task of its own.
+                    dom::after(0, || with_page(|page| page.keep(true)));
                 }
             }
             Message::Lost { reason } => self.lost(&reason),
@@ -317,33 +316,34 @@ impl Page {
         }
     }
 
-    /// Takes in an event, and says whether the results look different for it.
-    fn happened(&mut self, event: &Event) -> bool {
+    /// Takes in an event; what looks different for it is drawn soon.
+    fn happened(&mut self, event: &Event) {
         self.progress.hear(event, now());
-        let Some(sweep) = &mut self.sweep else { return false };
+        let Some(sweep) = &mut self.sweep else { return };
         sweep.hear(event);
         match event {
             Event::Started { .. } => say(&self.progress.task()),
-            Event::Evaluation { .. } | Event::Diverged { .. } | Event::Diagnosis { .. } => return true,
+            Event::Step { .. } => self.changed_parts(&[Part::Curves, Part::Keep]),
+            Event::Evaluation { .. } | Event::Diverged { .. } => self.changed_parts(&Part::ALL),
+            Event::Diagnosis { .. } => {
+                self.changed_parts(&[Part::Words, Part::Features, Part::FeaturesTable, Part::Adapters]);
+            }
             Event::Finished { complete, seconds } => {
                 let device = sweep.record.summary().setting.device;
-                say(&if *complete {
-                    format!("Done in {} on {device}.", duration(*seconds))
-                } else {
-                    "Stopped.".to_owned()
-                });
+                let said = match complete {
+                    true => format!("Done in {} on {device}.", duration(*seconds)),
+                    false => "Stopped.".to_owned(),
+                };
                 // A worker that was ended for it is still being loaded anew.
                 if self.state != State::Loading {
                     self.turn(State::Waiting);
                 }
-                self.show_results(true);
+                self.draw_then_say(said);
                 self.keep(true);
                 self.write_texts();
-                return true;
             }
             _ => {}
         }
-        false
     }
 
     /// Says why something can't be done, and starts afresh.
@@ -402,7 +402,7 @@ impl Page {
         if !self.schemes.is_empty() {
             self.show_form();
         }
-        self.show_results(true);
+        self.draw_all();
         self.address();
         self.write_texts();
     }
@@ -452,7 +452,7 @@ impl Page {
         let found = runs.filter(of_cell).min_by_key(|cell| cell.seed).cloned();
         // Pressed again, a cell is let go.
         self.chosen = found.filter(|found| self.chosen.as_ref() != Some(found));
-        self.show_results(true);
+        self.draw_all();
         self.write_texts();
     }
 

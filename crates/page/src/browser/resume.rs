@@ -111,7 +111,7 @@ impl Page {
         self.sweep = Some(sweep);
         self.turn(State::Training);
         say(&format!("Going on from step {step}.{elsewhere} {}", self.progress.task()));
-        self.show_results(true);
+        self.draw_all();
         self.show_progress();
     }
 }

@@ -9,6 +9,7 @@ use web_sys::{Element, HtmlElement, HtmlProgressElement};
 
 use super::{
     dom::{self, element, fill, hide, now, write},
+    draw::Part,
     page::Page,
 };
 
@@ -19,58 +20,63 @@ const FIGURES: [&str; 3] = ["figure", "curves", "features"];
 const NEAR: f64 = 24.0;
 
 impl Page {
-    /// Draws what has come of the sweep; without news only what changes with every step.
-    pub(super) fn show_results(&mut self, news: bool) {
-        self.drawn = now();
+    /// Draws one part of what has come of the sweep.
+    pub(super) fn draw(&mut self, part: Part) {
         let Some(sweep) = &self.sweep else { return };
         let rate = self.chosen.as_ref().map(|cell| cell.learning_rate);
-        let curves = sweep.curves(rate).or_else(|_| sweep.curves(None));
-        let headline = news.then(|| sweep.headline());
-        if let Some(headline) = headline {
-            let there = sweep.record.has_news();
-            let summary = sweep.record.summary();
-            write("sentence", &sweep.sentence().replace('-', "\u{2011}"));
-            self.spots[0] = drawn(FIGURES[0], headline);
-            let (names, rates) = self.axes();
-            refill("losses", &grid(&summary, &names, &rates, self.chosen.as_ref(), &self.when()));
-            fill("schemes", &schemes(&summary));
-            self.show_inside();
-            hide("results", !there);
-            hide("empty", there);
-            self.show_take();
-            self.keep(false);
+        match part {
+            Part::Sentence => {
+                let there = sweep.record.has_news();
+                write("sentence", &sweep.sentence().replace('-', "\u{2011}"));
+                hide("results", !there);
+                hide("empty", there);
+            }
+            Part::Headline => self.spots[0] = drawn(FIGURES[0], sweep.headline()),
+            Part::Losses => {
+                let (names, rates) = self.axes();
+                refill("losses", &grid(&sweep.summary(), &names, &rates, self.chosen.as_ref(), &self.when()));
+                self.show_take();
+            }
+            Part::Curves => {
+                self.spots[1] = drawn(FIGURES[1], sweep.curves(rate).or_else(|_| sweep.curves(None)));
+                let note = match rate {
+                    Some(_) => {
+                        "Every start at the rate of the chosen cell. Press the cell of another rate to see that."
+                    }
+                    None => "Every start at its best rate so far. Choose a cell of the table to see another.",
+                };
+                write("curves-note", note);
+            }
+            Part::Schemes => fill("schemes", &schemes(&sweep.summary())),
+            Part::Words | Part::Features | Part::FeaturesTable | Part::Adapters => self.draw_inside(part),
+            Part::Keep => self.keep(false),
         }
-        self.spots[1] = drawn(FIGURES[1], curves);
-        let note = match rate {
-            Some(_) => "Every start at the rate of the chosen cell. Press the cell of another rate to see that.",
-            None => "Every start at its best rate so far. Choose a cell of the table to see another.",
-        };
-        write("curves-note", note);
     }
 
     /// What goes on inside the adapters of the runs that the curves show.
-    pub(super) fn show_inside(&mut self) {
+    fn draw_inside(&mut self, part: Part) {
         let Some(sweep) = &self.sweep else { return };
-        let rate = self
-            .chosen
-            .as_ref()
-            .map(|cell| cell.learning_rate)
-            .filter(|rate| !sweep.looked_into(Some(*rate)).is_empty());
+        let chosen = self.chosen.as_ref().map(|cell| cell.learning_rate);
+        let rate = chosen.filter(|rate| !sweep.looked_into(Some(*rate)).is_empty());
         let runs = sweep.looked_into(rate);
         let module = self.adapter.as_deref();
         hide("inside", runs.is_empty());
         if runs.is_empty() {
             return;
         }
-        fill("inside-words", &inside_words(&runs));
-        let options = adapter_options(&runs, module);
-        // A list that is open is not to be pulled away.
-        if element::<Element>("adapter").child_element_count() as usize != options.matches("<option").count() {
-            fill("adapter", &options);
+        match part {
+            Part::Words => {
+                fill("inside-words", &inside_words(&runs));
+                let options = adapter_options(&runs, module);
+                // A list that is open is not to be pulled away.
+                if element::<Element>("adapter").child_element_count() as usize != options.matches("<option").count() {
+                    fill("adapter", &options);
+                }
+            }
+            Part::Features => self.spots[2] = drawn(FIGURES[2], sweep.features(rate, module)),
+            Part::FeaturesTable => fill("features-table", &features_table(&runs, module)),
+            _ => fill("adapters-table", &adapters_table(&runs)),
         }
-        fill("features-table", &features_table(&runs, module));
-        fill("adapters-table", &adapters_table(&runs));
-        self.spots[2] = drawn(FIGURES[2], sweep.features(rate, module));
     }
 
     fn when(&self) -> String {
