@@ -113,6 +113,18 @@ fn a_sweep_is_told_from_start_to_finish() {
 }
 
 #[test]
+fn the_memory_that_is_told_counts_the_diagnostics() {
+    let told = |settings: &str| match train(settings, None)[0] {
+        Message::Memory { shared, per_run, .. } => (shared, per_run),
+        ref other => panic!("{other:?}"),
+    };
+    let [plain, looked] = [0, 1].map(|every| told(&format!("steps = 1\ndiagnose_every = {every}")));
+    // The probe has one sequence where a step has two.
+    assert!(looked.1 > plain.1 && looked.1 < 2 * plain.1, "{plain:?} {looked:?}");
+    assert!(looked.0 > plain.0 && looked.0 <= 2 * plain.0, "{plain:?} {looked:?}");
+}
+
+#[test]
 fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
     // Two cohorts, of which the second is interrupted; a run of it diverges before.
     let settings = "steps = 12\nlearning_rates = [1e-3, 1e38]\ncohort = 2\ndiagnose_every = 6\nevaluate_every = 3";

@@ -92,7 +92,10 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
     let needs = |cells: &Vec<Cell>| {
-        let terms = machine.needs(&sweep.plan(1, Room::of(cells).whole()), &base.tensors).terms;
+        let room = Room::of(cells).whole();
+        // The diagnostics' device stands beside the cohort's.
+        let plans = [Some(sweep.plan(1, room)), sweep.probe_plan(1, room)];
+        let terms: Vec<_> = plans.iter().flatten().flat_map(|plan| machine.needs(plan, &base.tensors).terms).collect();
         let sum = |of: fn(&Cost) -> u64| terms.iter().map(of).sum::<u64>();
         (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run))
     };
