@@ -10,6 +10,7 @@ mod inside;
 mod results;
 mod resume;
 mod server;
+mod starts;
 
 use std::{fs, path::Path, process::Command, time::Duration};
 

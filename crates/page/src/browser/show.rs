@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The figures, by the elements that they are in.
-const FIGURES: [&str; 3] = ["figure", "curves", "features"];
+const FIGURES: [&str; 4] = ["figure", "curves", "features", "spectra"];
 
 /// The smallest scale of a figure, at which its letters have ten pixels.
 const LEAST: f64 = 0.8;
@@ -167,7 +167,7 @@ impl Page {
 }
 
 /// Puts a figure into its element, and gives back its values; a figure that can't be drawn leaves nothing.
-fn drawn(id: &str, figure: Result<Figure, FigureError>) -> Vec<loralab_figure::Spot> {
+pub(super) fn drawn(id: &str, figure: Result<Figure, FigureError>) -> Vec<loralab_figure::Spot> {
     let (svg, spots) = figure.map(|figure| (figure.svg, figure.spots)).unwrap_or_default();
     fill(id, &svg);
     if let Some(svg) = element::<Element>(id).first_element_child() {
