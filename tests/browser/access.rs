@@ -11,6 +11,8 @@ fn everything_has_a_name_and_every_text_can_be_read() {
         "",
         r#"
         await ready();
+        press("inspect");
+        await until(() => !find("inspect").disabled);
         press("run");
         await done();
         await until(() => find("texts").textContent.length > 60 && !find("texts").textContent.includes("…"));

@@ -11,6 +11,7 @@ mod offline;
 mod results;
 mod resume;
 mod server;
+mod starts;
 
 use std::{fs, path::Path, process::Command, time::Duration};
 

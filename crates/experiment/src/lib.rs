@@ -11,6 +11,7 @@
 //! - [`Link`] says an experiment in an address, [`command()`] on a command line, a [`Preset`] as a story;
 //!   [`Ask`] and [`Message`] are what the page and its worker say to each other.
 
+mod beginning;
 mod blob;
 mod bytes;
 mod cohort;
@@ -44,6 +45,7 @@ mod toy;
 mod transformer;
 mod words;
 
+pub use beginning::{Beginning, SchemeBeginning};
 pub use blob::Blob;
 pub use bytes::Bytes;
 pub use cohort::{Budget, PackError, pack};

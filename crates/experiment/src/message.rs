@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::beginning::SchemeBeginning;
 use crate::blob::Blob;
 use crate::event::Event;
 use crate::experiment::Experiment;
@@ -43,6 +44,14 @@ pub enum Ask {
         data: Option<String>,
         /// Where to go on from, as [`Message::Snapshot`] told it; none to begin.
         from: Option<String>,
+    },
+    /// Compute how a run of each scheme begins, and train nothing; answered by a [`Message::Begun`] for each, up to the moment that a training
+    /// is asked for.
+    Inspect {
+        /// Of what.
+        experiment: Experiment,
+        /// What the file holds that the experiment's `data` names.
+        data: Option<String>,
     },
     /// Wait before the next step, which is answered by [`Message::Paused`].
     Pause,
@@ -114,6 +123,13 @@ pub enum Message {
         /// Bytes that each of its runs adds.
         per_run: u64,
     },
+    /// How a run of a scheme begins.
+    Begun {
+        /// What it is.
+        start: SchemeBeginning,
+        /// How many schemes are still to be told of.
+        left: usize,
+    },
     /// What happened in the sweep since it was last told, in order.
     Events {
         /// What.
@@ -165,6 +181,7 @@ pub enum Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::beginning::Beginning;
 
     fn files() -> AdapterFiles {
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
@@ -178,6 +195,7 @@ mod tests {
         let asks = [
             Ask::Train { experiment: experiment.clone(), data: None, from: None },
             Ask::Train { experiment, data: Some("Text ü".to_owned()), from: Some("AAAA".to_owned()) },
+            Ask::Inspect { experiment: Experiment::default(), data: Some("Text".to_owned()) },
             Ask::Lose,
             Ask::Pause,
             Ask::Step,
@@ -199,11 +217,24 @@ mod tests {
     fn every_message_is_json_and_back() {
         let text = |cell| Message::Text { cell, text: "…".to_owned() };
         let scheme = SchemeInfo { name: "init-a".to_owned(), about: "a".to_owned(), source: "b".to_owned() };
+        let layer = Beginning {
+            module: "model.layers.0.mlp.up_proj".to_owned(),
+            rank: 2,
+            a: 1.0,
+            b: 0.0,
+            product: 0.0,
+            energy: 0.25,
+            moved: 0.0,
+            spectrum: vec![1.5, 1e-9],
+        };
+        let start =
+            SchemeBeginning { scheme: "eva".to_owned(), scale: 2.0, layers: vec![layer], tokens: 512, seconds: 0.5 };
         let messages = [
             Message::Ready { device: "CPU".to_owned(), gpu: false, schemes: vec![scheme] },
             Message::Base { name: "my.safetensors".to_owned(), weights: 9 },
             Message::Building { done: 1, of: 9 },
             Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },
+            Message::Begun { start, left: 1 },
             Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
             Message::Adapter { files: files() },
             Message::Snapshot { step: 3, file: "AAAA".to_owned() },

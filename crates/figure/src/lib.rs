@@ -1,6 +1,6 @@
 //! Figures of a sweep as SVG text, the same natively and in the page.
 //!
-//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best, [`lora_features()`] what goes on inside;
+//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best, [`lora_features()`] what goes on inside, [`spectra()`] how adapters begin;
 //! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`crossing()`] and [`transformer()`] those of
 //! decoders, [`panels()`] is what they are drawn with.
 //!
@@ -16,6 +16,7 @@ mod lora_features;
 mod loss_by_learning_rate;
 mod palette;
 mod panels;
+mod spectra;
 mod ticks;
 mod toy;
 mod training_curves;
@@ -26,6 +27,7 @@ pub use lora_features::lora_features;
 pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
 pub use palette::colour_of;
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};
+pub use spectra::spectra;
 pub use toy::{toy_losses, toy_norms, toy_rates, toy_sweeps};
 pub use training_curves::{training_curves, training_curves_at};
 

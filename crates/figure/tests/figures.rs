@@ -1,10 +1,11 @@
 //! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
 
 use loralab_experiment::{
-    Accuracy, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, Look, Point, RunResult, Setting, Summary,
+    Accuracy, Beginning, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, Look, Point, RunResult,
+    SchemeBeginning, Setting, Summary,
 };
 use loralab_figure::{
-    FigureError, colour_of, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when,
+    FigureError, colour_of, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when, spectra,
     training_curves, training_curves_at,
 };
 
@@ -178,6 +179,43 @@ fn features_are_drawn_on_the_same_scales() {
     assert!(height("init-a at 1e-3, step 50: Z_A") < height("init-b at 1e-3, step 50: Z_A"));
     let one = lora_features(&[(0, &curves[0])], Some("model.layers.0.mlp.up_proj")).expect("there is one");
     assert!(one.svg.contains("the adapter of layers.0.mlp.up_proj") && one.spots[9].text.ends_with("Z_A 12.0"));
+}
+
+#[test]
+fn spectra_of_starts_share_their_scales() {
+    let start = |scheme: &str, size: f64, product: f64| {
+        let layer = |times: f64| Beginning {
+            module: "model.layers.0.mlp.up_proj".to_owned(),
+            rank: 4,
+            a: 1.0,
+            b: product,
+            product,
+            energy: 0.1,
+            moved: 0.0,
+            spectrum: (1..=4).map(|k| size * times / f64::from(k)).collect(),
+        };
+        let layers = [1.0, 2.0, 4.0].map(layer).to_vec();
+        SchemeBeginning { scheme: scheme.to_owned(), scale: 2.0, layers, tokens: 0, seconds: 0.1 }
+    };
+    let starts = [start("init-a", 1.0, 0.0), start("pissa", 0.5, 0.3), start("nothing", 0.0, 0.0)];
+    let all: Vec<_> = starts.iter().enumerate().collect();
+    assert!(matches!(spectra(&all[2..]), Err(FigureError::Nothing(_))));
+    let figure = spectra(&all).expect("two have values");
+    check(&figure.svg);
+    keep("spectra.svg", &figure.svg);
+    assert!(figure.svg.contains("init-a: A") && figure.svg.contains("pissa: s·BA") && !figure.svg.contains("nothing"));
+    assert_eq!(figure.spots.len(), 8);
+    assert_eq!(figure.spots[1].text, "init-a: A, value 2: 1.00 (0.500 to 2.00)");
+    // The same value, the second of one and the first of the other, has the same height.
+    assert_eq!(
+        (figure.spots[1].y, figure.spots[4].text.as_str()),
+        (figure.spots[4].y, "pissa: s·BA, value 1: 1.00 (0.500 to 2.00)")
+    );
+    assert!(figure.svg.matches("<polyline").count() >= 8);
+    let many: Vec<_> = (0..27).map(|place| (place, &starts[place % 2])).collect();
+    let many = spectra(&many).expect("there is something to draw");
+    check(&many.svg);
+    keep("many_spectra.svg", &many.svg);
 }
 
 #[test]

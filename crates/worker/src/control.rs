@@ -36,7 +36,9 @@ impl Control {
             Ask::Step => Pace::Step,
             Ask::Resume => Pace::Run,
             Ask::Stop => Pace::Stop,
-            Ask::Train { .. } | Ask::Write { .. } | Ask::Base { .. } | Ask::Check | Ask::Lose => return false,
+            Ask::Train { .. } | Ask::Inspect { .. } | Ask::Write { .. } | Ask::Base { .. } | Ask::Check | Ask::Lose => {
+                return false;
+            }
         };
         // What is told to a training that is over must not hold up the next.
         if self.busy.get() {
@@ -53,6 +55,11 @@ impl Control {
     pub(crate) fn begin(&self) -> bool {
         self.pace.set(Pace::Run);
         !self.busy.replace(true)
+    }
+
+    /// Whether a training is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.get()
     }
 
     /// The training is over.

@@ -6,6 +6,7 @@
 
 mod check;
 mod control;
+mod inspect;
 mod train;
 mod write;
 
@@ -59,6 +60,9 @@ pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn H
     let done = match ask {
         Ask::Train { experiment, data, from } => {
             train::train(&train::Asked { experiment, data, from }, machine, control, host).await
+        }
+        Ask::Inspect { experiment, data } => {
+            inspect::inspect(&experiment, data.as_deref(), machine, control, host).await
         }
         Ask::Write { base, adapter, prompt, count } => {
             write::write(&base, adapter.as_ref(), &prompt, count, machine, host).await

@@ -113,6 +113,55 @@ fn a_sweep_is_told_from_start_to_finish() {
 }
 
 #[test]
+fn the_memory_that_is_told_counts_the_diagnostics() {
+    let told = |settings: &str| match train(settings, None)[0] {
+        Message::Memory { shared, per_run, .. } => (shared, per_run),
+        ref other => panic!("{other:?}"),
+    };
+    let [plain, looked] = [0, 1].map(|every| told(&format!("steps = 1\ndiagnose_every = {every}")));
+    // The probe has one sequence where a step has two.
+    assert!(looked.1 > plain.1 && looked.1 < 2 * plain.1, "{plain:?} {looked:?}");
+    assert!(looked.0 > plain.0 && looked.0 <= 2 * plain.0, "{plain:?} {looked:?}");
+}
+
+#[test]
+fn starts_are_told_without_training_and_make_way_for_it() {
+    let settings = "schemes = ['init-a', 'pissa', 'eva']\nlearning_rates = [1e-3, 4e-3]\nrank = 4";
+    let ask = || Ask::Inspect { experiment: experiment(settings), data: None };
+    let messages = dialogue(ask(), &|_| None);
+    let starts: Vec<_> = messages
+        .iter()
+        .map(|message| match message {
+            Message::Begun { start, left } => (start, *left),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let told: Vec<_> = starts.iter().map(|(start, left)| (start.scheme.as_str(), start.layers.len(), *left)).collect();
+    assert_eq!(told, [("init-a", 14, 2), ("pissa", 14, 1), ("eva", 14, 0)]);
+    let [(a, _), (pissa, _), (eva, _)] = starts[..] else { panic!("there are three") };
+    assert!(a.is_base() && pissa.is_base() && eva.is_base());
+    assert_eq!((a.drawn(), pissa.drawn(), a.tokens, pissa.tokens), ("A", "s·BA", 0, 0));
+    assert!(eva.tokens > 0 && a.layers.iter().all(|layer| layer.spectrum.len() == 4));
+    // The product's values are those of its norm: ‖sBA‖² is the sum of their squares, and PiSSA's are the weight's own, of which it has the largest.
+    for layer in &pissa.layers {
+        let all = layer.spectrum.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let norm = pissa.scale * layer.a * layer.b;
+        assert!((norm / 2.0..norm).contains(&all), "{all} {norm}");
+        assert!((layer.product * layer.product - layer.energy).abs() < 1e-4 * layer.energy, "{layer:?}");
+        assert!(layer.spectrum.windows(2).all(|pair| pair[0] >= pair[1]), "{layer:?}");
+    }
+    // A training that is asked for in between goes first, and the rest is left.
+    let control = Control::default();
+    assert!(control.begin());
+    let page = Page { messages: RefCell::default(), control: &control, reply: &|_| None, own: RefCell::default() };
+    wait(answer(ask(), &Machine::Cpu(Some(1)), &control, &page));
+    assert_eq!(page.messages.into_inner(), []);
+    let refused =
+        dialogue(Ask::Inspect { experiment: experiment("rank = 3\nschemes = ['orthogonal']"), data: None }, &|_| None);
+    assert!(matches!(&refused[..], [Message::Refused { reason }] if reason.contains("rank")), "{refused:?}");
+}
+
+#[test]
 fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
     // Two cohorts, of which the second is interrupted; a run of it diverges before.
     let settings = "steps = 12\nlearning_rates = [1e-3, 1e38]\ncohort = 2\ndiagnose_every = 6\nevaluate_every = 3";

@@ -78,13 +78,8 @@ pub(crate) async fn train(asked: &Asked, machine: &Machine, control: &Control, h
 }
 
 async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn Host) -> Result<(), Failure> {
-    let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    let experiment = asked.experiment.resolve(&schemes).map_err(words)?;
-    let name = match &experiment.base {
-        experiment::Base::Nano => "nano",
-        experiment::Base::Tiny => "tiny",
-        experiment::Base::Path(path) => path,
-    };
+    let experiment = resolved(&asked.experiment)?;
+    let name = base_name(&experiment);
     let base = base(name, host).await?;
     let data = split(&experiment, asked.data.as_deref())?;
     let from = asked.from.as_deref().map(read).transpose()?;
@@ -92,7 +87,10 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
     let needs = |cells: &Vec<Cell>| {
-        let terms = machine.needs(&sweep.plan(1, Room::of(&experiment, cells).whole()), &base.tensors).terms;
+        let room = Room::of(&experiment, cells).whole();
+        // The diagnostics' device stands beside the cohort's.
+        let plans = [Some(sweep.plan(1, room)), sweep.probe_plan(1, room)];
+        let terms: Vec<_> = plans.iter().flatten().flat_map(|plan| machine.needs(plan, &base.tensors).terms).collect();
         let sum = |of: fn(&Cost) -> u64| terms.iter().map(of).sum::<u64>();
         (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run))
     };
@@ -133,6 +131,21 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     Ok(())
 }
 
+/// The experiment with every setting at hand.
+pub(crate) fn resolved(experiment: &Experiment) -> Result<Resolved, String> {
+    let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
+    experiment.resolve(&schemes).map_err(words)
+}
+
+/// What its base is called.
+pub(crate) fn base_name(experiment: &Resolved) -> &str {
+    match &experiment.base {
+        experiment::Base::Nano => "nano",
+        experiment::Base::Tiny => "tiny",
+        experiment::Base::Path(path) => path,
+    }
+}
+
 /// The snapshot that a text says.
 fn read(text: &str) -> Result<Snapshot, String> {
     let bytes = Blob::from_base64(text).ok_or("the snapshot is no base64; begin anew")?;
@@ -140,7 +153,7 @@ fn read(text: &str) -> Result<Snapshot, String> {
 }
 
 /// The data of an experiment: a task's, or those of the file that it names.
-fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, String> {
+pub(crate) fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, String> {
     let tokens = experiment.tokens;
     let dataset = match (&experiment.data, file) {
         (experiment::Data::Task(task), _) => {

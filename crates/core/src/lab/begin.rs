@@ -1,8 +1,8 @@
 //! The start of one run by itself: the adapter, and what can be said of it before any step.
 
 use loralab_data::Dataset;
-use loralab_experiment::{Cell, Resolved};
-use loralab_linalg::{Mat, Scale, energy, from_rows, thin_qr};
+use loralab_experiment::{Beginning, Cell, Resolved};
+use loralab_linalg::{Mat, NoConvergence, Scale, energy, from_rows, svd, thin_qr};
 
 use super::{
     MakeDevice, Room, SweepError,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adapter::{Adapter, Module},
-    init::check_options,
+    init::{StartError, check_options},
     model::Base,
     plan::Shape,
     tape::Purpose,
@@ -27,25 +27,6 @@ pub struct Begun {
     pub tokens: usize,
     /// The base that the adapter belongs to, where that is not the one it was made for.
     pub base: Option<Base>,
-}
-
-/// What a layer's start is. Norms are Frobenius norms.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Beginning {
-    /// The module.
-    pub module: String,
-    /// Its rank.
-    pub rank: usize,
-    /// ‖A‖.
-    pub a: f64,
-    /// ‖B‖.
-    pub b: f64,
-    /// ‖s B A‖ / ‖W‖.
-    pub product: f64,
-    /// The share of ‖W‖² that lies in the row space of A or, where A is zero, in the column space of B.
-    pub energy: f64,
-    /// ‖Q + s (B A − B₀ A₀) − W‖ / ‖W‖ with Q what the adapter is added to: by how much the layer is not the base's. Exactly 0 where it is.
-    pub moved: f64,
 }
 
 /// The start of a cell of an experiment.
@@ -74,11 +55,17 @@ pub async fn begin(
     let kept = room.base(base, &adapters.target_modules);
     let adapter = export(&plan, &room.base_name(base_name), experiment, run[0].scheme, trained, frozen_pairs);
     let modules = adapter.modules.iter().zip(ranks);
-    let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter)).collect();
+    let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter));
+    let layers = layers.collect::<Result<_, _>>()?;
     Ok(Begun { adapter, layers, tokens: start.tokens, base: room.quantiser.map(|_| kept) })
 }
 
-fn beginning(module: &Module, own: usize, [base, kept]: [&Base; 2], adapter: &Adapter) -> Beginning {
+fn beginning(
+    module: &Module,
+    own: usize,
+    [base, kept]: [&Base; 2],
+    adapter: &Adapter,
+) -> Result<Beginning, StartError> {
     let (rank, scale) = (adapter.rank, adapter.scale());
     let name = format!("{}.weight", module.name);
     let weight = |base: &Base| {
@@ -96,9 +83,17 @@ fn beginning(module: &Module, own: usize, [base, kept]: [&Base; 2], adapter: &Ad
         }
         None => product.clone(),
     };
+    let undecomposed = |reason| StartError::Undecomposed { what: "start", module: module.name.clone(), reason };
+    let spectrum = match [&a, &b].map(|factor| factor.norm_l2() > 0.0) {
+        [true, true] => {
+            product_values(&a, &b).map_err(undecomposed)?.into_iter().map(|value| scale.abs() * value).collect()
+        }
+        [true, false] => svd(a.as_ref()).map_err(undecomposed)?.s,
+        [false, _] => svd(b.as_ref()).map_err(undecomposed)?.s,
+    };
     let size = weight.norm_l2();
     let share = |part: f64| if size > 0.0 { part / size } else { 0.0 };
-    Beginning {
+    Ok(Beginning {
         module: module.name.clone(),
         rank: own,
         a: a.norm_l2(),
@@ -110,7 +105,14 @@ fn beginning(module: &Module, own: usize, [base, kept]: [&Base; 2], adapter: &Ad
             share(captured(b, weight.clone()).sqrt()).powi(2)
         },
         moved: share((kept - &weight + Scale(scale) * moved).norm_l2()),
-    }
+        spectrum: spectrum.into_iter().take(own).collect(),
+    })
+}
+
+/// The singular values of B A, by those of the small matrix between orthonormal bases of B's columns and A's rows.
+fn product_values(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, NoConvergence> {
+    let (left, right) = (thin_qr(b.as_ref()).r, thin_qr(a.transpose()).r);
+    Ok(svd((left * right.transpose()).as_ref())?.s)
 }
 
 /// ‖P M‖² with P the projector on the columns of `factor` that are not zero.

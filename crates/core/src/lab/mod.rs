@@ -14,7 +14,7 @@ mod translate;
 mod verify;
 
 pub use crate::device::MakeDevice;
-pub use begin::{Beginning, Begun, begin};
+pub use begin::{Begun, begin};
 pub use curvature::{Curvature, CurvatureError, Probed, curvature};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use room::Room;

@@ -127,6 +127,15 @@ impl<'a> Sweep<'a> {
         record(self.base, self.experiment, shape, room).compile(Purpose::Train(optimizer(self.experiment)))
     }
 
+    /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
+    pub fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
+        let shape = Shape { runs, sequences: 1, tokens: self.experiment.tokens };
+        let logits = runs * shape.tokens * self.base.config.vocabulary;
+        let training = Purpose::Train(optimizer(self.experiment));
+        let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { training };
+        (self.experiment.diagnose_every > 0).then(|| record(self.base, self.experiment, shape, room).compile(purpose))
+    }
+
     /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
     ///
     /// # Errors
@@ -249,9 +258,9 @@ impl<'a> Sweep<'a> {
             let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
             let device = make_device(plan.clone(), base.clone()).await?;
             let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, self.train)?;
-            let mut probes = match self.experiment.diagnose_every {
-                0 => None,
-                _ => Some(self.probes(&plan, room, base, make_device).await?),
+            let mut probes = match self.probe_plan(cells.len(), room) {
+                None => None,
+                Some(plan) => Some(self.probes(plan, base, make_device).await?),
             };
             let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
             let first = from.map_or(0, |from| from.state.step);
@@ -323,20 +332,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// A small device beside a cohort's, for its diagnostics.
-    async fn probes(
-        &self,
-        plan: &Plan,
-        room: Room,
-        base: Arc<[Tensor]>,
-        make_device: MakeDevice<'_>,
-    ) -> Result<Probes, SweepError> {
-        let shape = Shape { sequences: 1, ..plan.shape };
-        let logits = shape.runs * shape.tokens * self.base.config.vocabulary;
-        let optimizer = optimizer(self.experiment);
-        let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { Purpose::Train(optimizer) };
-        let plan = Arc::new(record(self.base, self.experiment, shape, room).compile(purpose));
+    async fn probes(&self, plan: Plan, base: Arc<[Tensor]>, make_device: MakeDevice<'_>) -> Result<Probes, SweepError> {
+        let plan = Arc::new(plan);
         let device = make_device(plan.clone(), base).await?;
-        Ok(Probes::new(device, plan, self.probe.clone(), optimizer))
+        Ok(Probes::new(device, plan, self.probe.clone(), optimizer(self.experiment)))
     }
 
     /// How runs begin that are to train by `plan`, or why they can't.

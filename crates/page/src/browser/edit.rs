@@ -162,7 +162,8 @@ impl Page {
     }
 
     /// The address becomes a link to the experiment.
-    pub(super) fn address(&self) {
+    pub(super) fn address(&mut self) {
+        self.forget_starts();
         let history = dom::window().history().expect("a window has a history");
         // A page opened from a file has an address that can't be changed; it then has no link.
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&self.query()));

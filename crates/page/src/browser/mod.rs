@@ -6,6 +6,7 @@ mod edit;
 mod page;
 mod resume;
 mod show;
+mod starts;
 mod take;
 mod worker;
 

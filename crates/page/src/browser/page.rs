@@ -1,6 +1,8 @@
 //! What the page knows, and what becomes of it when something happens.
 
-use loralab_experiment::{Ask, Blob, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeInfo};
+use loralab_experiment::{
+    Ask, Blob, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeBeginning, SchemeInfo,
+};
 use loralab_figure::Spot;
 use loralab_page::{
     File, Progress, Sweep, duration, memory,
@@ -46,9 +48,12 @@ pub struct Page {
     /// The adapter whose features are shown; none for all of them.
     pub(super) adapter: Option<String>,
     /// The values of the figures, for the pointer.
-    pub(super) spots: [Vec<Spot>; 3],
+    pub(super) spots: [Vec<Spot>; 4],
     /// What is to be drawn anew.
     pub(super) stale: Stale,
+    /// How the schemes begin that were told so far, and of which experiment.
+    pub(super) starts: Vec<SchemeBeginning>,
+    pub(super) inspected: Option<Experiment>,
     /// When the sweep was last kept.
     pub(super) stored: f64,
     /// A sweep from an earlier visit.
@@ -114,8 +119,10 @@ impl Page {
             chosen: None,
             written: Written::default(),
             adapter: None,
-            spots: [vec![], vec![], vec![]],
+            spots: [vec![], vec![], vec![], vec![]],
             stale: Stale::default(),
+            starts: vec![],
+            inspected: None,
             stored: 0.0,
             kept: None,
             recovers: false,
@@ -137,6 +144,7 @@ impl Page {
     pub fn press(&mut self, what: &str, name: &str, rate: &str) {
         match what {
             "run" => self.train(),
+            "inspect" => self.inspect(),
             "pause" if self.state == State::Paused => self.resume(),
             "pause" => self.pause(),
             "step" => self.step(),
@@ -156,21 +164,7 @@ impl Page {
     }
 
     fn train(&mut self) {
-        if self.state != State::Waiting {
-            return;
-        }
-        if !self.right {
-            say("Not trained: a setting is not right; its field says why.");
-            return;
-        }
-        if self.experiment.data.is_some() && self.text.is_none() {
-            say("Not trained: paste a text of your own, or choose a file, at `task`.");
-            return;
-        }
-        if let Some(name) = self.experiment.base.clone().filter(|name| !self.has_base(name)) {
-            say(&format!(
-                "Not trained: the base {name} is not in the page; bring its file at `base`, or choose another."
-            ));
+        if self.state != State::Waiting || !self.can_begin() {
             return;
         }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
@@ -190,6 +184,27 @@ impl Page {
         self.show_progress();
         self.show_take();
         self.address();
+    }
+
+    /// Whether everything is at hand that the experiment names; what is not is said.
+    pub(super) fn can_begin(&self) -> bool {
+        let missing = self.experiment.base.as_ref().filter(|name| !self.has_base(name));
+        let why = if !self.right {
+            "a setting is not right; its field says why".to_owned()
+        } else if self.experiment.data.is_some() && self.text.is_none() {
+            "paste a text of your own, or choose a file, at `task`".to_owned()
+        } else if let Some(name) = missing {
+            format!("the base {name} is not in the page; bring its file at `base`, or choose another")
+        } else {
+            return true;
+        };
+        say(&format!("Not trained: {why}."));
+        false
+    }
+
+    /// The text that the experiment learns, where that is no task.
+    pub(super) fn data(&self) -> Option<String> {
+        self.experiment.data.as_ref().and(self.text.as_ref()).map(|file| file.text.clone())
     }
 
     /// Whether a base is at hand.
@@ -247,6 +262,7 @@ impl Page {
             Message::Memory { cohorts, runs, shared, per_run } => {
                 write("memory-note", &memory(cohorts, runs, shared, per_run));
             }
+            Message::Begun { start, left } => self.begun(start, left),
             Message::Events { events } => {
                 for event in &events {
                     self.happened(event);
@@ -377,6 +393,11 @@ impl Page {
         enable("step", matches!(state, State::Training | State::Paused));
         enable("stop", training && state != State::Stopping);
         write("pause", if state == State::Paused { "Resume" } else { "Pause" });
+        enable("inspect", state == State::Waiting);
+        if state != State::Waiting {
+            // Whoever computes starts leaves off.
+            write("starts-note", "");
+        }
         enable("write-button", state == State::Waiting);
         enable("check-button", state == State::Waiting && self.place.as_ref().is_some_and(|(_, gpu)| *gpu));
         // A button that can't be pressed any more loses the focus; the next that can gets it.

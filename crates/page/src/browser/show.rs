@@ -5,6 +5,7 @@ use loralab_page::building;
 use loralab_page::panel::{
     adapter_options, adapters_table, features_table, grid, inside_words, schemes, take_away, writing,
 };
+use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, HtmlProgressElement};
 
 use super::{
@@ -14,7 +15,10 @@ use super::{
 };
 
 /// The figures, by the elements that they are in.
-const FIGURES: [&str; 3] = ["figure", "curves", "features"];
+const FIGURES: [&str; 4] = ["figure", "curves", "features", "spectra"];
+
+/// The smallest scale of a figure, at which its letters have ten pixels.
+const LEAST: f64 = 0.8;
 
 /// How near to a value a pointer must be, in pixels.
 const NEAR: f64 = 24.0;
@@ -169,9 +173,14 @@ impl Page {
 }
 
 /// Puts a figure into its element, and gives back its values; a figure that can't be drawn leaves nothing.
-fn drawn(id: &str, figure: Result<Figure, FigureError>) -> Vec<loralab_figure::Spot> {
+pub(super) fn drawn(id: &str, figure: Result<Figure, FigureError>) -> Vec<loralab_figure::Spot> {
     let (svg, spots) = figure.map(|figure| (figure.svg, figure.spots)).unwrap_or_default();
     fill(id, &svg);
+    if let Some(svg) = element::<Element>(id).first_element_child() {
+        let width = svg.get_attribute("width").and_then(|width| width.parse::<f64>().ok()).unwrap_or(0.0);
+        // Rather scrolled than too small to be read. A property that a browser does not know stays unset.
+        let _ = svg.unchecked_ref::<HtmlElement>().style().set_property("min-width", &format!("{}px", width * LEAST));
+    }
     spots
 }
 

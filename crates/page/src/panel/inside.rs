@@ -137,7 +137,7 @@ fn run(curve: &Curve) -> String {
 }
 
 /// `model.layers.1.self_attn.q_proj` as a person says it.
-fn name(module: &str) -> String {
+pub(super) fn name(module: &str) -> String {
     let parts: Vec<&str> = module.split('.').collect();
     let last = parts.last().copied().unwrap_or(module);
     let layer = parts.iter().position(|part| *part == "layers").and_then(|place| parts.get(place + 1));

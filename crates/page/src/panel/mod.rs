@@ -5,6 +5,7 @@ mod form;
 mod grid;
 mod inside;
 mod presets;
+mod starts;
 mod take_away;
 mod writing;
 
@@ -13,5 +14,6 @@ pub use form::{Field, Form, GROUPS, OWN_TEXT, SHIPPED};
 pub use grid::{grid, schemes};
 pub use inside::{Shown, adapter_options, adapters_table, features_table, inside_words};
 pub use presets::presets;
+pub use starts::{Begun, starts_layers, starts_table, starts_words};
 pub use take_away::{Taken, take_away};
 pub use writing::{Written, writing};
