@@ -230,21 +230,22 @@ fn a_pretraining_that_diverges_writes_nothing() {
     place.refuse(&[&["pretrain", "--output", "new"], &flags[..]].concat(), 1, &["diverged at step", "--learning-rate"]);
 }
 
-/// The second cohort can't begin: its scheme wants more rows than these data have. The first one's results are there all the same.
+/// The second cohort can't begin: its scheme wants more rows than these data have. The first one's results are there all the same, and it is said.
 #[test]
-fn what_fails_half_way_leaves_what_was_done() {
+fn a_cohort_that_cannot_begin_leaves_what_was_done() {
     let place = Place::new();
     place.write("text.txt", "The mill is by the river, and nobody knows who built it.\n".repeat(20));
     let flags =
         ["--base", "nano", "--data", "text.txt", "--tokens", "1", "--batch-size", "1", "--steps", "2", "--seeds", "1"];
     let grid =
         ["sweep", "--schemes", "init-a,activation-shift", "--learning-rates", "1e-3", "--output", "out", "--quiet"];
-    let outcome = place.run(&[&grid[..], &flags].concat());
-    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
-    for words in ["1 of 2 runs had ended", "looks for 16 directions", "only 8 rows"] {
-        assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+    let told = place.succeed(&[&grid[..], &flags].concat()).stdout;
+    for words in ["1 run of activation-shift could not start", "looks for 16 directions", "only 8 rows"] {
+        assert!(told.contains(words), "{told}");
     }
     let summary = place.json("out/summary.json");
+    assert_eq!(summary["schemes"].as_array().map(Vec::len), Some(1));
     assert_eq!(summary["schemes"][0]["scheme"], "init-a");
+    assert_eq!(summary["failures"][0]["scheme"], "activation-shift");
     assert!(place.path("out/adapters/init-a_lr1e-3_seed0/adapter_config.json").exists());
 }

@@ -25,7 +25,11 @@ fn a_preconditioner_is_refused_on_a_gpu_and_trains_on_a_cpu() {
         let flags =
             ["--preconditioner", preconditioner, "--learning-rates", "1e-3", "--seeds", "1", "--quiet", "--overwrite"];
         let on = |device: &'static str| [&["sweep"], &SMALL[..], &flags, &["--device", device]].concat();
-        place.refuse(&on("gpu"), 2, &[preconditioner, "on the CPU only", "--device cpu"]);
+        let refused = place.run(&on("gpu"));
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        for words in [preconditioner, "on the CPU only", "--device cpu"] {
+            assert!(refused.stderr.contains(words), "{}", refused.stderr);
+        }
         place.succeed(&on("cpu"));
         let summary = place.json("results/summary.json");
         assert!(summary["schemes"][0]["best_loss"].as_f64().is_some_and(f64::is_finite), "{summary}");

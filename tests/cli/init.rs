@@ -177,7 +177,7 @@ fn a_sweep_of_all_schemes_trains_and_exports_each() {
 fn a_start_that_is_impossible_fails_alone() {
     let place = Place::new();
     // Every token is to be followed by the same, so labels say nothing.
-    place.write("alike.txt", &"a".repeat(3000));
+    place.write("alike.txt", "a".repeat(3000));
     let flags = |schemes: &'static str, output: &'static str| {
         let grid = ["--schemes", schemes, "--data", "alike.txt", "--learning-rates", "1e-3,2e-3", "--seeds", "1"];
         super::small("sweep", &[&grid[..], &["--output", output]].concat())
