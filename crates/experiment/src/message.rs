@@ -34,7 +34,6 @@ pub struct SchemeInfo {
 /// Something that the page asks of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one is made when a person presses a button")]
 pub enum Ask {
     /// Train this, which is answered by [`Message::Events`] up to [`Event::Finished`].
     Train {
