@@ -229,16 +229,18 @@ fn on_each_device(test: impl Fn(MakeDevice<'_>)) {
 #[test]
 fn eva_reads_what_varies_and_gives_rank_where_it_explains_most() {
     // Widely apart directions settle within the batches that this test sees; those of the small base do not, so its own convergence is not tested here.
-    let ranks = each("eva", &cpu, |begun| {
-        let Begun { name, rank, a, b, .. } = begun;
-        assert!(b.norm() == 0.0, "{name}");
-        let used = a.t().columns(0..*rank);
-        let identity = Matrix::new(*rank, *rank, |i, j| f64::from(u8::from(i == j)));
-        assert!(used.t().times(&used).distance(&identity) < 1e-6, "{name}");
-        assert!(a.t().columns(*rank..a.rows).norm() == 0.0, "{name}");
+    on_each_device(|make_device| {
+        let ranks = each("eva", make_device, |begun| {
+            let Begun { name, rank, a, b, .. } = begun;
+            assert!(b.norm() == 0.0, "{name}");
+            let used = a.t().columns(0..*rank);
+            let identity = Matrix::new(*rank, *rank, |i, j| f64::from(u8::from(i == j)));
+            assert!(used.t().times(&used).distance(&identity) < 1e-6, "{name}");
+            assert!(a.t().columns(*rank..a.rows).norm() == 0.0, "{name}");
+        });
+        assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
+        assert!(ranks.iter().any(|rank| *rank != RANK) && ranks.iter().all(|rank| *rank <= 2 * RANK), "{ranks:?}");
     });
-    assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
-    assert!(ranks.iter().any(|rank| *rank != RANK) && ranks.iter().all(|rank| *rank <= 2 * RANK), "{ranks:?}");
 }
 
 #[test]
@@ -302,19 +304,21 @@ fn corda_decomposes_the_weight_as_its_inputs_see_it() {
 
 #[test]
 fn activation_shift_is_the_best_approximation_of_whitening() {
-    let ranks = each("activation-shift", &cpu, |begun| {
-        let Begun { name, rank, w, .. } = begun;
-        let centred = begun.centred();
-        let covariance = Begun::second(&centred);
-        let n = covariance.rows;
-        let unit = n as f64 / (0..n).map(|i| covariance.get(i, i)).sum::<f64>();
-        let (u, s, _) = covariance.svd();
-        let stretch = |k: usize| (s[k] * unit + 0.01).sqrt().recip() - 1.0;
-        let change = w.times(&Matrix::new(n, n, |i, k| u.get(i, k) * stretch(k)).times(&u.t()));
-        let expected = triplets(&change.svd(), 0..*rank);
-        assert!(begun.product().distance(&expected) < 1000.0 * ROUNDING * change.norm(), "{name}");
+    on_each_device(|make_device| {
+        let ranks = each("activation-shift", make_device, |begun| {
+            let Begun { name, rank, w, .. } = begun;
+            let centred = begun.centred();
+            let covariance = Begun::second(&centred);
+            let n = covariance.rows;
+            let unit = n as f64 / (0..n).map(|i| covariance.get(i, i)).sum::<f64>();
+            let (u, s, _) = covariance.svd();
+            let stretch = |k: usize| (s[k] * unit + 0.01).sqrt().recip() - 1.0;
+            let change = w.times(&Matrix::new(n, n, |i, k| u.get(i, k) * stretch(k)).times(&u.t()));
+            let expected = triplets(&change.svd(), 0..*rank);
+            assert!(begun.product().distance(&expected) < 1000.0 * ROUNDING * change.norm(), "{name}");
+        });
+        assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
     });
-    assert_eq!(ranks.iter().sum::<usize>(), RANK * ranks.len());
 }
 
 #[test]
@@ -350,14 +354,17 @@ fn lora_gas_first_step_is_the_best_of_twice_its_rank() {
             let expected = Matrix::new(best.rows, best.columns, |i, j| size * best.get(i, j));
             assert!(change.distance(&expected) < 100.0 * ROUNDING * expected.norm(), "{name}");
         });
-    });
-    each("lora-ga-peft", &cpu, |begun| {
-        let Begun { name, a, b, gradient, .. } = begun;
-        let (u, s, _) = gradient.svd();
-        assert!(a.t().times(a).distance(&reads(gradient, RANK)) < 100.0 * ROUNDING, "{name}");
-        let size = (gradient.rows as f64).powf(0.25) / 4.0;
-        let left = Matrix::new(gradient.rows, RANK, |i, k| size * s[RANK + k] * u.get(i, RANK + k));
-        assert!(b.times(&b.t()).distance(&left.times(&left.t())) < 100.0 * ROUNDING * left.norm().powi(2), "{name}");
+        each("lora-ga-peft", make_device, |begun| {
+            let Begun { name, a, b, gradient, .. } = begun;
+            let (u, s, _) = gradient.svd();
+            assert!(a.t().times(a).distance(&reads(gradient, RANK)) < 100.0 * ROUNDING, "{name}");
+            let size = (gradient.rows as f64).powf(0.25) / 4.0;
+            let left = Matrix::new(gradient.rows, RANK, |i, k| size * s[RANK + k] * u.get(i, RANK + k));
+            assert!(
+                b.times(&b.t()).distance(&left.times(&left.t())) < 100.0 * ROUNDING * left.norm().powi(2),
+                "{name}"
+            );
+        });
     });
 }
 
@@ -369,24 +376,26 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
     let adapters = Adapters { rank: 1, target_modules: vec!["q_proj".to_owned(), "down_proj".to_owned()] };
     let plan = plan(&base, &adapters, false);
     let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
-    let initial = start(&base, &adapters, &run, &plan, &cpu).expect("a start");
     let text = text(400);
     let batch = Sampler::new(&text, 1, SHAPE.sequences, SHAPE.tokens).expect("it fits").batch(0);
     let gradients = gradients(&base, &[batch]);
-    for pair in plan.parameters.chunks_exact(2) {
-        let name = pair[0].name.trim_end_matches(".lora_A.weight");
-        let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
-        let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32, chosen: &[] };
-        let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
-        let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
-        let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
-        let sketch = gradient.times(&drawn.t().times(&drawn));
-        let a = &initial.trained[pair[0].span.range()];
-        let a = Matrix::new(1, inputs, |_, j| f64::from(a[j]));
-        assert!(a.t().times(&a).distance(&reads(&sketch, 1)) < 100.0 * ROUNDING, "{name}");
-        assert!((a.norm() - 1.0).abs() < 1e-6);
-        assert!(initial.trained[pair[1].span.range()].iter().all(|x| *x == 0.0));
-    }
+    on_each_device(|make_device| {
+        let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
+        for pair in plan.parameters.chunks_exact(2) {
+            let name = pair[0].name.trim_end_matches(".lora_A.weight");
+            let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
+            let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32, chosen: &[] };
+            let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
+            let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
+            let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
+            let sketch = gradient.times(&drawn.t().times(&drawn));
+            let a = &initial.trained[pair[0].span.range()];
+            let a = Matrix::new(1, inputs, |_, j| f64::from(a[j]));
+            assert!(a.t().times(&a).distance(&reads(&sketch, 1)) < 100.0 * ROUNDING, "{name}");
+            assert!((a.norm() - 1.0).abs() < 1e-6);
+            assert!(initial.trained[pair[1].span.range()].iter().all(|x| *x == 0.0));
+        }
+    });
 }
 
 #[test]
