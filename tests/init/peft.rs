@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
     device::RunSettings,
-    init::{Layer, find},
+    init::{Layer, Quantiser, find},
     model::{Adapters, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
@@ -114,6 +114,43 @@ fn mica_is_pefts() {
         assert!(a.norm() == 0.0 && their_a.norm() == 0.0);
         let (own, their) = (b.times(&b.t()), their_b.times(&their_b.t()));
         assert!(own.distance(&their) < 1e-4, "{name}: {}", own.distance(&their));
+    }
+}
+
+/// The weight that is left is the same number for number, and so is what makes up for it, as far as single precision can tell.
+#[test]
+fn loftq_is_pefts() {
+    for (scheme, quantiser) in [("loftq-nf4", Quantiser::Nf4), ("loftq-int8", Quantiser::Int8)] {
+        for (Ours { name, a, b, .. }, their_a, their_b) in beside(scheme) {
+            let kept = theirs(&format!("{scheme}.{name}.weight"));
+            let weight =
+                NANO.tensors.iter().find(|tensor| tensor.name == format!("{name}.weight")).expect("it is there");
+            let weight = weight.data.to_f32();
+            let own = quantiser.apply(&weight, kept.columns);
+            // Half way between two levels either is the nearest.
+            let mut halves = 0;
+            for ((index, value), before) in own.iter().enumerate().zip(&weight) {
+                let their = kept.get(index / kept.columns, index % kept.columns);
+                let [lost, their_lost] = [f64::from(*value), their].map(|kept| (f64::from(*before) - kept).abs());
+                assert!(
+                    (lost - their_lost).abs() < 1e-6,
+                    "{scheme} {name}, {index}: {before} became {value} and {their}"
+                );
+                halves += usize::from((f64::from(*value) - their).abs() > 1e-6);
+            }
+            assert!(halves <= 1, "{scheme} {name}: {halves}");
+            // What is half way moves the error by a level, and its triplets with it.
+            if halves == 1 {
+                continue;
+            }
+            let (own, their) = (b.times(&a), their_b.times(&their_a));
+            assert!(own.distance(&their) < 1e-4 * their.norm(), "{scheme} {name}: {}", own.distance(&their));
+            for (own, their) in
+                [(a.t().times(&a), their_a.t().times(&their_a)), (b.times(&b.t()), their_b.times(&their_b.t()))]
+            {
+                assert!(own.distance(&their) < 1e-4 * their.norm(), "{scheme} {name}");
+            }
+        }
     }
 }
 
