@@ -4,13 +4,25 @@ use faer::{Mat, MatRef};
 
 use crate::Stream;
 
+/// Rows and columns that are brought over at a time.
+const TILE: usize = 32;
+
 /// The (rows, columns) matrix that lies row after row in `elements`.
 ///
 /// # Panics
 /// If there are not exactly `rows · columns` elements.
 pub fn from_rows(elements: &[f32], rows: usize, columns: usize) -> Mat<f64> {
     assert_eq!(elements.len(), rows * columns, "a ({rows}, {columns}) matrix needs {} elements", rows * columns);
-    Mat::from_fn(rows, columns, |row, column| f64::from(elements[row * columns + column]))
+    let mut m = Mat::zeros(rows, columns);
+    // Columns lie one after the other in a matrix, so that either side is read or written with strides; a tile of both fits the cache.
+    for (row, column) in (0..columns).step_by(TILE).flat_map(|c| (0..rows).step_by(TILE).map(move |r| (r, c))) {
+        for j in column..columns.min(column + TILE) {
+            for i in row..rows.min(row + TILE) {
+                m[(i, j)] = f64::from(elements[i * columns + j]);
+            }
+        }
+    }
+    m
 }
 
 /// The elements of a matrix, row after row, each rounded once.
@@ -42,6 +54,11 @@ mod tests {
         assert_eq!(to_rows(m.as_ref()), elements);
         assert_eq!(to_rows(m.transpose()), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(energy(m.as_ref()), 91.0);
+        // More than a tile, and no whole number of them.
+        let (rows, columns) = (2 * TILE + 3, TILE + 1);
+        let elements: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+        let m = from_rows(&elements, rows, columns);
+        assert_eq!(m, Mat::from_fn(rows, columns, |i, j| (i * columns + j) as f64));
     }
 
     #[test]
