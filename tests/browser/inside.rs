@@ -55,7 +55,7 @@ fn why_the_starts_differ_is_shown_in_words_curves_and_tables() {
     let (of_a, of_b) = (number(&curves[3][1]), number(&curves[3][3]));
     assert!(of_a > 0.3 && of_b < 0.2 * of_a, "{of_a} {of_b}");
     let adapters = all["adapters"].as_array().expect("rows");
-    assert_eq!((adapters.len(), adapters[0].as_array().map(Vec::len)), (1 + 14 * 2, Some(12)));
+    assert_eq!((adapters.len(), adapters[0].as_array().map(Vec::len)), (1 + 14 * 2, Some(13)));
     assert_eq!((&adapters[1][0], &adapters[2][0]), (&json!("layer 0 q_proj"), &json!("init-b at 4e-3")), "{answer:#}");
     assert!(
         all["figure"].as_str().is_some_and(|text| text.starts_with("LoRA features over the training")),

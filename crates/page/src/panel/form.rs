@@ -166,7 +166,8 @@ impl Form<'_> {
                 let chosen: Vec<&str> =
                     if ["all-linear", "all"].contains(&text) { vec![] } else { text.split(',').collect() };
                 let one = |option: &String| {
-                    let checked = if chosen.is_empty() || chosen.contains(&option.as_str()) { " checked" } else { "" };
+                    let of_all = chosen.is_empty() && first_name(option).is_none();
+                    let checked = if of_all || chosen.contains(&option.as_str()) { " checked" } else { "" };
                     let about = self.schemes.iter().find(|scheme| scheme.name == *option && name == "schemes");
                     let about = about.map_or_else(String::new, |scheme| {
                         format!(
