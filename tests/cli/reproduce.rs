@@ -39,6 +39,32 @@ fn exponents_are_written_as_numbers_and_as_a_page() {
 }
 
 #[test]
+fn the_papers_toy_comes_out_to_a_width_of_2048() {
+    let place = Place::new();
+    let flags = ["reproduce", "toy", "--device", "cpu", "--widest", "2048", "--readouts", "standard", "--quiet"];
+    place.succeed(&[&flags[..], &["--output", "found"]].concat());
+    let readout = &place.json("found/summary.json")["readouts"][0];
+    let slopes: Vec<f64> = ["init-a", "init-b"]
+        .iter()
+        .map(|scheme| {
+            let slopes = readout["slopes"].as_array().expect("a list of slopes");
+            let slope = slopes.iter().find(|slope| slope["scheme"] == *scheme).expect("each start has one");
+            slope["fit"]["slope"].as_f64().expect("a number")
+        })
+        .collect();
+    // Init[A] wants the larger rate, and the wider the student the more so. With this readout its exponent is -3/4, not the single layer's -1/2.
+    let ratio = |width: u64| {
+        let widths = readout["widths"].as_array().expect("a list of widths");
+        let found = widths.iter().find(|found| found["width"] == width).expect("it was swept");
+        let comparison = &found["comparison"];
+        let ratio = comparison["rate_ratio"].as_f64().expect("a number");
+        if comparison["first"] == "init-a" { ratio } else { 1.0 / ratio }
+    };
+    assert!(ratio(1024) > 1.0 && ratio(2048) > 1.0, "{readout:#}");
+    assert!((slopes[0] + 0.75).abs() < 0.15 && (slopes[1] + 1.0).abs() < 0.25, "{slopes:?}");
+}
+
+#[test]
 fn students_are_swept_width_by_width_and_give_the_same_report_again() {
     let place = Place::new();
     let flags = |output| {
