@@ -18,7 +18,7 @@ use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message, SchemeInfo};
 
 /// The base that comes with the worker: small enough to be sent with it.
-const NANO: &[u8] = include_bytes!("../../core/bases/nano.safetensors");
+static NANO: &[u8] = include_bytes!("../../core/bases/nano.safetensors");
 
 /// Where the worker runs.
 pub trait Host {
