@@ -27,14 +27,16 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         print(format_args!("\n{which} of {}:", counted(runs, "run")))?;
         first = last + 1;
         let mut total = 0;
-        for cost in prepared.needs(&sweep.plan(runs, room.whole())).terms {
-            let bytes = cost.per_run * runs as u64 + cost.shared;
-            total += bytes;
-            let how = match cost.shared {
-                0 => format!("{} bytes × {}", cost.per_run, counted(runs, "run")),
-                _ => "once".to_owned(),
-            };
-            print(format_args!("{bytes:>16} bytes  {}; {how}", cost.what))?;
+        for (plan, whose) in sweep.plans(runs, room.whole()).iter().zip(["", "looks: "]) {
+            for cost in prepared.needs(plan).terms {
+                let bytes = cost.per_run * runs as u64 + cost.shared;
+                total += bytes;
+                let how = match cost.shared {
+                    0 => format!("{} bytes × {}", cost.per_run, counted(runs, "run")),
+                    _ => "once".to_owned(),
+                };
+                print(format_args!("{bytes:>16} bytes  {whose}{}; {how}", cost.what))?;
+            }
         }
         print(format_args!("{total:>16} bytes  together: {} of {}", Bytes(total), Bytes(prepared.available)))?;
     }

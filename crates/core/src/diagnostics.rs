@@ -4,7 +4,7 @@
 //! is measured through its Gram matrix, since ‖B z‖² = zᵀ (Bᵀ B) z.
 
 use loralab_experiment::Diagnosis;
-use loralab_linalg::{Mat, svd, thin_qr};
+use loralab_linalg::{Mat, product_svd};
 
 use crate::{device::Probe, memory::Parameter, plan::Plan};
 
@@ -13,8 +13,6 @@ use crate::{device::Probe, memory::Parameter, plan::Plan};
 pub struct Moment {
     /// Trained tensors, flat.
     pub trained: Vec<f32>,
-    /// v̂ of every trained number; empty without Adam.
-    pub second_moment: Vec<f64>,
     /// A pass over the probe batch.
     pub probe: Probe,
 }
@@ -40,6 +38,8 @@ pub struct Lens<'a> {
     pub scale: f64,
     /// ε of Adam; none for another optimiser.
     pub epsilon: Option<f64>,
+    /// v̂ of every trained number after the step; empty without Adam.
+    pub second_moment: &'a [f64],
     /// Flat as what is trained, or empty.
     pub frozen_pairs: &'a [f32],
     /// Where the base would go.
@@ -48,7 +48,7 @@ pub struct Lens<'a> {
 
 /// The diagnosis of every adapter of a run, in the order of the plan's parameters, from the moments before and after one step.
 pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) -> Vec<Diagnosis> {
-    let Lens { rows, scale, epsilon, frozen_pairs, base } = lens;
+    let Lens { rows, scale, epsilon, second_moment, frozen_pairs, base } = lens;
     let adapters = plan.parameters.chunks_exact(2).enumerate();
     adapters
         .map(|(index, pair)| {
@@ -64,10 +64,7 @@ pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) ->
             let mut diagnosis = adapter(name, scale, old, new, gradient, frozen);
             let lengths = diagnosis.product * base.norms[index];
             diagnosis.alignment = (lengths > 0.0).then(|| scale * downhill / lengths);
-            let below = |parameter: &Parameter| {
-                let elements = after.second_moment.get(parameter.span.range())?;
-                Some(share_below(elements, epsilon?))
-            };
+            let below = |parameter: &Parameter| Some(share_below(second_moment.get(parameter.span.range())?, epsilon?));
             (diagnosis.below_epsilon_a, diagnosis.below_epsilon_b) = (below(&pair[0]), below(&pair[1]));
             diagnosis
         })
@@ -185,8 +182,7 @@ fn adapter(
 
 /// The squared singular values of s (B A − B₀ A₀), or of s B A, in falling order; one that is no number if the product is none.
 ///
-/// With a second pair this is s ((B − B₀) A + B₀ (A − A₀)), which loses nothing to cancellation while the pairs are close. The product of U, (O, Q), and
-/// V, (Q, I), has the singular values of R_U R_Vᵀ, of the triangles of U = Q_U R_U and Vᵀ = Q_V R_V.
+/// With a second pair this is s ((B − B₀) A + B₀ (A − A₀)), which loses nothing to cancellation while the pairs are close.
 fn squared_singular_values(scale: f64, pair: &Factors, frozen: Option<&Factors>) -> Vec<f64> {
     let rank = pair.rank;
     let (outputs, inputs) = (pair.outputs(), pair.a.len() / rank);
@@ -199,9 +195,9 @@ fn squared_singular_values(scale: f64, pair: &Factors, frozen: Option<&Factors>)
         }
     };
     let columns = left.len() / outputs;
-    let left = thin_qr(Mat::from_fn(outputs, columns, |o, q| left[o * columns + q]).as_ref()).r;
-    let right = thin_qr(Mat::from_fn(inputs, columns, |i, q| right[q * inputs + i]).as_ref()).r;
-    match svd((left * right.transpose()).as_ref()) {
+    let left = Mat::from_fn(outputs, columns, |o, q| left[o * columns + q]);
+    let right = Mat::from_fn(columns, inputs, |q, i| right[q * inputs + i]);
+    match product_svd(left.as_ref(), right.as_ref()) {
         Ok(product) => product.s.iter().map(|value| (scale * value).powi(2)).collect(),
         Err(_) => vec![f64::NAN],
     }

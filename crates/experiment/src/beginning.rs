@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::curve::spread;
+
 /// What the start of one layer's adapter is. Norms are Frobenius norms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beginning {
@@ -39,11 +41,9 @@ pub struct SchemeBeginning {
 }
 
 impl SchemeBeginning {
-    /// The smallest, middle and largest of a quantity over the layers; none of no layers.
+    /// The [`spread`] of a quantity over the layers.
     pub fn spread(&self, of: impl Fn(&Beginning) -> f64) -> Option<[f64; 3]> {
-        let mut values: Vec<f64> = self.layers.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        Some([*values.first()?, values[values.len() / 2], *values.last()?])
+        spread(self.layers.iter().map(of))
     }
 
     /// Whether the model, adapter and all, is exactly the base before the first step.

@@ -25,14 +25,18 @@ pub struct Look {
 }
 
 impl Look {
-    /// Smallest, middle and largest of a quantity over the adapters, or over the one of that name; none if there is no such adapter. Of an even
-    /// number of adapters the middle is the lower of two, so that it is one of them.
+    /// The [`spread`] of a quantity over the adapters, or over the one of that name; none if there is no such adapter.
     pub fn spread(&self, module: Option<&str>, of: impl Fn(&Diagnosis) -> f64) -> Option<[f64; 3]> {
         let meant = |adapter: &&Diagnosis| module.is_none_or(|module| adapter.module == module);
-        let mut values: Vec<f64> = self.adapters.iter().filter(meant).map(of).collect();
-        values.sort_by(f64::total_cmp);
-        Some([*values.first()?, values[(values.len() - 1) / 2], *values.last()?])
+        spread(self.adapters.iter().filter(meant).map(of))
     }
+}
+
+/// Smallest, middle and largest of some numbers; none of no numbers. Of an even number of them the middle is the lower of two, so that it is one of them.
+pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<[f64; 3]> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    Some([*values.first()?, values[(values.len() - 1) / 2], *values.last()?])
 }
 
 /// How one run went.

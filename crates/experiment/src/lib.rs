@@ -52,7 +52,7 @@ pub use cohort::{Budget, PackError, pack};
 pub use command::{Device, command};
 pub use crossing::{Crossing, CrossingFound, LossRatio, Pair};
 pub use curvature::{CurvatureFound, StartCurvature};
-pub use curve::{Curve, Look, Point};
+pub use curve::{Curve, Look, Point, spread};
 pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
 pub use error::ExperimentError;
 pub use event::Event;

@@ -1,6 +1,6 @@
 //! The singular values of starts, a panel for each scheme.
 
-use loralab_experiment::{Beginning, SchemeBeginning, loss_text};
+use loralab_experiment::{Beginning, SchemeBeginning, loss_text, spread};
 use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
@@ -38,7 +38,7 @@ pub fn spectra(starts: &[(usize, &SchemeBeginning)]) -> Result<Figure, FigureErr
     let layers = || shown.iter().flat_map(|(start, _)| &start.layers);
     let y = around(layers().flat_map(|layer| layer.spectrum.iter().copied()), 0.05)
         .ok_or(FigureError::Nothing("no start has a value above zero."))?;
-    let rank = layers().map(|layer| layer.spectrum.len()).max().unwrap_or(1);
+    let rank = shown.iter().map(|(start, _)| longest(start)).max().unwrap_or(1);
     let columns = shown.len().min(COLUMNS);
     let panel_width = match columns {
         1 => 480.0,
@@ -77,18 +77,21 @@ fn heading(start: &SchemeBeginning) -> String {
     format!("{}: {}", start.scheme, start.drawn())
 }
 
-/// The middle over layers of the values at a place, from 0, among those layers that have so many.
-fn middle(start: &SchemeBeginning, place: usize) -> Option<[f64; 3]> {
-    let mut values: Vec<f64> = start.layers.iter().filter_map(|layer| layer.spectrum.get(place).copied()).collect();
-    values.sort_by(f64::total_cmp);
-    Some([*values.first()?, values[values.len() / 2], *values.last()?])
+/// The spread over layers of the values at a place, from 0, among those layers that have so many.
+fn at(start: &SchemeBeginning, place: usize) -> Option<[f64; 3]> {
+    spread(start.layers.iter().filter_map(|layer| layer.spectrum.get(place).copied()))
+}
+
+/// How many values the layer with most has.
+fn longest(start: &SchemeBeginning) -> usize {
+    start.layers.iter().map(|layer| layer.spectrum.len()).max().unwrap_or(0)
 }
 
 /// The ends of every middle line, in words.
 fn described(shown: &[(&SchemeBeginning, Look)]) -> String {
     let said = |(start, _): &(&SchemeBeginning, Look)| {
-        let last = start.layers.iter().map(|layer| layer.spectrum.len()).max().unwrap_or(0).saturating_sub(1);
-        let value = |place| middle(start, place).map(|[_, middle, _]| loss_text(middle)).unwrap_or_default();
+        let last = longest(start).saturating_sub(1);
+        let value = |place| at(start, place).map(|[_, middle, _]| loss_text(middle)).unwrap_or_default();
         format!("{}, from {} down to {}.", heading(start), value(0), value(last))
     };
     shown.iter().map(said).collect::<Vec<_>>().join(" ")
@@ -100,17 +103,16 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, start: &SchemeBeginning, look: L
             layer.spectrum.iter().enumerate().map(|(k, value)| axes.place(k as f64 + 1.0, *value)).collect();
         canvas.path(&line, 1.0, look.colour.mix(0.35))?;
     }
-    let rank = start.layers.iter().map(|layer| layer.spectrum.len()).max().unwrap_or(0);
-    let values: Vec<(usize, [f64; 3])> = (0..rank).filter_map(|k| Some((k + 1, middle(start, k)?))).collect();
+    let values: Vec<(usize, [f64; 3])> = (0..longest(start)).filter_map(|k| Some((k + 1, at(start, k)?))).collect();
     let line: Vec<Place> = values.iter().map(|(k, [_, middle, _])| axes.place(*k as f64, *middle)).collect();
     canvas.path(&line, 2.25, look.colour.to_rgba())?;
     let every = line.len().div_ceil(MARKS).max(1);
-    for &at in line.iter().step_by(every) {
-        canvas.mark(at, 3.5, look)?;
+    for &point in line.iter().step_by(every) {
+        canvas.mark(point, 3.5, look)?;
     }
-    for (&at, (k, [low, middle, high])) in line.iter().zip(&values) {
+    for (&point, (k, [low, middle, high])) in line.iter().zip(&values) {
         let spread = if high > low { format!(" ({} to {})", loss_text(*low), loss_text(*high)) } else { String::new() };
-        canvas.spot(at, format!("{}, value {k}: {}{spread}", heading(start), loss_text(*middle)));
+        canvas.spot(point, format!("{}, value {k}: {}{spread}", heading(start), loss_text(*middle)));
     }
     Ok(())
 }

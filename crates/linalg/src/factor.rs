@@ -45,6 +45,17 @@ pub struct Eigen {
     pub vectors: Mat<f64>,
 }
 
+/// The singular value decomposition of L R, where L has few columns and R as few rows: that of the small matrix between orthonormal bases of L's columns
+/// and R's rows, so that the product is not formed.
+///
+/// # Errors
+/// [`NoConvergence`] where a factor is not finite.
+pub fn product_svd(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Result<Svd, NoConvergence> {
+    let (left, right) = (thin_qr(left), thin_qr(right.transpose()));
+    let Svd { u, s, v } = svd((left.r * right.r.transpose()).as_ref())?;
+    Ok(Svd { u: left.q * u, s, v: right.q * v }.settled())
+}
+
 /// The thin QR decomposition (Householder).
 pub fn thin_qr(m: MatRef<'_, f64>) -> Qr {
     let decomposed = m.qr();
@@ -196,6 +207,17 @@ mod tests {
             assert!(identity_error(u.as_ref()) < 1e-13 && identity_error(v.as_ref()) < 1e-13);
             assert!(s.is_sorted_by(|one, other| one >= other) && s.iter().all(|s| *s >= 0.0));
         }
+    }
+
+    #[test]
+    fn a_product_is_decomposed_without_being_formed() {
+        let (left, right) = (normal(&Stream::new(6, "left"), 19, 4), normal(&Stream::new(6, "right"), 4, 11));
+        let (found, formed) = (product_svd(left.as_ref(), right.as_ref()), svd((&left * &right).as_ref()));
+        let (found, formed) = (found.expect("finite"), formed.expect("finite").first(4));
+        for (one, other) in found.s.iter().zip(&formed.s) {
+            assert!((one - other).abs() < 1e-12 * formed.s[0]);
+        }
+        assert!(distance(&found.u, &formed.u) < 1e-10 && distance(&found.v, &formed.v) < 1e-10);
     }
 
     /// −M has the same left vectors, so the signs are a rule and not a habit.

@@ -88,9 +88,8 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
     let needs = |cells: &Vec<Cell>| {
         let room = Room::of(&experiment, cells).whole();
-        // The diagnostics' device stands beside the cohort's.
-        let plans = [Some(sweep.plan(1, room)), sweep.probe_plan(1, room)];
-        let terms: Vec<_> = plans.iter().flatten().flat_map(|plan| machine.needs(plan, &base.tensors).terms).collect();
+        let terms: Vec<_> =
+            sweep.plans(1, room).iter().flat_map(|plan| machine.needs(plan, &base.tensors).terms).collect();
         let sum = |of: fn(&Cost) -> u64| terms.iter().map(of).sum::<u64>();
         (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run))
     };

@@ -198,13 +198,6 @@ fn sealed(html: &str) -> Result<(String, String)> {
     Ok((html, script.trim().to_owned() + "\n"))
 }
 
-/// The profile of cargo that the page is compiled in.
-pub fn profile() -> Result<String> {
-    let text = fs::read_to_string(Path::new(ROOT).join("Trunk.toml"))?;
-    let named = text.lines().find_map(|line| line.strip_prefix("cargo_profile = \""));
-    Ok(named.and_then(|rest| rest.strip_suffix('"')).context("Trunk.toml names no cargo_profile")?.to_owned())
-}
-
 /// Serves the page on `port`, and builds it again when its source changes.
 pub fn serve(port: u16) -> Result<ExitCode> {
     let mut trunk = trunk(provide_tools()?);

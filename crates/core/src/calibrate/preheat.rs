@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loralab_linalg::{MatRef, Svd, from_rows, svd, thin_qr};
+use loralab_linalg::{Svd, from_rows, product_svd};
 
 use super::{Calibrated, Calibration, CalibrationError};
 use crate::{
@@ -57,7 +57,9 @@ impl Calibration<'_, '_> {
                     let parameter = &pair[factor];
                     from_rows(&trained[parameter.span.range()], parameter.shape[0], parameter.shape[1])
                 });
-                run.scheme.finite(&layer, start(&layer, &product(&layer, a.as_ref(), b.as_ref())?)?)
+                let product = product_svd(b.as_ref(), a.as_ref());
+                let product = product.map_err(layer.undecomposed("preheated product"))?;
+                run.scheme.finite(&layer, start(&layer, &product)?)
             });
             let starts: Result<_, _> = starts.collect();
             let tokens = steps * self.sequences * self.tokens;
@@ -65,13 +67,4 @@ impl Calibration<'_, '_> {
         }
         Ok(found)
     }
-}
-
-/// The triplets of B A, from factors of its factors: with B = Q₁ R₁ and Aᵀ = Q₂ R₂, those of R₁ R₂ᵀ between Q₁ and Q₂.
-fn product(layer: &Layer<'_>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Result<Svd, StartError> {
-    let (left, right) = (thin_qr(b), thin_qr(a.transpose()));
-    let refused =
-        |reason| StartError::Undecomposed { what: "preheated product", module: layer.name.to_owned(), reason };
-    let Svd { u, s, v } = svd((left.r * right.r.transpose()).as_ref()).map_err(refused)?;
-    Ok(Svd { u: left.q * u, s, v: right.q * v })
 }

@@ -17,6 +17,13 @@ pub struct Choice {
     pub domain: Domain,
 }
 
+impl Choice {
+    /// The number that was chosen, or the default.
+    pub(super) fn among(&self, chosen: &[(&'static str, f64)]) -> f64 {
+        chosen.iter().find(|(name, _)| *name == self.name).map_or(self.default, |(_, value)| *value)
+    }
+}
+
 /// What a chosen number may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
@@ -156,7 +163,7 @@ pub fn check_options<'a>(
 impl Layer<'_> {
     /// The number that was chosen, or its default.
     pub(super) fn value(&self, choice: &Choice) -> f64 {
-        self.chosen.iter().find(|(name, _)| *name == choice.name).map_or(choice.default, |(_, value)| *value)
+        choice.among(self.chosen)
     }
 }
 

@@ -47,7 +47,7 @@ const ROUNDS: Choice = Choice {
 
 /// The rounds that a choice of numbers makes.
 pub(crate) fn rounds(chosen: &[(&'static str, f64)]) -> usize {
-    chosen.iter().find(|(name, _)| *name == ROUNDS.name).map_or(ROUNDS.default, |(_, rounds)| *rounds) as usize
+    ROUNDS.among(chosen) as usize
 }
 
 /// What is left of a weight, whose rows are `columns` long, after some rounds at a rank. A round whose decomposition fails is the last.

@@ -321,7 +321,7 @@ impl Scheme {
 
 impl Layer<'_> {
     /// The error of something that can't be decomposed.
-    pub(super) fn undecomposed(&self, what: &'static str) -> impl Fn(NoConvergence) -> StartError {
+    pub(crate) fn undecomposed(&self, what: &'static str) -> impl Fn(NoConvergence) -> StartError {
         let module = self.name.to_owned();
         move |reason| StartError::Undecomposed { what, module: module.clone(), reason }
     }

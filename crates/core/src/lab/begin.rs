@@ -2,7 +2,7 @@
 
 use loralab_data::Dataset;
 use loralab_experiment::{Beginning, Cell, Resolved};
-use loralab_linalg::{Mat, NoConvergence, Scale, energy, from_rows, svd, thin_qr};
+use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
     MakeDevice, Room, SweepError,
@@ -85,9 +85,12 @@ fn beginning(
     };
     let undecomposed = |reason| StartError::Undecomposed { what: "start", module: module.name.clone(), reason };
     let spectrum = match [&a, &b].map(|factor| factor.norm_l2() > 0.0) {
-        [true, true] => {
-            product_values(&a, &b).map_err(undecomposed)?.into_iter().map(|value| scale.abs() * value).collect()
-        }
+        [true, true] => product_svd(b.as_ref(), a.as_ref())
+            .map_err(undecomposed)?
+            .s
+            .into_iter()
+            .map(|value| scale.abs() * value)
+            .collect(),
         [true, false] => svd(a.as_ref()).map_err(undecomposed)?.s,
         [false, _] => svd(b.as_ref()).map_err(undecomposed)?.s,
     };
@@ -107,12 +110,6 @@ fn beginning(
         moved: share((kept - &weight + Scale(scale) * moved).norm_l2()),
         spectrum: spectrum.into_iter().take(own).collect(),
     })
-}
-
-/// The singular values of B A, by those of the small matrix between orthonormal bases of B's columns and A's rows.
-fn product_values(a: &Mat<f64>, b: &Mat<f64>) -> Result<Vec<f64>, NoConvergence> {
-    let (left, right) = (thin_qr(b.as_ref()).r, thin_qr(a.transpose()).r);
-    Ok(svd((left * right.transpose()).as_ref())?.s)
 }
 
 /// ‖P M‖² with P the projector on the columns of `factor` that are not zero.

@@ -9,7 +9,7 @@ use loralab_experiment::Diagnosis;
 use loralab_linalg::{Mat, Stream, normal_matrix, thin_qr};
 
 use crate::{
-    device::{Device, DeviceError, Input, Probe, RunSettings},
+    device::{Device, DeviceError, Input, Probe, RunSettings, RunState},
     diagnostics::{BaseGradient, Lens, Moment, diagnose, kl_from_base},
     memory::Group,
     plan::{Optimizer, Plan},
@@ -64,7 +64,8 @@ impl Probes {
     /// # Errors
     /// If a device fails.
     pub async fn before(&mut self, cohort: &mut Cohort<'_>) -> Result<(), DeviceError> {
-        self.before = self.look(cohort).await?;
+        let trained = cohort.device().trained().await?;
+        self.before = self.look(cohort, trained).await?;
         Ok(())
     }
 
@@ -73,7 +74,10 @@ impl Probes {
     /// # Errors
     /// If a device fails.
     pub async fn after(&mut self, cohort: &mut Cohort<'_>) -> Result<Vec<Seen>, DeviceError> {
-        let after = self.look(cohort).await?;
+        let states = cohort.device().states().await?;
+        let (trained, second_moments): (Vec<_>, Vec<_>) =
+            states.into_iter().map(|state| self.second_moment(state)).unzip();
+        let after = self.look(cohort, trained).await?;
         let base = match self.base.take() {
             Some(base) => base,
             None => self.ask_base(cohort).await?,
@@ -83,12 +87,13 @@ impl Probes {
             Optimizer::AdamW { epsilon, .. } => Some(epsilon),
             Optimizer::Sgd { .. } | Optimizer::SignSgd => None,
         };
-        let moments = std::mem::take(&mut self.before).into_iter().zip(after).enumerate();
-        let seen = moments.map(|(run, (before, after))| {
+        let moments = std::mem::take(&mut self.before).into_iter().zip(after).zip(second_moments).enumerate();
+        let seen = moments.map(|(run, ((before, after), second_moment))| {
             let lens = Lens {
                 rows: self.rows,
                 scale: cohort.runs()[run].settings.scale,
                 epsilon,
+                second_moment: &second_moment,
                 frozen_pairs: &cohort.initial(run).frozen_pairs,
                 base: BaseGradient {
                     norms: &base.norms,
@@ -105,23 +110,24 @@ impl Probes {
         Ok(seen)
     }
 
-    async fn look(&mut self, cohort: &mut Cohort<'_>) -> Result<Vec<Moment>, DeviceError> {
-        let states = cohort.device().states().await?;
-        for (run, state) in states.iter().enumerate() {
-            self.device.load(run, &state.trained, &cohort.initial(run).frozen_pairs, cohort.runs()[run].settings);
+    async fn look(&mut self, cohort: &Cohort<'_>, trained: Vec<Vec<f32>>) -> Result<Vec<Moment>, DeviceError> {
+        for (run, trained) in trained.iter().enumerate() {
+            self.device.load(run, trained, &cohort.initial(run).frozen_pairs, cohort.runs()[run].settings);
         }
         let probes = self.probe().await?;
-        let moment = |(state, probe): (crate::device::RunState, Probe)| {
-            let second_moment = match self.optimizer {
-                Optimizer::AdamW { beta2, .. } => {
-                    let bias = 1.0 - beta2.powf(state.steps as f64);
-                    state.moments[state.trained.len()..].iter().map(|&v| f64::from(v) / bias).collect()
-                }
-                Optimizer::Sgd { .. } | Optimizer::SignSgd => vec![],
-            };
-            Moment { trained: state.trained, second_moment, probe }
+        Ok(trained.into_iter().zip(probes).map(|(trained, probe)| Moment { trained, probe }).collect())
+    }
+
+    /// What a run has trained, and v̂ of it; empty without Adam.
+    fn second_moment(&self, state: RunState) -> (Vec<f32>, Vec<f64>) {
+        let second_moment = match self.optimizer {
+            Optimizer::AdamW { beta2, .. } => {
+                let bias = 1.0 - beta2.powf(state.steps as f64);
+                state.moments[state.trained.len()..].iter().map(|&v| f64::from(v) / bias).collect()
+            }
+            Optimizer::Sgd { .. } | Optimizer::SignSgd => vec![],
         };
-        Ok(states.into_iter().zip(probes).map(moment).collect())
+        (state.trained, second_moment)
     }
 
     /// Asks the base. Its gradients are never formed: their norms are summed over products with orthonormal directions, as many at once as all runs'

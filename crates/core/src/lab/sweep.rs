@@ -127,8 +127,13 @@ impl<'a> Sweep<'a> {
         record(self.base, self.experiment, shape, room).compile(Purpose::Train(optimizer(self.experiment)))
     }
 
+    /// The plans of all devices that stand side by side while such a cohort trains: its own, and where runs are looked into that of the diagnostics.
+    pub fn plans(&self, runs: usize, room: Room) -> Vec<Plan> {
+        [Some(self.plan(runs, room)), self.probe_plan(runs, room)].into_iter().flatten().collect()
+    }
+
     /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
-    pub fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
+    fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
         let shape = Shape { runs, sequences: 1, tokens: self.experiment.tokens };
         let logits = runs * shape.tokens * self.base.config.vocabulary;
         let training = Purpose::Train(optimizer(self.experiment));
@@ -169,12 +174,13 @@ impl<'a> Sweep<'a> {
         for room in rooms {
             let alike: Vec<Cell> =
                 cells.iter().filter(|cell| Room::of(self.experiment, [*cell]) == room).cloned().collect();
-            let needs = needs(&self.plan(1, room.whole()));
+            let needs: Vec<Needs> = self.plans(1, room.whole()).iter().map(&needs).collect();
+            let terms = || needs.iter().flat_map(|needs| &needs.terms);
             let budget = Budget {
-                bytes_per_run: needs.terms.iter().map(|cost| cost.per_run).sum(),
-                shared_bytes: needs.terms.iter().map(|cost| cost.shared).sum(),
+                bytes_per_run: terms().map(|cost| cost.per_run).sum(),
+                shared_bytes: terms().map(|cost| cost.shared).sum(),
                 available,
-                limit: self.experiment.cohort.into_iter().chain(needs.most_runs).min(),
+                limit: needs.iter().filter_map(|needs| needs.most_runs).chain(self.experiment.cohort).min(),
             };
             cohorts.extend(pack(&alike, |_| (), &budget)?);
         }

@@ -40,6 +40,9 @@ impl Part {
         Part::Keep,
     ];
 
+    /// What goes on inside the adapters.
+    pub const INSIDE: [Part; 4] = [Part::Words, Part::Features, Part::FeaturesTable, Part::Adapters];
+
     /// The element that shows it.
     fn place(self) -> Option<&'static str> {
         Some(match self {

@@ -10,6 +10,7 @@ use web_sys::{Element, HtmlInputElement};
 
 use super::{
     dom::{self, fill, say},
+    draw::Part,
     page::{OwnBase, Page, State},
     worker,
 };
@@ -101,7 +102,9 @@ impl Page {
         }
         if id == "adapter" {
             self.adapter = Some(dom::value("adapter")).filter(|name| !name.is_empty());
-            self.draw_all();
+            for part in Part::INSIDE {
+                self.draw(part);
+            }
             return;
         }
         if ["prompt", "own-text", "own-file", "own-base"].contains(&id) || self.schemes.is_empty() {

@@ -341,9 +341,7 @@ impl Page {
             Event::Started { .. } => say(&self.progress.task()),
             Event::Step { .. } => self.changed_parts(&[Part::Curves, Part::Keep]),
             Event::Evaluation { .. } | Event::Diverged { .. } => self.changed_parts(&Part::ALL),
-            Event::Diagnosis { .. } => {
-                self.changed_parts(&[Part::Words, Part::Features, Part::FeaturesTable, Part::Adapters]);
-            }
+            Event::Diagnosis { .. } => self.changed_parts(&Part::INSIDE),
             Event::Finished { complete, seconds } => {
                 let device = sweep.record.summary().setting.device;
                 let said = match complete {

@@ -153,8 +153,8 @@ mod tests {
 
         let table = starts_table(&starts).replace('\u{2011}', "-");
         assert_eq!((table.matches("<tr>").count(), table.matches("<th scope=\"col\">").count()), (3, 9));
-        assert!(table.contains("<td>8 <span class=\"none\">(0–8)</span></td>"), "{table}");
-        assert!(table.contains("<td>2.50 <span class=\"none\">(1.50–2.50)</span></td><td>0</td><td>0</td>"), "{table}");
+        assert!(table.contains("<td>0 <span class=\"none\">(0–8)</span></td>"), "{table}");
+        assert!(table.contains("<td>1.50 <span class=\"none\">(1.50–2.50)</span></td><td>0</td><td>0</td>"), "{table}");
         assert!(table.contains("<td>3.0e-5</td><td>512</td><td>0.250</td>"), "{table}");
 
         let layers = starts_layers(&starts);
