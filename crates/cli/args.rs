@@ -197,7 +197,7 @@ pub struct Settings {
     /// Learning rate of B divided by that of A, as in LoRA+ [default: 1]
     #[arg(long, value_name = "X", help_heading = "Optimiser", value_parser = setting::<f64>("learning_rate_ratio"))]
     learning_rate_ratio: Option<f64>,
-    /// Multiplies each factor's gradient by the inverse of the other factor's product: none, riemannian or nora_plus; on the CPU only [default: none]
+    /// Multiplies each factor's gradient by the inverse of the other factor's product: none, riemannian or nora_plus [default: none]
     #[arg(long, value_name = "NAME", help_heading = "Optimiser")]
     preconditioner: Option<String>,
     /// Gradients of a run with a larger norm are scaled down to it; 0 turns that off [default: 1]

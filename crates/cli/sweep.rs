@@ -13,8 +13,8 @@ use loralab_core::{
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{
-    Accuracy, Cell, Curve, Data, Event, Experiment, Preconditioner, Resolved, RunResult, SECOND_NAMES, Seeds, Setting,
-    Summary, symptoms_in_words,
+    Accuracy, Cell, Curve, Data, Event, Experiment, Resolved, RunResult, SECOND_NAMES, Seeds, Setting, Summary,
+    symptoms_in_words,
 };
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
@@ -87,12 +87,6 @@ impl Prepared {
         memory::check(experiment, &base.config, memory::available(experiment.memory))?;
         let data = source::data(experiment)?;
         let machine = device::open(device, threads, quiet)?;
-        if let (Machine::Gpu(_), true) = (&machine, experiment.preconditioner != Preconditioner::None) {
-            return Err(usage(format_args!(
-                "`preconditioner` is \"{}\", which is computed on the CPU only, but the device is a GPU; use `--device cpu`",
-                experiment.preconditioner
-            )));
-        }
         let available = device::available(&machine, experiment.memory);
         Ok(Self { base, base_name, data, available, machine })
     }

@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> places: array<u32>;
 @group(0) @binding(7) var<storage, read_write> trained: array<f32>;
 
-// What an element is to the optimiser: 0 one of A or a matrix, 1 one of B, 2 one of a gain. Parameter p holds the elements from places[2p],
+// What an element is to the optimiser: 0 one of a matrix, 1 of a B, 2 of a gain, 3 of an A. Parameter p holds the elements from places[2p],
 // and is of kind places[2p + 1].
 fn kind(element: u32) -> u32 {
     var low = 0u;

@@ -66,7 +66,17 @@ pub fn on(
     make_device: MakeDevice<'_>,
 ) -> Result<Arc<Initial>, CalibrationError> {
     let optimizer = Optimizer::Sgd { momentum: 0.0 };
-    let calibration = Calibration { base, adapters, sequences, tokens, optimizer, steps: STEPS, train, make_device };
+    let calibration = Calibration {
+        base,
+        adapters,
+        sequences,
+        tokens,
+        optimizer,
+        preconditioner: None,
+        steps: STEPS,
+        train,
+        make_device,
+    };
     let begun = wait(calibration.starts(std::slice::from_ref(run), plan))?;
     Ok(begun[0].clone()?.initial.clone())
 }

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use loralab_core::{
     memory::{Data, Group, Tensor, Value, Weight},
-    plan::{Optimizer, Shape},
+    plan::{Optimizer, Preconditioner, Shape},
     tape::Tape,
 };
 
@@ -23,6 +23,8 @@ pub struct Case {
     pub base: Vec<Tensor>,
     /// How it is trained.
     pub optimizer: Optimizer,
+    /// What its adapters' gradients are multiplied by before.
+    pub preconditioner: Option<Preconditioner>,
     /// Records it.
     pub record: Box<dyn Fn(&mut Tape)>,
 }
@@ -46,6 +48,7 @@ impl Case {
             vocabulary: 5,
             base: vec![],
             optimizer: ADAMW,
+            preconditioner: None,
             record: Box::new(record),
         }
     }
@@ -58,10 +61,21 @@ impl Case {
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    [linear(), lora_linear(), attention(), rms_norm(), rope(), elementwise(), embedding(), losses(), optimizers()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        linear(),
+        lora_linear(),
+        attention(),
+        rms_norm(),
+        rope(),
+        elementwise(),
+        embedding(),
+        losses(),
+        optimizers(),
+        preconditioners(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn linear() -> Vec<Case> {
@@ -272,6 +286,28 @@ fn optimizers() -> Vec<Case> {
             tape.mse(y);
         }),
     ]
+}
+
+/// Adapters of ranks that fill no tile, between what belongs to none, and ones whose outputs are hardly more than the rank.
+fn preconditioners() -> Vec<Case> {
+    let case = |preconditioner: Preconditioner, [inputs, outputs]: [usize; 2], rank: usize| {
+        let what = format!("precondition {inputs} → {outputs} of rank {rank} by {preconditioner:?}");
+        let record = move |tape: &mut Tape| {
+            let x = trained_rows(tape, inputs);
+            let y = tape.lora_linear(x, Weight::Frozen(0), outputs, rank, "first");
+            let gain = tape.parameter("gain", [1, outputs], Group::Gain);
+            let y = tape.rms_norm(y, Weight::Trained(gain), 1e-5);
+            let z = tape.lora_linear(y, Weight::Frozen(1), 2 * rank + 3, rank, "second");
+            tape.mse(z);
+        };
+        let base = vec![tensor("w", [outputs, inputs], Stored::F32), tensor("v", [2 * rank + 3, outputs], Stored::F32)];
+        let case = Case::new(what, [2, 3], record).over(base);
+        Case { optimizer: Optimizer::Sgd { momentum: 0.5 }, preconditioner: Some(preconditioner), ..case }
+    };
+    let (riemannian, unit) = (Preconditioner::Riemannian, Preconditioner::NoraPlus);
+    let small = [riemannian, unit].into_iter().flat_map(|kind| [case(kind, [7, 5], 1), case(kind, [21, 34], 3)]);
+    // More of a rank than a workgroup has invocations, too.
+    small.chain([case(riemannian, [70, 41], 9), case(unit, [70, 41], 17), case(unit, [90, 140], 66)]).collect()
 }
 
 /// Rows of features through a trained matrix: whatever reads them has a gradient to give.

@@ -92,6 +92,7 @@ fn hold_cases(gpu: &Arc<Accelerator>, held: &dyn Fn(&Case) -> bool) {
 pub fn judge(case: &Case, gpu: &Arc<Accelerator>) -> Verdict {
     let mut tape = Tape::new(Shape { runs: RUNS, ..case.shape }, case.frozen_pairs);
     (case.record)(&mut tape);
+    tape.precondition(case.preconditioner);
     let plan = Arc::new(tape.compile(Purpose::Train(case.optimizer)));
     let base: Arc<[Tensor]> = case.base.clone().into();
     let states: Vec<State> = (0..RUNS).map(|run| state(&plan, case, run)).collect();

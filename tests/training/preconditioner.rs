@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
     memory::{Data, Tensor, Weight},
     model::{Adapters, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Preconditioner, Shape},
@@ -25,7 +25,7 @@ fn left_after_one_step(preconditioner: Option<Preconditioner>, sketched: bool) -
     let x = tape.features(INPUTS);
     let y = tape.lora_linear(x, Weight::Frozen(0), OUTPUTS, RANK, "layer");
     tape.mse(y);
-    preconditioner.into_iter().for_each(|preconditioner| tape.precondition(preconditioner));
+    tape.precondition(preconditioner);
     let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::Sgd { momentum: 0.0 })));
     let draw = |name: &str, count: usize| {
         let mut values = vec![0.0_f32; count];
@@ -71,18 +71,21 @@ fn one_step_from_a_sketch_is_enough() {
     assert!(left_after_one_step(None, true) > 1.0);
 }
 
+/// Makes a device for a plan.
+type Make = dyn Fn(Arc<Plan>) -> Box<dyn Device>;
+
 fn plan(runs: usize, preconditioner: Option<Preconditioner>) -> Plan {
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, false);
     decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
-    preconditioner.into_iter().for_each(|preconditioner| tape.precondition(preconditioner));
+    tape.precondition(preconditioner);
     tape.compile(Purpose::Train(ADAMW))
 }
 
 /// Losses and adapters of runs after a few steps.
-fn trained(runs: &[Run], preconditioner: Option<Preconditioner>, threads: usize) -> Vec<(Vec<f64>, Vec<f32>)> {
+fn trained(runs: &[Run], preconditioner: Option<Preconditioner>, make: &Make) -> Vec<(Vec<f64>, Vec<f32>)> {
     let plan = Arc::new(plan(runs.len(), preconditioner));
-    let mut device = Cpu::<f32>::new(plan.clone(), NANO.tensors.clone(), Some(threads));
+    let mut device = make(plan.clone());
     for (index, run) in runs.iter().enumerate() {
         let initial = start(&plan, &NANO.tensors, run).expect("a start");
         device.load(index, &initial.trained, &[], run.settings);
@@ -92,23 +95,51 @@ fn trained(runs: &[Run], preconditioner: Option<Preconditioner>, threads: usize)
     for step in 0..6 {
         let of_run: Vec<_> = runs.iter().map(|run| batches(run.seed, 6).swap_remove(step)).collect();
         let inputs: Vec<Input<'_>> = of_run.iter().map(Input::from).collect();
-        for (losses, report) in losses.iter_mut().zip(device.step(&inputs, &rates)) {
+        device.step(&inputs, &rates);
+        let reports = wait(device.reports()).expect("the device does not fail").swap_remove(0);
+        for (losses, report) in losses.iter_mut().zip(reports) {
             losses.push(report.expect("it takes part").loss);
         }
     }
-    losses.into_iter().enumerate().map(|(index, losses)| (losses, device.trained(index))).collect()
+    losses.into_iter().zip(wait(device.trained()).expect("the device does not fail")).collect()
+}
+
+fn cpu(threads: usize) -> Box<Make> {
+    Box::new(move |plan| Box::new(Cpu::<f32>::new(plan, NANO.tensors.clone(), Some(threads))))
+}
+
+fn gpu() -> Box<Make> {
+    let accelerator = crate::gpu::native();
+    Box::new(move |plan| {
+        Box::new(wait(Gpu::new(accelerator.clone(), plan, NANO.tensors.clone())).expect("nano runs on every GPU"))
+    })
 }
 
 #[test]
 fn preconditioned_runs_do_not_depend_on_their_cohort() {
     let runs = [run("init-a", 0, 1e-3), run("init-b", 1, 2e-3), run("init-ab", 0, 1e-3), run("mica", 2, 4e-3)];
-    let plain = trained(&runs, None, 2);
+    for [of_cohort, of_one] in [[cpu(2), cpu(1)], [gpu(), gpu()]] {
+        let plain = trained(&runs, None, &of_cohort);
+        for preconditioner in BOTH {
+            let together = trained(&runs, Some(preconditioner), &of_cohort);
+            for (index, together) in together.iter().enumerate() {
+                let alone = trained(&runs[index..=index], Some(preconditioner), &of_one).swap_remove(0);
+                assert!(*together == alone, "{preconditioner:?}: run {index} depends on its cohort");
+                assert!(together.1.iter().all(|x| x.is_finite()) && together.1 != plain[index].1, "{index}");
+            }
+        }
+    }
+}
+
+#[test]
+fn preconditioned_losses_on_a_gpu_are_those_of_the_cpu() {
+    let runs = [run("init-a", 0, 1e-3), run("init-ab", 1, 1e-3)];
     for preconditioner in BOTH {
-        let together = trained(&runs, Some(preconditioner), 2);
-        for (index, together) in together.iter().enumerate() {
-            let alone = trained(&runs[index..=index], Some(preconditioner), 1).swap_remove(0);
-            assert!(*together == alone, "{preconditioner:?}: run {index} depends on its cohort");
-            assert!(together.1.iter().all(|x| x.is_finite()) && together.1 != plain[index].1, "{index}");
+        let [on_gpu, on_cpu] = [gpu(), cpu(2)].map(|make| trained(&runs, Some(preconditioner), &make));
+        for ((found, _), (expected, _)) in on_gpu.iter().zip(&on_cpu) {
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found / expected - 1.0).abs() < 1e-3, "{preconditioner:?}: {found} {expected}");
+            }
         }
     }
 }

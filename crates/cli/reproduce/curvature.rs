@@ -9,7 +9,7 @@ use loralab_core::{
     lab::{Probed, Room, curvature},
     train::Initial,
 };
-use loralab_experiment::{Cell, CurvatureFound, Experiment, Reproduction, StartCurvature};
+use loralab_experiment::{Cell, CurvatureFound, Experiment, Reproduction, StartCurvature, Summary};
 
 use super::{Output, Watch, check, crossing::sweep_output, finish};
 use crate::{
@@ -40,7 +40,7 @@ pub struct CurvatureArguments {
     output: Output,
 }
 
-/// Probes every start, sweeps, and writes down both.
+/// Sweeps, probes every start at its best rate, and writes down both.
 pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let CurvatureArguments { batches, products, grid, settings, device, output } = arguments;
     for (name, value) in [("batches", *batches), ("products", *products)] {
@@ -57,12 +57,16 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let prepared = Prepared::new(&experiment, device, output.quiet || output.json)?;
     let sweep = prepared.sweep(&experiment)?;
     let interrupt = Interrupt::listen(output.quiet);
+    let trained = train_grid(&experiment, searches, &prepared, device, &sweep_output(output, ""), &interrupt)?;
+    trained.complete(output.quiet)?;
     let mut starts = Vec::new();
     let total = experiment.schemes.len() * experiment.seeds.len();
     let mut watch = Watch::new(output, &interrupt, "starts", total);
     let mut stopped = false;
     for scheme in &experiment.schemes {
-        let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate: 1.0, seed };
+        // A start that trains briefly to know itself does so at the rate at which its run would go on: here, the best.
+        let Some(learning_rate) = probed_rate(&trained.summary, scheme) else { continue };
+        let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate, seed };
         let room = Room::of(&experiment, [&of_seed(0)]);
         let plan = Arc::new(sweep.plan(2, room));
         let base = prepared.stored(room, &experiment);
@@ -98,8 +102,6 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         }
     }
     watch.end((!stopped).then_some(()))?;
-    let trained = train_grid(&experiment, searches, &prepared, device, &sweep_output(output, ""), &interrupt)?;
-    trained.complete(output.quiet)?;
     let found = CurvatureFound {
         summary: trained.summary,
         experiment: trained.experiment.to_experiment(),
@@ -108,6 +110,12 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         starts,
     };
     finish(output, &Reproduction::Curvature(found))
+}
+
+/// The best rate of a scheme; the smallest tried where every rate had a diverged seed, none where no run came to an end.
+fn probed_rate(summary: &Summary, scheme: &str) -> Option<f64> {
+    let of_scheme = summary.schemes.iter().find(|found| found.scheme == scheme)?;
+    of_scheme.best_learning_rate.or_else(|| of_scheme.learning_rates.first().map(|rate| rate.learning_rate))
 }
 
 /// Plain gradient descent, whose rate the sharpness speaks of, unless another optimiser is asked for: constant, and not clipped.

@@ -333,6 +333,7 @@ fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult
         accuracy: None,
         diverged: course.diverged.clone().map(|(step, tensor)| Diverged { step, tensor }),
         failed: None,
+        start: None,
         evaluations: vec![],
         seconds: 0.0,
     };

@@ -46,6 +46,21 @@ pub enum Preconditioner {
     NoraPlus,
 }
 
+impl Preconditioner {
+    /// ε.
+    pub fn epsilon(self) -> f64 {
+        match self {
+            Preconditioner::Riemannian => 1e-2,
+            Preconditioner::NoraPlus => 1e-6,
+        }
+    }
+
+    /// Whether an inverse is divided by its norm.
+    pub fn is_unit(self) -> bool {
+        self == Preconditioner::NoraPlus
+    }
+}
+
 /// One dispatch over the flat buffers of all runs, after the gradients are complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Update {

@@ -58,9 +58,9 @@ impl Tape {
         }
     }
 
-    /// Gives the steps of adapters a preconditioner.
-    pub fn precondition(&mut self, preconditioner: Preconditioner) {
-        self.preconditioner = Some(preconditioner);
+    /// Gives the steps of adapters a preconditioner, or none.
+    pub fn precondition(&mut self, preconditioner: Option<Preconditioner>) {
+        self.preconditioner = preconditioner;
     }
 
     /// Notes that the moments of x, the input of `module`, are wanted; a value that several modules read is observed once for all of them.

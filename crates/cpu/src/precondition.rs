@@ -2,8 +2,7 @@
 //! on plain matrix factorisation it is ScaledGD.
 //!
 //! dA ← (BᵀB + ε I)⁻¹ dA and dB ← dB (AAᵀ + ε I)⁻¹. The matrices are of the rank's size; their inverses come from Cholesky's factors. An ε below 2⁻²⁰ of a
-//! product's trace is raised to that, since in 32 bits the product itself is known no better. Pivots are at least ε by algebra, and are held to it where
-//! rounding would take them below.
+//! product's trace is raised to that, since in 32 bits the product itself is known no better.
 
 use crate::{Matrix, Scalar, Store};
 
@@ -47,67 +46,30 @@ pub fn adapter<S: Scalar>(hyper: Hyper<S>, shape: Shape, a: &[S], b: &[S], da: &
 
 /// (left · right + ε I)⁻¹, (R, R), symmetric; none where nothing is to be multiplied.
 fn inverse<S: Scalar>(hyper: Hyper<S>, rank: usize, left: Matrix<'_, S>, right: Matrix<'_, S>) -> Option<Vec<S>> {
-    let mut factor = vec![S::ZERO; rank * rank];
-    S::matmul(&mut factor, left, right, S::ONE, Store::Set);
-    let used: Vec<bool> = (0..rank).map(|k| factor[k * rank + k] > S::ZERO).collect();
+    let mut product = vec![S::ZERO; rank * rank];
+    S::matmul(&mut product, left, right, S::ONE, Store::Set);
+    let used: Vec<bool> = (0..rank).map(|k| product[k * rank + k] > S::ZERO).collect();
     if hyper.unit && !used.contains(&true) {
         return None;
     }
     let mut trace = S::ZERO;
     for k in 0..rank {
-        trace += factor[k * rank + k];
+        trace += product[k * rank + k];
     }
     let epsilon = hyper.epsilon.max(trace * S::from_f64(1.0 / f64::from(1 << 20)));
-    // Cholesky's factor in the lower half, column by column.
-    for k in 0..rank {
-        let mut pivot = factor[k * rank + k] + epsilon;
-        for j in 0..k {
-            pivot -= factor[k * rank + j] * factor[k * rank + j];
-        }
-        let root = pivot.max(epsilon).sqrt();
-        factor[k * rank + k] = root;
-        for i in k + 1..rank {
-            let mut sum = factor[i * rank + k];
-            for j in 0..k {
-                sum -= factor[i * rank + j] * factor[k * rank + j];
-            }
-            factor[i * rank + k] = sum / root;
-        }
-    }
-    // Its inverse, lower as well.
-    let mut lower = vec![S::ZERO; rank * rank];
-    for column in 0..rank {
-        for i in column..rank {
-            let mut sum = if i == column { S::ONE } else { S::ZERO };
-            for j in column..i {
-                sum -= factor[i * rank + j] * lower[j * rank + column];
-            }
-            lower[i * rank + column] = sum / factor[i * rank + i];
-        }
-    }
-    let mut inverse = vec![S::ZERO; rank * rank];
-    for i in 0..rank {
-        for j in 0..rank {
-            let mut sum = S::ZERO;
-            for k in i.max(j)..rank {
-                sum += lower[k * rank + i] * lower[k * rank + j];
-            }
-            inverse[i * rank + j] = sum;
-        }
-    }
+    S::inverse(&mut product, rank, epsilon);
     if hyper.unit {
-        let mut square = S::ZERO;
-        for i in (0..rank).filter(|&i| used[i]) {
-            for j in (0..rank).filter(|&j| used[j]) {
-                square += inverse[i * rank + j] * inverse[i * rank + j];
-            }
-        }
-        let norm = square.sqrt();
-        for x in &mut inverse {
+        let counts = |place: usize| used[place / rank] && used[place % rank];
+        let counted: Vec<S> = (0..rank * rank).filter(|&place| counts(place)).map(|place| product[place]).collect();
+        let mut square = [S::ZERO];
+        let (row, column) = (Matrix::new(&counted, 1, counted.len()), Matrix::new(&counted, counted.len(), 1));
+        S::matmul(&mut square, row, column, S::ONE, Store::Set);
+        let norm = square[0].sqrt();
+        for x in &mut product {
             *x = *x / norm;
         }
     }
-    Some(inverse)
+    Some(product)
 }
 
 #[cfg(test)]

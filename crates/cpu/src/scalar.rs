@@ -9,7 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::simd::vectorize;
-use crate::{Matrix, Store};
+use crate::{Matrix, Store, cholesky};
 
 /// A real number as a kernel sees it: `f32`, `f64` or [`Tracked`](crate::Tracked).
 pub trait Scalar:
@@ -81,6 +81,11 @@ pub trait Scalar:
     /// # Panics
     /// If the shapes do not fit together.
     fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store);
+
+    /// M ← (M + ε I)⁻¹ for a symmetric M, (n, n) row-major, without negative eigenvalues, and ε above 0: by Cholesky's factors.
+    fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
+        cholesky::inverse(m, order, epsilon);
+    }
 
     /// `source` itself, where `f32` is this scalar.
     fn borrow_f32(_source: &[f32]) -> Option<&[Self]> {

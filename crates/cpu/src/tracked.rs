@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::scalar::check_product;
-use crate::{Matrix, Scalar, Store};
+use crate::{Matrix, Scalar, Store, cholesky};
 
 /// The unit in the last place of an `f32`, at most, relative to its value: 2⁻²³.
 const ULP: f64 = f32::EPSILON as f64;
@@ -204,6 +204,10 @@ impl Scalar for Tracked {
     }
     fn is_finite(self) -> bool {
         self.value.abs() <= f64::from(f32::MAX)
+    }
+
+    fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
+        cholesky::bounded_inverse(m, order, epsilon);
     }
 
     fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {

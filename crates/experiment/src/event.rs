@@ -152,6 +152,7 @@ mod tests {
             accuracy: None,
             diverged: Some(Diverged { step: 4, tensor: "layers.0.q_proj.lora_A".to_owned() }),
             failed: None,
+            start: None,
             evaluations: vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None }],
             seconds: 1.5,
         };

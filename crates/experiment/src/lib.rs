@@ -70,7 +70,7 @@ pub use preset::{PRESETS, Preset};
 pub use record::Record;
 pub use reproduction::Reproduction;
 pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
-pub use run::{Diverged, Evaluation, RunResult};
+pub use run::{Diverged, Evaluation, RunResult, StartCost};
 pub use scheme_option::SchemeOption;
 pub use search::{Choice, RateSearch, Why};
 pub use summary::{Failure, RateSummary, SchemeSummary, Setting, Summary};

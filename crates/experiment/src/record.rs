@@ -139,6 +139,7 @@ impl Record {
                 accuracy: None,
                 diverged: None,
                 failed: None,
+                start: None,
                 evaluations: vec![],
                 seconds: 0.0,
             });

@@ -24,6 +24,15 @@ pub struct Diverged {
     pub tensor: String,
 }
 
+/// What a start read of the training data before the first step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartCost {
+    /// Tokens that went through the model, forwards alone or there and back.
+    pub tokens: usize,
+    /// As many as so many optimiser steps read.
+    pub steps: f64,
+}
+
 /// One run, done: to the end, until it diverged, until it was stopped, or because it could not start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -38,6 +47,9 @@ pub struct RunResult {
     /// Why the run could not start; such a run took no step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// What its start read; none where it read nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartCost>,
     /// The validations on the way, in order.
     pub evaluations: Vec<Evaluation>,
     /// Wall time of its cohort divided by the cohort's runs, in seconds.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Accuracy;
 use crate::optimum::{self, Comparison, Optimum, Trials};
-use crate::run::RunResult;
+use crate::run::{RunResult, StartCost};
 
 /// What all runs of a sweep share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,9 @@ pub struct SchemeSummary {
     pub largest_stable_learning_rate: Option<f64>,
     /// Where the optimum lies and how well that is known; `None` when every rate had a diverged seed.
     pub optimum: Option<Optimum>,
+    /// What the start of a run read of the training data, the most of all runs; none where it read nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartCost>,
     /// Runs that came to an end, diverged ones included.
     pub runs: usize,
     /// Each learning rate, from small to large.
@@ -169,6 +172,7 @@ impl SchemeSummary {
                 .find(|rate| rate.stable)
                 .map(|rate| rate.learning_rate),
             optimum: None,
+            start: runs.iter().filter_map(|run| run.start).max_by_key(|start| start.tokens),
             runs: runs.len(),
             learning_rates,
         }
@@ -246,6 +250,7 @@ pub(crate) mod tests {
             accuracy: finished.then_some(1.0 - loss),
             diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
             failed: None,
+            start: None,
             evaluations: vec![],
             seconds: 1.0,
         }

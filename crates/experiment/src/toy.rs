@@ -331,6 +331,7 @@ mod tests {
                             accuracy: None,
                             diverged: None,
                             failed: None,
+                            start: None,
                             evaluations: vec![],
                             seconds: 0.0,
                         };

@@ -26,11 +26,14 @@ struct Panel<'a> {
     title: String,
     look: Look,
     curves: Vec<&'a Curve>,
+    /// What its start read before the first step, in steps.
+    start: f64,
 }
 
 /// Loss over optimiser steps, a panel for each scheme at its best learning rate, all on the same scales: the training
 /// loss of each seed (light; over long trainings the mean of some steps), the validation loss averaged over seeds
-/// (dark, with bars from the lowest to the highest seed; it starts from the base), and the base alone (dashed).
+/// (dark, with bars from the lowest to the highest seed; it starts from the base), and the base alone (dashed). A start that read data is part of the
+/// time: its curves begin after as many steps as read as much.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no scheme has a best learning rate with a curve.
@@ -66,7 +69,8 @@ fn draw(
             };
             let curves: Vec<_> = curves.iter().filter(of_panel).collect();
             let title = format!("{} at {}", scheme.scheme, learning_rate_text(rate));
-            (!curves.is_empty()).then(|| Panel { title, look: look(place), curves })
+            let start = scheme.start.map_or(0.0, |start| start.steps);
+            (!curves.is_empty()).then(|| Panel { title, look: look(place), curves, start })
         })
         .collect();
     let base = summary.setting.base_loss;
@@ -76,7 +80,9 @@ fn draw(
     let y = around(points().map(|point| point.loss).chain(base), 0.05)
         .filter(|_| !panels.is_empty())
         .ok_or(FigureError::Nothing("no scheme has losses that were recorded at its learning rate."))?;
-    let steps = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64;
+    let latest = |start: f64| panels.iter().map(|panel| panel.start).fold(start, f64::max);
+    let steps = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64 + latest(0.0);
+    let x_title = if latest(0.0) > 0.0 { "optimiser step, after what the start read" } else { "optimiser step" };
 
     let columns = panels.len().min(COLUMNS);
     let rows = panels.len().div_ceil(columns);
@@ -103,7 +109,7 @@ fn draw(
             }
             // The lowest panel of each column.
             if place + columns >= panels.len() {
-                axes.x_title(canvas, "optimiser step")?;
+                axes.x_title(canvas, x_title)?;
             }
             canvas.text(&panel.title, (left, top - 12.0), Lettering::new(SMALL, INK).bold())?;
             draw_panel(canvas, &axes, panel, base)?;
@@ -114,38 +120,44 @@ fn draw(
 
 fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<f64>) -> Result<(), FigureError> {
     let Look { colour, .. } = panel.look;
+    let place = |step: f64, loss: f64| axes.place(step + panel.start, loss);
     if let Some(base) = base {
         let (_, y) = axes.place(0.0, base);
         canvas.dashed(&[(axes.across.start, y), (axes.across.end, y)], 1.5, GREY)?;
     }
     for curve in &panel.curves {
         let points = thinned(&curve.training);
-        let places: Vec<_> = points.iter().map(|&(step, loss)| axes.place(step, loss)).collect();
-        for (&place, (step, loss)) in places.iter().zip(points) {
+        let places: Vec<_> = points.iter().map(|&(step, loss)| place(step, loss)).collect();
+        for (&at, (step, loss)) in places.iter().zip(points) {
             let Cell { scheme, seed, .. } = &curve.cell;
             let text = format!("{scheme}, seed {seed}, step {}: training {}", step.round(), loss_text(loss));
-            canvas.spot(place, text);
+            canvas.spot(at, text);
         }
         canvas.path(&places, 1.25, colour.mix(0.35))?;
     }
     // (step, lowest, mean, highest), from the base, where it is known, on.
     let start = base.map(|loss| (0.0, loss, loss, loss));
     let rows: Vec<_> = start.into_iter().chain(validations(&panel.curves)).collect();
-    let means: Vec<_> = rows.iter().map(|&(step, _, mean, _)| axes.place(step, mean)).collect();
+    let means: Vec<_> = rows.iter().map(|&(step, _, mean, _)| place(step, mean)).collect();
+    if let (Some(base), true) = (base, panel.start > 0.0) {
+        canvas.path(&[axes.place(0.0, base), place(0.0, base)], 2.25, colour.mix(0.5))?;
+        let text = format!("{}: what the start reads, as much as {} steps do", panel.title, panel.start.round());
+        canvas.spot(axes.place(panel.start / 2.0, base), text);
+    }
     canvas.path(&means, 2.25, colour.to_rgba())?;
-    for (&place, &(step, lowest, mean, highest)) in means.iter().zip(&rows) {
+    for (&at, &(step, lowest, mean, highest)) in means.iter().zip(&rows) {
         let spread = if highest > lowest {
             format!(" ({} to {})", loss_text(lowest), loss_text(highest))
         } else {
             String::new()
         };
-        canvas.spot(place, format!("{}, {step} steps: validation {}{spread}", panel.title, loss_text(mean)));
+        canvas.spot(at, format!("{}, {step} steps: validation {}{spread}", panel.title, loss_text(mean)));
     }
     // Marks on every validation of a dense curve would hide it.
     let every = rows.len().div_ceil(16).max(1);
     for &(step, lowest, mean, highest) in rows.iter().rev().step_by(every) {
-        canvas.path(&[axes.place(step, lowest), axes.place(step, highest)], 1.5, colour.to_rgba())?;
-        canvas.mark(axes.place(step, mean), 4.0, panel.look)?;
+        canvas.path(&[place(step, lowest), place(step, highest)], 1.5, colour.to_rgba())?;
+        canvas.mark(place(step, mean), 4.0, panel.look)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use loralab_experiment::{
     Accuracy, Beginning, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, Look, Point, RunResult,
-    SchemeBeginning, Setting, Summary,
+    SchemeBeginning, Setting, StartCost, Summary,
 };
 use loralab_figure::{
     FigureError, colour_of, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when, spectra,
@@ -35,6 +35,7 @@ fn runs(scheme: &str, losses: &[f64], seeds: u64) -> Vec<RunResult> {
                 accuracy: finished.then_some(0.5),
                 diverged: (!finished).then(|| Diverged { step: 12, tensor: "logits".to_owned() }),
                 failed: None,
+                start: None,
                 evaluations: vec![],
                 seconds: 3.0,
             });
@@ -128,6 +129,23 @@ fn the_training_figure() {
     }
     // Two training curves and a validation curve for each panel, and its frame.
     assert!(svg.matches("<polyline").count() >= 8);
+}
+
+#[test]
+fn what_a_start_read_is_part_of_the_time() {
+    let mut runs = [runs("init-a", &A, 2), runs("eva", &B, 2)].concat();
+    for run in runs.iter_mut().filter(|run| run.cell.scheme == "eva") {
+        run.start = Some(StartCost { tokens: 51_200, steps: 100.0 });
+    }
+    let summary = Summary::from_runs(setting(), &runs);
+    assert_eq!(summary.schemes[1].start.map(|start| start.tokens), Some(51_200));
+    let svg = training_curves(&summary, &curves(&runs, 200)).expect("there is something to draw").svg;
+    check(&svg);
+    keep("training_after_a_start.svg", &svg);
+    // Both panels reach to where the later one ends.
+    for text in ["after what the start read", "eva at 4e-3: what the start reads, as much as 100 steps do", ">300<"] {
+        assert!(svg.contains(text), "{text}");
+    }
 }
 
 /// Looks into two adapters at every tenth step: features that grow from a start.

@@ -4,6 +4,7 @@
 //! turns, with the least and the greatest beside it.
 
 mod gpu;
+mod looks;
 mod machine;
 mod ops;
 mod peer;
@@ -68,5 +69,6 @@ fn main() -> Result<()> {
         return gpu::print(&workload, &wanted, checks, tiling, runs);
     }
     ops::print(&workload)?;
-    throughput::print(&workload, &python)
+    throughput::print(&workload, &python)?;
+    looks::print(&workload)
 }

@@ -20,7 +20,7 @@ use crate::{
     device::{DeviceError, MakeDevice},
     init::{Rule, StartError},
     model::{Adapters, Base},
-    plan::{Optimizer, Plan, Shape},
+    plan::{Optimizer, Plan, Preconditioner, Shape},
     train::{Initial, Run, start},
 };
 
@@ -41,6 +41,8 @@ pub struct Calibration<'a, 'm> {
     pub tokens: usize,
     /// What trains where a start is a training.
     pub optimizer: Optimizer,
+    /// What its gradients are multiplied by before it sees them.
+    pub preconditioner: Option<Preconditioner>,
     /// Steps of a run.
     pub steps: usize,
     /// The training data.

@@ -31,6 +31,7 @@ impl Calibration<'_, '_> {
         let shape = Shape { runs: runs.len(), ..self.shape() };
         let mut tape = Tape::new(shape, false);
         decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters));
+        tape.precondition(self.preconditioner);
         let wide = Arc::new(tape.compile(Purpose::Train(self.optimizer)));
         let device = (self.make_device)(wide.clone(), self.base.tensors.clone()).await?;
         let scheme = init::find(BEGIN).expect("the scheme is in the list");

@@ -138,6 +138,7 @@ mod tests {
             accuracy: None,
             diverged: None,
             failed: None,
+            start: None,
             evaluations,
             seconds: 0.0,
         };

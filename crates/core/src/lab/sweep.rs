@@ -3,7 +3,9 @@
 use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
 use loralab_data::{Batch, Dataset, Sampler, Split};
-use loralab_experiment::{Budget, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, pack};
+use loralab_experiment::{
+    Budget, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, StartCost, pack,
+};
 
 use super::{
     diagnose::{Probes, Seen},
@@ -238,9 +240,13 @@ impl<'a> Sweep<'a> {
             }
             // A run that can't start ends here, and the others train without it.
             let (mut cells, mut runs, mut initial) = (cells.clone(), runs, Vec::with_capacity(starts.len()));
+            let mut costs = Vec::with_capacity(starts.len());
             for start in starts {
                 match start {
-                    Ok(start) => initial.push(start.initial.clone()),
+                    Ok(start) => {
+                        initial.push(start.initial.clone());
+                        costs.push(self.start_cost(start.tokens));
+                    }
                     Err(reason) => {
                         let cell = cells.remove(initial.len());
                         runs.remove(initial.len());
@@ -268,7 +274,8 @@ impl<'a> Sweep<'a> {
                 None => None,
                 Some(plan) => Some(self.probes(plan, base, make_device).await?),
             };
-            let mut ended = cells.iter().map(begun).collect::<Vec<_>>();
+            let begun = |(cell, start)| RunResult { start, ..begun(cell) };
+            let mut ended = cells.iter().zip(costs).map(begun).collect::<Vec<_>>();
             let first = from.map_or(0, |from| from.state.step);
             let mut told = first;
             if let Some(from) = from {
@@ -382,6 +389,12 @@ impl<'a> Sweep<'a> {
         Ok((starts, event))
     }
 
+    /// What reading so many tokens for a start comes to; none where none were read.
+    fn start_cost(&self, tokens: usize) -> Option<StartCost> {
+        let of_step = self.experiment.batch_size * self.experiment.tokens;
+        (tokens > 0).then(|| StartCost { tokens, steps: tokens as f64 / of_step as f64 })
+    }
+
     /// How the runs of a cohort do on the held-out data after `step` steps.
     async fn evaluate(
         &self,
@@ -475,6 +488,7 @@ fn begun(cell: &Cell) -> RunResult {
         accuracy: None,
         diverged: None,
         failed: None,
+        start: None,
         evaluations: vec![],
         seconds: 0.0,
     }

@@ -22,11 +22,7 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Roo
     let Adapters { rank, target_modules } = adapters(experiment);
     let adapters = Adapters { rank: rank * room.spread, target_modules };
     decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
-    match experiment.preconditioner {
-        NamedPreconditioner::None => {}
-        NamedPreconditioner::Riemannian => tape.precondition(Preconditioner::Riemannian),
-        NamedPreconditioner::NoraPlus => tape.precondition(Preconditioner::NoraPlus),
-    }
+    tape.precondition(preconditioner(experiment));
     tape
 }
 
@@ -44,6 +40,7 @@ pub(super) fn calibration<'a, 'm>(
         sequences: experiment.batch_size,
         tokens: experiment.tokens,
         optimizer: optimizer(experiment),
+        preconditioner: preconditioner(experiment),
         steps: experiment.steps,
         train,
         make_device,
@@ -56,6 +53,15 @@ pub(super) fn optimizer(experiment: &Resolved) -> Optimizer {
         Named::AdamW { beta1, beta2, epsilon } => Optimizer::AdamW { beta1, beta2, epsilon },
         Named::Sgd { momentum } => Optimizer::Sgd { momentum },
         Named::SignSgd => Optimizer::SignSgd,
+    }
+}
+
+/// What gradients are multiplied by before the optimiser sees them.
+fn preconditioner(experiment: &Resolved) -> Option<Preconditioner> {
+    match experiment.preconditioner {
+        NamedPreconditioner::None => None,
+        NamedPreconditioner::Riemannian => Some(Preconditioner::Riemannian),
+        NamedPreconditioner::NoraPlus => Some(Preconditioner::NoraPlus),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use loralab_cpu::{Scalar, Scratch, Store, Tracked};
 
 use crate::{
-    device::{Cpu, Gpu, Input, RunSettings},
+    device::{Cpu, Device, DeviceError, Gpu, Input, RunSettings},
     gpu::GpuError,
     memory::{Lane, Tensor, Value, Values},
     ops::{Dispatch, Op, Pass},
@@ -82,7 +82,6 @@ pub async fn verify(
     inputs: &[Input<'_>],
     learning_rates: &[f64],
 ) -> Result<Verdict, GpuError> {
-    use crate::device::Device;
     for (run, state) in states.iter().enumerate() {
         Device::load(gpu, run, &state.trained, &state.frozen_pairs, state.settings);
     }
@@ -217,9 +216,12 @@ impl Judge<'_> {
         for (run, state) in self.states.iter().enumerate() {
             cpu.load(run, &state.trained, &state.frozen_pairs, rounded(state.settings));
         }
-        let mut gradients = exact(gradients);
-        // Twice, since a first step finds its moments at zero.
+        let before: Vec<u32> = gradients.iter().map(|x| x.to_bits()).collect();
+        // Twice, since a first step finds its moments at zero; from the same gradients, which it changes, and from what the GPU has.
         for _ in 0..2 {
+            cpu.restore(&gpu.states().await.map_err(|DeviceError::Gpu(error)| error)?);
+            gpu.set_words(Memory::Gradients, &before);
+            let mut gradients = exact(gradients);
             let reports = gpu.update(self.inputs, learning_rates).await?;
             let trained = read(gpu, Memory::Trained).await?;
             for run in 0..self.states.len() {

@@ -109,6 +109,12 @@ pub enum Memory {
     FrozenPairs,
     /// The gradients, in the layout of what is trained.
     Gradients,
+    /// The gradients as the optimiser sees them where they are preconditioned, in the same layout.
+    Preconditioned,
+    /// (R, R) a run and trained tensor: a factor's product with itself, then the inverse that preconditions.
+    Products,
+    /// (R + 1, R) a run and trained tensor, for the time of inverting.
+    Triangles,
     /// A tensor of the frozen base, as stored.
     Base(usize),
     /// A host-made table.

@@ -6,7 +6,7 @@ use super::Run;
 use crate::{
     device::StepReport,
     memory::Group,
-    plan::{Optimizer, Plan, Preconditioner, Update},
+    plan::{Optimizer, Plan, Update},
 };
 
 /// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
@@ -45,10 +45,8 @@ pub fn update<S: Scalar>(
                         outputs: pair[1].shape[0],
                         rank: pair[0].shape[0],
                     };
-                    let hyper = match preconditioner {
-                        Preconditioner::Riemannian => precondition::Hyper { epsilon: S::from_f64(1e-2), unit: false },
-                        Preconditioner::NoraPlus => precondition::Hyper { epsilon: S::from_f64(1e-6), unit: true },
-                    };
+                    let epsilon = S::from_f64(preconditioner.epsilon());
+                    let hyper = precondition::Hyper { epsilon, unit: preconditioner.is_unit() };
                     let (da, db) = gradients[pair[0].span.offset..pair[1].span.range().end].split_at_mut(a.len());
                     precondition::adapter(hyper, shape, a, b, da, db);
                 }

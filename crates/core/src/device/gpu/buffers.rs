@@ -163,6 +163,14 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
         Memory::FrozenPairs => ("the frozen pairs of a cohort", runs * flat),
         Memory::Gradients => ("the gradients of a cohort", runs * flat),
         Memory::Moments => ("the optimiser's moments", runs * flat * update::moments(plan)),
+        Memory::Preconditioned => ("the preconditioned gradients of a cohort", runs * flat),
+        Memory::Products => {
+            ("the preconditioners of a cohort", runs * plan.parameters.len() * update::rank(plan).pow(2))
+        }
+        Memory::Triangles => {
+            let rank = update::rank(plan);
+            ("the preconditioners of a cohort", runs * plan.parameters.len() * rank * (rank + 1))
+        }
         Memory::Settings => ("settings", 4 * runs),
         Memory::States => ("states", 2 * runs),
         Memory::Partials => ("sums over gradients", 2 * runs * update::blocks(plan)),

@@ -77,10 +77,6 @@ impl Gpu {
                 return Err(GpuError::Unsupported { label: dispatch.label.clone(), reason });
             }
         }
-        if plan.updates.iter().any(|update| matches!(update, Update::Precondition(_))) {
-            let reason = "a preconditioner is computed on the CPU only";
-            return Err(GpuError::Unsupported { label: "the optimiser".to_owned(), reason: reason.to_owned() });
-        }
         let launches = |tiles: &Tiles| -> Vec<Vec<Launch>> {
             let grid = grid(&plan, &base, tiles);
             plan.forward.iter().chain(&plan.backward).map(|dispatch| Op::launch(dispatch, &grid)).collect()
@@ -125,14 +121,15 @@ impl Gpu {
         let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
         let columns: usize = plan.buffers.iter().sum();
         let moments = update::moments(plan);
-        let flat = 2 + moments + usize::from(plan.frozen_pairs);
+        let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(update::preconditions(plan));
+        let matrices = update::preconditioner_words(plan);
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let slots = buffers::slots(plan);
         let ring = buffers::input_words(plan) / plan.shape.runs;
         let term =
             |what: String, per_run: usize, shared: usize| Cost { what, per_run: per_run as u64, shared: shared as u64 };
-        let terms = vec![
+        let mut terms = vec![
             term(
                 format!("adapters, gradients and moments: {flat} buffers × {elements} elements × 4 bytes"),
                 flat * elements * 4,
@@ -142,6 +139,9 @@ impl Gpu {
             term(format!("batches: {slots} steps ahead × {ring} words × 4 bytes"), slots * ring * 4, 0),
             term(format!("frozen base as stored, and {tables} table entries × 4 bytes"), 0, stored + tables * 4),
         ];
+        if matrices > 0 {
+            terms.push(term(format!("preconditioners: {matrices} numbers × 4 bytes"), matrices * 4, 0));
+        }
         let widest = plan.buffers.iter().max().map_or(0, |columns| rows * columns * 4);
         let largest = widest.max(elements * 4 * moments.max(1)).max(1) as u64;
         let by_binding = accelerator.largest_buffer() / largest;

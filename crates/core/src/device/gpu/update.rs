@@ -30,6 +30,24 @@ shader! {
     constants {}
 }
 shader! {
+    PRODUCT = "precondition/product", workgroup 64;
+    params { elements: u32, parameters: u32, rank: u32 }
+    buffers { read trained: f32, read places: u32, write products: f32 }
+    constants {}
+}
+shader! {
+    INVERSE = "precondition/inverse", workgroup 64;
+    params { parameters: u32, rank: u32, epsilon: f32, unit: u32 }
+    buffers { read places: u32, write products: f32, write triangles: f32 }
+    constants {}
+}
+shader! {
+    APPLY = "precondition/apply", workgroup 256;
+    params { elements: u32, runs: u32, parameters: u32, rank: u32 }
+    buffers { read gradients: f32, read places: u32, read inverses: f32, write preconditioned: f32 }
+    constants {}
+}
+shader! {
     ADAMW = "adamw/step", workgroup 256;
     params { elements: u32, runs: u32, parameters: u32, beta1: f32, beta2: f32, epsilon: f32 }
     buffers {
@@ -76,7 +94,8 @@ shader! {
 }
 
 /// The shaders of this module.
-pub const SHADERS: &[Shader] = &[PARTIAL, TOTAL, CLIP, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, CLEAR];
+pub const SHADERS: &[Shader] =
+    &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, CLEAR];
 
 /// Buffers of moments that a plan's optimiser keeps.
 pub fn moments(plan: &Plan) -> usize {
@@ -87,17 +106,34 @@ pub fn moments(plan: &Plan) -> usize {
     }
 }
 
+/// Whether a plan's gradients are preconditioned before its optimiser sees them.
+pub fn preconditions(plan: &Plan) -> bool {
+    plan.updates.iter().any(|update| matches!(update, Update::Precondition(_)))
+}
+
+/// The rank of a plan's adapters, all of which have the same.
+pub fn rank(plan: &Plan) -> usize {
+    plan.ranks().next().unwrap_or(1)
+}
+
+/// Numbers that a run's preconditioners take: a matrix of every tensor, and room to invert it in.
+pub fn preconditioner_words(plan: &Plan) -> usize {
+    let rank = rank(plan);
+    if preconditions(plan) { plan.parameters.len() * (rank * rank + rank * (rank + 1)) } else { 0 }
+}
+
 /// Blocks of a run's gradients.
 pub fn blocks(plan: &Plan) -> usize {
     plan.trained_len().div_ceil(BLOCK).max(1)
 }
 
-/// Where each trained tensor begins, and what it is to the optimiser: the table of the optimisers' `kind`.
+/// Where each trained tensor begins, and what it is to the optimiser: the table of their `kind`.
 pub fn places(plan: &Plan) -> Vec<u32> {
     let kind = |group: Group| match group {
-        Group::A | Group::Matrix => 0,
+        Group::Matrix => 0,
         Group::B => 1,
         Group::Gain => 2,
+        Group::A => 3,
     };
     plan.parameters.iter().flat_map(|parameter| [word(parameter.span.offset), kind(parameter.group)]).collect()
 }
@@ -124,7 +160,8 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
     let [k, p] = [elements, runs].map(word);
     let head = [k, p, word(plan.parameters.len())];
     let loss = Memory::Rows(plan.ports.loss.unwrap_or(Value(0)));
-    let inputs = [Memory::Gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
+    let gradients = if preconditions(plan) { Memory::Preconditioned } else { Memory::Gradients };
+    let inputs = [gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
     let with = |outputs: &[Memory]| [&inputs[..], outputs].concat();
     match update {
         Update::Finite => {
@@ -136,8 +173,21 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
             ]
         }
         Update::Clip => vec![Launch::over(&CLIP, all, &[k, p], &[Memory::States, Memory::Gradients])],
-        // A plan with one is refused before.
-        Update::Precondition(_) => vec![],
+        Update::Precondition(preconditioner) => {
+            let (rank, parameters) = (rank(plan), plan.parameters.len());
+            let [r, of] = [rank, parameters].map(word);
+            let epsilon = (preconditioner.epsilon() as f32).to_bits();
+            let product = [Memory::Trained, Memory::Places, Memory::Products];
+            let inverse = [Memory::Places, Memory::Products, Memory::Triangles];
+            let apply = [Memory::Gradients, Memory::Places, Memory::Products, Memory::Preconditioned];
+            let tiles = rank.div_ceil(8).pow(2);
+            let unit = u32::from(preconditioner.is_unit());
+            vec![
+                Launch::new(&PRODUCT, &[k, of, r], &product, [tiles, parameters, runs]),
+                Launch::new(&INVERSE, &[of, r, epsilon, unit], &inverse, [parameters, runs, 1]),
+                Launch::over(&APPLY, all, &[k, p, of, r], &apply),
+            ]
+        }
         Update::Step(Optimizer::AdamW { beta1, beta2, epsilon }) => {
             let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(|x| (x as f32).to_bits());
             let params = [&head[..], &[beta1, beta2, epsilon]].concat();
