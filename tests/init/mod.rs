@@ -47,7 +47,7 @@ fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, s
 fn bases() -> [(&'static str, Base); 3] {
     let exact = base(&config(2, 1, true));
     let stored = |convert: fn(Vec<f32>) -> Data| {
-        let tensor = |tensor: &Tensor| Tensor { data: convert(tensor.data.to_f32()), ..tensor.clone() };
+        let tensor = |tensor: &Tensor| Tensor { data: convert(tensor.data.to_f32().into_owned()), ..tensor.clone() };
         Base { tensors: exact.tensors.iter().map(tensor).collect(), config: exact.config.clone() }
     };
     [

@@ -129,7 +129,7 @@ fn loftq_is_pefts() {
             let own = quantiser.apply(&weight, kept.columns);
             // Half way between two levels either is the nearest.
             let mut halves = 0;
-            for ((index, value), before) in own.iter().enumerate().zip(&weight) {
+            for ((index, value), before) in own.iter().enumerate().zip(weight.iter()) {
                 let their = kept.get(index / kept.columns, index % kept.columns);
                 let [lost, their_lost] = [f64::from(*value), their].map(|kept| (f64::from(*before) - kept).abs());
                 assert!(

@@ -76,7 +76,7 @@ fn everything(batch: &Batch, weight_of: impl Fn(&str) -> Vec<f32>) -> (Vec<f32>,
 }
 
 fn base_weight(name: &str) -> Vec<f32> {
-    NANO.tensors.iter().find(|tensor| tensor.name == name).expect("nano has it").data.to_f32()
+    NANO.tensors.iter().find(|tensor| tensor.name == name).expect("nano has it").data.to_f32().into_owned()
 }
 
 /// s (B A − B₀ A₀) of a module, (O, I), formed.

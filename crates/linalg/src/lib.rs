@@ -10,7 +10,8 @@
 //!
 //! The dense mathematics is in f64 and on one thread, so that it gives the same with any number of threads and in a browser:
 //! [`thin_qr`], [`svd()`], [`product_svd`], [`symmetric_eigen`], [`solve()`], [`sylvester`]; of large matrices [`leading_svd`] and [`leading_eigen`], [`Lanczos`] for the ends of a
-//! spectrum, and the randomised [`range()`] and [`randomised_svd`], whose sketch is drawn from a [`Stream`]. Its last bits are the processor's; what is
+//! spectrum, and the randomised [`range()`] and [`randomised_svd`], whose sketch is drawn from a [`Stream`]; these two and [`leading_eigen`] take whatever can
+//! [`Multiply`], such as [`Rows`] in f32, which use all threads. Its last bits are the processor's; what is
 //! only drawn, and [`orthonormal_rows`], has the same bits everywhere.
 
 mod dense;
@@ -18,6 +19,7 @@ mod draws;
 mod factor;
 mod krylov;
 mod lanczos;
+mod multiply;
 mod norm;
 mod normal;
 mod normal_table;
@@ -29,9 +31,10 @@ mod stream;
 pub use dense::{energy, from_rows, normal as normal_matrix, to_rows};
 pub use draws::Draws;
 pub use factor::{Eigen, NoConvergence, Qr, Svd, product_svd, solve, svd, sylvester, symmetric_eigen, thin_qr};
-pub use faer::{Mat, MatRef, Scale};
+pub use faer::{ColRef, Mat, MatRef, Scale};
 pub use krylov::leading_svd;
 pub use lanczos::{Lanczos, Ritz};
+pub use multiply::{Multiply, Rows};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;
 pub use orthonormal::orthonormal_rows;

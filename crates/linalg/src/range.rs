@@ -1,9 +1,9 @@
 //! The randomised range finder and the singular value decomposition built on it.
 
-use faer::{Mat, MatRef};
+use faer::Mat;
 
 use crate::{
-    Stream,
+    Multiply, Stream,
     dense::normal,
     factor::{Eigen, NoConvergence, Svd, svd, symmetric_eigen, thin_qr},
 };
@@ -16,13 +16,14 @@ const WHOLE: usize = 256;
 ///
 /// Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4. With k singular vectors wanted and q − k oversampled, the error of
 /// the projection shrinks towards σₖ₊₁ as (σ_q₊₁/σₖ)^(2·iterations) does. `q` is at most min(rows, columns).
-pub fn range(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &Stream) -> Mat<f64> {
-    let q = q.min(m.nrows()).min(m.ncols());
-    let sketch = normal(stream, m.ncols(), q);
-    let mut basis = thin_qr((m * &sketch).as_ref()).q;
+pub fn range(m: &dyn Multiply, q: usize, iterations: usize, stream: &Stream) -> Mat<f64> {
+    let (rows, columns) = m.shape();
+    let q = q.min(rows).min(columns);
+    let sketch = normal(stream, columns, q);
+    let mut basis = thin_qr(m.times(sketch.as_ref()).as_ref()).q;
     for _ in 0..iterations {
-        let right = thin_qr((m.transpose() * &basis).as_ref()).q;
-        basis = thin_qr((m * &right).as_ref()).q;
+        let right = thin_qr(m.transposed_times(basis.as_ref()).as_ref()).q;
+        basis = thin_qr(m.times(right.as_ref()).as_ref()).q;
     }
     basis
 }
@@ -32,12 +33,13 @@ pub fn range(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &Stream) -
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
-pub fn randomised_svd(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &Stream) -> Result<Svd, NoConvergence> {
-    if !m.is_all_finite() {
-        return Err(NoConvergence { rows: m.nrows(), columns: m.ncols() });
+pub fn randomised_svd(m: &dyn Multiply, q: usize, iterations: usize, stream: &Stream) -> Result<Svd, NoConvergence> {
+    if !m.is_finite() {
+        let (rows, columns) = m.shape();
+        return Err(NoConvergence { rows, columns });
     }
     let basis = range(m, q, iterations, stream);
-    let Svd { u, s, v } = svd((basis.transpose() * m).as_ref())?;
+    let Svd { u, s, v } = svd(m.transposed_times(basis.as_ref()).transpose())?;
     Ok(Svd { u: basis * u, s, v })
 }
 
@@ -46,18 +48,18 @@ pub fn randomised_svd(m: MatRef<'_, f64>, q: usize, iterations: usize, stream: &
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
-pub fn leading_eigen(m: MatRef<'_, f64>, count: usize, stream: &Stream) -> Result<Eigen, NoConvergence> {
-    let n = m.nrows();
+pub fn leading_eigen(m: &dyn Multiply, count: usize, stream: &Stream) -> Result<Eigen, NoConvergence> {
+    let (n, _) = m.shape();
     let count = count.min(n);
     let columns = 2 * count + 10;
     let all = if n <= WHOLE || 4 * columns > n {
-        symmetric_eigen(m)?
+        symmetric_eigen(m.whole().as_ref())?
     } else {
-        if !m.is_all_finite() {
+        if !m.is_finite() {
             return Err(NoConvergence { rows: n, columns: n });
         }
         let basis = range(m, columns, 6, stream);
-        let inner = symmetric_eigen((basis.transpose() * (m * &basis)).as_ref())?;
+        let inner = symmetric_eigen((basis.transpose() * m.times(basis.as_ref())).as_ref())?;
         Eigen { vectors: basis * inner.vectors, values: inner.values }
     };
     Ok(Eigen { vectors: all.vectors.subcols(0, count).to_owned(), values: all.values[..count].to_vec() })
@@ -91,7 +93,7 @@ mod tests {
             let m = geometric(rows, columns, 0.8);
             let best: f64 = (k..rows.min(columns)).map(|j| 0.8_f64.powi(2 * j as i32)).sum();
             let mean = |iterations| {
-                let once = |seed| missed(&m, &range(m.as_ref(), k + oversampled, iterations, &Stream::new(seed, "Ω")));
+                let once = |seed| missed(&m, &range(&m.as_ref(), k + oversampled, iterations, &Stream::new(seed, "Ω")));
                 (0..20).map(once).sum::<f64>() / 20.0
             };
             let errors = [0, 1, 3].map(mean);
@@ -107,14 +109,14 @@ mod tests {
         let m = geometric(300, 300, 0.9);
         let gram = m.transpose() * &m;
         let whole = symmetric_eigen(gram.as_ref()).expect("finite");
-        let leading = leading_eigen(gram.as_ref(), 5, &Stream::new(0, "Ω")).expect("finite");
+        let leading = leading_eigen(&gram.as_ref(), 5, &Stream::new(0, "Ω")).expect("finite");
         assert_eq!((leading.vectors.ncols(), leading.values.len()), (5, 5));
         for k in 0..5 {
             assert!((leading.values[k] / whole.values[k] - 1.0).abs() < 1e-9, "{:?}", leading.values);
             let cosine = leading.vectors.col(k).transpose() * whole.vectors.col(k);
             assert!((cosine.abs() - 1.0).abs() < 1e-9, "{cosine}");
         }
-        assert_eq!(leading_eigen(gram.as_ref(), 400, &Stream::new(0, "Ω")).expect("finite").values.len(), 300);
+        assert_eq!(leading_eigen(&gram.as_ref(), 400, &Stream::new(0, "Ω")).expect("finite").values.len(), 300);
     }
 
     #[test]
@@ -122,7 +124,7 @@ mod tests {
         let m = geometric(33, 50, 0.5);
         let (exact, found) = (
             svd(m.as_ref()).expect("finite"),
-            randomised_svd(m.as_ref(), 6, 12, &Stream::new(0, "Ω")).expect("finite"),
+            randomised_svd(&m.as_ref(), 6, 12, &Stream::new(0, "Ω")).expect("finite"),
         );
         for k in 0..5 {
             assert!((exact.s[k] - found.s[k]).abs() < 1e-10);
@@ -135,11 +137,11 @@ mod tests {
     #[test]
     fn a_full_sketch_is_exact() {
         let m = normal(&Stream::new(2, "full"), 7, 11);
-        let Svd { u, s, v } = randomised_svd(m.as_ref(), 100, 0, &Stream::new(0, "Ω")).expect("finite");
+        let Svd { u, s, v } = randomised_svd(&m.as_ref(), 100, 0, &Stream::new(0, "Ω")).expect("finite");
         assert_eq!(s.len(), 7);
         let scaled = Mat::from_fn(7, 7, |i, k| u[(i, k)] * s[k]);
         assert!((scaled * v.transpose() - &m).norm_l2() < 1e-12);
         let bad = Mat::from_fn(2, 2, |_, _| f64::NAN);
-        assert!(randomised_svd(bad.as_ref(), 1, 1, &Stream::new(0, "Ω")).is_err());
+        assert!(randomised_svd(&bad.as_ref(), 1, 1, &Stream::new(0, "Ω")).is_err());
     }
 }

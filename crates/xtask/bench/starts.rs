@@ -1,10 +1,10 @@
 //! Time to compute a start of one large layer, ours and PEFT's in turns: what comes after the data were seen.
 
-use std::{path::Path, time::Instant};
+use std::{borrow::Cow, path::Path, time::Instant};
 
 use anyhow::Result;
 use loralab_core::init::{Inputs, KnownLayer, Layer, Rule, StartError, find};
-use loralab_linalg::{Mat, Stream, normal_matrix};
+use loralab_linalg::{Mat, Stream, normal_matrix, to_rows};
 
 use crate::{peer::Peer, spread::Spread};
 
@@ -26,7 +26,9 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
     let (left, right) = (draw("left"), draw("right"));
     let fall = Mat::from_fn(width, width, |i, k| left[(i, k)] / ((k + 1) as f64).sqrt());
     let weight = fall * right.transpose();
-    let inputs = Inputs { rows: 4 * width, mean: vec![0.0; width], second: weight.transpose() * &weight };
+    let inputs =
+        Inputs { rows: 4 * width, mean: vec![0.0; width], second: to_rows((weight.transpose() * &weight).as_ref()) };
+    let rows = to_rows(weight.as_ref());
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
     println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
     for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
@@ -38,7 +40,7 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
                     let weight = || Ok::<_, StartError>(weight.clone());
                     start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;
                 }
-                _ => drop(found.start(&layer, || Some(weight.clone()), 0)?),
+                _ => drop(found.start(&layer, || Some(Cow::Borrowed(&rows)), 0)?),
             }
             Ok(began.elapsed().as_secs_f64())
         };

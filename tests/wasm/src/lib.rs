@@ -4,7 +4,7 @@
 //! wasm, runs it in an interpreter and holds every bit equal to what the functions below return natively.
 
 use loralab_core::init::{ALL, Layer, Start};
-use loralab_linalg::{Draws, Stream, norm, normal_matrix};
+use loralab_linalg::{Draws, Stream, norm, normal_matrix, to_rows};
 
 /// The bits of the factors that a scheme (by its place in [`ALL`]) starts a layer with: A, B and, if there are any,
 /// the frozen A₀ and B₀; then their norm (two words).
@@ -17,7 +17,8 @@ pub fn start_bits(scheme: u32, seed: u64, inputs: u32, outputs: u32, rank: u32) 
         scale: 1.0,
         chosen: &[],
     };
-    let weight = || Some(normal_matrix(&Stream::new(seed, "weight"), layer.outputs, layer.inputs));
+    let drawn = normal_matrix(&Stream::new(seed, "weight"), layer.outputs, layer.inputs);
+    let weight = || Some(to_rows(drawn.as_ref()).into());
     let Start { a, b, frozen } =
         ALL[scheme as usize].start(&layer, weight, seed).expect("a layer that every scheme can start");
     let (a_0, b_0) = frozen.unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_data::Batch;
-use loralab_linalg::Mat;
+use loralab_linalg::from_rows;
 
 use super::{BATCHES, Calibrated, Calibration, CalibrationError, MOST_BATCHES};
 use crate::{
@@ -80,7 +80,10 @@ impl Calibration<'_, '_> {
             .iter()
             .map(|layer| {
                 let missing = || StartError::NoWeight { scheme: run.scheme.name, module: layer.name.to_owned() };
-                move || weight(&self.base.tensors, layer).ok_or_else(missing)
+                move || {
+                    let rows = weight(&self.base.tensors, layer).ok_or_else(missing)?;
+                    Ok(from_rows(&rows, layer.outputs, layer.inputs))
+                }
             })
             .collect();
         let known = layers.iter().zip(&weights).zip(&moments.of_layer).enumerate();
@@ -103,7 +106,7 @@ impl Calibration<'_, '_> {
         let of_layer = modules.iter().filter_map(own).collect();
         let plan = Arc::new(tape.compile(Purpose::Moments));
         let widths: Vec<usize> = plan.parameters.chunks_exact(2).map(|pair| pair[0].shape[1]).collect();
-        let empty = |&width: &usize| Inputs { rows: 0, mean: vec![0.0; width], second: Mat::zeros(width, width) };
+        let empty = |&width: &usize| Inputs { rows: 0, mean: vec![0.0; width], second: vec![0.0; width * width] };
         let widest = widths.iter().max().copied().unwrap_or(1);
         Ok(Moments {
             device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
@@ -137,11 +140,14 @@ impl Moments {
             let mixed = |old: f64, new: f64| old + part * (new - old);
             let (second, mean) = (&sums[pair[0].span.range()], &sums[pair[1].span.range()]);
             let width = inputs.mean.len();
-            inputs.second = Mat::from_fn(width, width, |i, j| {
-                // Equal but for rounding; the decompositions want it symmetric.
-                let sum = f64::from(second[i * width + j]) + f64::from(second[j * width + i]);
-                mixed(inputs.second[(i, j)], sum / 2.0)
-            });
+            for i in 0..width {
+                for j in 0..=i {
+                    // Equal but for rounding; the decompositions want it symmetric.
+                    let sum = f64::from(second[i * width + j]) + f64::from(second[j * width + i]);
+                    let new = mixed(f64::from(inputs.second[i * width + j]), sum / 2.0) as f32;
+                    (inputs.second[i * width + j], inputs.second[j * width + i]) = (new, new);
+                }
+            }
             inputs.mean.iter_mut().zip(mean).for_each(|(old, half)| *old = mixed(*old, 2.0 * f64::from(*half)));
             inputs.rows = rows;
         }

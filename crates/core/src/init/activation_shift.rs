@@ -10,7 +10,7 @@ use loralab_linalg::{Mat, Svd, svd};
 
 use super::{
     Begins, Layer, Rule, Scheme, Start, StartError, Trains,
-    calibration::{KnownLayer, distribute},
+    calibration::{Covariance, KnownLayer, distribute},
     pissa::balanced,
 };
 
@@ -36,10 +36,10 @@ pub(super) static ACTIVATION_SHIFT: Scheme = Scheme {
 fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let mut changes = Vec::with_capacity(layers.len());
     for known in layers {
-        let (layer, covariance) = (&known.layer, known.inputs.covariance());
+        let layer = &known.layer;
         known.check_rows(ACTIVATION_SHIFT.name, SPREAD * layer.rank)?;
         let variance = known.variance(ACTIVATION_SHIFT.name)?;
-        let eigen = known.leading(covariance.as_ref(), layer.inputs)?;
+        let eigen = known.leading(&Covariance(known.inputs), layer.inputs)?;
         let unit = layer.inputs as f64 / variance;
         let stretch = |k: usize| (eigen.values[k].max(0.0) * unit + FLOOR).sqrt().recip() - 1.0;
         let turned = Mat::from_fn(layer.inputs, layer.inputs, |i, k| eigen.vectors[(i, k)] * stretch(k));

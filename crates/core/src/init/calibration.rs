@@ -1,6 +1,6 @@
 //! What schemes are told of data: of a layer's inputs and of its gradient.
 
-use loralab_linalg::{Eigen, Mat, MatRef, Stream, Svd, leading_eigen};
+use loralab_linalg::{ColRef, Eigen, Mat, MatRef, Multiply, Rows, Stream, Svd, from_rows, leading_eigen};
 
 use super::{Layer, StartError};
 
@@ -11,8 +11,8 @@ pub struct Inputs {
     pub rows: usize,
     /// E\[x\], (I).
     pub mean: Vec<f64>,
-    /// E\[x xᵀ\], (I, I), about zero.
-    pub second: Mat<f64>,
+    /// E\[x xᵀ\], (I, I) row after row, about zero, and exactly symmetric.
+    pub second: Vec<f32>,
 }
 
 /// A code of the labels, the tokens that are to be predicted: R numbers for every row that counts, S, with mean zero.
@@ -37,16 +37,47 @@ pub struct KnownLayer<'a> {
 }
 
 impl Inputs {
-    /// The covariance E\[(x − mean)(x − mean)ᵀ\], (I, I).
-    pub fn covariance(&self) -> Mat<f64> {
-        let second = &self.second;
-        Mat::from_fn(second.nrows(), second.ncols(), |i, j| second[(i, j)] - self.mean[i] * self.mean[j])
+    /// E\[x xᵀ\], (I, I).
+    pub fn second(&self) -> Mat<f64> {
+        from_rows(&self.second, self.mean.len(), self.mean.len())
+    }
+
+    /// The same for products.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows::new(&self.second, self.mean.len(), self.mean.len())
+    }
+}
+
+/// The covariance E\[(x − mean)(x − mean)ᵀ\], (I, I), of a layer's inputs.
+pub struct Covariance<'a>(pub &'a Inputs);
+
+impl Multiply for Covariance<'_> {
+    fn shape(&self) -> (usize, usize) {
+        (self.0.mean.len(), self.0.mean.len())
+    }
+
+    fn is_finite(&self) -> bool {
+        self.0.rows().is_finite() && self.0.mean.iter().all(|x| x.is_finite())
+    }
+
+    fn times(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        let mean = ColRef::from_slice(&self.0.mean);
+        self.0.rows().times(x) - mean * (mean.transpose() * x)
+    }
+
+    fn transposed_times(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        self.times(x)
+    }
+
+    fn whole(&self) -> Mat<f64> {
+        let (second, mean) = (self.0.second(), &self.0.mean);
+        Mat::from_fn(mean.len(), mean.len(), |i, j| second[(i, j)] - mean[i] * mean[j])
     }
 }
 
 impl KnownLayer<'_> {
     /// The leading `count` eigenpairs of a matrix that belongs to the layer's inputs.
-    pub(super) fn leading(&self, m: MatRef<'_, f64>, count: usize) -> Result<Eigen, StartError> {
+    pub(super) fn leading(&self, m: &dyn Multiply, count: usize) -> Result<Eigen, StartError> {
         let stream = Stream::new(0, &format!("{}.directions", self.layer.name));
         leading_eigen(m, count, &stream).map_err(self.layer.undecomposed("inputs"))
     }
@@ -54,7 +85,7 @@ impl KnownLayer<'_> {
     /// The sum of the variances of the layer's inputs, which must not be rounding: what is left by subtracting equal numbers.
     pub(super) fn variance(&self, scheme: &'static str) -> Result<f64, StartError> {
         let Inputs { mean, second, .. } = self.inputs;
-        let power: f64 = (0..mean.len()).map(|i| second[(i, i)]).sum();
+        let power: f64 = second.iter().step_by(mean.len() + 1).map(|x| f64::from(*x)).sum();
         let variance = power - mean.iter().map(|x| x * x).sum::<f64>();
         if variance > 1e-6 * power {
             return Ok(variance);

@@ -71,7 +71,7 @@ fn oriented<'a>(
     decompose: impl FnOnce(&KnownLayer<'a>, MatRef<'_, f64>) -> Result<Svd, NoConvergence>,
 ) -> Result<Svd, StartError> {
     let inputs = known.layer.inputs;
-    let second = &known.inputs.second;
+    let second = known.inputs.second();
     let mean = (0..inputs).map(|i| second[(i, i)]).sum::<f64>() / inputs as f64;
     if mean.is_nan() || mean <= 0.0 {
         return Err(StartError::NoVariance { scheme: "corda", module: known.layer.name.to_owned() });

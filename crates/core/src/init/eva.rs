@@ -7,7 +7,7 @@
 //! The source finds the directions by incremental decompositions of truncated batches; here the moments are summed up whole, so that no direction is lost
 //! on the way, and batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
 
-use super::calibration::{KnownLayer, distribute};
+use super::calibration::{Covariance, KnownLayer, distribute};
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 use loralab_linalg::Mat;
@@ -53,9 +53,8 @@ fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         let rank = known.layer.rank;
         let offered = known.layer.value(&RHO) as usize * rank;
         known.check_rows(EVA.name, offered)?;
-        let covariance = known.inputs.covariance();
         let variance = known.variance(EVA.name)?;
-        let leading = known.leading(covariance.as_ref(), offered)?;
+        let leading = known.leading(&Covariance(known.inputs), offered)?;
         shares.push(leading.values.iter().map(|value| value / variance).collect());
         directions.push(leading.vectors);
     }

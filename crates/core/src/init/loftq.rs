@@ -4,7 +4,7 @@
 //! PEFT, so where s is not 1 the start is Q + s B A. The runs train on Q, so they have cohorts of their own, and an adapter belongs to Q and not to W.
 //! One round unless told otherwise, as PEFT does; each further one brings W − B A to few bits in place of W.
 
-use loralab_linalg::{Mat, MatRef, Svd, from_rows, svd, to_rows};
+use loralab_linalg::{Mat, Svd, from_rows, svd, to_rows};
 
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Quantiser, Rule, Scheme, Start, StartError, Trains};
@@ -65,10 +65,10 @@ pub(crate) fn kept(quantiser: Quantiser, weight: &[f32], columns: usize, rank: u
     kept
 }
 
-fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, quantiser: Quantiser) -> Result<Start, StartError> {
-    let kept = kept(quantiser, &to_rows(weight), layer.inputs, layer.rank, rounds(layer.chosen));
+fn start(layer: &Layer<'_>, weight: &[f32], quantiser: Quantiser) -> Result<Start, StartError> {
+    let kept = kept(quantiser, weight, layer.inputs, layer.rank, rounds(layer.chosen));
     let kept = from_rows(&kept, layer.outputs, layer.inputs);
-    let lost = svd((weight - kept).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
+    let lost = svd((layer.matrix(weight) - kept).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
     let (a, b) = factors(&lost, layer.rank);
     Ok(layer.padded(a.as_ref(), b.as_ref()))
 }

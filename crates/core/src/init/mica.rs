@@ -3,7 +3,7 @@
 //! B is the left singular vectors of the R smallest singular values of the thin decomposition. B keeps its start by a learning rate of exactly 0.
 //! Where gradients are clipped, the norm counts B's gradient too, which PEFT's does not.
 
-use loralab_linalg::{Mat, MatRef, svd};
+use loralab_linalg::{Mat, svd};
 
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 
@@ -21,8 +21,8 @@ pub(super) static MICA: Scheme = Scheme {
     options: &[],
 };
 
-fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let u = svd(weight).map_err(layer.undecomposed("weight"))?.u;
+fn start(layer: &Layer<'_>, weight: &[f32], _: u64) -> Result<Start, StartError> {
+    let u = svd(layer.matrix(weight).as_ref()).map_err(layer.undecomposed("weight"))?.u;
     let count = layer.rank.min(u.ncols());
     Ok(layer.padded(Mat::zeros(count, layer.inputs).as_ref(), u.subcols(u.ncols() - count, count)))
 }

@@ -1,6 +1,6 @@
 //! MiLoRA: PiSSA's opposite. The adapter takes over the smallest singular triplets, and leaves the principal ones alone.
 
-use loralab_linalg::{MatRef, svd};
+use loralab_linalg::svd;
 
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, pissa::balanced};
 
@@ -18,7 +18,7 @@ pub(super) static MILORA: Scheme = Scheme {
     options: &[],
 };
 
-fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
-    let triplets = svd(weight).map_err(layer.undecomposed("weight"))?;
+fn start(layer: &Layer<'_>, weight: &[f32], _: u64) -> Result<Start, StartError> {
+    let triplets = svd(layer.matrix(weight).as_ref()).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, triplets.s.len().saturating_sub(layer.rank)))
 }

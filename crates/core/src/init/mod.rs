@@ -30,7 +30,7 @@ mod quantiser;
 mod scheme;
 mod sylvester;
 
-pub use calibration::{Code, Inputs, KnownLayer};
+pub use calibration::{Code, Covariance, Inputs, KnownLayer};
 pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 use draw::Factor;
 pub(crate) use loftq::{kept, rounds};
@@ -109,10 +109,10 @@ fn names() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{borrow::Cow, collections::HashSet};
 
     use loralab_experiment::SECOND_NAMES;
-    use loralab_linalg::{Mat, Stream, from_rows, normal_matrix, svd};
+    use loralab_linalg::{Stream, from_rows, normal_matrix, svd, to_rows};
 
     use super::*;
 
@@ -134,8 +134,8 @@ mod tests {
         scheme.start(layer, || Some(weight(layer)), seed).expect("a start")
     }
 
-    fn weight(layer: &Layer<'_>) -> Mat<f64> {
-        normal_matrix(&Stream::new(0, layer.name), layer.outputs, layer.inputs)
+    fn weight(layer: &Layer<'_>) -> Cow<'static, [f32]> {
+        to_rows(normal_matrix(&Stream::new(0, layer.name), layer.outputs, layer.inputs).as_ref()).into()
     }
 
     fn only_draws(scheme: &Scheme) -> bool {
@@ -256,10 +256,10 @@ mod tests {
         let layer = Layer { inputs: 3, outputs: 2, rank: 1, ..LAYER };
         let still = Layer { scale: 0.0, ..layer };
         assert!(words(pissa.start(&still, || Some(weight(&layer)), 0).expect_err("no scale")).contains("above 0"));
-        let broken = || Some(Mat::from_fn(2, 3, |_, _| f64::NAN));
+        let broken = || Some(vec![f32::NAN; 6].into());
         assert!(words(pissa.start(&layer, broken, 0).expect_err("not finite")).contains("does not converge"));
         let faint = Layer { scale: 1e-38, ..layer };
-        let huge = || Some(Mat::from_fn(2, 3, |_, _| 1e38));
+        let huge = || Some(vec![1e38; 6].into());
         let too_large = find("nora").expect("listed").start(&faint, huge, 0).expect_err("too large");
         assert!(words(too_large).contains("beyond the range"));
     }

@@ -3,7 +3,7 @@
 //! A = σ Ω W / s with Ω, (R, O), standard normal and σ = 0.02. This is the formula. The code that its authors released puts the sketch where it has
 //! no effect, so runs of that code are Init\[A\] with Kaiming's law; their σ is kept.
 
-use loralab_linalg::{Mat, MatRef};
+use loralab_linalg::Mat;
 
 use super::Factor::A;
 use super::choice::{Choice, Domain};
@@ -27,9 +27,9 @@ pub(super) static NORA: Scheme = Scheme {
 const SIGMA: Choice =
     Choice { name: "sigma", about: "the size of the sketch", default: 0.02, domain: Domain::Positive };
 
-fn start(layer: &Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError> {
+fn start(layer: &Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError> {
     let factor = layer.value(&SIGMA) / f64::from(layer.scale);
-    let sketch = layer.normal_matrix(A, seed, layer.rank, layer.outputs) * weight;
+    let sketch = layer.normal_matrix(A, seed, layer.rank, layer.outputs) * layer.matrix(weight);
     let b = Mat::zeros(layer.outputs, layer.rank);
     Ok(layer.padded((sketch * factor).as_ref(), b.as_ref()))
 }

@@ -3,7 +3,7 @@
 //! With W = U diag(S) Vᵀ: A = diag(√(S/s)) Vᵀ and B = U diag(√(S/s)), first R triplets, so that s B A is the best approximation of W by rank R. The
 //! paper takes it out of W; here the frozen pair does. ‖A‖² = ‖B‖² = Σ Sₖ / s.
 
-use loralab_linalg::{Mat, MatRef, Stream, Svd, leading_svd, randomised_svd};
+use loralab_linalg::{Mat, Rows, Stream, Svd, leading_svd, randomised_svd};
 
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
@@ -39,15 +39,17 @@ pub(super) static PISSA_NITER_4: Scheme = Scheme {
 /// Power iterations of the randomised decomposition; the source's scripts use 16.
 const NITER: Choice = Choice { name: "niter", about: "power iterations", default: 4.0, domain: Domain::Whole(0, 64) };
 
-fn exact(layer: &Layer<'_>, weight: MatRef<'_, f64>, _: u64) -> Result<Start, StartError> {
+fn exact(layer: &Layer<'_>, weight: &[f32], _: u64) -> Result<Start, StartError> {
     let stream = Stream::new(0, &format!("{}.triplets", layer.name));
-    let triplets = leading_svd(weight, layer.rank, &stream).map_err(layer.undecomposed("weight"))?;
+    let triplets =
+        leading_svd(layer.matrix(weight).as_ref(), layer.rank, &stream).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }
 
-fn niter_4(layer: &Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError> {
+fn niter_4(layer: &Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError> {
     let stream = Stream::new(seed, &format!("{}.sketch", layer.name));
-    let triplets = randomised_svd(weight, layer.rank, layer.value(&NITER) as usize, &stream)
+    let weight = Rows::new(weight, layer.outputs, layer.inputs);
+    let triplets = randomised_svd(&weight, layer.rank, layer.value(&NITER) as usize, &stream)
         .map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }

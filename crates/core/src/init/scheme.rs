@@ -1,6 +1,8 @@
 //! What a scheme is, what it is given, and what it gives.
 
-use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, to_rows};
+use std::borrow::Cow;
+
+use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, from_rows, to_rows};
 
 use super::{Choice, KnownLayer, Quantiser};
 
@@ -34,10 +36,10 @@ pub struct Scheme {
 pub enum Rule {
     /// From random numbers alone.
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
-    /// From the layer's frozen weight W, (O, I).
-    Weights(fn(&Layer<'_>, weight: MatRef<'_, f64>, seed: u64) -> Result<Start, StartError>),
-    /// From the layer's weight W, (O, I), and what is left of it in a base of few bits, on which the runs train.
-    Quantised(Quantiser, fn(&Layer<'_>, weight: MatRef<'_, f64>, quantiser: Quantiser) -> Result<Start, StartError>),
+    /// From the layer's frozen weight W, (O, I), row after row.
+    Weights(fn(&Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError>),
+    /// From the layer's weight W, (O, I), row after row, and what is left of it in a base of few bits, on which the runs train.
+    Quantised(Quantiser, fn(&Layer<'_>, weight: &[f32], quantiser: Quantiser) -> Result<Start, StartError>),
     /// From the moments of all layers' inputs, and their weights.
     Activations {
         /// The starts of all layers. A layer's may have another rank than it asks for.
@@ -283,22 +285,22 @@ impl Scheme {
         Ok(())
     }
 
-    /// The start of one layer, whose weight `weight` is asked for if the scheme has to know it.
+    /// The start of one layer, whose weight `weight`, (O, I) row after row, is asked for if the scheme has to know it.
     ///
     /// # Errors
     /// If the layer has no weight but needs one, or is not one that the scheme can start.
-    pub fn start(
+    pub fn start<'w>(
         &self,
         layer: &Layer<'_>,
-        weight: impl FnOnce() -> Option<Mat<f64>>,
+        weight: impl FnOnce() -> Option<Cow<'w, [f32]>>,
         seed: u64,
     ) -> Result<Start, StartError> {
         self.check(layer.rank, f64::from(layer.scale))?;
         let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
         let start = match self.rule {
             Rule::Draw(start) => start(layer, seed)?,
-            Rule::Weights(start) => start(layer, weight().ok_or_else(missing)?.as_ref(), seed)?,
-            Rule::Quantised(quantiser, start) => start(layer, weight().ok_or_else(missing)?.as_ref(), quantiser)?,
+            Rule::Weights(start) => start(layer, &weight().ok_or_else(missing)?, seed)?,
+            Rule::Quantised(quantiser, start) => start(layer, &weight().ok_or_else(missing)?, quantiser)?,
             Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
                 return Err(StartError::NoData { scheme: self.name, needs: self.rule.needs() });
             }
@@ -320,6 +322,11 @@ impl Scheme {
 }
 
 impl Layer<'_> {
+    /// Its weight W, (O, I), from what lies row after row.
+    pub(super) fn matrix(&self, weight: &[f32]) -> Mat<f64> {
+        from_rows(weight, self.outputs, self.inputs)
+    }
+
     /// The error of something that can't be decomposed.
     pub(crate) fn undecomposed(&self, what: &'static str) -> impl Fn(NoConvergence) -> StartError {
         let module = self.name.to_owned();

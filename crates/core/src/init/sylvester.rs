@@ -56,9 +56,8 @@ fn principal(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let start = |known: &KnownLayer<'_>| {
         let layer = &known.layer;
         known.check_rows(SYLVESTER_PCA.name, layer.rank)?;
-        let second = &known.inputs.second;
-        let directions = known.leading(second.as_ref(), layer.rank)?.vectors;
-        let code = directions.transpose() * second;
+        let directions = known.leading(&known.inputs.rows(), layer.rank)?.vectors;
+        let code = directions.transpose() * known.inputs.second();
         solved(known, &(&code * &directions), &code)
     };
     layers.iter().map(start).collect()
@@ -74,7 +73,7 @@ fn labelled(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         if power <= 0.0 {
             return Err(nothing());
         }
-        let principal: f64 = known.leading(known.inputs.second.as_ref(), own.nrows())?.values.iter().sum();
+        let principal: f64 = known.leading(&known.inputs.rows(), own.nrows())?.values.iter().sum();
         let size = (principal.max(0.0) / power).sqrt();
         solved(known, &scaled(own, size * size), &scaled(cross, size))
     };
@@ -83,9 +82,9 @@ fn labelled(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
 
 /// The start whose A solves the equation for a code with E\[S Sᵀ\] and E\[S xᵀ\].
 fn solved(known: &KnownLayer<'_>, own: &Mat<f64>, cross: &Mat<f64>) -> Result<Start, StartError> {
-    let (layer, second) = (&known.layer, &known.inputs.second);
+    let (layer, second) = (&known.layer, known.inputs.second());
     let lambda = layer.value(&LAMBDA);
-    let a = sylvester(own.as_ref(), scaled(second, lambda).as_ref(), scaled(cross, 1.0 + lambda).as_ref())
+    let a = sylvester(own.as_ref(), scaled(&second, lambda).as_ref(), scaled(cross, 1.0 + lambda).as_ref())
         .map_err(layer.undecomposed("second moment of the inputs"))?;
     Ok(layer.padded(a.as_ref(), Mat::zeros(layer.outputs, a.nrows()).as_ref()))
 }

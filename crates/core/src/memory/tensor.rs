@@ -1,5 +1,7 @@
 //! Frozen tensors, kept in the precision they were stored in.
 
+use std::borrow::Cow;
+
 use half::{bf16, f16};
 use loralab_cpu::{Scalar, Weights};
 
@@ -39,9 +41,9 @@ impl Data {
     }
 
     /// Every element as f32 (exact).
-    pub fn to_f32(&self) -> Vec<f32> {
+    pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match self {
-            Data::F32(data) => data.clone(),
+            Data::F32(data) => Cow::Borrowed(data),
             Data::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
             Data::Bf16(data) => data.iter().map(|x| x.to_f32()).collect(),
         }

@@ -1,6 +1,6 @@
 //! How a run begins: the starts of its layers, laid out as a plan has them.
 
-use loralab_linalg::{Mat, from_rows};
+use std::borrow::Cow;
 
 use super::Run;
 use crate::{
@@ -48,11 +48,11 @@ pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartEr
     Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?))
 }
 
-/// The frozen weight of a layer, (O, I), if the base has one.
-pub fn weight(base: &[Tensor], layer: &Layer<'_>) -> Option<Mat<f64>> {
+/// The frozen weight of a layer, (O, I) row after row, if the base has one.
+pub fn weight<'a>(base: &'a [Tensor], layer: &Layer<'_>) -> Option<Cow<'a, [f32]>> {
     let name = format!("{}.weight", layer.name);
     let tensor = base.iter().find(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])?;
-    Some(from_rows(&tensor.data.to_f32(), layer.outputs, layer.inputs))
+    Some(tensor.data.to_f32())
 }
 
 impl Initial {
