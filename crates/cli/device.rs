@@ -33,9 +33,9 @@ pub struct DeviceArguments {
     #[arg(long)]
     pub unchecked: bool,
     /// How a GPU cuts large products: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once on a GPU and then kept), or the
-    /// `tiles.txt` of a result, to train as it did
-    #[arg(long, value_name = "TILES", default_value = "64x64")]
-    pub tiles: tiles::Choice,
+    /// `tiles.txt` of a result, to train as it did [default: 64x64; on a software GPU 128x128]
+    #[arg(long, value_name = "TILES")]
+    pub tiles: Option<tiles::Choice>,
 }
 
 /// Which device to use.
@@ -108,7 +108,7 @@ fn gpu(wanted: &Wanted, arguments: &DeviceArguments, quiet: bool) -> Result<Resu
     let options = Options {
         profile: Profile::Native,
         checks,
-        tiling: tiles::tiling(&arguments.tiles, &found, checks)?,
+        tiling: tiles::tiling(arguments.tiles.as_ref(), &found, checks)?,
         clock: || START.elapsed().as_secs_f64(),
         building: if quiet { |_, _| {} } else { progress::kernels },
     };

@@ -318,7 +318,7 @@ pub fn train_grid(
     if let Machine::Gpu(gpu) = &prepared.machine
         && matches!(gpu.options().tiling, Tiling::Timed(_))
     {
-        if device.tiles == tiles::Choice::Timed {
+        if device.tiles == Some(tiles::Choice::Timed) {
             tiles::keep(gpu);
         }
         results.write(TILES, tiles::text(gpu).as_bytes())?;

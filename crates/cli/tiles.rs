@@ -44,7 +44,8 @@ impl FromStr for Choice {
 ///
 /// # Errors
 /// If a file was named that cannot be read, is damaged, or is of another GPU.
-pub fn tiling(choice: &Choice, gpu: &Found, checks: Checks) -> Result<Tiling> {
+pub fn tiling(choice: Option<&Choice>, gpu: &Found, checks: Checks) -> Result<Tiling> {
+    let Some(choice) = choice else { return Ok(Tiling::Given(gpu.tiles())) };
     match choice {
         Choice::All(tile) => Ok(Tiling::Given(Tiles::all(*tile))),
         // A cache that cannot be used costs a timing, no more.

@@ -136,6 +136,28 @@ fn options_of_schemes_are_taken_told_and_kept() {
 }
 
 #[test]
+fn steps_that_come_before_can_be_taken_off() {
+    let place = Place::new();
+    let small = ["sweep", "--base", "nano", "--steps", "4", "--batch-size", "2", "--validation-examples", "4"];
+    let hrp = ["--schemes", "hrp", "--scheme-options", "hrp.counted=1,hrp.share=0.5", "--seeds", "1"];
+    place.succeed(&[&small[..], &hrp, &["--learning-rates", "1e-2", "--evaluate-every", "1"]].concat());
+    let log = place.read("results/metrics.jsonl");
+    let told: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |event: &str, key: &str| -> Vec<f64> {
+        told.iter().filter(|told| told["event"] == event).filter_map(|told| told[key].as_f64()).collect()
+    };
+    assert_eq!(of("step", "learning_rate"), [1e-2, 5e-3, 0.0, 0.0]);
+    let losses = of("evaluation", "loss");
+    assert!(
+        losses.len() == 4 && losses[0] != losses[1] && losses[1..].iter().all(|loss| *loss == losses[1]),
+        "{losses:?}"
+    );
+    // What came before is on the record, in tokens and in steps that read as many.
+    let summary = place.json("results/summary.json");
+    assert_eq!(summary["schemes"][0]["start"]["steps"].as_f64(), Some(2.0), "{summary}");
+}
+
+#[test]
 fn all_names_every_scheme() {
     let place = Place::new();
     let told = place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--dry-run"])).stdout;

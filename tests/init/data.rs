@@ -198,7 +198,13 @@ fn gradients(base: &Base, batches: &[Batch]) -> Vec<(String, Matrix)> {
         .parameters
         .iter()
         .flat_map(|parameter| {
-            base.tensors.iter().find(|tensor| tensor.name == parameter.name).expect("it is there").data.to_f32().into_owned()
+            base.tensors
+                .iter()
+                .find(|tensor| tensor.name == parameter.name)
+                .expect("it is there")
+                .data
+                .to_f32()
+                .into_owned()
         })
         .collect();
     let mut device = Cpu::<f64>::new(plan.clone(), Arc::from([]), Some(1));

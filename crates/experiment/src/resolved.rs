@@ -329,9 +329,9 @@ impl Resolved {
         Cell::grid(&self.schemes, &self.learning_rates, &self.seeds)
     }
 
-    /// What the peak learning rate is multiplied by at a step counted from 0.
-    pub fn schedule_factor(&self, step: usize) -> f64 {
-        self.schedule.factor(step, self.steps, self.warmup_steps)
+    /// What the peak learning rate of a run of so many steps is multiplied by at a step counted from 0; nothing is left of it after the last.
+    pub fn schedule_factor(&self, step: usize, steps: usize) -> f64 {
+        if step < steps { self.schedule.factor(step, steps, self.warmup_steps) } else { 0.0 }
     }
 
     /// Whether the runs are validated once `done` steps are done.
@@ -483,7 +483,9 @@ mod tests {
         assert_eq!(resolved.optimizer, Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
         assert_eq!(resolved.max_grad_norm, Some(1.0));
         assert_eq!((resolved.steps, resolved.batch_size, resolved.tokens), (200, 8, 64));
-        assert_eq!((resolved.schedule_factor(0), resolved.schedule_factor(100)), (1.0, 0.5));
+        let factors =
+            [(0, 200), (100, 200), (50, 100), (100, 100)].map(|(step, of)| resolved.schedule_factor(step, of));
+        assert_eq!(factors, [1.0, 0.5, 0.5, 0.0]);
     }
 
     #[test]

@@ -33,6 +33,13 @@ pub struct StartCost {
     pub steps: f64,
 }
 
+impl StartCost {
+    /// Of so many tokens, where a step reads `of_step`; none where none were read.
+    pub fn of(tokens: usize, of_step: usize) -> Option<Self> {
+        (tokens > 0).then(|| Self { tokens, steps: tokens as f64 / of_step as f64 })
+    }
+}
+
 /// One run, done: to the end, until it diverged, until it was stopped, or because it could not start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {

@@ -226,14 +226,13 @@ impl ToyReadout {
                 fit.from,
                 fit.to
             );
-            for &(exponent, name) in candidates(scheme) {
-                let held = fit.interval.is_some_and(|[low, high]| (low..=high).contains(&exponent));
-                let judged = match fit.interval {
-                    None => continue,
-                    Some(_) if held => "agrees with",
-                    Some(_) => "departs from",
+            if let Some([low, high]) = fit.interval {
+                let judged = |&(exponent, name): &(f64, &str)| {
+                    let holds = (low..=high).contains(&exponent);
+                    format!("{} {name}", if holds { "agrees with" } else { "departs from" })
                 };
-                sentence.push_str(&format!(", which {judged} {name}"));
+                let judged: Vec<String> = candidates(scheme).iter().map(judged).collect();
+                sentence.push_str(&format!(", which {}", judged.join(" and ")));
             }
             sentences.push(sentence + ".");
         }
@@ -366,7 +365,7 @@ mod tests {
         );
         let said = found.sentences().join(" ");
         for words in [
-            "departs from -1/2, which agrees with -3/4",
+            "departs from -1/2 and agrees with -3/4",
             "agrees with -1.",
             "Init[A]'s is the larger at every width from 512 on, and the ratio grows with the width.",
         ] {

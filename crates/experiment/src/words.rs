@@ -240,10 +240,12 @@ fn differences_in_words(pairs: &[Comparison]) -> Vec<String> {
             "With one seed each, nothing tells whether a difference is more than chance: use more seeds.".to_owned(),
         );
     } else {
+        let level = 100.0 * pairs[0].level;
+        // As many digits as tell it from 100.
+        let digits = (1.0 - (100.0 - level).log10().floor()).clamp(1.0, 9.0) as usize;
         sentences.push(format!(
-            "{} pairs were compared, so each interval is one of {:.1} %, for 95 % together (Bonferroni).",
-            pairs.len(),
-            100.0 * pairs[0].level
+            "{} pairs were compared, so each interval is one of {level:.digits$} %, for 95 % together (Bonferroni).",
+            pairs.len()
         ));
     }
     sentences

@@ -8,7 +8,6 @@ mod browser {
     use loralab_core::device::Machine;
     use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
     use loralab_core::model::Base;
-    use loralab_core::shader::Tiles;
     use loralab_experiment::{Ask, Message};
     use loralab_worker::{Control, Host, Wait, answer, ready};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -146,14 +145,15 @@ mod browser {
 
     async fn open(wanted: Wanted) -> Result<Accelerator, GpuError> {
         let clock = || Browser::here().seconds();
+        let found = wanted.choose(adapters().await)?;
         let options = Options {
             profile: Profile::WebBase,
             checks: Checks::On,
-            tiling: Tiling::Given(Tiles::default()),
+            tiling: Tiling::Given(found.tiles()),
             clock,
             building: |done, of| Browser::here().post(Message::Building { done, of }),
         };
-        Accelerator::open(wanted.choose(adapters().await)?, options).await
+        Accelerator::open(found, options).await
     }
 }
 

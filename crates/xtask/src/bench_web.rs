@@ -174,7 +174,7 @@ fn sides(told: &Value) -> Result<Vec<Side>> {
 fn told(sides: &[Side]) -> String {
     let mut text = "Four frozen 512 × 512 layers with ReLU between them, a LoRA of rank 8 on each, 1024 rows, mean squared error, gradient descent, f32 (about 4 GFLOP a\n\
         step); the loss read back after every step. All sides start from the same numbers, take turns in one tab, and their losses are compared step by step. A software GPU\n\
-        says little of a real one. The worker has products in tiles of 64 × 64. Milliseconds, of a step the median (least–greatest):\n\n\
+        says little of a real one. The worker has products in tiles of 128 × 128 on a software GPU, of 64 × 64 on others. Milliseconds, of a step the median (least–greatest):\n\n\
         | side | a step, ms | the first step, ms | loss at first → at last |\n|---|---:|---:|---|\n"
         .to_owned();
     for Side { name, first, seconds, losses } in sides {

@@ -86,11 +86,12 @@ impl Calibration<'_, '_> {
         let mut found: Vec<Option<Begun>> = vec![None; runs.len()];
         let preheated: Vec<usize> =
             (0..runs.len()).filter(|&index| matches!(runs[index].scheme.rule, Rule::Preheat { .. })).collect();
-        if let Some(Rule::Preheat { start, ranks, share }) =
-            preheated.first().map(|&index| runs[index].scheme.rule_with(&runs[index].chosen))
-        {
+        let rule = preheated.first().map(|&index| runs[index].scheme.rule_with(&runs[index].chosen));
+        if let Some(rule @ Rule::Preheat { start, ranks, .. }) = rule {
             let together: Vec<Run> = preheated.iter().map(|&index| runs[index].clone()).collect();
-            for (index, calibrated) in preheated.iter().zip(self.preheat(&together, plan, start, ranks, share).await?) {
+            for (index, calibrated) in
+                preheated.iter().zip(self.preheat(&together, plan, start, ranks, rule.steps_before(self.steps)).await?)
+            {
                 found[*index] = Some(calibrated.map(Arc::new));
             }
         }

@@ -24,7 +24,7 @@ impl Calibration<'_, '_> {
         plan: &Plan,
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         ranks: usize,
-        share: f64,
+        steps: usize,
     ) -> Result<Vec<Result<Calibrated, StartError>>, CalibrationError> {
         let adapters =
             Adapters { rank: ranks * self.adapters.rank, target_modules: self.adapters.target_modules.clone() };
@@ -41,7 +41,6 @@ impl Calibration<'_, '_> {
             CohortError::Data(error) => CalibrationError::from(error),
             CohortError::Start(error) => error.into(),
         })?;
-        let steps = ((self.steps as f64 * share).ceil() as usize).max(1);
         for step in 0..steps {
             cohort.step(1.0);
             if cohort.is_busy() || step + 1 == steps {

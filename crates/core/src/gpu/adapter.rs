@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::GpuError;
+use crate::shader::{Tile, Tiles};
 
 /// Which GPU to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,12 @@ impl Found {
             software: info.device_type == wgpu::DeviceType::Cpu,
             discrete: info.device_type == wgpu::DeviceType::DiscreteGpu,
         }
+    }
+
+    /// How its products are cut where nobody has timed it: so that a workgroup is light. In software there is no more than one workgroup a core at a time,
+    /// and what counts is how often a number is used that was loaded.
+    pub fn tiles(&self) -> Tiles {
+        Tiles::all(if self.software { Tile::Large } else { Tile::Square })
     }
 
     /// What it allows.

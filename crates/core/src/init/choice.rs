@@ -132,9 +132,10 @@ impl Scheme {
                 *spread = value("rho").map_or(*spread, |rho| rho as usize);
                 *settle = settle.map(|tau| value("tau").unwrap_or(tau));
             }
-            Rule::Preheat { ranks, share, .. } => {
+            Rule::Preheat { ranks, share, counted, .. } => {
                 *ranks = value("ranks").map_or(*ranks, |ranks| ranks as usize);
                 *share = value("share").unwrap_or(*share);
+                *counted = value("counted").map_or(*counted, |counted| counted == 1.0);
             }
             Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..) | Rule::Gradients { .. } => {}
         }
@@ -204,5 +205,11 @@ mod tests {
             panic!("hrp preheats");
         };
         assert_eq!((ranks, share), (2, 0.5));
+        let steps = |chosen: &[(&'static str, f64)]| {
+            let rule = hrp.rule_with(chosen);
+            (rule.steps_before(101), rule.steps_left(101))
+        };
+        assert_eq!((steps(&[]), steps(&[("counted", 1.0)])), ((6, 101), (6, 95)));
+        assert_eq!(steps(&[("counted", 1.0), ("share", 1.0)]), (101, 0));
     }
 }

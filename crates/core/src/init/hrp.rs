@@ -5,7 +5,7 @@
 //! average, so that only its directions change.
 //!
 //! The source fixes that the preheated weights give the initial direction of A alone; its rank, steps and scale could not be read, so 8R, a twentieth and
-//! √R are ours. Its steps are not counted among the run's; they are on the record as the cost of the start.
+//! √R are ours. Its steps come on top of the run's, unless `counted` takes them off; on the record they are the cost of the start.
 
 use loralab_linalg::{Mat, Svd};
 
@@ -27,18 +27,26 @@ const SHARE: Choice = Choice {
     domain: Domain::Share,
 };
 
+/// Whether they are part of the run's.
+const COUNTED: Choice = Choice {
+    name: "counted",
+    about: "whether those steps are taken off the run's (1) or come on top (0)",
+    default: 0.0,
+    domain: Domain::Whole(0, 1),
+};
+
 /// High-rank preheating.
 pub(super) static HRP: Scheme = Scheme {
     name: "hrp",
     about: "A is the directions that a short training at eight times the rank finds; B is zero",
     source: "Chen et al. 2025, HRP, arXiv 2502.07739, with rank and steps of our own",
-    rule: Rule::Preheat { start, ranks: RANKS.default as usize, share: SHARE.default },
+    rule: Rule::Preheat { start, ranks: RANKS.default as usize, share: SHARE.default, counted: false },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[RANKS, SHARE],
+    options: &[RANKS, SHARE, COUNTED],
 };
 
 fn start(layer: &Layer<'_>, product: &Svd) -> Result<Start, StartError> {

@@ -66,7 +66,27 @@ pub enum Rule {
         ranks: usize,
         /// Its steps, as a share of the run's.
         share: f64,
+        /// Whether they are taken off the run's.
+        counted: bool,
     },
+}
+
+impl Rule {
+    /// Steps of the training that comes before one of `steps`.
+    pub fn steps_before(&self, steps: usize) -> usize {
+        match self {
+            Rule::Preheat { share, .. } => ((steps as f64 * share).ceil() as usize).max(1),
+            _ => 0,
+        }
+    }
+
+    /// Steps that are left of `steps` for the run itself.
+    pub fn steps_left(&self, steps: usize) -> usize {
+        match self {
+            Rule::Preheat { counted: true, .. } => steps.saturating_sub(self.steps_before(steps)),
+            _ => steps,
+        }
+    }
 }
 
 /// How many columns a randomised decomposition sketches, and how often it goes over the matrix again.

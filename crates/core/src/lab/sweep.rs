@@ -245,7 +245,7 @@ impl<'a> Sweep<'a> {
                 match start {
                     Ok(start) => {
                         initial.push(start.initial.clone());
-                        costs.push(self.start_cost(start.tokens));
+                        costs.push(StartCost::of(start.tokens, self.experiment.batch_size * self.experiment.tokens));
                     }
                     Err(reason) => {
                         let cell = cells.remove(initial.len());
@@ -302,7 +302,10 @@ impl<'a> Sweep<'a> {
                 if let Some(probes) = &mut probes {
                     probes.before(&mut cohort).await?;
                 }
-                cohort.step(self.experiment.schedule_factor(step));
+                cohort.step_each(|run| {
+                    let left = run.scheme.rule_with(&run.chosen).steps_left(self.experiment.steps);
+                    self.experiment.schedule_factor(step, left)
+                });
                 let evaluates = self.experiment.evaluates_after(step + 1);
                 if !(cohort.is_busy() || evaluates || probes.is_some() || step + 1 == self.experiment.steps) {
                     continue;
@@ -387,12 +390,6 @@ impl<'a> Sweep<'a> {
             Event::Calibrated { schemes, tokens, seconds: observer.seconds() - began }
         });
         Ok((starts, event))
-    }
-
-    /// What reading so many tokens for a start comes to; none where none were read.
-    fn start_cost(&self, tokens: usize) -> Option<StartCost> {
-        let of_step = self.experiment.batch_size * self.experiment.tokens;
-        (tokens > 0).then(|| StartCost { tokens, steps: tokens as f64 / of_step as f64 })
     }
 
     /// How the runs of a cohort do on the held-out data after `step` steps.

@@ -131,12 +131,17 @@ impl<'a> Cohort<'a> {
 
     /// Hands one step of every run that is alive to the device; `factor` is the schedule's share of the peak learning rate.
     pub fn step(&mut self, factor: f64) {
+        self.step_each(|_| factor);
+    }
+
+    /// The same where each run has a schedule of its own.
+    pub fn step_each(&mut self, factor: impl Fn(&Run) -> f64) {
         let step = self.step as u64;
         self.step += 1;
         let batches: BTreeMap<u64, Batch> =
             self.samplers.iter_mut().map(|(&seed, sampler)| (seed, sampler.batch(step))).collect();
         let inputs: Vec<Input<'_>> = self.runs.iter().map(|run| Input::from(&batches[&run.seed])).collect();
-        let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor).collect();
+        let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor(run)).collect();
         self.device.step(&inputs, &learning_rates);
         self.learning_rates.push_back(learning_rates);
     }

@@ -1,12 +1,12 @@
 // Every side makes a step in its turn, so that whatever else the machine does falls on all. `cargo xtask bench web` reads `bench`.
 import load, { Start } from "./bench_web.js";
 import { jaxWasm, jaxWebgpu } from "./jax.js";
-import { ours, oursGpu, oursLarge } from "./ours.js";
+import { ours, oursGpu, oursSquare } from "./ours.js";
 import { tfWebgpu } from "./tf.js";
 
 const SIDES = {
   "loralab, WebGPU": oursGpu,
-  "loralab, WebGPU in tiles of 128 × 128": oursLarge,
+  "loralab, WebGPU in tiles of 64 × 64": oursSquare,
   "jax-js, WebGPU": jaxWebgpu,
   "TF.js, WebGPU": tfWebgpu,
   "loralab, CPU in wasm": ours,
