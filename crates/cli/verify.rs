@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use loralab_core::{
     device::{Gpu, Input, Machine, wait},
     lab::{Room, State, verify as judge},
-    train::{Initial, Run, start},
+    train::{Run, start},
 };
 use loralab_experiment::Experiment;
 
@@ -37,7 +37,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;
     let state = |run: &Run| {
-        let Initial { trained, frozen_pairs, .. } = start(&plan, &prepared.base.tensors, run).map_err(usage)?;
+        let (trained, frozen_pairs) = start(&plan, &prepared.base.tensors, run).map_err(usage)?.numbers();
         Ok(State { trained, frozen_pairs, settings: run.settings })
     };
     let states = runs.iter().map(state).collect::<Result<Vec<State>>>()?;

@@ -60,7 +60,7 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     let of = |(pair, rank): (&[loralab_core::memory::Parameter], &usize)| {
         let [a, b] = [0, 1].map(|factor| {
             let [rows, columns] = pair[factor].shape;
-            let values = &initial.trained[pair[factor].span.range()];
+            let values = &initial.trained()[pair[factor].span.range()];
             Matrix::new(rows, columns, |i, j| f64::from(values[i * columns + j]))
         });
         Ours { name: pair[0].name.trim_end_matches(".lora_A.weight").to_owned(), rank: *rank, a, b }

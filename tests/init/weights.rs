@@ -9,7 +9,7 @@ use loralab_core::{
     memory::{Data, Tensor, Weight},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
-    train::{Initial, Run, start},
+    train::{Run, start},
 };
 use loralab_data::Dataset;
 use loralab_experiment::Experiment;
@@ -154,12 +154,13 @@ fn each(scheme: &str, look: impl Fn(&Begun)) {
                 tape.mse(y);
                 let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
                 let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-                let Initial { trained, frozen_pairs: frozen, .. } = start(
+                let (trained, frozen) = start(
                     &plan,
                     &base,
                     &Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 0.0, settings },
                 )
-                .expect("a start");
+                .expect("a start")
+                .numbers();
                 assert_eq!(frozen, if scheme.frozen_pair { trained.clone() } else { vec![] });
                 let (a, b) = trained.split_at(rank * inputs);
                 let what = format!("{} {outputs} × {inputs}, rank {rank}, scale {scale}, {precision}", scheme.name);

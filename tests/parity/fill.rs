@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::wait,
-    gpu::{Accelerator, Draw},
+    gpu::{Accelerator, Filler},
 };
-use loralab_linalg::Stream;
+use loralab_linalg::{Law, Stream};
 
 use crate::gpu;
 
@@ -27,23 +27,25 @@ pub fn differences(gpu: &Arc<Accelerator>) -> Vec<String> {
         (1 << 32, "a", 70_003, 64),
     ] {
         let stream = Stream::new(seed, name);
-        for draw in [Draw::Uniform(0.1), Draw::Uniform(1.999_999_9), Draw::Normal(1.0), Draw::Normal(0.3)] {
+        for law in [Law::Uniform(0.1), Law::Uniform(1.999_999_9), Law::Normal(1.0), Law::Normal(0.3)] {
             let mut host = vec![f32::NAN; offset + elements + 2];
-            let filled = &mut host[offset..offset + elements];
-            match draw {
-                Draw::Uniform(bound) => stream.uniform(bound, filled),
-                Draw::Normal(std) => stream.normal(std, filled),
-            }
+            law.fill(&stream, &mut host[offset..offset + elements]);
             let host: Vec<u32> = host.into_iter().map(f32::to_bits).collect();
             let on_gpu = wait(async {
                 let buffer = gpu.upload("poison", &vec![f32::NAN.to_bits(); host.len()]).await?;
-                gpu.fill(&buffer, offset as u32, elements as u32, &stream, draw).await?;
+                let filler = Filler::new(gpu).await?;
+                let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                {
+                    let mut pass = encoder.begin_compute_pass(&Default::default());
+                    filler.fill(gpu, &mut pass, &buffer, (offset, elements), &stream, law);
+                }
+                gpu.queue().submit([encoder.finish()]);
                 gpu.download(&buffer, 0..host.len()).await
             });
             let on_gpu = on_gpu.expect("the GPU does not fail");
             if let Some(index) = (0..host.len()).find(|&index| host[index] != on_gpu[index]) {
                 found.push(format!(
-                    "{draw:?} of {elements}, seed {seed}: element {index} is {:x}, on the host {:x}",
+                    "{law:?} of {elements}, seed {seed}: element {index} is {:x}, on the host {:x}",
                     on_gpu[index], host[index]
                 ));
             }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use loralab_core::{
     device::{Cpu, Gpu, Input, Probe, RunSettings, wait},
     gpu::{Accelerator, Checks, Profile},
+    init::{ALL, Rule},
     plan::Plan,
+    shader::Memory,
     tape::Purpose,
     train::{Initial, Run, start},
 };
@@ -34,7 +36,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     let mut gpu = on(&gpu::native(), plan.clone());
     let mut cpu = Cpu::<f64>::new(plan.clone(), NANO.tensors.clone(), None);
     for (index, run) in runs.iter().enumerate() {
-        let Initial { trained, frozen_pairs, .. } = start(&plan, &NANO.tensors, run).expect("a start");
+        let (trained, frozen_pairs) = start(&plan, &NANO.tensors, run).expect("a start").numbers();
         Device::load(&mut gpu, index, &trained, &frozen_pairs, run.settings);
         cpu.load(index, &trained, &frozen_pairs, run.settings);
     }
@@ -67,6 +69,40 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
         // What f32 is allowed on the CPU.
         assert!(loss_off <= 2e-6, "run {index}: the loss is {loss}, in f64 {exact}");
         assert!(worst <= 1e-5, "run {index}: a gradient is off by {worst:e} of its norm");
+    }
+}
+
+/// Every start that random numbers are all of is drawn where it trains, with the host's bits.
+#[test]
+fn starts_that_are_drawn_have_the_bits_of_the_host() {
+    use loralab_core::device::Device;
+    for pairs in [false, true] {
+        let drawn = ALL.iter().filter(|scheme| matches!(scheme.rule, Rule::Fill(_)) && (pairs || !scheme.frozen_pair));
+        let runs: Vec<Run> = drawn.zip(0..).map(|(scheme, seed)| run(scheme.name, seed, 1e-3)).collect();
+        assert!(runs.len() >= 8, "{}", runs.len());
+        let plan = Arc::new(plan(runs.len(), pairs, Purpose::Train(ADAMW)));
+        let mut gpu = on(&gpu::native(), plan.clone());
+        // What was there before is gone.
+        let stale = vec![7.0; plan.trained_len()];
+        for index in 0..runs.len() {
+            Device::load(&mut gpu, index, &stale, if pairs { &stale } else { &[] }, runs[index].settings);
+        }
+        let starts: Vec<Initial> =
+            runs.iter().map(|run| start(&plan, &NANO.tensors, run).expect("it is drawn")).collect();
+        for (index, (start, run)) in starts.iter().zip(&runs).enumerate() {
+            start.put(&mut gpu, index, run.settings);
+        }
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+        let states = wait(gpu.states()).expect("the GPU does not fail");
+        let frozen = wait(gpu.words(Memory::FrozenPairs)).expect("the GPU does not fail").unwrap_or_default();
+        for (index, (state, start)) in states.iter().zip(&starts).enumerate() {
+            let (scheme, len) = (runs[index].scheme.name, plan.trained_len());
+            assert!(bits(&state.trained) == bits(start.trained()), "{scheme} is not the host's");
+            assert!(state.moments.iter().all(|x| *x == 0.0) && state.steps == 0, "{scheme}");
+            let of_run = frozen.get(index * len..(index + 1) * len).unwrap_or_default();
+            assert!(*of_run == bits(start.frozen_pairs()), "{scheme}: another pair");
+            assert_eq!(start.frozen_pairs().iter().any(|x| *x != 0.0), runs[index].scheme.frozen_pair, "{scheme}");
+        }
     }
 }
 
@@ -115,7 +151,7 @@ fn steps_handed_over_together_are_those_handed_over_one_by_one() {
         Device::load(
             &mut device,
             0,
-            &start(&plan, &NANO.tensors, &run).expect("it is drawn").trained,
+            start(&plan, &NANO.tensors, &run).expect("it is drawn").trained(),
             &[],
             run.settings,
         );

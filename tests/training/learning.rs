@@ -3,7 +3,7 @@ use std::sync::Arc;
 use loralab_core::{
     device::{Cpu, Input},
     tape::Purpose,
-    train::{Initial, start},
+    train::start,
 };
 
 use super::{ADAMW, NANO, batches, plan, run};
@@ -16,7 +16,7 @@ fn every_kind_of_start_learns_one_batch_by_heart() {
     let mut device = Cpu::<f32>::new(plan.clone(), NANO.tensors.clone(), None);
     for (index, scheme) in schemes.into_iter().enumerate() {
         let run = run(scheme, 0, 0.01);
-        let Initial { trained, frozen_pairs, .. } = start(&plan, &NANO.tensors, &run).expect("a start");
+        let (trained, frozen_pairs) = start(&plan, &NANO.tensors, &run).expect("a start").numbers();
         device.load(index, &trained, &frozen_pairs, run.settings);
     }
     let inputs = [Input::from(batch); 3];

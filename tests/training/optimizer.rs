@@ -6,7 +6,7 @@ use loralab_core::{
     memory::{Data, Group, Tensor, Weight},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Initial, Run, start},
+    train::{Run, start},
 };
 use loralab_linalg::Stream;
 
@@ -18,8 +18,8 @@ const RATE: f64 = 0.01;
 fn first_step(optimizer: Optimizer, settings: RunSettings) -> (Plan, Vec<f32>, Vec<f32>, Vec<f32>) {
     let plan = plan(1, false, Purpose::Train(optimizer));
     // Both factors are random, so that no gradient is zero.
-    let Initial { trained: before, .. } =
-        start(&plan, &[], &Run { settings, ..run("init-ab", 0, RATE) }).expect("it needs no weights");
+    let (before, _) =
+        start(&plan, &[], &Run { settings, ..run("init-ab", 0, RATE) }).expect("it needs no weights").numbers();
     let mut device = Cpu::<f32>::new(Arc::new(plan.clone()), NANO.tensors.clone(), Some(1));
     device.load(0, &before, &[], settings);
     let batch = &batches(0, 1)[0];
@@ -96,9 +96,10 @@ impl OneLayer {
             Tensor { name: "layer".to_owned(), shape: [WIDTH, WIDTH], data: Data::F32(vec![0.0; WIDTH * WIDTH]) };
         let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
         let scheme = init::find(scheme).expect("a scheme of the tests");
-        let Initial { trained: before, .. } =
+        let (before, _) =
             start(&plan, &[], &Run { scheme, chosen: Default::default(), seed: 0, learning_rate: RATE, settings })
-                .expect("it needs no weights");
+                .expect("it needs no weights")
+                .numbers();
         let mut device = Cpu::<f32>::new(plan, vec![zero].into(), Some(1));
         device.load(0, &before, &[], settings);
         let [mut features, mut expected] = [vec![0.0; WIDTH], vec![0.0; WIDTH]];

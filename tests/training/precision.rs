@@ -9,7 +9,7 @@ use std::sync::Arc;
 use loralab_core::{
     device::{Cpu, Input},
     tape::Purpose,
-    train::{Initial, start},
+    train::start,
 };
 use loralab_cpu::{Scalar, Tracked};
 
@@ -57,7 +57,7 @@ fn nano_in_f32_has_the_loss_and_the_gradients_of_f64() {
     let plan = Arc::new(plan(1, false, Purpose::Train(ADAMW)));
     // Both factors are random, so no gradient is zero.
     let run = run("init-ab", 0, 1e-3);
-    let Initial { trained, .. } = start(&plan, &NANO.tensors, &run).expect("a start");
+    let (trained, _) = start(&plan, &NANO.tensors, &run).expect("a start").numbers();
     fn gradient<S: Scalar>(mut device: Cpu<S>, trained: &[f32], input: Input<'_>) -> (f64, Vec<f64>) {
         device.load(0, trained, &[], super::SETTINGS);
         let (loss, gradient) = device.gradient(0, input);

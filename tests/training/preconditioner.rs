@@ -88,7 +88,7 @@ fn trained(runs: &[Run], preconditioner: Option<Preconditioner>, make: &Make) ->
     let mut device = make(plan.clone());
     for (index, run) in runs.iter().enumerate() {
         let initial = start(&plan, &NANO.tensors, run).expect("a start");
-        device.load(index, &initial.trained, &[], run.settings);
+        initial.put(&mut *device, index, run.settings);
     }
     let mut losses = vec![vec![]; runs.len()];
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();

@@ -51,7 +51,7 @@ fn a_student_of_either_start_comes_close_to_its_teacher() {
             learning_rate,
             settings,
         };
-        device.load(0, &start(&plan, &[], &run).expect("it needs no weights").trained, &[], settings);
+        device.load(0, start(&plan, &[], &run).expect("it needs no weights").trained(), &[], settings);
         let input = Input { features: &features, expected: &expected, weights: &row_weights, ..Input::default() };
         let losses: Vec<f64> =
             (0..300).map(|_| device.step(&[input], &[learning_rate])[0].as_ref().expect("alive").loss).collect();

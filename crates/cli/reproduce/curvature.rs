@@ -7,7 +7,6 @@ use clap::Args;
 use loralab_core::{
     device::wait,
     lab::{Probed, Room, curvature},
-    train::Initial,
 };
 use loralab_experiment::{Cell, CurvatureFound, Experiment, Reproduction, StartCurvature, Summary};
 
@@ -78,7 +77,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
             let make_device = |plan, base| prepared.machine.make(plan, base);
             let start = wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?;
             let start = start.into_iter().next().expect("there is one run").map_err(usage)?;
-            let Initial { trained, frozen_pairs, .. } = &*start.initial;
+            let (trained, frozen_pairs) = (start.initial.trained(), start.initial.frozen_pairs());
             let batches = sweep.batches(seed, *batches)?;
             let probed = Probed { trained, frozen_pairs, settings: run.settings, batches: &batches };
             let found = wait(async {

@@ -4,7 +4,7 @@
 //! function of a seed, a name and that place. Nothing is drawn "after" something else, so a tensor gets the same
 //! numbers in any listing order, with any thread count, natively and in a browser.
 //!
-//! - [`Stream`] fills tensors (uniform, normal): element `i` depends on (seed, name, i) alone.
+//! - [`Stream`] fills tensors by a [`Law`] (uniform, normal): element `i` depends on (seed, name, i) alone.
 //! - [`Draws`] reads a stream one number after the other: shuffles, dice, coins.
 //! - [`norm()`] is the Euclidean norm.
 //!
@@ -19,6 +19,7 @@ mod draws;
 mod factor;
 mod krylov;
 mod lanczos;
+mod law;
 mod multiply;
 mod norm;
 mod normal;
@@ -34,6 +35,7 @@ pub use factor::{Eigen, NoConvergence, Qr, Svd, product_svd, solve, svd, sylvest
 pub use faer::{ColRef, Mat, MatRef, Scale};
 pub use krylov::leading_svd;
 pub use lanczos::{Lanczos, Ritz};
+pub use law::Law;
 pub use multiply::{Multiply, Rows};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;

@@ -6,7 +6,7 @@ use loralab_core::{
     device::{Gpu, Input, Machine},
     init,
     lab::{Room, State, Sweep, verify},
-    train::{Initial, Run, start},
+    train::{Run, start},
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Experiment, Message, Seeds};
@@ -40,7 +40,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, &cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>().map_err(words)?;
     let state = |run: &Run| {
-        let Initial { trained, frozen_pairs, .. } = start(&plan, &base.tensors, run).map_err(words)?;
+        let (trained, frozen_pairs) = start(&plan, &base.tensors, run).map_err(words)?.numbers();
         Ok(State { trained, frozen_pairs, settings: run.settings })
     };
     let states = runs.iter().map(state).collect::<Result<Vec<State>, String>>()?;

@@ -1,7 +1,5 @@
 //! `cargo xtask bench web`: a step of the four-layer LoRA probe in a browser, by loralab and by what else trains there.
 
-#[path = "../bench/machine.rs"]
-mod machine;
 #[path = "../bench/spread.rs"]
 mod spread;
 
@@ -16,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    ROOT, WASM, cargo, npm, run,
+    ROOT, WASM, cargo, machine, npm, run,
     screenshots::{chromium::Chromium, server::serve},
     web,
 };

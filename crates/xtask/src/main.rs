@@ -1,6 +1,9 @@
 //! `cargo xtask`: what a person types to set up, test and measure loralab, and to see its page.
 
+mod bench_page;
 mod bench_web;
+#[path = "../bench/machine.rs"]
+mod machine;
 mod npm;
 mod screenshots;
 mod sizes;
@@ -72,6 +75,8 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Measures how soon the built page trains, and its longest tasks, in a headless Chromium; writes crates/worker/docs/bench-page.md.
+    Page,
     /// Measures a step of four LoRA layers in a headless Chromium beside jax-js and TF.js, and writes crates/worker/docs/bench-web.md. Takes some minutes.
     Web {
         /// Steps of each side that count.
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
         Task::Web { release: true, .. } => web::release(),
         Task::Web { port, .. } => web::serve(port),
         Task::Screenshots => screenshots::take(),
+        Task::Bench { other: Some(Bench::Page), .. } => bench_page::measure(),
         Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
         Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
         Task::Bench { python, starts, .. } => bench(&python, starts),

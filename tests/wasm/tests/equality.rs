@@ -81,7 +81,7 @@ fn wasm_and_native_give_the_same_bits() {
             assert!(native.len() > ((inputs + outputs) * rank) as usize);
             let what = format!("{} at seed {seed}, {inputs} × {outputs}, rank {rank}", about.name);
             match about.rule {
-                Rule::Draw(_) => assert!(wasm == native, "{what} differs"),
+                Rule::Fill(_) | Rule::Draw(_) => assert!(wasm == native, "{what} differs"),
                 _ => assert_near(&wasm, &native, &what),
             }
         }

@@ -19,7 +19,7 @@ pub use machine::Machine;
 
 use crate::{
     gpu::{self as hardware, GpuError},
-    memory::Tensor,
+    memory::{Drawn, Tensor},
     ops::Op,
     plan::Plan,
     shader::Shader,
@@ -148,6 +148,11 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 pub trait Device {
     /// Puts a run at its start: `trained` and `frozen_pairs` (empty where the plan has none) flat, in the order of the plan's parameters.
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings);
+
+    /// The same where a few words say what it begins with: on a GPU the numbers are drawn there.
+    fn draw(&mut self, run: usize, drawn: &Drawn, settings: RunSettings) {
+        self.load(run, &drawn.numbers(), &drawn.frozen_pairs(), settings);
+    }
 
     /// Hands over one step of every run; a run that has diverged takes no part. At most [`steps_ahead`](Device::steps_ahead) steps may be handed over
     /// before their reports are asked for.

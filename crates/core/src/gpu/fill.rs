@@ -1,9 +1,11 @@
 //! Random numbers drawn on the GPU, with the bits that the host draws.
 
-use loralab_linalg::{COEFFICIENTS, Stream};
+use std::sync::Arc;
 
-use super::{Accelerator, GpuError};
-use crate::shader::{Launch, Memory, Shader, shader};
+use loralab_linalg::{COEFFICIENTS, Law, Stream};
+
+use super::{Accelerator, GpuError, Pipeline};
+use crate::shader::{Launch, Memory, Shader, shader, word};
 
 shader! {
     UNIFORM = "uniform/fill", workgroup 256;
@@ -21,42 +23,50 @@ shader! {
 /// The shaders of this module.
 pub const SHADERS: &[Shader] = &[UNIFORM, NORMAL];
 
-/// What a tensor is filled with; the words are those of [`Stream`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Draw {
-    /// Inside ± this bound.
-    Uniform(f32),
-    /// Of this standard deviation.
-    Normal(f32),
+/// What it takes to draw on a GPU.
+pub struct Filler {
+    uniform: Arc<Pipeline>,
+    normal: Arc<Pipeline>,
+    quantiles: wgpu::Buffer,
 }
 
-impl Accelerator {
-    /// Fills `elements` numbers of a buffer, from `offset` on, from the stream of a seed and a name.
+impl Filler {
+    /// Makes it.
     ///
     /// # Errors
-    /// If the driver does not accept the shader.
-    pub async fn fill(
+    /// If the driver does not accept a shader, or fails.
+    pub async fn new(accelerator: &Accelerator) -> Result<Filler, GpuError> {
+        Ok(Filler {
+            uniform: accelerator.pipeline(&UNIFORM, &[]).await?,
+            normal: accelerator.pipeline(&NORMAL, &[]).await?,
+            quantiles: accelerator.upload("the normal quantiles", COEFFICIENTS.as_flattened()).await?,
+        })
+    }
+
+    /// Fills `len` numbers of a buffer from `offset` on, in a pass.
+    pub fn fill(
         &self,
+        accelerator: &Accelerator,
+        pass: &mut wgpu::ComputePass<'_>,
         buffer: &wgpu::Buffer,
-        offset: u32,
-        elements: u32,
+        (offset, len): (usize, usize),
         stream: &Stream,
-        draw: Draw,
-    ) -> Result<(), GpuError> {
+        law: Law,
+    ) {
         let [seed_low, seed_high, name_low, name_high] = stream.words();
-        let params = |unit: f32| [elements, offset, seed_low, seed_high, name_low, name_high, unit.to_bits()];
-        let blocks = elements.div_ceil(4) as usize;
-        match draw {
-            Draw::Uniform(bound) => {
+        let params = |unit: f32| [word(len), word(offset), seed_low, seed_high, name_low, name_high, unit.to_bits()];
+        let blocks = len.div_ceil(4);
+        match law {
+            Law::Zeros => {}
+            Law::Uniform(bound) => {
                 let params = params(bound * Stream::UNIFORM_UNIT);
                 let launch = Launch::over(&UNIFORM, blocks, &params, &[Memory::Trained]);
-                self.run(&launch, &[buffer]).await
+                accelerator.put(pass, &self.uniform, &launch, &[buffer]);
             }
-            Draw::Normal(std) => {
-                let table = self.upload("the normal quantiles", COEFFICIENTS.as_flattened()).await?;
-                let params = params(std * Stream::NORMAL_UNIT);
+            Law::Normal(deviation) => {
+                let params = params(deviation * Stream::NORMAL_UNIT);
                 let launch = Launch::over(&NORMAL, blocks, &params, &[Memory::Table(0), Memory::Trained]);
-                self.run(&launch, &[&table, buffer]).await
+                accelerator.put(pass, &self.normal, &launch, &[&self.quantiles, buffer]);
             }
         }
     }

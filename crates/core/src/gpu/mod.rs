@@ -14,7 +14,7 @@ mod unchecked;
 pub use accelerator::{Accelerator, Checks, Options, Profile, Tiling};
 pub use adapter::{Found, Wanted, adapters};
 pub use fault::GpuError;
-pub use fill::Draw;
+pub use fill::Filler;
 pub use pipeline::Pipeline;
 
 use crate::shader::Shader;

@@ -65,6 +65,23 @@ impl Accelerator {
     /// If the driver does not accept the shader.
     pub(super) async fn run(&self, launch: &Launch, buffers: &[&wgpu::Buffer]) -> Result<(), GpuError> {
         let pipeline = self.pipeline(launch.shader, &launch.constants).await?;
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.put(&mut pass, &pipeline, launch, buffers);
+        }
+        self.queue.submit([encoder.finish()]);
+        Ok(())
+    }
+
+    /// Puts one launch on these buffers into a pass.
+    pub(super) fn put(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        pipeline: &Pipeline,
+        launch: &Launch,
+        buffers: &[&wgpu::Buffer],
+    ) {
         let params = self.uniform(&launch.params);
         let bound = std::iter::once(&params).chain(buffers.iter().copied());
         let entries: Vec<wgpu::BindGroupEntry<'_>> = (0..)
@@ -73,17 +90,10 @@ impl Accelerator {
             .collect();
         let descriptor =
             wgpu::BindGroupDescriptor { label: Some(launch.shader.name), layout: &pipeline.layout, entries: &entries };
-        let group = self.device.create_bind_group(&descriptor);
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.set_pipeline(&pipeline.pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            let [x, y, z] = launch.groups;
-            pass.dispatch_workgroups(x, y, z);
-        }
-        self.queue.submit([encoder.finish()]);
-        Ok(())
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &self.device.create_bind_group(&descriptor), &[]);
+        let [x, y, z] = launch.groups;
+        pass.dispatch_workgroups(x, y, z);
     }
 
     fn build(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {

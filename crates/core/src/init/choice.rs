@@ -137,7 +137,7 @@ impl Scheme {
                 *share = value("share").unwrap_or(*share);
                 *counted = value("counted").map_or(*counted, |counted| counted == 1.0);
             }
-            Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..) | Rule::Gradients { .. } => {}
+            Rule::Fill(_) | Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..) | Rule::Gradients { .. } => {}
         }
         rule
     }

@@ -1,17 +1,34 @@
 //! What schemes fill factors with.
 
-use loralab_linalg::{Mat, Stream, normal_matrix};
+use loralab_linalg::{Law, Mat, Stream, normal_matrix};
 
 use super::Layer;
 
 /// One of the two factors of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Factor {
+pub(crate) enum Factor {
     A,
     B,
 }
 
 impl Layer<'_> {
+    /// The law of N(0, 1/`fan_in`): Kaiming's normal with gain 1.
+    pub(super) fn gaussian(fan_in: usize) -> Law {
+        Law::Normal(root_of_inverse(fan_in))
+    }
+
+    /// The law of U(±β/√`fan_in`). With β = 1 it is Kaiming's uniform with a = √5, of variance 1/(3·`fan_in`).
+    pub(super) fn kaiming_uniform(beta: f32, fan_in: usize) -> Law {
+        Law::Uniform(beta * root_of_inverse(fan_in))
+    }
+
+    /// A factor drawn by a law.
+    pub(super) fn drawn(&self, factor: Factor, seed: u64, law: Law) -> Vec<f32> {
+        let mut values = self.zeros(factor);
+        law.fill(&self.stream(factor, seed), &mut values);
+        values
+    }
+
     pub(super) fn zeros(&self, factor: Factor) -> Vec<f32> {
         let width = match factor {
             Factor::A => self.inputs,
@@ -20,27 +37,13 @@ impl Layer<'_> {
         vec![0.0; width * self.rank]
     }
 
-    /// N(0, 1/`fan_in`): Kaiming's normal with gain 1.
-    pub(super) fn gaussian(&self, factor: Factor, seed: u64, fan_in: usize) -> Vec<f32> {
-        let mut values = self.zeros(factor);
-        self.stream(factor, seed).normal(root_of_inverse(fan_in), &mut values);
-        values
-    }
-
-    /// U(±1/√`fan_in`): Kaiming's uniform with a = √5, of variance 1/(3·`fan_in`).
-    pub(super) fn kaiming_uniform(&self, factor: Factor, seed: u64, fan_in: usize) -> Vec<f32> {
-        let mut values = self.zeros(factor);
-        self.stream(factor, seed).uniform(root_of_inverse(fan_in), &mut values);
-        values
-    }
-
     /// Standard normal numbers, (rows, columns), of a factor's stream.
     pub(super) fn normal_matrix(&self, factor: Factor, seed: u64, rows: usize, columns: usize) -> Mat<f64> {
         normal_matrix(&self.stream(factor, seed), rows, columns)
     }
 
     /// The random numbers of a factor, named as its tensor is.
-    pub(super) fn stream(&self, factor: Factor, seed: u64) -> Stream {
+    pub(crate) fn stream(&self, factor: Factor, seed: u64) -> Stream {
         Stream::new(seed, &format!("{}.lora_{factor:?}.weight", self.name))
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Both bounds are 1/√inputs, B's too: with its own fan-in, the rank, the product would start √(inputs/rank) larger.
 
-use super::Factor::{A, B};
+use loralab_linalg::Law;
+
 use super::choice::{Choice, Domain};
-use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+use super::{Begins, Layer, Rule, Scheme, Trains};
 
 /// β, both bounds in multiples of 1/√inputs.
 const BETA: Choice =
@@ -15,7 +16,7 @@ pub(super) static INIT_AB: Scheme = Scheme {
     name: "init-ab",
     about: "A and B are uniform within ±1/√inputs; the start is the base model plus a little noise",
     source: "Li et al. 2025, Beyond Zero Initialization, arXiv 2505.23194, Init[AB]",
-    rule: Rule::Draw(plain),
+    rule: Rule::Fill(laws),
     begins: Begins::Elsewhere,
     frozen_pair: false,
     trains: Trains::Both,
@@ -29,7 +30,7 @@ pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
     name: "init-ab-subtract",
     about: "the draw of init-ab with its product subtracted; the start is exactly the base model",
     source: "Li et al. 2025, Beyond Zero Initialization, arXiv 2505.23194, Init[AB+]",
-    rule: Rule::Draw(subtracted),
+    rule: Rule::Fill(laws),
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,
@@ -38,12 +39,6 @@ pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
     options: &[BETA],
 };
 
-fn plain(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
-    let beta = layer.value(&BETA) as f32;
-    let factor = |factor| layer.kaiming_uniform(factor, seed, layer.inputs).into_iter().map(|x| beta * x).collect();
-    Ok(Start { a: factor(A), b: factor(B), frozen: None })
-}
-
-fn subtracted(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
-    Ok(plain(layer, seed)?.subtracted())
+fn laws(layer: &Layer<'_>) -> [Law; 2] {
+    [Layer::kaiming_uniform(layer.value(&BETA) as f32, layer.inputs); 2]
 }

@@ -32,7 +32,7 @@ mod sylvester;
 
 pub use calibration::{Code, Covariance, Inputs, KnownLayer};
 pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
-use draw::Factor;
+pub(crate) use draw::Factor;
 pub(crate) use loftq::{kept, rounds};
 pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn only_draws(scheme: &Scheme) -> bool {
-        matches!(scheme.rule, Rule::Draw(_))
+        matches!(scheme.rule, Rule::Fill(_) | Rule::Draw(_))
     }
 
     fn is_zero(values: &[f32]) -> bool {

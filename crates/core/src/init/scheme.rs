@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use loralab_linalg::{Mat, MatRef, NoConvergence, Svd, from_rows, to_rows};
+use loralab_linalg::{Law, Mat, MatRef, NoConvergence, Svd, from_rows, to_rows};
 
-use super::{Choice, KnownLayer, Quantiser};
+use super::{Choice, Factor, KnownLayer, Quantiser};
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -34,7 +34,9 @@ pub struct Scheme {
 /// How a layer starts under a seed, from what the scheme has to know.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule {
-    /// From random numbers alone.
+    /// From random numbers alone, each factor by a law of its own, A before B; a frozen pair is the same numbers.
+    Fill(fn(&Layer<'_>) -> [Law; 2]),
+    /// From random numbers alone, in some other way.
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
     /// From the layer's frozen weight W, (O, I), row after row.
     Weights(fn(&Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError>),
@@ -102,7 +104,7 @@ impl Rule {
     /// What the rule has to know, in words.
     pub fn needs(&self) -> &'static str {
         match self {
-            Rule::Draw(_) => "nothing",
+            Rule::Fill(_) | Rule::Draw(_) => "nothing",
             Rule::Weights(_) | Rule::Quantised(..) => "weights",
             Rule::Activations { labels: true, .. } => "activations and labels",
             Rule::Activations { .. } => "activations",
@@ -121,7 +123,7 @@ impl Rule {
 
     /// Whether starts are made from data.
     pub fn reads_data(&self) -> bool {
-        !matches!(self, Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..))
+        !matches!(self, Rule::Fill(_) | Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..))
     }
 
     /// How the base is stored that the runs train on, where that is not as it came.
@@ -318,6 +320,12 @@ impl Scheme {
         self.check(layer.rank, f64::from(layer.scale))?;
         let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
         let start = match self.rule {
+            Rule::Fill(laws) => {
+                let [of_a, of_b] = laws(layer);
+                let (a, b) = (layer.drawn(Factor::A, seed, of_a), layer.drawn(Factor::B, seed, of_b));
+                let start = Start { a, b, frozen: None };
+                if self.frozen_pair { start.subtracted() } else { start }
+            }
             Rule::Draw(start) => start(layer, seed)?,
             Rule::Weights(start) => start(layer, &weight().ok_or_else(missing)?, seed)?,
             Rule::Quantised(quantiser, start) => start(layer, &weight().ok_or_else(missing)?, quantiser)?,

@@ -14,7 +14,6 @@ use crate::{
     model::Base,
     plan::Shape,
     tape::Purpose,
-    train::Initial,
 };
 
 /// An adapter before its first step.
@@ -51,10 +50,11 @@ pub async fn begin(
     let calibration = calibration(base, experiment, train, &adapters, make_device);
     let run = [run];
     let start = calibration.starts(&run, &plan).await?.swap_remove(0)?;
-    let Initial { trained, frozen_pairs, ranks } = &*start.initial;
+    let initial = &*start.initial;
     let kept = room.base(base, &adapters.target_modules);
-    let adapter = export(&plan, &room.base_name(base_name), experiment, run[0].scheme, trained, frozen_pairs);
-    let modules = adapter.modules.iter().zip(ranks);
+    let adapter =
+        export(&plan, &room.base_name(base_name), experiment, run[0].scheme, initial.trained(), initial.frozen_pairs());
+    let modules = adapter.modules.iter().zip(&initial.ranks);
     let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter));
     let layers = layers.collect::<Result<_, _>>()?;
     Ok(Begun { adapter, layers, tokens: start.tokens, base: room.quantiser.map(|_| kept) })

@@ -94,7 +94,7 @@ impl Probes {
                 scale: cohort.runs()[run].settings.scale,
                 epsilon,
                 second_moment: &second_moment,
-                frozen_pairs: &cohort.initial(run).frozen_pairs,
+                frozen_pairs: cohort.initial(run).frozen_pairs(),
                 base: BaseGradient {
                     norms: &base.norms,
                     by_a: &by_a[run].gradient,
@@ -112,7 +112,7 @@ impl Probes {
 
     async fn look(&mut self, cohort: &Cohort<'_>, trained: Vec<Vec<f32>>) -> Result<Vec<Moment>, DeviceError> {
         for (run, trained) in trained.iter().enumerate() {
-            self.device.load(run, trained, &cohort.initial(run).frozen_pairs, cohort.runs()[run].settings);
+            self.device.load(run, trained, cohort.initial(run).frozen_pairs(), cohort.runs()[run].settings);
         }
         let probes = self.probe().await?;
         Ok(trained.into_iter().zip(probes).map(|(trained, probe)| Moment { trained, probe }).collect())
@@ -168,7 +168,7 @@ impl Probes {
             *norm = (*norm * inputs as f64 / directions[&inputs].ncols() as f64).sqrt();
         }
         let by_frozen_a = if plan.frozen_pairs {
-            let pairs = (0..plan.shape.runs).map(|run| &cohort.initial(run).frozen_pairs[..]);
+            let pairs = (0..plan.shape.runs).map(|run| cohort.initial(run).frozen_pairs());
             self.base_gradient(pairs).await?.into_iter().map(|probe| probe.gradient).collect()
         } else {
             vec![]

@@ -444,7 +444,7 @@ impl<'a> Sweep<'a> {
 
     /// The adapter of a run that has trained this.
     fn adapter(&self, cohort: &Cohort<'_>, room: Room, run: usize, trained: &[f32]) -> Adapter {
-        let frozen_pairs = &cohort.initial(run).frozen_pairs;
+        let frozen_pairs = cohort.initial(run).frozen_pairs();
         let scheme = cohort.runs()[run].scheme;
         let base_name = room.base_name(&self.base_name);
         export(cohort.plan(), &base_name, self.experiment, scheme, trained, frozen_pairs)

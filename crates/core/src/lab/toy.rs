@@ -16,7 +16,7 @@ use crate::{
     model::teacher_student::{Network, teacher_student, weights},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
-    train::{Initial, Run, start},
+    train::{Run, start},
 };
 
 /// Columns of x.
@@ -176,8 +176,7 @@ pub async fn train(
             learning_rate: trial.learning_rate,
             settings: SETTINGS,
         };
-        let Initial { trained, frozen_pairs: frozen, .. } = start(&plan, &[], &run)?;
-        device.load(place, &trained, &frozen, SETTINGS);
+        start(&plan, &[], &run)?.put(&mut *device, place, SETTINGS);
     }
     let hidden = every.map(|_| student.hidden(lesson));
     let rates: Vec<f64> = trials.iter().map(|trial| trial.learning_rate).collect();

@@ -1,11 +1,13 @@
-//! Where numbers live: the values of a plan, the tensors of a base, and the lane a CPU worker computes on.
+//! Where numbers live, and how they come there: the values of a plan, the tensors of a base, what is drawn at random, and the lane a CPU worker computes on.
 //!
 //! Nothing here knows any mathematics.
 
+mod fill;
 mod lane;
 mod tensor;
 mod value;
 
+pub use fill::{Drawn, Fill, Pairs};
 pub use lane::{Lane, Values};
 pub use tensor::{Data, Tensor};
 pub use value::{Group, Parameter, Span, Value, Weight};

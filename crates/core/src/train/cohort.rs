@@ -124,7 +124,7 @@ impl<'a> Cohort<'a> {
             samplers.insert(run.seed, Sampler::new(train, run.seed, shape.sequences, shape.tokens)?);
         }
         for (index, (run, initial)) in runs.iter().zip(&initial).enumerate() {
-            device.load(index, &initial.trained, &initial.frozen_pairs, run.settings);
+            initial.put(&mut *device, index, run.settings);
         }
         Ok(Cohort { runs, plan, device, samplers, initial, step: 0, learning_rates: VecDeque::new() })
     }

@@ -1,22 +1,23 @@
 //! How a run begins: the starts of its layers, laid out as a plan has them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
+
+use loralab_linalg::{Law, Stream};
 
 use super::Run;
 use crate::{
-    init::{Layer, Start, StartError},
-    memory::{Group, Tensor},
+    device::{Device, RunSettings},
+    init::{Layer, Rule, Start, StartError},
+    memory::{Drawn, Fill, Group, Pairs, Tensor},
     plan::Plan,
 };
 
 /// What a run holds before its first step.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Initial {
-    /// Its adapters, flat, in the order of the plan's parameters.
-    pub trained: Vec<f32>,
-    /// Their frozen second pairs in the same places; empty where the plan has none. A scheme without a second pair gets pairs of zeros, which subtract
-    /// exactly nothing.
-    pub frozen_pairs: Vec<f32>,
+    trained: OnceLock<Vec<f32>>,
+    frozen_pairs: OnceLock<Vec<f32>>,
+    drawn: Option<Drawn>,
     /// The rank of each adapter. Where the plan's is higher, the rest is zeros, which stay zeros.
     pub ranks: Vec<usize>,
 }
@@ -43,8 +44,12 @@ pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<It
 /// # Errors
 /// If the scheme can't start one of the layers, or has to see data for it.
 pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
-    let start = |layer: Layer<'_>| run.scheme.start(&layer, || weight(base, &layer), run.seed);
     let rank = plan.ranks().next().unwrap_or(0);
+    if let Rule::Fill(laws) = run.scheme.rule {
+        run.scheme.check(rank, run.settings.scale)?;
+        return Ok(Initial::drawn(plan, layers(plan, rank, run).map(|layer| laws(&layer)).collect(), run));
+    }
+    let start = |layer: Layer<'_>| run.scheme.start(&layer, || weight(base, &layer), run.seed);
     Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?))
 }
 
@@ -56,21 +61,69 @@ pub fn weight<'a>(base: &'a [Tensor], layer: &Layer<'_>) -> Option<Cow<'a, [f32]
 }
 
 impl Initial {
+    /// Its adapters, flat, in the order of the plan's parameters.
+    pub fn trained(&self) -> &[f32] {
+        self.trained.get_or_init(|| self.drawn.as_ref().map_or_else(Vec::new, Drawn::numbers))
+    }
+
+    /// Their frozen second pairs in the same places; empty where the plan has none. A scheme without a second pair gets pairs of zeros, which subtract
+    /// exactly nothing.
+    pub fn frozen_pairs(&self) -> &[f32] {
+        self.frozen_pairs.get_or_init(|| self.drawn.as_ref().map_or_else(Vec::new, Drawn::frozen_pairs))
+    }
+
+    /// Both.
+    pub fn numbers(&self) -> (Vec<f32>, Vec<f32>) {
+        (self.trained().to_vec(), self.frozen_pairs().to_vec())
+    }
+
+    /// Puts a run of a device there. Where random numbers are all that it is, the device draws them.
+    pub fn put(&self, device: &mut dyn Device, run: usize, settings: RunSettings) {
+        match &self.drawn {
+            Some(drawn) => device.draw(run, drawn, settings),
+            None => device.load(run, self.trained(), self.frozen_pairs(), settings),
+        }
+    }
+
+    /// Draws every factor of a run by its law; `laws` of A and B, in the order of the layers.
+    fn drawn(plan: &Plan, laws: Vec<[Law; 2]>, run: &Run) -> Initial {
+        let parameters = plan.parameters.iter().zip(laws.into_iter().flatten());
+        let fills = parameters.filter(|(_, law)| *law != Law::Zeros).map(|(parameter, law)| Fill {
+            offset: parameter.span.offset,
+            len: parameter.span.len,
+            stream: Stream::new(run.seed, &parameter.name),
+            law,
+        });
+        let pairs = match plan.frozen_pairs {
+            true if run.scheme.frozen_pair => Pairs::Same,
+            true => Pairs::Zeros,
+            false => Pairs::None,
+        };
+        let drawn = Some(Drawn { fills: fills.collect(), len: plan.trained_len(), pairs });
+        Initial { drawn, ranks: plan.ranks().collect(), ..Initial::default() }
+    }
+
     /// Lays the starts of all layers out, each filled up with zeros to the plan's rank.
     pub fn lay(plan: &Plan, starts: Vec<Start>) -> Initial {
-        let mut initial = Initial::default();
+        let (mut trained, mut frozen_pairs, mut ranks) = (vec![], vec![], vec![]);
         for (pair, start) in plan.parameters.chunks_exact(2).zip(starts) {
             let ([rank, inputs], [outputs, _]) = (pair[0].shape, pair[1].shape);
             let own = start.rank(inputs);
             assert!(own <= rank, "a layer of rank {own} does not fit a plan of rank {rank}");
-            fill(&mut initial.trained, &start.a, &start.b, [own, rank, inputs, outputs]);
+            fill(&mut trained, &start.a, &start.b, [own, rank, inputs, outputs]);
             if plan.frozen_pairs {
                 let (a, b) = start.frozen.unwrap_or_else(|| (vec![0.0; own * inputs], vec![0.0; outputs * own]));
-                fill(&mut initial.frozen_pairs, &a, &b, [own, rank, inputs, outputs]);
+                fill(&mut frozen_pairs, &a, &b, [own, rank, inputs, outputs]);
             }
-            initial.ranks.push(own);
+            ranks.push(own);
         }
-        initial
+        Initial { trained: trained.into(), frozen_pairs: frozen_pairs.into(), drawn: None, ranks }
+    }
+}
+
+impl PartialEq for Initial {
+    fn eq(&self, other: &Self) -> bool {
+        self.ranks == other.ranks && self.numbers() == other.numbers()
     }
 }
 

@@ -79,10 +79,16 @@ impl Chromium {
 
     /// Opens an address.
     pub fn open(&mut self, address: &str) -> Result<()> {
+        self.open_watched(address, "")
+    }
+
+    /// Opens an address whose page runs a script of ours before its own.
+    pub fn open_watched(&mut self, address: &str, script: &str) -> Result<()> {
         let target = self.ask("Target.createTarget", &json!({ "url": "about:blank" }))?;
         let session = self.ask("Target.attachToTarget", &json!({ "targetId": target["targetId"], "flatten": true }))?;
         self.session = session["sessionId"].as_str().map(str::to_owned);
         self.ask("Page.enable", &json!({}))?;
+        self.ask("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }))?;
         self.ask("Page.navigate", &json!({ "url": address }))?;
         Ok(())
     }

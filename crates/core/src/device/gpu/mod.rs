@@ -24,8 +24,8 @@ pub use update::SHADERS;
 
 use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport};
 use crate::{
-    gpu::{Accelerator, GpuError, Tiling},
-    memory::{Tensor, Value},
+    gpu::{Accelerator, Filler, GpuError, Tiling},
+    memory::{Drawn, Tensor, Value},
     ops::{Dispatch, Op},
     plan::{Optimizer, Plan, Update},
     shader::{Grid, Launch, Memory, Tiles},
@@ -51,6 +51,7 @@ pub struct Gpu {
     shares: Vec<f64>,
     runs: Vec<Progress>,
     rings: Rings,
+    filler: Filler,
     /// The slots of steps handed over that nobody has asked about; those after `submitted` wait on the host.
     awaited: Vec<usize>,
     submitted: usize,
@@ -97,6 +98,7 @@ impl Gpu {
         accelerator.build_all(lists.clone().flatten()).await?;
         let step = ready.each(lists).await?;
         ready.finish();
+        let filler = Filler::new(&accelerator).await?;
         accelerator.check()?;
         let shares = shares(&plan);
         let runs = vec![Progress::default(); plan.shape.runs];
@@ -110,6 +112,7 @@ impl Gpu {
             shares,
             runs,
             rings: Rings::default(),
+            filler,
             awaited: vec![],
             submitted: 0,
             since: 0.0,
@@ -360,12 +363,16 @@ impl Gpu {
 }
 
 impl Device for Gpu {
+    fn draw(&mut self, run: usize, drawn: &Drawn, settings: RunSettings) {
+        assert_eq!(drawn.len, self.plan.trained_len(), "a start must fill the plan's parameters");
+        self.begin_drawn(run, drawn, settings);
+    }
+
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         assert_eq!(trained.len(), self.plan.trained_len(), "a start must fill the plan's parameters");
         self.flush();
         let queue = self.accelerator.queue();
-        let settings = [settings.scale, settings.learning_rate_ratio, settings.weight_decay, settings.max_grad_norm]
-            .map(|x| x as f32);
+        let settings = words_of(settings);
         let zeros = vec![0.0_f32; update::moments(&self.plan) * trained.len()];
         for (memory, values) in [
             (Memory::Trained, trained),
@@ -437,6 +444,11 @@ impl Device for Gpu {
     fn restore(&mut self, states: &[RunState]) {
         self.write_states(states);
     }
+}
+
+/// Settings as the kernels have them.
+fn words_of(settings: RunSettings) -> [f32; 4] {
+    [settings.scale, settings.learning_rate_ratio, settings.weight_decay, settings.max_grad_norm].map(|x| x as f32)
 }
 
 /// The sizes that launches depend on.

@@ -1,12 +1,49 @@
 //! What the runs keep from step to step, to be handed out and taken back.
 
-use super::{Gpu, Progress, floats, update};
+use super::{Gpu, Progress, floats, update, words_of};
 use crate::{
-    device::{DeviceError, RunState},
+    device::{DeviceError, RunSettings, RunState},
+    memory::{Drawn, Fill, Pairs},
     shader::Memory,
 };
 
 impl Gpu {
+    /// Puts a run at a start that is drawn here; everything else of it is zero.
+    pub(super) fn begin_drawn(&mut self, run: usize, drawn: &Drawn, settings: RunSettings) {
+        self.flush();
+        let (of_trained, of_moments) = self.state_lens();
+        let bytes = |elements: usize| 4 * elements as u64;
+        let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (memory, elements) in [
+            (Memory::Trained, of_trained),
+            (Memory::FrozenPairs, of_trained),
+            (Memory::Moments, of_moments),
+            (Memory::States, 2),
+        ] {
+            if let (Some(buffer), false) = (self.buffers.get(memory), elements == 0) {
+                encoder.clear_buffer(buffer, bytes(run * elements), Some(bytes(elements)));
+            }
+        }
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let pairs = (drawn.pairs == Pairs::Same).then_some(Memory::FrozenPairs);
+            for buffer in
+                [Some(Memory::Trained), pairs].into_iter().flatten().filter_map(|memory| self.buffers.get(memory))
+            {
+                for Fill { offset, len, stream, law } in &drawn.fills {
+                    let place = (run * of_trained + offset, *len);
+                    self.filler.fill(&self.accelerator, &mut pass, buffer, place, stream, *law);
+                }
+            }
+        }
+        if let Some(buffer) = self.buffers.get(Memory::Settings) {
+            let words = words_of(settings);
+            self.accelerator.queue().write_buffer(buffer, bytes(run * words.len()), bytemuck::cast_slice(&words));
+        }
+        self.accelerator.queue().submit([encoder.finish()]);
+        self.runs[run] = Progress::default();
+    }
+
     /// What every run keeps.
     pub(super) async fn read_states(&mut self) -> Result<Vec<RunState>, DeviceError> {
         self.flush();
