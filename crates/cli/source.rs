@@ -95,7 +95,11 @@ pub fn threads(asked: Option<usize>) -> anyhow::Result<Option<usize>> {
         Some(threads) if threads > MOST => Err(usage(format_args!(
             "`threads` is {threads}, but at most {MOST} are started; one for each core is best"
         ))),
-        _ => Ok(asked),
+        Some(threads) => {
+            init::use_threads(threads);
+            Ok(asked)
+        }
+        None => Ok(None),
     }
 }
 

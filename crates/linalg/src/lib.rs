@@ -36,6 +36,8 @@ pub use faer::{ColRef, Mat, MatRef, Scale};
 pub use krylov::leading_svd;
 pub use lanczos::{Lanczos, Ritz};
 pub use law::Law;
+#[cfg(not(target_family = "wasm"))]
+pub use multiply::use_threads;
 pub use multiply::{Multiply, Rows};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;

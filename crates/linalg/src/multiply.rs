@@ -45,6 +45,13 @@ impl Multiply for MatRef<'_, f64> {
 /// Rows, or columns, of a product that are made at a time. They depend on nothing else, so the number of threads changes no result.
 const PANEL: usize = 256;
 
+/// So many threads make the products of [`Rows`]; to be said before the first one, else all that the machine has do.
+#[cfg(not(target_family = "wasm"))]
+pub fn use_threads(threads: usize) {
+    // Whoever was first has said it.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+}
+
 /// A matrix that lies row after row in f32. Its products are made in f32, on all threads: a step of an iteration that forgives what is rounded in the one
 /// before, at a fraction of the time that f64 takes.
 #[derive(Clone, Copy, Debug)]

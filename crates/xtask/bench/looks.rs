@@ -14,6 +14,7 @@ use loralab_experiment::{Cell, Event, Experiment, Resolved, Seeds};
 use crate::{spread::Spread, workload::Workload};
 
 const ROUNDS: usize = 5;
+const STEPS: usize = 60;
 const EXAMPLES: usize = 4096;
 /// One of so many steps is looked at: what the command's help suggests, and each.
 const EVERY: [usize; 2] = [10, 1];
@@ -45,6 +46,7 @@ pub fn print(workload: &Workload) -> Result<()> {
         Experiment {
             learning_rates: Some(vec![1e-3, 2e-3, 4e-3, 8e-3]),
             seeds: Some(Seeds::Count(2)),
+            steps: Some(STEPS),
             diagnose_every: Some(every),
             ..Experiment::default()
         }

@@ -16,6 +16,7 @@ use std::{future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 pub use cpu::Cpu;
 pub use gpu::Gpu;
 pub use machine::Machine;
+pub(crate) use workers::Workers;
 
 use crate::{
     gpu::{self as hardware, GpuError},

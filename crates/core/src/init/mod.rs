@@ -2,8 +2,8 @@
 //!
 //! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
 //! layer's frozen weight, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
-//! any model, any order and any cohort. Schemes that only draw have the same bits on every machine; those that decompose
-//! weights do so in f64 and round once, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
+//! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself; those that decompose
+//! do so in f64 and round once, but for the products of randomised iterations, which are f32's, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
 //! numbers fill it with the *same* numbers, and their runs differ in nothing but the scheme.
 
 mod activation_shift;
@@ -30,10 +30,12 @@ mod quantiser;
 mod scheme;
 mod sylvester;
 
-pub use calibration::{Code, Covariance, Inputs, KnownLayer};
+pub use calibration::{Code, Inputs, KnownLayer};
 pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 pub(crate) use draw::Factor;
 pub(crate) use loftq::{kept, rounds};
+#[cfg(not(target_family = "wasm"))]
+pub use loralab_linalg::use_threads;
 pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 

@@ -9,7 +9,7 @@ use loralab_experiment::Diagnosis;
 use loralab_linalg::{Mat, Stream, normal_matrix, thin_qr};
 
 use crate::{
-    device::{Device, DeviceError, Input, Probe, RunSettings, RunState},
+    device::{Device, DeviceError, Input, Probe, RunSettings, RunState, Workers},
     diagnostics::{BaseGradient, Lens, Moment, diagnose, kl_from_base},
     memory::Group,
     plan::{Optimizer, Plan},
@@ -28,6 +28,8 @@ pub struct Probes {
     optimizer: Optimizer,
     /// Rows of the probe up to the last that counts; what follows is padding.
     rows: usize,
+    /// Each thread sums up a run at a time.
+    workers: Workers,
     /// Every run before the step that is looked at.
     before: Vec<Moment>,
     /// What the base says of the probe, once it was asked.
@@ -53,10 +55,17 @@ pub struct Seen {
 }
 
 impl Probes {
-    /// On a device that was made for `plan`, of as many runs as the cohort and one sequence each; `batch` is that sequence, and `optimizer` the cohort's.
-    pub fn new(device: Box<dyn Device>, plan: Arc<Plan>, batch: Batch, optimizer: Optimizer) -> Probes {
+    /// On a device that was made for `plan`, of as many runs as the cohort and one sequence each; `batch` is that sequence, `optimizer` the cohort's, and
+    /// `threads` those that sum up.
+    pub fn new(
+        device: Box<dyn Device>,
+        plan: Arc<Plan>,
+        batch: Batch,
+        optimizer: Optimizer,
+        threads: Option<usize>,
+    ) -> Probes {
         let rows = batch.weights.iter().rposition(|weight| *weight != 0.0).map_or(0, |last| last + 1);
-        Probes { device, plan, batch, optimizer, rows, before: vec![], base: None }
+        Probes { device, plan, batch, optimizer, rows, workers: Workers::new(threads), before: vec![], base: None }
     }
 
     /// Sees the runs as they stand, before a step.
@@ -87,14 +96,17 @@ impl Probes {
             Optimizer::AdamW { epsilon, .. } => Some(epsilon),
             Optimizer::Sgd { .. } | Optimizer::SignSgd => None,
         };
-        let moments = std::mem::take(&mut self.before).into_iter().zip(after).zip(second_moments).enumerate();
-        let seen = moments.map(|(run, ((before, after), second_moment))| {
+        let runs = cohort.runs().iter().map(|run| run.settings.scale).zip(cohort.initials());
+        let (plan, rows, weights) = (&*self.plan, self.rows, &self.batch.weights[..]);
+        let moments = std::mem::take(&mut self.before).into_iter().zip(after).zip(second_moments);
+        let mut looks: Vec<_> = moments.zip(runs).map(|(moments, run)| (moments, run, None)).collect();
+        self.workers.for_each(&mut looks, |run, (((before, after), second_moment), (scale, initial), seen)| {
             let lens = Lens {
-                rows: self.rows,
-                scale: cohort.runs()[run].settings.scale,
+                rows,
+                scale: *scale,
                 epsilon,
-                second_moment: &second_moment,
-                frozen_pairs: cohort.initial(run).frozen_pairs(),
+                second_moment,
+                frozen_pairs: initial.frozen_pairs(),
                 base: BaseGradient {
                     norms: &base.norms,
                     by_a: &by_a[run].gradient,
@@ -102,10 +114,10 @@ impl Probes {
                 },
             };
             let said = (!base.prediction.is_empty()).then_some(&after.probe.prediction);
-            let kl_from_base = said.map(|said| kl_from_base(&base.prediction, said, &self.batch.weights));
-            Seen { kl_from_base, adapters: diagnose(&self.plan, lens, &before, &after) }
+            let kl_from_base = said.map(|said| kl_from_base(&base.prediction, said, weights));
+            *seen = Some(Seen { kl_from_base, adapters: diagnose(plan, lens, before, after) });
         });
-        let seen = seen.collect();
+        let seen = looks.into_iter().filter_map(|(.., seen)| seen).collect();
         self.base = Some(base);
         Ok(seen)
     }

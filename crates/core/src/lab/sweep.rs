@@ -351,7 +351,8 @@ impl<'a> Sweep<'a> {
     async fn probes(&self, plan: Plan, base: Arc<[Tensor]>, make_device: MakeDevice<'_>) -> Result<Probes, SweepError> {
         let plan = Arc::new(plan);
         let device = make_device(plan.clone(), base).await?;
-        Ok(Probes::new(device, plan, self.probe.clone(), optimizer(self.experiment)))
+        let threads = self.experiment.threads.map(Into::into);
+        Ok(Probes::new(device, plan, self.probe.clone(), optimizer(self.experiment), threads))
     }
 
     /// How runs begin that are to train by `plan`, or why they can't.

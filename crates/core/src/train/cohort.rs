@@ -187,6 +187,11 @@ impl<'a> Cohort<'a> {
         &self.initial[run]
     }
 
+    /// How the runs began, in order.
+    pub fn initials(&self) -> &[Arc<Initial>] {
+        &self.initial
+    }
+
     /// The runs, in order.
     pub fn runs(&self) -> &[Run] {
         &self.runs
