@@ -204,6 +204,41 @@ fn crossing_curves_are_swept_and_told_with_where_they_cross() {
 }
 
 #[test]
+fn starts_are_probed_for_their_curvature_at_the_rate_that_a_sweep_finds() {
+    let place = Place::new();
+    let flags = [
+        &[
+            "reproduce",
+            "curvature",
+            "--base",
+            "nano",
+            "--steps",
+            "3",
+            "--batch-size",
+            "2",
+            "--validation-examples",
+            "4",
+        ][..],
+        &["--schemes", "init-b,hrp", "--learning-rates", "1e-2,1e-1", "--seeds", "1", "--device", "cpu", "--quiet"],
+        &["--batches", "1", "--products", "6", "--output", "found"],
+    ]
+    .concat();
+    let outcome = place.succeed(&flags);
+    assert!(outcome.stdout.contains("gradient descent is thrown out"), "{}", outcome.stdout);
+    let summary = place.json("found/summary.json");
+    assert_eq!(summary["kind"], "curvature");
+    let starts = summary["starts"].as_array().expect("a list of starts");
+    assert_eq!(starts.iter().map(|start| start["scheme"].as_str()).collect::<Vec<_>>(), [Some("init-b"), Some("hrp")]);
+    for start in starts {
+        // Both begin at the base, so they have its loss and not its curvature.
+        assert_eq!(start["loss"], starts[0]["loss"]);
+        assert!(start["sharpness"].as_f64().is_some_and(|x| x > 0.0) && start["products"] == 6, "{start}");
+    }
+    assert_ne!(starts[0]["sharpness"], starts[1]["sharpness"]);
+    assert!(place.read("found/report.html").contains("The learning rate that the curvature at a start implies"));
+}
+
+#[test]
 fn decoders_of_several_widths_are_pretrained_and_swept() {
     let place = Place::new();
     let flags = [

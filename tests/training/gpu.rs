@@ -84,8 +84,8 @@ fn starts_that_are_drawn_have_the_bits_of_the_host() {
         let mut gpu = on(&gpu::native(), plan.clone());
         // What was there before is gone.
         let stale = vec![7.0; plan.trained_len()];
-        for index in 0..runs.len() {
-            Device::load(&mut gpu, index, &stale, if pairs { &stale } else { &[] }, runs[index].settings);
+        for (index, run) in runs.iter().enumerate() {
+            Device::load(&mut gpu, index, &stale, if pairs { &stale } else { &[] }, run.settings);
         }
         let starts: Vec<Initial> =
             runs.iter().map(|run| start(&plan, &NANO.tensors, run).expect("it is drawn")).collect();

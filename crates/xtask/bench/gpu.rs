@@ -113,7 +113,7 @@ pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Tilin
     let mut handed = 0;
     let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), workload.base.tensors.clone()))?;
     for (index, run) in runs.iter().enumerate() {
-        device.load(index, &start(&plan, &[], run)?.trained(), &[], run.settings);
+        device.load(index, start(&plan, &[], run)?.trained(), &[], run.settings);
     }
     let shape = plan.shape;
     let mut sampler = Sampler::new(&workload.text, 0, shape.sequences, shape.tokens)?;

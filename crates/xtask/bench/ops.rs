@@ -37,7 +37,7 @@ pub fn print(workload: &Workload) -> Result<()> {
     let plan = Arc::new(workload.plan(1));
     let run = &workload::runs(1)?[0];
     let mut device = workload.device(&plan, Some(1));
-    device.load(0, &start(&plan, &[], run)?.trained(), &[], run.settings);
+    device.load(0, start(&plan, &[], run)?.trained(), &[], run.settings);
     let shape = plan.shape;
     let mut sampler = Sampler::new(&workload.text, run.seed, shape.sequences, shape.tokens)?;
     let mut step = 0;

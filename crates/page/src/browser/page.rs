@@ -164,7 +164,7 @@ impl Page {
     }
 
     fn train(&mut self) {
-        if self.state != State::Waiting || !self.can_begin() {
+        if self.state != State::Waiting || !self.can_begin("trained") {
             return;
         }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
@@ -186,8 +186,8 @@ impl Page {
         self.address();
     }
 
-    /// Whether everything is at hand that the experiment names; what is not is said.
-    pub(super) fn can_begin(&self) -> bool {
+    /// Whether everything is at hand that the experiment names, so that it can be trained, or `what` else is to be done; what is not is said.
+    pub(super) fn can_begin(&self, what: &str) -> bool {
         let missing = self.experiment.base.as_ref().filter(|name| !self.has_base(name));
         let why = if !self.right {
             "a setting is not right; its field says why".to_owned()
@@ -198,7 +198,7 @@ impl Page {
         } else {
             return true;
         };
-        say(&format!("Not trained: {why}."));
+        say(&format!("Not {what}: {why}."));
         false
     }
 

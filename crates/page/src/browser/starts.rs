@@ -14,7 +14,7 @@ use super::{
 impl Page {
     /// Asks the worker how the schemes of the form begin.
     pub(super) fn inspect(&mut self) {
-        if self.state != State::Waiting || !self.can_begin() {
+        if self.state != State::Waiting || !self.can_begin("looked at") {
             return;
         }
         enable("inspect", false);
