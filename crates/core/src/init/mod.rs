@@ -3,7 +3,7 @@
 //! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
 //! layer's frozen weight, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
 //! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself; those that decompose
-//! do so in f64 and round once, but for what randomised iterations multiply large matrices by, which is f32, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
+//! do so in f64 and round once, but for the randomised iterations, which multiply large matrices in f32, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
 //! numbers fill it with the *same* numbers, and their runs differ in nothing but the scheme.
 
 mod activation_shift;
