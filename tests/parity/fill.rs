@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use loralab_core::{
-    device::wait,
-    gpu::{Accelerator, Filler},
-};
+use loralab_core::{device::wait, gpu::Accelerator};
 use loralab_linalg::{Law, Stream};
 
 use crate::gpu;
@@ -33,7 +30,7 @@ pub fn differences(gpu: &Arc<Accelerator>) -> Vec<String> {
             let host: Vec<u32> = host.into_iter().map(f32::to_bits).collect();
             let on_gpu = wait(async {
                 let buffer = gpu.upload("poison", &vec![f32::NAN.to_bits(); host.len()]).await?;
-                let filler = Filler::new(gpu).await?;
+                let filler = gpu.filler().await?;
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 {
                     let mut pass = encoder.begin_compute_pass(&Default::default());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Found, GpuError, Pipeline,
+    Filler, Found, GpuError, Pipeline,
     fault::{Faults, meaning, one_line},
 };
 use crate::shader::{Tile, Tiles};
@@ -62,6 +62,7 @@ pub struct Accelerator {
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
     pub(super) pipelines: Mutex<Pipelines>,
+    pub(super) filler: Mutex<Option<Filler>>,
     pub(super) sources: HashMap<String, String>,
     tiles: Mutex<Tiles>,
     options: Options,
@@ -102,15 +103,16 @@ impl Accelerator {
                 lost.report(GpuError::Lost { gpu: of_lost.clone(), reason: one_line(&message) });
             }
         });
-        let (pipelines, sources) = (Mutex::default(), HashMap::new());
+        let (pipelines, filler, sources) = (Mutex::default(), Mutex::default(), HashMap::new());
         let (Tiling::Given(tiles) | Tiling::Timed(tiles)) = &options.tiling;
         let tiles = Mutex::new(tiles.clone());
-        Ok(Accelerator { device, queue, faults, pipelines, sources, tiles, options, found })
+        Ok(Accelerator { device, queue, faults, pipelines, filler, sources, tiles, options, found })
     }
 
     /// Replaces the text of a shader, for tests that show that a broken one is found.
     pub fn replace_source(&mut self, shader: &str, source: String) {
         self.sources.insert(shader.to_owned(), source);
+        self.filler = Mutex::default();
         if let Ok(pipelines) = self.pipelines.get_mut() {
             pipelines.retain(|(name, _), _| *name != shader);
         }

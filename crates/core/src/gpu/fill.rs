@@ -1,6 +1,6 @@
 //! Random numbers drawn on the GPU, with the bits that the host draws.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use loralab_linalg::{COEFFICIENTS, Law, Stream};
 
@@ -24,25 +24,33 @@ shader! {
 pub const SHADERS: &[Shader] = &[UNIFORM, NORMAL];
 
 /// What it takes to draw on a GPU.
+#[derive(Clone)]
 pub struct Filler {
     uniform: Arc<Pipeline>,
     normal: Arc<Pipeline>,
     quantiles: wgpu::Buffer,
 }
 
-impl Filler {
-    /// Makes it.
+impl Accelerator {
+    /// What it takes to draw here, made once.
     ///
     /// # Errors
     /// If the driver does not accept a shader, or fails.
-    pub async fn new(accelerator: &Accelerator) -> Result<Filler, GpuError> {
-        Ok(Filler {
-            uniform: accelerator.pipeline(&UNIFORM, &[]).await?,
-            normal: accelerator.pipeline(&NORMAL, &[]).await?,
-            quantiles: accelerator.upload("the normal quantiles", COEFFICIENTS.as_flattened()).await?,
-        })
+    pub async fn filler(&self) -> Result<Filler, GpuError> {
+        if let Some(filler) = &*self.filler.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(filler.clone());
+        }
+        let filler = Filler {
+            uniform: self.pipeline(&UNIFORM, &[]).await?,
+            normal: self.pipeline(&NORMAL, &[]).await?,
+            quantiles: self.upload("the normal quantiles", COEFFICIENTS.as_flattened()).await?,
+        };
+        *self.filler.lock().unwrap_or_else(PoisonError::into_inner) = Some(filler.clone());
+        Ok(filler)
     }
+}
 
+impl Filler {
     /// Fills `len` numbers of a buffer from `offset` on, in a pass.
     pub fn fill(
         &self,

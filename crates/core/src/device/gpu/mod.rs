@@ -98,7 +98,7 @@ impl Gpu {
         accelerator.build_all(lists.clone().flatten()).await?;
         let step = ready.each(lists).await?;
         ready.finish();
-        let filler = Filler::new(&accelerator).await?;
+        let filler = accelerator.filler().await?;
         accelerator.check()?;
         let shares = shares(&plan);
         let runs = vec![Progress::default(); plan.shape.runs];
