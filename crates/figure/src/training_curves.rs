@@ -80,9 +80,9 @@ fn draw(
     let y = around(points().map(|point| point.loss).chain(base), 0.05)
         .filter(|_| !panels.is_empty())
         .ok_or(FigureError::Nothing("no scheme has losses that were recorded at its learning rate."))?;
-    let latest = |start: f64| panels.iter().map(|panel| panel.start).fold(start, f64::max);
-    let steps = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64 + latest(0.0);
-    let x_title = if latest(0.0) > 0.0 { "optimiser step, after what the start read" } else { "optimiser step" };
+    let latest = panels.iter().map(|panel| panel.start).fold(0.0, f64::max);
+    let steps = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64 + latest;
+    let x_title = if latest > 0.0 { "optimiser step, after what the start read" } else { "optimiser step" };
 
     let columns = panels.len().min(COLUMNS);
     let rows = panels.len().div_ceil(columns);
