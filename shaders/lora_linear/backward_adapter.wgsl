@@ -1,7 +1,8 @@
 // gradient (R, C) += narrow (N, R)ᵀ · wide (N, C), run by run, times the run's scale where asked: with (dz, x) it is dA, with (z, dy) and
 // the scale it is dBᵀ. The rows of a run are many and the elements few, so the sum over rows is what is cut.
 //
-// A workgroup makes 8 ranks of 32 columns. Its invocations take every eighth row of a column each; their eight shares are then added in order.
+// A workgroup makes 8 ranks of 32 columns. Its invocations take four columns of 8 ranks and every eighth row each; their eight shares are then
+// added in order. Ranks and columns that are not there repeat the last one's numbers and are not put.
 
 struct Params {
     // Of one run.
@@ -26,55 +27,84 @@ struct Params {
 
 // 128 rows of 8 ranks in two vectors.
 var<workgroup> tile: array<vec4<f32>, 256>;
-// Of each share and column, 8 ranks in two vectors.
+// Of each share and rank, 32 columns in eight vectors: a column and those 8, 16 and 24 beside it.
 var<workgroup> shares: array<vec4<f32>, 512>;
 
 fn narrow_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return narrow[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+    return narrow[(run * params.rows + min(n, params.rows - 1u)) * params.rank + min(r, params.rank - 1u)];
 }
 
-@compute @workgroup_size(256)
+fn wide_at(row: u32, column: u32) -> f32 {
+    return wide[row * params.columns + min(column, params.columns - 1u)];
+}
+
+fn put(run: u32, r: u32, column: u32, value: f32) {
+    if column < params.columns {
+        gradients[params.offset + run * params.run_stride + r * params.rank_stride + column * params.column_stride] += value;
+    }
+}
+
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.z;
     let first_rank = group.y * 8u;
-    let first_column = group.x * 32u;
-    let lane = local % 32u;
-    let share = local / 32u;
-    let column = first_column + lane;
+    let lane = local % 8u;
+    let share = local / 8u;
+    let column = group.x * 32u + lane;
 
-    var low = vec4<f32>();
-    var high = vec4<f32>();
+    var sum0 = vec4<f32>();
+    var sum1 = vec4<f32>();
+    var sum2 = vec4<f32>();
+    var sum3 = vec4<f32>();
+    var sum4 = vec4<f32>();
+    var sum5 = vec4<f32>();
+    var sum6 = vec4<f32>();
+    var sum7 = vec4<f32>();
     for (var start = 0u; start < params.rows; start += 128u) {
-        let n = start + local / 2u;
         let r = first_rank + local % 2u * 4u;
-        tile[local] = vec4<f32>(narrow_at(run, n, r), narrow_at(run, n, r + 1u), narrow_at(run, n, r + 2u), narrow_at(run, n, r + 3u));
+        for (var place = local; place < 256u; place += 64u) {
+            let n = start + place / 2u;
+            tile[place] = vec4<f32>(narrow_at(run, n, r), narrow_at(run, n, r + 1u), narrow_at(run, n, r + 2u), narrow_at(run, n, r + 3u));
+        }
         workgroupBarrier();
-        let end = min(128u, params.rows - start);
-        if column < params.columns {
-            for (var row = share; row < end; row += 8u) {
-                let factor = wide[(run * params.rows + start + row) * params.columns + column];
-                low += factor * tile[row * 2u];
-                high += factor * tile[row * 2u + 1u];
-            }
+        for (var row = share; row < min(128u, params.rows - start); row += 8u) {
+            let n = run * params.rows + start + row;
+            let columns = vec4<f32>(wide_at(n, column), wide_at(n, column + 8u), wide_at(n, column + 16u), wide_at(n, column + 24u));
+            let low = tile[row * 2u];
+            let high = tile[row * 2u + 1u];
+            sum0 += low.x * columns;
+            sum1 += low.y * columns;
+            sum2 += low.z * columns;
+            sum3 += low.w * columns;
+            sum4 += high.x * columns;
+            sum5 += high.y * columns;
+            sum6 += high.z * columns;
+            sum7 += high.w * columns;
         }
         workgroupBarrier();
     }
-    shares[local * 2u] = low;
-    shares[local * 2u + 1u] = high;
+    let place = share * 64u + lane;
+    shares[place] = sum0;
+    shares[place + 8u] = sum1;
+    shares[place + 16u] = sum2;
+    shares[place + 24u] = sum3;
+    shares[place + 32u] = sum4;
+    shares[place + 40u] = sum5;
+    shares[place + 48u] = sum6;
+    shares[place + 56u] = sum7;
     workgroupBarrier();
 
-    // One element an invocation: a column, and rank `share` of the eight.
+    // Four columns of a rank an invocation.
+    var sum = vec4<f32>();
+    for (var other = 0u; other < 8u; other++) {
+        sum += shares[other * 64u + local];
+    }
     let r = first_rank + share;
-    if r < params.rank && column < params.columns {
-        var sum = 0.0;
-        for (var other = 0u; other < 8u; other++) {
-            sum += shares[(other * 32u + lane) * 2u + share / 4u][share % 4u];
-        }
-        let factor = select(1.0, settings[run * 4u], params.scaled == 1u);
-        let place = params.offset + run * params.run_stride + r * params.rank_stride + column * params.column_stride;
-        gradients[place] += factor * sum;
+    if r < params.rank {
+        sum *= select(1.0, settings[run * 4u], params.scaled == 1u);
+        put(run, r, column, sum.x);
+        put(run, r, column + 8u, sum.y);
+        put(run, r, column + 16u, sum.z);
+        put(run, r, column + 24u, sum.w);
     }
 }

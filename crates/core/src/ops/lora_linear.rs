@@ -15,7 +15,7 @@ use crate::{
 };
 
 shader! {
-    DOWN = "lora_linear/down", workgroup 256;
+    DOWN = "lora_linear/down", workgroup 64;
     params { rows: u32, inputs: u32, rank: u32, offset: u32, run_stride: u32, rank_stride: u32, input_stride: u32, scaled: u32 }
     buffers { read x: f32, read matrix: f32, read settings: f32, write z: f32 }
     constants {}
@@ -53,7 +53,7 @@ shader! {
     constants { FORMAT, PAIRS, COLUMNS }
 }
 shader! {
-    BACKWARD_ADAPTER = "lora_linear/backward_adapter", workgroup 256;
+    BACKWARD_ADAPTER = "lora_linear/backward_adapter", workgroup 64;
     params { rows: u32, rank: u32, columns: u32, offset: u32, run_stride: u32, rank_stride: u32, column_stride: u32, scaled: u32 }
     buffers { read narrow: f32, read wide: f32, read settings: f32, write gradients: f32 }
     constants {}
