@@ -22,13 +22,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read> w: array<u32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
-// Tiles of 128 rows by COLUMNS columns, over 8 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
+// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
 // them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
-// a vector, 32 vectors a term, and one of padding against bank conflicts.
-const PITCH: u32 = 33u;
-
-var<workgroup> left: array<vec4<f32>, 264>;
-var<workgroup> right: array<vec4<f32>, 264>;
+// a vector, 32 vectors a term. Within eight, the vectors of a term change places by its number, so that neither those who put a vector down nor
+// those who take it meet in a bank.
+var<workgroup> left: array<vec4<f32>, 512>;
+var<workgroup> right: array<vec4<f32>, 512>;
 
 fn half(bits: u32) -> f32 {
     // By integers, since unpack2x16float may flush subnormals, which are weights like any other.
@@ -49,18 +48,28 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn dy_at(run: u32, n: u32, o: u32) -> f32 {
-    if n < params.rows && o < params.outputs {
-        return dy[(run * params.rows + n) * params.outputs + o];
-    }
-    return 0.0;
+// Where the vector of a term lies.
+fn place(term: u32, four: u32) -> u32 {
+    return term * 32u + (four ^ (term & 7u));
 }
 
-fn w_at(run: u32, o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(params.weight_offset + run * params.weight_stride + o * params.inputs + i);
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
+}
+
+fn columns_from(i: u32) -> vec4<u32> {
+    return min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(params.inputs - 1u));
+}
+
+fn dy_at(rows: vec4<u32>, o: u32) -> vec4<f32> {
+    let at = rows * params.outputs + min(o, params.outputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), o < params.outputs);
+}
+
+fn w_at(run: u32, o: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = params.weight_offset + run * params.weight_stride + min(o, params.outputs - 1u) * params.inputs + columns;
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), o < params.outputs);
 }
 
 fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
@@ -93,12 +102,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = local / 16u;
     // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring elements: terms of the rows
     // lie side by side, columns of the matrices do.
-    let left_term = local % 8u;
-    let left_four = local / 8u;
+    let left_term = local % 16u;
+    let left_four = local / 16u;
     let right_term = local / 32u;
     let right_four = local % 32u;
-    let n = first_row + left_four * 4u;
-    let i = first_column + right_four * 4u;
+    let rows = rows_from(run, first_row + left_four * 4u);
+    let lower_rows = rows_from(run, first_row + 64u + left_four * 4u);
+    let columns = columns_from(first_column + right_four * 4u);
 
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
@@ -116,16 +126,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum13 = vec4<f32>();
     var sum14 = vec4<f32>();
     var sum15 = vec4<f32>();
-    for (var start = 0u; start < params.outputs; start += 8u) {
-        left[left_term * PITCH + left_four] = vec4<f32>(dy_at(run, n, start + left_term), dy_at(run, n + 1u, start + left_term), dy_at(run, n + 2u, start + left_term), dy_at(run, n + 3u, start + left_term));
+    for (var start = 0u; start < params.outputs; start += 16u) {
+        left[place(left_term, left_four)] = dy_at(rows, start + left_term);
+        left[place(left_term, 16u + left_four)] = dy_at(lower_rows, start + left_term);
         if COLUMNS == 128u || right_four < 16u {
-            right[right_term * PITCH + right_four] = vec4<f32>(w_at(run, start + right_term, i), w_at(run, start + right_term, i + 1u), w_at(run, start + right_term, i + 2u), w_at(run, start + right_term, i + 3u));
+            right[place(right_term, right_four)] = w_at(run, start + right_term, columns);
+            right[place(8u + right_term, right_four)] = w_at(run, start + 8u + right_term, columns);
         }
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let upper = left[k * PITCH + row];
-            let lower = left[k * PITCH + 16u + row];
-            let near = right[k * PITCH + column];
+        for (var k = 0u; k < 16u; k++) {
+            let upper = left[place(k, row)];
+            let lower = left[place(k, 16u + row)];
+            let near = right[place(k, column)];
             sum0 += upper.x * near;
             sum1 += upper.y * near;
             sum2 += upper.z * near;
@@ -135,7 +147,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum6 += lower.z * near;
             sum7 += lower.w * near;
             if COLUMNS == 128u {
-                let far = right[k * PITCH + 16u + column];
+                let far = right[place(k, 16u + column)];
                 sum8 += upper.x * far;
                 sum9 += upper.y * far;
                 sum10 += upper.z * far;

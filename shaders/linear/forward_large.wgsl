@@ -20,13 +20,12 @@ struct Params {
 @group(0) @binding(2) var<storage, read> w: array<u32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-// Tiles of 128 rows by COLUMNS columns, over 8 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
+// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
 // them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
-// a vector, 32 vectors a term, and one of padding against bank conflicts.
-const PITCH: u32 = 33u;
-
-var<workgroup> left: array<vec4<f32>, 264>;
-var<workgroup> right: array<vec4<f32>, 264>;
+// a vector, 32 vectors a term. Within eight, the vectors of a term change places by its number, so that neither those who put a vector down nor
+// those who take it meet in a bank.
+var<workgroup> left: array<vec4<f32>, 512>;
+var<workgroup> right: array<vec4<f32>, 512>;
 
 fn half(bits: u32) -> f32 {
     // By integers, since unpack2x16float may flush subnormals, which are weights like any other.
@@ -47,18 +46,28 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn x_at(run: u32, n: u32, i: u32) -> f32 {
-    if n < params.rows && i < params.inputs {
-        return x[(run * params.rows + n) * params.inputs + i];
-    }
-    return 0.0;
+// Where the vector of a term lies.
+fn place(term: u32, four: u32) -> u32 {
+    return term * 32u + (four ^ (term & 7u));
 }
 
-fn w_at(run: u32, o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(params.weight_offset + run * params.weight_stride + o * params.inputs + i);
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
+}
+
+fn columns_from(o: u32) -> vec4<u32> {
+    return min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(params.outputs - 1u));
+}
+
+fn x_at(rows: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = rows * params.inputs + min(i, params.inputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), i < params.inputs);
+}
+
+fn w_at(run: u32, columns: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = params.weight_offset + run * params.weight_stride + columns * params.inputs + min(i, params.inputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), i < params.inputs);
 }
 
 fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
@@ -85,10 +94,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let column = local % 16u;
     let row = local / 16u;
     // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring terms.
-    let term = local % 8u;
-    let four = local / 8u;
-    let n = first_row + four * 4u;
-    let o = first_column + four * 4u;
+    let term = local % 16u;
+    let four = local / 16u;
+    let rows = rows_from(run, first_row + four * 4u);
+    let lower_rows = rows_from(run, first_row + 64u + four * 4u);
+    let columns = columns_from(first_column + four * 4u);
+    let far_columns = columns_from(first_column + 64u + four * 4u);
 
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
@@ -106,16 +117,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum13 = vec4<f32>();
     var sum14 = vec4<f32>();
     var sum15 = vec4<f32>();
-    for (var start = 0u; start < params.inputs; start += 8u) {
-        left[term * PITCH + four] = vec4<f32>(x_at(run, n, start + term), x_at(run, n + 1u, start + term), x_at(run, n + 2u, start + term), x_at(run, n + 3u, start + term));
-        if COLUMNS == 128u || four < 16u {
-            right[term * PITCH + four] = vec4<f32>(w_at(run, o, start + term), w_at(run, o + 1u, start + term), w_at(run, o + 2u, start + term), w_at(run, o + 3u, start + term));
+    for (var start = 0u; start < params.inputs; start += 16u) {
+        left[place(term, four)] = x_at(rows, start + term);
+        left[place(term, 16u + four)] = x_at(lower_rows, start + term);
+        right[place(term, four)] = w_at(run, columns, start + term);
+        if COLUMNS == 128u {
+            right[place(term, 16u + four)] = w_at(run, far_columns, start + term);
         }
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let upper = left[k * PITCH + row];
-            let lower = left[k * PITCH + 16u + row];
-            let near = right[k * PITCH + column];
+        for (var k = 0u; k < 16u; k++) {
+            let upper = left[place(k, row)];
+            let lower = left[place(k, 16u + row)];
+            let near = right[place(k, column)];
             sum0 += upper.x * near;
             sum1 += upper.y * near;
             sum2 += upper.z * near;
@@ -125,7 +138,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum6 += lower.z * near;
             sum7 += lower.w * near;
             if COLUMNS == 128u {
-                let far = right[k * PITCH + 16u + column];
+                let far = right[place(k, 16u + column)];
                 sum8 += upper.x * far;
                 sum9 += upper.y * far;
                 sum10 += upper.z * far;

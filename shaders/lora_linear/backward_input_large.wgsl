@@ -29,13 +29,12 @@ struct Params {
 @group(0) @binding(6) var<storage, read> frozen_pairs: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;
 
-// Tiles of 128 rows by COLUMNS columns, over 8 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
+// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
 // them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
-// a vector, 32 vectors a term, and one of padding against bank conflicts.
-const PITCH: u32 = 33u;
-
-var<workgroup> left: array<vec4<f32>, 264>;
-var<workgroup> right: array<vec4<f32>, 264>;
+// a vector, 32 vectors a term. Within eight, the vectors of a term change places by its number, so that neither those who put a vector down nor
+// those who take it meet in a bank.
+var<workgroup> left: array<vec4<f32>, 512>;
+var<workgroup> right: array<vec4<f32>, 512>;
 
 fn half(bits: u32) -> f32 {
     // By integers, since unpack2x16float may flush subnormals, which are weights like any other.
@@ -56,46 +55,48 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn dy_at(run: u32, n: u32, o: u32) -> f32 {
-    if n < params.rows && o < params.outputs {
-        return dy[(run * params.rows + n) * params.outputs + o];
-    }
-    return 0.0;
+// Where the vector of a term lies.
+fn place(term: u32, four: u32) -> u32 {
+    return term * 32u + (four ^ (term & 7u));
 }
 
-fn w_at(o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(o * params.inputs + i);
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
 }
 
-fn dz_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return dz[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn columns_from(i: u32) -> vec4<u32> {
+    return min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(params.inputs - 1u));
 }
 
-fn a_at(run: u32, r: u32, i: u32) -> f32 {
-    if r < params.rank && i < params.inputs {
-        return trained[run * params.run_stride + params.a_offset + r * params.inputs + i];
-    }
-    return 0.0;
+fn dy_at(rows: vec4<u32>, o: u32) -> vec4<f32> {
+    let at = rows * params.outputs + min(o, params.outputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), o < params.outputs);
 }
 
-fn frozen_dz_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return frozen_dz[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn w_at(o: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = min(o, params.outputs - 1u) * params.inputs + columns;
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), o < params.outputs);
 }
 
-fn frozen_a_at(run: u32, r: u32, i: u32) -> f32 {
-    if r < params.rank && i < params.inputs {
-        return frozen_pairs[run * params.run_stride + params.a_offset + r * params.inputs + i];
-    }
-    return 0.0;
+fn dz_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(dz[at.x], dz[at.y], dz[at.z], dz[at.w]);
+}
+
+fn a_at(run: u32, r: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = run * params.run_stride + params.a_offset + min(r, params.rank - 1u) * params.inputs + columns;
+    return vec4<f32>(trained[at.x], trained[at.y], trained[at.z], trained[at.w]);
+}
+
+fn frozen_dz_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(frozen_dz[at.x], frozen_dz[at.y], frozen_dz[at.z], frozen_dz[at.w]);
+}
+
+fn frozen_a_at(run: u32, r: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = run * params.run_stride + params.a_offset + min(r, params.rank - 1u) * params.inputs + columns;
+    return vec4<f32>(frozen_pairs[at.x], frozen_pairs[at.y], frozen_pairs[at.z], frozen_pairs[at.w]);
 }
 
 fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
@@ -128,12 +129,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = local / 16u;
     // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring elements: terms of the rows
     // lie side by side, columns of the matrices do.
-    let left_term = local % 8u;
-    let left_four = local / 8u;
+    let left_term = local % 16u;
+    let left_four = local / 16u;
     let right_term = local / 32u;
     let right_four = local % 32u;
-    let n = first_row + left_four * 4u;
-    let i = first_column + right_four * 4u;
+    let rows = rows_from(run, first_row + left_four * 4u);
+    let lower_rows = rows_from(run, first_row + 64u + left_four * 4u);
+    let columns = columns_from(first_column + right_four * 4u);
 
     var sum0 = vec4<f32>();
     var sum1 = vec4<f32>();
@@ -151,16 +153,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum13 = vec4<f32>();
     var sum14 = vec4<f32>();
     var sum15 = vec4<f32>();
-    for (var start = 0u; start < params.outputs; start += 8u) {
-        left[left_term * PITCH + left_four] = vec4<f32>(dy_at(run, n, start + left_term), dy_at(run, n + 1u, start + left_term), dy_at(run, n + 2u, start + left_term), dy_at(run, n + 3u, start + left_term));
+    for (var start = 0u; start < params.outputs; start += 16u) {
+        left[place(left_term, left_four)] = dy_at(rows, start + left_term);
+        left[place(left_term, 16u + left_four)] = dy_at(lower_rows, start + left_term);
         if COLUMNS == 128u || right_four < 16u {
-            right[right_term * PITCH + right_four] = vec4<f32>(w_at(start + right_term, i), w_at(start + right_term, i + 1u), w_at(start + right_term, i + 2u), w_at(start + right_term, i + 3u));
+            right[place(right_term, right_four)] = w_at(start + right_term, columns);
+            right[place(8u + right_term, right_four)] = w_at(start + 8u + right_term, columns);
         }
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let upper = left[k * PITCH + row];
-            let lower = left[k * PITCH + 16u + row];
-            let near = right[k * PITCH + column];
+        for (var k = 0u; k < 16u; k++) {
+            let upper = left[place(k, row)];
+            let lower = left[place(k, 16u + row)];
+            let near = right[place(k, column)];
             sum0 += upper.x * near;
             sum1 += upper.y * near;
             sum2 += upper.z * near;
@@ -170,7 +174,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum6 += lower.z * near;
             sum7 += lower.w * near;
             if COLUMNS == 128u {
-                let far = right[k * PITCH + 16u + column];
+                let far = right[place(k, 16u + column)];
                 sum8 += upper.x * far;
                 sum9 += upper.y * far;
                 sum10 += upper.z * far;
@@ -183,16 +187,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    for (var start = 0u; start < params.rank; start += 8u) {
-        left[left_term * PITCH + left_four] = vec4<f32>(dz_at(run, n, start + left_term), dz_at(run, n + 1u, start + left_term), dz_at(run, n + 2u, start + left_term), dz_at(run, n + 3u, start + left_term));
+    for (var start = 0u; start < params.rank; start += 16u) {
+        left[place(left_term, left_four)] = dz_at(rows, start + left_term);
+        left[place(left_term, 16u + left_four)] = dz_at(lower_rows, start + left_term);
         if COLUMNS == 128u || right_four < 16u {
-            right[right_term * PITCH + right_four] = vec4<f32>(a_at(run, start + right_term, i), a_at(run, start + right_term, i + 1u), a_at(run, start + right_term, i + 2u), a_at(run, start + right_term, i + 3u));
+            right[place(right_term, right_four)] = a_at(run, start + right_term, columns);
+            right[place(8u + right_term, right_four)] = a_at(run, start + 8u + right_term, columns);
         }
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let upper = left[k * PITCH + row];
-            let lower = left[k * PITCH + 16u + row];
-            let near = right[k * PITCH + column];
+        for (var k = 0u; k < min(16u, params.rank - start); k++) {
+            let upper = left[place(k, row)];
+            let lower = left[place(k, 16u + row)];
+            let near = right[place(k, column)];
             sum0 += upper.x * near;
             sum1 += upper.y * near;
             sum2 += upper.z * near;
@@ -202,7 +208,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum6 += lower.z * near;
             sum7 += lower.w * near;
             if COLUMNS == 128u {
-                let far = right[k * PITCH + 16u + column];
+                let far = right[place(k, 16u + column)];
                 sum8 += upper.x * far;
                 sum9 += upper.y * far;
                 sum10 += upper.z * far;
@@ -216,16 +222,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
     if PAIRS == 1u {
-        for (var start = 0u; start < params.rank; start += 8u) {
-            left[left_term * PITCH + left_four] = vec4<f32>(frozen_dz_at(run, n, start + left_term), frozen_dz_at(run, n + 1u, start + left_term), frozen_dz_at(run, n + 2u, start + left_term), frozen_dz_at(run, n + 3u, start + left_term));
+        for (var start = 0u; start < params.rank; start += 16u) {
+            left[place(left_term, left_four)] = frozen_dz_at(rows, start + left_term);
+            left[place(left_term, 16u + left_four)] = frozen_dz_at(lower_rows, start + left_term);
             if COLUMNS == 128u || right_four < 16u {
-                right[right_term * PITCH + right_four] = vec4<f32>(frozen_a_at(run, start + right_term, i), frozen_a_at(run, start + right_term, i + 1u), frozen_a_at(run, start + right_term, i + 2u), frozen_a_at(run, start + right_term, i + 3u));
+                right[place(right_term, right_four)] = frozen_a_at(run, start + right_term, columns);
+                right[place(8u + right_term, right_four)] = frozen_a_at(run, start + 8u + right_term, columns);
             }
             workgroupBarrier();
-            for (var k = 0u; k < 8u; k++) {
-                let upper = left[k * PITCH + row];
-                let lower = left[k * PITCH + 16u + row];
-                let near = right[k * PITCH + column];
+            for (var k = 0u; k < min(16u, params.rank - start); k++) {
+                let upper = left[place(k, row)];
+                let lower = left[place(k, 16u + row)];
+                let near = right[place(k, column)];
                 sum0 -= upper.x * near;
                 sum1 -= upper.y * near;
                 sum2 -= upper.z * near;
@@ -235,7 +243,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 sum6 -= lower.z * near;
                 sum7 -= lower.w * near;
                 if COLUMNS == 128u {
-                    let far = right[k * PITCH + 16u + column];
+                    let far = right[place(k, 16u + column)];
                     sum8 -= upper.x * far;
                     sum9 -= upper.y * far;
                     sum10 -= upper.z * far;

@@ -32,13 +32,12 @@ struct Params {
 @group(0) @binding(7) var<storage, read> frozen_pairs: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 
-// Tiles of 128 rows by COLUMNS columns, over 8 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
+// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
 // them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
-// a vector, 32 vectors a term, and one of padding against bank conflicts.
-const PITCH: u32 = 33u;
-
-var<workgroup> left: array<vec4<f32>, 264>;
-var<workgroup> right: array<vec4<f32>, 264>;
+// a vector, 32 vectors a term. Within eight, the vectors of a term change places by its number, so that neither those who put a vector down nor
+// those who take it meet in a bank.
+var<workgroup> left: array<vec4<f32>, 512>;
+var<workgroup> right: array<vec4<f32>, 512>;
 
 fn half(bits: u32) -> f32 {
     // By integers, since unpack2x16float may flush subnormals, which are weights like any other.
@@ -59,46 +58,48 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn x_at(run: u32, n: u32, i: u32) -> f32 {
-    if n < params.rows && i < params.inputs {
-        return x[(run * params.rows + n) * params.inputs + i];
-    }
-    return 0.0;
+// Where the vector of a term lies.
+fn place(term: u32, four: u32) -> u32 {
+    return term * 32u + (four ^ (term & 7u));
 }
 
-fn w_at(o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(o * params.inputs + i);
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
 }
 
-fn z_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return z[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn columns_from(o: u32) -> vec4<u32> {
+    return min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(params.outputs - 1u));
 }
 
-fn b_at(run: u32, o: u32, r: u32) -> f32 {
-    if o < params.outputs && r < params.rank {
-        return trained[run * params.run_stride + params.b_offset + o * params.rank + r];
-    }
-    return 0.0;
+fn x_at(rows: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = rows * params.inputs + min(i, params.inputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), i < params.inputs);
 }
 
-fn frozen_z_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return frozen_z[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn w_at(columns: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = columns * params.inputs + min(i, params.inputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), i < params.inputs);
 }
 
-fn frozen_b_at(run: u32, o: u32, r: u32) -> f32 {
-    if o < params.outputs && r < params.rank {
-        return frozen_pairs[run * params.run_stride + params.b_offset + o * params.rank + r];
-    }
-    return 0.0;
+fn z_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(z[at.x], z[at.y], z[at.z], z[at.w]);
+}
+
+fn b_at(run: u32, columns: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = run * params.run_stride + params.b_offset + columns * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(trained[at.x], trained[at.y], trained[at.z], trained[at.w]);
+}
+
+fn frozen_z_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(frozen_z[at.x], frozen_z[at.y], frozen_z[at.z], frozen_z[at.w]);
+}
+
+fn frozen_b_at(run: u32, columns: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = run * params.run_stride + params.b_offset + columns * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(frozen_pairs[at.x], frozen_pairs[at.y], frozen_pairs[at.z], frozen_pairs[at.w]);
 }
 
 fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
@@ -125,10 +126,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let column = local % 16u;
     let row = local / 16u;
     // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring terms.
-    let term = local % 8u;
-    let four = local / 8u;
-    let n = first_row + four * 4u;
-    let o = first_column + four * 4u;
+    let term = local % 16u;
+    let four = local / 16u;
+    let rows = rows_from(run, first_row + four * 4u);
+    let lower_rows = rows_from(run, first_row + 64u + four * 4u);
+    let columns = columns_from(first_column + four * 4u);
+    let far_columns = columns_from(first_column + 64u + four * 4u);
 
     // The adapters come first, so that no more than two of the three sums are held at once.
     var low0 = vec4<f32>();
@@ -147,16 +150,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var low13 = vec4<f32>();
     var low14 = vec4<f32>();
     var low15 = vec4<f32>();
-    for (var start = 0u; start < params.rank; start += 8u) {
-        left[term * PITCH + four] = vec4<f32>(z_at(run, n, start + term), z_at(run, n + 1u, start + term), z_at(run, n + 2u, start + term), z_at(run, n + 3u, start + term));
-        if COLUMNS == 128u || four < 16u {
-            right[term * PITCH + four] = vec4<f32>(b_at(run, o, start + term), b_at(run, o + 1u, start + term), b_at(run, o + 2u, start + term), b_at(run, o + 3u, start + term));
+    for (var start = 0u; start < params.rank; start += 16u) {
+        left[place(term, four)] = z_at(rows, start + term);
+        left[place(term, 16u + four)] = z_at(lower_rows, start + term);
+        right[place(term, four)] = b_at(run, columns, start + term);
+        if COLUMNS == 128u {
+            right[place(term, 16u + four)] = b_at(run, far_columns, start + term);
         }
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let upper = left[k * PITCH + row];
-            let lower = left[k * PITCH + 16u + row];
-            let near = right[k * PITCH + column];
+        for (var k = 0u; k < min(16u, params.rank - start); k++) {
+            let upper = left[place(k, row)];
+            let lower = left[place(k, 16u + row)];
+            let near = right[place(k, column)];
             low0 += upper.x * near;
             low1 += upper.y * near;
             low2 += upper.z * near;
@@ -166,7 +171,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             low6 += lower.z * near;
             low7 += lower.w * near;
             if COLUMNS == 128u {
-                let far = right[k * PITCH + 16u + column];
+                let far = right[place(k, 16u + column)];
                 low8 += upper.x * far;
                 low9 += upper.y * far;
                 low10 += upper.z * far;
@@ -197,16 +202,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         var frozen13 = vec4<f32>();
         var frozen14 = vec4<f32>();
         var frozen15 = vec4<f32>();
-        for (var start = 0u; start < params.rank; start += 8u) {
-            left[term * PITCH + four] = vec4<f32>(frozen_z_at(run, n, start + term), frozen_z_at(run, n + 1u, start + term), frozen_z_at(run, n + 2u, start + term), frozen_z_at(run, n + 3u, start + term));
-            if COLUMNS == 128u || four < 16u {
-                right[term * PITCH + four] = vec4<f32>(frozen_b_at(run, o, start + term), frozen_b_at(run, o + 1u, start + term), frozen_b_at(run, o + 2u, start + term), frozen_b_at(run, o + 3u, start + term));
+        for (var start = 0u; start < params.rank; start += 16u) {
+            left[place(term, four)] = frozen_z_at(rows, start + term);
+            left[place(term, 16u + four)] = frozen_z_at(lower_rows, start + term);
+            right[place(term, four)] = frozen_b_at(run, columns, start + term);
+            if COLUMNS == 128u {
+                right[place(term, 16u + four)] = frozen_b_at(run, far_columns, start + term);
             }
             workgroupBarrier();
-            for (var k = 0u; k < 8u; k++) {
-                let upper = left[k * PITCH + row];
-                let lower = left[k * PITCH + 16u + row];
-                let near = right[k * PITCH + column];
+            for (var k = 0u; k < min(16u, params.rank - start); k++) {
+                let upper = left[place(k, row)];
+                let lower = left[place(k, 16u + row)];
+                let near = right[place(k, column)];
                 frozen0 += upper.x * near;
                 frozen1 += upper.y * near;
                 frozen2 += upper.z * near;
@@ -216,7 +223,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 frozen6 += lower.z * near;
                 frozen7 += lower.w * near;
                 if COLUMNS == 128u {
-                    let far = right[k * PITCH + 16u + column];
+                    let far = right[place(k, 16u + column)];
                     frozen8 += upper.x * far;
                     frozen9 += upper.y * far;
                     frozen10 += upper.z * far;
@@ -263,16 +270,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum13 = vec4<f32>();
     var sum14 = vec4<f32>();
     var sum15 = vec4<f32>();
-    for (var start = 0u; start < params.inputs; start += 8u) {
-        left[term * PITCH + four] = vec4<f32>(x_at(run, n, start + term), x_at(run, n + 1u, start + term), x_at(run, n + 2u, start + term), x_at(run, n + 3u, start + term));
-        if COLUMNS == 128u || four < 16u {
-            right[term * PITCH + four] = vec4<f32>(w_at(o, start + term), w_at(o + 1u, start + term), w_at(o + 2u, start + term), w_at(o + 3u, start + term));
+    for (var start = 0u; start < params.inputs; start += 16u) {
+        left[place(term, four)] = x_at(rows, start + term);
+        left[place(term, 16u + four)] = x_at(lower_rows, start + term);
+        right[place(term, four)] = w_at(columns, start + term);
+        if COLUMNS == 128u {
+            right[place(term, 16u + four)] = w_at(far_columns, start + term);
         }
         workgroupBarrier();
-        for (var k = 0u; k < 8u; k++) {
-            let upper = left[k * PITCH + row];
-            let lower = left[k * PITCH + 16u + row];
-            let near = right[k * PITCH + column];
+        for (var k = 0u; k < 16u; k++) {
+            let upper = left[place(k, row)];
+            let lower = left[place(k, 16u + row)];
+            let near = right[place(k, column)];
             sum0 += upper.x * near;
             sum1 += upper.y * near;
             sum2 += upper.z * near;
@@ -282,7 +291,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum6 += lower.z * near;
             sum7 += lower.w * near;
             if COLUMNS == 128u {
-                let far = right[k * PITCH + 16u + column];
+                let far = right[place(k, 16u + column)];
                 sum8 += upper.x * far;
                 sum9 += upper.y * far;
                 sum10 += upper.z * far;
