@@ -74,22 +74,23 @@ fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize) -> Result<Peak> {
     Ok(Peak { flops, bytes })
 }
 
-/// Opens the GPU that is meant.
-pub fn open(wanted: &Wanted, checks: Checks, tiling: Tiling) -> Result<Arc<Accelerator>> {
+/// Opens the GPU that is meant; its products are cut as a sweep's are where nothing else is said.
+pub fn open(wanted: &Wanted, checks: Checks, tiling: Option<Tiling>) -> Result<Arc<Accelerator>> {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let found = wanted.choose(wait(adapters()))?;
     let options = Options {
         profile: Profile::Native,
         checks,
         clock: || START.elapsed().as_secs_f64(),
-        tiling,
+        tiling: tiling.unwrap_or(Tiling::Given(found.tiles())),
         building: |_, _| {},
     };
-    let opened = wait(async { Accelerator::open(wanted.choose(adapters().await)?, options).await })?;
+    let opened = wait(Accelerator::open(found, options))?;
     Ok(Arc::new(opened))
 }
 
 /// Prints the table of a cohort of `runs`.
-pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Tiling, runs: usize) -> Result<()> {
+pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Option<Tiling>, runs: usize) -> Result<()> {
     let accelerator = &open(wanted, checks, tiling)?;
     let found = accelerator.found();
     println!("## {} ({}, {}, driver {})\n", found.name, found.kind, found.backend, found.driver);
@@ -100,7 +101,7 @@ pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Tilin
     println!("|---:|---|---:|---:|---:|---:|");
     let sizes: &[usize] = if found.software { &[256, 512] } else { &[1024, 2048, 4096] };
     let mut most = Peak { flops: 0.0, bytes: 0.0 };
-    let in_tile = |tile| Ok((tile, open(wanted, checks, Tiling::Given(Tiles::all(tile)))?));
+    let in_tile = |tile| Ok((tile, open(wanted, checks, Some(Tiling::Given(Tiles::all(tile))))?));
     let in_tiles: Vec<(Tile, Arc<Accelerator>)> = Tile::ALL.into_iter().map(in_tile).collect::<Result<_>>()?;
     for (n, (tile, accelerator)) in sizes.iter().flat_map(|n| in_tiles.iter().map(move |in_tile| (*n, in_tile))) {
         let peak = peak(accelerator, *tile, n)?;

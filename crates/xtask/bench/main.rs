@@ -36,9 +36,9 @@ struct Arguments {
     /// On the GPU, leave out the checks of indices and loops.
     #[arg(long, requires = "gpu")]
     unchecked: bool,
-    /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed.
-    #[arg(long, default_value = "64x64", requires = "gpu")]
-    tiles: String,
+    /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed; as in a sweep where nothing is said.
+    #[arg(long, requires = "gpu")]
+    tiles: Option<String>,
     /// On the GPU, runs of the cohort.
     #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
     runs: usize,
@@ -62,9 +62,10 @@ fn main() -> Result<()> {
     if let Some(name) = gpu {
         let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };
         let checks = if unchecked { Checks::Off } else { Checks::On };
-        let tiling = match tiles.as_str() {
-            "timed" => Tiling::Timed(Tiles::default()),
-            tile => Tiling::Given(Tiles::all(tile.parse()?)),
+        let tiling = match tiles.as_deref() {
+            None => None,
+            Some("timed") => Some(Tiling::Timed(Tiles::default())),
+            Some(tile) => Some(Tiling::Given(Tiles::all(tile.parse()?))),
         };
         return gpu::print(&workload, &wanted, checks, tiling, runs);
     }

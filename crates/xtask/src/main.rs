@@ -64,6 +64,9 @@ enum Task {
         /// On the GPU, leave out the checks of indices and loops.
         #[arg(long, requires = "gpu")]
         unchecked: bool,
+        /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed; as in a sweep where nothing is said.
+        #[arg(long, value_name = "TILE", requires = "gpu")]
+        tiles: Option<String>,
         /// On the GPU, runs of the cohort.
         #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
         runs: usize,
@@ -94,7 +97,7 @@ fn main() -> ExitCode {
         Task::Screenshots => screenshots::take(),
         Task::Bench { other: Some(Bench::Page), .. } => bench_page::measure(),
         Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
-        Task::Bench { gpu: Some(name), unchecked, runs, .. } => bench_gpu(&name, unchecked, runs),
+        Task::Bench { gpu: Some(name), unchecked, tiles, runs, .. } => bench_gpu(&name, unchecked, tiles, runs),
         Task::Bench { python, starts, .. } => bench(&python, starts),
     };
     done.unwrap_or_else(|error| {
@@ -182,9 +185,14 @@ fn bench(python: &str, starts: Option<usize>) -> Result<ExitCode> {
     run(cargo().args(BENCH).arg("--python").arg(python).args(starts.iter().flatten()))
 }
 
-fn bench_gpu(name: &str, unchecked: bool, runs: usize) -> Result<ExitCode> {
+fn bench_gpu(name: &str, unchecked: bool, tiles: Option<String>, runs: usize) -> Result<ExitCode> {
     let checks: &[&str] = if unchecked { &["--unchecked"] } else { &[] };
-    run(cargo().args(BENCH).args(["--gpu", name, "--runs", &runs.to_string()]).args(checks))
+    let tiles = tiles.map(|tiles| ["--tiles".to_owned(), tiles]);
+    run(cargo()
+        .args(BENCH)
+        .args(["--gpu", name, "--runs", &runs.to_string()])
+        .args(checks)
+        .args(tiles.iter().flatten()))
 }
 
 fn cargo() -> Command {
