@@ -279,7 +279,13 @@ pub fn train_grid(
 
     let mut planned = cells.len();
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let begun = Event::Started { version, device: machine.clone(), runs: planned, steps: experiment.steps };
+    let begun = Event::Started {
+        version,
+        device: machine.clone(),
+        runs: planned,
+        steps: experiment.steps,
+        schemes: experiment.schemes.clone(),
+    };
     let mut told = watch(&mut results, experiment, output, interrupt, started);
     let mut flow = told.event(begun);
     let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
@@ -328,7 +334,8 @@ pub fn train_grid(
         Dataset::Examples(_) => Accuracy::ExactMatch,
         Dataset::Text(_) => Accuracy::Token,
     };
-    let setting = Setting { device: machine, wall_seconds: seconds, base_loss, base_accuracy, accuracy };
+    let order = experiment.schemes.clone();
+    let setting = Setting { device: machine, wall_seconds: seconds, base_loss, base_accuracy, accuracy, order };
     let summary = Summary::from_runs(setting, &runs);
     results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
     figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;

@@ -22,6 +22,9 @@ pub enum Event {
         runs: usize,
         /// Steps of each run.
         steps: usize,
+        /// The schemes, in the order that was asked for; cohorts may train them in another.
+        #[serde(default)]
+        schemes: Vec<String>,
     },
     /// The base alone, before any training.
     Base {
@@ -157,7 +160,13 @@ mod tests {
             seconds: 1.5,
         };
         let events = [
-            Event::Started { version: "0.1.0".to_owned(), device: "cpu".to_owned(), runs: 28, steps: 200 },
+            Event::Started {
+                version: "0.1.0".to_owned(),
+                device: "cpu".to_owned(),
+                runs: 28,
+                steps: 200,
+                schemes: vec!["init-a".to_owned()],
+            },
             Event::Base { loss: Some(3.0), accuracy: Some(0.0) },
             Event::CohortStarted { cohort: 0, cohorts: 2, cells: vec![cell.clone()] },
             Event::Calibrated { schemes: vec!["eva".to_owned()], tokens: 4096, seconds: 0.5 },

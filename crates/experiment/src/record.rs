@@ -35,7 +35,7 @@ impl Record {
             runs: 0,
             complete: None,
             evaluated: 0,
-            setting: Setting { device, wall_seconds, base_loss, base_accuracy, accuracy },
+            setting: Setting { device, wall_seconds, base_loss, base_accuracy, accuracy, order: vec![] },
             results: vec![],
             curves: vec![],
             places: HashMap::new(),
@@ -45,9 +45,10 @@ impl Record {
     /// Takes in what happened next.
     pub fn hear(&mut self, event: &Event) {
         match event {
-            Event::Started { device, runs, steps, .. } => {
+            Event::Started { device, runs, steps, schemes, .. } => {
                 (self.runs, self.steps) = (*runs, *steps);
                 self.setting.device.clone_from(device);
+                self.setting.order.clone_from(schemes);
             }
             Event::Base { loss, accuracy } => (self.setting.base_loss, self.setting.base_accuracy) = (*loss, *accuracy),
             Event::CohortStarted { .. } | Event::Calibrated { .. } | Event::CohortFinished { .. } => {}
@@ -162,7 +163,8 @@ mod tests {
         assert!(!record.has_news() && record.summary().schemes.is_empty());
         let evaluated = |step, loss| Event::Evaluation { cell: cell(0), step, loss: Some(loss), accuracy: Some(0.5) };
         let step = Event::Step { cell: cell(0), step: 1, loss: Some(2.5), learning_rate: 1e-3, gradient_norm: None };
-        let started = Event::Started { version: String::new(), device: "cpu".to_owned(), runs: 2, steps: 4 };
+        let started =
+            Event::Started { version: String::new(), device: "cpu".to_owned(), runs: 2, steps: 4, schemes: vec![] };
         let before = [started, Event::Base { loss: Some(3.0), accuracy: Some(0.0) }, step, evaluated(2, 1.5)];
         before.iter().for_each(|event| record.hear(event));
         record.hear(&Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() });

@@ -24,6 +24,9 @@ pub struct Setting {
     pub base_accuracy: Option<f64>,
     /// What an accuracy counts.
     pub accuracy: Accuracy,
+    /// The schemes in the order that was asked for, which tables and colours follow; others come after them, in the order of their first run.
+    #[serde(skip)]
+    pub order: Vec<String>,
 }
 
 /// `summary.json`.
@@ -34,7 +37,7 @@ pub struct Summary {
     /// What all runs share; its fields stand beside `version` in JSON.
     #[serde(flatten)]
     pub setting: Setting,
-    /// The schemes, in the order of their first run.
+    /// The schemes, in the order of [`Setting::order`].
     pub schemes: Vec<SchemeSummary>,
     /// Every pair of schemes, each at its own best.
     pub comparisons: Vec<Comparison>,
@@ -109,6 +112,7 @@ impl Summary {
                 schemes.push(&run.cell.scheme);
             }
         }
+        schemes.sort_by_key(|scheme| setting.order.iter().position(|asked| asked == scheme).unwrap_or(usize::MAX));
         let mut trials = Vec::with_capacity(schemes.len());
         let summaries = schemes
             .into_iter()
@@ -238,6 +242,7 @@ pub(crate) mod tests {
             base_loss: Some(3.0),
             base_accuracy: Some(0.0),
             accuracy: Accuracy::ExactMatch,
+            order: vec![],
         }
     }
 
@@ -297,6 +302,18 @@ pub(crate) mod tests {
         assert_eq!(summary.schemes.len(), 1);
         assert_eq!(summary.schemes[0].best_loss_spread, None);
         assert_eq!(Summary::from_runs(setting(), &[]).schemes, []);
+    }
+
+    #[test]
+    fn schemes_stand_in_the_order_that_was_asked_for_however_they_ended() {
+        let runs = [run("pissa", 1e-3, 0, 0.1), run("other", 1e-3, 0, 0.1), run("init-a", 1e-3, 0, 0.1)];
+        let order = ["init-a", "init-b", "pissa"].map(str::to_owned).to_vec();
+        let names = |order| {
+            let summary = Summary::from_runs(Setting { order, ..setting() }, &runs);
+            summary.schemes.into_iter().map(|scheme| scheme.scheme).collect::<Vec<_>>()
+        };
+        assert_eq!(names(order), ["init-a", "pissa", "other"]);
+        assert_eq!(names(vec![]), ["pissa", "other", "init-a"]);
     }
 
     #[test]

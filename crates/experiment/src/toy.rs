@@ -111,6 +111,7 @@ impl ToyReadout {
                 base_loss: None,
                 base_accuracy: None,
                 accuracy: Accuracy::Token,
+                order: vec![],
             };
             let summary = Summary::from_runs(setting, &results);
             let test = |scheme: &SchemeSummary| {

@@ -124,7 +124,8 @@ mod tests {
         let step = |step| Event::Step { cell: cell(), step, loss: None, learning_rate: 1e-3, gradient_norm: None };
         let mut progress = Progress::default();
         assert_eq!((progress.share(), progress.pace(1.0, 64)), (0.0, String::new()));
-        let started = Event::Started { version: String::new(), device: String::new(), runs: 2, steps: 4 };
+        let started =
+            Event::Started { version: String::new(), device: String::new(), runs: 2, steps: 4, schemes: vec![] };
         progress.hear(&started, 10.0);
         assert_eq!(progress.task(), "Training 2 adapters for 4 steps each.");
         progress.hear(&step(1), 11.0);

@@ -108,6 +108,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
             device: machine.describe(),
             runs: cohorts.iter().map(Vec::len).sum(),
             steps: experiment.steps,
+            schemes: experiment.schemes.clone(),
         });
         // The page shows that it has begun before the first, long work on this thread.
         reporter.flush();
