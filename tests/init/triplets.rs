@@ -25,7 +25,8 @@ use super::{
 use crate::small::{base, config};
 
 /// (O, I, R): odd, tall and wide beyond a tile of the GPU, a rank of 1, and a rank as large as the narrow side.
-const SHAPES: [(usize, usize, usize); 6] = [(17, 17, 4), (131, 67, 9), (67, 131, 8), (13, 7, 1), (5, 129, 5), (70, 3, 3)];
+const SHAPES: [(usize, usize, usize); 6] =
+    [(17, 17, 4), (131, 67, 9), (67, 131, 8), (13, 7, 1), (5, 129, 5), (70, 3, 3)];
 /// How columns of the weight fall off, each beside the one before it: not at all, as trained ones do, and steeply.
 const FALLS: [f32; 3] = [1.0, 0.97, 0.7];
 const SCALE: f64 = 2.0;
@@ -57,7 +58,8 @@ fn turned(m: MatRef<'_, f64>, columns: usize, iterations: usize, stream: &Stream
         let Qr { q, r } = thin_qr((m * &x).as_ref());
         let error = (m.ncols() + 2) as f64 * f64::from(f32::EPSILON) * (size(m) * size(x.as_ref())).norm_l2();
         let before = tangents[(step + 1) % 2];
-        let (outside, whole) = if drawn { (0.0, 0.0) } else { (norm((off(&q) * m * off(&x)).as_ref()), norm((m * off(&x)).as_ref())) };
+        let (outside, whole) =
+            if drawn { (0.0, 0.0) } else { (norm((off(&q) * m * off(&x)).as_ref()), norm((m * off(&x)).as_ref())) };
         let error = error * (1.0 + before);
         let left = svd(r.as_ref()).expect("finite").s[columns - 1] - whole * before - error;
         tangents[step % 2] = if left > 0.0 { (outside * before + error) / left } else { f64::INFINITY };
@@ -94,7 +96,9 @@ fn begin(tensor: Tensor, rank: usize, run: &Run, make_device: MakeDevice<'_>) ->
 fn a_device_finds_what_exact_products_do() {
     on_each_device(|make_device| {
         for ((outputs, inputs, rank), fall) in SHAPES.into_iter().flat_map(|shape| FALLS.map(|fall| (shape, fall))) {
-            for ((precision, convert), iterations) in PRECISIONS.into_iter().flat_map(|stored| [0, 4].map(|n| (stored, n))) {
+            for ((precision, convert), iterations) in
+                PRECISIONS.into_iter().flat_map(|stored| [0, 4].map(|n| (stored, n)))
+            {
                 let mut elements = vec![0.0; outputs * inputs];
                 Stream::new(4, "w").normal(0.1, &mut elements);
                 elements.iter_mut().enumerate().for_each(|(i, x)| *x *= fall.powi((i % inputs) as i32));
@@ -112,11 +116,16 @@ fn a_device_finds_what_exact_products_do() {
                 let [columns, rows] = turned(w.as_ref(), rank, iterations, &stream);
                 // Factors are rounded once more.
                 let rounded = 2.0 * rank as f64 * f64::from(f32::EPSILON);
-                let what = format!("{outputs} × {inputs}, rank {rank}, fall {fall}, {precision}, {iterations} iterations");
+                let what =
+                    format!("{outputs} × {inputs}, rank {rank}, fall {fall}, {precision}, {iterations} iterations");
                 for (name, found, allowed) in [
                     ("B", apart(&projector(b.as_ref()), &projector(exact.u.as_ref())), columns + rounded),
                     ("A", apart(&projector(a.transpose()), &projector(exact.v.as_ref())), rows + rounded),
-                    ("B A", norm((Scale(SCALE) * (&b * &a) - &product).as_ref()) / norm(w.as_ref()), columns + rows + rounded),
+                    (
+                        "B A",
+                        norm((Scale(SCALE) * (&b * &a) - &product).as_ref()) / norm(w.as_ref()),
+                        columns + rows + rounded,
+                    ),
                 ] {
                     println!("{what}: {name} {found:e} of {allowed:e}");
                     assert!(found <= allowed, "{what}: {name} is {found:e} off, {allowed:e} may be");

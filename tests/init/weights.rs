@@ -164,8 +164,7 @@ fn each_on(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) {
                 let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
                 let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
                 let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 0.0, settings };
-                let (trained, frozen) =
-                    start(&base, &adapters, &run, &plan, make_device).expect("a start").numbers();
+                let (trained, frozen) = start(&base, &adapters, &run, &plan, make_device).expect("a start").numbers();
                 assert_eq!(frozen, if scheme.frozen_pair { trained.clone() } else { vec![] });
                 let (a, b) = trained.split_at(rank * inputs);
                 let what = format!("{} {outputs} × {inputs}, rank {rank}, scale {scale}, {precision}", scheme.name);

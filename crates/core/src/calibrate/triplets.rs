@@ -28,7 +28,8 @@ pub(super) async fn triplets(
     drawn: Vec<Mat<f64>>,
     iterations: usize,
 ) -> Result<Vec<Result<Svd, NoConvergence>>, DeviceError> {
-    let columns = |products: Vec<Mat<f64>>| products.iter().map(|product| thin_qr(product.as_ref()).q).collect::<Vec<_>>();
+    let columns =
+        |products: Vec<Mat<f64>>| products.iter().map(|product| thin_qr(product.as_ref()).q).collect::<Vec<_>>();
     let rows = |products: Vec<Mat<f64>>| {
         let row = |product: &Mat<f64>| thin_qr(product.transpose()).q.transpose().to_owned();
         products.iter().map(row).collect::<Vec<_>>()

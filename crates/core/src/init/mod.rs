@@ -1,10 +1,11 @@
 //! Initialisation schemes: what an adapter is before its first step.
 //!
 //! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
-//! layer's frozen weight, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
+//! layer's frozen weight or its leading triplets, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
 //! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself; those that decompose
-//! do so in f64 and round once, but for the randomised iterations, which ask for products in f32: of a weight, those that a device makes. They agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
-//! numbers fill it with the *same* numbers, and their runs differ in nothing but the scheme.
+//! do so here, in f64, which WGSL has not, and round once; but for the randomised iterations, which multiply large matrices in f32, weights and gradients
+//! on the device that trains, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform numbers fill it
+//! with the *same* numbers, and their runs differ in nothing but the scheme.
 
 mod activation_shift;
 mod calibration;
