@@ -6,7 +6,6 @@ use anyhow::{Result, anyhow, bail};
 use loralab_core::{
     device::{Gpu, Input, Machine, wait},
     lab::{Room, State, verify as judge},
-    train::{Run, start},
 };
 use loralab_experiment::Experiment;
 
@@ -36,11 +35,13 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let cells = cohorts.first().ok_or_else(|| anyhow!("the grid has no runs"))?;
     let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;
-    let state = |run: &Run| {
-        let (trained, frozen_pairs) = start(&plan, &prepared.base.tensors, run).map_err(usage)?.numbers();
+    let make_device = |plan, base| prepared.machine.make(plan, base);
+    let starts = wait(sweep.starts(&runs, &plan, &make_device)).map_err(usage)?;
+    let states = starts.into_iter().zip(&runs).map(|(start, run)| {
+        let (trained, frozen_pairs) = start.map_err(usage)?.initial.numbers();
         Ok(State { trained, frozen_pairs, settings: run.settings })
-    };
-    let states = runs.iter().map(state).collect::<Result<Vec<State>>>()?;
+    });
+    let states = states.collect::<Result<Vec<State>>>()?;
     let batches = runs.iter().map(|run| sweep.batch(run.seed)).collect::<Result<Vec<_>, _>>()?;
     let inputs: Vec<Input<'_>> = batches.iter().map(Input::from).collect();
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();

@@ -232,7 +232,7 @@ fn reads(m: &Matrix, count: usize) -> Matrix {
 }
 
 /// The devices that a start is made on.
-fn on_each_device(test: impl Fn(MakeDevice<'_>)) {
+pub fn on_each_device(test: impl Fn(MakeDevice<'_>)) {
     test(&cpu);
     let accelerator = web_base();
     let gpu = |plan, base| -> loralab_core::device::Answer<'_, Box<dyn Device>> {

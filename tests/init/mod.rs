@@ -4,6 +4,8 @@
 pub mod data;
 // Starts beside PEFT's own.
 mod peft;
+// Triplets of a weight that a device multiplies, against those of exact products.
+mod triplets;
 // Starts that are made from a weight, against decompositions of their own.
 mod weights;
 

@@ -3,20 +3,21 @@
 
 use half::{bf16, f16};
 use loralab_core::{
-    device::{RunSettings, wait},
+    device::{MakeDevice, RunSettings, wait},
     init::{Quantiser, find},
     lab::begin,
     memory::{Data, Tensor, Weight},
+    model::{Adapters, Base},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
-    train::{Run, start},
+    train::Run,
 };
 use loralab_data::Dataset;
 use loralab_experiment::Experiment;
 use loralab_linalg::Stream;
 
-use super::data::cpu;
-use crate::training::NANO;
+use super::data::{cpu, on_each_device, start};
+use crate::{small::config, training::NANO};
 
 /// (O, I, R): square, tall, wide, odd, a rank of 1, and a rank as large as the narrow side.
 const SHAPES: [(usize, usize, usize); 5] = [(16, 16, 4), (23, 9, 3), (9, 23, 4), (13, 7, 1), (12, 5, 5)];
@@ -129,24 +130,32 @@ impl Begun {
     }
 }
 
+/// How a weight may be stored.
+pub type Store = fn(Vec<f32>) -> Data;
+pub const PRECISIONS: [(&str, Store); 3] = [
+    ("f32", Data::F32),
+    ("f16", |x| Data::F16(x.into_iter().map(f16::from_f32).collect())),
+    ("bf16", |x| Data::Bf16(x.into_iter().map(bf16::from_f32).collect())),
+];
+
 /// The start of a scheme at every shape, scale and stored precision, over a weight whose spectrum falls.
 fn each(scheme: &str, look: impl Fn(&Begun)) {
+    each_on(scheme, &cpu, look);
+}
+
+fn each_on(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) {
     let scheme = find(scheme).expect("listed");
-    type Store = fn(Vec<f32>) -> Data;
-    let precisions: [(&str, Store); 3] = [
-        ("f32", Data::F32),
-        ("f16", |x| Data::F16(x.into_iter().map(f16::from_f32).collect())),
-        ("bf16", |x| Data::Bf16(x.into_iter().map(bf16::from_f32).collect())),
-    ];
     for (outputs, inputs, rank) in SHAPES {
-        for (precision, convert) in precisions {
+        for (precision, convert) in PRECISIONS {
             let mut elements = vec![0.0; outputs * inputs];
             Stream::new(3, "w").normal(0.1, &mut elements);
             elements.iter_mut().enumerate().for_each(|(i, x)| *x *= 0.8_f32.powi((i % inputs) as i32));
             let data = convert(elements);
             let stored = data.to_f32();
             let w = Matrix::new(outputs, inputs, |i, j| f64::from(stored[i * inputs + j]));
-            let base = [Tensor { name: "layer.weight".to_owned(), shape: [outputs, inputs], data }];
+            let tensor = Tensor { name: "layer.weight".to_owned(), shape: [outputs, inputs], data };
+            let base = Base { config: config(1, 1, true), tensors: [tensor].into() };
+            let adapters = Adapters { rank, target_modules: vec!["layer".to_owned()] };
             for scale in SCALES {
                 let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, scheme.frozen_pair);
                 let x = tape.features(inputs);
@@ -154,13 +163,8 @@ fn each(scheme: &str, look: impl Fn(&Begun)) {
                 tape.mse(y);
                 let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
                 let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-                let (trained, frozen) = start(
-                    &plan,
-                    &base,
-                    &Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 0.0, settings },
-                )
-                .expect("a start")
-                .numbers();
+                let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 0.0, settings };
+                let (trained, frozen) = start(&base, &adapters, &run, &plan, make_device).expect("a start").numbers();
                 assert_eq!(frozen, if scheme.frozen_pair { trained.clone() } else { vec![] });
                 let (a, b) = trained.split_at(rank * inputs);
                 let what = format!("{} {outputs} × {inputs}, rank {rank}, scale {scale}, {precision}", scheme.name);
@@ -248,7 +252,7 @@ fn loftq_leaves_less_after_several_rounds() {
 /// unlucky sketch costs: with q power iterations that root is 1/(2q + 1).
 #[test]
 fn randomised_pissa_captures_nearly_what_pissa_does() {
-    each("pissa-niter-4", |begun| {
+    let look = |begun: &Begun| {
         let Begun { w, rank, what, .. } = begun;
         let (_, s, _) = w.svd();
         let missed = w.plus(-1.0, &begun.product()).norm();
@@ -259,7 +263,8 @@ fn randomised_pissa_captures_nearly_what_pissa_does() {
         let width = (s.len() as f64).sqrt() * 100.0;
         let spectral = next * width.powf(1.0 / 9.0);
         assert!(w.plus(-1.0, &begun.product()).svd().1[0] <= spectral + ROUNDING * w.norm(), "{what}");
-    });
+    };
+    on_each_device(|make_device| each_on("pissa-niter-4", make_device, look));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::fmt;
 use loralab_cpu::Store;
 
 use crate::{
-    memory::{Group, Parameter, Tensor, Value},
-    ops::{Dispatch, Pass},
+    memory::{Group, Parameter, Tensor, Value, Weight},
+    ops::{Dispatch, Linear, Pass},
 };
 
 /// How the trained buffer moves along its gradient; settings shared by a cohort.
@@ -153,6 +153,42 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A product with the frozen tensor `weight`, W of shape (O, I): rows of features X, (N, I), are predicted to be X Wᵀ, (N, O).
+    pub fn product(weight: usize, [outputs, inputs]: [usize; 2], rows: usize) -> Plan {
+        let linear = Linear { inputs, outputs, weight: Weight::Frozen(weight) };
+        Plan::of_linear(linear, Pass::Forward, [inputs, outputs], rows)
+    }
+
+    /// The product from the other side: rows of features X, (N, O), are predicted to be X W, (N, I).
+    pub fn transposed_product(weight: usize, [outputs, inputs]: [usize; 2], rows: usize) -> Plan {
+        let linear = Linear { inputs, outputs, weight: Weight::Frozen(weight) };
+        Plan::of_linear(linear, Pass::BackwardInput, [outputs, inputs], rows)
+    }
+
+    fn of_linear(linear: Linear, pass: Pass, columns: [usize; 2], rows: usize) -> Plan {
+        let [features, prediction] = [Value(0), Value(1)];
+        let product = Dispatch {
+            label: "product".to_owned(),
+            op: linear.into(),
+            pass,
+            reads: vec![features],
+            writes: vec![(prediction, Store::Set)],
+            columns: columns.to_vec(),
+        };
+        Plan {
+            shape: Shape { runs: 1, sequences: 1, tokens: rows },
+            forward: vec![product],
+            backward: vec![],
+            updates: vec![],
+            buffers: columns.to_vec(),
+            ports: Ports { features: Some(features), prediction: Some(prediction), ..Ports::default() },
+            lora_features: vec![],
+            parameters: vec![],
+            frozen_pairs: false,
+            tables: vec![],
+        }
+    }
+
     /// Elements that one run trains.
     pub fn trained_len(&self) -> usize {
         self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)

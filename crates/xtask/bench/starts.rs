@@ -3,7 +3,17 @@
 use std::{borrow::Cow, path::Path, time::Instant};
 
 use anyhow::Result;
-use loralab_core::init::{Inputs, KnownLayer, Layer, Rule, StartError, find};
+use loralab_core::{
+    calibrate::Calibration,
+    device::{Machine, RunSettings, wait},
+    init::{Inputs, KnownLayer, Layer, Rule, Scheme, StartError, find},
+    memory::{Data, Tensor, Weight},
+    model::{Adapters, Base, Config},
+    plan::{Optimizer, Shape},
+    tape::{Purpose, Tape},
+    train::Run,
+};
+use loralab_data::Dataset;
 use loralab_linalg::{Mat, Stream, normal_matrix, to_rows};
 
 use crate::{peer::Peer, spread::Spread};
@@ -11,6 +21,47 @@ use crate::{peer::Peer, spread::Spread};
 const RANK: usize = 16;
 const SCALE: f32 = 2.0;
 const ROUNDS: usize = 3;
+
+/// The base is one layer; nothing goes through a model.
+const NO_DECODER: Config = Config {
+    vocabulary: 1,
+    width: 2,
+    layers: 1,
+    heads: 1,
+    kv_heads: 1,
+    feed_forward: 1,
+    rope_theta: 1.0,
+    epsilon: 1.0,
+    tied: true,
+    tokens: 1,
+};
+
+/// Begins the one layer of `base` by a scheme that asks a device: the processor, which is made for it.
+fn asked(scheme: &'static Scheme, base: &Base) -> Result<()> {
+    let [outputs, inputs] = base.tensors[0].shape;
+    let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, true);
+    let x = tape.features(inputs);
+    let y = tape.lora_linear(x, Weight::Frozen(0), outputs, RANK, "layer");
+    tape.mse(y);
+    let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
+    let machine = Machine::Cpu(None);
+    let make_device = |plan, base| machine.make(plan, base);
+    let calibration = Calibration {
+        base,
+        adapters: &Adapters { rank: RANK, target_modules: vec![] },
+        sequences: 1,
+        tokens: 1,
+        optimizer: Optimizer::SignSgd,
+        preconditioner: None,
+        steps: 1,
+        train: &Dataset::Text(vec![]),
+        make_device: &make_device,
+    };
+    let settings = RunSettings { scale: SCALE.into(), learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+    let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 0.0, settings };
+    wait(calibration.starts(&[run], &plan))?.swap_remove(0)?;
+    Ok(())
+}
 
 /// Prints the table, for a square layer of this width.
 pub fn print(width: usize, python: &Path) -> Result<()> {
@@ -30,6 +81,8 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
         Inputs { rows: 4 * width, mean: vec![0.0; width], second: to_rows((weight.transpose() * &weight).as_ref()) };
     let rows = to_rows(weight.as_ref());
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
+    let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };
+    let base = Base { config: NO_DECODER, tensors: [tensor].into() };
     println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
     for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
         let found = find(scheme)?;
@@ -40,6 +93,7 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
                     let weight = || Ok::<_, StartError>(weight.clone());
                     start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;
                 }
+                Rule::Triplets { .. } => asked(found, &base)?,
                 _ => drop(found.start(&layer, || Some(Cow::Borrowed(&rows)), 0)?),
             }
             Ok(began.elapsed().as_secs_f64())

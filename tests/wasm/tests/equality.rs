@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use loralab_core::init::{ALL, Rule};
+use loralab_linalg::from_rows;
 use loralab_wasm_probe::{shuffled, start_bits};
 use wasmi::{Engine, Error, ExternType, Instance, Linker, Module, Store, WasmParams};
 
@@ -62,12 +63,29 @@ impl Probe {
 /// A decomposition's last bits are the processor's, and rounding to f32 hides most of them but not all. The last two words are a norm.
 fn assert_near(wasm: &[u32], native: &[u32], what: &str) {
     assert_eq!(wasm.len(), native.len());
-    let values = |words: &[u32]| words[..words.len() - 2].iter().map(|&word| f32::from_bits(word)).collect::<Vec<_>>();
     let (wasm, native) = (values(wasm), values(native));
     let largest = native.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     for (wasm, native) in wasm.iter().zip(&native) {
         assert!((wasm - native).abs() <= 1e-6 * largest, "{what}: {wasm} in wasm, {native} natively");
     }
+}
+
+fn values(words: &[u32]) -> Vec<f32> {
+    words[..words.len() - 2].iter().map(|&word| f32::from_bits(word)).collect()
+}
+
+/// Of triplets from products in f32, those with values close together turn into each other by what is rounded; what they span does not, and B A is what
+/// it holds of the weight. It is in f32's rounding, the ten products' together.
+fn assert_products_near(wasm: &[u32], native: &[u32], [inputs, outputs, rank]: [usize; 3], what: &str) {
+    let [wasm, native] = [wasm, native].map(|words| {
+        let values = values(words);
+        let (trained, frozen) = values.split_at(values.len() / 2);
+        assert!(trained == frozen, "{what}: the frozen pair is another");
+        let (a, b) = trained.split_at(rank * inputs);
+        from_rows(b, outputs, rank) * from_rows(a, rank, inputs)
+    });
+    let apart = (&wasm - &native).norm_max() / native.norm_max();
+    assert!(apart <= 1e-6, "{what}: products are {apart:e} apart");
 }
 
 #[test]
@@ -82,6 +100,9 @@ fn wasm_and_native_give_the_same_bits() {
             let what = format!("{} at seed {seed}, {inputs} × {outputs}, rank {rank}", about.name);
             match about.rule {
                 Rule::Fill(_) | Rule::Draw(_) => assert!(wasm == native, "{what} differs"),
+                Rule::Triplets { .. } => {
+                    assert_products_near(&wasm, &native, [inputs, outputs, rank].map(|size| size as usize), &what);
+                }
                 _ => assert_near(&wasm, &native, &what),
             }
         }

@@ -3,26 +3,21 @@
 use std::sync::Arc;
 
 use loralab_data::Batch;
-use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, svd, thin_qr};
+use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix};
 
-use super::{BATCHES, Calibrated, Calibration, CalibrationError};
+use super::{
+    BATCHES, Calibrated, Calibration, CalibrationError,
+    triplets::{Products, Side, triplets},
+};
 use crate::{
-    device::{Device, DeviceError, Input, RunSettings},
+    device::{Answer, Device, Input, RunSettings},
     init::{Layer, Sketch, Start, StartError},
+    memory::Parameter,
     model::{Adapters, Training, decoder},
     plan::{Optimizer, Plan},
     tape::{Purpose, Tape},
     train::{Initial, Run, layers},
 };
-
-/// Which factor of every adapter holds the probing vectors.
-#[derive(Clone, Copy)]
-enum Side {
-    /// A does, and dB answers with G Aᵀ.
-    A,
-    /// B does, and dA answers with Bᵀ G.
-    B,
-}
 
 /// Adapters that multiply the mean gradient of their weights over some batches from either side.
 struct Probes {
@@ -48,8 +43,7 @@ impl Calibration<'_, '_> {
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?)), tokens })
     }
 
-    /// The leading triplets of every layer's mean gradient, and the tokens it took: Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithms 4.4 and 5.1.
-    /// As many columns as the narrower side of a layer has give its whole decomposition, up to rounding in f32.
+    /// The leading triplets of every layer's mean gradient, and the tokens it took. As many columns as the narrower side of a layer has give its whole decomposition, up to rounding in f32.
     async fn gradients(
         &self,
         layers: &[Layer<'_>],
@@ -66,20 +60,10 @@ impl Calibration<'_, '_> {
         let drawn = |layer: &Layer<'_>| {
             normal_matrix(&Stream::new(seed, &format!("{}.gradient", layer.name)), columns, layer.inputs)
         };
-        let mut basis = probes.orthonormal(Side::A, layers.iter().map(drawn).collect()).await?;
-        for _ in 0..iterations {
-            let right = probes.orthonormal(Side::B, basis).await?;
-            let transposed = right.iter().map(|vectors| vectors.transpose().to_owned());
-            basis = probes.orthonormal(Side::A, transposed.collect()).await?;
-        }
-        let inner = probes.answers(Side::B, &basis).await?;
-        let mut triplets = Vec::with_capacity(layers.len());
-        for ((layer, basis), inner) in layers.iter().zip(&basis).zip(&inner) {
-            let refused = |reason| StartError::Undecomposed { what: "gradient", module: layer.name.to_owned(), reason };
-            let Svd { u, s, v } = svd(inner.subrows(0, basis.ncols())).map_err(refused)?;
-            triplets.push(Svd { u: basis * u, s, v });
-        }
-        Ok((triplets, probes.tokens))
+        let found = triplets(&mut probes, layers.iter().map(drawn).collect(), iterations).await?;
+        let decomposed = |(layer, found): (&Layer<'_>, Result<_, _>)| found.map_err(layer.undecomposed("gradient"));
+        let found = layers.iter().zip(found).map(decomposed).collect::<Result<_, _>>()?;
+        Ok((found, probes.tokens))
     }
 
     async fn probes(&self, columns: usize, seed: u64) -> Result<Probes, CalibrationError> {
@@ -96,37 +80,35 @@ impl Calibration<'_, '_> {
     }
 }
 
-impl Probes {
-    /// Orthonormal columns that span what the gradients answer to `vectors`: (O, k) to A's, (I, k) to B's.
-    async fn orthonormal(&mut self, side: Side, vectors: Vec<Mat<f64>>) -> Result<Vec<Mat<f64>>, DeviceError> {
-        let answers = self.answers(side, &vectors).await?;
-        let basis = |(answer, vectors): (&Mat<f64>, &Mat<f64>)| match side {
-            Side::A => thin_qr(answer.subcols(0, vectors.nrows())).q,
-            Side::B => thin_qr(answer.subrows(0, vectors.ncols()).transpose()).q,
-        };
-        Ok(answers.iter().zip(&vectors).map(basis).collect())
-    }
-
-    /// G Aᵀ, (O, R), for rows of A, (k, I); or Bᵀ G, (R, I), for columns of B, (O, k), with k at most R.
-    async fn answers(&mut self, side: Side, vectors: &[Mat<f64>]) -> Result<Vec<Mat<f64>>, DeviceError> {
-        let mut values = vec![0.0; self.plan.trained_len()];
-        for (pair, vectors) in self.plan.parameters.chunks_exact(2).zip(vectors) {
-            let place = &mut values[pair[side as usize].span.range()];
-            put(vectors.as_ref(), pair[side as usize].shape[1], place);
-        }
-        let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-        self.device.load(0, &values, &[], settings);
-        let mut sums = vec![0.0; values.len()];
-        for batch in &self.batches {
-            let gradient = self.device.probe(&[Input::from(batch)]).await?.swap_remove(0).gradient;
-            sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / self.batches.len() as f32);
-            self.tokens += batch.tokens.len();
-        }
-        let answer = |pair: &[crate::memory::Parameter]| {
-            let parameter = &pair[1 - side as usize];
-            from_rows(&sums[parameter.span.range()], parameter.shape[0], parameter.shape[1])
-        };
-        Ok(self.plan.parameters.chunks_exact(2).map(answer).collect())
+/// A side is a factor of every adapter: rows X are its A, and dB answers with G Xᵀ; columns Y are its B, and dA answers with Yᵀ G.
+impl Products for Probes {
+    fn products<'a>(&'a mut self, side: Side, vectors: &'a [Mat<f64>]) -> Answer<'a, Vec<Mat<f64>>> {
+        Box::pin(async move {
+            let factor = side as usize;
+            let mut values = vec![0.0; self.plan.trained_len()];
+            for (pair, vectors) in self.plan.parameters.chunks_exact(2).zip(vectors) {
+                let place = &mut values[pair[factor].span.range()];
+                put(vectors.as_ref(), pair[factor].shape[1], place);
+            }
+            let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+            self.device.load(0, &values, &[], settings);
+            let mut sums = vec![0.0; values.len()];
+            for batch in &self.batches {
+                let gradient = self.device.probe(&[Input::from(batch)]).await?.swap_remove(0).gradient;
+                sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / self.batches.len() as f32);
+                self.tokens += batch.tokens.len();
+            }
+            let answer = |(pair, vectors): (&[Parameter], &Mat<f64>)| {
+                let parameter = &pair[1 - factor];
+                let answer = from_rows(&sums[parameter.span.range()], parameter.shape[0], parameter.shape[1]);
+                // What the adapter has room for beyond the vectors answers nothing.
+                match side {
+                    Side::Right => answer.subcols(0, vectors.nrows()).to_owned(),
+                    Side::Left => answer.subrows(0, vectors.ncols()).to_owned(),
+                }
+            };
+            Ok(self.plan.parameters.chunks_exact(2).zip(vectors).map(answer).collect())
+        })
     }
 }
 

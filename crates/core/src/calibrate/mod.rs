@@ -1,6 +1,7 @@
-//! Starts that are made from data: what some batches say of the layers of a base, asked of the device that will train on it.
+//! Starts that ask a device, the one that will train them: what some batches say of the layers of a base, and products with its weights.
 //!
-//! Everything as large as a weight is made there, by the kernels of training. The *moments* of a layer's inputs are sums over rows, as the gradient of a
+//! Everything as large as a weight is made there, by the kernels of training. A randomised decomposition of a *weight* W asks for X Wᵀ and X W of a few
+//! rows X, as a linear layer makes them forwards and backwards. The *moments* of a layer's inputs are sums over rows, as the gradient of a
 //! weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
 //! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
 //! *preheat* is a training. The host decomposes what remains.
@@ -11,6 +12,8 @@ mod gradients;
 mod labels;
 mod moments;
 mod preheat;
+mod triplets;
+mod weights;
 
 use std::sync::Arc;
 
@@ -29,7 +32,7 @@ const BATCHES: u64 = 8;
 /// Batches that a start reads at most where it reads until it settles.
 const MOST_BATCHES: u64 = 32;
 
-/// What starts from data are made with.
+/// What starts that ask a device are made with.
 pub struct Calibration<'a, 'm> {
     /// The base.
     pub base: &'a Base,
@@ -63,7 +66,7 @@ pub struct Calibrated {
 /// How a run begins, or why its scheme can't start it.
 pub type Begun = Result<Arc<Calibrated>, StartError>;
 
-/// Why a start can't be made from data.
+/// Why a start can't be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CalibrationError {
     /// Data that do not fit.
@@ -104,6 +107,7 @@ impl Calibration<'_, '_> {
                 Rule::Activations { start, settle, labels, .. } => {
                     self.by_activations(run, plan, start, settle, labels).await
                 }
+                Rule::Triplets { start, sketch } => self.by_weights(run, plan, start, sketch).await,
                 Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await,
                 _ => start(plan, &self.base.tensors, run)
                     .map(|initial| Calibrated { initial: Arc::new(initial), tokens: 0 })

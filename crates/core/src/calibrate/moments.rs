@@ -79,9 +79,8 @@ impl Calibration<'_, '_> {
         let weights: Vec<_> = layers
             .iter()
             .map(|layer| {
-                let missing = || StartError::NoWeight { scheme: run.scheme.name, module: layer.name.to_owned() };
                 move || {
-                    let rows = weight(&self.base.tensors, layer).ok_or_else(missing)?;
+                    let rows = weight(&self.base.tensors, layer).ok_or_else(|| run.scheme.no_weight(layer))?;
                     Ok(from_rows(&rows, layer.outputs, layer.inputs))
                 }
             })

@@ -132,6 +132,9 @@ impl Scheme {
                 *spread = value("rho").map_or(*spread, |rho| rho as usize);
                 *settle = settle.map(|tau| value("tau").unwrap_or(tau));
             }
+            Rule::Triplets { sketch, .. } => {
+                sketch.iterations = value("niter").map_or(sketch.iterations, |niter| niter as usize);
+            }
             Rule::Preheat { ranks, share, counted, .. } => {
                 *ranks = value("ranks").map_or(*ranks, |ranks| ranks as usize);
                 *share = value("share").unwrap_or(*share);

@@ -1,10 +1,11 @@
 //! Initialisation schemes: what an adapter is before its first step.
 //!
 //! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
-//! layer's frozen weight, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
+//! layer's frozen weight or its leading triplets, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
 //! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself; those that decompose
-//! do so in f64 and round once, but for the randomised iterations, which multiply large matrices in f32, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform
-//! numbers fill it with the *same* numbers, and their runs differ in nothing but the scheme.
+//! do so here, in f64, which WGSL has not, and round once; but for the randomised iterations, which multiply large matrices in f32, weights and gradients
+//! on the device that trains, and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform numbers fill it
+//! with the *same* numbers, and their runs differ in nothing but the scheme.
 
 mod activation_shift;
 mod calibration;
@@ -114,7 +115,7 @@ mod tests {
     use std::{borrow::Cow, collections::HashSet};
 
     use loralab_experiment::SECOND_NAMES;
-    use loralab_linalg::{Stream, from_rows, normal_matrix, svd, to_rows};
+    use loralab_linalg::{Stream, from_rows, normal_matrix, randomised_svd, svd, to_rows};
 
     use super::*;
 
@@ -133,7 +134,13 @@ mod tests {
 
     /// The start over a weight that belongs to the layer's name.
     fn begin(scheme: &Scheme, layer: &Layer<'_>, seed: u64) -> Start {
-        scheme.start(layer, || Some(weight(layer)), seed).expect("a start")
+        let Rule::Triplets { start, sketch } = scheme.rule else {
+            return scheme.start(layer, || Some(weight(layer)), seed).expect("a start");
+        };
+        let weight = from_rows(&weight(layer), layer.outputs, layer.inputs);
+        let stream = Stream::new(seed, layer.name);
+        let triplets = randomised_svd(&weight.as_ref(), sketch.ranks * layer.rank, sketch.iterations, &stream);
+        start(layer, &triplets.expect("finite")).expect("a start")
     }
 
     fn weight(layer: &Layer<'_>) -> Cow<'static, [f32]> {
@@ -264,6 +271,13 @@ mod tests {
         let huge = || Some(vec![1e38; 6].into());
         let too_large = find("nora").expect("listed").start(&faint, huge, 0).expect_err("too large");
         assert!(words(too_large).contains("beyond the range"));
+    }
+
+    #[test]
+    fn a_scheme_that_asks_a_device_says_so_where_there_is_none() {
+        let niter_4 = find("pissa-niter-4").expect("listed");
+        let error = niter_4.start(&LAYER, || Some(weight(&LAYER)), 0).expect_err("no device");
+        assert!(error.to_string().contains("needs a device"), "{error}");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! With W = U diag(S) Vᵀ: A = diag(√(S/s)) Vᵀ and B = U diag(√(S/s)), first R triplets, so that s B A is the best approximation of W by rank R. The
 //! paper takes it out of W; here the frozen pair does. ‖A‖² = ‖B‖² = Σ Sₖ / s.
 
-use loralab_linalg::{Mat, Rows, Stream, Svd, leading_svd, randomised_svd};
+use loralab_linalg::{Mat, Stream, Svd, leading_svd};
 
 use super::choice::{Choice, Domain};
-use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+use super::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
 /// PiSSA by the exact decomposition.
 pub(super) static PISSA: Scheme = Scheme {
@@ -27,7 +27,7 @@ pub(super) static PISSA_NITER_4: Scheme = Scheme {
     name: "pissa-niter-4",
     about: "pissa by a randomised decomposition with four power iterations, nearly the same",
     source: "Meng, Wang, Zhang 2024, PiSSA, arXiv 2404.02948, as PEFT implements \"pissa_niter_4\" (no oversampling)",
-    rule: Rule::Weights(niter_4),
+    rule: Rule::Triplets { start: niter_4, sketch: Sketch { ranks: 1, iterations: NITER.default as usize } },
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,
@@ -46,12 +46,8 @@ fn exact(layer: &Layer<'_>, weight: &[f32], _: u64) -> Result<Start, StartError>
     Ok(balanced(layer, &triplets, 0))
 }
 
-fn niter_4(layer: &Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError> {
-    let stream = Stream::new(seed, &format!("{}.sketch", layer.name));
-    let weight = Rows::new(weight, layer.outputs, layer.inputs);
-    let triplets = randomised_svd(&weight, layer.rank, layer.value(&NITER) as usize, &stream)
-        .map_err(layer.undecomposed("weight"))?;
-    Ok(balanced(layer, &triplets, 0))
+fn niter_4(layer: &Layer<'_>, weight: &Svd) -> Result<Start, StartError> {
+    Ok(balanced(layer, weight, 0))
 }
 
 /// The triplets from `first`, at most R of them, split evenly between the factors, with their product subtracted.

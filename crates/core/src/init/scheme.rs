@@ -40,6 +40,13 @@ pub enum Rule {
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
     /// From the layer's frozen weight W, (O, I), row after row.
     Weights(fn(&Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError>),
+    /// From the leading singular triplets of the layer's frozen weight W, (O, I), sought in products with it that a device makes.
+    Triplets {
+        /// The start of a layer.
+        start: fn(&Layer<'_>, weight: &Svd) -> Result<Start, StartError>,
+        /// How closely the triplets are sought.
+        sketch: Sketch,
+    },
     /// From the layer's weight W, (O, I), row after row, and what is left of it in a base of few bits, on which the runs train.
     Quantised(Quantiser, fn(&Layer<'_>, weight: &[f32], quantiser: Quantiser) -> Result<Start, StartError>),
     /// From the moments of all layers' inputs, and their weights.
@@ -105,7 +112,7 @@ impl Rule {
     pub fn needs(&self) -> &'static str {
         match self {
             Rule::Fill(_) | Rule::Draw(_) => "nothing",
-            Rule::Weights(_) | Rule::Quantised(..) => "weights",
+            Rule::Weights(_) | Rule::Triplets { .. } | Rule::Quantised(..) => "weights",
             Rule::Activations { labels: true, .. } => "activations and labels",
             Rule::Activations { .. } => "activations",
             Rule::Gradients { .. } => "gradients",
@@ -123,7 +130,7 @@ impl Rule {
 
     /// Whether starts are made from data.
     pub fn reads_data(&self) -> bool {
-        !matches!(self, Rule::Fill(_) | Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..))
+        matches!(self, Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. })
     }
 
     /// How the base is stored that the runs train on, where that is not as it came.
@@ -214,6 +221,14 @@ pub enum StartError {
         scheme: &'static str,
         /// The layer.
         module: String,
+    },
+    /// The scheme asks a device, and none is at hand.
+    #[error(
+        "the scheme {scheme} starts from products with the weights, so it needs a device that makes them; start it in a sweep or by `loralab init`"
+    )]
+    NoDevice {
+        /// The scheme.
+        scheme: &'static str,
     },
     /// The scheme reads data, and none are at hand.
     #[error(
@@ -310,7 +325,7 @@ impl Scheme {
     /// The start of one layer, whose weight `weight`, (O, I) row after row, is asked for if the scheme has to know it.
     ///
     /// # Errors
-    /// If the layer has no weight but needs one, or is not one that the scheme can start.
+    /// If the layer has no weight but needs one, or is not one that the scheme can start; also if the scheme asks a device, with or without data.
     pub fn start<'w>(
         &self,
         layer: &Layer<'_>,
@@ -318,7 +333,7 @@ impl Scheme {
         seed: u64,
     ) -> Result<Start, StartError> {
         self.check(layer.rank, f64::from(layer.scale))?;
-        let missing = || StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() };
+        let missing = || self.no_weight(layer);
         let start = match self.rule {
             Rule::Fill(laws) => {
                 let [of_a, of_b] = laws(layer);
@@ -329,11 +344,17 @@ impl Scheme {
             Rule::Draw(start) => start(layer, seed)?,
             Rule::Weights(start) => start(layer, &weight().ok_or_else(missing)?, seed)?,
             Rule::Quantised(quantiser, start) => start(layer, &weight().ok_or_else(missing)?, quantiser)?,
+            Rule::Triplets { .. } => return Err(StartError::NoDevice { scheme: self.name }),
             Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
                 return Err(StartError::NoData { scheme: self.name, needs: self.rule.needs() });
             }
         };
         self.finite(layer, start)
+    }
+
+    /// The error of a layer without a weight.
+    pub(crate) fn no_weight(&self, layer: &Layer<'_>) -> StartError {
+        StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() }
     }
 
     /// The start, if it holds finite numbers.

@@ -42,7 +42,7 @@ pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<It
 /// The start of a run over `base`.
 ///
 /// # Errors
-/// If the scheme can't start one of the layers, or has to see data for it.
+/// If the scheme can't start one of the layers, or has to ask a device for it.
 pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
     let rank = plan.ranks().next().unwrap_or(0);
     if let Rule::Fill(laws) = run.scheme.rule {
@@ -55,9 +55,13 @@ pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartEr
 
 /// The frozen weight of a layer, (O, I) row after row, if the base has one.
 pub fn weight<'a>(base: &'a [Tensor], layer: &Layer<'_>) -> Option<Cow<'a, [f32]>> {
+    tensor(base, layer).map(|index| base[index].data.to_f32())
+}
+
+/// Where it stands among the tensors of the base.
+pub fn tensor(base: &[Tensor], layer: &Layer<'_>) -> Option<usize> {
     let name = format!("{}.weight", layer.name);
-    let tensor = base.iter().find(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])?;
-    Some(tensor.data.to_f32())
+    base.iter().position(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])
 }
 
 impl Initial {

@@ -6,7 +6,7 @@ mod pretrain;
 mod state;
 
 pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate};
-pub use initial::{Initial, layers, start, weight};
+pub use initial::{Initial, layers, start, tensor, weight};
 use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
 
