@@ -19,7 +19,7 @@ use loralab_core::{
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Shape},
     tape::{Purpose, Tape},
-    train::{Run, start},
+    train::Run,
 };
 
 use crate::small::{base, config, token_rows};
@@ -95,7 +95,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
         let learning_rate_ratio = if scheme.trains == Trains::AOnly { 0.0 } else { 1.0 };
         let settings = RunSettings { scale: 2.0, learning_rate_ratio, weight_decay: 0.1, max_grad_norm: 1.0 };
         let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings };
-        let (begun, frozen_pairs) = start(&plan, &base.tensors, &run).expect("a start").numbers();
+        let (begun, frozen_pairs) = data::start(&base, &adapters, &run, &plan, &data::cpu).expect("a start").numbers();
         let mut device = Cpu::<f32>::new(plan.clone(), base.tensors.clone(), Some(1));
         device.load(0, &begun, &frozen_pairs, settings);
         let rows = token_rows(SHAPE, base.config.vocabulary);

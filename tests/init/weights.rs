@@ -282,7 +282,7 @@ fn milora_takes_the_smallest_triplets() {
 
 #[test]
 fn olora_is_the_first_part_of_qr_whatever_the_scale() {
-    each("olora", |begun| {
+    let look = |begun: &Begun| {
         let Begun { w, a, b, rank, what, .. } = begun;
         let identity = Matrix::new(*rank, *rank, |i, j| f64::from(u8::from(i == j)));
         assert!(b.t().times(b).distance(&identity) < ROUNDING * *rank as f64, "{what}: B is orthonormal");
@@ -299,19 +299,21 @@ fn olora_is_the_first_part_of_qr_whatever_the_scale() {
             (left - (1.0 - begun.scale).abs() * first.norm()).abs() < 4.0 * ROUNDING * begun.scale * w.norm(),
             "{what}"
         );
-    });
+    };
+    on_each_device(|make_device| each_on("olora", make_device, look));
 }
 
 #[test]
 fn nora_is_a_sketch_of_the_row_space() {
-    each("nora", |begun| {
+    let look = |begun: &Begun| {
         let Begun { w, a, b, rank, scale, what } = begun;
         assert!(b.at.iter().all(|x| *x == 0.0), "{what}");
         let mut drawn = vec![0.0; rank * w.rows];
         Stream::new(1, "layer.lora_A.weight").normal(1.0, &mut drawn);
         let omega = Matrix::new(*rank, w.rows, |i, j| f64::from(drawn[i * w.rows + j]) * 0.02 / scale);
         assert!(a.distance(&omega.times(w)) < ROUNDING * a.norm(), "{what}");
-    });
+    };
+    on_each_device(|make_device| each_on("nora", make_device, look));
 }
 
 #[test]

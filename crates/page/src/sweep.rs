@@ -344,13 +344,8 @@ pub(crate) mod tests {
     /// Two schemes at two rates; init-b has diverged at the larger one.
     pub(crate) fn sweep(complete: Option<bool>) -> Sweep {
         let mut sweep = Sweep::new(Experiment::default(), None);
-        sweep.hear(&Event::Started {
-            version: "0".to_owned(),
-            device: "CPU".to_owned(),
-            runs: 4,
-            steps: 4,
-            schemes: vec![],
-        });
+        let version = "0".to_owned();
+        sweep.hear(&Event::Started { version, device: "CPU".to_owned(), runs: 4, steps: 4, schemes: vec![] });
         sweep.hear(&Event::Base { loss: Some(2.25), accuracy: Some(0.0) });
         for (scheme, rate, loss) in [("init-a", 1e-3, 0.5), ("init-b", 1e-3, 0.125), ("init-a", 2e-3, 0.25)] {
             let cell = cell(scheme, rate, 0);

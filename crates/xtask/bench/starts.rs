@@ -93,7 +93,7 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
                     let weight = || Ok::<_, StartError>(weight.clone());
                     start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;
                 }
-                Rule::Triplets { .. } => asked(found, &base)?,
+                Rule::Product { .. } | Rule::Triplets { .. } => asked(found, &base)?,
                 _ => drop(found.start(&layer, || Some(Cow::Borrowed(&rows)), 0)?),
             }
             Ok(began.elapsed().as_secs_f64())

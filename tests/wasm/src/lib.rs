@@ -36,7 +36,7 @@ pub fn start_bits(scheme: u32, seed: u64, inputs: u32, outputs: u32, rank: u32) 
     let drawn = normal_matrix(&Stream::new(seed, "weight"), layer.outputs, layer.inputs);
     let weight = to_rows(drawn.as_ref());
     let scheme = ALL[scheme as usize];
-    let values = if matches!(scheme.rule, Rule::Triplets { .. }) {
+    let values = if matches!(scheme.rule, Rule::Product { .. } | Rule::Triplets { .. }) {
         asked(scheme, &layer, weight, seed)
     } else {
         let Start { a, b, frozen } =

@@ -1,7 +1,7 @@
 //! Starts that ask a device, the one that will train them: what some batches say of the layers of a base, and products with its weights.
 //!
 //! Everything as large as a weight is made there, by the kernels of training. A randomised decomposition of a *weight* W asks for X Wᵀ and X W of a few
-//! rows X, as a linear layer makes them forwards and backwards. The *moments* of a layer's inputs are sums over rows, as the gradient of a
+//! rows X, as a linear layer makes them forwards and backwards; OLoRA and NoRA ask for one such product. The *moments* of a layer's inputs are sums over rows, as the gradient of a
 //! weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
 //! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
 //! *preheat* is a training. The host decomposes what remains.
@@ -107,6 +107,7 @@ impl Calibration<'_, '_> {
                 Rule::Activations { start, settle, labels, .. } => {
                     self.by_activations(run, plan, start, settle, labels).await
                 }
+                Rule::Product { rows, start } => self.by_product(run, plan, rows, start).await,
                 Rule::Triplets { start, sketch } => self.by_weights(run, plan, start, sketch).await,
                 Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await,
                 _ => start(plan, &self.base.tensors, run)

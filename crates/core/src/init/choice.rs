@@ -140,7 +140,12 @@ impl Scheme {
                 *share = value("share").unwrap_or(*share);
                 *counted = value("counted").map_or(*counted, |counted| counted == 1.0);
             }
-            Rule::Fill(_) | Rule::Draw(_) | Rule::Weights(_) | Rule::Quantised(..) | Rule::Gradients { .. } => {}
+            Rule::Fill(_)
+            | Rule::Draw(_)
+            | Rule::Weights(_)
+            | Rule::Product { .. }
+            | Rule::Quantised(..)
+            | Rule::Gradients { .. } => {}
         }
         rule
     }

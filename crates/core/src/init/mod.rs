@@ -134,13 +134,20 @@ mod tests {
 
     /// The start over a weight that belongs to the layer's name.
     fn begin(scheme: &Scheme, layer: &Layer<'_>, seed: u64) -> Start {
-        let Rule::Triplets { start, sketch } = scheme.rule else {
-            return scheme.start(layer, || Some(weight(layer)), seed).expect("a start");
-        };
-        let weight = from_rows(&weight(layer), layer.outputs, layer.inputs);
-        let stream = Stream::new(seed, layer.name);
-        let triplets = randomised_svd(&weight.as_ref(), sketch.ranks * layer.rank, sketch.iterations, &stream);
-        start(layer, &triplets.expect("finite")).expect("a start")
+        let known = weight(layer);
+        let weight = from_rows(&known, layer.outputs, layer.inputs);
+        match scheme.rule {
+            Rule::Product { rows, start } => {
+                let rows = rows(layer, &known, seed);
+                start(layer, &rows, &(&rows * weight))
+            }
+            Rule::Triplets { start, sketch } => {
+                let stream = Stream::new(seed, layer.name);
+                let triplets = randomised_svd(&weight.as_ref(), sketch.ranks * layer.rank, sketch.iterations, &stream);
+                start(layer, &triplets.expect("finite")).expect("a start")
+            }
+            _ => scheme.start(layer, || Some(known), seed).expect("a start"),
+        }
     }
 
     fn weight(layer: &Layer<'_>) -> Cow<'static, [f32]> {
@@ -267,17 +274,19 @@ mod tests {
         assert!(words(pissa.start(&still, || Some(weight(&layer)), 0).expect_err("no scale")).contains("above 0"));
         let broken = || Some(vec![f32::NAN; 6].into());
         assert!(words(pissa.start(&layer, broken, 0).expect_err("not finite")).contains("does not converge"));
-        let faint = Layer { scale: 1e-38, ..layer };
-        let huge = || Some(vec![1e38; 6].into());
-        let too_large = find("nora").expect("listed").start(&faint, huge, 0).expect_err("too large");
+        let faint = Layer { scale: 1e-45, ..layer };
+        let huge = || Some(vec![3e38; 6].into());
+        let too_large = find("pissa").expect("listed").start(&faint, huge, 0).expect_err("too large");
         assert!(words(too_large).contains("beyond the range"));
     }
 
     #[test]
     fn a_scheme_that_asks_a_device_says_so_where_there_is_none() {
-        let niter_4 = find("pissa-niter-4").expect("listed");
-        let error = niter_4.start(&LAYER, || Some(weight(&LAYER)), 0).expect_err("no device");
-        assert!(error.to_string().contains("needs a device"), "{error}");
+        for name in ["pissa-niter-4", "nora", "olora"] {
+            let scheme = find(name).expect("listed");
+            let error = scheme.start(&LAYER, || Some(weight(&LAYER)), 0).expect_err("no device");
+            assert!(error.to_string().contains("needs a device"), "{error}");
+        }
     }
 
     #[test]

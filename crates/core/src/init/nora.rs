@@ -7,14 +7,14 @@ use loralab_linalg::Mat;
 
 use super::Factor::A;
 use super::choice::{Choice, Domain};
-use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+use super::{Begins, Layer, Rule, Scheme, Start, Trains};
 
 /// NoRA.
 pub(super) static NORA: Scheme = Scheme {
     name: "nora",
     about: "A is a random sketch of the weight's row space, 0.02·Ω·W/scale, B is zero",
     source: "Li, Zhang, Mokhtari, He 2024, On the Crucial Role of Initialization for Matrix Factorization, arXiv 2410.18965, NoRA by its formula",
-    rule: Rule::Weights(start),
+    rule: Rule::Product { rows, start },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
@@ -27,9 +27,12 @@ pub(super) static NORA: Scheme = Scheme {
 const SIGMA: Choice =
     Choice { name: "sigma", about: "the size of the sketch", default: 0.02, domain: Domain::Positive };
 
-fn start(layer: &Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError> {
+fn rows(layer: &Layer<'_>, _: &[f32], seed: u64) -> Mat<f64> {
+    layer.normal_matrix(A, seed, layer.rank, layer.outputs)
+}
+
+fn start(layer: &Layer<'_>, _: &Mat<f64>, sketch: &Mat<f64>) -> Start {
     let factor = layer.value(&SIGMA) / f64::from(layer.scale);
-    let sketch = layer.normal_matrix(A, seed, layer.rank, layer.outputs) * layer.matrix(weight);
     let b = Mat::zeros(layer.outputs, layer.rank);
-    Ok(layer.padded((sketch * factor).as_ref(), b.as_ref()))
+    layer.padded((sketch * factor).as_ref(), b.as_ref())
 }

@@ -40,6 +40,13 @@ pub enum Rule {
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
     /// From the layer's frozen weight W, (O, I), row after row.
     Weights(fn(&Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError>),
+    /// From one product Y W of a few rows Y, (k, O), with the layer's frozen weight W, (O, I), that a device makes.
+    Product {
+        /// Y, of W row after row and the seed.
+        rows: fn(&Layer<'_>, weight: &[f32], seed: u64) -> Mat<f64>,
+        /// The start of a layer, of Y and Y W, (k, I).
+        start: fn(&Layer<'_>, rows: &Mat<f64>, product: &Mat<f64>) -> Start,
+    },
     /// From the leading singular triplets of the layer's frozen weight W, (O, I), sought in products with it that a device makes.
     Triplets {
         /// The start of a layer.
@@ -112,7 +119,7 @@ impl Rule {
     pub fn needs(&self) -> &'static str {
         match self {
             Rule::Fill(_) | Rule::Draw(_) => "nothing",
-            Rule::Weights(_) | Rule::Triplets { .. } | Rule::Quantised(..) => "weights",
+            Rule::Weights(_) | Rule::Product { .. } | Rule::Triplets { .. } | Rule::Quantised(..) => "weights",
             Rule::Activations { labels: true, .. } => "activations and labels",
             Rule::Activations { .. } => "activations",
             Rule::Gradients { .. } => "gradients",
@@ -344,7 +351,7 @@ impl Scheme {
             Rule::Draw(start) => start(layer, seed)?,
             Rule::Weights(start) => start(layer, &weight().ok_or_else(missing)?, seed)?,
             Rule::Quantised(quantiser, start) => start(layer, &weight().ok_or_else(missing)?, quantiser)?,
-            Rule::Triplets { .. } => return Err(StartError::NoDevice { scheme: self.name }),
+            Rule::Product { .. } | Rule::Triplets { .. } => return Err(StartError::NoDevice { scheme: self.name }),
             Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
                 return Err(StartError::NoData { scheme: self.name, needs: self.rule.needs() });
             }
