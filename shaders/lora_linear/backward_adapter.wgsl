@@ -30,8 +30,8 @@ var<workgroup> tile: array<vec4<f32>, 256>;
 // Of each share and rank, 32 columns in eight vectors: a column and those 8, 16 and 24 beside it.
 var<workgroup> shares: array<vec4<f32>, 512>;
 
-fn narrow_at(run: u32, n: u32, r: u32) -> f32 {
-    return narrow[(run * params.rows + min(n, params.rows - 1u)) * params.rank + min(r, params.rank - 1u)];
+fn narrow_at(row: u32, r: u32) -> f32 {
+    return narrow[row * params.rank + min(r, params.rank - 1u)];
 }
 
 fn wide_at(row: u32, column: u32) -> f32 {
@@ -62,16 +62,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum7 = vec4<f32>();
     for (var start = 0u; start < params.rows; start += 128u) {
         let r = first_rank + local % 2u * 4u;
-        for (var place = local; place < 256u; place += 64u) {
+        for (var step = 0u; step < 4u; step++) {
+            let place = step * 64u + local;
             let n = start + place / 2u;
-            tile[place] = vec4<f32>(narrow_at(run, n, r), narrow_at(run, n, r + 1u), narrow_at(run, n, r + 2u), narrow_at(run, n, r + 3u));
+            let row = run * params.rows + min(n, params.rows - 1u);
+            let values = vec4<f32>(narrow_at(row, r), narrow_at(row, r + 1u), narrow_at(row, r + 2u), narrow_at(row, r + 3u));
+            tile[place] = select(vec4<f32>(), values, n < params.rows);
         }
         workgroupBarrier();
-        for (var row = share; row < min(128u, params.rows - start); row += 8u) {
-            let n = run * params.rows + start + row;
-            let columns = vec4<f32>(wide_at(n, column), wide_at(n, column + 8u), wide_at(n, column + 16u), wide_at(n, column + 24u));
-            let low = tile[row * 2u];
-            let high = tile[row * 2u + 1u];
+        for (var step = 0u; step < 16u; step++) {
+            let n = step * 8u + share;
+            let row = run * params.rows + min(start + n, params.rows - 1u);
+            let columns = vec4<f32>(wide_at(row, column), wide_at(row, column + 8u), wide_at(row, column + 16u), wide_at(row, column + 24u));
+            let low = tile[n * 2u];
+            let high = tile[n * 2u + 1u];
             sum0 += low.x * columns;
             sum1 += low.y * columns;
             sum2 += low.z * columns;

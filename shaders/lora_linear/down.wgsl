@@ -65,7 +65,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var start = 0u; start < params.inputs; start += 32u) {
         let i = min(start + term, params.inputs - 1u);
         let inside = start + term < params.inputs;
-        for (var rows = part; rows < 8u; rows += 2u) {
+        for (var step = 0u; step < 4u; step++) {
+            let rows = step * 2u + part;
             let n = first_row + rows * 4u;
             let values = vec4<f32>(x_at(run, n, i), x_at(run, n + 1u, i), x_at(run, n + 2u, i), x_at(run, n + 3u, i));
             left[term * PITCH + rows] = select(vec4<f32>(), values, inside);
@@ -74,7 +75,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let values = vec4<f32>(matrix_at(run, r, i), matrix_at(run, r + 1u, i), matrix_at(run, r + 2u, i), matrix_at(run, r + 3u, i));
         right[term * 2u + part] = select(vec4<f32>(), values, inside);
         workgroupBarrier();
-        for (var k = share; k < 32u; k += 8u) {
+        for (var step = 0u; step < 4u; step++) {
+            let k = step * 8u + share;
             let rows = left[k * PITCH + four];
             let low = right[k * 2u];
             let high = right[k * 2u + 1u];
