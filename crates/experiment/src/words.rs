@@ -4,6 +4,9 @@ use crate::number::{decimals, factor_text, learning_rate_text, loss_text, rounde
 use crate::optimum::Comparison;
 use crate::summary::{Failure, RateSummary, SchemeSummary, Summary};
 
+/// Most schemes that a sentence names, where there are more than one more: a table tells of all.
+const NAMED: usize = 4;
+
 impl Summary {
     /// What was found, in plain words; also what was *not* found: schemes that the seeds do not tell apart are called that, and
     /// so is a best rate at the edge of the grid.
@@ -16,12 +19,13 @@ impl Summary {
         });
         let mut sentences: Vec<String> = Vec::new();
         if !ranked.is_empty() {
-            let bests: Vec<_> = ranked
+            let named = if ranked.len() > NAMED + 1 { NAMED } else { ranked.len() };
+            let bests: Vec<_> = ranked[..named]
                 .iter()
                 .enumerate()
                 .map(|(place, (scheme, best))| self.best_in_words(scheme, best, place == 0))
                 .collect();
-            sentences.push(format!("{}.", bests.join(", ")));
+            sentences.push(format!("{}{}.", bests.join(", "), others_in_words(&ranked[named..])));
         }
         match &self.comparisons[..] {
             [] => {}
@@ -159,6 +163,16 @@ fn with_interval(scheme: &SchemeSummary, best: &RateSummary) -> String {
     }
 }
 
+/// What the last of those have that no sentence names, from the better to the worse.
+fn others_in_words(others: &[(&SchemeSummary, &RateSummary)]) -> String {
+    let [(_, first), .., (_, last)] = others else { return String::new() };
+    let rates = others.iter().map(|(_, best)| best.learning_rate);
+    let [low, high] = [rates.clone().fold(f64::INFINITY, f64::min), rates.fold(0.0, f64::max)].map(learning_rate_text);
+    let at = if low == high { format!("at {low}") } else { format!("at {low} to {high}") };
+    let [least, most] = [first, last].map(|best| loss_text(best.mean_loss.unwrap_or(f64::NAN)));
+    format!(", {} others {at} ({least} to {most})", others.len())
+}
+
 /// Half the 95 % interval of the best loss: its distance to the upper end, since the lower one is cut off at 0.
 fn half_interval(scheme: &SchemeSummary) -> Option<f64> {
     let [_, high] = scheme.optimum.as_ref()?.loss_interval?;
@@ -251,9 +265,12 @@ fn differences_in_words(pairs: &[Comparison]) -> Vec<String> {
     sentences
 }
 
-/// `a, b and c`
+/// `a, b and c`; of many the first ones: `a, b, c, d and 5 others`.
 fn listed(names: &[&str]) -> String {
     match names {
+        many if many.len() > NAMED + 1 => {
+            format!("{} and {} others", many[..NAMED].join(", "), many.len() - NAMED)
+        }
         [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
         _ => names.concat(),
     }
@@ -403,6 +420,25 @@ mod tests {
             "b is best at 8e-3 (loss 0.084 ± 0.013, exact match 0.92), a at 4e-3 (0.106 ± 0.013, 0.89), c at 2e-3 (0.400 ± \
              0.013, 0.60). Each at its best, b's loss is lower than that of a and c. 3 pairs were compared, so each interval \
              is one of 98.3 %, for 95 % together (Bonferroni)."
+        );
+    }
+
+    #[test]
+    fn of_many_schemes_the_first_ones_are_named() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let every = |count: usize| -> Vec<_> {
+            let of = |(place, name): (usize, &&str)| runs(name, &[0.4 + 0.01 * place as f64, 0.5], 0.002);
+            names[..count].iter().enumerate().flat_map(of).collect()
+        };
+        let said = sentence(&every(6));
+        let begin = "a is best at 1e-3 (loss 0.400 ± 0.013, exact match 0.60), b at 1e-3 (0.410 ± 0.013, 0.59), c at 1e-3 (0.420 ± 0.013, 0.58), \
+                     d at 1e-3 (0.430 ± 0.013, 0.57), 2 others at 1e-3 (0.440 to 0.450). ";
+        assert!(said.starts_with(begin), "{said}");
+        assert!(said.contains("a, b, c, d and 2 others are best at the smallest"), "{said}");
+        let said = sentence(&every(5));
+        assert!(
+            said.contains("e at 1e-3 (0.440") && said.contains("a, b, c, d and e are best at the smallest"),
+            "{said}"
         );
     }
 
