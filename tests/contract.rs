@@ -92,6 +92,56 @@ fn every_module_can_be_written_for_every_driver() {
     }
 }
 
+#[test]
+fn every_loop_ends() {
+    for shader in shaders() {
+        assert_eq!(endless(shader.source), Vec::<String>::new(), "{}", shader.name);
+    }
+}
+
+#[test]
+fn a_loop_that_may_not_end_is_found() {
+    for text in [
+        "    loop {\n        break;\n    }",
+        "    while high > low {\n    }",
+        "    for (;;) {\n    }",
+        "    for (var i = 0u; i < 9u; i += step) {\n    }",
+        "    for (var i = 0u; i < 9u; i -= 1u) {\n    }",
+        "    for (var i = 0u; j < 9u; i++) {\n    }",
+        "    for (var i = 9u; i > 0u; i -= i / 4u) {\n    }",
+        "    for (var i = 0u; i < 9u; i++) {\n        i = 0u;\n    }",
+        "    for (var i = 0u; i < 9u; i++) {\n        i--;\n    }",
+    ] {
+        assert_eq!(endless(text).len(), 1, "{text}");
+    }
+}
+
+/// The loops of a module of which it can't be told from their first line that they end: no driver is asked to see to it. One that ends goes up by a number
+/// that is written there, or comes down by a half of what is left, and changes what it counts nowhere else.
+fn endless(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let ends = |line: &str| {
+        let head = line.strip_prefix("for (var ")?.strip_suffix(") {")?;
+        let [first, condition, step] = head.split("; ").collect::<Vec<_>>().try_into().ok()?;
+        let (count, _) = first.split_once(" = ")?;
+        let up = step.strip_prefix(count)?;
+        let number = up.strip_prefix(" += ").and_then(|number| number.strip_suffix('u')?.parse::<u32>().ok());
+        let rises =
+            condition.starts_with(&format!("{count} < ")) && (up == "++" || number.is_some_and(|number| number > 0));
+        let halves = condition == format!("{count} > 0u") && up == " >>= 1u"
+            || condition == format!("{count} > 1u") && up == format!(" -= {count} / 2u");
+        let changes = |line: &&str| {
+            let rest = line.strip_prefix(count).unwrap_or_default();
+            rest.starts_with(['+', '-']) || rest.split_once('=').is_some_and(|(before, _)| before.starts_with(' '))
+        };
+        ((rises || halves) && !lines.iter().any(changes)).then_some(())
+    };
+    let loops = lines
+        .iter()
+        .filter(|line| ["for", "while", "loop"].contains(&line.split([' ', '(']).next().unwrap_or_default()));
+    loops.filter(|line| ends(line).is_none()).map(|line| (*line).to_owned()).collect()
+}
+
 /// Where a table and the text of a module disagree, and what a browser would not grant.
 fn problems(shader: &Shader, source: &str) -> Vec<String> {
     let module = match wgsl::parse_str(source) {

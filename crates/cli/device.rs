@@ -29,7 +29,7 @@ pub struct DeviceArguments {
     /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Choice,
-    /// On a GPU, run shaders without checks of indices and loops; `loralab verify --unchecked` shows whether that is safe there
+    /// On a GPU, run shaders without checks of indices; `loralab verify --unchecked` shows whether that is safe there
     #[arg(long)]
     pub unchecked: bool,
     /// How a GPU cuts large products: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once on a GPU and then kept), or the

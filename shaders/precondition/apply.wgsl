@@ -18,14 +18,9 @@ struct Params {
 
 fn parameter_of(element: u32) -> u32 {
     var low = 0u;
-    var high = params.parameters;
-    while high - low > 1u {
-        let middle = (low + high) / 2u;
-        if places[middle * 2u] <= element {
-            low = middle;
-        } else {
-            high = middle;
-        }
+    for (var span = params.parameters; span > 1u; span -= span / 2u) {
+        let middle = low + span / 2u;
+        low = select(low, middle, places[middle * 2u] <= element);
     }
     return low;
 }

@@ -24,14 +24,9 @@ struct Params {
 // and is of kind places[2p + 1].
 fn kind(element: u32) -> u32 {
     var low = 0u;
-    var high = params.parameters;
-    while high - low > 1u {
-        let middle = (low + high) / 2u;
-        if places[middle * 2u] <= element {
-            low = middle;
-        } else {
-            high = middle;
-        }
+    for (var span = params.parameters; span > 1u; span -= span / 2u) {
+        let middle = low + span / 2u;
+        low = select(low, middle, places[middle * 2u] <= element);
     }
     return places[low * 2u + 1u];
 }

@@ -20,7 +20,7 @@ pub enum Profile {
     Native,
 }
 
-/// Whether shaders check their indices and bound their loops.
+/// Whether shaders check their indices. Their loops end by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checks {
     /// They do.
