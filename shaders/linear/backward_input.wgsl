@@ -46,21 +46,38 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn dy_at(run: u32, n: u32, o: u32) -> f32 {
-    if n < params.rows && o < params.outputs {
-        return dy[(run * params.rows + n) * params.outputs + o];
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
 }
 
-fn w_at(run: u32, o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(params.weight_offset + run * params.weight_stride + o * params.inputs + i);
-    }
-    return 0.0;
+fn columns_from(i: u32) -> vec4<u32> {
+    return min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(params.inputs - 1u));
 }
 
-fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+fn dy_at(rows: vec4<u32>, o: u32) -> vec4<f32> {
+    let at = rows * params.outputs + min(o, params.outputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), o < params.outputs);
+}
+
+fn w_at(run: u32, o: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = params.weight_offset + run * params.weight_stride + min(o, params.outputs - 1u) * params.inputs + columns;
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), o < params.outputs);
+}
+
+// The products of four rows' numbers with four columns'.
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn put(run: u32, row: u32, column: u32, values: mat4x4<f32>) {
+    put_row(run, row, column, values[0]);
+    put_row(run, row + 1u, column, values[1]);
+    put_row(run, row + 2u, column, values[2]);
+    put_row(run, row + 3u, column, values[3]);
+}
+
+fn put_row(run: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < params.rows {
         put_one(run, row, column, values.x);
         put_one(run, row, column + 1u, values.y);
@@ -94,32 +111,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let left_four = local / 16u;
     let right_term = local / 16u;
     let right_four = local % 16u;
-    let n = first_row + left_four * 4u;
-    let i = first_column + right_four * 4u;
+    let rows = rows_from(run, first_row + left_four * 4u);
+    let columns = columns_from(first_column + right_four * 4u);
 
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
+    var sum = mat4x4<f32>();
     for (var start = 0u; start < params.outputs; start += 16u) {
-        left[left_term * PITCH + left_four] = vec4<f32>(dy_at(run, n, start + left_term), dy_at(run, n + 1u, start + left_term), dy_at(run, n + 2u, start + left_term), dy_at(run, n + 3u, start + left_term));
-        right[right_term * PITCH + right_four] = vec4<f32>(w_at(run, start + right_term, i), w_at(run, start + right_term, i + 1u), w_at(run, start + right_term, i + 2u), w_at(run, start + right_term, i + 3u));
+        left[left_term * PITCH + left_four] = dy_at(rows, start + left_term);
+        right[right_term * PITCH + right_four] = w_at(run, start + right_term, columns);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
-            let l = left[k * PITCH + row];
-            let r = right[k * PITCH + column];
-            sum0 += l.x * r;
-            sum1 += l.y * r;
-            sum2 += l.z * r;
-            sum3 += l.w * r;
+            sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
         }
         workgroupBarrier();
     }
 
-    let to_row = first_row + row * 4u;
-    let to_column = first_column + column * 4u;
-    put(run, to_row, to_column, sum0);
-    put(run, to_row + 1u, to_column, sum1);
-    put(run, to_row + 2u, to_column, sum2);
-    put(run, to_row + 3u, to_column, sum3);
+    put(run, first_row + row * 4u, first_column + column * 4u, sum);
 }

@@ -22,21 +22,38 @@ const PITCH: u32 = 17u;
 var<workgroup> left: array<vec4<f32>, 272>;
 var<workgroup> right: array<vec4<f32>, 272>;
 
-fn x_at(run: u32, n: u32, i: u32) -> f32 {
-    if n < params.rows && i < params.inputs {
-        return x[(run * params.rows + n) * params.inputs + i];
-    }
-    return 0.0;
+// The columns from `o`, those that are not there the last one again: they are summed like any other and not put.
+fn outputs_from(o: u32) -> vec4<u32> {
+    return min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(params.outputs - 1u));
 }
 
-fn dy_at(run: u32, n: u32, o: u32) -> f32 {
-    if n < params.rows && o < params.outputs {
-        return dy[(run * params.rows + n) * params.outputs + o];
-    }
-    return 0.0;
+fn inputs_from(i: u32) -> vec4<u32> {
+    return min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(params.inputs - 1u));
 }
 
-fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+fn dy_at(run: u32, n: u32, outputs: vec4<u32>) -> vec4<f32> {
+    let at = (run * params.rows + min(n, params.rows - 1u)) * params.outputs + outputs;
+    return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), n < params.rows);
+}
+
+fn x_at(run: u32, n: u32, inputs: vec4<u32>) -> vec4<f32> {
+    let at = (run * params.rows + min(n, params.rows - 1u)) * params.inputs + inputs;
+    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), n < params.rows);
+}
+
+// The products of four rows' numbers with four columns'.
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn put(run: u32, row: u32, column: u32, values: mat4x4<f32>) {
+    put_row(run, row, column, values[0]);
+    put_row(run, row + 1u, column, values[1]);
+    put_row(run, row + 2u, column, values[2]);
+    put_row(run, row + 3u, column, values[3]);
+}
+
+fn put_row(run: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < params.outputs {
         put_one(run, row, column, values.x);
         put_one(run, row, column + 1u, values.y);
@@ -62,32 +79,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Where it loads: a term, and four neighbouring rows or columns. Both lie side by side.
     let term = local / 16u;
     let four = local % 16u;
-    let o = first_row + four * 4u;
-    let i = first_column + four * 4u;
+    let outputs = outputs_from(first_row + four * 4u);
+    let inputs = inputs_from(first_column + four * 4u);
 
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
+    var sum = mat4x4<f32>();
     for (var start = 0u; start < params.rows; start += 16u) {
-        left[term * PITCH + four] = vec4<f32>(dy_at(run, start + term, o), dy_at(run, start + term, o + 1u), dy_at(run, start + term, o + 2u), dy_at(run, start + term, o + 3u));
-        right[term * PITCH + four] = vec4<f32>(x_at(run, start + term, i), x_at(run, start + term, i + 1u), x_at(run, start + term, i + 2u), x_at(run, start + term, i + 3u));
+        left[term * PITCH + four] = dy_at(run, start + term, outputs);
+        right[term * PITCH + four] = x_at(run, start + term, inputs);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
-            let l = left[k * PITCH + row];
-            let r = right[k * PITCH + column];
-            sum0 += l.x * r;
-            sum1 += l.y * r;
-            sum2 += l.z * r;
-            sum3 += l.w * r;
+            sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
         }
         workgroupBarrier();
     }
 
-    let to_row = first_row + row * 4u;
-    let to_column = first_column + column * 4u;
-    put(run, to_row, to_column, sum0);
-    put(run, to_row + 1u, to_column, sum1);
-    put(run, to_row + 2u, to_column, sum2);
-    put(run, to_row + 3u, to_column, sum3);
+    put(run, first_row + row * 4u, first_column + column * 4u, sum);
 }

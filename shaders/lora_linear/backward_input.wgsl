@@ -53,49 +53,58 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn dy_at(run: u32, n: u32, o: u32) -> f32 {
-    if n < params.rows && o < params.outputs {
-        return dy[(run * params.rows + n) * params.outputs + o];
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
 }
 
-fn w_at(o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(o * params.inputs + i);
-    }
-    return 0.0;
+fn columns_from(i: u32) -> vec4<u32> {
+    return min(vec4<u32>(i, i + 1u, i + 2u, i + 3u), vec4<u32>(params.inputs - 1u));
 }
 
-fn dz_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return dz[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn dy_at(rows: vec4<u32>, o: u32) -> vec4<f32> {
+    let at = rows * params.outputs + min(o, params.outputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), o < params.outputs);
 }
 
-fn a_at(run: u32, r: u32, i: u32) -> f32 {
-    if r < params.rank && i < params.inputs {
-        return trained[run * params.run_stride + params.a_offset + r * params.inputs + i];
-    }
-    return 0.0;
+fn w_at(o: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = min(o, params.outputs - 1u) * params.inputs + columns;
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), o < params.outputs);
 }
 
-fn frozen_dz_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return frozen_dz[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn dz_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(dz[at.x], dz[at.y], dz[at.z], dz[at.w]);
 }
 
-fn frozen_a_at(run: u32, r: u32, i: u32) -> f32 {
-    if r < params.rank && i < params.inputs {
-        return frozen_pairs[run * params.run_stride + params.a_offset + r * params.inputs + i];
-    }
-    return 0.0;
+fn a_at(run: u32, r: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = run * params.run_stride + params.a_offset + min(r, params.rank - 1u) * params.inputs + columns;
+    return vec4<f32>(trained[at.x], trained[at.y], trained[at.z], trained[at.w]);
 }
 
-fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+fn frozen_dz_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(frozen_dz[at.x], frozen_dz[at.y], frozen_dz[at.z], frozen_dz[at.w]);
+}
+
+fn frozen_a_at(run: u32, r: u32, columns: vec4<u32>) -> vec4<f32> {
+    let at = run * params.run_stride + params.a_offset + min(r, params.rank - 1u) * params.inputs + columns;
+    return vec4<f32>(frozen_pairs[at.x], frozen_pairs[at.y], frozen_pairs[at.z], frozen_pairs[at.w]);
+}
+
+// The products of four rows' numbers with four columns'.
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn put(run: u32, row: u32, column: u32, values: mat4x4<f32>) {
+    put_row(run, row, column, values[0]);
+    put_row(run, row + 1u, column, values[1]);
+    put_row(run, row + 2u, column, values[2]);
+    put_row(run, row + 3u, column, values[3]);
+}
+
+fn put_row(run: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < params.rows {
         put_one(run, row, column, values.x);
         put_one(run, row, column + 1u, values.y);
@@ -129,62 +138,39 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let left_four = local / 16u;
     let right_term = local / 16u;
     let right_four = local % 16u;
-    let n = first_row + left_four * 4u;
-    let i = first_column + right_four * 4u;
+    let rows = rows_from(run, first_row + left_four * 4u);
+    let columns = columns_from(first_column + right_four * 4u);
 
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
+    var sum = mat4x4<f32>();
     for (var start = 0u; start < params.outputs; start += 16u) {
-        left[left_term * PITCH + left_four] = vec4<f32>(dy_at(run, n, start + left_term), dy_at(run, n + 1u, start + left_term), dy_at(run, n + 2u, start + left_term), dy_at(run, n + 3u, start + left_term));
-        right[right_term * PITCH + right_four] = vec4<f32>(w_at(start + right_term, i), w_at(start + right_term, i + 1u), w_at(start + right_term, i + 2u), w_at(start + right_term, i + 3u));
+        left[left_term * PITCH + left_four] = dy_at(rows, start + left_term);
+        right[right_term * PITCH + right_four] = w_at(start + right_term, columns);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
-            let l = left[k * PITCH + row];
-            let r = right[k * PITCH + column];
-            sum0 += l.x * r;
-            sum1 += l.y * r;
-            sum2 += l.z * r;
-            sum3 += l.w * r;
+            sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
         }
         workgroupBarrier();
     }
     for (var start = 0u; start < params.rank; start += 16u) {
-        left[left_term * PITCH + left_four] = vec4<f32>(dz_at(run, n, start + left_term), dz_at(run, n + 1u, start + left_term), dz_at(run, n + 2u, start + left_term), dz_at(run, n + 3u, start + left_term));
-        right[right_term * PITCH + right_four] = vec4<f32>(a_at(run, start + right_term, i), a_at(run, start + right_term, i + 1u), a_at(run, start + right_term, i + 2u), a_at(run, start + right_term, i + 3u));
+        left[left_term * PITCH + left_four] = dz_at(rows, start + left_term);
+        right[right_term * PITCH + right_four] = a_at(run, start + right_term, columns);
         workgroupBarrier();
-        for (var k = 0u; k < 16u; k++) {
-            let l = left[k * PITCH + row];
-            let r = right[k * PITCH + column];
-            sum0 += l.x * r;
-            sum1 += l.y * r;
-            sum2 += l.z * r;
-            sum3 += l.w * r;
+        for (var k = 0u; k < min(16u, params.rank - start); k++) {
+            sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
         }
         workgroupBarrier();
     }
     if PAIRS == 1u {
         for (var start = 0u; start < params.rank; start += 16u) {
-            left[left_term * PITCH + left_four] = vec4<f32>(frozen_dz_at(run, n, start + left_term), frozen_dz_at(run, n + 1u, start + left_term), frozen_dz_at(run, n + 2u, start + left_term), frozen_dz_at(run, n + 3u, start + left_term));
-            right[right_term * PITCH + right_four] = vec4<f32>(frozen_a_at(run, start + right_term, i), frozen_a_at(run, start + right_term, i + 1u), frozen_a_at(run, start + right_term, i + 2u), frozen_a_at(run, start + right_term, i + 3u));
+            left[left_term * PITCH + left_four] = frozen_dz_at(rows, start + left_term);
+            right[right_term * PITCH + right_four] = frozen_a_at(run, start + right_term, columns);
             workgroupBarrier();
-            for (var k = 0u; k < 16u; k++) {
-                let l = left[k * PITCH + row];
-                let r = right[k * PITCH + column];
-                sum0 -= l.x * r;
-                sum1 -= l.y * r;
-                sum2 -= l.z * r;
-                sum3 -= l.w * r;
+            for (var k = 0u; k < min(16u, params.rank - start); k++) {
+                sum -= outer(left[k * PITCH + row], right[k * PITCH + column]);
             }
             workgroupBarrier();
         }
     }
 
-    let to_row = first_row + row * 4u;
-    let to_column = first_column + column * 4u;
-    put(run, to_row, to_column, sum0);
-    put(run, to_row + 1u, to_column, sum1);
-    put(run, to_row + 2u, to_column, sum2);
-    put(run, to_row + 3u, to_column, sum3);
+    put(run, first_row + row * 4u, first_column + column * 4u, sum);
 }

@@ -29,8 +29,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read> frozen_pairs: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dx: array<f32>;
 
-// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
-// them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
+// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has 16 rows, four and the fours that lie 32, 64 and 96
+// below them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
 // a vector, 32 vectors a term. Within eight, the vectors of a term change places by its number, so that neither those who put a vector down nor
 // those who take it meet in a bank.
 var<workgroup> left: array<vec4<f32>, 512>;
@@ -99,7 +99,19 @@ fn frozen_a_at(run: u32, r: u32, columns: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(frozen_pairs[at.x], frozen_pairs[at.y], frozen_pairs[at.z], frozen_pairs[at.w]);
 }
 
-fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+// The products of four rows' numbers with four columns'.
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn put(run: u32, row: u32, column: u32, values: mat4x4<f32>) {
+    put_row(run, row, column, values[0]);
+    put_row(run, row + 1u, column, values[1]);
+    put_row(run, row + 2u, column, values[2]);
+    put_row(run, row + 3u, column, values[3]);
+}
+
+fn put_row(run: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < params.rows {
         put_one(run, row, column, values.x);
         put_one(run, row, column + 1u, values.y);
@@ -119,7 +131,7 @@ fn put_one(run: u32, row: u32, column: u32, value: f32) {
     }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.z;
     let first_row = group.y * 128u;
@@ -133,125 +145,113 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let left_four = local / 16u;
     let right_term = local / 32u;
     let right_four = local % 32u;
-    let rows = rows_from(run, first_row + left_four * 4u);
-    let lower_rows = rows_from(run, first_row + 64u + left_four * 4u);
+    let rows0 = rows_from(run, first_row + left_four * 4u);
+    let rows1 = rows_from(run, first_row + 32u + left_four * 4u);
+    let rows2 = rows_from(run, first_row + 64u + left_four * 4u);
+    let rows3 = rows_from(run, first_row + 96u + left_four * 4u);
     let columns = columns_from(first_column + right_four * 4u);
 
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
-    var sum4 = vec4<f32>();
-    var sum5 = vec4<f32>();
-    var sum6 = vec4<f32>();
-    var sum7 = vec4<f32>();
-    var sum8 = vec4<f32>();
-    var sum9 = vec4<f32>();
-    var sum10 = vec4<f32>();
-    var sum11 = vec4<f32>();
-    var sum12 = vec4<f32>();
-    var sum13 = vec4<f32>();
-    var sum14 = vec4<f32>();
-    var sum15 = vec4<f32>();
+    var near0 = mat4x4<f32>();
+    var near1 = mat4x4<f32>();
+    var near2 = mat4x4<f32>();
+    var near3 = mat4x4<f32>();
+    var far0 = mat4x4<f32>();
+    var far1 = mat4x4<f32>();
+    var far2 = mat4x4<f32>();
+    var far3 = mat4x4<f32>();
     for (var start = 0u; start < params.outputs; start += 16u) {
-        left[place(left_term, left_four)] = dy_at(rows, start + left_term);
-        left[place(left_term, 16u + left_four)] = dy_at(lower_rows, start + left_term);
+        left[place(left_term, left_four)] = dy_at(rows0, start + left_term);
+        left[place(left_term, 8u + left_four)] = dy_at(rows1, start + left_term);
+        left[place(left_term, 16u + left_four)] = dy_at(rows2, start + left_term);
+        left[place(left_term, 24u + left_four)] = dy_at(rows3, start + left_term);
         if COLUMNS == 128u || right_four < 16u {
             right[place(right_term, right_four)] = w_at(start + right_term, columns);
+            right[place(4u + right_term, right_four)] = w_at(start + 4u + right_term, columns);
             right[place(8u + right_term, right_four)] = w_at(start + 8u + right_term, columns);
+            right[place(12u + right_term, right_four)] = w_at(start + 12u + right_term, columns);
         }
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
-            let upper = left[place(k, row)];
-            let lower = left[place(k, 16u + row)];
+            let left0 = left[place(k, row)];
+            let left1 = left[place(k, 8u + row)];
+            let left2 = left[place(k, 16u + row)];
+            let left3 = left[place(k, 24u + row)];
             let near = right[place(k, column)];
-            sum0 += upper.x * near;
-            sum1 += upper.y * near;
-            sum2 += upper.z * near;
-            sum3 += upper.w * near;
-            sum4 += lower.x * near;
-            sum5 += lower.y * near;
-            sum6 += lower.z * near;
-            sum7 += lower.w * near;
+            near0 += outer(left0, near);
+            near1 += outer(left1, near);
+            near2 += outer(left2, near);
+            near3 += outer(left3, near);
             if COLUMNS == 128u {
                 let far = right[place(k, 16u + column)];
-                sum8 += upper.x * far;
-                sum9 += upper.y * far;
-                sum10 += upper.z * far;
-                sum11 += upper.w * far;
-                sum12 += lower.x * far;
-                sum13 += lower.y * far;
-                sum14 += lower.z * far;
-                sum15 += lower.w * far;
+                far0 += outer(left0, far);
+                far1 += outer(left1, far);
+                far2 += outer(left2, far);
+                far3 += outer(left3, far);
             }
         }
         workgroupBarrier();
     }
     for (var start = 0u; start < params.rank; start += 16u) {
-        left[place(left_term, left_four)] = dz_at(rows, start + left_term);
-        left[place(left_term, 16u + left_four)] = dz_at(lower_rows, start + left_term);
+        left[place(left_term, left_four)] = dz_at(rows0, start + left_term);
+        left[place(left_term, 8u + left_four)] = dz_at(rows1, start + left_term);
+        left[place(left_term, 16u + left_four)] = dz_at(rows2, start + left_term);
+        left[place(left_term, 24u + left_four)] = dz_at(rows3, start + left_term);
         if COLUMNS == 128u || right_four < 16u {
             right[place(right_term, right_four)] = a_at(run, start + right_term, columns);
+            right[place(4u + right_term, right_four)] = a_at(run, start + 4u + right_term, columns);
             right[place(8u + right_term, right_four)] = a_at(run, start + 8u + right_term, columns);
+            right[place(12u + right_term, right_four)] = a_at(run, start + 12u + right_term, columns);
         }
         workgroupBarrier();
         for (var k = 0u; k < min(16u, params.rank - start); k++) {
-            let upper = left[place(k, row)];
-            let lower = left[place(k, 16u + row)];
+            let left0 = left[place(k, row)];
+            let left1 = left[place(k, 8u + row)];
+            let left2 = left[place(k, 16u + row)];
+            let left3 = left[place(k, 24u + row)];
             let near = right[place(k, column)];
-            sum0 += upper.x * near;
-            sum1 += upper.y * near;
-            sum2 += upper.z * near;
-            sum3 += upper.w * near;
-            sum4 += lower.x * near;
-            sum5 += lower.y * near;
-            sum6 += lower.z * near;
-            sum7 += lower.w * near;
+            near0 += outer(left0, near);
+            near1 += outer(left1, near);
+            near2 += outer(left2, near);
+            near3 += outer(left3, near);
             if COLUMNS == 128u {
                 let far = right[place(k, 16u + column)];
-                sum8 += upper.x * far;
-                sum9 += upper.y * far;
-                sum10 += upper.z * far;
-                sum11 += upper.w * far;
-                sum12 += lower.x * far;
-                sum13 += lower.y * far;
-                sum14 += lower.z * far;
-                sum15 += lower.w * far;
+                far0 += outer(left0, far);
+                far1 += outer(left1, far);
+                far2 += outer(left2, far);
+                far3 += outer(left3, far);
             }
         }
         workgroupBarrier();
     }
     if PAIRS == 1u {
         for (var start = 0u; start < params.rank; start += 16u) {
-            left[place(left_term, left_four)] = frozen_dz_at(rows, start + left_term);
-            left[place(left_term, 16u + left_four)] = frozen_dz_at(lower_rows, start + left_term);
+            left[place(left_term, left_four)] = frozen_dz_at(rows0, start + left_term);
+            left[place(left_term, 8u + left_four)] = frozen_dz_at(rows1, start + left_term);
+            left[place(left_term, 16u + left_four)] = frozen_dz_at(rows2, start + left_term);
+            left[place(left_term, 24u + left_four)] = frozen_dz_at(rows3, start + left_term);
             if COLUMNS == 128u || right_four < 16u {
                 right[place(right_term, right_four)] = frozen_a_at(run, start + right_term, columns);
+                right[place(4u + right_term, right_four)] = frozen_a_at(run, start + 4u + right_term, columns);
                 right[place(8u + right_term, right_four)] = frozen_a_at(run, start + 8u + right_term, columns);
+                right[place(12u + right_term, right_four)] = frozen_a_at(run, start + 12u + right_term, columns);
             }
             workgroupBarrier();
             for (var k = 0u; k < min(16u, params.rank - start); k++) {
-                let upper = left[place(k, row)];
-                let lower = left[place(k, 16u + row)];
+                let left0 = left[place(k, row)];
+                let left1 = left[place(k, 8u + row)];
+                let left2 = left[place(k, 16u + row)];
+                let left3 = left[place(k, 24u + row)];
                 let near = right[place(k, column)];
-                sum0 -= upper.x * near;
-                sum1 -= upper.y * near;
-                sum2 -= upper.z * near;
-                sum3 -= upper.w * near;
-                sum4 -= lower.x * near;
-                sum5 -= lower.y * near;
-                sum6 -= lower.z * near;
-                sum7 -= lower.w * near;
+                near0 -= outer(left0, near);
+                near1 -= outer(left1, near);
+                near2 -= outer(left2, near);
+                near3 -= outer(left3, near);
                 if COLUMNS == 128u {
                     let far = right[place(k, 16u + column)];
-                    sum8 -= upper.x * far;
-                    sum9 -= upper.y * far;
-                    sum10 -= upper.z * far;
-                    sum11 -= upper.w * far;
-                    sum12 -= lower.x * far;
-                    sum13 -= lower.y * far;
-                    sum14 -= lower.z * far;
-                    sum15 -= lower.w * far;
+                    far0 -= outer(left0, far);
+                    far1 -= outer(left1, far);
+                    far2 -= outer(left2, far);
+                    far3 -= outer(left3, far);
                 }
             }
             workgroupBarrier();
@@ -260,22 +260,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     let to_row = first_row + row * 4u;
     let to_column = first_column + column * 4u;
-    put(run, to_row, to_column, sum0);
-    put(run, to_row + 1u, to_column, sum1);
-    put(run, to_row + 2u, to_column, sum2);
-    put(run, to_row + 3u, to_column, sum3);
-    put(run, to_row + 64u, to_column, sum4);
-    put(run, to_row + 65u, to_column, sum5);
-    put(run, to_row + 66u, to_column, sum6);
-    put(run, to_row + 67u, to_column, sum7);
+    put(run, to_row, to_column, near0);
+    put(run, to_row + 32u, to_column, near1);
+    put(run, to_row + 64u, to_column, near2);
+    put(run, to_row + 96u, to_column, near3);
     if COLUMNS == 128u {
-        put(run, to_row, to_column + 64u, sum8);
-        put(run, to_row + 1u, to_column + 64u, sum9);
-        put(run, to_row + 2u, to_column + 64u, sum10);
-        put(run, to_row + 3u, to_column + 64u, sum11);
-        put(run, to_row + 64u, to_column + 64u, sum12);
-        put(run, to_row + 65u, to_column + 64u, sum13);
-        put(run, to_row + 66u, to_column + 64u, sum14);
-        put(run, to_row + 67u, to_column + 64u, sum15);
+        put(run, to_row, to_column + 64u, far0);
+        put(run, to_row + 32u, to_column + 64u, far1);
+        put(run, to_row + 64u, to_column + 64u, far2);
+        put(run, to_row + 96u, to_column + 64u, far3);
     }
 }

@@ -56,49 +56,58 @@ fn weight(index: u32) -> f32 {
     return bitcast<f32>(bits << 16u);
 }
 
-fn x_at(run: u32, n: u32, i: u32) -> f32 {
-    if n < params.rows && i < params.inputs {
-        return x[(run * params.rows + n) * params.inputs + i];
-    }
-    return 0.0;
+// The rows from `n`, those that are not there the last one again: they are summed like any other and not put.
+fn rows_from(run: u32, n: u32) -> vec4<u32> {
+    return run * params.rows + min(vec4<u32>(n, n + 1u, n + 2u, n + 3u), vec4<u32>(params.rows - 1u));
 }
 
-fn w_at(o: u32, i: u32) -> f32 {
-    if o < params.outputs && i < params.inputs {
-        return weight(o * params.inputs + i);
-    }
-    return 0.0;
+fn columns_from(o: u32) -> vec4<u32> {
+    return min(vec4<u32>(o, o + 1u, o + 2u, o + 3u), vec4<u32>(params.outputs - 1u));
 }
 
-fn z_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return z[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn x_at(rows: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = rows * params.inputs + min(i, params.inputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(x[at.x], x[at.y], x[at.z], x[at.w]), i < params.inputs);
 }
 
-fn b_at(run: u32, o: u32, r: u32) -> f32 {
-    if o < params.outputs && r < params.rank {
-        return trained[run * params.run_stride + params.b_offset + o * params.rank + r];
-    }
-    return 0.0;
+fn w_at(columns: vec4<u32>, i: u32) -> vec4<f32> {
+    let at = columns * params.inputs + min(i, params.inputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(weight(at.x), weight(at.y), weight(at.z), weight(at.w)), i < params.inputs);
 }
 
-fn frozen_z_at(run: u32, n: u32, r: u32) -> f32 {
-    if n < params.rows && r < params.rank {
-        return frozen_z[(run * params.rows + n) * params.rank + r];
-    }
-    return 0.0;
+fn z_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(z[at.x], z[at.y], z[at.z], z[at.w]);
 }
 
-fn frozen_b_at(run: u32, o: u32, r: u32) -> f32 {
-    if o < params.outputs && r < params.rank {
-        return frozen_pairs[run * params.run_stride + params.b_offset + o * params.rank + r];
-    }
-    return 0.0;
+fn b_at(run: u32, columns: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = run * params.run_stride + params.b_offset + columns * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(trained[at.x], trained[at.y], trained[at.z], trained[at.w]);
 }
 
-fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+fn frozen_z_at(rows: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = rows * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(frozen_z[at.x], frozen_z[at.y], frozen_z[at.z], frozen_z[at.w]);
+}
+
+fn frozen_b_at(run: u32, columns: vec4<u32>, r: u32) -> vec4<f32> {
+    let at = run * params.run_stride + params.b_offset + columns * params.rank + min(r, params.rank - 1u);
+    return vec4<f32>(frozen_pairs[at.x], frozen_pairs[at.y], frozen_pairs[at.z], frozen_pairs[at.w]);
+}
+
+// The products of four rows' numbers with four columns'.
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn put(run: u32, row: u32, column: u32, values: mat4x4<f32>) {
+    put_row(run, row, column, values[0]);
+    put_row(run, row + 1u, column, values[1]);
+    put_row(run, row + 2u, column, values[2]);
+    put_row(run, row + 3u, column, values[3]);
+}
+
+fn put_row(run: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < params.rows {
         put_one(run, row, column, values.x);
         put_one(run, row, column + 1u, values.y);
@@ -124,77 +133,45 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring terms.
     let term = local % 16u;
     let four = local / 16u;
-    let n = first_row + four * 4u;
-    let o = first_column + four * 4u;
+    let rows = rows_from(run, first_row + four * 4u);
+    let columns = columns_from(first_column + four * 4u);
 
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
+    var sum = mat4x4<f32>();
     for (var start = 0u; start < params.inputs; start += 16u) {
-        left[term * PITCH + four] = vec4<f32>(x_at(run, n, start + term), x_at(run, n + 1u, start + term), x_at(run, n + 2u, start + term), x_at(run, n + 3u, start + term));
-        right[term * PITCH + four] = vec4<f32>(w_at(o, start + term), w_at(o + 1u, start + term), w_at(o + 2u, start + term), w_at(o + 3u, start + term));
+        left[term * PITCH + four] = x_at(rows, start + term);
+        right[term * PITCH + four] = w_at(columns, start + term);
         workgroupBarrier();
         for (var k = 0u; k < 16u; k++) {
-            let l = left[k * PITCH + row];
-            let r = right[k * PITCH + column];
-            sum0 += l.x * r;
-            sum1 += l.y * r;
-            sum2 += l.z * r;
-            sum3 += l.w * r;
+            sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
         }
         workgroupBarrier();
     }
 
-    var low0 = vec4<f32>();
-    var low1 = vec4<f32>();
-    var low2 = vec4<f32>();
-    var low3 = vec4<f32>();
+    var low = mat4x4<f32>();
     for (var start = 0u; start < params.rank; start += 16u) {
-        left[term * PITCH + four] = vec4<f32>(z_at(run, n, start + term), z_at(run, n + 1u, start + term), z_at(run, n + 2u, start + term), z_at(run, n + 3u, start + term));
-        right[term * PITCH + four] = vec4<f32>(b_at(run, o, start + term), b_at(run, o + 1u, start + term), b_at(run, o + 2u, start + term), b_at(run, o + 3u, start + term));
+        left[term * PITCH + four] = z_at(rows, start + term);
+        right[term * PITCH + four] = b_at(run, columns, start + term);
         workgroupBarrier();
-        for (var k = 0u; k < 16u; k++) {
-            let l = left[k * PITCH + row];
-            let r = right[k * PITCH + column];
-            low0 += l.x * r;
-            low1 += l.y * r;
-            low2 += l.z * r;
-            low3 += l.w * r;
+        for (var k = 0u; k < min(16u, params.rank - start); k++) {
+            low += outer(left[k * PITCH + row], right[k * PITCH + column]);
         }
         workgroupBarrier();
     }
 
     if PAIRS == 1u {
-        var frozen0 = vec4<f32>();
-        var frozen1 = vec4<f32>();
-        var frozen2 = vec4<f32>();
-        var frozen3 = vec4<f32>();
+        var frozen = mat4x4<f32>();
         for (var start = 0u; start < params.rank; start += 16u) {
-            left[term * PITCH + four] = vec4<f32>(frozen_z_at(run, n, start + term), frozen_z_at(run, n + 1u, start + term), frozen_z_at(run, n + 2u, start + term), frozen_z_at(run, n + 3u, start + term));
-            right[term * PITCH + four] = vec4<f32>(frozen_b_at(run, o, start + term), frozen_b_at(run, o + 1u, start + term), frozen_b_at(run, o + 2u, start + term), frozen_b_at(run, o + 3u, start + term));
+            left[term * PITCH + four] = frozen_z_at(rows, start + term);
+            right[term * PITCH + four] = frozen_b_at(run, columns, start + term);
             workgroupBarrier();
-            for (var k = 0u; k < 16u; k++) {
-                let l = left[k * PITCH + row];
-                let r = right[k * PITCH + column];
-                frozen0 += l.x * r;
-                frozen1 += l.y * r;
-                frozen2 += l.z * r;
-                frozen3 += l.w * r;
+            for (var k = 0u; k < min(16u, params.rank - start); k++) {
+                frozen += outer(left[k * PITCH + row], right[k * PITCH + column]);
             }
             workgroupBarrier();
         }
-        low0 -= frozen0;
-        low1 -= frozen1;
-        low2 -= frozen2;
-        low3 -= frozen3;
+        low -= frozen;
     }
 
     let scale = settings[run * 4u];
-    let to_row = first_row + row * 4u;
-    let to_column = first_column + column * 4u;
-    put(run, to_row, to_column, sum0 + scale * low0);
-    put(run, to_row + 1u, to_column, sum1 + scale * low1);
-    put(run, to_row + 2u, to_column, sum2 + scale * low2);
-    put(run, to_row + 3u, to_column, sum3 + scale * low3);
+    put(run, first_row + row * 4u, first_column + column * 4u, sum + scale * low);
 }

@@ -32,8 +32,8 @@ struct Params {
 @group(0) @binding(7) var<storage, read> frozen_pairs: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 
-// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has eight rows, four and the four that lie 64 below
-// them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
+// Tiles of 128 rows by COLUMNS columns, over 16 terms of the sum at a time. An invocation has 16 rows, four and the fours that lie 32, 64 and 96
+// below them, by four columns, and where COLUMNS is 128 by the four that lie 64 beside those. Both operands of a tile lie by term: four neighbours in
 // a vector, 32 vectors a term. Within eight, the vectors of a term change places by its number, so that neither those who put a vector down nor
 // those who take it meet in a bank.
 var<workgroup> left: array<vec4<f32>, 512>;
@@ -102,7 +102,19 @@ fn frozen_b_at(run: u32, columns: vec4<u32>, r: u32) -> vec4<f32> {
     return vec4<f32>(frozen_pairs[at.x], frozen_pairs[at.y], frozen_pairs[at.z], frozen_pairs[at.w]);
 }
 
-fn put(run: u32, row: u32, column: u32, values: vec4<f32>) {
+// The products of four rows' numbers with four columns'.
+fn outer(rows: vec4<f32>, columns: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(rows.x * columns, rows.y * columns, rows.z * columns, rows.w * columns);
+}
+
+fn put(run: u32, row: u32, column: u32, values: mat4x4<f32>) {
+    put_row(run, row, column, values[0]);
+    put_row(run, row + 1u, column, values[1]);
+    put_row(run, row + 2u, column, values[2]);
+    put_row(run, row + 3u, column, values[3]);
+}
+
+fn put_row(run: u32, row: u32, column: u32, values: vec4<f32>) {
     if row < params.rows {
         put_one(run, row, column, values.x);
         put_one(run, row, column + 1u, values.y);
@@ -117,7 +129,7 @@ fn put_one(run: u32, row: u32, column: u32, value: f32) {
     }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.z;
     let first_row = group.y * 128u;
@@ -128,202 +140,159 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // Where it loads: a term, and four neighbouring rows or columns. Neighbouring invocations read neighbouring terms.
     let term = local % 16u;
     let four = local / 16u;
-    let rows = rows_from(run, first_row + four * 4u);
-    let lower_rows = rows_from(run, first_row + 64u + four * 4u);
-    let columns = columns_from(first_column + four * 4u);
-    let far_columns = columns_from(first_column + 64u + four * 4u);
+    let rows0 = rows_from(run, first_row + four * 4u);
+    let rows1 = rows_from(run, first_row + 32u + four * 4u);
+    let rows2 = rows_from(run, first_row + 64u + four * 4u);
+    let rows3 = rows_from(run, first_row + 96u + four * 4u);
+    let columns0 = columns_from(first_column + four * 4u);
+    let columns1 = columns_from(first_column + 32u + four * 4u);
+    let columns2 = columns_from(first_column + 64u + four * 4u);
+    let columns3 = columns_from(first_column + 96u + four * 4u);
 
-    // The adapters come first, so that no more than two of the three sums are held at once.
-    var low0 = vec4<f32>();
-    var low1 = vec4<f32>();
-    var low2 = vec4<f32>();
-    var low3 = vec4<f32>();
-    var low4 = vec4<f32>();
-    var low5 = vec4<f32>();
-    var low6 = vec4<f32>();
-    var low7 = vec4<f32>();
-    var low8 = vec4<f32>();
-    var low9 = vec4<f32>();
-    var low10 = vec4<f32>();
-    var low11 = vec4<f32>();
-    var low12 = vec4<f32>();
-    var low13 = vec4<f32>();
-    var low14 = vec4<f32>();
-    var low15 = vec4<f32>();
-    for (var start = 0u; start < params.rank; start += 16u) {
-        left[place(term, four)] = z_at(rows, start + term);
-        left[place(term, 16u + four)] = z_at(lower_rows, start + term);
-        right[place(term, four)] = b_at(run, columns, start + term);
+    var near0 = mat4x4<f32>();
+    var near1 = mat4x4<f32>();
+    var near2 = mat4x4<f32>();
+    var near3 = mat4x4<f32>();
+    var far0 = mat4x4<f32>();
+    var far1 = mat4x4<f32>();
+    var far2 = mat4x4<f32>();
+    var far3 = mat4x4<f32>();
+    for (var start = 0u; start < params.inputs; start += 16u) {
+        left[place(term, four)] = x_at(rows0, start + term);
+        left[place(term, 8u + four)] = x_at(rows1, start + term);
+        left[place(term, 16u + four)] = x_at(rows2, start + term);
+        left[place(term, 24u + four)] = x_at(rows3, start + term);
+        right[place(term, four)] = w_at(columns0, start + term);
+        right[place(term, 8u + four)] = w_at(columns1, start + term);
         if COLUMNS == 128u {
-            right[place(term, 16u + four)] = b_at(run, far_columns, start + term);
+            right[place(term, 16u + four)] = w_at(columns2, start + term);
+            right[place(term, 24u + four)] = w_at(columns3, start + term);
+        }
+        workgroupBarrier();
+        for (var k = 0u; k < 16u; k++) {
+            let left0 = left[place(k, row)];
+            let left1 = left[place(k, 8u + row)];
+            let left2 = left[place(k, 16u + row)];
+            let left3 = left[place(k, 24u + row)];
+            let near = right[place(k, column)];
+            near0 += outer(left0, near);
+            near1 += outer(left1, near);
+            near2 += outer(left2, near);
+            near3 += outer(left3, near);
+            if COLUMNS == 128u {
+                let far = right[place(k, 16u + column)];
+                far0 += outer(left0, far);
+                far1 += outer(left1, far);
+                far2 += outer(left2, far);
+                far3 += outer(left3, far);
+            }
+        }
+        workgroupBarrier();
+    }
+
+    var low_near0 = mat4x4<f32>();
+    var low_near1 = mat4x4<f32>();
+    var low_near2 = mat4x4<f32>();
+    var low_near3 = mat4x4<f32>();
+    var low_far0 = mat4x4<f32>();
+    var low_far1 = mat4x4<f32>();
+    var low_far2 = mat4x4<f32>();
+    var low_far3 = mat4x4<f32>();
+    for (var start = 0u; start < params.rank; start += 16u) {
+        left[place(term, four)] = z_at(rows0, start + term);
+        left[place(term, 8u + four)] = z_at(rows1, start + term);
+        left[place(term, 16u + four)] = z_at(rows2, start + term);
+        left[place(term, 24u + four)] = z_at(rows3, start + term);
+        right[place(term, four)] = b_at(run, columns0, start + term);
+        right[place(term, 8u + four)] = b_at(run, columns1, start + term);
+        if COLUMNS == 128u {
+            right[place(term, 16u + four)] = b_at(run, columns2, start + term);
+            right[place(term, 24u + four)] = b_at(run, columns3, start + term);
         }
         workgroupBarrier();
         for (var k = 0u; k < min(16u, params.rank - start); k++) {
-            let upper = left[place(k, row)];
-            let lower = left[place(k, 16u + row)];
+            let left0 = left[place(k, row)];
+            let left1 = left[place(k, 8u + row)];
+            let left2 = left[place(k, 16u + row)];
+            let left3 = left[place(k, 24u + row)];
             let near = right[place(k, column)];
-            low0 += upper.x * near;
-            low1 += upper.y * near;
-            low2 += upper.z * near;
-            low3 += upper.w * near;
-            low4 += lower.x * near;
-            low5 += lower.y * near;
-            low6 += lower.z * near;
-            low7 += lower.w * near;
+            low_near0 += outer(left0, near);
+            low_near1 += outer(left1, near);
+            low_near2 += outer(left2, near);
+            low_near3 += outer(left3, near);
             if COLUMNS == 128u {
                 let far = right[place(k, 16u + column)];
-                low8 += upper.x * far;
-                low9 += upper.y * far;
-                low10 += upper.z * far;
-                low11 += upper.w * far;
-                low12 += lower.x * far;
-                low13 += lower.y * far;
-                low14 += lower.z * far;
-                low15 += lower.w * far;
+                low_far0 += outer(left0, far);
+                low_far1 += outer(left1, far);
+                low_far2 += outer(left2, far);
+                low_far3 += outer(left3, far);
             }
         }
         workgroupBarrier();
     }
 
     if PAIRS == 1u {
-        var frozen0 = vec4<f32>();
-        var frozen1 = vec4<f32>();
-        var frozen2 = vec4<f32>();
-        var frozen3 = vec4<f32>();
-        var frozen4 = vec4<f32>();
-        var frozen5 = vec4<f32>();
-        var frozen6 = vec4<f32>();
-        var frozen7 = vec4<f32>();
-        var frozen8 = vec4<f32>();
-        var frozen9 = vec4<f32>();
-        var frozen10 = vec4<f32>();
-        var frozen11 = vec4<f32>();
-        var frozen12 = vec4<f32>();
-        var frozen13 = vec4<f32>();
-        var frozen14 = vec4<f32>();
-        var frozen15 = vec4<f32>();
+        var frozen_near0 = mat4x4<f32>();
+        var frozen_near1 = mat4x4<f32>();
+        var frozen_near2 = mat4x4<f32>();
+        var frozen_near3 = mat4x4<f32>();
+        var frozen_far0 = mat4x4<f32>();
+        var frozen_far1 = mat4x4<f32>();
+        var frozen_far2 = mat4x4<f32>();
+        var frozen_far3 = mat4x4<f32>();
         for (var start = 0u; start < params.rank; start += 16u) {
-            left[place(term, four)] = frozen_z_at(rows, start + term);
-            left[place(term, 16u + four)] = frozen_z_at(lower_rows, start + term);
-            right[place(term, four)] = frozen_b_at(run, columns, start + term);
+            left[place(term, four)] = frozen_z_at(rows0, start + term);
+            left[place(term, 8u + four)] = frozen_z_at(rows1, start + term);
+            left[place(term, 16u + four)] = frozen_z_at(rows2, start + term);
+            left[place(term, 24u + four)] = frozen_z_at(rows3, start + term);
+            right[place(term, four)] = frozen_b_at(run, columns0, start + term);
+            right[place(term, 8u + four)] = frozen_b_at(run, columns1, start + term);
             if COLUMNS == 128u {
-                right[place(term, 16u + four)] = frozen_b_at(run, far_columns, start + term);
+                right[place(term, 16u + four)] = frozen_b_at(run, columns2, start + term);
+                right[place(term, 24u + four)] = frozen_b_at(run, columns3, start + term);
             }
             workgroupBarrier();
             for (var k = 0u; k < min(16u, params.rank - start); k++) {
-                let upper = left[place(k, row)];
-                let lower = left[place(k, 16u + row)];
+                let left0 = left[place(k, row)];
+                let left1 = left[place(k, 8u + row)];
+                let left2 = left[place(k, 16u + row)];
+                let left3 = left[place(k, 24u + row)];
                 let near = right[place(k, column)];
-                frozen0 += upper.x * near;
-                frozen1 += upper.y * near;
-                frozen2 += upper.z * near;
-                frozen3 += upper.w * near;
-                frozen4 += lower.x * near;
-                frozen5 += lower.y * near;
-                frozen6 += lower.z * near;
-                frozen7 += lower.w * near;
+                frozen_near0 += outer(left0, near);
+                frozen_near1 += outer(left1, near);
+                frozen_near2 += outer(left2, near);
+                frozen_near3 += outer(left3, near);
                 if COLUMNS == 128u {
                     let far = right[place(k, 16u + column)];
-                    frozen8 += upper.x * far;
-                    frozen9 += upper.y * far;
-                    frozen10 += upper.z * far;
-                    frozen11 += upper.w * far;
-                    frozen12 += lower.x * far;
-                    frozen13 += lower.y * far;
-                    frozen14 += lower.z * far;
-                    frozen15 += lower.w * far;
+                    frozen_far0 += outer(left0, far);
+                    frozen_far1 += outer(left1, far);
+                    frozen_far2 += outer(left2, far);
+                    frozen_far3 += outer(left3, far);
                 }
             }
             workgroupBarrier();
         }
-        low0 -= frozen0;
-        low1 -= frozen1;
-        low2 -= frozen2;
-        low3 -= frozen3;
-        low4 -= frozen4;
-        low5 -= frozen5;
-        low6 -= frozen6;
-        low7 -= frozen7;
-        low8 -= frozen8;
-        low9 -= frozen9;
-        low10 -= frozen10;
-        low11 -= frozen11;
-        low12 -= frozen12;
-        low13 -= frozen13;
-        low14 -= frozen14;
-        low15 -= frozen15;
-    }
-
-    var sum0 = vec4<f32>();
-    var sum1 = vec4<f32>();
-    var sum2 = vec4<f32>();
-    var sum3 = vec4<f32>();
-    var sum4 = vec4<f32>();
-    var sum5 = vec4<f32>();
-    var sum6 = vec4<f32>();
-    var sum7 = vec4<f32>();
-    var sum8 = vec4<f32>();
-    var sum9 = vec4<f32>();
-    var sum10 = vec4<f32>();
-    var sum11 = vec4<f32>();
-    var sum12 = vec4<f32>();
-    var sum13 = vec4<f32>();
-    var sum14 = vec4<f32>();
-    var sum15 = vec4<f32>();
-    for (var start = 0u; start < params.inputs; start += 16u) {
-        left[place(term, four)] = x_at(rows, start + term);
-        left[place(term, 16u + four)] = x_at(lower_rows, start + term);
-        right[place(term, four)] = w_at(columns, start + term);
-        if COLUMNS == 128u {
-            right[place(term, 16u + four)] = w_at(far_columns, start + term);
-        }
-        workgroupBarrier();
-        for (var k = 0u; k < 16u; k++) {
-            let upper = left[place(k, row)];
-            let lower = left[place(k, 16u + row)];
-            let near = right[place(k, column)];
-            sum0 += upper.x * near;
-            sum1 += upper.y * near;
-            sum2 += upper.z * near;
-            sum3 += upper.w * near;
-            sum4 += lower.x * near;
-            sum5 += lower.y * near;
-            sum6 += lower.z * near;
-            sum7 += lower.w * near;
-            if COLUMNS == 128u {
-                let far = right[place(k, 16u + column)];
-                sum8 += upper.x * far;
-                sum9 += upper.y * far;
-                sum10 += upper.z * far;
-                sum11 += upper.w * far;
-                sum12 += lower.x * far;
-                sum13 += lower.y * far;
-                sum14 += lower.z * far;
-                sum15 += lower.w * far;
-            }
-        }
-        workgroupBarrier();
+        low_near0 -= frozen_near0;
+        low_near1 -= frozen_near1;
+        low_near2 -= frozen_near2;
+        low_near3 -= frozen_near3;
+        low_far0 -= frozen_far0;
+        low_far1 -= frozen_far1;
+        low_far2 -= frozen_far2;
+        low_far3 -= frozen_far3;
     }
 
     let scale = settings[run * 4u];
     let to_row = first_row + row * 4u;
     let to_column = first_column + column * 4u;
-    put(run, to_row, to_column, sum0 + scale * low0);
-    put(run, to_row + 1u, to_column, sum1 + scale * low1);
-    put(run, to_row + 2u, to_column, sum2 + scale * low2);
-    put(run, to_row + 3u, to_column, sum3 + scale * low3);
-    put(run, to_row + 64u, to_column, sum4 + scale * low4);
-    put(run, to_row + 65u, to_column, sum5 + scale * low5);
-    put(run, to_row + 66u, to_column, sum6 + scale * low6);
-    put(run, to_row + 67u, to_column, sum7 + scale * low7);
+    put(run, to_row, to_column, near0 + scale * low_near0);
+    put(run, to_row + 32u, to_column, near1 + scale * low_near1);
+    put(run, to_row + 64u, to_column, near2 + scale * low_near2);
+    put(run, to_row + 96u, to_column, near3 + scale * low_near3);
     if COLUMNS == 128u {
-        put(run, to_row, to_column + 64u, sum8 + scale * low8);
-        put(run, to_row + 1u, to_column + 64u, sum9 + scale * low9);
-        put(run, to_row + 2u, to_column + 64u, sum10 + scale * low10);
-        put(run, to_row + 3u, to_column + 64u, sum11 + scale * low11);
-        put(run, to_row + 64u, to_column + 64u, sum12 + scale * low12);
-        put(run, to_row + 65u, to_column + 64u, sum13 + scale * low13);
-        put(run, to_row + 66u, to_column + 64u, sum14 + scale * low14);
-        put(run, to_row + 67u, to_column + 64u, sum15 + scale * low15);
+        put(run, to_row, to_column + 64u, far0 + scale * low_far0);
+        put(run, to_row + 32u, to_column + 64u, far1 + scale * low_far1);
+        put(run, to_row + 64u, to_column + 64u, far2 + scale * low_far2);
+        put(run, to_row + 96u, to_column + 64u, far3 + scale * low_far3);
     }
 }

@@ -18,7 +18,7 @@ shader! {
     constants { FORMAT }
 }
 shader! {
-    FORWARD_LARGE = "linear/forward_large", workgroup 256;
+    FORWARD_LARGE = "linear/forward_large", workgroup 128;
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
     buffers { read x: f32, read w: u32, write y: f32 }
     constants { FORMAT, COLUMNS }
@@ -30,7 +30,7 @@ shader! {
     constants { FORMAT }
 }
 shader! {
-    BACKWARD_INPUT_LARGE = "linear/backward_input_large", workgroup 256;
+    BACKWARD_INPUT_LARGE = "linear/backward_input_large", workgroup 128;
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
     buffers { read dy: f32, read w: u32, write dx: f32 }
     constants { FORMAT, COLUMNS }

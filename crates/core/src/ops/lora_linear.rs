@@ -29,7 +29,7 @@ shader! {
     constants { FORMAT, PAIRS }
 }
 shader! {
-    FORWARD_LARGE = "lora_linear/forward_large", workgroup 256;
+    FORWARD_LARGE = "lora_linear/forward_large", workgroup 128;
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
@@ -45,7 +45,7 @@ shader! {
     constants { FORMAT, PAIRS }
 }
 shader! {
-    BACKWARD_INPUT_LARGE = "lora_linear/backward_input_large", workgroup 256;
+    BACKWARD_INPUT_LARGE = "lora_linear/backward_input_large", workgroup 128;
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
