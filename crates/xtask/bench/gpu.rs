@@ -1,6 +1,6 @@
 //! Time per op of a training step on a GPU, by the GPU's own clock, and what the device can do at most.
 
-use std::{alloc::System, collections::BTreeMap, sync::Arc, time::Instant};
+use std::{alloc::System, cell::RefCell, collections::BTreeMap, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use loralab_core::{
@@ -18,7 +18,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 use crate::{
     ops::{Kernel, bytes_per_row, name},
+    peer::Peer,
     spread::Spread,
+    throughput,
     workload::{self, Workload},
 };
 
@@ -90,13 +92,18 @@ pub fn open(wanted: &Wanted, checks: Checks, tiling: Option<Tiling>) -> Result<A
 }
 
 /// Prints the table of a cohort of `runs`.
-pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Option<Tiling>, runs: usize) -> Result<()> {
+pub fn print(
+    workload: &Workload,
+    wanted: &Wanted,
+    checks: Checks,
+    tiling: Option<Tiling>,
+    runs: usize,
+    python: &Path,
+) -> Result<()> {
     let accelerator = &open(wanted, checks, tiling)?;
     let found = accelerator.found();
     println!("## {} ({}, {}, driver {})\n", found.name, found.kind, found.backend, found.driver);
-    println!(
-        "Checks of indices and loops: {checks:?}. A matrix product n × n by n × n in f32, and a pass over n × n numbers:\n"
-    );
+    println!("Checks of indices: {checks:?}. A matrix product n × n by n × n in f32, and a pass over n × n numbers:\n");
     println!("| n | tile | product, µs | GFLOP/s | pass, µs | GB/s |");
     println!("|---:|---|---:|---:|---:|---:|");
     let sizes: &[usize] = if found.software { &[256, 512] } else { &[1024, 2048, 4096] };
@@ -108,7 +115,18 @@ pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Optio
         most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
     }
     ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
+    // Before anything of ours is left on the GPU.
+    let peer = Peer::start(python, "cuda", runs).map(RefCell::new);
+    if let Ok(peer) = &peer {
+        println!("\n| n | PyTorch's product in f32, µs | GFLOP/s |\n|---:|---:|---:|");
+        for n in sizes {
+            let product = || peer.borrow_mut().ask(&format!("product {n}"));
+            let seconds = Spread::of((0..REPETITIONS).map(|_| product()).collect::<Result<_>>()?);
+            println!("| {n} | {:.1} | {:.1} |", seconds.scaled(1e6), (2 * n * n * n) as f64 / seconds.median / 1e9);
+        }
+    }
     println!("\n## Time per op\n");
+    let many = runs;
     let plan = Arc::new(workload.plan(runs));
     let runs = workload::runs(runs)?;
     let mut handed = 0;
@@ -198,5 +216,9 @@ pub fn print(workload: &Workload, wanted: &Wanted, checks: Checks, tiling: Optio
         println!("Tiles that were timed:\n\n| product | tile |\n|---|---|");
         tiles.picked().for_each(|(product, tile)| println!("| {product} | {tile} |"));
     }
-    Ok(())
+    if found.software {
+        return Ok(());
+    }
+    println!("\n## Tokens per second\n");
+    throughput::print(workload, &peer, many, Some(accelerator))
 }

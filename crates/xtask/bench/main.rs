@@ -13,7 +13,7 @@ mod starts;
 mod throughput;
 mod workload;
 
-use std::path::PathBuf;
+use std::{cell::RefCell, path::PathBuf};
 
 use anyhow::Result;
 use clap::Parser;
@@ -22,7 +22,11 @@ use loralab_core::{
     shader::Tiles,
 };
 
+use peer::Peer;
 use workload::Workload;
+
+/// Runs of the sweep on the CPU.
+const RUNS: usize = 16;
 
 /// Measures training on the tiny base.
 #[derive(Parser)]
@@ -33,7 +37,7 @@ struct Arguments {
     /// Measure a GPU instead: one whose name holds these words, or `any`.
     #[arg(long, value_name = "NAME")]
     gpu: Option<String>,
-    /// On the GPU, leave out the checks of indices and loops.
+    /// On the GPU, leave out the checks of indices.
     #[arg(long, requires = "gpu")]
     unchecked: bool,
     /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed; as in a sweep where nothing is said.
@@ -67,9 +71,11 @@ fn main() -> Result<()> {
             Some("timed") => Some(Tiling::Timed(Tiles::default())),
             Some(tile) => Some(Tiling::Given(Tiles::all(tile.parse()?))),
         };
-        return gpu::print(&workload, &wanted, checks, tiling, runs);
+        return gpu::print(&workload, &wanted, checks, tiling, runs, &python);
     }
     ops::print(&workload)?;
-    throughput::print(&workload, &python)?;
+    println!("## Tokens per second, all {} threads\n", machine::threads());
+    let peer = Peer::start(&python, "cpu", RUNS).map(RefCell::new);
+    throughput::print(&workload, &peer, RUNS, None)?;
     looks::print(&workload)
 }

@@ -20,13 +20,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts the script.
+    /// Starts the script, to train as many as `runs` on `device`: `cpu` or `cuda`.
     ///
     /// # Errors
     /// Says why this Python can't take part.
-    pub fn start(python: &Path) -> Result<Peer, String> {
+    pub fn start(python: &Path, device: &str, runs: usize) -> Result<Peer, String> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peft.py");
-        Self::run(python, script, &[workload::base_path().display().to_string(), machine::threads().to_string()])
+        let (base, threads) = (workload::base_path().display().to_string(), machine::threads().to_string());
+        Self::run(python, script, &[base, threads, device.to_owned(), runs.to_string()])
     }
 
     /// Starts `peft_starts.py`, for a square layer.

@@ -1,34 +1,33 @@
-//! Tokens per second on all threads: one run, and 16 runs as a cohort and one after another, ours and PyTorch + PEFT's in turns.
+//! Tokens per second on all threads or a GPU: one run, and many as a cohort and one after another, ours and PyTorch + PEFT's in turns.
 
 use std::{
     cell::RefCell,
-    path::Path,
+    sync::Arc,
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
-use loralab_core::{device::wait, train::Cohort};
+use loralab_core::{device::wait, gpu::Accelerator, train::Cohort};
 
 use crate::{
-    machine,
     peer::Peer,
     spread::Spread,
     workload::{self, Workload},
 };
 
-/// Runs of the sweep.
-const RUNS: usize = 16;
 const ROUNDS: usize = 7;
-/// Seconds of a block, about, and of each run within it: enough that going from one run to the next costs nothing that shows.
+/// Seconds of a block, about, and of each run within it, steps of a millisecond or of tens: enough that going from one run to the next costs nothing that
+/// shows.
 const BLOCK: f64 = 1.0;
 const TURN: f64 = 0.25;
+const TURN_ON_GPU: f64 = 0.05;
 /// Lets the last block's threads fall asleep, so that they don't compete with the next one's.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// One way to train.
 struct Contender<'a> {
-    name: &'static str,
+    name: String,
     runs: usize,
     /// How many of them, or cohorts of them, follow one another.
     turns: usize,
@@ -40,29 +39,34 @@ struct Contender<'a> {
     tokens_per_second: Vec<f64>,
 }
 
-/// Prints the tables.
-pub fn print(workload: &Workload, python: &Path) -> Result<()> {
-    println!("## Tokens per second, all {} threads\n", machine::threads());
-    let peer = Peer::start(python).map(RefCell::new);
-    let runs = workload::runs(RUNS)?;
-    let alone = runs.chunks(1).map(|run| workload.cohort(run)).collect::<Result<Vec<_>>>()?;
+/// Prints the tables of one run and of `runs`, on a GPU or on all threads.
+pub fn print(
+    workload: &Workload,
+    peer: &Result<RefCell<Peer>, String>,
+    runs: usize,
+    gpu: Option<&Arc<Accelerator>>,
+) -> Result<()> {
+    let many = runs;
+    let runs = workload::runs(many)?;
+    let alone = runs.chunks(1).map(|run| workload.cohort(run, gpu)).collect::<Result<Vec<_>>>()?;
     let mut contenders = vec![
-        Contender::ours("loralab, one run", vec![workload.cohort(&runs[..1])?]),
-        Contender::ours("loralab, 16 runs as one cohort", vec![workload.cohort(&runs)?]),
-        Contender::ours("loralab, 16 runs one after another", alone),
+        Contender::ours("loralab, one run".to_owned(), vec![workload.cohort(&runs[..1], gpu)?]),
+        Contender::ours(format!("loralab, {many} runs as one cohort"), vec![workload.cohort(&runs, gpu)?]),
+        Contender::ours(format!("loralab, {many} runs one after another"), alone),
     ];
-    match &peer {
+    match peer {
         Ok(peer) => {
             // Next to what they are compared with.
-            contenders.insert(1, Contender::theirs("PyTorch + PEFT, one run", 1, peer));
-            contenders.insert(3, Contender::theirs("PyTorch + PEFT, 16 runs one after another", RUNS, peer));
+            contenders.insert(1, Contender::theirs("PyTorch + PEFT, one run".to_owned(), 1, peer));
+            contenders
+                .insert(3, Contender::theirs(format!("PyTorch + PEFT, {many} runs one after another"), many, peer));
             println!("PyTorch + PEFT: {}.\n", peer.borrow().about);
         }
         Err(reason) => {
             println!("No PyTorch + PEFT to compare with ({reason}); `--python PATH` names another Python.\n");
         }
     }
-    measure(&mut contenders, workload.plan(1).shape.rows_per_run())?;
+    measure(&mut contenders, workload.plan(1).shape.rows_per_run(), if gpu.is_some() { TURN_ON_GPU } else { TURN })?;
 
     println!("Median (least–greatest) of {ROUNDS} rounds; in each, every line trains for {BLOCK} s or more in turn.\n");
     println!("| | tokens/s | ms a step of one run |");
@@ -85,12 +89,12 @@ pub fn print(workload: &Workload, python: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Trains all contenders in turns; `tokens` in a step of one run.
-fn measure(contenders: &mut [Contender<'_>], tokens: usize) -> Result<()> {
+/// Trains all contenders in turns; `tokens` in a step of one run, `turn` seconds of each run.
+fn measure(contenders: &mut [Contender<'_>], tokens: usize, turn: f64) -> Result<()> {
     for contender in &mut *contenders {
         (contender.train)(3)?;
         let step = (contender.train)(3)? / 3.0;
-        contender.steps = (BLOCK.max(TURN * contender.turns as f64) / step).ceil() as usize;
+        contender.steps = (BLOCK.max(turn * contender.turns as f64) / step).ceil() as usize;
     }
     for _ in 0..ROUNDS {
         for Contender { runs, train, steps, tokens_per_second, .. } in &mut *contenders {
@@ -102,17 +106,12 @@ fn measure(contenders: &mut [Contender<'_>], tokens: usize) -> Result<()> {
 }
 
 impl<'a> Contender<'a> {
-    fn new(
-        name: &'static str,
-        runs: usize,
-        turns: usize,
-        train: impl FnMut(usize) -> Result<f64> + 'a,
-    ) -> Contender<'a> {
+    fn new(name: String, runs: usize, turns: usize, train: impl FnMut(usize) -> Result<f64> + 'a) -> Contender<'a> {
         Contender { name, runs, turns, train: Box::new(train), steps: 0, tokens_per_second: vec![] }
     }
 
     /// Cohorts, one after the other.
-    fn ours(name: &'static str, mut cohorts: Vec<Cohort<'a>>) -> Contender<'a> {
+    fn ours(name: String, mut cohorts: Vec<Cohort<'a>>) -> Contender<'a> {
         let runs = cohorts.iter().map(|cohort| cohort.runs().len()).sum();
         Contender::new(name, runs, cohorts.len(), move |steps| {
             let started = Instant::now();
@@ -129,7 +128,7 @@ impl<'a> Contender<'a> {
         })
     }
 
-    fn theirs(name: &'static str, runs: usize, peer: &'a RefCell<Peer>) -> Contender<'a> {
+    fn theirs(name: String, runs: usize, peer: &'a RefCell<Peer>) -> Contender<'a> {
         Contender::new(name, runs, runs, move |steps| peer.borrow_mut().seconds(runs, steps))
     }
 }

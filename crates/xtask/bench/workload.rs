@@ -4,7 +4,8 @@ use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use loralab_core::{
-    device::{Cpu, RunSettings},
+    device::{Cpu, Device, Gpu, RunSettings, wait},
+    gpu::Accelerator,
     init,
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Shape},
@@ -47,11 +48,14 @@ impl Workload {
         Cpu::new(plan.clone(), self.base.tensors.clone(), threads)
     }
 
-    /// A cohort of `runs` on all threads.
-    pub fn cohort(&self, runs: &[Run]) -> Result<Cohort<'_>> {
+    /// A cohort of `runs` on a GPU, or on all threads.
+    pub fn cohort(&self, runs: &[Run], gpu: Option<&Arc<Accelerator>>) -> Result<Cohort<'_>> {
         let plan = Arc::new(self.plan(runs.len()));
-        let device = self.device(&plan, None);
-        Ok(Cohort::new(runs.to_vec(), plan, &self.base.tensors, Box::new(device), &self.text)?)
+        let device: Box<dyn Device> = match gpu {
+            Some(gpu) => Box::new(wait(Gpu::new(gpu.clone(), plan.clone(), self.base.tensors.clone()))?),
+            None => Box::new(self.device(&plan, None)),
+        };
+        Ok(Cohort::new(runs.to_vec(), plan, &self.base.tensors, device, &self.text)?)
     }
 }
 

@@ -11,7 +11,7 @@ mod web;
 
 use std::{
     env,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
@@ -59,9 +59,9 @@ enum Task {
         #[arg(long, default_value = "python3", value_name = "PATH")]
         python: String,
         /// Measure a GPU instead, kernel by kernel: one whose name holds these words, or `any`.
-        #[arg(long, value_name = "NAME", conflicts_with = "python")]
+        #[arg(long, value_name = "NAME")]
         gpu: Option<String>,
-        /// On the GPU, leave out the checks of indices and loops.
+        /// On the GPU, leave out the checks of indices.
         #[arg(long, requires = "gpu")]
         unchecked: bool,
         /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed; as in a sweep where nothing is said.
@@ -97,7 +97,9 @@ fn main() -> ExitCode {
         Task::Screenshots => screenshots::take(),
         Task::Bench { other: Some(Bench::Page), .. } => bench_page::measure(),
         Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
-        Task::Bench { gpu: Some(name), unchecked, tiles, runs, .. } => bench_gpu(&name, unchecked, tiles, runs),
+        Task::Bench { gpu: Some(name), unchecked, tiles, runs, python, .. } => {
+            bench_gpu(&name, unchecked, tiles, runs, &python)
+        }
         Task::Bench { python, starts, .. } => bench(&python, starts),
     };
     done.unwrap_or_else(|error| {
@@ -174,23 +176,27 @@ fn test() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn bench(python: &str, starts: Option<usize>) -> Result<ExitCode> {
-    // A bare name is looked up in PATH; anything else is relative to where the person is, and cargo changes the directory.
-    let python = if python.contains(std::path::is_separator) {
-        std::path::absolute(python).with_context(|| format!("`--python {python}` is no path"))?
-    } else {
-        python.into()
-    };
-    let starts = starts.map(|width| ["--starts".to_owned(), width.to_string()]);
-    run(cargo().args(BENCH).arg("--python").arg(python).args(starts.iter().flatten()))
+/// A bare name is looked up in PATH; anything else is relative to where the person is, and cargo changes the directory.
+fn found(python: &str) -> Result<PathBuf> {
+    if !python.contains(std::path::is_separator) {
+        return Ok(python.into());
+    }
+    std::path::absolute(python).with_context(|| format!("`--python {python}` is no path"))
 }
 
-fn bench_gpu(name: &str, unchecked: bool, tiles: Option<String>, runs: usize) -> Result<ExitCode> {
+fn bench(python: &str, starts: Option<usize>) -> Result<ExitCode> {
+    let starts = starts.map(|width| ["--starts".to_owned(), width.to_string()]);
+    run(cargo().args(BENCH).arg("--python").arg(found(python)?).args(starts.iter().flatten()))
+}
+
+fn bench_gpu(name: &str, unchecked: bool, tiles: Option<String>, runs: usize, python: &str) -> Result<ExitCode> {
     let checks: &[&str] = if unchecked { &["--unchecked"] } else { &[] };
     let tiles = tiles.map(|tiles| ["--tiles".to_owned(), tiles]);
     run(cargo()
         .args(BENCH)
         .args(["--gpu", name, "--runs", &runs.to_string()])
+        .arg("--python")
+        .arg(found(python)?)
         .args(checks)
         .args(tiles.iter().flatten()))
 }

@@ -166,12 +166,12 @@ fn main() -> Result<()> {
         note(2, began, loss);
         burn = next;
     }
-    println!("\n| side | median step, s | least | greatest | loss at first → at last |\n|---|---:|---:|---:|---|");
+    println!("\n| side | median step, ms | least | greatest | loss at first → at last |\n|---|---:|---:|---:|---|");
     let mut medians = [0.0; 3];
     for (side, name) in ["loralab, checked", "loralab, unchecked", "burn"].into_iter().enumerate() {
         seconds[side].sort_by(f64::total_cmp);
         let [first, last] = losses[side];
-        let of = |at: usize| seconds[side][at];
+        let of = |at: usize| 1e3 * seconds[side][at];
         medians[side] = of(steps / 2);
         ensure!(last < first, "{name} did not learn: {first} → {last}");
         println!("| {name} | {:.3} | {:.3} | {:.3} | {first:.5} → {last:.5} |", of(steps / 2), of(0), of(steps - 1));
