@@ -1,6 +1,13 @@
 //! Time per op of a training step on a GPU, by the GPU's own clock, and what the device can do at most.
 
-use std::{alloc::System, cell::RefCell, collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+use std::{
+    alloc::System,
+    cell::RefCell,
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use loralab_core::{
@@ -25,6 +32,7 @@ use crate::{
 };
 
 const REPETITIONS: usize = 11;
+const WARM_UP: Duration = Duration::from_millis(300);
 /// Steps that the host puts into one command buffer to be timed.
 const ENCODED: usize = 20;
 
@@ -37,12 +45,10 @@ struct Peak {
     bytes: f64,
 }
 
-/// A matrix product of n × n by n × n and a pass over as many numbers, on numbers that are not zero.
-fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize) -> Result<Peak> {
-    let mut weight = vec![0.0; n * n];
-    Stream::new(0, "peak").normal(1.0 / (n as f32).sqrt(), &mut weight);
+/// A pass over `weight`, n × n, and a matrix product of what it leaves with `weight`.
+fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize, weight: &[f32]) -> Result<Peak> {
     let base: Arc<[Tensor]> =
-        Arc::from([Tensor { name: "w".to_owned(), shape: [n, n], data: Data::F32(weight.clone()) }]);
+        Arc::from([Tensor { name: "w".to_owned(), shape: [n, n], data: Data::F32(weight.to_vec()) }]);
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: n }, false);
     let gain = tape.parameter("gain", [1, n], Group::Gain);
     let x = tape.features(n);
@@ -55,17 +61,20 @@ fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize) -> Result<Peak> {
     let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     device.load(0, &vec![1.0; n], &[], settings);
     let weights = vec![1.0 / n as f32; n];
-    let input = Input { weights: &weights, features: &weight, expected: &weight, ..Input::default() };
+    let input = Input { weights: &weights, features: weight, expected: weight, ..Input::default() };
+    let mut step = || wait(device.seconds(&[input], &[0.0]))?.context("this GPU has no timestamps");
+    // A GPU that had nothing to do has slowed its clock, and takes its time to quicken it.
+    let began = Instant::now();
+    while began.elapsed() < WARM_UP {
+        step()?;
+    }
     let (mut product, mut pass) = (Vec::new(), Vec::new());
-    for repetition in 0..=REPETITIONS {
-        let seconds = wait(device.seconds(&[input], &[0.0]))?.context("this GPU has no timestamps")?;
-        if repetition > 0 {
-            for (dispatch, seconds) in plan.forward.iter().zip(seconds) {
-                match dispatch.op.name() {
-                    "linear" => product.push(seconds),
-                    "relu" => pass.push(seconds),
-                    _ => {}
-                }
+    for _ in 0..REPETITIONS {
+        for (dispatch, seconds) in plan.forward.iter().zip(step()?) {
+            match dispatch.op.name() {
+                "linear" => product.push(seconds),
+                "relu" => pass.push(seconds),
+                _ => {}
             }
         }
     }
@@ -110,9 +119,14 @@ pub fn print(
     let mut most = Peak { flops: 0.0, bytes: 0.0 };
     let in_tile = |tile| Ok((tile, open(wanted, checks, Some(Tiling::Given(Tiles::all(tile))))?));
     let in_tiles: Vec<(Tile, Arc<Accelerator>)> = Tile::ALL.into_iter().map(in_tile).collect::<Result<_>>()?;
-    for (n, (tile, accelerator)) in sizes.iter().flat_map(|n| in_tiles.iter().map(move |in_tile| (*n, in_tile))) {
-        let peak = peak(accelerator, *tile, n)?;
-        most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
+    for &n in sizes {
+        // Some hardware is faster on zeros.
+        let mut weight = vec![0.0; n * n];
+        Stream::new(0, "peak").normal(1.0 / (n as f32).sqrt(), &mut weight);
+        for (tile, accelerator) in &in_tiles {
+            let peak = peak(accelerator, *tile, n, &weight)?;
+            most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
+        }
     }
     ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
     // Before anything of ours is left on the GPU.

@@ -18,6 +18,7 @@ use std::{cell::RefCell, path::PathBuf};
 use anyhow::Result;
 use clap::Parser;
 use loralab_core::{
+    device::Machine,
     gpu::{Checks, Tiling, Wanted},
     shader::Tiles,
 };
@@ -47,7 +48,7 @@ struct Arguments {
     #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
     runs: usize,
     /// Measure starts instead: of a square layer of this width.
-    #[arg(long, value_name = "WIDTH", conflicts_with = "gpu")]
+    #[arg(long, value_name = "WIDTH")]
     starts: Option<usize>,
     /// Cargo says this to every benchmark.
     #[arg(long, hide = true)]
@@ -56,16 +57,21 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let Arguments { python, gpu, unchecked, tiles, runs, starts, bench: _ } = Arguments::parse();
+    let gpu = gpu.map(|name| {
+        let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };
+        (wanted, if unchecked { Checks::Off } else { Checks::On })
+    });
+    print!("# `cargo xtask bench`\n\n{}", machine::lines());
     if let Some(width) = starts {
-        print!("# `cargo xtask bench`\n\n{}", machine::lines());
-        return starts::print(width, &python);
+        let machine = match &gpu {
+            Some((wanted, checks)) => Machine::Gpu(gpu::open(wanted, *checks, None)?),
+            None => Machine::Cpu(None),
+        };
+        return starts::print(width, &python, &machine);
     }
     let workload = Workload::new()?;
-    print!("# `cargo xtask bench`\n\n{}", machine::lines());
     println!("{workload}\n");
-    if let Some(name) = gpu {
-        let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };
-        let checks = if unchecked { Checks::Off } else { Checks::On };
+    if let Some((wanted, checks)) = gpu {
         let tiling = match tiles.as_deref() {
             None => None,
             Some("timed") => Some(Tiling::Timed(Tiles::default())),

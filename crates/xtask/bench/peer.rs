@@ -30,13 +30,14 @@ impl Peer {
         Self::run(python, script, &[base, threads, device.to_owned(), runs.to_string()])
     }
 
-    /// Starts `peft_starts.py`, for a square layer.
+    /// Starts `peft_starts.py`, for a square layer on `device`: `cpu` or `cuda`.
     ///
     /// # Errors
     /// Says why this Python can't take part.
-    pub fn starts(python: &Path, width: usize, rank: usize) -> Result<Peer, String> {
+    pub fn starts(python: &Path, device: &str, width: usize, rank: usize) -> Result<Peer, String> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/peft_starts.py");
-        Self::run(python, script, &[width, rank, machine::threads()].map(|number| number.to_string()))
+        let sizes = [width, rank, machine::threads()].map(|number| number.to_string());
+        Self::run(python, script, &[&[device.to_owned()], &sizes[..]].concat())
     }
 
     fn run(python: &Path, script: &str, arguments: &[String]) -> Result<Peer, String> {

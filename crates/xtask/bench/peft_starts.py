@@ -19,23 +19,30 @@ except ImportError as error:
 
 
 def main():
-    width, rank, threads = map(int, sys.argv[1:4])
+    device, (width, rank, threads) = sys.argv[1], map(int, sys.argv[2:5])
+    if device == "cuda" and not torch.cuda.is_available():
+        print("its PyTorch finds no CUDA GPU", flush=True)
+        sys.exit()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     fall = torch.randn(width, width) / torch.arange(1, width + 1).sqrt()
     weight = fall @ torch.randn(width, width).T
-    rows = torch.randn(512, width)
+    weight, rows = weight.to(device), torch.randn(512, width, device=device)
+    # What a GPU was told is done only when it says so.
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def layer():
-        module = torch.nn.Sequential(torch.nn.Linear(width, width, bias=False))
+        module = torch.nn.Sequential(torch.nn.Linear(width, width, bias=False, device=device))
         module[0].weight.data = weight.clone()
         return module
 
     def seconds(scheme):
         if scheme == "eva":
             # What EVA does with a batch; it takes several to converge.
+            wait()
             began = time.perf_counter()
             IncrementalPCA(2 * rank, lowrank=True, lowrank_seed=42).partial_fit(rows)
+            wait()
             return time.perf_counter() - began
         model = layer()
         names = {"pissa": "pissa", "pissa-niter-4": "pissa_niter_4", "olora": "olora", "corda-ipm": "corda"}
@@ -45,12 +52,16 @@ def main():
             linear = model[0]
             linear.corda_method, linear.rank = "ipm", rank
             linear.covariance_matrix = weight.T @ weight
+            wait()
             began = time.perf_counter()
             with torch.no_grad():
                 linear.eigens = collect_eigens_for_layer(linear, config)
+            wait()
             return time.perf_counter() - began
+        wait()
         began = time.perf_counter()
         get_peft_model(model, config)
+        wait()
         return time.perf_counter() - began
 
     print(f"ready: PEFT {peft.__version__}, torch {torch.__version__}, {threads} threads", flush=True)

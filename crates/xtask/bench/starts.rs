@@ -36,15 +36,14 @@ const NO_DECODER: Config = Config {
     tokens: 1,
 };
 
-/// Begins the one layer of `base` by a scheme that asks a device: the processor, which is made for it.
-fn asked(scheme: &'static Scheme, base: &Base) -> Result<()> {
+/// Begins the one layer of `base` by a scheme that asks a device, which is made for it.
+fn asked(scheme: &'static Scheme, base: &Base, machine: &Machine) -> Result<()> {
     let [outputs, inputs] = base.tensors[0].shape;
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, true);
     let x = tape.features(inputs);
     let y = tape.lora_linear(x, Weight::Frozen(0), outputs, RANK, "layer");
     tape.mse(y);
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
-    let machine = Machine::Cpu(None);
     let make_device = |plan, base| machine.make(plan, base);
     let calibration = Calibration {
         base,
@@ -63,10 +62,11 @@ fn asked(scheme: &'static Scheme, base: &Base) -> Result<()> {
     Ok(())
 }
 
-/// Prints the table, for a square layer of this width.
-pub fn print(width: usize, python: &Path) -> Result<()> {
-    println!("## Starts of a {width} × {width} layer, rank {RANK}, seconds\n");
-    let peer = Peer::starts(python, width, RANK);
+/// Prints the table, for a square layer of this width: on the processor all, on a GPU those that ask it for products, PEFT's on it likewise.
+pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
+    println!("## Starts of a {width} × {width} layer, rank {RANK}, seconds, on {}\n", machine.describe());
+    let on_gpu = matches!(machine, Machine::Gpu(_));
+    let peer = Peer::starts(python, if on_gpu { "cuda" } else { "cpu" }, width, RANK);
     match &peer {
         Ok(peer) => println!("Beside {}.\n", peer.about),
         Err(why) => println!("PEFT takes no part: {why}\n"),
@@ -86,6 +86,9 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
     println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
     for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
         let found = find(scheme)?;
+        if on_gpu && !matches!(found.rule, Rule::Product { .. } | Rule::Triplets { .. }) {
+            continue;
+        }
         let ours = || -> Result<f64> {
             let began = Instant::now();
             match found.rule {
@@ -93,11 +96,16 @@ pub fn print(width: usize, python: &Path) -> Result<()> {
                     let weight = || Ok::<_, StartError>(weight.clone());
                     start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;
                 }
-                Rule::Product { .. } | Rule::Triplets { .. } => asked(found, &base)?,
+                Rule::Product { .. } | Rule::Triplets { .. } => asked(found, &base, machine)?,
                 _ => drop(found.start(&layer, || Some(Cow::Borrowed(&rows)), 0)?),
             }
             Ok(began.elapsed().as_secs_f64())
         };
+        if on_gpu {
+            // The first use of a GPU compiles what it runs.
+            ours()?;
+            peer.as_mut().map(|peer| peer.ask(scheme)).transpose()?;
+        }
         let (mut own, mut theirs) = (vec![], vec![]);
         for _ in 0..ROUNDS {
             own.push(ours()?);

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const BENCH: [&str; 8] = ["bench", "--quiet", "--locked", "--package", "xtask", "--bench", "tiny", "--"];
@@ -55,25 +55,32 @@ enum Task {
     Bench {
         #[command(subcommand)]
         other: Option<Bench>,
-        /// The Python to look for torch and peft in.
-        #[arg(long, default_value = "python3", value_name = "PATH")]
-        python: String,
-        /// Measure a GPU instead, kernel by kernel: one whose name holds these words, or `any`.
-        #[arg(long, value_name = "NAME")]
-        gpu: Option<String>,
-        /// On the GPU, leave out the checks of indices.
-        #[arg(long, requires = "gpu")]
-        unchecked: bool,
-        /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed; as in a sweep where nothing is said.
-        #[arg(long, value_name = "TILE", requires = "gpu")]
-        tiles: Option<String>,
-        /// On the GPU, runs of the cohort.
-        #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
-        runs: usize,
-        /// Measure how long starts take instead, for a square layer of this width, beside PEFT's where Python has it.
-        #[arg(long, value_name = "WIDTH", conflicts_with = "gpu")]
-        starts: Option<usize>,
+        #[command(flatten)]
+        measured: Measured,
     },
+}
+
+/// What is measured, where it is training.
+#[derive(Args)]
+struct Measured {
+    /// The Python to look for torch and peft in.
+    #[arg(long, default_value = "python3", value_name = "PATH")]
+    python: String,
+    /// Measure a GPU instead, kernel by kernel: one whose name holds these words, or `any`.
+    #[arg(long, value_name = "NAME")]
+    gpu: Option<String>,
+    /// On the GPU, leave out the checks of indices.
+    #[arg(long, requires = "gpu")]
+    unchecked: bool,
+    /// On the GPU, how products are cut: 64x64, 128x64, 128x128, or timed; as in a sweep where nothing is said.
+    #[arg(long, value_name = "TILE", requires = "gpu")]
+    tiles: Option<String>,
+    /// On the GPU, runs of the cohort.
+    #[arg(long, value_name = "K", default_value_t = 1, requires = "gpu")]
+    runs: usize,
+    /// Measure how long starts take instead, for a square layer of this width, beside PEFT's where Python has it.
+    #[arg(long, value_name = "WIDTH")]
+    starts: Option<usize>,
 }
 
 #[derive(Subcommand)]
@@ -97,10 +104,7 @@ fn main() -> ExitCode {
         Task::Screenshots => screenshots::take(),
         Task::Bench { other: Some(Bench::Page), .. } => bench_page::measure(),
         Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
-        Task::Bench { gpu: Some(name), unchecked, tiles, runs, python, .. } => {
-            bench_gpu(&name, unchecked, tiles, runs, &python)
-        }
-        Task::Bench { python, starts, .. } => bench(&python, starts),
+        Task::Bench { measured, .. } => bench(&measured),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
@@ -184,21 +188,23 @@ fn found(python: &str) -> Result<PathBuf> {
     std::path::absolute(python).with_context(|| format!("`--python {python}` is no path"))
 }
 
-fn bench(python: &str, starts: Option<usize>) -> Result<ExitCode> {
-    let starts = starts.map(|width| ["--starts".to_owned(), width.to_string()]);
-    run(cargo().args(BENCH).arg("--python").arg(found(python)?).args(starts.iter().flatten()))
-}
-
-fn bench_gpu(name: &str, unchecked: bool, tiles: Option<String>, runs: usize, python: &str) -> Result<ExitCode> {
-    let checks: &[&str] = if unchecked { &["--unchecked"] } else { &[] };
-    let tiles = tiles.map(|tiles| ["--tiles".to_owned(), tiles]);
-    run(cargo()
-        .args(BENCH)
-        .args(["--gpu", name, "--runs", &runs.to_string()])
-        .arg("--python")
-        .arg(found(python)?)
-        .args(checks)
-        .args(tiles.iter().flatten()))
+fn bench(measured: &Measured) -> Result<ExitCode> {
+    let Measured { python, gpu, unchecked, tiles, runs, starts } = measured;
+    let mut command = cargo();
+    command.args(BENCH).arg("--python").arg(found(python)?);
+    if let Some(gpu) = gpu {
+        command.args(["--gpu", gpu, "--runs", &runs.to_string()]);
+    }
+    if *unchecked {
+        command.arg("--unchecked");
+    }
+    if let Some(tiles) = tiles {
+        command.args(["--tiles", tiles]);
+    }
+    if let Some(width) = starts {
+        command.args(["--starts", &width.to_string()]);
+    }
+    run(&mut command)
 }
 
 fn cargo() -> Command {
