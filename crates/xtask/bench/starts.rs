@@ -64,7 +64,7 @@ fn asked(scheme: &'static Scheme, base: &Base, machine: &Machine) -> Result<()> 
 
 /// Prints the table, for a square layer of this width: on the processor all, on a GPU those that ask it for products, PEFT's on it likewise.
 pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
-    println!("## Starts of a {width} × {width} layer, rank {RANK}, seconds, on {}\n", machine.describe());
+    println!("\n## Starts of a {width} × {width} layer, rank {RANK}, seconds, on {}\n", machine.describe());
     let on_gpu = matches!(machine, Machine::Gpu(_));
     let peer = Peer::starts(python, if on_gpu { "cuda" } else { "cpu" }, width, RANK);
     match &peer {
