@@ -17,9 +17,12 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(6) var<storage, read_write> correct: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
+// What each invocation has found, and what each eight of them have.
+var<workgroup> shares: array<f32, 64>;
+var<workgroup> eighths: array<f32, 8>;
 // How many logits before the target are as large as the row's largest, or larger than nothing (NaN).
 var<workgroup> earlier: array<u32, 64>;
+var<workgroup> earlier_eighths: array<u32, 8>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -43,36 +46,48 @@ fn main(
         largest = select(largest, logit, logit > largest);
         before += select(0u, 1u, i < target_token && !(logit < score));
     }
-    partial[local] = largest;
+    shares[local] = largest;
     earlier[local] = before;
     workgroupBarrier();
-    for (var span = 32u; span > 0u; span >>= 1u) {
-        if local < span {
-            let other = partial[local + span];
-            partial[local] = select(partial[local], other, other > partial[local]);
-            earlier[local] += earlier[local + span];
+    if local < 8u {
+        var count = 0u;
+        for (var i = 0u; i < 8u; i++) {
+            let other = shares[local * 8u + i];
+            largest = select(largest, other, other > largest);
+            count += earlier[local * 8u + i];
         }
-        workgroupBarrier();
+        eighths[local] = largest;
+        earlier_eighths[local] = count;
     }
-    largest = partial[0];
-    let first = earlier[0] == 0u;
     workgroupBarrier();
+    var in_all = 0u;
+    for (var i = 0u; i < 8u; i++) {
+        largest = select(largest, eighths[i], eighths[i] > largest);
+        in_all += earlier_eighths[i];
+    }
+    let first = in_all == 0u;
 
     var sum = 0.0;
     for (var i = local; i < params.vocabulary; i += 64u) {
         sum += exp(logits[start + i] - largest);
     }
-    partial[local] = sum;
+    shares[local] = sum;
     workgroupBarrier();
-    for (var span = 32u; span > 0u; span >>= 1u) {
-        if local < span {
-            partial[local] += partial[local + span];
+    if local < 8u {
+        var eighth = 0.0;
+        for (var i = 0u; i < 8u; i++) {
+            eighth += shares[local * 8u + i];
         }
-        workgroupBarrier();
+        eighths[local] = eighth;
     }
+    workgroupBarrier();
     if local == 0u {
+        var in_row = 0.0;
+        for (var i = 0u; i < 8u; i++) {
+            in_row += eighths[i];
+        }
         let counts = weights[row] != 0.0;
-        let total = largest + log(partial[0]);
+        let total = largest + log(in_row);
         lse[row] = select(0.0, total, counts);
         row_loss[row] = select(0.0, weights[row] * (total - score), counts);
         correct[row] = select(1.0, select(0.0, 1.0, score == largest && first), counts);

@@ -22,7 +22,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dy: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
+// What each invocation has summed, and what each eight of them have.
+var<workgroup> shares: array<f32, 64>;
+var<workgroup> eighths: array<f32, 8>;
 
 fn half(bits: u32) -> f32 {
     // By integers, since unpack2x16float may flush subnormals, which are weights like any other.
@@ -59,16 +61,22 @@ fn main(
     for (var i = local; i < params.width; i += 64u) {
         sum += weight(gain + i) * dy[start + i] * x[start + i];
     }
-    partial[local] = sum;
+    shares[local] = sum;
     workgroupBarrier();
-    for (var span = 32u; span > 0u; span >>= 1u) {
-        if local < span {
-            partial[local] += partial[local + span];
+    if local < 8u {
+        var eighth = 0.0;
+        for (var i = 0u; i < 8u; i++) {
+            eighth += shares[local * 8u + i];
         }
-        workgroupBarrier();
+        eighths[local] = eighth;
+    }
+    workgroupBarrier();
+    var total = 0.0;
+    for (var i = 0u; i < 8u; i++) {
+        total += eighths[i];
     }
     let inverse = inverse_rms[row];
-    let along = inverse * inverse * (partial[0] / f32(params.width));
+    let along = inverse * inverse * (total / f32(params.width));
     for (var i = local; i < params.width; i += 64u) {
         let gradient = inverse * (weight(gain + i) * dy[start + i] - x[start + i] * along);
         if params.add == 1u {

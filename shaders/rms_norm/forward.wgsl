@@ -21,7 +21,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<storage, read_write> inverse_rms: array<f32>;
 
-var<workgroup> partial: array<f32, 64>;
+// What each invocation has summed, and what each eight of them have.
+var<workgroup> shares: array<f32, 64>;
+var<workgroup> eighths: array<f32, 8>;
 
 fn half(bits: u32) -> f32 {
     // By integers, since unpack2x16float may flush subnormals, which are weights like any other.
@@ -57,15 +59,21 @@ fn main(
     for (var i = local; i < params.width; i += 64u) {
         sum += x[start + i] * x[start + i];
     }
-    partial[local] = sum;
+    shares[local] = sum;
     workgroupBarrier();
-    for (var span = 32u; span > 0u; span >>= 1u) {
-        if local < span {
-            partial[local] += partial[local + span];
+    if local < 8u {
+        var eighth = 0.0;
+        for (var i = 0u; i < 8u; i++) {
+            eighth += shares[local * 8u + i];
         }
-        workgroupBarrier();
+        eighths[local] = eighth;
     }
-    let inverse = inverseSqrt(partial[0] / f32(params.width) + params.epsilon);
+    workgroupBarrier();
+    var total = 0.0;
+    for (var i = 0u; i < 8u; i++) {
+        total += eighths[i];
+    }
+    let inverse = inverseSqrt(total / f32(params.width) + params.epsilon);
     let gain = params.weight_offset + row / params.rows_per_run * params.weight_stride;
     for (var i = local; i < params.width; i += 64u) {
         y[start + i] = x[start + i] * inverse * weight(gain + i);

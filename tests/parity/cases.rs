@@ -250,6 +250,18 @@ fn losses() -> Vec<Case> {
         });
         cases.push(Case { vocabulary: vocabulary as u32, ..case });
     }
+    // Every logit stands there twice, so that the largest may stand before the target's, in any share of the row.
+    let (half, columns) = (15, 4);
+    let mut twins = normal("twins", 1.0, half * columns);
+    let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
+    twins.extend(mirrored);
+    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins) };
+    let case = Case::new("cross_entropy of twins".to_owned(), [4, 64], move |tape| {
+        let x = trained_rows(tape, columns);
+        let logits = tape.linear(x, Weight::Frozen(0), 2 * half);
+        tape.cross_entropy(logits);
+    });
+    cases.push(Case { vocabulary: 2 * half as u32, ..case.over(vec![twins]) });
     for (outputs, shape) in [(1, [1, 1]), (7, [2, 9])] {
         let what = format!("mse of {outputs} outputs, {shape:?}");
         cases.push(Case::new(what, shape, move |tape| {
