@@ -34,79 +34,44 @@ struct Params {
 var<workgroup> queries: array<vec4<f32>, 512>;
 var<workgroup> gradients: array<vec4<f32>, 512>;
 
-fn q_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = q[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = q[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = q[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = q[at + d + 3u];
-    }
-    return features;
+// Where four features of the row that begins at `at` lie, those that are not there at the last one.
+fn features_from(at: u32, vector: u32) -> vec4<u32> {
+    return at + min(vector * 4u + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.head_size - 1u));
 }
 
-fn k_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = k[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = k[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = k[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = k[at + d + 3u];
-    }
-    return features;
+// Which of the four are there.
+fn there(vector: u32) -> vec4<bool> {
+    return vector * 4u + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.head_size);
 }
 
-fn v_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = v[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = v[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = v[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = v[at + d + 3u];
-    }
-    return features;
+fn q_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(q[i.x], q[i.y], q[i.z], q[i.w]), there(vector));
 }
 
-fn dy_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = dy[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = dy[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = dy[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = dy[at + d + 3u];
-    }
-    return features;
+fn k_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(k[i.x], k[i.y], k[i.z], k[i.w]), there(vector));
 }
 
-fn put_dk(at: u32, d: u32, value: f32) {
+fn v_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(v[i.x], v[i.y], v[i.z], v[i.w]), there(vector));
+}
+
+fn dy_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(dy[i.x], dy[i.y], dy[i.z], dy[i.w]), there(vector));
+}
+
+fn put_dk(at: u32, vector: u32, values: vec4<f32>) {
+    put_dk_one(at, vector * 4u, values.x);
+    put_dk_one(at, vector * 4u + 1u, values.y);
+    put_dk_one(at, vector * 4u + 2u, values.z);
+    put_dk_one(at, vector * 4u + 3u, values.w);
+}
+
+fn put_dk_one(at: u32, d: u32, value: f32) {
     if d < params.head_size {
         if params.add_key == 1u {
             dk[at + d] += value;
@@ -116,7 +81,14 @@ fn put_dk(at: u32, d: u32, value: f32) {
     }
 }
 
-fn put_dv(at: u32, d: u32, value: f32) {
+fn put_dv(at: u32, vector: u32, values: vec4<f32>) {
+    put_dv_one(at, vector * 4u, values.x);
+    put_dv_one(at, vector * 4u + 1u, values.y);
+    put_dv_one(at, vector * 4u + 2u, values.z);
+    put_dv_one(at, vector * 4u + 3u, values.w);
+}
+
+fn put_dv_one(at: u32, d: u32, value: f32) {
     if d < params.head_size {
         if params.add_value == 1u {
             dv[at + d] += value;
@@ -134,17 +106,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let wide = params.heads * params.head_size;
     let narrow = params.kv_heads * params.head_size;
     let first_row = group.z * params.tokens;
+    // A key that is not there is the last one again, and not put.
     let key = first_key + local;
-    let exists = key < params.tokens;
-    let at = (first_row + key) * narrow + kv_head * params.head_size;
+    let at = (first_row + min(key, params.tokens - 1u)) * narrow + kv_head * params.head_size;
 
     var of_key: array<vec4<f32>, 32>;
     var of_value: array<vec4<f32>, 32>;
     var key_output: array<vec4<f32>, 32>;
     var value_output: array<vec4<f32>, 32>;
     for (var c = 0u; c < VECTORS; c++) {
-        of_key[c] = k_at(exists, at, c);
-        of_value[c] = v_at(exists, at, c);
+        of_key[c] = k_at(at, c);
+        of_value[c] = v_at(at, c);
         key_output[c] = vec4<f32>();
         value_output[c] = vec4<f32>();
     }
@@ -153,15 +125,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Tiles of queries begin where this workgroup's keys do: no query before them sees any.
         for (var first_query = first_key; first_query < params.tokens; first_query += 16u) {
             for (var i = local; i < 16u * VECTORS; i += 64u) {
-                let query = first_query + i / VECTORS;
-                let query_at = (first_row + query) * wide + head * params.head_size;
-                queries[i / VECTORS * 32u + i % VECTORS] = q_at(query < params.tokens, query_at, i % VECTORS);
-                gradients[i / VECTORS * 32u + i % VECTORS] = dy_at(query < params.tokens, query_at, i % VECTORS);
+                let query = first_row + min(first_query + i / VECTORS, params.tokens - 1u);
+                let query_at = query * wide + head * params.head_size;
+                queries[i / VECTORS * 32u + i % VECTORS] = q_at(query_at, i % VECTORS);
+                gradients[i / VECTORS * 32u + i % VECTORS] = dy_at(query_at, i % VECTORS);
             }
             workgroupBarrier();
             for (var j = 0u; j < 16u; j++) {
                 let query = first_query + j;
-                if exists && query >= key && query < params.tokens {
+                if query >= key && query < params.tokens {
                     var score = 0.0;
                     var dp = 0.0;
                     for (var c = 0u; c < VECTORS; c++) {
@@ -180,19 +152,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             workgroupBarrier();
         }
     }
-    if exists {
+    if key < params.tokens {
         for (var c = 0u; c < VECTORS; c++) {
-            let d = c * 4u;
-            let for_key = key_output[c] * params.scale;
-            let for_value = value_output[c];
-            put_dk(at, d, for_key.x);
-            put_dk(at, d + 1u, for_key.y);
-            put_dk(at, d + 2u, for_key.z);
-            put_dk(at, d + 3u, for_key.w);
-            put_dv(at, d, for_value.x);
-            put_dv(at, d + 1u, for_value.y);
-            put_dv(at, d + 2u, for_value.z);
-            put_dv(at, d + 3u, for_value.w);
+            put_dk(at, c, key_output[c] * params.scale);
+            put_dv(at, c, value_output[c]);
         }
     }
 }

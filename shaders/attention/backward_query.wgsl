@@ -33,79 +33,44 @@ struct Params {
 var<workgroup> keys: array<vec4<f32>, 512>;
 var<workgroup> values: array<vec4<f32>, 512>;
 
-fn q_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = q[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = q[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = q[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = q[at + d + 3u];
-    }
-    return features;
+// Where four features of the row that begins at `at` lie, those that are not there at the last one.
+fn features_from(at: u32, vector: u32) -> vec4<u32> {
+    return at + min(vector * 4u + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.head_size - 1u));
 }
 
-fn k_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = k[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = k[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = k[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = k[at + d + 3u];
-    }
-    return features;
+// Which of the four are there.
+fn there(vector: u32) -> vec4<bool> {
+    return vector * 4u + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.head_size);
 }
 
-fn v_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = v[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = v[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = v[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = v[at + d + 3u];
-    }
-    return features;
+fn q_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(q[i.x], q[i.y], q[i.z], q[i.w]), there(vector));
 }
 
-fn dy_at(valid: bool, at: u32, vector: u32) -> vec4<f32> {
-    var features = vec4<f32>();
-    let d = vector * 4u;
-    if valid && d < params.head_size {
-        features.x = dy[at + d];
-    }
-    if valid && d + 1u < params.head_size {
-        features.y = dy[at + d + 1u];
-    }
-    if valid && d + 2u < params.head_size {
-        features.z = dy[at + d + 2u];
-    }
-    if valid && d + 3u < params.head_size {
-        features.w = dy[at + d + 3u];
-    }
-    return features;
+fn k_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(k[i.x], k[i.y], k[i.z], k[i.w]), there(vector));
 }
 
-fn put_dq(at: u32, d: u32, value: f32) {
+fn v_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(v[i.x], v[i.y], v[i.z], v[i.w]), there(vector));
+}
+
+fn dy_at(at: u32, vector: u32) -> vec4<f32> {
+    let i = features_from(at, vector);
+    return select(vec4<f32>(), vec4<f32>(dy[i.x], dy[i.y], dy[i.z], dy[i.w]), there(vector));
+}
+
+fn put_dq(at: u32, vector: u32, values: vec4<f32>) {
+    put_dq_one(at, vector * 4u, values.x);
+    put_dq_one(at, vector * 4u + 1u, values.y);
+    put_dq_one(at, vector * 4u + 2u, values.z);
+    put_dq_one(at, vector * 4u + 3u, values.w);
+}
+
+fn put_dq_one(at: u32, d: u32, value: f32) {
     if d < params.head_size {
         if params.add == 1u {
             dq[at + d] += value;
@@ -123,35 +88,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let wide = params.heads * params.head_size;
     let narrow = params.kv_heads * params.head_size;
     let first_row = group.z * params.tokens;
+    // A query that is not there is the last one again, and not put; so are keys, and none that is there sees them.
     let query = first_query + local;
-    let exists = query < params.tokens;
-    let at = (first_row + query) * wide + head * params.head_size;
+    let row = first_row + min(query, params.tokens - 1u);
+    let at = row * wide + head * params.head_size;
 
     var features: array<vec4<f32>, 32>;
     var gradient: array<vec4<f32>, 32>;
     var output: array<vec4<f32>, 32>;
     for (var c = 0u; c < VECTORS; c++) {
-        features[c] = q_at(exists, at, c);
-        gradient[c] = dy_at(exists, at, c);
+        features[c] = q_at(at, c);
+        gradient[c] = dy_at(at, c);
         output[c] = vec4<f32>();
     }
-    var log_sum = 0.0;
-    var across = 0.0;
-    if exists {
-        log_sum = lse[(first_row + query) * params.heads + head];
-        across = delta[(first_row + query) * params.heads + head];
-    }
+    let log_sum = lse[row * params.heads + head];
+    let across = delta[row * params.heads + head];
     let end = min(first_query + 64u, params.tokens);
     for (var first_key = 0u; first_key < end; first_key += 16u) {
         for (var i = local; i < 16u * VECTORS; i += 64u) {
-            let key = first_key + i / VECTORS;
-            let key_at = (first_row + key) * narrow + kv_head * params.head_size;
-            keys[i / VECTORS * 32u + i % VECTORS] = k_at(key < params.tokens, key_at, i % VECTORS);
-            values[i / VECTORS * 32u + i % VECTORS] = v_at(key < params.tokens, key_at, i % VECTORS);
+            let key = first_row + min(first_key + i / VECTORS, params.tokens - 1u);
+            let key_at = key * narrow + kv_head * params.head_size;
+            keys[i / VECTORS * 32u + i % VECTORS] = k_at(key_at, i % VECTORS);
+            values[i / VECTORS * 32u + i % VECTORS] = v_at(key_at, i % VECTORS);
         }
         workgroupBarrier();
         for (var j = 0u; j < 16u; j++) {
-            if exists && first_key + j <= query {
+            if first_key + j <= query {
                 var score = 0.0;
                 var dp = 0.0;
                 for (var c = 0u; c < VECTORS; c++) {
@@ -166,14 +128,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    if exists {
+    if query < params.tokens {
         for (var c = 0u; c < VECTORS; c++) {
-            let d = c * 4u;
-            let row = output[c] * params.scale;
-            put_dq(at, d, row.x);
-            put_dq(at, d + 1u, row.y);
-            put_dq(at, d + 2u, row.z);
-            put_dq(at, d + 3u, row.w);
+            put_dq(at, c, output[c] * params.scale);
         }
     }
 }
