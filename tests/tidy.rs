@@ -246,7 +246,7 @@ fn source_problems(path: &str, text: &str) -> Vec<String> {
         let code = line.split("//").next().unwrap_or(line);
         let word = |word: &str| code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word);
         // A host finds the probe's functions by their plain names only; shaders without checks have no safe way.
-        let exceptions = ["tests/wasm/src/lib.rs", "tests/tidy.rs", "crates/core/src/gpu/unchecked.rs"];
+        let exceptions = ["tests/wasm/src/lib.rs", "tests/tidy.rs", "crates/core/src/gpu/module.rs"];
         // A flag of Chromium's and a word of the Content-Security-Policy have it in them.
         let quoted = ["--enable-unsafe-webgpu", "'wasm-unsafe-eval'"].iter().any(|quoted| code.contains(quoted));
         if word("unsafe") && !quoted && !exceptions.contains(&path) {

@@ -130,8 +130,8 @@ pub fn print(
     }
     ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
     // Before anything of ours is left on the GPU.
-    let peer = Peer::start(python, "cuda", runs).map(RefCell::new);
-    if let Ok(peer) = &peer {
+    let peer = (!found.software).then(|| Peer::start(python, "cuda", runs).map(RefCell::new));
+    if let Some(Ok(peer)) = &peer {
         println!("\n| n | PyTorch's product in f32, µs | GFLOP/s |\n|---:|---:|---:|");
         for n in sizes {
             let product = || peer.borrow_mut().ask(&format!("product {n}"));
@@ -140,7 +140,6 @@ pub fn print(
         }
     }
     println!("\n## Time per op\n");
-    let many = runs;
     let plan = Arc::new(workload.plan(runs));
     let runs = workload::runs(runs)?;
     let mut handed = 0;
@@ -230,9 +229,7 @@ pub fn print(
         println!("Tiles that were timed:\n\n| product | tile |\n|---|---|");
         tiles.picked().for_each(|(product, tile)| println!("| {product} | {tile} |"));
     }
-    if found.software {
-        return Ok(());
-    }
+    let Some(peer) = peer else { return Ok(()) };
     println!("\n## Tokens per second\n");
-    throughput::print(workload, &peer, many, Some(accelerator))
+    throughput::print(workload, &peer, runs.len(), Some(accelerator))
 }

@@ -61,10 +61,15 @@ fn main() -> Result<()> {
         let wanted = if name == "any" { Wanted::Any } else { Wanted::Named(name) };
         (wanted, if unchecked { Checks::Off } else { Checks::On })
     });
+    let tiling = match tiles.as_deref() {
+        None => None,
+        Some("timed") => Some(Tiling::Timed(Tiles::default())),
+        Some(tile) => Some(Tiling::Given(Tiles::all(tile.parse()?))),
+    };
     print!("# `cargo xtask bench`\n\n{}", machine::lines());
     if let Some(width) = starts {
         let machine = match &gpu {
-            Some((wanted, checks)) => Machine::Gpu(gpu::open(wanted, *checks, None)?),
+            Some((wanted, checks)) => Machine::Gpu(gpu::open(wanted, *checks, tiling)?),
             None => Machine::Cpu(None),
         };
         return starts::print(width, &python, &machine);
@@ -72,11 +77,6 @@ fn main() -> Result<()> {
     let workload = Workload::new()?;
     println!("{workload}\n");
     if let Some((wanted, checks)) = gpu {
-        let tiling = match tiles.as_deref() {
-            None => None,
-            Some("timed") => Some(Tiling::Timed(Tiles::default())),
-            Some(tile) => Some(Tiling::Given(Tiles::all(tile.parse()?))),
-        };
         return gpu::print(&workload, &wanted, checks, tiling, runs, &python);
     }
     ops::print(&workload)?;

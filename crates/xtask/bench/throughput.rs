@@ -39,14 +39,13 @@ struct Contender<'a> {
     tokens_per_second: Vec<f64>,
 }
 
-/// Prints the tables of one run and of `runs`, on a GPU or on all threads.
+/// Prints the tables of one run and of `many`, on a GPU or on all threads.
 pub fn print(
     workload: &Workload,
     peer: &Result<RefCell<Peer>, String>,
-    runs: usize,
+    many: usize,
     gpu: Option<&Arc<Accelerator>>,
 ) -> Result<()> {
-    let many = runs;
     let runs = workload::runs(many)?;
     let alone = runs.chunks(1).map(|run| workload.cohort(run, gpu)).collect::<Result<Vec<_>>>()?;
     let mut contenders = vec![

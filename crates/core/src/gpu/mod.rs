@@ -7,9 +7,9 @@ mod accelerator;
 mod adapter;
 mod fault;
 mod fill;
+mod module;
 mod pipeline;
 mod transfer;
-mod unchecked;
 
 pub use accelerator::{Accelerator, Checks, Options, Profile, Tiling};
 pub use adapter::{Found, Wanted, adapters};

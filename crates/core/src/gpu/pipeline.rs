@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use super::{Accelerator, GpuError, fault::one_line, unchecked};
+use super::{Accelerator, GpuError, fault::one_line, module};
 use crate::shader::{Access, Launch, Shader};
 
 /// A compiled shader.
@@ -100,7 +100,7 @@ impl Accelerator {
         let source = self.sources.get(shader.name).map_or(shader.source, String::as_str);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-        let module = unchecked::module(&self.device, descriptor, self.options().checks);
+        let module = module::compile(&self.device, descriptor, self.options().checks);
         let entry =
             |binding: usize, ty: wgpu::BufferBindingType, size: Option<NonZeroU64>| wgpu::BindGroupLayoutEntry {
                 binding: binding as u32,

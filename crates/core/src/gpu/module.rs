@@ -1,4 +1,4 @@
-//! The one place with unsafe code: shaders without all the checks that the graphics library would add.
+//! Compiled shaders. The one place with unsafe code: they go without some checks that the graphics library would add.
 #![allow(unsafe_code)]
 
 use super::Checks;
@@ -8,7 +8,7 @@ use super::Checks;
 /// Only shaders of this repository come here. The library would count the rounds of every loop, lest an endless one be taken for code that is never
 /// reached; a test shows that all their loops end. They guard their indices themselves, and the tests run each of them with checks first, on the same
 /// shapes, and compare the results.
-pub fn module(
+pub fn compile(
     device: &wgpu::Device,
     descriptor: wgpu::ShaderModuleDescriptor<'_>,
     checks: Checks,
