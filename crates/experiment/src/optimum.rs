@@ -24,7 +24,7 @@ pub struct Optimum {
     pub loss_interval: Option<[f64; 2]>,
     /// The rates around the best whose mean loss is within one standard error of its; `None` with fewer than two seeds.
     pub plateau: Option<[f64; 2]>,
-    /// Whether the best is the smallest or largest rate that was tried, so that the optimum may lie beyond.
+    /// Whether the best is the smallest or largest rate that was tried, be it the only one, so that the optimum may lie beyond.
     pub at_edge: bool,
     /// The divergence edge: the last rate before, and the first above the best at which a seed diverged or the loss ended above
     /// the base's; `None` where no such rate was tried.
@@ -32,10 +32,10 @@ pub struct Optimum {
 }
 
 impl Optimum {
-    /// Whether every resample of the seeds has its best at the same end of the grid, so that the interval is a point that says nothing: the optimum lies
-    /// beyond what was tried.
+    /// Whether nothing says that the optimum lies among the rates tried: the best is an end of the grid, in every resample of the seeds if there are several, so
+    /// that the interval is a point that says nothing.
     pub fn is_beyond_grid(&self) -> bool {
-        self.at_edge && self.interval.is_some_and(|[low, high]| high / low < 1.0 + 1e-9)
+        self.at_edge && self.interval.is_none_or(|[low, high]| high / low < 1.0 + 1e-9)
     }
 }
 
@@ -187,7 +187,7 @@ impl Trials {
             interval: around(found.rate, 0).map(|ends| ends.map(|end| end.clamp(smallest, largest).exp())),
             loss_interval: around(found.loss, 1).map(|[low, high]| [low.max(0.0), high]),
             plateau: self.plateau(self.rates[found.place]),
-            at_edge: smallest < largest && [smallest, largest].contains(&self.rates[found.place]),
+            at_edge: [smallest, largest].contains(&self.rates[found.place]),
             divergence_edge: divergence_edge(scheme, base_loss),
         })
     }
@@ -338,7 +338,7 @@ mod tests {
         let found = optimum(&diverged);
         assert_eq!(found.divergence_edge, Some([2e-3, 4e-3]));
         assert!(!found.at_edge);
-        assert!(optimum(&diverged[1..2]).divergence_edge.is_none() && !optimum(&diverged[1..2]).at_edge);
+        assert!(optimum(&diverged[1..2]).divergence_edge.is_none() && optimum(&diverged[1..2]).at_edge);
         assert!(optimum(&of_base[1..]).at_edge);
         let monotone = runs("x", 1.0, 0.1, 0.0, 0.05);
         assert!(optimum(&monotone).is_beyond_grid() && !optimum(&runs("x", 11e-3, 0.1, 0.2, 0.05)).is_beyond_grid());

@@ -7,6 +7,10 @@ use crate::summary::{Failure, RateSummary, SchemeSummary, Summary};
 /// Most schemes that a sentence names, where there are more than one more: a table tells of all.
 const NAMED: usize = 4;
 
+/// Where schemes are compared: at their optima, or at the best of what was tried where an optimum lies beyond it.
+const BEST: &str = "Each at its best";
+const TRIED: &str = "At the rates tried";
+
 impl Summary {
     /// What was found, in plain words; also what was *not* found: schemes that the seeds do not tell apart are called that, and
     /// so is a best rate at the edge of the grid.
@@ -27,26 +31,37 @@ impl Summary {
                 .collect();
             sentences.push(format!("{}{}.", bests.join(", "), others_in_words(&ranked[named..])));
         }
+        let beyond: Vec<&str> =
+            self.schemes.iter().filter(|scheme| is_beyond_grid(scheme)).map(|scheme| &*scheme.scheme).collect();
+        let one_rate = self.schemes.iter().all(|scheme| scheme.learning_rates.len() == 1);
         match &self.comparisons[..] {
             [] => {}
-            [pair] => {
-                let beyond: Vec<&str> =
-                    self.schemes.iter().filter(|scheme| is_beyond_grid(scheme)).map(|scheme| &*scheme.scheme).collect();
-                sentences.push(match beyond.is_empty() {
-                    true => rates_in_words(pair),
-                    false => format!(
-                        "Beyond the grid lies the optimum of {}, so how many times the learning rate of the other one wants is not known.",
-                        listed(&beyond)
-                    ),
-                });
-                sentences.push(difference_in_words(pair));
+            pairs if one_rate => {
+                sentences.push(
+                    "One learning rate was tried, which says what it suits and not which start is better, each at its own."
+                        .to_owned(),
+                );
+                sentences.extend(differences_in_words(pairs, "At this rate"));
             }
-            pairs => sentences.extend(differences_in_words(pairs)),
+            [pair] if beyond.is_empty() => {
+                sentences.push(rates_in_words(pair));
+                sentences.push(difference_in_words(pair, BEST));
+            }
+            [pair] => {
+                sentences.push(format!(
+                    "Beyond the grid {} the optimum of {}, so how many times the learning rate of the other one wants is not known.",
+                    if self.schemes.iter().any(|scheme| half_interval(scheme).is_some()) { "lies" } else { "may lie" },
+                    listed(&beyond)
+                ));
+                sentences.push(difference_in_words(pair, TRIED));
+            }
+            pairs => sentences.extend(differences_in_words(pairs, if beyond.is_empty() { BEST } else { TRIED })),
         }
         if let [(first, _), (second, _)] = ranked[..] {
             sentences.extend(crossing_in_words(first, second));
         }
         sentences.extend(edges_in_words(&ranked));
+        sentences.extend(self.worse_than_base(&ranked));
         for scheme in self.schemes.iter().filter(|scheme| scheme.best().is_none()) {
             sentences.push(format!("{} diverged at every learning rate.", scheme.scheme));
         }
@@ -58,6 +73,19 @@ impl Summary {
             sentences.push("No run has come to its end.".to_owned());
         }
         sentences.join(" ")
+    }
+
+    /// Which schemes end above the loss that the base has by itself, whatever the rate.
+    fn worse_than_base(&self, ranked: &[(&SchemeSummary, &RateSummary)]) -> Option<String> {
+        let base = self.setting.base_loss?;
+        let worse: Vec<&str> = ranked
+            .iter()
+            .filter(|(_, best)| best.mean_loss.is_some_and(|loss| loss > base))
+            .map(|(scheme, _)| &*scheme.scheme)
+            .collect();
+        let (verb, loss) = (if worse.len() == 1 { "ends" } else { "end" }, loss_text(base));
+        (!worse.is_empty())
+            .then(|| format!("{} {verb} above the loss of the base alone, {loss}, at every learning rate.", listed(&worse)))
     }
 
     fn best_in_words(&self, scheme: &SchemeSummary, best: &RateSummary, first: bool) -> String {
@@ -99,6 +127,9 @@ impl Summary {
                         format!("{} (beyond the grid)", rounded_rate_text(optimum.learning_rate))
                     }
                     Some(ends) => format!("{} ({})", rounded_rate_text(optimum.learning_rate), rates_text(ends)),
+                    None if optimum.is_beyond_grid() => {
+                        format!("{} (at the edge)", rounded_rate_text(optimum.learning_rate))
+                    }
                     None => rounded_rate_text(optimum.learning_rate),
                 })),
                 text(scheme.optimum.as_ref().and_then(|optimum| optimum.plateau).map(rates_text)),
@@ -213,8 +244,8 @@ fn rates_in_words(pair: &Comparison) -> String {
     }
 }
 
-/// Whether the losses of two schemes, each at its best, differ by more than chance.
-fn difference_in_words(pair: &Comparison) -> String {
+/// Whether the losses of two schemes differ by more than chance; `at` says where they are compared.
+fn difference_in_words(pair: &Comparison, at: &str) -> String {
     let Comparison { first, second, loss_difference, loss_difference_interval, .. } = pair;
     let Some([low, high]) = *loss_difference_interval else {
         return format!(
@@ -224,17 +255,20 @@ fn difference_in_words(pair: &Comparison) -> String {
     };
     let [size, low, high] = [*loss_difference, low, high].map(|value| beside(*loss_difference, value));
     if pair.losses_differ() == Some(true) {
-        format!("Each at its best, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
+        format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
     } else {
         format!(
-            "Each at its best, {first} and {second} do not differ: {second}'s loss is higher by {size} ({low} to {high}), \
+            "{at}, {first} and {second} do not differ: {second}'s loss is higher by {size} ({low} to {high}), \
              which may be chance."
         )
     }
 }
 
 /// Which of several schemes the leader is told apart from, and what comparing many does to the intervals.
-fn differences_in_words(pairs: &[Comparison]) -> Vec<String> {
+fn differences_in_words(pairs: &[Comparison], at: &str) -> Vec<String> {
+    if let [pair] = pairs {
+        return vec![difference_in_words(pair, at)];
+    }
     let leader = &pairs[0].first;
     let of_leader = || pairs.iter().filter(|pair| pair.first == *leader);
     let names = |differ: bool| -> Vec<&str> {
@@ -244,10 +278,10 @@ fn differences_in_words(pairs: &[Comparison]) -> Vec<String> {
     let (worse, alike) = (names(true), names(false));
     let mut sentences = Vec::new();
     if !worse.is_empty() {
-        sentences.push(format!("Each at its best, {leader}'s loss is lower than that of {}.", listed(&worse)));
+        sentences.push(format!("{at}, {leader}'s loss is lower than that of {}.", listed(&worse)));
     }
     if !alike.is_empty() {
-        sentences.push(format!("Each at its best, {leader} does not differ from {}.", listed(&alike)));
+        sentences.push(format!("{at}, {leader} does not differ from {}.", listed(&alike)));
     }
     if worse.is_empty() && alike.is_empty() {
         sentences.push(
@@ -388,14 +422,14 @@ mod tests {
         let one = [run("x", 1e-3, 0, 0.5), run("x", 2e-3, 0, 0.4), run("y", 1e-3, 0, 0.7), run("y", 2e-3, 0, 0.8)];
         assert_eq!(
             sentence(&one),
-            "x is best at 2e-3 (loss 0.400, exact match 0.60), y at 1e-3 (0.700, 0.30). x wants 2.0 times the learning \
-             rate of y, by one seed. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
+            "x is best at 2e-3 (loss 0.400, exact match 0.60), y at 1e-3 (0.700, 0.30). Beyond the grid may lie the optimum of \
+             x and y, so how many times the learning rate of the other one wants is not known. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
              seeds. x's best is the largest learning rate tried, so its optimum may lie beyond. y's best is the smallest \
              learning rate tried, so its optimum may lie beyond."
         );
         let same = [run("x", 1e-3, 0, 0.5), run("y", 1e-3, 0, 0.7), run("z", 1e-3, 0, f64::NAN)];
         let same = sentence(&same);
-        assert!(same.contains("x wants 1.0 times the learning rate of y, by one seed."), "{same}");
+        assert!(same.contains("One learning rate was tried, which says") && !same.contains("times"), "{same}");
         assert!(same.ends_with("z diverged at every learning rate."), "{same}");
         assert_eq!(sentence(&[]), "No run has come to its end.");
         assert_eq!(sentence(&[run("x", 1e-3, 0, 0.5)]), "x is best at 1e-3 (loss 0.500, exact match 0.50).");
@@ -410,6 +444,30 @@ mod tests {
         assert!(!words.contains("times ("), "{words}");
         assert!(summary.table().contains("4.0e-3 (beyond the grid)"), "{}", summary.table());
         assert!(!sentence(&runs("y", &[0.4, 0.35, 0.5], 0.002)).contains("Beyond"));
+    }
+
+    #[test]
+    fn one_rate_is_no_comparison_of_starts() {
+        let one = Summary::from_runs(setting(), &[runs("x", &[0.5], 0.002), runs("y", &[0.4], 0.002)].concat());
+        let words = one.sentence();
+        assert!(words.contains("One learning rate was tried") && !words.contains("optimum"), "{words}");
+        assert!(words.contains("At this rate, y's loss is lower than x's by 0.100 ("), "{words}");
+        assert!(one.table().contains("1.0e-3 (beyond the grid)"), "{}", one.table());
+        let seed = Summary::from_runs(setting(), &[run("x", 1e-3, 0, 0.5), run("x", 2e-3, 0, 0.4)]).table();
+        assert!(seed.contains("2.0e-3 (at the edge)"), "{seed}");
+    }
+
+    #[test]
+    fn bests_at_an_edge_are_the_bests_of_what_was_tried() {
+        let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
+        let words = sentence(&falling);
+        assert!(words.contains("At the rates tried, x's loss is lower") && !words.contains("Each at its best"), "{words}");
+    }
+
+    #[test]
+    fn ending_above_the_base_is_said() {
+        let words = sentence(&[runs("x", &[5.0, 4.0, 4.5], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat());
+        assert!(words.ends_with("x ends above the loss of the base alone, 3.00, at every learning rate."), "{words}");
     }
 
     #[test]
