@@ -42,6 +42,35 @@ pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     if error.is::<Stopped>() {
         return ExitCode::from(130);
     }
-    crate::terminal::note(format_args!("error: {error:#}"));
+    crate::terminal::note(format_args!("error: {}", sentence(&error)));
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+/// The error and its causes, those left out that are part of what was said before.
+fn sentence(error: &Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let cause = || io::Error::other("it is short");
+        assert_eq!(
+            sentence(&Error::new(cause()).context("a.txt: it is short, copy it again")),
+            "a.txt: it is short, copy it again"
+        );
+        let of_file: anyhow::Result<()> = Err(cause()).context("a.txt can't be read");
+        assert_eq!(of_file.map_err(|error| sentence(&error)), Err("a.txt can't be read: it is short".to_owned()));
+    }
 }

@@ -84,8 +84,9 @@ impl Summary {
             .map(|(scheme, _)| &*scheme.scheme)
             .collect();
         let (verb, loss) = (if worse.len() == 1 { "ends" } else { "end" }, loss_text(base));
-        (!worse.is_empty())
-            .then(|| format!("{} {verb} above the loss of the base alone, {loss}, at every learning rate.", listed(&worse)))
+        (!worse.is_empty()).then(|| {
+            format!("{} {verb} above the loss of the base alone, {loss}, at every learning rate.", listed(&worse))
+        })
     }
 
     fn best_in_words(&self, scheme: &SchemeSummary, best: &RateSummary, first: bool) -> String {
@@ -461,7 +462,10 @@ mod tests {
     fn bests_at_an_edge_are_the_bests_of_what_was_tried() {
         let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
         let words = sentence(&falling);
-        assert!(words.contains("At the rates tried, x's loss is lower") && !words.contains("Each at its best"), "{words}");
+        assert!(
+            words.contains("At the rates tried, x's loss is lower") && !words.contains("Each at its best"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::Config;
+use super::{Config, config_json};
 use crate::memory::{Data, Tensor};
 
 /// Where a base's sizes stand in a safetensors file of ours: the file's own metadata, as the JSON of a `config.json`.
@@ -37,6 +37,21 @@ pub enum BaseError {
     /// Sizes that no decoder has.
     #[error("its config can't be a decoder of Llama's shape: {0}")]
     Sizes(String),
+    /// A model that computes something else.
+    #[error(
+        "its config has \"{key}\": {found}, with which it computes something else than a decoder of Llama's shape without biases does; only such a one can be run"
+    )]
+    Unlike {
+        /// The setting.
+        key: &'static str,
+        /// Its value, as JSON.
+        found: String,
+    },
+    /// A tensor that the model has no place for.
+    #[error(
+        "tensor `{0}` has no place in the decoder that its config describes; it is of another model, or the config is"
+    )]
+    Unused(String),
     /// A tensor is missing.
     #[error("tensor `{name}` is missing; a base needs it in shape {shape:?}")]
     Missing {
@@ -84,8 +99,7 @@ impl Base {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let text =
             metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
-        let config: Config = serde_json::from_str(text)?;
-        config.check().map_err(BaseError::Sizes)?;
+        let config = config_json::read(text)?;
         let file = SafeTensors::deserialize(bytes)?;
         // Before the names of that many layers are listed.
         if config.layers > file.len() {
@@ -93,7 +107,17 @@ impl Base {
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
         }
         let tensors = config.tensors().into_iter().map(|(name, shape)| tensor(&file, name, shape));
-        Ok(Base { tensors: tensors.collect::<Result<_, _>>()?, config })
+        let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
+        // Older files hold the rotary frequencies, and some the tied embedding twice.
+        let repeated = |name: &str| name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight");
+        match file
+            .names()
+            .into_iter()
+            .find(|name| !repeated(name) && tensors.iter().all(|tensor| tensor.name != **name))
+        {
+            Some(name) => Err(BaseError::Unused(name.to_owned())),
+            None => Ok(Base { tensors, config }),
+        }
     }
 
     /// The base as a safetensors file, weights as they are stored here.
@@ -112,7 +136,7 @@ impl Base {
             let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
             views.push((&tensor.name, TensorView::new(dtype, shape, bytes)?));
         }
-        let config = serde_json::to_string(&self.config)?;
+        let config = config_json::write(&self.config)?;
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), (CONFIG_KEY.to_owned(), config)]);
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
@@ -152,5 +176,42 @@ fn little_endian(data: &Data) -> Vec<u8> {
         Data::F32(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::F16(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::Bf16(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_without_a_place_is_another_models() {
+        let config = Config {
+            vocabulary: 4,
+            width: 2,
+            layers: 1,
+            heads: 1,
+            kv_heads: 1,
+            feed_forward: 2,
+            rope_theta: 1e4,
+            epsilon: 1e-6,
+            tied: true,
+            tokens: 8,
+        };
+        let zeros = |(name, shape): (String, [usize; 2])| Tensor {
+            name,
+            shape,
+            data: Data::F32(vec![0.0; shape[0] * shape[1]]),
+        };
+        let with = |more: &str| {
+            let more = more.split_whitespace().map(|name| (name.to_owned(), [1, 2]));
+            let tensors = config.tensors().into_iter().chain(more).map(zeros).collect();
+            Base::from_safetensors(
+                &Base { config: config.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
+            )
+        };
+        assert_eq!(with("lm_head.weight model.layers.0.self_attn.rotary_emb.inv_freq").expect("a base").config, config);
+        let bias = with("model.layers.0.self_attn.q_proj.bias").expect_err("biases are not run").to_string();
+        assert!(bias.contains("tensor `model.layers.0.self_attn.q_proj.bias` has no place"), "{bias}");
+        assert!(matches!(with("model.layers.1.input_layernorm.weight"), Err(BaseError::Unused(_))));
     }
 }

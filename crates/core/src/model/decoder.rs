@@ -60,6 +60,10 @@ impl Config {
             Err(format!("width {width} does not split into {heads} heads of an even size"))
         } else if !heads.is_multiple_of(kv_heads) {
             Err(format!("{kv_heads} key-value heads do not divide {heads} heads"))
+        } else if !(self.rope_theta > 0.0 && self.rope_theta.is_finite()) {
+            Err(format!("the rotary wavelengths have the base {}, which is no number above 0", self.rope_theta))
+        } else if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
+            Err(format!("the norms have an ε of {}, which is below 0 or no number", self.epsilon))
         } else {
             Ok(())
         }

@@ -1,6 +1,7 @@
 //! Models: functions that push ops on a tape, and the frozen weights they stand on.
 
 mod base;
+mod config_json;
 mod decoder;
 pub mod teacher_student;
 
