@@ -91,7 +91,7 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     if experiment.schemes.len() != 1 {
         return Err(usage("`init` starts one adapter by one scheme; name one that `loralab schemes` lists"));
     }
-    Results::check(&arguments.output, false)?;
+    Results::check_free(&arguments.output, "")?;
     let prepared = Prepared::new(&experiment, &arguments.device, false)?;
     let began = Instant::now();
     let begun = wait(prepared.begin(&experiment))?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use loralab_experiment::{Choice, Curve, Experiment, Reproduction, Summary};
 use loralab_report::{
@@ -11,7 +11,7 @@ use loralab_report::{
 use serde_json::Value;
 
 use crate::{
-    results::{EXPERIMENT, REPORT, SEARCH, SUMMARY, best_events, write_whole},
+    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, write_whole},
     source,
     terminal::print,
 };
@@ -34,6 +34,14 @@ pub fn report(arguments: &ReportArguments) -> Result<()> {
 /// Writes the page, its figures and its tables beside the results they are made from.
 pub fn write(folder: &Path) -> Result<()> {
     let path = folder.join(SUMMARY);
+    if !path.exists() && folder.join(METRICS).exists() {
+        bail!(
+            "`{}` has no {SUMMARY}, so its sweep was cut off before the end; what it had logged is in its {METRICS}, which the page opens, \
+             and `loralab sweep --config {}` trains it again",
+            folder.display(),
+            folder.join(EXPERIMENT).display()
+        );
+    }
     let text = |name: &str| -> Result<String> {
         let path = folder.join(name);
         let bytes = source::read(&path, "file of the results")?;

@@ -45,21 +45,35 @@ pub struct Results {
 impl Results {
     /// Refuses a folder that cannot take results, without changing anything.
     pub fn check(folder: &Path, overwrite: bool) -> Result<()> {
-        let name = folder.display();
-        if folder.is_file() {
-            return Err(usage(format_args!(
-                "`{name}` is a file, but results need a folder; choose another `--output`"
-            )));
+        if overwrite {
+            Self::refuse_file(folder)
+        } else {
+            Self::check_free(folder, ", or replace its results with `--overwrite`")
         }
-        if !folder.exists() || overwrite {
+    }
+
+    /// Refuses a folder that holds something; `remedy` is what can be done beside choosing another.
+    pub fn check_free(folder: &Path, remedy: &str) -> Result<()> {
+        Self::refuse_file(folder)?;
+        if !folder.exists() {
             return Ok(());
         }
+        let name = folder.display();
         let mut entries =
             fs::read_dir(folder).with_context(|| format!("the results folder `{name}` cannot be read"))?;
         if entries.next().is_some() {
             return Err(usage(format_args!(
-                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`, or replace its \
-                 results with `--overwrite`"
+                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn refuse_file(folder: &Path) -> Result<()> {
+        let name = folder.display();
+        if folder.is_file() {
+            return Err(usage(format_args!(
+                "`{name}` is a file, but results need a folder; choose another `--output`"
             )));
         }
         Ok(())

@@ -157,7 +157,7 @@ fn settings() {
         (&["--optimizer", "sgd", "--beta1", "0.5"], &["`beta1` is 0.5", "\"sgd\""]),
         (&["--target-modules", "q_porj"], &["\"q_porj\"", "Did you mean \"q_proj\"?"]),
         (&["--warmup-steps", "900"], &["`warmup_steps` is 900", "at most"]),
-        (&["--tokens", "10"], &["`tokens` is 10", "longer sequences"]),
+        (&["--tokens", "10"], &["`tokens` is 10", "the longest of 64 bytes"]),
         (&["--tokens", "99999999999"], &["a batch alone", "Lower `batch_size` or `tokens`"]),
         (&["--batch-size", "0"], &["`batch_size` is 0"]),
         (&["--memory", "2 parsecs"], &["2 parsecs", "2GiB"]),
@@ -214,6 +214,11 @@ fn outputs() {
     place.refuse(&small("sweep", &["--output", "file/below"]), 1, &["`file/below` cannot be written", "--output"]);
     place.refuse(&small("sweep", &["--output", "file"]), 2, &["`file` is a file", "folder"]);
     place.refuse(&small("sweep", &["--output", "full"]), 2, &["`full` exists and is not empty", "--overwrite"]);
+    place.refuse(&["init", "init-a", "--output", "full"], 2, &["choose another with `--output FOLDER`\n"]);
+    // A sweep that was killed leaves its log.
+    fs::create_dir(place.path("killed")).expect("a folder");
+    place.write("killed/metrics.jsonl", "");
+    place.refuse(&["report", "killed"], 1, &["has no summary.json", "cut off"]);
     // The folder is refused before the base is even looked for.
     place.refuse(&["sweep", "--base", "missing", "--output", "full"], 2, &["`full` exists"]);
     // Old results stay until the new ones can begin.

@@ -80,6 +80,9 @@ fn writes_on_its_base(rounds: usize) {
         place.succeed(&[&flags[..], &adapter].concat()).stdout
     };
     assert_eq!(write("nano", "out"), write("out/base.safetensors", "out"));
+    // The base that the adapter names is the one it was made from.
+    let remembered = ["generate", "--adapter", "out", "--prompt", "Emma ", "--count", "20"];
+    assert_eq!(place.succeed(&remembered).stdout, write("nano", "out"));
     let config = place.read("out/adapter_config.json");
     assert!(config.contains(&stored), "{config}");
     place.write("out/adapter_config.json", config.replace(&stored, ""));

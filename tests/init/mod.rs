@@ -23,6 +23,7 @@ use loralab_core::{
 };
 
 use crate::small::{base, config, token_rows};
+use loralab_experiment::BEGIN_ELSEWHERE;
 
 const SHAPE: Shape = Shape { runs: 1, sequences: 3, tokens: 5 };
 
@@ -67,6 +68,7 @@ fn every_scheme_begins_where_it_says() {
         assert!(bare.iter().all(|logit| logit.is_finite()));
         let largest = bare.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
         for &scheme in ALL {
+            assert_eq!(scheme.begins == Begins::Elsewhere, BEGIN_ELSEWHERE.contains(&scheme.name), "{}", scheme.name);
             for (rank, scale) in [4, 6].into_iter().flat_map(|rank| SCALES.map(|scale| (rank, scale))) {
                 let begun = logits(&base, &MODULES, scheme, rank, scale);
                 let what = format!("{} of rank {rank} at scale {scale} over {precision}", scheme.name);

@@ -49,16 +49,17 @@ impl Dataset {
     /// If there is no example, the bytes are no UTF-8 text, or a line is no such object, lacks a field, has one that is no string or is
     /// empty, or is too long for a sequence: with the number of the line.
     pub fn jsonl(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
-        let mut examples = Vec::new();
-        for (index, line) in utf8(bytes)?.lines().enumerate() {
+        let (mut examples, mut lines) = (Vec::new(), Vec::new());
+        // Some programs begin a text with the mark of its byte order.
+        for (index, line) in utf8(bytes)?.trim_start_matches('\u{feff}').lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
             }
             let number = index + 1;
-            let example = example(line).map_err(|what| Error::Line { line: number, what })?;
-            fits(&example, tokens, || format!("line {number}"))?;
-            examples.push(example);
+            examples.push(example(line).map_err(|what| Error::Line { line: number, what })?);
+            lines.push(number);
         }
+        fit(&examples, tokens, |index| format!("line {}", lines[index]))?;
         if examples.is_empty() {
             return Err(Error::Empty);
         }
@@ -74,10 +75,7 @@ impl Dataset {
             Self::Text(text) if text.is_empty() => Err(Error::Empty),
             Self::Text(text) => long_enough(text.len(), tokens.saturating_add(1), tokens),
             Self::Examples(examples) if examples.is_empty() => Err(Error::Empty),
-            Self::Examples(examples) => {
-                let mut numbered = examples.iter().enumerate();
-                numbered.try_for_each(|(index, example)| fits(example, tokens, || format!("example {}", index + 1)))
-            }
+            Self::Examples(examples) => fit(examples, tokens, |index| format!("example {}", index + 1)),
         }
     }
 
@@ -137,15 +135,20 @@ fn example(line: &str) -> Result<Example, String> {
     Ok(Example { prompt, completion })
 }
 
-fn fits(example: &Example, tokens: usize, place: impl Fn() -> String) -> Result<(), Error> {
-    let bytes = example.length();
-    if example.prompt.is_empty() || example.completion.is_empty() {
-        Err(Error::ExampleEmpty { place: place() })
-    } else if bytes > tokens {
-        Err(Error::ExampleTooLong { place: place(), bytes, tokens })
-    } else {
-        Ok(())
+/// Whether each example says something and is no longer than a sequence; `place` says where one stands.
+fn fit(examples: &[Example], tokens: usize, place: impl Fn(usize) -> String) -> Result<(), Error> {
+    if let Some(index) = examples.iter().position(|example| example.prompt.is_empty() || example.completion.is_empty())
+    {
+        return Err(Error::ExampleEmpty { place: place(index) });
     }
+    let Some(first) = examples.iter().position(|example| example.length() > tokens) else { return Ok(()) };
+    Err(Error::ExampleTooLong {
+        place: place(first),
+        bytes: examples[first].length(),
+        tokens,
+        long: examples.iter().filter(|example| example.length() > tokens).count(),
+        longest: examples.iter().map(Example::length).max().unwrap_or(0),
+    })
 }
 
 fn long_enough(bytes: usize, needed: usize, tokens: usize) -> Result<(), Error> {

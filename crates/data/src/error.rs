@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// An example that does not fit a sequence.
     #[error(
-        "{place}: prompt and completion have {bytes} bytes together (the newline that ends it included), but a sequence has {tokens} tokens; use longer sequences or shorten the example"
+        "{place}: prompt and completion have {bytes} bytes together (the newline that ends it included), but a sequence has {tokens} tokens. Examples that are too long: {long}, the longest of {longest} bytes; set `tokens` to that, or shorten them or leave them out"
     )]
     ExampleTooLong {
         /// `line 3`, or `example 3`, counted from 1.
@@ -63,6 +63,10 @@ pub enum Error {
         bytes: usize,
         /// Tokens of a sequence.
         tokens: usize,
+        /// Examples that are too long.
+        long: usize,
+        /// Bytes of the longest.
+        longest: usize,
     },
     /// Too few different prompts to hold some out.
     #[error(

@@ -62,7 +62,9 @@ pub use grid::{Cell, SECOND_NAMES, first_name};
 pub use keys::{KEYS, Key};
 pub use link::{LINK_VERSION, Link, LinkError};
 pub use message::{AdapterFiles, Ask, Message, SchemeInfo};
-pub use names::{Accuracy, Form, Module, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task};
+pub use names::{
+    Accuracy, BEGIN_ELSEWHERE, Form, Module, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task,
+};
 pub use nearest::nearest;
 pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use optimum::{Comparison, Optimum};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::ExperimentError;
 use crate::nearest::nearest;
 
+/// The schemes whose first output is not the base's, by definition.
+pub const BEGIN_ELSEWHERE: [&str; 5] = ["init-ab", "peft-false", "loftq-nf4", "loftq-int8", "lora-one"];
+
 macro_rules! names {
     ($(#[$meta:meta])* $kind:ident for $key:literal { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$meta])*

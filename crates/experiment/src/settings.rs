@@ -93,9 +93,11 @@ fn value(name: &str, text: &str) -> toml::Value {
     let example = example.and_then(|table| table.get(name).cloned());
     let text = text.trim();
     match example {
-        Some(toml::Value::Array(examples)) if name != "seeds" || text.contains(',') => {
+        Some(toml::Value::Array(examples)) if name != "seeds" || text.contains([',', '[']) => {
             let texts = examples.first().is_some_and(toml::Value::is_str);
-            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            // As TOML has them, too.
+            let list = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+            let entries = list.split(',').map(|entry| entry.trim().trim_matches('"')).filter(|entry| !entry.is_empty());
             entries.map(|entry| if texts { entry.into() } else { number(entry) }).collect::<Vec<_>>().into()
         }
         Some(toml::Value::String(_)) => text.into(),
@@ -145,6 +147,9 @@ mod tests {
         assert_eq!(read("3"), Ok(Some(Seeds::Count(3))));
         assert_eq!(read("7,"), Ok(Some(Seeds::List(vec![7]))));
         assert_eq!(read(" 4, 2 "), Ok(Some(Seeds::List(vec![4, 2]))));
+        assert_eq!((read("[4, 2]"), read("[7]")), (read("4,2"), read("7,")));
+        let options = |text| Experiment::from_settings([("scheme_options", text)]).map(|read| read.scheme_options);
+        assert_eq!(options("[\"eva.rho=1\"]"), options("eva.rho=1"));
     }
 
     #[test]

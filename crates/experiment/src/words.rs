@@ -259,7 +259,7 @@ fn difference_in_words(pair: &Comparison, at: &str) -> String {
         format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
     } else {
         format!(
-            "{at}, {first} and {second} do not differ: {second}'s loss is higher by {size} ({low} to {high}), \
+            "{at}, {first} and {second} are not shown to differ: {second}'s loss is higher by {size} ({low} to {high}), \
              which may be chance."
         )
     }
@@ -282,7 +282,7 @@ fn differences_in_words(pairs: &[Comparison], at: &str) -> Vec<String> {
         sentences.push(format!("{at}, {leader}'s loss is lower than that of {}.", listed(&worse)));
     }
     if !alike.is_empty() {
-        sentences.push(format!("{at}, {leader} does not differ from {}.", listed(&alike)));
+        sentences.push(format!("{at}, {leader} is not shown to differ from {}.", listed(&alike)));
     }
     if worse.is_empty() && alike.is_empty() {
         sentences.push(
@@ -383,7 +383,9 @@ mod tests {
         let runs = [runs("init-a", &A, 0.03), runs("init-b", &B, 0.04)].concat();
         let said = sentence(&runs);
         assert!(
-            said.contains("Each at its best, init-a and init-b do not differ: init-b's loss is higher by 0.022 (-0.0"),
+            said.contains(
+                "Each at its best, init-a and init-b are not shown to differ: init-b's loss is higher by 0.022 (-0.0"
+            ),
             "{said}"
         );
     }

@@ -1,6 +1,6 @@
 //! Loss over steps, a panel for each scheme at its best learning rate.
 
-use loralab_experiment::{Cell, Curve, Point, SchemeSummary, Summary, learning_rate_text, loss_text};
+use loralab_experiment::{BEGIN_ELSEWHERE, Cell, Curve, Point, SchemeSummary, Summary, learning_rate_text, loss_text};
 use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
@@ -28,11 +28,13 @@ struct Panel<'a> {
     curves: Vec<&'a Curve>,
     /// What its start read before the first step, in steps.
     start: f64,
+    /// Whether step 0 is the base.
+    at_base: bool,
 }
 
 /// Loss over optimiser steps, a panel for each scheme at its best learning rate, all on the same scales: the training
 /// loss of each seed (light; over long trainings the mean of some steps), the validation loss averaged over seeds
-/// (dark, with bars from the lowest to the highest seed; it starts from the base), and the base alone (dashed). A start that read data is part of the
+/// (dark, with bars from the lowest to the highest seed; it starts from the base where its scheme does), and the base alone (dashed). A start that read data is part of the
 /// time: its curves begin after as many steps as read as much.
 ///
 /// # Errors
@@ -70,7 +72,8 @@ fn draw(
             let curves: Vec<_> = curves.iter().filter(of_panel).collect();
             let title = format!("{} at {}", scheme.scheme, learning_rate_text(rate));
             let start = scheme.start.map_or(0.0, |start| start.steps);
-            (!curves.is_empty()).then(|| Panel { title, look: look(place), curves, start })
+            let at_base = !BEGIN_ELSEWHERE.contains(&&*scheme.scheme);
+            (!curves.is_empty()).then(|| Panel { title, look: look(place), curves, start, at_base })
         })
         .collect();
     let base = summary.setting.base_loss;
@@ -135,8 +138,8 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
         }
         canvas.path(&places, 1.25, colour.mix(0.35))?;
     }
-    // (step, lowest, mean, highest), from the base, where it is known, on.
-    let start = base.map(|loss| (0.0, loss, loss, loss));
+    // (step, lowest, mean, highest), from the base on, where that is known and the start.
+    let start = base.filter(|_| panel.at_base).map(|loss| (0.0, loss, loss, loss));
     let rows: Vec<_> = start.into_iter().chain(validations(&panel.curves)).collect();
     let means: Vec<_> = rows.iter().map(|&(step, _, mean, _)| place(step, mean)).collect();
     if let (Some(base), true) = (base, panel.start > 0.0) {

@@ -5,6 +5,7 @@
 
 mod gpu_missing;
 mod html;
+mod opened;
 pub mod panel;
 mod progress;
 mod sweep;

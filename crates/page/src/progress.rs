@@ -7,6 +7,12 @@ use loralab_experiment::{Bytes, Event};
 pub struct Progress {
     /// When the first word came, on the page's clock.
     began: f64,
+    /// When the first steps of this visit came, and how many were done then: what came before was preparation.
+    first: Option<(f64, usize)>,
+    /// Since when there has been a pause.
+    paused: Option<f64>,
+    /// Seconds of earlier pauses.
+    waited: f64,
     runs: usize,
     steps: usize,
     /// The step that the last run to make one was at.
@@ -23,12 +29,15 @@ impl Progress {
     pub fn hear(&mut self, event: &Event, now: f64) {
         match event {
             Event::Started { runs, steps, .. } => {
-                *self =
-                    Self { began: now, runs: *runs, steps: *steps, step: 0, before: 0, done: 0, total: runs * steps };
+                *self = Self { began: now, runs: *runs, steps: *steps, total: runs * steps, ..Self::default() };
             }
             Event::Step { step, .. } => {
                 self.step = *step;
                 self.done += 1;
+                let (at, _) = *self.first.get_or_insert((now, self.done));
+                if now == at {
+                    self.first = Some((now, self.done));
+                }
             }
             // It takes no further steps.
             Event::Diverged { step, .. } => self.total -= self.steps.saturating_sub(*step).min(self.total),
@@ -38,7 +47,19 @@ impl Progress {
 
     /// What was told so far is of an earlier visit, and the clock begins anew.
     pub fn go_on(&mut self, now: f64) {
-        (self.began, self.before) = (now, self.done);
+        *self = Self { began: now, before: self.done, first: None, paused: None, waited: 0.0, ..self.clone() };
+    }
+
+    /// The training waits from now on.
+    pub fn pause(&mut self, now: f64) {
+        self.paused.get_or_insert(now);
+    }
+
+    /// It goes on.
+    pub fn resume(&mut self, now: f64) {
+        if let Some(since) = self.paused.take() {
+            self.waited += now - since;
+        }
     }
 
     /// Steps of each run.
@@ -67,9 +88,13 @@ impl Progress {
         if done == 0 {
             return String::new();
         }
-        let gone = now - self.began;
-        let left = gone / done as f64 * self.total.saturating_sub(self.done) as f64;
-        let rate = done as f64 / gone.max(1e-3);
+        let gone = self.paused.unwrap_or(now) - self.began - self.waited;
+        let measured = match self.first {
+            Some((at, first)) if first < self.done => (gone - (at - self.began), self.done - first),
+            _ => (gone, done),
+        };
+        let rate = measured.1 as f64 / measured.0.max(1e-3);
+        let left = self.total.saturating_sub(self.done) as f64 / rate;
         format!(
             "Step {} of {} · {} gone, about {} left · {} steps of a run and {} tokens a second",
             self.step,
@@ -145,6 +170,26 @@ mod tests {
         (2..=4).for_each(|number| progress.hear(&step(number), 114.0));
         assert_eq!(progress.share(), 1.0);
         assert!(progress.pace(103.0, 64).ends_with("about 0 s left · 1.0 steps of a run and 64 tokens a second"));
+    }
+
+    #[test]
+    fn preparing_and_waiting_are_no_pace() {
+        let started =
+            Event::Started { version: String::new(), device: String::new(), runs: 1, steps: 11, schemes: vec![] };
+        let cell = || Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 };
+        let step = |step| Event::Step { cell: cell(), step, loss: None, learning_rate: 1e-3, gradient_norm: None };
+        let mut progress = Progress::default();
+        progress.hear(&started, 0.0);
+        progress.hear(&step(1), 60.0);
+        progress.hear(&step(2), 62.0);
+        let pace = "Step 2 of 11 · 62 s gone, about 18 s left · 0.5 steps of a run and 32 tokens a second";
+        assert_eq!(progress.pace(62.0, 64), pace);
+        progress.pause(62.0);
+        assert_eq!(progress.pace(90.0, 64), pace);
+        progress.resume(100.0);
+        assert_eq!(progress.pace(100.0, 64), pace);
+        progress.hear(&step(3), 102.0);
+        assert!(progress.pace(102.0, 64).starts_with("Step 3 of 11 · 64 s gone, about 16 s left · 0.5 steps"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct File {
 pub struct Sweep {
     /// What is trained.
     pub experiment: Experiment,
+    /// Whether that is known; of a log alone it is not.
+    pub known: bool,
     /// The text that `experiment.data` names.
     pub data: Option<File>,
     /// What was told of it.
@@ -69,6 +71,7 @@ impl Sweep {
         let record = Record::new(accuracy(&experiment));
         Self {
             experiment,
+            known: true,
             data,
             record,
             log: String::new(),
@@ -211,13 +214,14 @@ impl Sweep {
         csv
     }
 
-    /// The results folder as the binary would write it, to be packed.
-    pub fn folder(&self, full: &Experiment) -> Vec<(String, Vec<u8>)> {
-        let mut files = vec![
-            ("experiment.toml".to_owned(), full.to_toml().into_bytes()),
+    /// The results folder as the binary would write it, to be packed, with its settings in `full` where they are known.
+    pub fn folder(&self, full: Option<&Experiment>) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<_> =
+            full.map(|full| ("experiment.toml".to_owned(), full.to_toml().into_bytes())).into_iter().collect();
+        files.extend([
             ("metrics.jsonl".to_owned(), self.log.clone().into_bytes()),
             ("metrics.csv".to_owned(), self.csv().into_bytes()),
-        ];
+        ]);
         let summary = serde_json::to_string_pretty(&*self.summary()).expect("a summary is JSON");
         files.push(("summary.json".to_owned(), format!("{summary}\n").into_bytes()));
         for (name, figure) in
@@ -253,36 +257,6 @@ impl Sweep {
             sweep.hear(&serde_json::from_str(line).ok()?);
         }
         Some(Self { snapshot: snapshot.into_owned(), ..sweep })
-    }
-
-    /// The sweep in a results folder of the binary, or in its log alone.
-    ///
-    /// # Errors
-    /// A sentence about what is missing or can't be read.
-    pub fn opened(files: &[File]) -> Result<Self, String> {
-        let named = |name: &str| files.iter().find(|file| file.name.rsplit('/').next() == Some(name));
-        let log = named("metrics.jsonl").or_else(|| files.iter().find(|file| file.name.ends_with(".jsonl")));
-        let log = log.ok_or("There is no `metrics.jsonl` among these files. Choose it, or the whole results folder that `loralab sweep` wrote.")?;
-        let experiment = match named("experiment.toml") {
-            Some(file) => Experiment::from_toml(&file.text).map_err(|error| format!("{}: {error}", file.name))?,
-            None => Experiment::default(),
-        };
-        let mut sweep = Self::new(experiment, None);
-        let found = named("summary.json").and_then(|file| serde_json::from_str::<Summary>(&file.text).ok());
-        if let Some(summary) = found {
-            sweep.record = Record::new(summary.setting.accuracy);
-        }
-        for (place, line) in log.text.lines().enumerate() {
-            let event = serde_json::from_str(line).map_err(|error| {
-                format!("Line {} of {} is no event of a sweep ({error}). Choose the `metrics.jsonl` that `loralab sweep` wrote.", place + 1, log.name)
-            })?;
-            sweep.hear(&event);
-        }
-        if sweep.record.has_news() {
-            Ok(sweep)
-        } else {
-            Err(format!("{} has no evaluation of any run, so there is nothing to show yet.", log.name))
-        }
     }
 }
 
@@ -480,11 +454,15 @@ pub(crate) mod tests {
     #[test]
     fn the_folder_is_that_of_the_binary() {
         let sweep = sweep(Some(true));
-        let files = sweep.folder(&sweep.experiment);
+        let files = sweep.folder(Some(&sweep.experiment));
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names[..4], ["experiment.toml", "metrics.jsonl", "metrics.csv", "summary.json"]);
         assert!(names.contains(&"loss_by_learning_rate.svg") && names.contains(&"training_curves.svg"));
         assert!(names.contains(&"adapters/init-a_lr1e-3_seed0/adapter_model.safetensors"));
+        // A log says nothing of the settings, and nothing is made up for them.
+        let log = File { name: "metrics.jsonl".to_owned(), text: sweep.log.clone() };
+        let opened = Sweep::opened(&[log]).expect("a log that was just written");
+        assert!(!opened.known && opened.folder(None)[0].0 == "metrics.jsonl");
     }
 
     #[test]

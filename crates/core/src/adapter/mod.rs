@@ -256,10 +256,10 @@ impl Adapter {
         let modules = pairs.into_iter().zip(&ranks).map(|((name, pair), rank)| Module::from_pair(name, pair, *rank));
         let modules = modules.collect::<Result<Vec<_>, _>>()?;
 
-        let target_modules = if config.target_modules.is_array() {
+        let target_modules = if config.target_modules.is_array() && !config.narrows {
             serde_json::from_value(config.target_modules)?
         } else {
-            // A pattern says which modules of a model are meant; those that were are the ones with tensors.
+            // A pattern, or a choice of layers, says which modules of a model are meant; those that were are the ones with tensors.
             modules.iter().map(|module| module.name.clone()).collect()
         };
         let mut adapter = Self {
@@ -373,10 +373,14 @@ struct Config {
     rank_pattern: Map<String, Value>,
     #[serde(default)]
     alpha_pattern: Map<String, Value>,
+    /// Whether not every module of these names is meant.
+    #[serde(skip)]
+    narrows: bool,
 }
 
 /// Settings that change what an adapter computes, with what they would take.
-const UNSUPPORTED: [(&str, &str); 8] = [
+const UNSUPPORTED: [(&str, &str); 9] = [
+    ("alora_invocation_tokens", "an adapter here is on from the first token; train it without"),
     ("bias", "biases are not trained; train the adapter with bias=\"none\""),
     ("fan_in_fan_out", "weights must be stored as (outputs, inputs)"),
     ("layer_replication", "the base model must keep its own layers"),
@@ -401,6 +405,15 @@ impl Config {
         if let Some((key, reason)) = UNSUPPORTED.into_iter().find(|(key, _)| !is_off(setting(key))) {
             return refuse(key, reason);
         }
+        for key in ["rank_pattern", "alpha_pattern"] {
+            let is_pattern = |name: &String| name.contains(['^', '$', '*', '+', '?', '(', '[', '{', '|', '\\']);
+            if setting(key).as_object().is_some_and(|entries| entries.keys().any(is_pattern)) {
+                return refuse(
+                    key,
+                    "its names are regular expressions, which are not read; name modules in full, or by the last parts of their names",
+                );
+            }
+        }
         let changes_base =
             |scheme: &str| ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|name| scheme.starts_with(name));
         if setting("init_lora_weights").as_str().is_some_and(changes_base) {
@@ -410,7 +423,8 @@ impl Config {
                  path_initial_model_for_weight_conversion, which makes it fit the original one",
             );
         }
-        let config = Self::deserialize(&settings)?;
+        let mut config = Self::deserialize(&settings)?;
+        config.narrows = ["layers_to_transform", "exclude_modules"].into_iter().any(|key| !is_off(setting(key)));
         if config.r == 0 { Err(AdapterError::NoRank) } else { Ok(config) }
     }
 }
@@ -690,6 +704,11 @@ mod tests {
         let adapter = Adapter::from_peft(&config, &bytes).expect("a sound adapter");
         assert_eq!((&adapter.modules[0].a[..], &adapter.modules[0].b[..]), (&[1.5, -0.25][..], &[3.0, -128.0][..]));
         assert_eq!((adapter.target_modules, adapter.alpha), (vec!["proj".to_owned()], 16.0));
+        // A choice of layers leaves others without.
+        let config = CONFIG.replace(r#""r": 1"#, r#""r": 1, "layers_to_transform": [0]"#);
+        let config = config.replace(r#"["proj"]"#, r#"["proj", "up"]"#);
+        let adapter = Adapter::from_peft(&config, &bytes).expect("a sound adapter");
+        assert_eq!((adapter.targets("proj"), adapter.targets("layers.1.up")), (true, false));
     }
 
     #[test]
@@ -757,6 +776,9 @@ mod tests {
             ("peft_type", json!("IA3")),
             ("bias", json!("lora_only")),
             ("modules_to_save", json!(["lm_head"])),
+            ("alora_invocation_tokens", json!([111, 119])),
+            ("alpha_pattern", json!({".*layers\\.0.*": 128})),
+            ("rank_pattern", json!({"^proj": 4})),
             ("init_lora_weights", json!("pissa_niter_4")),
         ] {
             let sentence = config_refusal(key, value.clone());

@@ -103,6 +103,12 @@ impl Room {
         }
     }
 
+    /// The name of an adapter's base without what it says of how it is stored.
+    pub fn bare_name(name: &str) -> &str {
+        let quantised = Room::of_base_name(name).quantiser.is_some();
+        name.rsplit_once(QUANTISED).filter(|_| quantised).map_or(name, |(bare, _)| bare)
+    }
+
     /// Room for the most that is ever there at once, the training that comes before included: what memory is planned by.
     #[must_use]
     pub fn whole(self) -> Room {
@@ -119,14 +125,15 @@ mod tests {
         for quantiser in Quantiser::ALL {
             for rounds in [(1, 0), (5, 8)] {
                 let room = Room { quantiser: Some(quantiser), rounds, ..Room::default() };
-                assert_eq!(Room::of_base_name(&room.base_name("my in base")), room);
+                let name = room.base_name("my in base");
+                assert_eq!((Room::of_base_name(&name), Room::bare_name(&name)), (room, "my in base"));
             }
         }
         assert_eq!(Room::default().base_name("tiny"), "tiny");
         for name in
             ["tiny", "tiny, its adapted weights quantised to nf5", "x, its adapted weights quantised to nf4 in 5"]
         {
-            assert_eq!(Room::of_base_name(name), Room::default(), "{name}");
+            assert_eq!((Room::of_base_name(name), Room::bare_name(name)), (Room::default(), name));
         }
     }
 }

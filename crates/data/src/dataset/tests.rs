@@ -81,9 +81,14 @@ fn examples_made_elsewhere_are_checked_too() {
     assert_eq!(examples("a", "").fits(8), Err(Error::ExampleEmpty { place: "example 1".into() }));
     assert_eq!(
         examples("aaaa", "bbbbb").fits(8),
-        Err(Error::ExampleTooLong { place: "example 1".into(), bytes: 9, tokens: 8 })
+        Err(Error::ExampleTooLong { place: "example 1".into(), bytes: 9, tokens: 8, long: 1, longest: 9 })
     );
     assert_eq!(examples("aaaa", "bbbb").fits(8), Ok(()));
+    let line = |completion: &str| format!("{{\"prompt\": \"a\", \"completion\": \"{completion}\"}}\n");
+    let lines = format!("\u{feff}{}\n{}{}", line("b"), line("bbb"), line("bbbbbbb"));
+    let error = Dataset::jsonl(lines.as_bytes(), 4).expect_err("two are longer").to_string();
+    assert!(error.starts_with("line 3: prompt") && error.contains("too long: 2, the longest of 9 bytes"), "{error}");
+    assert!(Dataset::jsonl(lines.as_bytes(), 9).is_ok());
 }
 
 /// Every two bytes are a different number, so stretches can be told apart.

@@ -16,10 +16,15 @@ use super::{
 };
 
 impl Page {
-    /// The experiment as it is trained and linked to: without what is default anyway.
+    /// The form's experiment as it is trained and linked to.
     pub(super) fn full(&self) -> Experiment {
+        self.lean(&self.experiment)
+    }
+
+    /// An experiment without what is default anyway.
+    pub(super) fn lean(&self, experiment: &Experiment) -> Experiment {
         let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
-        self.experiment.without_defaults(&known)
+        experiment.without_defaults(&known)
     }
 
     pub(super) fn form(&self) -> Form<'_> {
@@ -184,6 +189,10 @@ impl Page {
             say("That is no text file; choose a text, or lines of JSON in a .jsonl.");
             return;
         };
+        if file.text.is_empty() || file.text.contains(['\0', char::REPLACEMENT_CHARACTER]) {
+            say(&format!("{} is no text; choose a text, or lines of JSON in a .jsonl.", file.name));
+            return;
+        }
         say(&format!("{} has {} letters to be learnt.", file.name, file.text.chars().count()));
         self.experiment.data = Some(file.name.clone());
         self.experiment.task = None;

@@ -8,6 +8,7 @@ mod resume;
 mod show;
 mod starts;
 mod take;
+mod texts;
 mod worker;
 
 use std::{cell::RefCell, panic};
@@ -95,6 +96,7 @@ fn read(field: &HtmlElement, then: impl FnOnce(&mut Page, Vec<File>) + 'static) 
     let field: &HtmlInputElement = field.unchecked_ref();
     if let Some(files) = field.files() {
         let files = Array::from(&files);
+        field.set_value("");
         spawn_local(files_read(files, then));
     }
 }

@@ -20,8 +20,8 @@ use super::{
 /// How long a worker has to hear that it is to stop before it is ended, in milliseconds.
 const GRACE: i32 = 90;
 
-/// Most bytes that a base or an adapter writes.
-const TEXT: usize = 80;
+/// What stands where the results will be.
+const NOTHING: &str = "Press Run, and the losses appear here while they fall.";
 
 /// What the page knows.
 pub struct Page {
@@ -41,6 +41,8 @@ pub struct Page {
     pub(super) right: bool,
     pub(super) schemes: Vec<SchemeInfo>,
     pub(super) sweep: Option<Sweep>,
+    /// What was shown before the sweep that is about to begin.
+    before: Option<Sweep>,
     pub(super) progress: Progress,
     /// The run that was chosen in the grid.
     pub(super) chosen: Option<Cell>,
@@ -115,6 +117,7 @@ impl Page {
             right: true,
             schemes: vec![],
             sweep: None,
+            before: None,
             progress: Progress::default(),
             chosen: None,
             written: Written::default(),
@@ -170,12 +173,15 @@ impl Page {
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
         worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data, from: None });
-        self.sweep = Some(sweep);
+        self.before = self.sweep.replace(sweep);
         self.progress = Progress::default();
         self.chosen = None;
         self.written = Written::default();
         self.turn(State::Training);
         say("Preparing …");
+        // What is trained is kept in the place of what an earlier visit left.
+        hide("kept", true);
+        self.kept = None;
         for part in ["results", "inside", "writing"] {
             hide(part, true);
         }
@@ -221,6 +227,7 @@ impl Page {
     }
 
     fn resume(&mut self) {
+        self.progress.resume(now());
         worker::ask(&self.worker, &Ask::Resume);
         self.turn(State::Training);
         say(&self.progress.task());
@@ -229,6 +236,7 @@ impl Page {
     fn step(&mut self) {
         let ask = if self.state == State::Training { Ask::Pause } else { Ask::Step };
         if matches!(self.state, State::Training | State::Paused) {
+            self.progress.resume(now());
             worker::ask(&self.worker, &ask);
             self.turn(State::Pausing);
             say("One step …");
@@ -283,6 +291,7 @@ impl Page {
             }
             Message::Lost { reason } => self.lost(&reason),
             Message::Paused { step } => {
+                self.progress.pause(now());
                 if self.state == State::Pausing {
                     self.turn(State::Paused);
                     say(&format!("Paused after step {step}."));
@@ -321,7 +330,12 @@ impl Page {
         }
         self.turn(State::Waiting);
         if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
-            say("Ready.");
+            // A name in the link that nothing has is known as such only now.
+            let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+            match self.experiment.resolve(&known) {
+                Err(error) if first => say(&format!("The link's experiment can't be run: {error}")),
+                _ => say("Ready."),
+            }
         }
         if std::mem::take(&mut self.asked) {
             self.train();
@@ -338,7 +352,10 @@ impl Page {
         let Some(sweep) = &mut self.sweep else { return };
         sweep.hear(event);
         match event {
-            Event::Started { .. } => say(&self.progress.task()),
+            Event::Started { .. } => {
+                self.before = None;
+                say(&self.progress.task());
+            }
             Event::Step { .. } => self.changed_parts(&[Part::Curves, Part::Keep]),
             Event::Evaluation { .. } | Event::Diverged { .. } => self.changed_parts(&Part::ALL),
             Event::Diagnosis { .. } => self.changed_parts(&Part::INSIDE),
@@ -370,6 +387,13 @@ impl Page {
         self.turn(State::Loading);
         say(&format!("Not done: {}.", reason.trim_end_matches('.')));
         self.show_progress();
+        // A sweep that did not begin gives its place back.
+        if self.sweep.as_ref().is_some_and(|sweep| sweep.log.is_empty()) {
+            write("empty", NOTHING);
+            self.sweep = self.before.take();
+            self.draw_all();
+            self.show_take();
+        }
         if again {
             self.begin_worker();
         }
@@ -413,8 +437,10 @@ impl Page {
 
     /// Shows a sweep that is done.
     pub(super) fn show_sweep(&mut self, sweep: Sweep) {
-        self.experiment = sweep.experiment.clone();
-        self.text.clone_from(&sweep.data);
+        if sweep.known {
+            self.experiment = sweep.experiment.clone();
+            self.text.clone_from(&sweep.data);
+        }
         self.chosen = None;
         self.written = Written::default();
         self.sweep = Some(sweep);
@@ -434,34 +460,19 @@ impl Page {
         }
         match Sweep::opened(files) {
             Ok(sweep) => {
-                say(&format!("Opened: {} runs of {} steps.", sweep.record.runs, sweep.record.steps));
+                let unknown = if sweep.known {
+                    ""
+                } else {
+                    " Their settings are in `experiment.toml`, which is not among these files."
+                };
+                say(&format!("Opened: {} runs of {} steps.{unknown}", sweep.record.runs, sweep.record.steps));
                 self.show_sweep(sweep);
             }
             Err(reason) => say(&reason),
         }
     }
 
-    // Texts and the check.
-
-    fn write_texts(&mut self) {
-        let Some(sweep) = &self.sweep else { return };
-        let cell = self.chosen.clone().filter(|cell| sweep.adapter(cell).is_some()).or_else(|| sweep.best().cloned());
-        let Some(adapter) = cell.and_then(|cell| sweep.adapter(&cell)).filter(|_| self.state == State::Waiting) else {
-            return;
-        };
-        let base = sweep.experiment.base.clone().unwrap_or_else(|| "tiny".to_owned());
-        // Of results from elsewhere the base may not be here.
-        if !self.has_base(&base) {
-            return;
-        }
-        let prompt = dom::value("prompt");
-        let ask = |adapter| Ask::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
-        worker::ask(&self.worker, &ask(None));
-        worker::ask(&self.worker, &ask(Some(adapter.clone())));
-        let run = Some((adapter.cell.clone(), "…".to_owned()));
-        self.written = Written { prompt, base: None, run };
-        self.show_texts();
-    }
+    // The chosen run and the check.
 
     fn choose(&mut self, scheme: &str, rate: &str) {
         let rate = rate.parse().unwrap_or(f64::NAN);

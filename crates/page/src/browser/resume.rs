@@ -16,8 +16,12 @@ impl Page {
         // One that was cut short before its first evaluation can be gone on with, too.
         let worth = |sweep: &Sweep| sweep.record.has_news() || sweep.snapshot.is_some();
         let Some(sweep) = Sweep::restored(&kept).filter(|sweep| worth(sweep) && self.sweep.is_none()) else { return };
-        let mut names: Vec<_> = sweep.record.results().iter().map(|run| run.cell.scheme.clone()).collect();
-        names.dedup();
+        let mut names: Vec<&str> = vec![];
+        for run in sweep.record.results() {
+            if !names.contains(&&*run.cell.scheme) {
+                names.push(&run.cell.scheme);
+            }
+        }
         let when = match (&sweep.record.complete, &sweep.snapshot) {
             (Some(true), _) => "done".to_owned(),
             (_, Some(snapshot)) => {
@@ -107,7 +111,7 @@ impl Page {
         }
         self.progress.go_on(now());
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data, from });
+        worker::ask(&self.worker, &Ask::Train { experiment: self.lean(&sweep.experiment), data, from });
         self.sweep = Some(sweep);
         self.turn(State::Training);
         say(&format!("Going on from step {step}.{elsewhere} {}", self.progress.task()));

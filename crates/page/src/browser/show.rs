@@ -92,8 +92,8 @@ impl Page {
         let Some(sweep) = &self.sweep else { return (vec![], vec![]) };
         let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
         let (mut names, mut rates) = match sweep.experiment.resolve(&known) {
-            Ok(resolved) => (resolved.schemes, resolved.learning_rates),
-            Err(_) => (vec![], vec![]),
+            Ok(resolved) if sweep.known => (resolved.schemes, resolved.learning_rates),
+            _ => (vec![], vec![]),
         };
         for run in sweep.record.results() {
             if !names.contains(&run.cell.scheme) {
@@ -131,7 +131,9 @@ impl Page {
         let under_way = self.is_training();
         element::<HtmlProgressElement>("progress").set_value(self.progress.share());
         hide("progress", !under_way);
-        let tokens = self.experiment.batch_size.unwrap_or(8) * self.experiment.tokens.unwrap_or(64);
+        // What is trained, whatever the form has become since.
+        let experiment = self.sweep.as_ref().map_or(&self.experiment, |sweep| &sweep.experiment);
+        let tokens = experiment.batch_size.unwrap_or(8) * experiment.tokens.unwrap_or(64);
         let pace = if under_way { self.progress.pace(now(), tokens) } else { String::new() };
         write("pace", &pace);
     }

@@ -26,7 +26,10 @@ impl Page {
                 self.copy(place + &self.query());
             }
             Taken::Command => self.copy(command(&self.full(), self.device)),
-            Taken::Toml => self.download("experiment.toml", "text/plain", self.written_out().to_toml().as_bytes()),
+            Taken::Toml => {
+                let toml = self.written_out(&self.experiment).to_toml();
+                self.download("experiment.toml", "text/plain", toml.as_bytes());
+            }
             _ => self.take_results(taken),
         }
     }
@@ -66,17 +69,17 @@ impl Page {
                 }
             }
             Taken::Folder => {
-                self.download("results.zip", "application/zip", &zip(&sweep.folder(&self.written_out())));
+                let experiment = sweep.known.then(|| self.written_out(&sweep.experiment));
+                self.download("results.zip", "application/zip", &zip(&sweep.folder(experiment.as_ref())));
             }
             Taken::Link | Taken::Command | Taken::Toml => {}
         }
     }
 
-    /// The experiment with every setting written out, as the binary writes it.
-    fn written_out(&self) -> Experiment {
+    /// An experiment with every setting written out, as the binary writes it.
+    fn written_out(&self, experiment: &Experiment) -> Experiment {
         let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
-        let resolved = self.experiment.resolve(&known);
-        resolved.map_or_else(|_| self.experiment.clone(), |resolved| resolved.to_experiment())
+        experiment.resolve(&known).map_or_else(|_| experiment.clone(), |resolved| resolved.to_experiment())
     }
 
     fn download(&self, name: &str, kind: &str, bytes: &[u8]) {
