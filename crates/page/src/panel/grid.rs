@@ -18,7 +18,7 @@ pub fn grid(summary: &Summary, schemes: &[String], rates: &[f64], chosen: Option
     };
     let rows: String = schemes.iter().map(row).collect();
     format!(
-        "<caption>Validation loss, nats per token. {when}. Choose a cell to see its run.</caption>\
+        "<caption>Validation loss, nats per token. {when}. Orange: above twice the best of its start, or diverged. Choose a cell to see its run.</caption>\
          <thead><tr><th scope=\"col\">start</th>{heads}</tr></thead><tbody>{rows}</tbody>"
     )
 }
@@ -77,7 +77,10 @@ pub fn schemes(summary: &Summary) -> String {
         [none(), known(setting.base_loss, loss_text), none(), known(setting.base_accuracy, percent), none(), none()];
     let rows: String = summary.schemes.iter().enumerate().map(scheme).collect();
     let base = row(swatch(None), "the base alone", base);
-    format!("<caption>Each start at its best rate</caption><thead><tr>{heads}</tr></thead><tbody>{rows}{base}</tbody>")
+    format!(
+        "<caption>Each start at its best rate. The spread is from the best seed to the worst, where a sentence says ± it is half a 95 % interval; <i>stable to</i> is the \
+         largest rate whose loss is at most twice the best.</caption><thead><tr>{heads}</tr></thead><tbody>{rows}{base}</tbody>"
+    )
 }
 
 /// The colour of a scheme in the figures, by its place there. As an attribute of SVG, since the page's policy allows no styles in HTML.
