@@ -154,15 +154,21 @@ fn a_training_can_be_held_up_stepped_and_stopped_and_another_begun() {
         enter("f-steps", "1");
         press("run");
         await done();
-        return { answered, paused, stepped, stopped, bar: find("progress").hidden, losses: cells("losses").length };
+        // One that can't be trained takes nothing away.
+        const shown = JSON.stringify(cells("losses"));
+        enter("f-rank", "100000");
+        press("run");
+        await until(() => text("status").startsWith("Not done"));
+        const kept = !find("results").hidden && JSON.stringify(cells("losses")) === shown;
+        return { kept, answered, paused, stepped, stopped, bar: find("progress").hidden, losses: cells("losses").length };
         "#,
     );
     assert_no_errors(&report);
     let answer = &report["answer"];
     assert_eq!(answer["answered"], "Pausing after this step …");
     assert_eq!(
-        (&answer["stepped"], &answer["bar"], &answer["losses"]),
-        (&json!(1), &json!(true), &json!(3)),
+        (&answer["stepped"], &answer["bar"], &answer["losses"], &answer["kept"]),
+        (&json!(1), &json!(true), &json!(3), &json!(true)),
         "{answer:#}"
     );
     // A hundred milliseconds where nothing else runs; tests run beside each other.
