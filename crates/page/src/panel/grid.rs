@@ -18,7 +18,7 @@ pub fn grid(summary: &Summary, schemes: &[String], rates: &[f64], chosen: Option
     };
     let rows: String = schemes.iter().map(row).collect();
     format!(
-        "<caption>Validation loss, nats per token. {when}. Orange: above twice the best of its start, or diverged. Choose a cell to see its run.</caption>\
+        "<caption>Validation loss, nats per token. {when}. Choose a cell to see its run.</caption>\
          <thead><tr><th scope=\"col\">start</th>{heads}</tr></thead><tbody>{rows}</tbody>"
     )
 }
@@ -79,7 +79,7 @@ pub fn schemes(summary: &Summary) -> String {
     let base = row(swatch(None), "the base alone", base);
     format!(
         "<caption>Each start at its best rate. The spread is from the best seed to the worst, where a sentence says ± it is half a 95 % interval; <i>stable to</i> is the \
-         largest rate whose loss is at most twice the best.</caption><thead><tr>{heads}</tr></thead><tbody>{rows}{base}</tbody>"
+         largest rate whose loss is at most twice the best; above, cells beyond that are orange.</caption><thead><tr>{heads}</tr></thead><tbody>{rows}{base}</tbody>"
     )
 }
 
