@@ -72,9 +72,8 @@ fn adapter(folder: &Path) -> Result<Adapter> {
 /// The base that was asked for, else the one that the adapter names.
 fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>) -> Result<Base> {
     // What quantises the base is done to it when the adapter is laid on.
-    let name = |adapter: &Adapter| Room::bare_name(&adapter.base).to_owned();
-    let remembered = adapter.map(name).filter(|name| !name.is_empty());
-    match (asked, remembered.as_deref()) {
+    let remembered = adapter.map(|adapter| Room::bare_name(&adapter.base)).filter(|name| !name.is_empty());
+    match (asked, remembered) {
         (None, None) | (Some("tiny"), _) | (None, Some("tiny")) => Ok(Base::Tiny),
         (Some("nano"), _) | (None, Some("nano")) => Ok(Base::Nano),
         (Some(path), _) => Ok(Base::Path(path.to_owned())),

@@ -36,7 +36,7 @@ pub fn write(folder: &Path) -> Result<()> {
     let path = folder.join(SUMMARY);
     if !path.exists() && folder.join(METRICS).exists() {
         bail!(
-            "`{}` has no {SUMMARY}, so its sweep was cut off before the end; what it had logged is in its {METRICS}, which the page opens, \
+            "`{}` has no {SUMMARY}, so its sweep was cut off or goes on still; what it has logged is in its {METRICS}, which the page opens, \
              and `loralab sweep --config {}` trains it again",
             folder.display(),
             folder.join(EXPERIMENT).display()

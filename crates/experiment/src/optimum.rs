@@ -18,7 +18,7 @@ use crate::summary::SchemeSummary;
 pub struct Optimum {
     /// The learning rate of the lowest loss, between those that were tried.
     pub learning_rate: f64,
-    /// Its 95 % interval, cut off at the rates that were tried; `None` with fewer than two seeds.
+    /// Its 95 % interval, cut off at the rates that were tried; `None` with fewer than two seeds or rates.
     pub interval: Option<[f64; 2]>,
     /// The 95 % interval of the scheme's best loss, in nats per token; `None` with fewer than two seeds.
     pub loss_interval: Option<[f64; 2]>,
@@ -36,6 +36,12 @@ impl Optimum {
     /// that the interval is a point that says nothing.
     pub fn is_beyond_grid(&self) -> bool {
         self.at_edge && self.interval.is_none_or(|[low, high]| high / low < 1.0 + 1e-9)
+    }
+
+    /// What stands in the place of the interval where nothing says that the optimum lies among the rates tried.
+    pub fn edge_in_words(&self) -> Option<&'static str> {
+        let words = if self.interval.is_some() { "beyond the grid" } else { "at the edge" };
+        self.is_beyond_grid().then_some(words)
     }
 }
 
@@ -184,7 +190,9 @@ impl Trials {
         let [smallest, largest] = self.tried;
         Some(Optimum {
             learning_rate: found.rate.exp(),
-            interval: around(found.rate, 0).map(|ends| ends.map(|end| end.clamp(smallest, largest).exp())),
+            interval: around(found.rate, 0)
+                .filter(|_| smallest < largest)
+                .map(|ends| ends.map(|end| end.clamp(smallest, largest).exp())),
             loss_interval: around(found.loss, 1).map(|[low, high]| [low.max(0.0), high]),
             plateau: self.plateau(self.rates[found.place]),
             at_edge: [smallest, largest].contains(&self.rates[found.place]),
@@ -249,7 +257,9 @@ pub(crate) fn comparisons(schemes: &[(&str, Trials)]) -> Vec<Comparison> {
                 loss_difference: difference,
                 loss_difference_interval: around(difference, 0),
                 rate_ratio: ratio.exp(),
-                rate_ratio_interval: around(ratio, 1).map(|ends| ends.map(|end| end.clamp(lowest, highest).exp())),
+                rate_ratio_interval: around(ratio, 1)
+                    .filter(|_| lowest < highest)
+                    .map(|ends| ends.map(|end| end.clamp(lowest, highest).exp())),
                 level,
             });
         }

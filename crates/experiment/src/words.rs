@@ -50,7 +50,7 @@ impl Summary {
             [pair] => {
                 sentences.push(format!(
                     "Beyond the grid {} the optimum of {}, so how many times the learning rate of the other one wants is not known.",
-                    if self.schemes.iter().any(|scheme| half_interval(scheme).is_some()) { "lies" } else { "may lie" },
+                    if pair.rate_ratio_interval.is_some() { "lies" } else { "may lie" },
                     listed(&beyond)
                 ));
                 sentences.push(difference_in_words(pair, TRIED));
@@ -123,15 +123,11 @@ impl Summary {
             rows.push([
                 scheme.scheme.clone(),
                 text(scheme.best_learning_rate.map(learning_rate_text)),
-                text(scheme.optimum.as_ref().map(|optimum| match optimum.interval {
-                    Some(_) if optimum.is_beyond_grid() => {
-                        format!("{} (beyond the grid)", rounded_rate_text(optimum.learning_rate))
-                    }
-                    Some(ends) => format!("{} ({})", rounded_rate_text(optimum.learning_rate), rates_text(ends)),
-                    None if optimum.is_beyond_grid() => {
-                        format!("{} (at the edge)", rounded_rate_text(optimum.learning_rate))
-                    }
-                    None => rounded_rate_text(optimum.learning_rate),
+                text(scheme.optimum.as_ref().map(|optimum| {
+                    let rate = rounded_rate_text(optimum.learning_rate);
+                    let edge = optimum.edge_in_words().map(str::to_owned);
+                    let beside = edge.or_else(|| optimum.interval.map(rates_text));
+                    beside.map_or_else(|| rate.clone(), |beside| format!("{rate} ({beside})"))
                 })),
                 text(scheme.optimum.as_ref().and_then(|optimum| optimum.plateau).map(rates_text)),
                 text(scheme.best_loss.map(loss_text)),
@@ -455,7 +451,8 @@ mod tests {
         let words = one.sentence();
         assert!(words.contains("One learning rate was tried") && !words.contains("optimum"), "{words}");
         assert!(words.contains("At this rate, y's loss is lower than x's by 0.100 ("), "{words}");
-        assert!(one.table().contains("1.0e-3 (beyond the grid)"), "{}", one.table());
+        assert!(one.table().contains("1.0e-3 (at the edge)"), "{}", one.table());
+        assert!(one.comparisons[0].rate_ratio_interval.is_none());
         let seed = Summary::from_runs(setting(), &[run("x", 1e-3, 0, 0.5), run("x", 2e-3, 0, 0.4)]).table();
         assert!(seed.contains("2.0e-3 (at the edge)"), "{seed}");
     }

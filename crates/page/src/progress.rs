@@ -34,8 +34,7 @@ impl Progress {
             Event::Step { step, .. } => {
                 self.step = *step;
                 self.done += 1;
-                let (at, _) = *self.first.get_or_insert((now, self.done));
-                if now == at {
+                if self.first.is_none_or(|(at, _)| at == now) {
                     self.first = Some((now, self.done));
                 }
             }
@@ -89,11 +88,11 @@ impl Progress {
             return String::new();
         }
         let gone = self.paused.unwrap_or(now) - self.began - self.waited;
-        let measured = match self.first {
+        let (seconds, steps) = match self.first {
             Some((at, first)) if first < self.done => (gone - (at - self.began), self.done - first),
             _ => (gone, done),
         };
-        let rate = measured.1 as f64 / measured.0.max(1e-3);
+        let rate = steps as f64 / seconds.max(1e-3);
         let left = self.total.saturating_sub(self.done) as f64 / rate;
         format!(
             "Step {} of {} · {} gone, about {} left · {} steps of a run and {} tokens a second",

@@ -129,9 +129,9 @@ pub(crate) fn schemes(summary: &Summary) -> Table {
             Cell::number(scheme.best_learning_rate, learning_rate_text),
             Cell::number(optimum.map(|optimum| optimum.learning_rate), rounded_rate_text),
         ];
-        row.extend(match optimum.is_some_and(Optimum::is_beyond_grid) {
-            true => ["beyond", "the grid"].map(Cell::text),
-            false => Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text),
+        row.extend(match optimum.and_then(Optimum::edge_in_words).and_then(|words| words.split_once(' ')) {
+            Some((one, other)) => [one, other].map(Cell::text),
+            None => Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text),
         });
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.plateau), rounded_rate_text));
         row.push(Cell::number(scheme.best_loss, loss_text));

@@ -31,7 +31,7 @@ struct Probe {
 
 impl Probe {
     fn new() -> Self {
-        // A browser refuses a whole module for one instruction that it does not know; these are the ones that not every browser with WebGPU knows.
+        // A browser refuses a whole module for one instruction that it does not know: none may be younger than vectors, which the page needs.
         let mut known = Config::default();
         known.wasm_relaxed_simd(false).wasm_tail_call(false).wasm_multi_memory(false).wasm_extended_const(false);
         let engine = Engine::new(&known);

@@ -21,9 +21,14 @@ impl Page {
         self.lean(&self.experiment)
     }
 
+    /// The schemes that the worker has, by name.
+    pub(super) fn known(&self) -> Vec<&str> {
+        self.schemes.iter().map(|scheme| scheme.name.as_str()).collect()
+    }
+
     /// An experiment without what is default anyway.
     pub(super) fn lean(&self, experiment: &Experiment) -> Experiment {
-        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        let known = self.known();
         experiment.without_defaults(&known)
     }
 
@@ -35,7 +40,7 @@ impl Page {
 
     pub(super) fn show_presets(&self) {
         let same = |preset: &&loralab_experiment::Preset| {
-            let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+            let known = self.known();
             let of = |experiment: &Experiment| match known.is_empty() {
                 true => experiment.settings(),
                 false => experiment.without_defaults(&known).settings(),

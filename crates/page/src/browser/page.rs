@@ -331,7 +331,7 @@ impl Page {
         self.turn(State::Waiting);
         if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
             // A name in the link that nothing has is known as such only now.
-            let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+            let known = self.known();
             match self.experiment.resolve(&known) {
                 Err(error) if first => say(&format!("The link's experiment can't be run: {error}")),
                 _ => say("Ready."),

@@ -90,7 +90,7 @@ impl Page {
     /// Rows and columns of the grid: the experiment's, or, of results from elsewhere, those that were found.
     fn axes(&self) -> (Vec<String>, Vec<f64>) {
         let Some(sweep) = &self.sweep else { return (vec![], vec![]) };
-        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        let known = self.known();
         let (mut names, mut rates) = match sweep.experiment.resolve(&known) {
             Ok(resolved) if sweep.known => (resolved.schemes, resolved.learning_rates),
             _ => (vec![], vec![]),

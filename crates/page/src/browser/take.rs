@@ -78,7 +78,7 @@ impl Page {
 
     /// An experiment with every setting written out, as the binary writes it.
     fn written_out(&self, experiment: &Experiment) -> Experiment {
-        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
+        let known = self.known();
         experiment.resolve(&known).map_or_else(|_| experiment.clone(), |resolved| resolved.to_experiment())
     }
 
