@@ -31,7 +31,7 @@ impl FromStr for Bytes {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
         let number = number.replace('_', "");
-        let unit = match unit.trim().to_lowercase().as_str() {
+        let unit = match unit.trim().to_ascii_lowercase().as_str() {
             "" => 1,
             unit => UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(refused)?.1,
         };

@@ -5,7 +5,7 @@
 /// Case does not count and `-` equals `_`. The measure is the Damerau-Levenshtein distance: at most a third of the
 /// letters, and at least one, may be wrong. Of equally near names the first is given.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
     let written = plain(written);
     let allowed = (written.chars().count() / 3).max(1);
     known

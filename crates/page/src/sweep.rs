@@ -271,7 +271,7 @@ pub fn peft(files: &AdapterFiles, folder: &str) -> [(String, Vec<u8>); 2] {
 /// What an accuracy of this experiment counts, as the binary decides.
 fn accuracy(experiment: &Experiment) -> Accuracy {
     match &experiment.data {
-        Some(name) if !name.to_lowercase().ends_with(".jsonl") => Accuracy::Token,
+        Some(name) if !name.to_ascii_lowercase().ends_with(".jsonl") => Accuracy::Token,
         _ => Accuracy::ExactMatch,
     }
 }

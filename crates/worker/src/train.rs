@@ -164,7 +164,7 @@ pub(crate) fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, 
                 "the experiment learns `{name}`, which is not in the page; paste its text, or drop the file"
             ));
         }
-        (experiment::Data::Path(name), Some(text)) if name.to_lowercase().ends_with(".jsonl") => {
+        (experiment::Data::Path(name), Some(text)) if name.to_ascii_lowercase().ends_with(".jsonl") => {
             Dataset::jsonl(text.as_bytes(), tokens)
         }
         (experiment::Data::Path(_), Some(text)) => Dataset::text(text.as_bytes(), tokens),

@@ -144,7 +144,7 @@ impl Wanted {
         let chosen = found.into_iter().find(|found| match self {
             Wanted::Any => true,
             Wanted::Hardware => !found.software,
-            Wanted::Named(words) => found.name.to_lowercase().contains(&words.to_lowercase()),
+            Wanted::Named(words) => found.name.to_ascii_lowercase().contains(&words.to_ascii_lowercase()),
         });
         chosen.ok_or_else(|| match self {
             Wanted::Named(words) => GpuError::NoSuchAdapter { wanted: words.clone(), found: names },

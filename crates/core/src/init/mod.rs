@@ -92,7 +92,7 @@ pub struct UnknownScheme {
 
 impl UnknownScheme {
     fn new(found: &str) -> Self {
-        let wanted = found.to_lowercase().replace(['_', ' '], "-");
+        let wanted = found.to_ascii_lowercase().replace(['_', ' '], "-");
         let likeness = |scheme: &Scheme| strsim::normalized_damerau_levenshtein(&wanted, scheme.name);
         let nearest = ALL.iter().max_by(|x, y| likeness(x).total_cmp(&likeness(y)));
         Self {
