@@ -235,6 +235,40 @@ fn what_goes_wrong_is_said_in_a_sentence() {
 }
 
 #[test]
+fn a_first_step_needs_no_later_half() {
+    let report = play(
+        "?v=1&base=nano&schemes=init-a&learning_rates=4e-3&seeds=1&steps=50&batch_size=1&evaluate_every=0&diagnose_every=0&device=gpu",
+        "*_later.wasm",
+        r#"
+        await ready();
+        press("run");
+        await until(() => /Not done|Step \d+ of 50/.test(text("status") + text("pace")));
+        return text("status") + text("pace");
+        "#,
+    );
+    let said = report["answer"].as_str().expect("a text");
+    assert!(said.contains(" of 50"), "{report:#}");
+}
+
+#[test]
+fn a_later_half_that_is_missing_is_told() {
+    for (missing, act) in [
+        ("worker*_later.wasm", r#"press("run");"#),
+        ("*_later.wasm", r#"choose("open-files", { "metrics.jsonl": '{"event": "finished"}' });"#),
+    ] {
+        let scene = r#"
+            await ready();
+            ACT
+            await until(() => text("status").startsWith("Not done"));
+            return text("status");
+        "#;
+        let report = play("?v=1&steps=1&device=cpu", missing, &scene.replace("ACT", act));
+        let said = report["answer"].as_str().unwrap_or_else(|| panic!("{report:#}"));
+        assert!(said.contains("the rest of the program could not be fetched (status 404)"), "{report:#}");
+    }
+}
+
+#[test]
 fn the_page_may_do_nothing_that_is_not_its_own() {
     let report = play(
         "",

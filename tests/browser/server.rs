@@ -29,7 +29,7 @@ struct Site {
     harness: String,
     /// The text of every shader, as JSON.
     shaders: String,
-    /// Files that begin with this are not served; empty for none.
+    /// Files that begin with this, and end with what follows its star if it has one, are not served; empty for none.
     missing: String,
     /// Whether the network is gone: nothing is answered but a report.
     gone: AtomicBool,
@@ -112,7 +112,8 @@ impl Site {
             Some("wasm") => "application/wasm",
             _ => "application/octet-stream",
         };
-        let held_back = !self.missing.is_empty() && path.starts_with(&self.missing);
+        let (start, end) = self.missing.split_once('*').unwrap_or((&self.missing, ""));
+        let held_back = !self.missing.is_empty() && path.starts_with(start) && path.ends_with(end);
         match fs::read(self.folder.join(path)) {
             Ok(body) if !held_back => ("200 OK", kind, body),
             _ => ("404 Not Found", "text/plain", vec![]),

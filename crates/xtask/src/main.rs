@@ -2,11 +2,13 @@
 
 mod bench_page;
 mod bench_web;
+mod halves;
 #[path = "../bench/machine.rs"]
 mod machine;
 mod npm;
 mod screenshots;
 mod sizes;
+mod split;
 mod web;
 
 use std::{

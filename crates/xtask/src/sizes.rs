@@ -5,12 +5,13 @@ use std::{fs, io::Write, path::Path};
 use anyhow::{Context, Result};
 use flate2::{Compression, write::GzEncoder};
 
-use crate::ROOT;
+use crate::{ROOT, halves::is_later};
 
 /// The base that is fetched as a file of its own, and the one that is within the worker's.
 const BASES: [&str; 2] = ["tiny.safetensors", "nano.safetensors"];
 
-/// Prints the size of every part of `dist`, as it is and as a host sends it, and their sum without the bases.
+/// Prints the size of every part of `dist`, as it is and as a host sends it, and the sum of those that a first
+/// step needs, without the bases.
 pub fn tell(dist: &Path) -> Result<()> {
     let mut parts = Vec::new();
     for entry in fs::read_dir(dist)? {
@@ -31,8 +32,12 @@ pub fn tell(dist: &Path) -> Result<()> {
         };
         println!("{:>8}  {:>8}  {name}{note}", kilobytes(*raw), kilobytes(*sent));
     }
-    let all: usize = parts.iter().filter(|(name, ..)| name != tiny).map(|(_, _, sent)| sent).sum();
-    println!("{:>8}  {:>8}  all of the first load but the two bases", "", kilobytes(all.saturating_sub(within)));
+    let sum = |is_in: &dyn Fn(&str) -> bool| -> usize {
+        parts.iter().filter(|(name, ..)| is_in(name)).map(|(_, _, sent)| sent).sum()
+    };
+    let first = sum(&|name| name != tiny && !is_later(name)).saturating_sub(within);
+    println!("{:>8}  {:>8}  all that a first step needs, but the two bases", "", kilobytes(first));
+    println!("{:>8}  {:>8}  what comes once the page is ready", "", kilobytes(sum(&is_later)));
     Ok(())
 }
 

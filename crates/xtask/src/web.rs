@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::{ROOT, WASM, cargo, npm, provide, run, sizes, wasm_target_is_there};
+use crate::{ROOT, WASM, cargo, halves, npm, provide, run, sizes, wasm_target_is_there};
 
 /// A program of crates.io that building the page needs.
 struct Tool {
@@ -70,12 +70,10 @@ fn build_with(finish: impl Fn(&Path) -> Result<()>) -> Result<ExitCode> {
     if code == ExitCode::SUCCESS {
         let dist = PathBuf::from(ROOT).join("dist");
         seal(&dist).context("the built page in dist/ could not be given its Content-Security-Policy")?;
+        halves::cut(&dist)?;
         for entry in fs::read_dir(&dist)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "wasm") {
-                let lean =
-                    nameless(&fs::read(&path)?).with_context(|| format!("{} is no WebAssembly", path.display()))?;
-                fs::write(&path, lean)?;
                 finish(&path)?;
             }
         }
@@ -142,35 +140,6 @@ const WASM_OPT: [&str; 8] = [
     "--enable-reference-types",
     "--enable-multivalue",
 ];
-
-/// A module of WebAssembly without its custom section `name`: the names of functions, a seventh of what is sent, which only a debugger reads
-/// (WebAssembly Core Specification, §5.5.3 and §7.4.1).
-fn nameless(module: &[u8]) -> Option<Vec<u8>> {
-    /// A length in LEB128, and where it ends.
-    fn length(bytes: &[u8], mut at: usize) -> Option<(usize, usize)> {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let byte = *bytes.get(at)?;
-            at += 1;
-            value |= usize::from(byte & 0x7F).checked_shl(shift)?;
-            shift += 7;
-            if byte < 0x80 {
-                return Some((value, at));
-            }
-        }
-    }
-    let (mut at, mut kept) = (8, module.get(..8).filter(|head| head.starts_with(b"\0asm"))?.to_vec());
-    while at < module.len() {
-        let (size, start) = length(module, at + 1)?;
-        let section = module.get(at..start.checked_add(size)?)?;
-        let is_names = module[at] == 0 && module[start..].starts_with(b"\x04name");
-        if !is_names {
-            kept.extend(section);
-        }
-        at += section.len();
-    }
-    Some(kept)
-}
 
 /// Gives the built page a policy that forbids whatever is not its own, as part of the file so that any static host will do.
 fn seal(dist: &Path) -> Result<()> {
@@ -244,17 +213,6 @@ impl Tool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_names_are_left_out() {
-        let head = *b"\0asm\x01\0\0\0";
-        let (code, names, other) = ([10, 3, 1, 2, 3], *b"\0\x06\x04name!", *b"\0\x05\x04nams");
-        let module = [&head[..], &code, &names, &other].concat();
-        assert_eq!(nameless(&module), Some([&head[..], &code, &other].concat()));
-        let long = [&head[..], &[11, 0x81, 0x01], &[7; 129]].concat();
-        assert_eq!(nameless(&long), Some(long.clone()));
-        assert_eq!((nameless(&long[..20]), nameless(b"<html>")), (None, None));
-    }
 
     #[test]
     fn a_page_is_sealed_once_and_whole() {
