@@ -66,6 +66,7 @@ pub fn cases() -> Vec<Case> {
         lora_linear(),
         attention(),
         rms_norm(),
+        orthonormal(),
         rope(),
         elementwise(),
         embedding(),
@@ -181,6 +182,38 @@ fn rms_norm() -> Vec<Case> {
         cases.push(Case::new(what, shape, record).over(vec![tensor("gain", [1, width], stored)]));
     }
     cases
+}
+
+/// Rows from nowhere in particular; ones so close together that once over each would not do; and ones that depend on each other.
+fn orthonormal() -> Vec<Case> {
+    let case = |what: String, rows: usize, width: usize, base: Vec<Tensor>| {
+        let record = move |tape: &mut Tape, inputs: Option<usize>| {
+            let mut x = tape.features(inputs.unwrap_or(width));
+            if inputs.is_some() {
+                x = tape.linear(x, Weight::Frozen(0), width);
+            }
+            let y = tape.orthonormal(x);
+            let last = tape.parameter("last", [3, width], Group::Matrix);
+            let y = tape.linear(y, Weight::Trained(last), 3);
+            tape.mse(y);
+        };
+        let inputs = base.first().map(|tensor| tensor.shape[1]);
+        Case::new(what, [1, rows], move |tape| record(tape, inputs)).over(base)
+    };
+    let shapes = [[1, 1], [2, 3], [5, 7], [6, 9], [8, 64], [9, 65], [17, 300], [40, 139], [3, 1000]];
+    let drawn = shapes.map(|[rows, width]| case(format!("orthonormal {rows} rows of {width}"), rows, width, vec![]));
+    let bundle = |rank: usize, width: usize| {
+        let mut values = normal("bundle", 1.0, width * rank);
+        values.iter_mut().step_by(rank).for_each(|x| *x *= 100.0);
+        Tensor { name: "bundle".to_owned(), shape: [width, rank], data: Data::F32(values) }
+    };
+    let close = case("orthonormal rows in a bundle".to_owned(), 4, 300, vec![bundle(4, 300)]);
+    let [one, two] = [1, 2].map(|rank| {
+        case(format!("orthonormal rows of rank {rank}"), 11, 70, vec![tensor("rank", [70, rank], Stored::F32)])
+    });
+    let zeros = Tensor { name: "zeros".to_owned(), shape: [70, 3], data: Data::F32(vec![0.0; 210]) };
+    let none = case("orthonormal rows of rank 0".to_owned(), 5, 70, vec![zeros]);
+    drawn.into_iter().chain([close, one, two, none]).collect()
 }
 
 fn rope() -> Vec<Case> {

@@ -5,8 +5,8 @@ use loralab_cpu::Store;
 use crate::{
     memory::{Group, Parameter, Span, Value, Weight},
     ops::{
-        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Pass, Relu, Reverse,
-        RmsNorm, Rope, Swiglu,
+        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Orthonormal, Pass, Relu,
+        Reverse, RmsNorm, Rope, Swiglu,
     },
     plan::{Optimizer, Plan, Ports, Preconditioner, Shape, Update},
 };
@@ -140,6 +140,16 @@ impl Tape {
     /// gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
         self.push(Swiglu { columns: self.columns[gate.0] }, vec![gate, up])
+    }
+
+    /// Orthonormal rows with the span of those of x, of each run.
+    ///
+    /// # Panics
+    /// If a gradient would have to pass through it, or a run has several sequences.
+    pub fn orthonormal(&mut self, x: Value) -> Value {
+        assert!(!self.needed[x.0], "no gradient passes through orthonormal rows");
+        assert_eq!(self.shape.sequences, 1, "the rows of a run become orthonormal together, as one sequence");
+        self.push(Orthonormal { rows: self.shape.tokens, width: self.columns[x.0] }, vec![x])
     }
 
     /// max(x, 0).

@@ -24,6 +24,7 @@ pub mod linear;
 pub mod lora_linear;
 mod matrix;
 pub mod mse;
+pub mod orthonormal;
 pub mod precondition;
 mod reduce;
 pub mod relu;

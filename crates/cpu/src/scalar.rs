@@ -9,7 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::simd::vectorize;
-use crate::{Matrix, Store, cholesky};
+use crate::{Matrix, Store, cholesky, orthonormal};
 
 /// A real number as a kernel sees it: `f32`, `f64` or [`Tracked`](crate::Tracked).
 pub trait Scalar:
@@ -85,6 +85,11 @@ pub trait Scalar:
     /// M ← (M + ε I)⁻¹ for a symmetric M, (n, n) row-major, without negative eigenvalues, and ε above 0: by Cholesky's factors.
     fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
         cholesky::inverse(m, order, epsilon);
+    }
+
+    /// Makes the rows in `rows`, each `width` wide, orthonormal, as [`orthonormal::forward`] says.
+    fn orthonormalise(rows: &mut [Self], width: usize) {
+        orthonormal::gram_schmidt(rows, width);
     }
 
     /// `source` itself, where `f32` is this scalar.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::scalar::check_product;
-use crate::{Matrix, Scalar, Store, cholesky};
+use crate::{Matrix, Scalar, Store, cholesky, orthonormal};
 
 /// The unit in the last place of an `f32`, at most, relative to its value: 2⁻²³.
 const ULP: f64 = f32::EPSILON as f64;
@@ -208,6 +208,10 @@ impl Scalar for Tracked {
 
     fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
         cholesky::bounded_inverse(m, order, epsilon);
+    }
+
+    fn orthonormalise(rows: &mut [Self], width: usize) {
+        orthonormal::bounded(rows, width);
     }
 
     fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {

@@ -122,7 +122,12 @@ pub fn bytes_per_row(dispatch: &Dispatch) -> Option<usize> {
         Op::RmsNorm(op) => (values - 1) * op.width + 1,
         // Tokens have no row value; the table's row is read.
         Op::Embedding(op) => (values + 1) * op.width,
-        Op::Attention(_) | Op::CrossEntropy(_) | Op::Linear(_) | Op::LoraLinear(_) | Op::Mse(_) => return None,
+        Op::Attention(_)
+        | Op::CrossEntropy(_)
+        | Op::Linear(_)
+        | Op::LoraLinear(_)
+        | Op::Mse(_)
+        | Op::Orthonormal(_) => return None,
     };
     Some(elements * size_of::<f32>())
 }

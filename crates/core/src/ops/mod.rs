@@ -10,6 +10,7 @@ mod embedding;
 mod linear;
 mod lora_linear;
 mod mse;
+mod orthonormal;
 mod relu;
 mod reverse;
 mod rms_norm;
@@ -24,6 +25,7 @@ pub use linear::Linear;
 pub use lora_linear::LoraLinear;
 use loralab_cpu::{Scalar, Store};
 pub use mse::Mse;
+pub use orthonormal::Orthonormal;
 pub use relu::Relu;
 pub use reverse::{Node, Reverse};
 pub use rms_norm::RmsNorm;
@@ -206,4 +208,4 @@ macro_rules! ops {
     };
 }
 
-ops!(Add, Attention, CrossEntropy, Embedding, Linear, LoraLinear, Mse, Relu, RmsNorm, Rope, Swiglu);
+ops!(Add, Attention, CrossEntropy, Embedding, Linear, LoraLinear, Mse, Orthonormal, Relu, RmsNorm, Rope, Swiglu);

@@ -1,6 +1,6 @@
 //! Every op before its two judges, one module per op:
 //!
-//! - its gradients against central differences of its own forward pass, in `f64` ([`assert_derivative`]);
+//! - its gradients, if it has any, against central differences of its own forward pass, in `f64` ([`assert_derivative`]);
 //! - its `f32` results against the exact ones, within the bound that [`Tracked`] derives ([`assert_within_bound`]).
 
 mod add;
@@ -11,6 +11,7 @@ mod linear;
 mod lora_linear;
 mod mse;
 mod optimiser;
+mod orthonormal;
 mod relu;
 mod rms_norm;
 mod rope;

@@ -1,0 +1,194 @@
+//! Rows made orthonormal by Gram–Schmidt, twice over each row, which is enough: Giraud, Langou, Rozložník and van den Eshof 2005, *Rounding error analysis
+//! of the classical Gram-Schmidt orthogonalization process*, and how wrong `f32` arithmetic may get them.
+
+use crate::reduce::sum;
+use crate::simd::vectorize;
+use crate::{Scalar, Tracked};
+
+/// A row of which no larger share is left once the rows before it are taken out depends on them. Products in `f32` are known no better: what is left below
+/// is the rounding of the subtraction, up to 2⁻²⁰ where hundreds of rows are taken out, or that of the sums of some thousands of terms which made the row.
+const SHARE: f64 = 1.0 / (1 << 18) as f64;
+
+/// The shape of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows that become orthonormal together.
+    pub rows: usize,
+    /// Columns, at least as many.
+    pub width: usize,
+}
+
+/// `y` (rows, width): each row of `x` less its parts along the rows of `y` before it, over its length. Together they span what those of `x` do.
+///
+/// A row that depends on those before it becomes zero, and one whose length is not finite that length. Lengths are roots of sums of squares: elements are to
+/// lie between 10⁻¹⁸ and 10¹⁸.
+///
+/// # Panics
+/// If a slice does not have the size that `shape` says.
+pub fn forward<S: Scalar>(shape: Shape, x: &[S], y: &mut [S]) {
+    for length in [x.len(), y.len()] {
+        assert_eq!(length, shape.rows * shape.width, "a (rows, width) operand of {shape:?}");
+    }
+    y.copy_from_slice(x);
+    S::orthonormalise(y, shape.width);
+}
+
+/// Makes the rows in `rows`, each `width` wide, orthonormal.
+pub(crate) fn gram_schmidt<S: Scalar>(rows: &mut [S], width: usize) {
+    if rows.is_empty() {
+        return;
+    }
+    let share = S::from_f64(SHARE);
+    vectorize(
+        #[inline(always)]
+        || {
+            for row in 0..rows.len() / width {
+                let (before, rest) = rows.split_at_mut(row * width);
+                let current = &mut rest[..width];
+                let mut taken = S::ZERO;
+                for _ in 0..2 {
+                    for earlier in before.chunks_exact(width) {
+                        let along = sum([earlier, &*current], |[e, x]| e * x);
+                        taken += along * along;
+                        for (x, &e) in current.iter_mut().zip(earlier) {
+                            *x -= along * e;
+                        }
+                    }
+                }
+                let square = sum([&*current], |[x]| x * x);
+                // The row had what was taken out and what is left.
+                let (left, length) = (square.sqrt(), (square + taken).sqrt());
+                for x in current {
+                    *x = match left <= share * length {
+                        _ if !length.is_finite() => length,
+                        true => S::ZERO,
+                        false => *x / left,
+                    };
+                }
+            }
+        },
+    );
+}
+
+/// [`gram_schmidt`] of numbers that know their error. Followed operation by operation the bound would grow threefold with every row; this one asks how far
+/// the result is off as a whole, for every order of the sums and whether the rows before are taken out one by one or several at once.
+///
+/// In columns, A = Q R is exact and Q̂ is what a device has. ε is 2⁻²⁴, γₙ = n ε / (1 − n ε), and norms are Euclidean.
+///
+/// - Whatever coefficients s a device finds, A + ΔA = Q̂ R̂ for some R̂, with |ΔAⱼ| at most γ (|aⱼ| + Σ |qᵢ| |sᵢ|) for the first subtraction, the same of
+///   what is left for the second, and the rounding of the quotient; see Higham, *Accuracy and Stability of Numerical Algorithms*, second edition, section 3.5.
+/// - Q̂ᵀ Q̂ = I + F. What a pass over v leaves along Q̂ is at most ‖F‖ ‖s‖ + √j γₙ ‖v‖ and the subtraction's error; after the second pass, over
+///   the length, that is a column of F.
+/// - With G = ΔA R⁻¹, Q + G = Q̂ R̂ R⁻¹, of which the first order is Q̂ⱼ − Qⱼ = (I − Qⱼ Qⱼᵀ) Gⱼ − Σ qᵢ (qⱼᵀ Gᵢ) + Σ qᵢ Fᵢⱼ, with sums over i < j, the
+///   columns up to j in Qⱼ, and half of Fⱼⱼ (Stewart 1977, *Perturbation bounds for the QR factorization of a matrix*). What is of higher order is at most 4 z²
+///   where z = 2 ‖G‖ + ‖G‖² + ‖F‖, in Frobenius norms, is at most an eighth; beyond that nothing is known.
+///
+/// A row is zero, or none, where that is sure of every device; otherwise nothing is known of it and of those that follow.
+pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
+    if rows.is_empty() {
+        return;
+    }
+    const EPSILON: f64 = f32::EPSILON as f64 / 2.0;
+    // One more for a product, and one for what it is subtracted from.
+    let gamma = |terms: usize| {
+        let chain = (terms as f64 + 2.0) * EPSILON;
+        if chain < 0.5 { chain / (1.0 - chain) } else { f64::INFINITY }
+    };
+    // WGSL grants a quotient 5 ε and a root 10 ε.
+    let (of_quotient, of_norm) = (5.0 * EPSILON, gamma(width) / 2.0 + 10.0 * EPSILON);
+    let (smallest, largest) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+
+    let given = rows.to_vec();
+    let mut exact: Vec<f64> = rows.iter().map(|x| x.value).collect();
+    gram_schmidt(&mut exact, width);
+    for (row, &value) in rows.iter_mut().zip(&exact) {
+        *row = Tracked { value, error: f64::INFINITY };
+    }
+    // The rows so far that are not zero; ‖Q‖ of every column of theirs; and ‖G‖ and ‖F‖.
+    let mut kept: Vec<Kept<'_>> = vec![];
+    let mut squares = vec![0.0; width];
+    let (mut turned, mut skewed) = (0.0_f64, 0.0_f64);
+    let order = |turned: f64, skewed: f64| 2.0 * turned + turned * turned + skewed;
+    for ((result, given), q) in
+        rows.chunks_exact_mut(width).zip(given.chunks_exact(width)).zip(exact.chunks_exact(width))
+    {
+        let a: Vec<f64> = given.iter().map(|x| x.value).collect();
+        let along: Vec<f64> = kept.iter().map(|earlier| dot(earlier.q, &a)).collect();
+        let mut left = a.clone();
+        for (earlier, along) in kept.iter().zip(&along) {
+            left.iter_mut().zip(earlier.q).for_each(|(x, q)| *x -= along * q);
+        }
+        let (length, rest) = (norm(&a), norm(&left));
+        // R⁻¹ times what the row has along those before it.
+        let solved: Vec<f64> =
+            (0..kept.len()).map(|l| (l..kept.len()).map(|i| kept[i].inverse[l] * along[i]).sum()).collect();
+        let inherited: f64 = kept.iter().zip(&solved).map(|(earlier, w)| earlier.off * w.abs()).sum();
+
+        // The first pass: how far its subtraction is off, and what it leaves along Q̂, where Q̂ and s are not what is exact either.
+        let (count, higher) = (kept.len() as f64, order(turned, skewed));
+        let (of_sum, of_dots, stretch) = (gamma(kept.len()), count.sqrt() * gamma(width), 1.0 + 2.0 * skewed);
+        let moved = of_sum * (1.0 + count.sqrt()) * (3.0 * higher + of_dots) * length;
+        let mut own: Vec<f64> = (0..width)
+            .map(|c| {
+                let parts = kept.iter().zip(&along).map(|(earlier, along)| (earlier.q[c] * along).abs());
+                let size = a[c].abs() + parts.sum::<f64>();
+                let flushed = if size > 0.0 { (4.0 * count + 8.0) * smallest * length.max(1.0) } else { 0.0 };
+                given[c].error + of_sum * size + moved + flushed
+            })
+            .collect();
+        let first = norm(&own);
+        let once = stretch * (stretch * (skewed + of_dots) * length + first);
+        // The second.
+        let after_once = rest + inherited + first + stretch * once;
+        let again = stretch * (once + of_dots * after_once);
+        let second = of_sum * (after_once + count.sqrt() * again);
+        let twice = stretch * (skewed * again + of_dots * after_once + second);
+        for (own, left) in own.iter_mut().zip(&left) {
+            *own += second - of_sum * rest + (of_sum + of_quotient) * left.abs();
+        }
+        let off = norm(&own);
+
+        // A device has the row's length from what it took out and what is left.
+        let (apart, slack) = (inherited + off, 4.0 * (of_norm + EPSILON) + 2.0 * (skewed + of_dots));
+        if (rest + apart + stretch * twice) * (1.0 + slack) <= SHARE * length * (1.0 - slack) {
+            result.fill(Tracked::ZERO);
+            continue;
+        }
+        let least = rest * (1.0 - higher) - apart;
+        // Beside such squares those that are flushed to zero do not count.
+        let is_a_number = least * least * EPSILON > width as f64 * smallest && length * length < largest / 2.0;
+        let share = apart / rest;
+        let skew = stretch * (twice / least + of_quotient);
+        let unit = 2.02 * (of_norm + of_quotient);
+        (turned, skewed) = (turned.hypot(share), (skewed * skewed + 2.0 * skew * skew + unit * unit).sqrt());
+        let higher = order(turned, skewed);
+        // A row so little of which is left that a device may take it for zero is farther off than that.
+        if !(is_a_number && higher <= 0.125) {
+            return;
+        }
+        for (c, result) in result.iter_mut().enumerate() {
+            squares[c] += q[c] * q[c];
+            let moved = kept.iter().zip(&solved).map(|(earlier, w)| earlier.own[c] * w.abs()).sum::<f64>() + own[c];
+            let others: f64 = kept.iter().map(|earlier| earlier.q[c].abs() * earlier.share).sum();
+            let along = squares[c].sqrt() * (share + skew) + q[c].abs() * unit / 2.0;
+            result.error = moved / rest + along + others + 4.0 * higher * higher;
+        }
+        let inverse = solved.iter().map(|w| -w / rest).chain([1.0 / rest]).collect();
+        kept.push(Kept { q, own, off, share, inverse });
+    }
+}
+
+/// A row that is not zero, and what is known of it.
+struct Kept<'a> {
+    /// qⱼ.
+    q: &'a [f64],
+    /// How far each element of ΔAⱼ may be from zero, and the whole of it.
+    own: Vec<f64>,
+    off: f64,
+    /// ‖Gⱼ‖.
+    share: f64,
+    /// The column of R⁻¹, down to its diagonal.
+    inverse: Vec<f64>,
+}
