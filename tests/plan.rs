@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use loralab_core::{
-    memory::{Lane, Value, Values},
+    memory::{Group, Lane, Value, Values, Weight},
     ops::{Dispatch, Op},
-    plan::{Plan, Ports},
+    plan::{Plan, Ports, Shape},
     tape::Tape,
 };
 use loralab_cpu::{Scratch, Store};
@@ -103,6 +103,32 @@ fn a_buffer_is_handed_on_only_after_its_value_was_read_for_the_last_time() {
         println!("{}: {few} columns instead of {many}", subject.what);
         assert!(few < many, "{}: reuse saves nothing", subject.what);
     }
+}
+
+/// What is read is what the dispatch before wrote, it lies elsewhere than what is written, and iterations take no more room.
+#[test]
+fn a_range_finder_goes_to_and_fro_in_the_same_buffers() {
+    let plan = Plan::range(0, [7, 5], 3, 4);
+    let mut last = plan.ports.features;
+    for dispatch in dispatches(&plan) {
+        let (read, written) = (dispatch.reads[0], dispatch.writes[0].0);
+        assert!(Some(read) == last && read != written, "{} reads {read:?}", name(dispatch));
+        let widths = [read, written].map(|value| plan.buffers[value.0]);
+        assert!(dispatch.columns.iter().zip(widths).all(|(columns, width)| *columns <= width), "{}", name(dispatch));
+        last = Some(written);
+    }
+    assert_eq!((last, plan.forward.len()), (plan.ports.prediction, 2 * (1 + 2 * 4)));
+    assert_eq!(plan.buffers.len(), Plan::range(0, [7, 5], 3, 64).buffers.len());
+}
+
+#[test]
+#[should_panic(expected = "no gradient passes through")]
+fn no_gradient_passes_through_orthonormal_rows() {
+    let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 3 }, false);
+    let weight = tape.parameter("w", [5, 4], Group::Matrix);
+    let x = tape.features(4);
+    let y = tape.linear(x, Weight::Trained(weight), 5);
+    tape.orthonormal(y);
 }
 
 #[test]

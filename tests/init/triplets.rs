@@ -1,4 +1,4 @@
-//! Triplets of a weight that a device multiplies in f32, against [`randomised_svd`] by exact products from the same draws.
+//! Triplets of a weight whose range a device finds in f32, against [`randomised_svd`] by exact products from the same draws.
 //!
 //! Factors are unique up to signs and, where singular values are close, hardly at all; so B A is compared, and the spans of B's columns and A's rows.
 
@@ -6,7 +6,7 @@ use loralab_core::{
     calibrate::Calibration,
     device::{MakeDevice, RunSettings, wait},
     init::find,
-    memory::{Tensor, Weight},
+    memory::{Data, Tensor, Weight},
     model::{Adapters, Base, MODULES, Training, decoder},
     plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
@@ -14,7 +14,7 @@ use loralab_core::{
 };
 use loralab_data::Dataset;
 use loralab_linalg::{
-    Mat, MatRef, Qr, Scale, Stream, from_rows, normal_matrix, randomised_svd, svd, symmetric_eigen, thin_qr,
+    Mat, MatRef, Qr, Scale, Stream, from_rows, normal_matrix, randomised_svd, svd, symmetric_eigen, thin_qr, to_rows,
 };
 
 use super::{
@@ -43,11 +43,13 @@ fn norm(m: MatRef<'_, f64>) -> f64 {
     svd(m).expect("finite").s[0]
 }
 
-/// How far products in f32 can turn the range that is found for M, as tangents of the largest angle: of its columns, then of its rows.
+/// How far f32 can turn the range that is found for M, as tangents of the largest angle: of its columns, then of its rows.
 ///
 /// With X orthonormal, X̂ = X + X⊥ Δ of tangent δ = ‖Δ‖, and Y = M X = Q R, a product gives Ŷ = Y + F with F = M X⊥ Δ + E and, by the error bound of
-/// a sum, |E| ≤ (n + 2) ε |M| |X| for n terms and the rounding of X. The part of Ŷ outside of Q is (I − Q Qᵀ) F, the part inside is R + Qᵀ F, so that the next
-/// tangent is at most (‖(I − Q Qᵀ) M X⊥‖ δ + ‖E‖) / (σ_min(R) − ‖M X⊥‖ δ − ‖E‖). What is flat or steep in M's spectrum is in these norms.
+/// a sum, |E| ≤ (n + 2) ε |M| |X| for n terms and the rounding of X. What Gram–Schmidt makes of k columns spans that of Ŷ and the rounding of two subtractions
+/// of at most k terms and a quotient, which is at most ((k + 2) (1 + √k) + 3) ε ‖Y‖ and belongs to E, too. The part of Ŷ outside of Q is (I − Q Qᵀ) F, the
+/// part inside is R + Qᵀ F, so that the next tangent is at most (‖(I − Q Qᵀ) M X⊥‖ δ + ‖E‖) / (σ_min(R) − ‖M X⊥‖ δ − ‖E‖). What is flat or steep in M's
+/// spectrum is in these norms.
 fn turned(m: MatRef<'_, f64>, columns: usize, iterations: usize, stream: &Stream) -> [f64; 2] {
     let off = |x: &Mat<f64>| Mat::<f64>::identity(x.nrows(), x.nrows()) - x * x.transpose();
     let size = |m: MatRef<'_, f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)].abs());
@@ -55,8 +57,12 @@ fn turned(m: MatRef<'_, f64>, columns: usize, iterations: usize, stream: &Stream
     let (mut tangents, mut drawn) = ([0.0; 2], true);
     for step in 0..2 * (iterations + 1) {
         let m = if step % 2 == 0 { m } else { m.transpose() };
-        let Qr { q, r } = thin_qr((m * &x).as_ref());
-        let error = (m.ncols() + 2) as f64 * f64::from(f32::EPSILON) * (size(m) * size(x.as_ref())).norm_l2();
+        let y = m * &x;
+        let Qr { q, r } = thin_qr(y.as_ref());
+        let of_product = (m.ncols() + 2) as f64 * (size(m) * size(x.as_ref())).norm_l2();
+        let k = columns as f64;
+        let of_columns = ((k + 2.0) * (1.0 + k.sqrt()) + 3.0) * y.norm_l2();
+        let error = f64::from(f32::EPSILON) * (of_product + of_columns);
         let before = tangents[(step + 1) % 2];
         let (outside, whole) =
             if drawn { (0.0, 0.0) } else { (norm((off(&q) * m * off(&x)).as_ref()), norm((m * off(&x)).as_ref())) };
@@ -114,8 +120,9 @@ fn a_device_finds_what_exact_products_do() {
                 let scaled = Mat::from_fn(outputs, rank, |i, k| exact.u[(i, k)] * exact.s[k]);
                 let product = scaled * exact.v.transpose();
                 let [columns, rows] = turned(w.as_ref(), rank, iterations, &stream);
-                // Factors are rounded once more.
+                // Factors are rounded once more. The columns that the device found are orthonormal to the rounding of a product with those before them.
                 let rounded = 2.0 * rank as f64 * f64::from(f32::EPSILON);
+                let skewed = (rank * (outputs + 2)) as f64 * f64::from(f32::EPSILON);
                 let what =
                     format!("{outputs} × {inputs}, rank {rank}, fall {fall}, {precision}, {iterations} iterations");
                 for (name, found, allowed) in [
@@ -124,13 +131,42 @@ fn a_device_finds_what_exact_products_do() {
                     (
                         "B A",
                         norm((Scale(SCALE) * (&b * &a) - &product).as_ref()) / norm(w.as_ref()),
-                        columns + rows + rounded,
+                        columns + rows + skewed + rounded,
                     ),
                 ] {
                     println!("{what}: {name} {found:e} of {allowed:e}");
                     assert!(found <= allowed, "{what}: {name} is {found:e} off, {allowed:e} may be");
                 }
             }
+        }
+    });
+}
+
+/// Of a weight of a lower rank than is asked for the product is the weight, and what the sketch has beyond is zero or its rounding; of none it is none.
+#[test]
+fn a_weight_of_low_rank_is_found_whole() {
+    let (outputs, inputs, rank) = (67, 131, 8);
+    on_each_device(|make_device| {
+        for own in [0, 1, 3] {
+            let drawn = |name: &str, rows: usize| normal_matrix(&Stream::new(5, name), rows, own);
+            let w = drawn("left", outputs) * drawn("right", inputs).transpose();
+            let tensor = Tensor {
+                name: "layer.weight".to_owned(),
+                shape: [outputs, inputs],
+                data: Data::F32(to_rows(w.as_ref())),
+            };
+            let begun = begin(tensor, rank, &run(SEED, &[]), make_device);
+            let (a, b) = begun.trained().split_at(rank * inputs);
+            let (a, b) = (from_rows(a, rank, inputs), from_rows(b, outputs, rank));
+            if own == 0 {
+                assert!(a.norm_max() == 0.0 && b.norm_max() == 0.0);
+                continue;
+            }
+            let off = norm((Scale(SCALE) * (&b * &a) - &w).as_ref()) / norm(w.as_ref());
+            let allowed = (outputs + inputs + rank) as f64 * f64::from(f32::EPSILON);
+            assert!(off <= allowed, "rank {own}: {off:e} off, {allowed:e} may be");
+            let unwanted = norm(b.subcols(own, rank - own)) * norm(a.subrows(own, rank - own)) / norm(w.as_ref());
+            assert!(unwanted <= allowed, "rank {own}: {unwanted:e} beyond it");
         }
     });
 }

@@ -9,7 +9,7 @@ use loralab_cpu::Store;
 
 use crate::{
     memory::{Group, Parameter, Tensor, Value, Weight},
-    ops::{Dispatch, Linear, Pass},
+    ops::{Dispatch, Linear, Op, Orthonormal, Pass},
 };
 
 /// How the trained buffer moves along its gradient; settings shared by a cohort.
@@ -153,40 +153,55 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A product with the frozen tensor `weight`, W of shape (O, I): rows of features X, (N, I), are predicted to be X Wᵀ, (N, O).
-    pub fn product(weight: usize, [outputs, inputs]: [usize; 2], rows: usize) -> Plan {
+    /// The range finder of the frozen tensor `weight`, W of shape (O, I): from rows of features Ωᵀ, (k, I), that were drawn at random, predicts Qᵀ, (k, O), whose
+    /// orthonormal rows nearly span the leading left singular vectors of W. Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4: a sketch W Ω, and so
+    /// many power iterations, with rows made orthonormal after every product.
+    pub fn range(weight: usize, [outputs, inputs]: [usize; 2], rows: usize, iterations: usize) -> Plan {
         let linear = Linear { inputs, outputs, weight: Weight::Frozen(weight) };
-        Plan::of_linear(linear, Pass::Forward, [inputs, outputs], rows)
+        let orthonormal = |width| (Orthonormal { rows, width }.into(), Pass::Forward, width);
+        let forth = [(Op::from(linear.clone()), Pass::Forward, outputs), orthonormal(outputs)];
+        let back = [(linear.into(), Pass::BackwardInput, inputs), orthonormal(inputs)];
+        let iteration = back.iter().chain(&forth);
+        Plan::chain(forth.iter().chain((0..iterations).flat_map(|_| iteration.clone())).cloned(), inputs, rows)
     }
 
-    /// The product from the other side: rows of features X, (N, O), are predicted to be X W, (N, I).
+    /// A product with such a tensor: rows of features X, (N, O), are predicted to be X W, (N, I).
     pub fn transposed_product(weight: usize, [outputs, inputs]: [usize; 2], rows: usize) -> Plan {
         let linear = Linear { inputs, outputs, weight: Weight::Frozen(weight) };
-        Plan::of_linear(linear, Pass::BackwardInput, [outputs, inputs], rows)
+        Plan::chain([(linear.into(), Pass::BackwardInput, inputs)].into_iter(), outputs, rows)
     }
 
-    fn of_linear(linear: Linear, pass: Pass, columns: [usize; 2], rows: usize) -> Plan {
-        let [features, prediction] = [Value(0), Value(1)];
-        let product = Dispatch {
-            label: "product".to_owned(),
-            op: linear.into(),
-            pass,
-            reads: vec![features],
-            writes: vec![(prediction, Store::Set)],
-            columns: columns.to_vec(),
-        };
-        Plan {
+    /// Each op reads what the one before it wrote, of so many columns; the first reads features.
+    fn chain(ops: impl Iterator<Item = (Op, Pass, usize)>, features: usize, rows: usize) -> Plan {
+        let mut columns = vec![features];
+        let mut forward = vec![];
+        for (op, pass, width) in ops {
+            let (read, written) = (Value(columns.len() - 1), Value(columns.len()));
+            columns.push(width);
+            forward.push(Dispatch {
+                label: "weight".to_owned(),
+                op,
+                pass,
+                reads: vec![read],
+                writes: vec![(written, Store::Set)],
+                columns: columns[read.0..].to_vec(),
+            });
+        }
+        let (features, prediction) = (Some(Value(0)), Some(Value(columns.len() - 1)));
+        let mut plan = Plan {
             shape: Shape { runs: 1, sequences: 1, tokens: rows },
-            forward: vec![product],
+            forward,
             backward: vec![],
             updates: vec![],
-            buffers: columns.to_vec(),
-            ports: Ports { features: Some(features), prediction: Some(prediction), ..Ports::default() },
+            buffers: vec![],
+            ports: Ports { features, prediction, ..Ports::default() },
             lora_features: vec![],
             parameters: vec![],
             frozen_pairs: false,
             tables: vec![],
-        }
+        };
+        plan.assign_buffers(&columns, true);
+        plan
     }
 
     /// Elements that one run trains.

@@ -1,7 +1,7 @@
 //! Starts that ask a device, the one that will train them: what some batches say of the layers of a base, and products with its weights.
 //!
-//! Everything as large as a weight is made there, by the kernels of training. A randomised decomposition of a *weight* W asks for X Wᵀ and X W of a few
-//! rows X, as a linear layer makes them forwards and backwards; OLoRA and NoRA ask for one such product. The *moments* of a layer's inputs are sums over rows, as the gradient of a
+//! Everything as large as a weight is made there, by the kernels of training. The range of a *weight* W is found there as a whole: X Wᵀ and X W of a few
+//! rows X, as a linear layer makes them forwards and backwards, with the rows made orthonormal in between; OLoRA and NoRA ask for one such product. The *moments* of a layer's inputs are sums over rows, as the gradient of a
 //! weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
 //! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
 //! *preheat* is a training. The host decomposes what remains.

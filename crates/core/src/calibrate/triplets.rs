@@ -22,7 +22,7 @@ pub(super) trait Products {
 /// The leading singular triplets of each matrix, nearly, from rows Ωᵀ, (k, I), that were drawn for it: Halko, Martinsson and Tropp 2011, arXiv 0909.4061,
 /// algorithms 4.4 and 5.1, as [`loralab_linalg::randomised_svd`] has them. Only what the device is asked is in f32; (O, k) and (k, I), the size of an
 /// adapter, are made orthonormal and decomposed here in f64, by Householder's QR after every product, so nothing is lost of directions that are weak beside
-/// the first.
+/// the first. Of one matrix that a device holds, [`Plan::range`](crate::plan::Plan::range) finds the range without the host.
 pub(super) async fn triplets(
     matrices: &mut dyn Products,
     drawn: Vec<Mat<f64>>,

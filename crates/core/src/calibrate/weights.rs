@@ -1,30 +1,22 @@
-//! What is known of the layers' weights by products that are made where the weights are: one, or their leading singular triplets.
+//! What is known of the layers' weights where the weights are: one product, or their leading singular triplets.
 
 use std::sync::Arc;
 
-use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, to_rows};
+use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, svd, to_rows};
 
-use super::{
-    Calibrated, Calibration, CalibrationError,
-    triplets::{Products, Side, triplets},
-};
+use super::{Calibrated, Calibration, CalibrationError};
 use crate::{
-    device::{Answer, Device, DeviceError, Input},
+    device::{DeviceError, Input},
     init::{Layer, Sketch, Start, StartError},
     plan::Plan,
     train::{Initial, Run, layers, tensor},
 };
 
-/// The weight of a layer, which a device multiplies from either side. The plans name this tensor alone, so a GPU is given no other of the base; it has it
-/// twice while the layer is begun.
-struct Weight {
-    shape: [usize; 2],
-    right: Box<dyn Device>,
-    left: Box<dyn Device>,
-}
-
 impl Calibration<'_, '_> {
     /// The start of a run whose scheme looks at the leading triplets of weights. Layer follows on layer, so that little of the base is in a GPU's memory.
+    ///
+    /// A device finds the range of a weight, Qᵀ, (k, O), in one go, and multiplies the weight by it (Halko, Martinsson and Tropp 2011, algorithm 5.1). What is left
+    /// here is that product, (k, I), of the size of a start's A: it is decomposed in f64.
     pub(super) async fn by_weights(
         &self,
         run: &Run,
@@ -35,12 +27,17 @@ impl Calibration<'_, '_> {
         run.scheme.check(self.adapters.rank, run.settings.scale)?;
         let mut starts = vec![];
         for layer in layers(plan, self.adapters.rank, run) {
+            let index = tensor(&self.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
+            let shape = [layer.outputs, layer.inputs];
             let columns = (sketch.ranks * layer.rank).min(layer.inputs).min(layer.outputs);
             let stream = Stream::new(run.seed, &format!("{}.sketch", layer.name));
-            let drawn = normal_matrix(&stream, layer.inputs, columns).transpose().to_owned();
-            let mut weight = self.weight(run, &layer, columns).await?;
-            let found = triplets(&mut weight, vec![drawn], sketch.iterations).await?.swap_remove(0);
-            let found = found.map_err(layer.undecomposed("weight"))?;
+            let drawn = normal_matrix(&stream, layer.inputs, columns);
+            let range = Plan::range(index, shape, columns, sketch.iterations);
+            let basis = self.predict(range, drawn.transpose(), layer.outputs).await?;
+            let product = Plan::transposed_product(index, shape, columns);
+            let inner = self.predict(product, basis.as_ref(), layer.inputs).await?;
+            let Svd { u, s, v } = svd(inner.as_ref()).map_err(layer.undecomposed("weight"))?;
+            let found = Svd { u: basis.transpose() * u, s, v };
             starts.push(run.scheme.finite(&layer, start(&layer, &found)?)?);
         }
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
@@ -60,49 +57,18 @@ impl Calibration<'_, '_> {
             let index = tensor(&self.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
             let rows = rows(&layer, &self.base.tensors[index].data.to_f32(), run.seed);
             let product = Plan::transposed_product(index, [layer.outputs, layer.inputs], rows.nrows());
-            let mut device = (self.make_device)(Arc::new(product), self.base.tensors.clone()).await?;
-            let product = product_of(&mut *device, rows.as_ref(), layer.inputs).await?;
+            let product = self.predict(product, rows.as_ref(), layer.inputs).await?;
             starts.push(run.scheme.finite(&layer, start(&layer, &rows, &product))?);
         }
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
     }
 
-    /// A layer's weight, to be multiplied by so many vectors at a time.
-    async fn weight(&self, run: &Run, layer: &Layer<'_>, vectors: usize) -> Result<Weight, CalibrationError> {
-        let index = tensor(&self.base.tensors, layer).ok_or_else(|| run.scheme.no_weight(layer))?;
-        let shape = [layer.outputs, layer.inputs];
-        let device = |plan| (self.make_device)(Arc::new(plan), self.base.tensors.clone());
-        let right = device(Plan::product(index, shape, vectors)).await?;
-        let left = device(Plan::transposed_product(index, shape, vectors)).await?;
-        Ok(Weight { shape, right, left })
+    /// What a plan says of these rows: as many, of so many columns. Its device is gone by then, and what it held of the base.
+    async fn predict(&self, plan: Plan, rows: MatRef<'_, f64>, columns: usize) -> Result<Mat<f64>, DeviceError> {
+        let mut device = (self.make_device)(Arc::new(plan), self.base.tensors.clone()).await?;
+        let features = to_rows(rows);
+        let input = Input { features: &features, ..Input::default() };
+        let prediction = device.predict(&[input]).await?.swap_remove(0);
+        Ok(from_rows(&prediction, rows.nrows(), columns))
     }
-}
-
-impl Products for Weight {
-    fn products<'a>(&'a mut self, side: Side, vectors: &'a [Mat<f64>]) -> Answer<'a, Vec<Mat<f64>>> {
-        let [outputs, inputs] = self.shape;
-        Box::pin(async move {
-            let mut products = vec![];
-            for vectors in vectors {
-                let (device, rows, columns) = match side {
-                    Side::Right => (&mut self.right, vectors.as_ref(), outputs),
-                    Side::Left => (&mut self.left, vectors.transpose(), inputs),
-                };
-                let product = product_of(&mut **device, rows, columns).await?;
-                products.push(match side {
-                    Side::Right => product.transpose().to_owned(),
-                    Side::Left => product,
-                });
-            }
-            Ok(products)
-        })
-    }
-}
-
-/// What the plan of a product says of these rows: as many, of so many columns.
-async fn product_of(device: &mut dyn Device, rows: MatRef<'_, f64>, columns: usize) -> Result<Mat<f64>, DeviceError> {
-    let features = to_rows(rows);
-    let input = Input { features: &features, ..Input::default() };
-    let product = device.predict(&[input]).await?.swap_remove(0);
-    Ok(from_rows(&product, rows.nrows(), columns))
 }
