@@ -64,6 +64,11 @@ pub fn refuse(rates: Option<&[Rate]>, command: &str) -> Result<()> {
     }
 }
 
+/// Stands above the experiment of a search, whose rates are those of all schemes together.
+const SEARCHED: &str = "# The learning rates were searched for; search.json says which scheme got which. `--config` with this file trains every scheme at all of them,
+# and `--learning-rates auto` beside it searches again.
+";
+
 /// A search under way, and what it is told to a terminal.
 pub struct Search {
     search: RateSearch,
@@ -90,7 +95,8 @@ impl Search {
 
     /// Writes down what was chosen so far, and says what the round tries.
     pub fn tell(&self, results: &Results, experiment: &Resolved) -> Result<()> {
-        results.write(EXPERIMENT, self.experiment(experiment).to_experiment().to_toml().as_bytes())?;
+        let found = self.experiment(experiment).to_experiment().to_toml();
+        results.write(EXPERIMENT, format!("{SEARCHED}{found}").as_bytes())?;
         let choices = self.search.choices();
         results.write(SEARCH, format!("{}\n", serde_json::to_string_pretty(choices)?).as_bytes())?;
         if !self.quiet {

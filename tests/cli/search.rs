@@ -35,7 +35,10 @@ fn rates_are_searched_for_until_the_best_is_bracketed_and_the_same_again() {
     place.succeed(&["report", "found"]);
     assert!(place.read("found/report.html").contains("beside the best so far"));
 
-    place.succeed(&small("sweep", &[&flags[..], &["again", "--quiet", "--threads", "1", "--cohort", "2"]].concat()));
+    // As the experiment itself says at its top.
+    assert!(place.read("found/experiment.toml").starts_with("# The learning rates were searched for;"));
+    let again = ["--config", "found/experiment.toml", "--learning-rates", "auto", "--output", "again"];
+    place.succeed(&[&["sweep"], &again[..], &["--quiet", "--threads", "1", "--cohort", "2"]].concat());
     assert_eq!(place.read("again/search.json"), place.read("found/search.json"));
     let auto = ["--learning-rates", "auto"];
     let outcome = place.succeed(&small("sweep", &[&auto[..], &["--dry-run"]].concat()));
