@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     ROOT, machine,
     screenshots::{chromium::Chromium, server::serve},
+    sizes,
 };
 
 /// Where what was measured is written.
@@ -71,6 +72,7 @@ pub fn measure() -> Result<ExitCode> {
     if !dist.join("index.html").exists() {
         bail!("there is no built page to measure; `cargo xtask web --release` builds it");
     }
+    let sent = sizes::rows(&dist)?;
     let origin = serve(dist)?;
     let mut text = format!(
         "# The page, measured\n\n`cargo xtask web --release`, then `cargo xtask bench page`\n\n{}\nMilliseconds: from opening to *ready*, from pressing *Run* to the first step that is shown (within \
@@ -93,6 +95,11 @@ pub fn measure() -> Result<ExitCode> {
             tasks(&loading),
             tasks(&training)
         );
+    }
+    text += "\nWhat a browser is sent, in KB, as it is and as gzip makes it. The later half of a module comes once the page is ready, or when a function of it is called before.\n\n\
+             | part | raw | gzipped |\n|---|---:|---:|\n";
+    for [raw, sent, name] in sent {
+        let _ = writeln!(text, "| {name} | {raw} | {sent} |");
     }
     print!("{text}");
     let path = Path::new(ROOT).join(WRITTEN);

@@ -10,9 +10,18 @@ use crate::{ROOT, halves::is_later};
 /// The base that is fetched as a file of its own, and the one that is within the worker's.
 const BASES: [&str; 2] = ["tiny.safetensors", "nano.safetensors"];
 
-/// Prints the size of every part of `dist`, as it is and as a host sends it, and the sum of those that a first
-/// step needs, without the bases.
+/// Prints the size of every part of `dist`, as it is and as a host sends it, and their sums.
 pub fn tell(dist: &Path) -> Result<()> {
+    println!("\n{:>8}  {:>8}  sent to a browser, KB", "raw", "gzipped");
+    for [raw, sent, name] in rows(dist)? {
+        println!("{raw:>8}  {sent:>8}  {name}");
+    }
+    Ok(())
+}
+
+/// Of every part of `dist`: kilobytes as it is, kilobytes as a host sends it, its name; then the same of all that a first step needs, without the bases, and of
+/// what comes later.
+pub fn rows(dist: &Path) -> Result<Vec<[String; 3]>> {
     let mut parts = Vec::new();
     for entry in fs::read_dir(dist)? {
         let entry = entry?;
@@ -23,22 +32,23 @@ pub fn tell(dist: &Path) -> Result<()> {
     let [tiny, nano] = BASES;
     let within = fs::read(Path::new(ROOT).join("crates/core/bases").join(nano)).context("the base nano is missing")?;
     let within = gzipped(&within)?;
-    println!("\n{:>8}  {:>8}  sent to a browser, KB", "raw", "gzipped");
-    for (name, raw, sent) in &parts {
-        let note = if name == "worker_bg.wasm" {
-            format!(" ({} of it, gzipped, are the base nano)", kilobytes(within))
-        } else {
-            String::new()
-        };
-        println!("{:>8}  {:>8}  {name}{note}", kilobytes(*raw), kilobytes(*sent));
-    }
     let sum = |is_in: &dyn Fn(&str) -> bool| -> usize {
         parts.iter().filter(|(name, ..)| is_in(name)).map(|(_, _, sent)| sent).sum()
     };
     let first = sum(&|name| name != tiny && !is_later(name)).saturating_sub(within);
-    println!("{:>8}  {:>8}  all that a first step needs, but the two bases", "", kilobytes(first));
-    println!("{:>8}  {:>8}  what comes once the page is ready", "", kilobytes(sum(&is_later)));
-    Ok(())
+    let sums = [
+        (first, "all that a first step needs, but the two bases"),
+        (sum(&is_later), "what comes once the page is ready"),
+    ]
+    .map(|(sent, what)| [String::new(), kilobytes(sent), what.to_owned()]);
+    let row = |(name, raw, sent): &(String, usize, usize)| {
+        let note = match name.as_str() {
+            "worker_bg.wasm" => format!(" ({} of it, gzipped, are the base nano)", kilobytes(within)),
+            _ => String::new(),
+        };
+        [kilobytes(*raw), kilobytes(*sent), format!("{name}{note}")]
+    };
+    Ok(parts.iter().map(row).chain(sums).collect())
 }
 
 /// Bytes as gzip leaves them at its slowest, which a host that compresses once uses.
