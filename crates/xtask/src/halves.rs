@@ -1,36 +1,63 @@
-//! The halves of the page's modules: which parts of the program a first step needs none of, and what brings them.
+//! The halves of the page's modules: the first has what a first step calls, the later one the rest.
 //!
-//! What is named here comes once the page is ready, or when it is first called. A wrong name costs a wait, never a wrong result; a test in `tests/browser`
-//! holds that a first step waits for none.
+//! What that is, the page says itself: with every function telling of itself it is opened in a browser and trains a few steps, on a GPU in software. What it
+//! does not call then comes once the page is ready, or when it is called; a call that was missed costs a wait, never a wrong result.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     hash::{DefaultHasher, Hash, Hasher},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::split::{Halves, split};
+use crate::{
+    ROOT,
+    screenshots::{chromium::Chromium, server::serve},
+    split::{Halves, split, watched},
+};
 
-/// Cuts the modules of the page in `dist`, whose functions still have their names, and has the script of each bring its later half.
+/// How the page is opened while it is watched, and whether it then trains: as by someone who comes for the first time, with a GPU or without, and by links.
+const SCENES: [(&str, bool); 4] = [
+    ("", false),
+    ("?device=gpu", false),
+    ("?v=1&schemes=init-a&learning_rates=4e-3&seeds=2&rank=4&device=cpu", false),
+    (
+        "?v=1&base=nano&schemes=init-a,init-b&learning_rates=1e-3,4e-3&seeds=1&steps=50&batch_size=1&evaluate_every=0&diagnose_every=0&device=gpu",
+        true,
+    ),
+];
+const FLAGS: [&str; 2] = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+/// The functions of every module that are called up to the first steps.
+type Called = BTreeMap<String, BTreeSet<u32>>;
+
+/// Cuts the modules of the page in `dist`, whose functions still have their names, and has the script of each bring its later half. Where no browser can be
+/// run, each stays whole.
 pub fn cut(dist: &Path) -> Result<()> {
-    for entry in fs::read_dir(dist)? {
-        let path = entry?.path();
-        let Some(module) = path.file_name().and_then(|name| name.to_str()?.strip_suffix("_bg.wasm")) else { continue };
-        let parts = if module == "worker" { WORKER } else { PAGE };
-        let halves = split(&fs::read(&path)?, |function| is_in(parts, function));
+    let called = match called(dist) {
+        Ok(called) => called,
+        Err(error) => {
+            println!("the page stays whole, as it can't be seen what a first step calls: {error:#}");
+            Called::new()
+        }
+    };
+    for (module, path) in modules(dist)? {
+        let called = called.get(&module);
+        let is_later =
+            |function: u32, name: &str| called.is_some_and(|called| !called.contains(&function) && !is_std(name));
+        let halves = split(&fs::read(&path)?, is_later);
         let Halves { first, later } = halves.with_context(|| format!("{} can't be cut", path.display()))?;
-        let script = dist.join(module).with_extension("js");
-        let later = later.context("none of its functions has a name that is known")?;
-        // Named by what is in it, so that halves of two builds never meet.
-        let mut hasher = DefaultHasher::new();
-        (&first, &later).hash(&mut hasher);
-        let file = format!("{module}_{:016x}{LATER}", hasher.finish());
-        let bringing = bringing(&fs::read_to_string(&script)?, &file)
-            .with_context(|| format!("{} is not as wasm-bindgen wrote it before", script.display()))?;
-        fs::write(script, bringing)?;
-        fs::write(dist.join(file), later)?;
+        if let Some(later) = later {
+            // Named by what is in it, so that halves of two builds never meet.
+            let mut hasher = DefaultHasher::new();
+            (&first, &later).hash(&mut hasher);
+            let file = format!("{module}_{:016x}{LATER}", hasher.finish());
+            let script = dist.join(module).with_extension("js");
+            fs::write(&script, edited(&script, &bringing(&file))?)?;
+            fs::write(dist.join(file), later)?;
+        }
         fs::write(path, first)?;
     }
     Ok(())
@@ -43,149 +70,140 @@ pub fn is_later(file: &str) -> bool {
 
 const LATER: &str = "_later.wasm";
 
-/// The script of a module, as wasm-bindgen writes it, that also brings the module's later half, `file`.
-fn bringing(script: &str, file: &str) -> Result<String> {
+/// Every module in `dist`: its name, and its file.
+fn modules(dist: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(dist)? {
+        let path = entry?.path();
+        if let Some(module) = path.file_name().and_then(|name| name.to_str()?.strip_suffix("_bg.wasm")) {
+            modules.push((module.to_owned(), path));
+        }
+    }
+    modules.sort();
+    Ok(modules)
+}
+
+/// Whether a function is of the standard library as it comes compiled: what of that is called hangs on values, such as how a number is rounded.
+fn is_std(name: &str) -> bool {
+    // It alone has hashes in brackets.
+    ["core[", "alloc[", "std[", "compiler_builtins[", "hashbrown["].iter().any(|krate| name.contains(krate))
+}
+
+/// Watches the page. What came of the same modules before is remembered.
+fn called(dist: &Path) -> Result<Called> {
+    let modules = modules(dist)?;
+    let mut hasher = DefaultHasher::new();
+    SCENES.hash(&mut hasher);
+    for (_, path) in &modules {
+        fs::read(path)?.hash(&mut hasher);
+    }
+    let folder = PathBuf::from(ROOT).join("target/watched");
+    let kept = folder.join(format!("{:016x}.json", hasher.finish()));
+    if let Ok(called) = fs::read(&kept) {
+        return Ok(serde_json::from_slice(&called)?);
+    }
+    println!("watching what of the page a first step calls, in a browser");
+    let page = folder.join("page");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&page)?;
+    for entry in fs::read_dir(dist)? {
+        let path = entry?.path();
+        fs::copy(&path, page.join(path.file_name().unwrap_or_default()))?;
+    }
+    fs::write(page.join("watch.js"), WATCH)?;
+    for (module, path) in &modules {
+        fs::write(page.join(format!("{module}_bg.wasm")), watched(&fs::read(path)?)?)?;
+        let script = page.join(module).with_extension("js");
+        fs::write(&script, edited(&script, &watching(module))?)?;
+    }
+    let called = watch(&serve(page)?, modules.len())?;
+    fs::write(kept, serde_json::to_string(&called)?)?;
+    Ok(called)
+}
+
+/// What the script of a watched module has besides: which functions were called, told to whoever asks.
+const WATCH: &str = "export const watch = (module) => {
+  const called = new Uint8Array(1 << 20);
+  const channel = new BroadcastChannel('called');
+  channel.onmessage = ({ data }) => {
+    if (data === 'tell') channel.postMessage([module, [...called.keys()].filter((index) => called[index])]);
+  };
+  return { called: (index) => { called[index] = 1; } };
+};
+";
+
+/// Asks them, in the page.
+const ASK: &str = "globalThis.told = {};
+const channel = new BroadcastChannel('called');
+channel.onmessage = ({ data }) => { if (Array.isArray(data)) told[data[0]] = data[1]; };
+globalThis.ask = () => channel.postMessage('tell');";
+
+/// Opens the page at `origin`, has it train until the first steps are shown, and lets each of its modules tell.
+fn watch(origin: &str, modules: usize) -> Result<Called> {
+    let mut called = Called::new();
+    for (query, trains) in SCENES {
+        // A browser each, since every tab that is open would tell.
+        let mut chromium = Chromium::start(&FLAGS)?;
+        chromium.open_watched(&format!("{origin}/index.html{query}"), ASK)?;
+        let said = "document.getElementById('status')?.textContent ?? 'nothing'";
+        chromium.wait_until("document.getElementById('run')?.disabled === false", said)?;
+        if trains {
+            chromium.evaluate("document.getElementById('run').click()")?;
+            chromium.wait_until("/Step ([2-9]|\\d\\d)/.test(document.getElementById('pace').textContent)", said)?;
+        }
+        chromium.evaluate("ask()")?;
+        chromium.wait_until(&format!("Object.keys(told).length === {modules}"), said)?;
+        let told: Called = serde_json::from_value(chromium.evaluate("told")?)?;
+        for (module, functions) in told {
+            called.entry(module).or_default().extend(functions);
+        }
+    }
+    Ok(called)
+}
+
+/// What is put where in the script of a module, as wasm-bindgen writes it.
+struct Edits {
+    beginning: String,
+    edits: Vec<(&'static str, &'static str)>,
+}
+
+const IMPORTS: (&str, &str) =
+    ("const imports = __wbg_get_imports();", "const imports = { ...__wbg_get_imports(), later: rest };");
+
+/// So that it brings the module's later half, `file`.
+fn bringing(file: &str) -> Edits {
     let beginning = format!(
         "import {{ later }} from \"./later.js\";\nconst rest = later(new URL({file:?}, import.meta.url), () => wasm);\n"
     );
-    let edits = [
-        ("const imports = __wbg_get_imports();", "const imports = { ...__wbg_get_imports(), later: rest };"),
+    let edits = vec![
+        IMPORTS,
         (
             "await __wbg_load(await module_or_path, imports);",
             "await __wbg_load(await module_or_path, imports);\n    await rest.ready;",
         ),
         ("return __wbg_finalize_init(instance, module);", "return rest.begun(__wbg_finalize_init(instance, module));"),
     ];
-    let mut edited = script.to_owned();
-    for (found, put) in edits {
-        if !edited.contains(found) {
-            bail!("it has no `{found}`");
-        }
-        edited = edited.replace(found, put);
-    }
-    Ok(beginning + &edited)
+    Edits { beginning, edits }
 }
 
-/// Of the worker: the CPU device and its matrix products, decompositions, the starts that look at weights or data, adapters as files, the check of a GPU.
-const WORKER: &[&str] = &[
-    "Error as core::fmt::Display",
-    "core::num::dec2flt",
-    "core::str::slice_error_fail",
-    "core::slice::sort::stable",
-    "core::slice::sort::unstable",
-    "equator",
-    "faer",
-    "gemm_",
-    "libm_math::rem_pio2_large",
-    "loralab_core::adapter",
-    "loralab_core::calibrate::gradients",
-    "loralab_core::calibrate::labels",
-    "loralab_core::calibrate::moments",
-    "loralab_core::calibrate::preheat",
-    "loralab_core::calibrate::triplets",
-    "loralab_core::calibrate::weights",
-    "loralab_core::device::cpu",
-    "loralab_core::device::gpu::Gpu as loralab_core::device::Device>::probe",
-    "loralab_core::device::gpu::Gpu as loralab_core::device::Device>::restore",
-    "loralab_core::diagnostics",
-    "loralab_core::init::activation_shift",
-    "loralab_core::init::calibration",
-    "loralab_core::init::corda",
-    "loralab_core::init::eva",
-    "loralab_core::init::hrp",
-    "loralab_core::init::loftq",
-    "loralab_core::init::lora_ga",
-    "loralab_core::init::lora_one",
-    "loralab_core::init::mica",
-    "loralab_core::init::milora",
-    "loralab_core::init::nora",
-    "loralab_core::init::olora",
-    "loralab_core::init::orthogonal",
-    "loralab_core::init::pissa",
-    "loralab_core::init::quantiser",
-    "loralab_core::init::sylvester",
-    "loralab_core::lab::begin",
-    "loralab_core::lab::curvature",
-    "loralab_core::lab::diagnose::Probes::look",
-    "loralab_core::lab::generate",
-    "loralab_core::lab::room::Room::of_base_name",
-    "loralab_core::lab::snapshot::Snapshot::from_bytes",
-    "loralab_core::lab::translate::export",
-    "loralab_core::lab::verify",
-    "loralab_core::ops::Op::run",
-    "loralab_core::train::cohort::Cohort::new",
-    "loralab_core::train::cohort::Cohort::step::",
-    "loralab_cpu",
-    "loralab_data::dataset::Dataset::jsonl",
-    "loralab_linalg::factor",
-    "loralab_linalg::krylov",
-    "loralab_linalg::lanczos",
-    "loralab_linalg::orthonormal",
-    "loralab_linalg::range",
-    "loralab_worker::check",
-    "loralab_worker::inspect",
-    "loralab_worker::write",
-    "nano_gemm",
-    "pulp",
-    "serde_json::de::Deserializer<R>::peek_invalid_type",
-    "strsim",
-    "u128>::",
-];
+/// So that the module is watched.
+fn watching(module: &str) -> Edits {
+    let beginning = format!("import {{ watch }} from \"./watch.js\";\nconst rest = watch({module:?});\n");
+    Edits { beginning, edits: vec![IMPORTS] }
+}
 
-/// Of the page: figures and tables of results, files in and out, and the words for them.
-const PAGE: &[&str] = &[
-    "Error as core::fmt::Display",
-    "core::fmt::Debug>::fmt",
-    "core::num::dec2flt",
-    "core::str::slice_error_fail",
-    "core::str::iter::EscapeDebug",
-    "core::slice::sort::stable",
-    "core::slice::sort::unstable",
-    "libm_math",
-    "loralab_experiment::beginning",
-    "loralab_experiment::diagnostics",
-    "loralab_experiment::experiment::Experiment::to_toml",
-    "loralab_experiment::optimum",
-    "loralab_experiment::run",
-    "loralab_experiment::summary::_",
-    "loralab_experiment::words",
-    "loralab_figure",
-    "loralab_page::panel::grid",
-    "loralab_page::panel::inside",
-    "loralab_page::panel::starts",
-    "loralab_page::zip",
-    "loralab_page::sweep::Sweep::csv",
-    "loralab_statistics",
-    "page::browser::files_read",
-    "page::browser::page::Page::open_results",
-    "page::browser::resume",
-    "page::browser::starts",
-    "plotters",
-    "serde_core::de::impls::<impl serde_core::de::Deserialize for core::option::Option<T>>::deserialize",
-    "serde_json::de::Deserializer<R>::peek_invalid_type",
-    "serde_json::de::Deserializer<R> as serde_core::de::Deserializer>::deserialize_map",
-    "serde_json::de::Deserializer<R> as serde_core::de::Deserializer>::deserialize_seq",
-    "serde_json::de::Deserializer<R> as serde_core::de::Deserializer>::deserialize_struct",
-    "serde_json::de::from_str",
-    "serde_json::error",
-    "strsim",
-    "toml::de::parser::inline_table",
-    "toml::value::Value as serde_core::de::Deserialize",
-    "toml_datetime",
-    "toml_parser::decoder::string::decode_ml",
-    "toml_parser::parser::document::on_inline_table",
-    "u128>::",
-];
-
-/// Whether the function of this name is in one of these parts.
-fn is_in(parts: &[&str], function: &str) -> bool {
-    // What drops a value names its type, too, and is needed wherever one may have been made.
-    if function.starts_with("core::ptr::drop_in_place") {
-        return false;
+/// A script with these edits.
+fn edited(script: &Path, Edits { beginning, edits }: &Edits) -> Result<String> {
+    let mut text = fs::read_to_string(script)?;
+    for (found, put) in edits {
+        if !text.contains(found) {
+            bail!("{} is not as wasm-bindgen wrote it before: it has no `{found}`", script.display());
+        }
+        text = text.replace(found, put);
     }
-    // rustc writes the hash of a crate in square brackets.
-    let path: String = function.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
-    parts.iter().any(|part| path.contains(part))
+    Ok(format!("{beginning}{text}"))
 }
 
 #[cfg(test)]
@@ -193,25 +211,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_known_by_the_path_of_a_function() {
-        let parts = ["faer", "str>::trim"];
-        for inside in ["faer[0123456789abcdef]::linalg::svd::h0", "<faer::Mat as core::ops::Mul>::mul", "<str>::trim"] {
-            assert!(is_in(&parts, inside), "{inside}");
+    fn the_standard_library_is_known_by_its_names() {
+        for name in
+            ["core[0123456789abcdef]::num::flt2dec::to_shortest", "<f64 as core[0123456789abcdef]::fmt::Display>::fmt"]
+        {
+            assert!(is_std(name), "{name}");
         }
-        for outside in ["core::ptr::drop_in_place<faer::Mat>::h0", "loralab_core::tape::Tape::compile", "[", "]x["] {
-            assert!(!is_in(&parts, outside), "{outside}");
+        // What was compiled of it with the page is not.
+        for name in ["core::slice::sort::stable::drift::sort::h0", "alloc::slice::<impl [T]>::join::h0", ""] {
+            assert!(!is_std(name), "{name}");
         }
     }
 
     #[test]
     fn a_script_brings_the_later_half() {
+        let folder = std::env::temp_dir().join(format!("loralab-script-{}", std::process::id()));
         let script = "let wasm;\nconst imports = __wbg_get_imports();\nawait __wbg_load(await module_or_path, imports);\nreturn __wbg_finalize_init(instance, module);\n";
-        let edited = bringing(script, "worker_later.wasm").expect("it has all places");
-        assert!(edited.contains("new URL(\"worker_later.wasm\", import.meta.url)"), "{edited}");
+        fs::write(&folder, script).expect("a temporary file");
+        let text = edited(&folder, &bringing("worker_0_later.wasm")).expect("it has all places");
         assert!(
-            edited.contains("...__wbg_get_imports(), later: rest") && edited.contains("rest.begun(__wbg"),
-            "{edited}"
+            text.starts_with("import { later }") && text.contains("new URL(\"worker_0_later.wasm\", import.meta.url)")
         );
-        assert!(bringing("let wasm;", "worker_later.wasm").is_err());
+        assert!(text.contains("...__wbg_get_imports(), later: rest") && text.contains("rest.begun(__wbg"), "{text}");
+        fs::write(&folder, "let wasm;").expect("a temporary file");
+        assert!(edited(&folder, &bringing("worker_0_later.wasm")).is_err());
+        fs::remove_file(folder).expect("it was written");
     }
 }

@@ -20,7 +20,7 @@ use wasm_encoder::{
 use wasmparser::{
     CodeSectionReader, CustomSectionReader, ElementItems, ElementKind, ExportSectionReader, ExternalKind, FunctionBody,
     FunctionSectionReader, GlobalSectionReader, ImportSectionReader, KnownCustom, MemoryType, Name, Operator, Parser,
-    Payload, RefType, TypeRef, Validator,
+    Payload, RefType, TypeRef, TypeSectionReader, Validator,
 };
 
 /// What the first half imports the later one from, and what the later half imports the first one as.
@@ -33,8 +33,8 @@ pub struct Halves {
     pub later: Option<Vec<u8>>,
 }
 
-/// Cuts `module` where `is_later` says so of the names of its functions. What only such functions call is later, too.
-pub fn split(module: &[u8], is_later: impl Fn(&str) -> bool) -> Result<Halves> {
+/// Cuts `module` where `is_later` says so of its functions, by index and name. What only such functions call is later, too.
+pub fn split(module: &[u8], is_later: impl Fn(u32, &str) -> bool) -> Result<Halves> {
     let parsed = Parsed::of(module).context("it is no WebAssembly that can be cut")?;
     let cut = Cut::of(&parsed, is_later)?;
     let halves = Halves { first: cut.first(module)?, later: cut.later()? };
@@ -42,6 +42,15 @@ pub fn split(module: &[u8], is_later: impl Fn(&str) -> bool) -> Result<Halves> {
         Validator::new().validate_all(half).context("a half of it is not valid")?;
     }
     Ok(halves)
+}
+
+/// `module` with every function telling its index to the host's `later.called` whenever it is called.
+pub fn watched(module: &[u8]) -> Result<Vec<u8>> {
+    let parsed = Parsed::of(module).context("it is no WebAssembly that can be watched")?;
+    let mut encoded = Module::new();
+    let (imported, types) = (parsed.imported as u32, parsed.types.len() as u32);
+    Watched { imported, types, next: imported }.parse_core_module(&mut encoded, Parser::new(0), module)?;
+    Ok(encoded.finish())
 }
 
 /// What has to be known of a module.
@@ -182,8 +191,8 @@ struct Cut<'p, 'a> {
 }
 
 impl<'p, 'a> Cut<'p, 'a> {
-    fn of(parsed: &'p Parsed<'a>, is_later: impl Fn(&str) -> bool) -> Result<Cut<'p, 'a>> {
-        let said_later = |function: &u32| parsed.names.get(function).is_some_and(|name| is_later(name));
+    fn of(parsed: &'p Parsed<'a>, is_later: impl Fn(u32, &str) -> bool) -> Result<Cut<'p, 'a>> {
+        let said_later = |function: &u32| is_later(*function, parsed.names.get(function).copied().unwrap_or_default());
         let (mut kept, mut wanted) = (HashSet::new(), HashSet::new());
         let mut reached: Vec<u32> = parsed.exported.clone();
         reached.extend(parsed.in_tables.iter().map(|&(_, function)| function));
@@ -412,6 +421,46 @@ impl Reencode for First<'_, '_, '_> {
     }
 }
 
+/// Writes a module whose functions tell of themselves.
+struct Watched {
+    imported: u32,
+    types: u32,
+    /// The function whose body comes next.
+    next: u32,
+}
+
+impl Reencode for Watched {
+    type Error = Infallible;
+
+    fn function_index(&mut self, function: u32) -> Result<u32, Error> {
+        Ok(function + u32::from(function >= self.imported))
+    }
+
+    fn parse_type_section(&mut self, to: &mut TypeSection, from: TypeSectionReader<'_>) -> Result<(), Error> {
+        utils::parse_type_section(self, to, from)?;
+        to.ty().function([ValType::I32], []);
+        Ok(())
+    }
+
+    fn parse_import_section(&mut self, to: &mut ImportSection, from: ImportSectionReader<'_>) -> Result<(), Error> {
+        utils::parse_import_section(self, to, from)?;
+        to.import(LATER, "called", EntityType::Function(self.types));
+        Ok(())
+    }
+
+    fn parse_function_body(&mut self, to: &mut CodeSection, from: FunctionBody<'_>) -> Result<(), Error> {
+        let mut body = self.new_function_with_parsed_locals(&from)?;
+        body.instruction(&Instruction::I32Const(self.next as i32)).instruction(&Instruction::Call(self.imported));
+        self.next += 1;
+        let mut operators = from.get_operators_reader()?;
+        while !operators.eof() {
+            body.instruction(&self.parse_instruction(&mut operators)?);
+        }
+        to.function(&body);
+        Ok(())
+    }
+}
+
 /// Writes the bodies of the later half.
 struct Later {
     /// The index of a function here.
@@ -523,11 +572,12 @@ mod tests {
         module.finish()
     }
 
-    /// What the host knows: the numbers it was told, and how often it was asked for the later half.
+    /// What the host knows: the numbers it was told, how often it was asked for the later half, and the functions that told of themselves.
     #[derive(Default)]
     struct Host {
         seen: Vec<i32>,
         loads: usize,
+        called: Vec<i32>,
         first: Option<Instance>,
     }
 
@@ -552,6 +602,8 @@ mod tests {
             caller.data_mut().loads += 1;
         };
         linker.func_wrap(LATER, "load", load).expect("a new name");
+        let called = |mut caller: Caller<'_, Host>, function: i32| caller.data_mut().called.push(function);
+        linker.func_wrap(LATER, "called", called).expect("a new name");
         let module = wasmi::Module::new(&engine, first).expect("it was validated");
         let instance = linker.instantiate_and_start(&mut store, &module).expect("the host has all it wants");
         store.data_mut().first = Some(instance);
@@ -563,7 +615,7 @@ mod tests {
     #[test]
     fn halves_do_what_the_whole_does() {
         let whole = module();
-        let halves = split(&whole, |name| name.starts_with("later::")).expect("it can be cut");
+        let halves = split(&whole, |_, name| name.starts_with("later::")).expect("it can be cut");
         let (expected, host) = run(&whole, None);
         assert_eq!((&expected, host.loads), (&vec![1022, 1042, 1007], 0));
         let (given, cut_host) = run(&halves.first, halves.later.clone());
@@ -571,7 +623,7 @@ mod tests {
 
         // Only a later function calls `lonely`, so it is later, too; what the table and `later::twice` name is not.
         let parsed = Parsed::of(&whole).expect("it was written above");
-        let cut = Cut::of(&parsed, |name| name.starts_with("later::"));
+        let cut = Cut::of(&parsed, |_, name| name.starts_with("later::"));
         assert_eq!(cut.map(|cut| cut.kept).expect("it can be cut"), HashSet::from([0, 1, 2]));
         for half in [&halves.first, halves.later.as_ref().expect("two of its functions are later")] {
             assert!(!half.windows(4).any(|word| word == b"name"), "the names of functions are not sent");
@@ -579,11 +631,18 @@ mod tests {
     }
 
     #[test]
+    fn functions_tell_of_themselves() {
+        let (given, host) = run(&watched(&module()).expect("it can be watched"), None);
+        assert_eq!(given, run(&module(), None).0);
+        assert_eq!(host.called[..host.called.len() / 3], [1, 3, 2, 5, 4], "in the order in which they are called");
+    }
+
+    #[test]
     fn what_has_no_later_function_stays_whole() {
         let whole = module();
-        let halves = split(&whole, |_| false).expect("it can be cut");
+        let halves = split(&whole, |_, _| false).expect("it can be cut");
         assert!(halves.later.is_none());
         assert_eq!(run(&halves.first, None).0, run(&whole, None).0);
-        assert!(split(b"<html>", |_| false).is_err());
+        assert!(split(b"<html>", |_, _| false).is_err());
     }
 }
