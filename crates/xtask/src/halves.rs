@@ -147,20 +147,32 @@ fn watch(origin: &str, modules: usize) -> Result<Called> {
         // A browser each, since every tab that is open would tell.
         let mut chromium = Chromium::start(&FLAGS)?;
         chromium.open_watched(&format!("{origin}/index.html{query}"), ASK)?;
-        let said = "document.getElementById('status')?.textContent ?? 'nothing'";
-        chromium.wait_until("document.getElementById('run')?.disabled === false", said)?;
+        wait(&mut chromium, "document.getElementById('run')?.disabled === false")?;
         if trains {
             chromium.evaluate("document.getElementById('run').click()")?;
-            chromium.wait_until("/Step ([2-9]|\\d\\d)/.test(document.getElementById('pace').textContent)", said)?;
+            wait(&mut chromium, "/Step ([2-9]|\\d\\d)/.test(document.getElementById('pace').textContent)")?;
         }
         chromium.evaluate("ask()")?;
-        chromium.wait_until(&format!("Object.keys(told).length === {modules}"), said)?;
+        wait(&mut chromium, &format!("Object.keys(told).length === {modules}"))?;
         let told: Called = serde_json::from_value(chromium.evaluate("told")?)?;
         for (module, functions) in told {
             called.entry(module).or_default().extend(functions);
         }
     }
     Ok(called)
+}
+
+/// Waits until an expression of JavaScript is true.
+///
+/// # Errors
+/// If the page can't go on, such as without a GPU in software.
+fn wait(chromium: &mut Chromium, holds: &str) -> Result<()> {
+    let said = "(document.getElementById('status')?.textContent ?? 'nothing')";
+    chromium.wait_until(&format!("{holds} || {said}.startsWith('Not done')"), said)?;
+    if chromium.evaluate(holds)? != true {
+        bail!("it says: {}", chromium.evaluate(said)?);
+    }
+    Ok(())
 }
 
 /// What is put where in the script of a module, as wasm-bindgen writes it.
