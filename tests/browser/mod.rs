@@ -236,6 +236,7 @@ fn what_goes_wrong_is_said_in_a_sentence() {
 
 #[test]
 fn a_first_step_needs_no_later_half() {
+    // What `cargo xtask` watches to know what that calls.
     let report = play(
         "?v=1&base=nano&schemes=init-a,init-b&learning_rates=1e-3,4e-3&seeds=1&steps=50&batch_size=1&evaluate_every=0&diagnose_every=0&device=gpu",
         "*_later.wasm",

@@ -1,4 +1,4 @@
-//! The halves of the page's modules: the first has what a first step calls, the later one the rest.
+//! The halves of the page's modules: the first has what a first step on a GPU calls, the later one the rest.
 //!
 //! What that is, the page says itself: with every function telling of itself it is opened in a browser and trains a few steps, on a GPU in software. What it
 //! does not call then comes once the page is ready, or when it is called; a call that was missed costs a wait, never a wrong result.

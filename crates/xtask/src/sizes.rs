@@ -19,7 +19,7 @@ pub fn tell(dist: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Of every part of `dist`: kilobytes as it is, kilobytes as a host sends it, its name; then the same of all that a first step needs, without the bases, and of
+/// Of every part of `dist`: kilobytes as it is, kilobytes as a host sends it, its name; then the same of all that a first step on a GPU needs, without the bases, and of
 /// what comes later.
 pub fn rows(dist: &Path) -> Result<Vec<[String; 3]>> {
     let mut parts = Vec::new();
@@ -37,7 +37,7 @@ pub fn rows(dist: &Path) -> Result<Vec<[String; 3]>> {
     };
     let first = sum(&|name| name != tiny && !is_later(name)).saturating_sub(within);
     let sums = [
-        (first, "all that a first step needs, but the two bases"),
+        (first, "all that a first step on a GPU needs, but the two bases"),
         (sum(&is_later), "what comes once the page is ready"),
     ]
     .map(|(sent, what)| [String::new(), kilobytes(sent), what.to_owned()]);

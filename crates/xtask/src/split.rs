@@ -6,7 +6,7 @@
 //! npm's binaryen is without it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     convert::Infallible,
 };
 
@@ -184,7 +184,7 @@ struct Cut<'p, 'a> {
     /// The slot of every later function that the first half names.
     slots: BTreeMap<u32, u32>,
     /// The functions of the first half that the later one calls.
-    lent: Vec<u32>,
+    lent: BTreeSet<u32>,
     /// The table of functions, and the type of a function that takes and gives nothing.
     table: u32,
     nothing: u32,
@@ -193,7 +193,7 @@ struct Cut<'p, 'a> {
 impl<'p, 'a> Cut<'p, 'a> {
     fn of(parsed: &'p Parsed<'a>, is_later: impl Fn(u32, &str) -> bool) -> Result<Cut<'p, 'a>> {
         let said_later = |function: &u32| is_later(*function, parsed.names.get(function).copied().unwrap_or_default());
-        let (mut kept, mut wanted) = (HashSet::new(), HashSet::new());
+        let (mut kept, mut wanted) = (HashSet::new(), BTreeSet::new());
         let mut reached: Vec<u32> = parsed.exported.clone();
         reached.extend(parsed.in_tables.iter().map(|&(_, function)| function));
         while let Some(function) = reached.pop() {
@@ -203,13 +203,11 @@ impl<'p, 'a> Cut<'p, 'a> {
                 reached.extend(parsed.named_by(function)?);
             }
         }
-        let mut lent = HashSet::new();
+        let mut lent = BTreeSet::new();
         for function in parsed.defined().filter(|function| !kept.contains(function)) {
-            lent.extend(parsed.named_by(function)?);
+            let named = parsed.named_by(function)?.into_iter();
+            lent.extend(named.filter(|named| kept.contains(named) || (*named as usize) < parsed.imported));
         }
-        let mut lent: Vec<u32> =
-            lent.into_iter().filter(|f| kept.contains(f) || (*f as usize) < parsed.imported).collect();
-        lent.sort_unstable();
         let mut tables = (0..).zip(&parsed.tables).filter(|(_, table)| table.element_type == RefType::FUNCREF);
         let (Some((table, ty)), None) = (tables.next(), tables.next()) else {
             bail!("it has no table of functions, or several")
@@ -218,8 +216,6 @@ impl<'p, 'a> Cut<'p, 'a> {
             bail!("it has no imports or no globals, to which those of a first half could be added");
         }
         let first_slot = u32::try_from(ty.initial)?;
-        let mut wanted: Vec<u32> = wanted.into_iter().collect();
-        wanted.sort_unstable();
         let slots = wanted.into_iter().zip(first_slot..).collect();
         let nothing = parsed.types.iter().position(|ty| ty.params().is_empty() && ty.results().is_empty());
         let nothing = nothing.context("none of its functions takes and gives nothing")? as u32;
@@ -374,8 +370,10 @@ impl Reencode for First<'_, '_, '_> {
 
     fn parse_global_section(&mut self, to: &mut GlobalSection, from: GlobalSectionReader<'_>) -> Result<(), Error> {
         utils::parse_global_section(self, to, from)?;
-        let loaded = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
-        to.global(loaded, &ConstExpr::i32_const(0));
+        if !self.cut.slots.is_empty() {
+            let loaded = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+            to.global(loaded, &ConstExpr::i32_const(0));
+        }
         Ok(())
     }
 
