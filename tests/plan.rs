@@ -6,7 +6,7 @@ use loralab_core::{
     memory::{Group, Lane, Value, Values, Weight},
     ops::{Dispatch, Op},
     plan::{Plan, Ports, Shape},
-    tape::Tape,
+    tape::{Purpose, Tape},
 };
 use loralab_cpu::{Scratch, Store};
 
@@ -108,7 +108,7 @@ fn a_buffer_is_handed_on_only_after_its_value_was_read_for_the_last_time() {
 /// What is read is what the dispatch before wrote, it lies elsewhere than what is written, and iterations take no more room.
 #[test]
 fn a_range_finder_goes_to_and_fro_in_the_same_buffers() {
-    let plan = Plan::range(0, [7, 5], 3, 4);
+    let plan = Plan::range(Weight::Frozen(0), [7, 5], 3, 4);
     let mut last = plan.ports.features;
     for dispatch in dispatches(&plan) {
         let (read, written) = (dispatch.reads[0], dispatch.writes[0].0);
@@ -117,8 +117,35 @@ fn a_range_finder_goes_to_and_fro_in_the_same_buffers() {
         assert!(dispatch.columns.iter().zip(widths).all(|(columns, width)| *columns <= width), "{}", name(dispatch));
         last = Some(written);
     }
-    assert_eq!((last, plan.forward.len()), (plan.ports.prediction, 2 * (1 + 2 * 4)));
-    assert_eq!(plan.buffers.len(), Plan::range(0, [7, 5], 3, 64).buffers.len());
+    assert_eq!((last, plan.forward.len()), (plan.ports.prediction, 4 * (1 + 4)));
+    assert_eq!(plan.buffers.len(), Plan::range(Weight::Frozen(0), [7, 5], 3, 64).buffers.len());
+}
+
+/// What a probe reads is the basis and the product, and nothing is written there after them.
+#[test]
+fn what_a_range_finder_observes_lasts() {
+    let plan = Plan::range(Weight::Frozen(0), [7, 5], 3, 2);
+    let written: Vec<Value> = plan.forward.iter().map(|dispatch| dispatch.writes[0].0).collect();
+    let last = written.len() - 1;
+    assert_eq!(plan.observed, [(written[last - 2], 7), (written[last - 1], 5)]);
+    for (place, (value, _)) in plan.observed.iter().enumerate() {
+        assert!(written[last - 1 + place..].iter().all(|later| later != value), "{value:?} is written over");
+    }
+}
+
+/// A plan that only observes ends with what it observes, and reads what that takes.
+#[test]
+fn a_plan_that_observes_goes_no_further() {
+    let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 3 }, false);
+    let x = tape.features(4);
+    let y = tape.linear(x, Weight::Frozen(0), 6);
+    tape.observe(y, "down");
+    let z = tape.linear(y, Weight::Frozen(1), 5);
+    tape.mse(z);
+    let plan = tape.compile(Purpose::Observe);
+    assert_eq!((plan.forward.len(), plan.backward.len()), (1, 0));
+    assert_eq!(plan.observed, [(plan.forward[0].writes[0].0, 6)]);
+    assert!(plan.ports.expected.is_none() && plan.ports.loss.is_none() && plan.ports.prediction.is_none());
 }
 
 #[test]

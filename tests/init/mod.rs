@@ -2,6 +2,8 @@
 
 // Starts that are made from data, against what another way of asking a model gives.
 pub mod data;
+// Principal components that are found batch by batch, against those of all rows.
+mod components;
 // Starts beside PEFT's own.
 mod peft;
 // Triplets of a weight that a device multiplies, against those of exact products.

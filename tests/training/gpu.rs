@@ -42,9 +42,9 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     }
     let found = wait(gpu.probe(&inputs)).expect("the GPU does not fail");
     let expected = cpu.probe(&inputs);
-    for (index, Probe { loss, gradient, lora_features, prediction }) in found.iter().enumerate() {
-        assert_eq!((lora_features.len(), expected[index].lora_features.len()), (14, 14));
-        for (found, expected) in lora_features.iter().zip(&expected[index].lora_features) {
+    for (index, Probe { loss, gradient, observed, prediction }) in found.iter().enumerate() {
+        assert_eq!((observed.len(), expected[index].observed.len()), (14, 14));
+        for (found, expected) in observed.iter().zip(&expected[index].observed) {
             let difference: Vec<f32> = found.iter().zip(expected).map(|(found, expected)| found - expected).collect();
             let off = loralab_linalg::norm(&difference) / loralab_linalg::norm(expected);
             assert!(

@@ -53,7 +53,7 @@ pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) ->
     adapters
         .map(|(index, pair)| {
             let factors = |flat: &[f32]| Factors::new(flat, [&pair[0], &pair[1]]);
-            let features = |moment: &Moment| wide(&moment.probe.lora_features[index][..rows * pair[0].shape[0]]);
+            let features = |moment: &Moment| wide(&moment.probe.observed[index][..rows * pair[0].shape[0]]);
             let frozen = (!frozen_pairs.is_empty()).then(|| factors(frozen_pairs));
             let [old, new] = [before, after].map(|moment| (factors(&moment.trained), features(moment)));
             let gradient = factors(&after.probe.gradient);

@@ -142,8 +142,9 @@ pub struct Plan {
     pub buffers: Vec<usize>,
     /// Inputs and results among the row buffers.
     pub ports: Ports,
-    /// x Aᵀ of every adapter, in the order of the parameters; they last to the end of the forward pass. Empty for a plan without a backward pass.
-    pub lora_features: Vec<Value>,
+    /// What a probe reads when the forward pass is over, each with its columns: x Aᵀ of every adapter, in the order of the parameters, where adapters are
+    /// trained or probed; what a tape observes; what a range finder finds.
+    pub observed: Vec<(Value, usize)>,
     /// The trained tensors, in the order they lie in the flat buffers.
     pub parameters: Vec<Parameter>,
     /// Whether every adapter has a frozen second pair.
@@ -153,26 +154,33 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The range finder of the frozen tensor `weight`, W of shape (O, I): from rows of features Ωᵀ, (k, I), that were drawn at random, predicts Qᵀ, (k, O), whose
-    /// orthonormal rows nearly span the leading left singular vectors of W. Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4: a sketch W Ω, and so
-    /// many power iterations, with rows made orthonormal after every product.
-    pub fn range(weight: usize, [outputs, inputs]: [usize; 2], rows: usize, iterations: usize) -> Plan {
-        let linear = Linear { inputs, outputs, weight: Weight::Frozen(weight) };
+    /// The randomised decomposition of W, (O, I), as far as it is large: Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithms 4.4 and 5.1. From rows
+    /// of features Ωᵀ, (k, I), that were drawn at random, a sketch W Ω and so many power iterations, with rows made orthonormal after every product.
+    ///
+    /// Observed are Qᵀ, (k, O), whose orthonormal rows nearly span the leading left singular vectors of W, and Qᵀ W, (k, I); predicted are orthonormal rows,
+    /// (k, I), with the span of the latter. A weight that is not frozen is all that the plan trains.
+    pub fn range(weight: Weight, [outputs, inputs]: [usize; 2], rows: usize, iterations: usize) -> Plan {
+        let linear = Linear { inputs, outputs, weight };
         let orthonormal = |width| (Orthonormal { rows, width }.into(), Pass::Forward, width);
         let forth = [(Op::from(linear.clone()), Pass::Forward, outputs), orthonormal(outputs)];
         let back = [(linear.into(), Pass::BackwardInput, inputs), orthonormal(inputs)];
-        let iteration = back.iter().chain(&forth);
-        Plan::chain(forth.iter().chain((0..iterations).flat_map(|_| iteration.clone())).cloned(), inputs, rows)
+        let there_and_back = (0..=iterations).flat_map(|_| forth.iter().chain(&back)).cloned();
+        let mut plan = Plan::chain(there_and_back, inputs, rows, 2);
+        if let Weight::Trained(span) = weight {
+            let name = "weight".to_owned();
+            plan.parameters.push(Parameter { name, shape: [outputs, inputs], group: Group::Matrix, span });
+        }
+        plan
     }
 
-    /// A product with such a tensor: rows of features X, (N, O), are predicted to be X W, (N, I).
+    /// A product with the frozen tensor `weight`, W: rows of features X, (N, O), are predicted to be X W, (N, I).
     pub fn transposed_product(weight: usize, [outputs, inputs]: [usize; 2], rows: usize) -> Plan {
         let linear = Linear { inputs, outputs, weight: Weight::Frozen(weight) };
-        Plan::chain([(linear.into(), Pass::BackwardInput, inputs)].into_iter(), outputs, rows)
+        Plan::chain([(linear.into(), Pass::BackwardInput, inputs)].into_iter(), outputs, rows, 0)
     }
 
-    /// Each op reads what the one before it wrote, of so many columns; the first reads features.
-    fn chain(ops: impl Iterator<Item = (Op, Pass, usize)>, features: usize, rows: usize) -> Plan {
+    /// Each op reads what the one before it wrote, of so many columns; the first reads features, and what some before the last wrote is observed.
+    fn chain(ops: impl Iterator<Item = (Op, Pass, usize)>, features: usize, rows: usize, observed: usize) -> Plan {
         let mut columns = vec![features];
         let mut forward = vec![];
         for (op, pass, width) in ops {
@@ -187,15 +195,15 @@ impl Plan {
                 columns: columns[read.0..].to_vec(),
             });
         }
-        let (features, prediction) = (Some(Value(0)), Some(Value(columns.len() - 1)));
+        let last = columns.len() - 1;
         let mut plan = Plan {
             shape: Shape { runs: 1, sequences: 1, tokens: rows },
             forward,
             backward: vec![],
             updates: vec![],
             buffers: vec![],
-            ports: Ports { features, prediction, ..Ports::default() },
-            lora_features: vec![],
+            ports: Ports { features: Some(Value(0)), prediction: Some(Value(last)), ..Ports::default() },
+            observed: (last - observed..last).map(|value| (Value(value), columns[value])).collect(),
             parameters: vec![],
             frozen_pairs: false,
             tables: vec![],
@@ -222,6 +230,9 @@ impl Plan {
             for value in dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value)) {
                 last_use[value.0] = time;
             }
+        }
+        for (value, _) in &self.observed {
+            last_use[value.0] = last_use[value.0].max(self.forward.len());
         }
         let ports = &self.ports;
         let inputs = [ports.weights, ports.features, ports.expected];
@@ -268,7 +279,7 @@ impl Plan {
             dispatch.reads.iter_mut().for_each(place);
             dispatch.writes.iter_mut().for_each(|(value, _)| place(value));
         }
-        self.lora_features.iter_mut().for_each(place);
+        self.observed.iter_mut().for_each(|(value, _)| place(value));
         if !keep_prediction {
             self.ports.prediction = None;
         }

@@ -20,7 +20,9 @@ pub enum Purpose {
     Probe,
     /// Only the forward pass, keeping what the model says.
     Predict,
-    /// The forward pass, then the moments of every observed value x, as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
+    /// The forward pass up to the last observed value. Nothing is trained.
+    Observe,
+    /// The same, then the moments of every observed value x, as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
     /// where a row counts. Nothing is trained: the moments are sums over rows, as the gradients of weights are, and made by the same kernels.
     Moments,
 }
@@ -63,7 +65,7 @@ impl Tape {
         self.preconditioner = preconditioner;
     }
 
-    /// Notes that the moments of x, the input of `module`, are wanted; a value that several modules read is observed once for all of them.
+    /// Notes that x, the input of `module`, or its moments are wanted; a value that several modules read is observed once for all of them.
     pub fn observe(&mut self, x: Value, module: &str) {
         match self.observed.iter_mut().find(|(_, value)| *value == x) {
             Some((modules, _)) => modules.push(module.to_owned()),
@@ -71,7 +73,7 @@ impl Tape {
         }
     }
 
-    /// The modules of each observed value, in the order in which a plan for [`Purpose::Moments`] has their moments.
+    /// The modules of each observed value, in the order in which a plan for [`Purpose::Observe`] has them, or one for [`Purpose::Moments`] their moments.
     pub fn observed(&self) -> Vec<Vec<String>> {
         self.observed.iter().map(|(modules, _)| modules.clone()).collect()
     }
@@ -203,11 +205,19 @@ impl Tape {
 
     /// A plan whose dispatches still name values, and the columns of each value.
     fn record(mut self, purpose: Purpose) -> (Plan, Vec<usize>) {
+        if matches!(purpose, Purpose::Observe | Purpose::Moments) {
+            self.end_at_observed();
+        }
+        let observed: Vec<Value> = match purpose {
+            Purpose::Train(_) | Purpose::Probe => {
+                let adapters = self.nodes.iter().filter(|node| matches!(node.op, Op::LoraLinear(_)));
+                adapters.map(|node| node.writes[1]).collect()
+            }
+            Purpose::Observe => self.observed.iter().map(|(_, x)| *x).collect(),
+            Purpose::Predict | Purpose::Moments => vec![],
+        };
         let moments = if purpose == Purpose::Moments { self.moments() } else { vec![] };
         let mut forward: Vec<Dispatch> = self.nodes.iter().map(Dispatch::forward).collect();
-        let adapters = self.nodes.iter().filter(|node| matches!(node.op, Op::LoraLinear(_)));
-        let features: Vec<Value> = adapters.map(|node| node.writes[1]).collect();
-        let lora_features = if matches!(purpose, Purpose::Train(_) | Purpose::Probe) { features } else { vec![] };
         let (mut backward, columns, updates) = match purpose {
             Purpose::Train(optimizer) => {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
@@ -219,7 +229,7 @@ impl Tape {
                 let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
                 (backward, columns, vec![])
             }
-            Purpose::Predict | Purpose::Moments => (moments, self.columns, vec![]),
+            Purpose::Predict | Purpose::Observe | Purpose::Moments => (moments, self.columns, vec![]),
         };
         for dispatch in forward.iter_mut().chain(&mut backward) {
             let values = dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value));
@@ -232,12 +242,20 @@ impl Tape {
             updates,
             buffers: vec![],
             ports: self.ports,
-            lora_features,
+            observed: observed.into_iter().map(|value| (value, columns[value.0])).collect(),
             parameters: self.parameters,
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,
         };
         (plan, columns)
+    }
+
+    /// Forgets what comes after the last observed value: the rest of a model, its loss too.
+    fn end_at_observed(&mut self) {
+        let writes = |node: &Node| node.writes.iter().any(|value| self.observed.iter().any(|(_, x)| x == value));
+        self.nodes.truncate(self.nodes.iter().rposition(writes).map_or(0, |last| last + 1));
+        let Ports { tokens, weights, features, .. } = self.ports;
+        self.ports = Ports { tokens, weights, features, ..Ports::default() };
     }
 
     /// The dispatches that sum up what was observed, and the parameters that they write the gradients of.

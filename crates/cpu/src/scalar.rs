@@ -76,7 +76,8 @@ pub trait Scalar:
     }
 
     /// The matrix product: `out = alpha · lhs · rhs`, or the same added to `out`. `lhs` is (m, k), `rhs` (k, n) and
-    /// `out` (m, n) row-major. Single-threaded, so its bits depend on the operands only.
+    /// `out` (m, n) row-major. Its bits depend on the operands only: a large product is cut by its shape, and idle threads of the pool that
+    /// the caller is in, if it is in one, take parts.
     ///
     /// # Panics
     /// If the shapes do not fit together.
@@ -127,7 +128,7 @@ pub(crate) fn check_product<S>(out: &[S], lhs: &Matrix<'_, S>, rhs: &Matrix<'_, 
 }
 
 /// The matrix product by faer.
-fn faer_matmul<S: faer::traits::ComplexField>(
+fn faer_matmul<S: faer::traits::ComplexField + Copy>(
     out: &mut [S],
     lhs: Matrix<'_, S>,
     rhs: Matrix<'_, S>,
@@ -140,7 +141,37 @@ fn faer_matmul<S: faer::traits::ComplexField>(
         Store::Set => Accum::Replace,
         Store::Add => Accum::Add,
     };
-    matmul(out, accum, faer::MatRef::from(lhs), faer::MatRef::from(rhs), alpha, Par::Seq);
+    in_parts(out, lhs.into(), rhs.into(), &|out, lhs, rhs| matmul(out, accum, lhs, rhs, alpha, Par::Seq));
+}
+
+/// Multiplications in a part of a product: enough beside handing it to another thread.
+const PART: usize = 1 << 22;
+
+/// Calls `product` for parts of a product, halves of halves of its columns, side by side where there are threads.
+fn in_parts<S: Send + Sync>(
+    out: MatMut<'_, S>,
+    lhs: faer::MatRef<'_, S>,
+    rhs: faer::MatRef<'_, S>,
+    product: &(impl Fn(MatMut<'_, S>, faer::MatRef<'_, S>, faer::MatRef<'_, S>) + Sync),
+) {
+    let columns = rhs.ncols();
+    if columns < 2 || lhs.nrows() * lhs.ncols() * columns < 2 * PART {
+        return product(out, lhs, rhs);
+    }
+    let (left, right) = out.split_at_col_mut(columns / 2);
+    let (rhs_left, rhs_right) = rhs.split_at_col(columns / 2);
+    side_by_side(|| in_parts(left, lhs, rhs_left, product), || in_parts(right, lhs, rhs_right, product));
+}
+
+/// Does both, on two threads if this is one of a pool.
+fn side_by_side(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    #[cfg(not(target_family = "wasm"))]
+    if rayon::current_thread_index().is_some() {
+        rayon::join(one, other);
+        return;
+    }
+    one();
+    other();
 }
 
 impl Scalar for f32 {
@@ -371,6 +402,32 @@ mod tests {
         check_matmul::<f32>(1e-6);
         check_matmul::<f64>(1e-14);
         check_matmul::<crate::Tracked>(1e-14);
+    }
+
+    /// A product that is large enough to be cut, of an odd number of columns.
+    #[test]
+    fn the_parts_of_a_large_product_are_its_own_whoever_makes_them() {
+        let (m, k, n) = (3, 2048, 2 * PART / (3 * 2048) + 7);
+        let number = |i: usize| (i * 7919 % 113) as f32 / 64.0 - 0.75;
+        let (lhs, rhs): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..n * k).map(number).collect());
+        for right in [Matrix::new(&rhs, k, n), Matrix::new(&rhs, n, k).t()] {
+            let product = || {
+                let mut out = vec![f32::NAN; m * n];
+                f32::matmul(&mut out, Matrix::new(&lhs, m, k), right, 0.5, Store::Set);
+                out
+            };
+            let alone = product();
+            for threads in [2, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                assert!(pool.install(product) == alone, "{threads} threads");
+            }
+            for (place, found) in alone.iter().enumerate().step_by(97) {
+                let (row, col) = (place / n, place % n);
+                let term = |i: usize| 0.5 * f64::from(lhs[row * k + i]) * f64::from(right.at(i, col));
+                let exact: f64 = (0..k).map(term).sum();
+                assert!((f64::from(*found) - exact).abs() < 1e-3, "({row}, {col}): {found} and {exact}");
+            }
+        }
     }
 
     #[test]

@@ -14,8 +14,7 @@ const TILE: usize = 32;
 pub fn from_rows(elements: &[f32], rows: usize, columns: usize) -> Mat<f64> {
     assert_eq!(elements.len(), rows * columns, "a ({rows}, {columns}) matrix needs {} elements", rows * columns);
     let mut m = Mat::zeros(rows, columns);
-    // Columns lie one after the other in a matrix, so that either side is read or written with strides; a tile of both fits the cache.
-    for (row, column) in (0..columns).step_by(TILE).flat_map(|c| (0..rows).step_by(TILE).map(move |r| (r, c))) {
+    for (row, column) in tiles(rows, columns) {
         for j in column..columns.min(column + TILE) {
             for i in row..rows.min(row + TILE) {
                 m[(i, j)] = f64::from(elements[i * columns + j]);
@@ -25,9 +24,23 @@ pub fn from_rows(elements: &[f32], rows: usize, columns: usize) -> Mat<f64> {
     m
 }
 
+/// Where tiles begin. Columns lie one after the other in a matrix, so that either side is read or written with strides; a tile of both fits the cache.
+fn tiles(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..columns).step_by(TILE).flat_map(move |column| (0..rows).step_by(TILE).map(move |row| (row, column)))
+}
+
 /// The elements of a matrix, row after row, each rounded once.
 pub fn to_rows(m: MatRef<'_, f64>) -> Vec<f32> {
-    (0..m.nrows()).flat_map(|row| (0..m.ncols()).map(move |column| m[(row, column)] as f32)).collect()
+    let (rows, columns) = (m.nrows(), m.ncols());
+    let mut elements = vec![0.0; rows * columns];
+    for (row, column) in tiles(rows, columns) {
+        for i in row..rows.min(row + TILE) {
+            for j in column..columns.min(column + TILE) {
+                elements[i * columns + j] = m[(i, j)] as f32;
+            }
+        }
+    }
+    elements
 }
 
 /// A (rows, columns) matrix of standard normal numbers, drawn row after row.
@@ -59,6 +72,7 @@ mod tests {
         let elements: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
         let m = from_rows(&elements, rows, columns);
         assert_eq!(m, Mat::from_fn(rows, columns, |i, j| (i * columns + j) as f64));
+        assert_eq!(to_rows(m.as_ref()), elements);
     }
 
     #[test]

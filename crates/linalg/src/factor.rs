@@ -56,6 +56,16 @@ pub fn product_svd(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Result<Svd,
     Ok(Svd { u: left.q * u, s, v: right.q * v }.settled())
 }
 
+/// The singular value decomposition of M, (k, columns), whose rows the orthonormal rows of Q, (k, columns), span: M = (M Qᵀ) Q, so that only M Qᵀ, (k, k), is
+/// decomposed. Rows of Q may be zero where M has a lower rank; then as many of the last columns of V are zero.
+///
+/// # Errors
+/// [`NoConvergence`] where one of them is not finite.
+pub fn spanned_svd(m: MatRef<'_, f64>, q: MatRef<'_, f64>) -> Result<Svd, NoConvergence> {
+    let Svd { u, s, v } = svd((m * q.transpose()).as_ref())?;
+    Ok(Svd { u, s, v: q.transpose() * v })
+}
+
 /// The thin QR decomposition (Householder).
 pub fn thin_qr(m: MatRef<'_, f64>) -> Qr {
     let decomposed = m.qr();
@@ -218,6 +228,24 @@ mod tests {
             assert!((one - other).abs() < 1e-12 * formed.s[0]);
         }
         assert!(distance(&found.u, &formed.u) < 1e-10 && distance(&found.v, &formed.v) < 1e-10);
+    }
+
+    /// Any basis of the rows does, and one that is short of what the rows do not span.
+    #[test]
+    fn a_matrix_is_decomposed_in_a_basis_of_its_rows() {
+        let m = normal(&Stream::new(6, "m"), 5, 33);
+        let found = spanned_svd(m.as_ref(), thin_qr(m.transpose()).q.transpose()).expect("finite").settled();
+        let whole = svd(m.as_ref()).expect("finite");
+        assert!(found.s.iter().zip(&whole.s).all(|(one, other)| (one - other).abs() < 1e-12 * whole.s[0]));
+        assert!(distance(&found.u, &whole.u) < 1e-10 && distance(&found.v, &whole.v) < 1e-10);
+
+        let thin = normal(&Stream::new(7, "thin"), 5, 2) * m.subrows(0, 2);
+        let mut basis = Mat::<f64>::zeros(5, 33);
+        basis.subrows_mut(0, 2).copy_from(thin_qr(m.subrows(0, 2).transpose()).q.transpose());
+        let Svd { u, s, v } = spanned_svd(thin.as_ref(), basis.as_ref()).expect("finite");
+        assert!(s[2..].iter().all(|s| *s < 1e-12 * whole.s[0]));
+        let scaled = Mat::from_fn(5, 5, |i, k| u[(i, k)] * s[k]);
+        assert!((scaled * v.transpose() - &thin).norm_l2() < 1e-12 * thin.norm_l2());
     }
 
     /// −M has the same left vectors, so the signs are a rule and not a habit.

@@ -9,7 +9,7 @@
 //! - [`norm()`] is the Euclidean norm.
 //!
 //! The dense mathematics is in f64 and on one thread, so that it gives the same with any number of threads and in a browser:
-//! [`thin_qr`], [`svd()`], [`product_svd`], [`symmetric_eigen`], [`solve()`], [`sylvester`]; of large matrices [`leading_svd`] and [`leading_eigen`], [`Lanczos`] for the ends of a
+//! [`thin_qr`], [`svd()`], [`product_svd`], [`spanned_svd`], [`symmetric_eigen`], [`solve()`], [`sylvester`]; of large matrices [`leading_svd`] and [`leading_eigen`], [`Lanczos`] for the ends of a
 //! spectrum, and the randomised [`range()`] and [`randomised_svd`], whose sketch is drawn from a [`Stream`]; these two and [`leading_eigen`] take whatever can
 //! [`Multiply`], such as [`Rows`] in f32, which use all threads. Its last bits are the processor's; what is
 //! only drawn, and [`orthonormal_rows`], has the same bits everywhere.
@@ -31,7 +31,9 @@ mod stream;
 
 pub use dense::{energy, from_rows, normal as normal_matrix, to_rows};
 pub use draws::Draws;
-pub use factor::{Eigen, NoConvergence, Qr, Svd, product_svd, solve, svd, sylvester, symmetric_eigen, thin_qr};
+pub use factor::{
+    Eigen, NoConvergence, Qr, Svd, product_svd, solve, spanned_svd, svd, sylvester, symmetric_eigen, thin_qr,
+};
 pub use faer::{ColRef, Mat, MatRef, Scale};
 pub use krylov::leading_svd;
 pub use lanczos::{Lanczos, Ritz};

@@ -1,10 +1,10 @@
-//! Time to compute a start of one large layer, ours and PEFT's in turns: what comes after the data were seen.
+//! Time to compute a start of one large layer, ours and PEFT's in turns: what comes after data went through a model. For EVA that is what it does with a batch of rows.
 
 use std::{borrow::Cow, path::Path, time::Instant};
 
 use anyhow::Result;
 use loralab_core::{
-    calibrate::Calibration,
+    calibrate::{Calibration, Finder, Incremental},
     device::{Machine, RunSettings, wait},
     init::{Inputs, KnownLayer, Layer, Rule, Scheme, StartError, find},
     memory::{Data, Tensor, Weight},
@@ -21,6 +21,9 @@ use crate::{peer::Peer, spread::Spread};
 const RANK: usize = 16;
 const SCALE: f32 = 2.0;
 const ROUNDS: usize = 3;
+/// Rows of a batch, and the directions that EVA asks for of each rank.
+const ROWS: usize = 512;
+const RHO: usize = 2;
 
 /// The base is one layer; nothing goes through a model.
 const NO_DECODER: Config = Config {
@@ -83,15 +86,18 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
     let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };
     let base = Base { config: NO_DECODER, tensors: [tensor].into() };
+    let batch = to_rows(normal_matrix(&Stream::new(0, "batch"), ROWS, width).as_ref());
+    let mut finder = wait(Finder::new(width, ROWS, RHO * RANK, &|plan, base| machine.make(plan, base)))?;
     println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
     for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
         let found = find(scheme)?;
-        if on_gpu && !matches!(found.rule, Rule::Product { .. } | Rule::Triplets { .. }) {
+        if on_gpu && !matches!(found.rule, Rule::Product { .. } | Rule::Triplets { .. } | Rule::Components { .. }) {
             continue;
         }
-        let ours = || -> Result<f64> {
+        let mut ours = || -> Result<f64> {
             let began = Instant::now();
             match found.rule {
+                Rule::Components { .. } => wait(Incremental::new(width).add(&batch, &mut finder))?,
                 Rule::Activations { start, .. } => {
                     let weight = || Ok::<_, StartError>(weight.clone());
                     start(&[KnownLayer { layer, inputs: &inputs, code: None, weight: &weight }])?;

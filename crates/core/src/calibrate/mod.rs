@@ -1,13 +1,15 @@
 //! Starts that ask a device, the one that will train them: what some batches say of the layers of a base, and products with its weights.
 //!
-//! Everything as large as a weight is made there, by the kernels of training. The range of a *weight* W is found there as a whole: X Wᵀ and X W of a few
-//! rows X, as a linear layer makes them forwards and backwards, with the rows made orthonormal in between; OLoRA and NoRA ask for one such product. The *moments* of a layer's inputs are sums over rows, as the gradient of a
-//! weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
+//! Everything as large as a weight is made there, by the kernels of training. A *weight* W is decomposed there but for a small matrix: X Wᵀ and X W of a few
+//! rows X, as a linear layer makes them forwards and backwards, with the rows made orthonormal in between; OLoRA and NoRA ask for one such product. The
+//! principal *components* of a layer's inputs are found in the same way, batch by batch. The *moments* of a layer's inputs are sums over rows, as the gradient
+//! of a weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
 //! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
 //! *preheat* is a training. The host decomposes what remains.
 //!
 //! A run sees the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
 
+mod components;
 mod gradients;
 mod labels;
 mod moments;
@@ -16,6 +18,8 @@ mod triplets;
 mod weights;
 
 use std::sync::Arc;
+
+pub use components::{Finder, Incremental};
 
 use loralab_data::{Batch, Dataset, Sampler};
 
@@ -104,8 +108,9 @@ impl Calibration<'_, '_> {
             }
             let run = &runs[first];
             let calibrated = match run.scheme.rule_with(&run.chosen) {
-                Rule::Activations { start, settle, labels, .. } => {
-                    self.by_activations(run, plan, start, settle, labels).await
+                Rule::Activations { start, labels, .. } => self.by_activations(run, plan, start, labels).await,
+                Rule::Components { start, spread, settle } => {
+                    self.by_components(run, plan, start, spread, settle).await
                 }
                 Rule::Product { rows, start } => self.by_product(run, plan, rows, start).await,
                 Rule::Triplets { start, sketch } => self.by_weights(run, plan, start, sketch).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loralab_data::Batch;
 use loralab_linalg::from_rows;
 
-use super::{BATCHES, Calibrated, Calibration, CalibrationError, MOST_BATCHES};
+use super::{BATCHES, Calibrated, Calibration, CalibrationError};
 use crate::{
     device::{Device, DeviceError, Input},
     init::{Code, Inputs, KnownLayer, Layer, Start, StartError},
@@ -36,35 +36,18 @@ impl Calibration<'_, '_> {
         run: &Run,
         plan: &Plan,
         start: Begin,
-        settle: Option<f64>,
         labels: bool,
     ) -> Result<Calibrated, CalibrationError> {
         let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
         let mut moments = self.moments(&layers).await?;
         let mut tokens = 0;
-        let mut begun: Option<Vec<Start>> = None;
-        for batch in self.batches(run.seed, if settle.is_some() { MOST_BATCHES } else { BATCHES })? {
+        for batch in self.batches(run.seed, BATCHES)? {
             moments.add(&batch).await?;
             tokens += batch.tokens.len();
-            if let Some(cosine) = settle {
-                // Too few rows are mended by the next batch.
-                let starts = match self.given_moments(run, start, &layers, &moments, &[]) {
-                    Err(StartError::FewRows { .. }) => continue,
-                    starts => starts?,
-                };
-                let settled = begun.as_ref().is_some_and(|before| have_settled(before, &starts, &layers, cosine));
-                begun = Some(starts);
-                if settled {
-                    break;
-                }
-            }
         }
         let (codes, read) = if labels { self.codes(run, &layers).await? } else { (vec![], 0) };
         tokens += read;
-        let starts = match begun {
-            Some(starts) => starts,
-            None => self.given_moments(run, start, &layers, &moments, &codes)?,
-        };
+        let starts = self.given_moments(run, start, &layers, &moments, &codes)?;
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
     }
 
@@ -152,17 +135,4 @@ impl Moments {
         }
         Ok(())
     }
-}
-
-/// Whether no row of any A has turned by more than `cosine` allows, or is new.
-fn have_settled(before: &[Start], after: &[Start], layers: &[Layer<'_>], cosine: f64) -> bool {
-    before.iter().zip(after).zip(layers).all(|((before, after), layer)| {
-        let rows = |start: &Start| start.a.chunks_exact(layer.inputs).map(<[f32]>::to_vec).collect::<Vec<_>>();
-        let (before, after) = (rows(before), rows(after));
-        after.len() <= before.len()
-            && after.iter().zip(&before).all(|(one, other)| {
-                let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
-                dot(one, other).abs() >= cosine * (dot(one, one) * dot(other, other)).sqrt()
-            })
-    })
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, svd, to_rows};
+use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, spanned_svd, to_rows};
 
 use super::{Calibrated, Calibration, CalibrationError};
 use crate::{
-    device::{DeviceError, Input},
+    device::{DeviceError, Input, Probe},
     init::{Layer, Sketch, Start, StartError},
+    memory::Weight,
     plan::Plan,
     train::{Initial, Run, layers, tensor},
 };
@@ -15,8 +16,7 @@ use crate::{
 impl Calibration<'_, '_> {
     /// The start of a run whose scheme looks at the leading triplets of weights. Layer follows on layer, so that little of the base is in a GPU's memory.
     ///
-    /// A device finds the range of a weight, Qᵀ, (k, O), in one go, and multiplies the weight by it (Halko, Martinsson and Tropp 2011, algorithm 5.1). What is left
-    /// here is that product, (k, I), of the size of a start's A: it is decomposed in f64.
+    /// A device goes through [`Plan::range`]. What is left here is (k, k), which is decomposed in f64, and how its factors combine the bases.
     pub(super) async fn by_weights(
         &self,
         run: &Run,
@@ -32,11 +32,12 @@ impl Calibration<'_, '_> {
             let columns = (sketch.ranks * layer.rank).min(layer.inputs).min(layer.outputs);
             let stream = Stream::new(run.seed, &format!("{}.sketch", layer.name));
             let drawn = normal_matrix(&stream, layer.inputs, columns);
-            let range = Plan::range(index, shape, columns, sketch.iterations);
-            let basis = self.predict(range, drawn.transpose(), layer.outputs).await?;
-            let product = Plan::transposed_product(index, shape, columns);
-            let inner = self.predict(product, basis.as_ref(), layer.inputs).await?;
-            let Svd { u, s, v } = svd(inner.as_ref()).map_err(layer.undecomposed("weight"))?;
+            let range = Plan::range(Weight::Frozen(index), shape, columns, sketch.iterations);
+            let Probe { observed, prediction, .. } = self.ask(range, drawn.transpose()).await?;
+            let rows = |values: &[f32], width| from_rows(values, columns, width);
+            let (basis, product) = (rows(&observed[0], layer.outputs), rows(&observed[1], layer.inputs));
+            let spanned = spanned_svd(product.as_ref(), rows(&prediction, layer.inputs).as_ref());
+            let Svd { u, s, v } = spanned.map_err(layer.undecomposed("weight"))?;
             let found = Svd { u: basis.transpose() * u, s, v };
             starts.push(run.scheme.finite(&layer, start(&layer, &found)?)?);
         }
@@ -57,18 +58,17 @@ impl Calibration<'_, '_> {
             let index = tensor(&self.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
             let rows = rows(&layer, &self.base.tensors[index].data.to_f32(), run.seed);
             let product = Plan::transposed_product(index, [layer.outputs, layer.inputs], rows.nrows());
-            let product = self.predict(product, rows.as_ref(), layer.inputs).await?;
+            let product = self.ask(product, rows.as_ref()).await?.prediction;
+            let product = from_rows(&product, rows.nrows(), layer.inputs);
             starts.push(run.scheme.finite(&layer, start(&layer, &rows, &product))?);
         }
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
     }
 
-    /// What a plan says of these rows: as many, of so many columns. Its device is gone by then, and what it held of the base.
-    async fn predict(&self, plan: Plan, rows: MatRef<'_, f64>, columns: usize) -> Result<Mat<f64>, DeviceError> {
+    /// What a plan says of these rows. Its device is gone by then, and what it held of the base.
+    async fn ask(&self, plan: Plan, rows: MatRef<'_, f64>) -> Result<Probe, DeviceError> {
         let mut device = (self.make_device)(Arc::new(plan), self.base.tensors.clone()).await?;
         let features = to_rows(rows);
-        let input = Input { features: &features, ..Input::default() };
-        let prediction = device.predict(&[input]).await?.swap_remove(0);
-        Ok(from_rows(&prediction, rows.nrows(), columns))
+        Ok(device.probe(&[Input { features: &features, ..Input::default() }]).await?.swap_remove(0))
     }
 }

@@ -82,12 +82,12 @@ pub struct Evaluation {
 /// What a pass over some rows says of one run, without a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// Weighted loss of the rows.
+    /// Weighted loss of the rows; 0 where the plan has none.
     pub loss: f64,
-    /// Its gradient, flat, in the order of the plan's parameters; neither tested nor clipped.
+    /// Its gradient, flat, in the order of the plan's parameters, neither tested nor clipped; empty where the plan has no backward pass.
     pub gradient: Vec<f32>,
-    /// x Aᵀ of every adapter, (B·T, R) each, in the order of the plan's parameters.
-    pub lora_features: Vec<Vec<f32>>,
+    /// What the plan observes, (B·T, columns) each: x Aᵀ of every adapter, in the order of the plan's parameters, where there are adapters.
+    pub observed: Vec<Vec<f32>>,
     /// What the model says, (B·T, columns); empty where the plan does not keep it.
     pub prediction: Vec<f32>,
 }
@@ -173,8 +173,7 @@ pub trait Device {
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
     fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
 
-    /// A forward and a backward pass over these rows, one input a run, without a step; for plans with a backward pass. Runs that have diverged
-    /// give what they give.
+    /// A forward and, if the plan has one, a backward pass over these rows, one input a run, without a step. Runs that have diverged give what they give.
     fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>>;
 
     /// The trained tensors of every run, flat, in one reading.

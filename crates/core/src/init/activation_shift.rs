@@ -24,7 +24,7 @@ pub(super) static ACTIVATION_SHIFT: Scheme = Scheme {
     name: "activation-shift",
     about: "the change of weight that would whiten the layer's inputs, taken out of the base; ranks go where it is large",
     source: "ours, in the spirit of Das et al. 2025, ConsNoTrainLoRA, arXiv 2507.08044, whose equations could not be read",
-    rule: Rule::Activations { start, spread: SPREAD, settle: None, labels: false },
+    rule: Rule::Activations { start, spread: SPREAD, labels: false },
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,

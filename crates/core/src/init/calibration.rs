@@ -15,6 +15,21 @@ pub struct Inputs {
     pub second: Vec<f32>,
 }
 
+/// The leading principal components of a layer's input over the rows of some batches that count.
+#[derive(Clone, Debug)]
+pub struct Components {
+    /// Rows.
+    pub rows: usize,
+    /// The sum of the variances of all the input's numbers.
+    pub variance: f64,
+    /// E\[‖x‖²\], about zero.
+    pub power: f64,
+    /// The variances along the directions, the largest first.
+    pub values: Vec<f64>,
+    /// The directions, (k, I), rows of norm 1; zero where there is no variance.
+    pub directions: Mat<f64>,
+}
+
 /// A code of the labels, the tokens that are to be predicted: R numbers for every row that counts, S, with mean zero.
 #[derive(Clone, Debug)]
 pub struct Code {
@@ -34,6 +49,14 @@ pub struct KnownLayer<'a> {
     pub code: Option<&'a Code>,
     /// Its weight W, (O, I).
     pub weight: &'a dyn Fn() -> Result<Mat<f64>, StartError>,
+}
+
+/// A layer with the principal components of its inputs.
+pub struct SeenLayer<'a> {
+    /// The layer.
+    pub layer: Layer<'a>,
+    /// Its inputs; modules that read the same value share them.
+    pub inputs: &'a Components,
 }
 
 impl Inputs {
@@ -90,16 +113,27 @@ impl KnownLayer<'_> {
         if variance > 1e-6 * power {
             return Ok(variance);
         }
-        Err(StartError::NoVariance { scheme, module: self.layer.name.to_owned() })
+        Err(self.layer.no_variance(scheme))
     }
 
     /// Whether the rows can tell `directions` directions apart.
     pub(super) fn check_rows(&self, scheme: &'static str, directions: usize) -> Result<(), StartError> {
-        if self.inputs.rows < directions {
-            let (found, module) = (self.inputs.rows, self.layer.name.to_owned());
-            return Err(StartError::FewRows { scheme, module, found, needed: directions });
+        self.layer.check_rows(scheme, self.inputs.rows, directions)
+    }
+}
+
+impl Layer<'_> {
+    /// Whether so many rows can tell `directions` directions apart.
+    pub(super) fn check_rows(&self, scheme: &'static str, rows: usize, directions: usize) -> Result<(), StartError> {
+        if rows < directions {
+            return Err(StartError::FewRows { scheme, module: self.name.to_owned(), found: rows, needed: directions });
         }
         Ok(())
+    }
+
+    /// The error of inputs that are all alike.
+    pub(super) fn no_variance(&self, scheme: &'static str) -> StartError {
+        StartError::NoVariance { scheme, module: self.name.to_owned() }
     }
 }
 

@@ -128,9 +128,9 @@ impl Scheme {
         let value = |name: &str| chosen.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let mut rule = self.rule;
         match &mut rule {
-            Rule::Activations { spread, settle, .. } => {
+            Rule::Components { spread, settle, .. } => {
                 *spread = value("rho").map_or(*spread, |rho| rho as usize);
-                *settle = settle.map(|tau| value("tau").unwrap_or(tau));
+                *settle = value("tau").unwrap_or(*settle);
             }
             Rule::Triplets { sketch, .. } => {
                 sketch.iterations = value("niter").map_or(sketch.iterations, |niter| niter as usize);
@@ -145,6 +145,7 @@ impl Scheme {
             | Rule::Weights(_)
             | Rule::Product { .. }
             | Rule::Quantised(..)
+            | Rule::Activations { .. }
             | Rule::Gradients { .. } => {}
         }
         rule

@@ -4,10 +4,10 @@
 //! code subtracts the mean. B is zero. With ρ = 2, each layer offers 2R directions, whose shares of the layer's variance compete for the R·(layers) places
 //! of the model; a layer can end without an adapter. Every layer keeps the scale s, as PEFT's `adjust_scaling_factors` does: α of a layer follows its rank.
 //!
-//! The source finds the directions by incremental decompositions of truncated batches; here the moments are summed up whole, so that no direction is lost
-//! on the way, and batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
+//! As in the source, the directions are found by incremental decompositions, batch by batch; four are carried for each that a layer is asked for, so that little is
+//! lost on the way. Batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
 
-use super::calibration::{Covariance, KnownLayer, distribute};
+use super::calibration::{SeenLayer, distribute};
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 use loralab_linalg::Mat;
@@ -32,7 +32,7 @@ pub(super) static EVA: Scheme = Scheme {
     name: "eva",
     about: "A is the principal directions of the layer's inputs, ranks go where they explain most; B is zero",
     source: "Paischer et al. 2024, EVA, arXiv 2410.07170, section 3, with PEFT's scaling",
-    rule: Rule::Activations { start, spread: RHO.default as usize, settle: Some(TAU.default), labels: false },
+    rule: Rule::Components { start, spread: RHO.default as usize, settle: TAU.default },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
@@ -41,28 +41,21 @@ pub(super) static EVA: Scheme = Scheme {
     options: &[RHO, TAU],
 };
 
-fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
-    let mut directions: Vec<Mat<f64>> = Vec::with_capacity(layers.len());
+fn start(layers: &[SeenLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let mut shares: Vec<Vec<f64>> = Vec::with_capacity(layers.len());
-    for (index, known) in layers.iter().enumerate() {
-        if let Some(same) = layers[..index].iter().position(|other| std::ptr::eq(other.inputs, known.inputs)) {
-            shares.push(shares[same].clone());
-            directions.push(directions[same].clone());
-            continue;
+    for SeenLayer { layer, inputs } in layers {
+        let offered = layer.value(&RHO) as usize * layer.rank;
+        layer.check_rows(EVA.name, inputs.rows, offered)?;
+        // Numbers that are all alike are so up to their rounding in f32.
+        if inputs.variance <= 1e-12 * inputs.power {
+            return Err(layer.no_variance(EVA.name));
         }
-        let rank = known.layer.rank;
-        let offered = known.layer.value(&RHO) as usize * rank;
-        known.check_rows(EVA.name, offered)?;
-        let variance = known.variance(EVA.name)?;
-        let leading = known.leading(&Covariance(known.inputs), offered)?;
-        shares.push(leading.values.iter().map(|value| value / variance).collect());
-        directions.push(leading.vectors);
+        shares.push(inputs.values.iter().take(offered).map(|value| value / inputs.variance).collect());
     }
-    let ranks = distribute(&shares, layers.iter().map(|known| known.layer.rank).sum());
-    let mut starts = Vec::with_capacity(layers.len());
-    for ((known, directions), rank) in layers.iter().zip(&directions).zip(ranks) {
-        let a = directions.subcols(0, rank).transpose();
-        starts.push(Layer { rank, ..known.layer }.padded(a, Mat::zeros(known.layer.outputs, rank).as_ref()));
-    }
-    Ok(starts)
+    let ranks = distribute(&shares, layers.iter().map(|seen| seen.layer.rank).sum());
+    let start = |(SeenLayer { layer, inputs }, rank): (&SeenLayer<'_>, usize)| {
+        let a = inputs.directions.subrows(0, rank);
+        Layer { rank, ..*layer }.padded(a, Mat::zeros(layer.outputs, rank).as_ref())
+    };
+    Ok(layers.iter().zip(ranks).map(start).collect())
 }

@@ -3,8 +3,8 @@
 //! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
 //! layer's frozen weight or its leading triplets, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
 //! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself; those that decompose
-//! do so here, in f64, which WGSL has not, and round once; but for the randomised iterations, which multiply large matrices in f32, weights and gradients
-//! on the device that trains (and for weights make bases orthonormal there), and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform numbers fill it
+//! do so here, in f64, which WGSL has not, and round once; but for the randomised iterations, which multiply large matrices in f32, weights, inputs and
+//! gradients on the device that trains (and make bases of the first two orthonormal there), and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform numbers fill it
 //! with the *same* numbers, and their runs differ in nothing but the scheme.
 
 mod activation_shift;
@@ -31,7 +31,7 @@ mod quantiser;
 mod scheme;
 mod sylvester;
 
-pub use calibration::{Code, Inputs, KnownLayer};
+pub use calibration::{Code, Components, Inputs, KnownLayer, SeenLayer};
 pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 pub(crate) use draw::Factor;
 pub(crate) use loftq::{kept, rounds};

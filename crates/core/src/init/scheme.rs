@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use loralab_linalg::{Law, Mat, MatRef, NoConvergence, Svd, from_rows, to_rows};
 
-use super::{Choice, Factor, KnownLayer, Quantiser};
+use super::{Choice, Factor, KnownLayer, Quantiser, SeenLayer};
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -62,10 +62,17 @@ pub enum Rule {
         start: fn(&[KnownLayer<'_>]) -> Result<Vec<Start>, StartError>,
         /// The largest rank that a layer may get, in multiples of the one that it asks for.
         spread: usize,
-        /// Where batches are read until the start settles: the least cosine between a row of A and the same row before the last batch.
-        settle: Option<f64>,
         /// Whether the layers are told of the labels' code, too.
         labels: bool,
+    },
+    /// From the leading principal components of all layers' inputs; batches are read until the start settles.
+    Components {
+        /// The starts of all layers, each with as many components as its largest rank. A layer's may have another rank than it asks for.
+        start: fn(&[SeenLayer<'_>]) -> Result<Vec<Start>, StartError>,
+        /// The largest rank that a layer may get, in multiples of the one that it asks for.
+        spread: usize,
+        /// The least cosine between a row of A and the same row before the last batch of a start that has settled.
+        settle: f64,
     },
     /// From the leading singular triplets of the layer's mean gradient dL/dW, (O, I).
     Gradients {
@@ -121,7 +128,7 @@ impl Rule {
             Rule::Fill(_) | Rule::Draw(_) => "nothing",
             Rule::Weights(_) | Rule::Product { .. } | Rule::Triplets { .. } | Rule::Quantised(..) => "weights",
             Rule::Activations { labels: true, .. } => "activations and labels",
-            Rule::Activations { .. } => "activations",
+            Rule::Activations { .. } | Rule::Components { .. } => "activations",
             Rule::Gradients { .. } => "gradients",
             Rule::Preheat { .. } => "a short training",
         }
@@ -130,14 +137,17 @@ impl Rule {
     /// The largest rank that a layer may get, in multiples of the one that it asks for.
     pub fn spread(&self) -> usize {
         match self {
-            Rule::Activations { spread, .. } => *spread,
+            Rule::Activations { spread, .. } | Rule::Components { spread, .. } => *spread,
             _ => 1,
         }
     }
 
     /// Whether starts are made from data.
     pub fn reads_data(&self) -> bool {
-        matches!(self, Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. })
+        matches!(
+            self,
+            Rule::Activations { .. } | Rule::Components { .. } | Rule::Gradients { .. } | Rule::Preheat { .. }
+        )
     }
 
     /// How the base is stored that the runs train on, where that is not as it came.
@@ -352,7 +362,7 @@ impl Scheme {
             Rule::Weights(start) => start(layer, &weight().ok_or_else(missing)?, seed)?,
             Rule::Quantised(quantiser, start) => start(layer, &weight().ok_or_else(missing)?, quantiser)?,
             Rule::Product { .. } | Rule::Triplets { .. } => return Err(StartError::NoDevice { scheme: self.name }),
-            Rule::Activations { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
+            Rule::Activations { .. } | Rule::Components { .. } | Rule::Gradients { .. } | Rule::Preheat { .. } => {
                 return Err(StartError::NoData { scheme: self.name, needs: self.rule.needs() });
             }
         };

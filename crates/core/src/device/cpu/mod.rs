@@ -57,7 +57,7 @@ enum Extent {
     Forward,
     /// Through both passes.
     Gradient,
-    /// Through both, and its LoRA features are kept.
+    /// Through both, and what the plan observes is kept.
     Probe,
 }
 
@@ -74,7 +74,7 @@ struct Partial<S> {
     loss: Vec<S>,
     correct: Vec<S>,
     prediction: Vec<S>,
-    lora_features: Vec<Vec<S>>,
+    observed: Vec<Vec<S>>,
 }
 
 /// Memory that workers take and give back; grows to the number of workers and stays there.
@@ -244,8 +244,9 @@ impl<S: Scalar> Cpu<S> {
                 }
             }
         }
+        let backward: &[Dispatch] = if extent == Extent::Forward { &[] } else { &plan.backward };
         partial.gradients.clear();
-        partial.gradients.resize(if extent == Extent::Forward { 0 } else { plan.trained_len() }, S::ZERO);
+        partial.gradients.resize(if backward.is_empty() { 0 } else { plan.trained_len() }, S::ZERO);
         let mut lane = Lane {
             values: &mut arena.values,
             tokens: &input.tokens[block(input.tokens.len())],
@@ -262,11 +263,10 @@ impl<S: Scalar> Cpu<S> {
             around(dispatch, &mut || Op::run(dispatch, &mut lane));
         }
         if extent == Extent::Probe {
-            // The backward pass needs the features and then gives their buffers on.
-            let features = plan.lora_features.iter().zip(plan.ranks());
-            partial.lora_features = features.map(|(value, rank)| lane.values.read(*value, rank).to_vec()).collect();
+            // The backward pass gives their buffers on.
+            let values = plan.observed.iter();
+            partial.observed = values.map(|&(value, columns)| lane.values.read(value, columns).to_vec()).collect();
         }
-        let backward: &[Dispatch] = if extent == Extent::Forward { &[] } else { &plan.backward };
         for dispatch in backward {
             around(dispatch, &mut || Op::run(dispatch, &mut lane));
         }
@@ -296,8 +296,10 @@ impl<S: Scalar> Cpu<S> {
     pub fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         let run = &mut self.runs[run];
         assert_eq!(trained.len(), run.trained.len(), "a start must fill the plan's parameters");
-        run.trained = trained.iter().map(|&x| S::from_f32(x)).collect();
-        run.frozen_pairs = frozen_pairs.iter().map(|&x| S::from_f32(x)).collect();
+        for (to, from) in [(&mut run.trained, trained), (&mut run.frozen_pairs, frozen_pairs)] {
+            to.clear();
+            to.extend(from.iter().map(|&x| S::from_f32(x)));
+        }
         run.first_moment.fill(S::ZERO);
         run.second_moment.fill(S::ZERO);
         (run.settings, run.steps, run.diverged) = (settings, 0, false);
@@ -352,11 +354,10 @@ impl<S: Scalar> Cpu<S> {
             let mut lanes = self.workspace();
             self.replay(run, input, &mut lanes, Extent::Probe);
             let single = |values: &[S]| -> Vec<f32> { values.iter().map(|x| x.to_f64() as f32).collect() };
-            let of_adapter =
-                |adapter: usize| lanes.iter().flat_map(|lane| single(&lane.lora_features[adapter])).collect();
+            let whole = |index: usize| lanes.iter().flat_map(|lane| single(&lane.observed[index])).collect();
             let probe = Probe {
                 loss: total_loss(&lanes).to_f64(),
-                lora_features: (0..self.plan.lora_features.len()).map(of_adapter).collect(),
+                observed: (0..self.plan.observed.len()).map(whole).collect(),
                 prediction: lanes.iter().flat_map(|lane| single(&lane.prediction)).collect(),
                 gradient: single(sum_gradients(&mut lanes)),
             };
