@@ -474,3 +474,26 @@ fn data_that_say_nothing_are_refused() {
         assert!(error.to_string().contains("it is zero"), "{error}");
     }
 }
+
+/// Two bytes in turn are two contexts of two tokens, and a token alone attends to itself whatever the query says: a gradient of rank 2 at most, of which more
+/// triplets are asked for.
+#[test]
+fn a_gradient_of_a_low_rank_begins_with_what_it_has() {
+    let base = base(&config(1, 1, true));
+    let adapters = Adapters { rank: 3, target_modules: vec!["q_proj".to_owned()] };
+    let text = Dataset::Text([3, 7].repeat(50));
+    let shape = Shape { runs: 1, sequences: 1, tokens: 2 };
+    on_each_device(|make_device| {
+        for name in ["lora-one", "lora-ga", "lora-ga-peft"] {
+            let scheme = find(name).expect("listed");
+            let plan = plan(&base, &adapters, scheme.frozen_pair);
+            let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+            let begun = on(&text, shape, &base, &adapters, &run, &plan, make_device).expect("a start");
+            for (factor, parameter) in ["A", "B"].into_iter().zip(&plan.parameters) {
+                let values = &begun.trained()[parameter.span.range()];
+                let size = values.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+                assert!(size.is_finite() && size > 0.0, "{name}: {factor} is {size}");
+            }
+        }
+    });
+}

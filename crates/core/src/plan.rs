@@ -179,6 +179,11 @@ impl Plan {
         Plan::chain([(linear.into(), Pass::BackwardInput, inputs)].into_iter(), outputs, rows, 0)
     }
 
+    /// Rows of features, (N, I), are predicted as orthonormal rows with their span.
+    pub fn orthonormal(rows: usize, width: usize) -> Plan {
+        Plan::chain([(Orthonormal { rows, width }.into(), Pass::Forward, width)].into_iter(), width, rows, 0)
+    }
+
     /// Each op reads what the one before it wrote, of so many columns; the first reads features, and what some before the last wrote is observed.
     fn chain(ops: impl Iterator<Item = (Op, Pass, usize)>, features: usize, rows: usize, observed: usize) -> Plan {
         let mut columns = vec![features];

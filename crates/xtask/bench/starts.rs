@@ -1,6 +1,11 @@
 //! Time to compute a start of one large layer, ours and PEFT's in turns: what comes after data went through a model. For EVA that is what it does with a batch of rows.
 
-use std::{borrow::Cow, path::Path, time::Instant};
+use std::{
+    borrow::Cow,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use loralab_core::{
@@ -20,7 +25,12 @@ use crate::{peer::Peer, spread::Spread};
 
 const RANK: usize = 16;
 const SCALE: f32 = 2.0;
-const ROUNDS: usize = 3;
+/// Rounds of a start: so many at least, and at most, where they are soon over.
+const ROUNDS: [usize; 2] = [3, 25];
+/// Seconds after which no more rounds than needed are begun.
+const ENOUGH: f64 = 3.0;
+/// How long each has the machine to itself before it is asked, as threads of the other may still spin.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Rows of a batch, and the directions that EVA asks for of each rank.
 const ROWS: usize = 512;
 const RHO: usize = 2;
@@ -113,9 +123,12 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
             peer.as_mut().map(|peer| peer.ask(scheme)).transpose()?;
         }
         let (mut own, mut theirs) = (vec![], vec![]);
-        for _ in 0..ROUNDS {
+        let [least, most] = ROUNDS;
+        while own.len() < least || own.len() < most && own.iter().chain(&theirs).sum::<f64>() < ENOUGH {
+            sleep(PAUSE);
             own.push(ours()?);
             if let Some(peer) = &mut peer {
+                sleep(PAUSE);
                 theirs.push(peer.ask(scheme)?);
             }
         }

@@ -60,7 +60,8 @@ impl Calibration<'_, '_> {
         let drawn = |layer: &Layer<'_>| {
             normal_matrix(&Stream::new(seed, &format!("{}.gradient", layer.name)), columns, layer.inputs)
         };
-        let found = triplets(&mut probes, layers.iter().map(drawn).collect(), iterations).await?;
+        let drawn = layers.iter().map(drawn).collect();
+        let found = triplets(&mut probes, drawn, iterations, self.make_device).await?;
         let decomposed = |(layer, found): (&Layer<'_>, Result<_, _>)| found.map_err(layer.undecomposed("gradient"));
         let found = layers.iter().zip(found).map(decomposed).collect::<Result<_, _>>()?;
         Ok((found, probes.tokens))

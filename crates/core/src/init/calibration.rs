@@ -15,6 +15,9 @@ pub struct Inputs {
     pub second: Vec<f32>,
 }
 
+/// A share of a layer's power that is only how its numbers were rounded to f32.
+pub(super) const ROUNDING: f64 = 1e-12;
+
 /// The leading principal components of a layer's input over the rows of some batches that count.
 #[derive(Clone, Debug)]
 pub struct Components {
@@ -137,13 +140,15 @@ impl Layer<'_> {
     }
 }
 
-/// Gives each layer the number of its shares that are among the `budget` largest of all layers; of equal shares the earlier layer's come first.
+/// Gives each layer the number of its shares that are among the `budget` largest of all layers; of equal shares the earlier layer's come first, and one that
+/// is zero, or rounding, is none.
 ///
 /// The rule of EVA (Paischer et al. 2024, arXiv 2410.07170, section 3): with shares of explained variance, the ranks explain the most that so many
 /// directions can.
 pub(super) fn distribute(shares: &[Vec<f64>], budget: usize) -> Vec<usize> {
     let mut all: Vec<(f64, usize)> =
         shares.iter().enumerate().flat_map(|(layer, shares)| shares.iter().map(move |share| (*share, layer))).collect();
+    all.retain(|(share, _)| *share > ROUNDING);
     all.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     let mut ranks = vec![0; shares.len()];
     all.iter().take(budget).for_each(|(_, layer)| ranks[*layer] += 1);
@@ -170,5 +175,6 @@ mod tests {
         assert_eq!(distribute(&shares, 5), [2, 3, 0]);
         assert_eq!(distribute(&shares, 9), [3, 3, 3]);
         assert_eq!(distribute(&[vec![0.5, 0.5], vec![0.5, 0.5]], 2), [2, 0]);
+        assert_eq!(distribute(&[vec![0.5, 0.0], vec![1e-15, 0.0]], 3), [1, 0]);
     }
 }

@@ -7,7 +7,7 @@
 //! As in the source, the directions are found by incremental decompositions, batch by batch; four are carried for each that a layer is asked for, so that little is
 //! lost on the way. Batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
 
-use super::calibration::{SeenLayer, distribute};
+use super::calibration::{ROUNDING, SeenLayer, distribute};
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 use loralab_linalg::Mat;
@@ -46,8 +46,7 @@ fn start(layers: &[SeenLayer<'_>]) -> Result<Vec<Start>, StartError> {
     for SeenLayer { layer, inputs } in layers {
         let offered = layer.value(&RHO) as usize * layer.rank;
         layer.check_rows(EVA.name, inputs.rows, offered)?;
-        // Numbers that are all alike are so up to their rounding in f32.
-        if inputs.variance <= 1e-12 * inputs.power {
+        if inputs.variance <= ROUNDING * inputs.power {
             return Err(layer.no_variance(EVA.name));
         }
         shares.push(inputs.values.iter().take(offered).map(|value| value / inputs.variance).collect());
