@@ -11,6 +11,7 @@
 
 mod components;
 mod gradients;
+mod incremental;
 mod labels;
 mod moments;
 mod preheat;
@@ -19,7 +20,7 @@ mod weights;
 
 use std::sync::Arc;
 
-pub use components::{Finder, Incremental};
+pub use incremental::{Finder, Incremental};
 
 use loralab_data::{Batch, Dataset, Sampler};
 
