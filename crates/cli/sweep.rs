@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use loralab_core::{
     device::{Machine, Needs, wait},
     gpu::Tiling,
+    init::find,
     lab::{Begun, Observer, Room, Sweep, SweepError, begin},
     memory::Tensor,
     model::Base,
@@ -176,6 +177,11 @@ fn run(experiment: &Resolved, searches: bool, device: &DeviceArguments, output: 
         let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
         for (second, first) in SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second)) {
             print(format_args!("{second} is {first} under another name, so it is not trained again.\n"))?;
+        }
+        for (scheme, command) in quantised(experiment, &prepared.base_name) {
+            print(format_args!(
+                "The adapters of {scheme} belong to a quantised base of their own, which this writes:\n{command}\n"
+            ))?;
         }
         if let Some(words) = searched {
             print(format_args!("{words}\n"))?;
@@ -382,6 +388,24 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
     let prompt = quoted(&String::from_utf8_lossy(&examples.first()?.prompt));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
     Some(format!("loralab generate --adapter {folder} --stop-at-newline --prompt {prompt}"))
+}
+
+/// The schemes that train on a quantised base, each with the command that writes it.
+fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)> {
+    let command = |name: &String| {
+        let own = experiment.scheme_options.iter().filter(|option| option.scheme == *name);
+        let options: Vec<String> = own.map(ToString::to_string).collect();
+        let modules: Vec<String> = experiment.target_modules.iter().map(ToString::to_string).collect();
+        let (base, rank, modules) = (quoted(base), experiment.rank, modules.join(","));
+        let mut command = format!("loralab init {name} --base {base} --rank {rank} --target-modules {modules}");
+        if !options.is_empty() {
+            command += &format!(" --scheme-options {}", options.join(","));
+        }
+        command + &format!(" --output {name}")
+    };
+    let schemes = experiment.schemes.iter();
+    let trained = schemes.filter(|name| find(name).is_ok_and(|scheme| scheme.rule.quantiser().is_some()));
+    trained.map(|name| (name.as_str(), command(name))).collect()
 }
 
 /// A text as one word for a shell.

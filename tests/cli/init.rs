@@ -63,6 +63,21 @@ fn an_adapter_of_a_quantised_base_writes_on_it() {
     }
 }
 
+/// What a sweep says at its end writes the base that its adapters name.
+#[test]
+fn a_sweep_tells_how_to_write_a_quantised_base() {
+    let place = Place::new();
+    let options = ["--rank", "2", "--target-modules", "q_proj,down_proj", "--scheme-options", "loftq-nf4.rounds=2"];
+    let flags = ["--schemes", "init-a,loftq-nf4", "--learning-rates", "1e-3", "--output", "results"];
+    let said = place.succeed(&[&super::small("sweep", &flags)[..], &options].concat()).stdout;
+    let command = said.lines().find(|line| line.starts_with("loralab init")).unwrap_or_else(|| panic!("{said}"));
+    assert!(said.contains("adapters of loftq-nf4 belong to"), "{said}");
+    place.succeed(&command.split(' ').skip(1).collect::<Vec<_>>());
+    let base = |folder: &str| place.json(&format!("{folder}/adapter_config.json"))["base_model_name_or_path"].clone();
+    assert_eq!(base("loftq-nf4"), base("results/adapters/loftq-nf4_lr1e-3_seed0"));
+    assert!(place.path("loftq-nf4/base.safetensors").exists());
+}
+
 fn writes_on_its_base(rounds: usize) {
     let place = Place::new();
     let (option, stored) = match rounds {
