@@ -3,7 +3,7 @@
 use faer::{Mat, MatRef};
 
 use crate::{
-    Stream,
+    Multiply, Stream,
     dense::normal,
     factor::{NoConvergence, Svd, svd, symmetric_eigen, thin_qr},
 };
@@ -21,36 +21,38 @@ const BEYOND: usize = 8;
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
-pub fn leading_svd(m: MatRef<'_, f64>, count: usize, stream: &Stream) -> Result<Svd, NoConvergence> {
-    let narrow = m.nrows().min(m.ncols());
+pub fn leading_svd(m: &dyn Multiply, count: usize, stream: &Stream) -> Result<Svd, NoConvergence> {
+    let (rows, columns) = m.shape();
+    let narrow = rows.min(columns);
     let block = count + BEYOND;
     if narrow > WHOLE && 4 * block <= narrow {
-        if !m.is_all_finite() {
-            return Err(NoConvergence { rows: m.nrows(), columns: m.ncols() });
+        if !m.is_finite() {
+            return Err(NoConvergence { rows, columns });
         }
         if let Some(found) = krylov(m, count, block, narrow / 2, stream)? {
             return Ok(found);
         }
     }
-    Ok(svd(m)?.first(count))
+    Ok(svd(m.whole().as_ref())?.first(count))
 }
 
 /// The triplets, unless a space of `most` columns does not hold them.
 fn krylov(
-    m: MatRef<'_, f64>,
+    m: &dyn Multiply,
     count: usize,
     block: usize,
     most: usize,
     stream: &Stream,
 ) -> Result<Option<Svd>, NoConvergence> {
-    let mut basis = Mat::<f64>::zeros(m.nrows(), 0);
+    let (rows, columns) = m.shape();
+    let mut basis = Mat::<f64>::zeros(rows, 0);
     // Qᵀ M, row by row of the basis.
-    let mut image = Mat::<f64>::zeros(0, m.ncols());
-    let mut next = thin_qr((m * normal(stream, m.ncols(), block)).as_ref()).q;
+    let mut image = Mat::<f64>::zeros(0, columns);
+    let mut next = thin_qr(m.times(normal(stream, columns, block).as_ref()).as_ref()).q;
     while basis.ncols() + block <= most {
-        let row = next.transpose() * m;
+        let column = m.transposed_times(next.as_ref());
         basis = beside(basis.as_ref(), next.as_ref());
-        image = beside(image.transpose(), row.transpose()).transpose().to_owned();
+        image = beside(image.transpose(), column.as_ref()).transpose().to_owned();
         let inner = symmetric_eigen((&image * image.transpose()).as_ref())?;
         let kept = count.min(inner.values.len());
         let turned = inner.vectors.subcols(0, kept);
@@ -60,11 +62,11 @@ fn krylov(
             let scale = if *s > 0.0 { s.recip() } else { 0.0 };
             (0..v.nrows()).for_each(|row| v[(row, k)] *= scale);
         }
-        let missed = m * &v - Mat::from_fn(u.nrows(), kept, |row, k| u[(row, k)] * s[k]);
+        let missed = m.times(v.as_ref()) - Mat::from_fn(u.nrows(), kept, |row, k| u[(row, k)] * s[k]);
         if (0..kept).all(|k| missed.col(k).norm_l2() <= RESIDUAL * s[0]) {
             return Ok(Some(Svd { u, s, v }.settled()));
         }
-        next = m * row.transpose();
+        next = m.times(column.as_ref());
         // Twice is enough: what the first pass leaves is rounding.
         for _ in 0..2 {
             next = thin_qr((&next - &basis * (basis.transpose() * &next)).as_ref()).q;
@@ -84,6 +86,7 @@ fn beside(one: MatRef<'_, f64>, other: MatRef<'_, f64>) -> Mat<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Product;
 
     /// A spectrum that falls like 1/√k, as those of trained weights nearly do, and one that hardly falls.
     fn slow(rows: usize, columns: usize, power: f64) -> Mat<f64> {
@@ -97,7 +100,7 @@ mod tests {
     fn triplets_are_those_of_the_whole() {
         for (rows, columns, power) in [(300, 420, 0.5), (420, 300, 0.5), (300, 300, 0.02), (40, 60, 0.5)] {
             let m = slow(rows, columns, power);
-            let found = leading_svd(m.as_ref(), 6, &Stream::new(0, "Ω")).expect("finite");
+            let found = leading_svd(&m.as_ref(), 6, &Stream::new(0, "Ω")).expect("finite");
             let whole = svd(m.as_ref()).expect("finite").first(6);
             assert_eq!(found.s.len(), 6);
             for k in 0..6 {
@@ -115,14 +118,27 @@ mod tests {
     }
 
     #[test]
+    fn a_product_has_the_triplets_that_it_has_when_it_is_formed() {
+        let (left, right) = (slow(300, 420, 0.5), slow(420, 310, 0.2));
+        let product = Product { left: left.as_ref(), right: right.as_ref() };
+        let [apart, formed] = [&product as &dyn Multiply, &(&left * &right).as_ref()]
+            .map(|m| leading_svd(m, 4, &Stream::new(0, "Ω")).expect("finite"));
+        for k in 0..4 {
+            assert!((apart.s[k] / formed.s[k] - 1.0).abs() < 1e-12, "{:?} {:?}", apart.s, formed.s);
+            assert!((apart.u.col(k) - formed.u.col(k)).norm_l2() < 1e-7);
+            assert!((apart.v.col(k) - formed.v.col(k)).norm_l2() < 1e-7);
+        }
+    }
+
+    #[test]
     fn what_is_hard_is_decomposed_whole() {
         let m = slow(300, 300, 0.0);
-        let found = leading_svd(m.as_ref(), 4, &Stream::new(0, "Ω")).expect("finite");
+        let found = leading_svd(&m.as_ref(), 4, &Stream::new(0, "Ω")).expect("finite");
         assert!(found.s.iter().all(|s| (s - 1.0).abs() < 1e-12), "{:?}", found.s);
         let zero = Mat::<f64>::zeros(300, 300);
-        assert_eq!(leading_svd(zero.as_ref(), 2, &Stream::new(0, "Ω")).expect("finite").s, [0.0, 0.0]);
-        assert_eq!(leading_svd(m.subcols(0, 3), 5, &Stream::new(0, "Ω")).expect("finite").s.len(), 3);
+        assert_eq!(leading_svd(&zero.as_ref(), 2, &Stream::new(0, "Ω")).expect("finite").s, [0.0, 0.0]);
+        assert_eq!(leading_svd(&m.subcols(0, 3), 5, &Stream::new(0, "Ω")).expect("finite").s.len(), 3);
         let broken = Mat::from_fn(300, 300, |i, j| if i == j { f64::NAN } else { 0.0 });
-        assert!(leading_svd(broken.as_ref(), 4, &Stream::new(0, "Ω")).is_err());
+        assert!(leading_svd(&broken.as_ref(), 4, &Stream::new(0, "Ω")).is_err());
     }
 }

@@ -40,7 +40,7 @@ pub use lanczos::{Lanczos, Ritz};
 pub use law::Law;
 #[cfg(not(target_family = "wasm"))]
 pub use multiply::use_threads;
-pub use multiply::{Multiply, Rows};
+pub use multiply::{Multiply, Product, Rows};
 pub use norm::norm;
 pub use normal_table::COEFFICIENTS;
 pub use orthonormal::orthonormal_rows;

@@ -42,6 +42,37 @@ impl Multiply for MatRef<'_, f64> {
     }
 }
 
+/// L R, which is not formed: a few columns are multiplied by one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a> {
+    /// L, (rows, k).
+    pub left: MatRef<'a, f64>,
+    /// R, (k, columns).
+    pub right: MatRef<'a, f64>,
+}
+
+impl Multiply for Product<'_> {
+    fn shape(&self) -> (usize, usize) {
+        (self.left.nrows(), self.right.ncols())
+    }
+
+    fn is_finite(&self) -> bool {
+        self.left.is_all_finite() && self.right.is_all_finite()
+    }
+
+    fn times(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        self.left * (self.right * x)
+    }
+
+    fn transposed_times(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        self.right.transpose() * (self.left.transpose() * x)
+    }
+
+    fn whole(&self) -> Mat<f64> {
+        self.left * self.right
+    }
+}
+
 /// Rows, or columns, of a product that are made at a time. They depend on nothing else, so the number of threads changes no result.
 const PANEL: usize = 256;
 
@@ -123,6 +154,19 @@ fn each<T>(count: usize, work: impl Fn(usize) -> T) -> Vec<T> {
 mod tests {
     use super::*;
     use crate::{Stream, dense::normal, to_rows};
+
+    #[test]
+    fn a_product_multiplies_as_if_it_were_formed() {
+        let (left, right) = (normal(&Stream::new(1, "left"), 9, 4), normal(&Stream::new(2, "right"), 4, 7));
+        let product = Product { left: left.as_ref(), right: right.as_ref() };
+        let formed = &left * &right;
+        let (x, y) = (normal(&Stream::new(3, "x"), 7, 2), normal(&Stream::new(4, "y"), 9, 3));
+        assert_eq!((product.shape(), product.whole()), ((9, 7), formed.clone()));
+        assert!((product.times(x.as_ref()) - &formed * &x).norm_l2() < 1e-13);
+        assert!((product.transposed_times(y.as_ref()) - formed.transpose() * &y).norm_l2() < 1e-13);
+        let broken = Mat::from_fn(4, 7, |_, _| f64::INFINITY);
+        assert!(product.is_finite() && !Product { right: broken.as_ref(), ..product }.is_finite());
+    }
 
     #[test]
     fn products_of_rows_are_those_of_the_matrix() {

@@ -8,7 +8,7 @@
 //! each batch by |max x| before it sums; here C is divided by the mean of its diagonal, once. Where batches have the same largest entry the products
 //! are the same, and the factors differ by a number that moves from one to the other.
 
-use loralab_linalg::{Mat, MatRef, NoConvergence, Stream, Svd, leading_svd, solve, svd};
+use loralab_linalg::{Mat, Multiply, NoConvergence, Product, Stream, Svd, leading_svd, solve, svd};
 
 use super::choice::{Choice, Domain};
 use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer, pissa::balanced};
@@ -50,7 +50,7 @@ pub(super) static CORDA_KPM: Scheme = Scheme {
 };
 
 fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
-    let decompose = |known: &KnownLayer<'_>, m: MatRef<'_, f64>| {
+    let decompose = |known: &KnownLayer<'_>, m: &dyn Multiply| {
         leading_svd(m, known.layer.rank, &Stream::new(0, &format!("{}.triplets", known.layer.name)))
     };
     layers.iter().map(|known| Ok(balanced(&known.layer, &oriented(known, decompose)?, 0))).collect()
@@ -58,7 +58,7 @@ fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
 
 fn last(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let start = |known: &KnownLayer<'_>| {
-        let triplets = oriented(known, |_, m| svd(m))?;
+        let triplets = oriented(known, |_, m| svd(m.whole().as_ref()))?;
         let beyond = triplets.s.len().saturating_sub(known.layer.rank);
         Ok(balanced(&known.layer, &triplets, beyond))
     };
@@ -68,7 +68,7 @@ fn last(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
 /// Triplets of W C with the V of the source, C⁻¹ V, whose columns are not orthonormal: W is the sum of all of them.
 fn oriented<'a>(
     known: &KnownLayer<'a>,
-    decompose: impl FnOnce(&KnownLayer<'a>, MatRef<'_, f64>) -> Result<Svd, NoConvergence>,
+    decompose: impl FnOnce(&KnownLayer<'a>, &dyn Multiply) -> Result<Svd, NoConvergence>,
 ) -> Result<Svd, StartError> {
     let inputs = known.layer.inputs;
     let second = known.inputs.second();
@@ -80,7 +80,9 @@ fn oriented<'a>(
     let damping = |i: usize, j: usize| if i == j { share } else { 0.0 };
     let damped = Mat::from_fn(inputs, inputs, |i, j| second[(i, j)] / mean + damping(i, j));
     let undecomposed = known.layer.undecomposed("weight times the second moment of the inputs");
-    let Svd { u, s, v } = decompose(known, ((known.weight)()? * &damped).as_ref()).map_err(undecomposed)?;
+    let weight = (known.weight)()?;
+    let product = Product { left: weight.as_ref(), right: damped.as_ref() };
+    let Svd { u, s, v } = decompose(known, &product).map_err(undecomposed)?;
     let solved = solve(damped.as_ref(), v.as_ref()).map_err(known.layer.undecomposed("second moment of the inputs"))?;
     Ok(Svd { u, s, v: solved })
 }

@@ -42,7 +42,7 @@ const NITER: Choice = Choice { name: "niter", about: "power iterations", default
 fn exact(layer: &Layer<'_>, weight: &[f32], _: u64) -> Result<Start, StartError> {
     let stream = Stream::new(0, &format!("{}.triplets", layer.name));
     let triplets =
-        leading_svd(layer.matrix(weight).as_ref(), layer.rank, &stream).map_err(layer.undecomposed("weight"))?;
+        leading_svd(&layer.matrix(weight).as_ref(), layer.rank, &stream).map_err(layer.undecomposed("weight"))?;
     Ok(balanced(layer, &triplets, 0))
 }
 
