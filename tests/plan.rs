@@ -8,7 +8,7 @@ use loralab_core::{
     plan::{Plan, Ports, Shape},
     tape::{Purpose, Tape},
 };
-use loralab_cpu::{Scratch, Store};
+use loralab_cpu::{Scratch, Store, Threads};
 
 use crate::small::{SETTINGS, Subject, TRAIN, subjects, two_lanes};
 
@@ -192,6 +192,7 @@ fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
         base: &subject.base,
         tables: &plan.tables,
         scale: SETTINGS.scale,
+        threads: Threads::One,
         scratch: &mut Scratch::new(),
     };
     for dispatch in dispatches(plan) {

@@ -40,7 +40,7 @@ mod tracked;
 mod weights;
 
 pub use matrix::{Matrix, Store};
-pub use scalar::Scalar;
+pub use scalar::{Scalar, Threads};
 pub use scratch::Scratch;
 pub use tracked::Tracked;
 pub use weights::Weights;

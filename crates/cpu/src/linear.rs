@@ -1,6 +1,6 @@
 //! The linear layer y = x Wᵀ.
 
-use crate::{Matrix, Scalar, Store, Weights};
+use crate::{Matrix, Scalar, Store, Threads, Weights};
 
 /// The shape of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,17 @@ pub struct Shape {
 ///
 /// # Panics
 /// If a slice does not have the size that `shape` says.
-pub fn forward<S: Scalar>(shape: Shape, x: &[S], w: Weights<'_, S>, y: &mut [S], scratch: &mut Vec<S>) {
+pub fn forward<S: Scalar>(
+    shape: Shape,
+    x: &[S],
+    w: Weights<'_, S>,
+    y: &mut [S],
+    threads: Threads,
+    scratch: &mut Vec<S>,
+) {
     let Shape { rows, inputs, outputs } = shape;
     let (x, w) = (Matrix::new(x, rows, inputs), Matrix::new(w.decode(scratch), outputs, inputs));
-    S::matmul(y, x, w.t(), S::ONE, Store::Set);
+    S::matmul_by(threads, y, x, w.t(), S::ONE, Store::Set);
 }
 
 /// `dx` (N, I) (+)= `dy` (N, O) · `w` (O, I). `scratch` holds `w` if it must be decoded.
@@ -33,11 +40,12 @@ pub fn backward_input<S: Scalar>(
     w: Weights<'_, S>,
     dx: &mut [S],
     store: Store,
+    threads: Threads,
     scratch: &mut Vec<S>,
 ) {
     let Shape { rows, inputs, outputs } = shape;
     let (dy, w) = (Matrix::new(dy, rows, outputs), Matrix::new(w.decode(scratch), outputs, inputs));
-    S::matmul(dx, dy, w, S::ONE, store);
+    S::matmul_by(threads, dx, dy, w, S::ONE, store);
 }
 
 /// `dw` (O, I) += `dy` (N, O)ᵀ · `x` (N, I).

@@ -5,7 +5,7 @@
 //! are equal y is exactly the base's. W has no gradient, and B·A is never formed.
 
 use crate::simd::vectorize;
-use crate::{Matrix, Scalar, Scratch, Store, Weights, linear};
+use crate::{Matrix, Scalar, Scratch, Store, Threads, Weights, linear};
 
 /// The shape of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +49,12 @@ pub fn forward<S: Scalar>(
     let Shape { rows, outputs, rank, .. } = shape;
     down(shape, x, pair.a, z);
     let Some(frozen) = frozen else {
-        linear::forward(shape.base(), x, w, y, scratch.weights());
+        linear::forward(shape.base(), x, w, y, Threads::One, scratch.weights());
         up(shape, z, pair.b, scale, y, Store::Add);
         return;
     };
     let (weights, [frozen_z, product, frozen_product]) = scratch.split([rows * rank, rows * outputs, rows * outputs]);
-    linear::forward(shape.base(), x, w, y, weights);
+    linear::forward(shape.base(), x, w, y, Threads::One, weights);
     // Two products computed alike and then subtracted, rather than one accumulated onto the other: only so are they
     // equal, bit for bit, when the pairs are.
     up(shape, z, pair.b, S::ONE, product, Store::Set);
@@ -113,7 +113,7 @@ pub fn backward_input<S: Scalar>(
     let Shape { rows, inputs, outputs, rank } = shape;
     let frozen_size = if frozen.is_some() { rows * rank } else { 0 };
     let (weights, [frozen_dz]) = scratch.split([frozen_size]);
-    linear::backward_input(shape.base(), dy, w, dx, store, weights);
+    linear::backward_input(shape.base(), dy, w, dx, store, Threads::One, weights);
     S::matmul(dx, Matrix::new(dz, rows, rank), Matrix::new(a, rank, inputs), S::ONE, Store::Add);
     if let Some(frozen) = frozen {
         let (dy, b) = (Matrix::new(dy, rows, outputs), Matrix::new(frozen.b, outputs, rank));

@@ -76,12 +76,26 @@ pub trait Scalar:
     }
 
     /// The matrix product: `out = alpha · lhs · rhs`, or the same added to `out`. `lhs` is (m, k), `rhs` (k, n) and
-    /// `out` (m, n) row-major. Its bits depend on the operands only: a large product is cut by its shape, and idle threads of the pool that
-    /// the caller is in, if it is in one, take parts.
+    /// `out` (m, n) row-major. Its bits depend on the operands only.
     ///
     /// # Panics
     /// If the shapes do not fit together.
     fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store);
+
+    /// The same bits, by these threads.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    fn matmul_by(
+        _threads: Threads,
+        out: &mut [Self],
+        lhs: Matrix<'_, Self>,
+        rhs: Matrix<'_, Self>,
+        alpha: Self,
+        store: Store,
+    ) {
+        Self::matmul(out, lhs, rhs, alpha, store);
+    }
 
     /// M ← (M + ε I)⁻¹ for a symmetric M, (n, n) row-major, without negative eigenvalues, and ε above 0: by Cholesky's factors.
     fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
@@ -117,6 +131,15 @@ pub trait Scalar:
     }
 }
 
+/// Whose threads make the parts of a large product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// The caller's alone.
+    One,
+    /// All of the pool that the caller is in, if it is in one. Whoever waits for a part does other work of the pool meanwhile, so this is for pools that have none.
+    Idle,
+}
+
 /// Panics unless (m, k) · (k, n) fits `out`.
 pub(crate) fn check_product<S>(out: &[S], lhs: &Matrix<'_, S>, rhs: &Matrix<'_, S>) {
     assert_eq!(lhs.cols(), rhs.rows(), "the inner sizes of a matrix product must be equal");
@@ -129,6 +152,7 @@ pub(crate) fn check_product<S>(out: &[S], lhs: &Matrix<'_, S>, rhs: &Matrix<'_, 
 
 /// The matrix product by faer.
 fn faer_matmul<S: faer::traits::ComplexField + Copy>(
+    threads: Threads,
     out: &mut [S],
     lhs: Matrix<'_, S>,
     rhs: Matrix<'_, S>,
@@ -141,14 +165,15 @@ fn faer_matmul<S: faer::traits::ComplexField + Copy>(
         Store::Set => Accum::Replace,
         Store::Add => Accum::Add,
     };
-    in_parts(out, lhs.into(), rhs.into(), &|out, lhs, rhs| matmul(out, accum, lhs, rhs, alpha, Par::Seq));
+    in_parts(threads, out, lhs.into(), rhs.into(), &|out, lhs, rhs| matmul(out, accum, lhs, rhs, alpha, Par::Seq));
 }
 
 /// Multiplications in a part of a product: enough beside handing it to another thread.
 const PART: usize = 1 << 22;
 
-/// Calls `product` for parts of a product, halves of halves of its columns, side by side where there are threads.
+/// Calls `product` for parts of a product, halves of halves of its columns; which they are depends on its shape alone.
 fn in_parts<S: Send + Sync>(
+    threads: Threads,
     out: MatMut<'_, S>,
     lhs: faer::MatRef<'_, S>,
     rhs: faer::MatRef<'_, S>,
@@ -160,13 +185,10 @@ fn in_parts<S: Send + Sync>(
     }
     let (left, right) = out.split_at_col_mut(columns / 2);
     let (rhs_left, rhs_right) = rhs.split_at_col(columns / 2);
-    side_by_side(|| in_parts(left, lhs, rhs_left, product), || in_parts(right, lhs, rhs_right, product));
-}
-
-/// Does both, on two threads if this is one of a pool.
-fn side_by_side(one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+    let one = || in_parts(threads, left, lhs, rhs_left, product);
+    let other = || in_parts(threads, right, lhs, rhs_right, product);
     #[cfg(not(target_family = "wasm"))]
-    if rayon::current_thread_index().is_some() {
+    if threads == Threads::Idle && rayon::current_thread_index().is_some() {
         rayon::join(one, other);
         return;
     }
@@ -223,7 +245,18 @@ impl Scalar for f32 {
     }
 
     fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
-        faer_matmul(out, lhs, rhs, alpha, store);
+        faer_matmul(Threads::One, out, lhs, rhs, alpha, store);
+    }
+
+    fn matmul_by(
+        threads: Threads,
+        out: &mut [Self],
+        lhs: Matrix<'_, Self>,
+        rhs: Matrix<'_, Self>,
+        alpha: Self,
+        store: Store,
+    ) {
+        faer_matmul(threads, out, lhs, rhs, alpha, store);
     }
 
     fn borrow_f32(source: &[f32]) -> Option<&[Self]> {
@@ -279,7 +312,18 @@ impl Scalar for f64 {
     }
 
     fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
-        faer_matmul(out, lhs, rhs, alpha, store);
+        faer_matmul(Threads::One, out, lhs, rhs, alpha, store);
+    }
+
+    fn matmul_by(
+        threads: Threads,
+        out: &mut [Self],
+        lhs: Matrix<'_, Self>,
+        rhs: Matrix<'_, Self>,
+        alpha: Self,
+        store: Store,
+    ) {
+        faer_matmul(threads, out, lhs, rhs, alpha, store);
     }
 }
 
@@ -411,12 +455,15 @@ mod tests {
         let number = |i: usize| (i * 7919 % 113) as f32 / 64.0 - 0.75;
         let (lhs, rhs): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..n * k).map(number).collect());
         for right in [Matrix::new(&rhs, k, n), Matrix::new(&rhs, n, k).t()] {
+            let left = Matrix::new(&lhs, m, k);
             let product = || {
                 let mut out = vec![f32::NAN; m * n];
-                f32::matmul(&mut out, Matrix::new(&lhs, m, k), right, 0.5, Store::Set);
+                f32::matmul_by(Threads::Idle, &mut out, left, right, 0.5, Store::Set);
                 out
             };
-            let alone = product();
+            let mut alone = vec![f32::NAN; m * n];
+            f32::matmul(&mut alone, left, right, 0.5, Store::Set);
+            assert!(product() == alone, "in no pool");
             for threads in [2, 3] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
                 assert!(pool.install(product) == alone, "{threads} threads");

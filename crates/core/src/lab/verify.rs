@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use loralab_cpu::{Scalar, Scratch, Store, Tracked};
+use loralab_cpu::{Scalar, Scratch, Store, Threads, Tracked};
 
 use crate::{
     device::{Cpu, Device, DeviceError, Gpu, Input, RunSettings},
@@ -188,6 +188,7 @@ impl Judge<'_> {
                 base: self.base,
                 tables: &tables,
                 scale: Tracked::from_f32(state.settings.scale as f32),
+                threads: Threads::One,
                 scratch: &mut Scratch::new(),
             };
             Op::run(dispatch, &mut lane);

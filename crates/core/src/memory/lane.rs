@@ -1,6 +1,6 @@
 //! A lane: a fixed block of one run's rows, and everything a CPU worker needs to compute on it.
 
-use loralab_cpu::{Scalar, Scratch, Weights};
+use loralab_cpu::{Scalar, Scratch, Threads, Weights};
 
 use super::{Span, Tensor, Value, Weight};
 
@@ -26,6 +26,8 @@ pub struct Lane<'a, S> {
     pub tables: &'a [Vec<S>],
     /// The run's LoRA scale s.
     pub scale: S,
+    /// Whose threads it may use: idle ones where it is the only lane that is computed.
+    pub threads: Threads,
     /// Reusable memory of the kernels.
     pub scratch: &'a mut Scratch<S>,
 }

@@ -116,14 +116,14 @@ impl Kernel for Linear {
             Pass::Forward => {
                 let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
                 lane.values.write([(y, self.outputs)], |values, [y]| {
-                    linear::forward(shape, values.read(x, self.inputs), w, y, lane.scratch.weights());
+                    linear::forward(shape, values.read(x, self.inputs), w, y, lane.threads, lane.scratch.weights());
                 });
             }
             Pass::BackwardInput => {
                 let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
                 lane.values.write([(dx, self.inputs)], |values, [dx]| {
                     let dy = values.read(dy, self.outputs);
-                    linear::backward_input(shape, dy, w, dx, store, lane.scratch.weights());
+                    linear::backward_input(shape, dy, w, dx, store, lane.threads, lane.scratch.weights());
                 });
             }
             Pass::BackwardWeight | Pass::BackwardAdapter => {

@@ -1,5 +1,5 @@
 use loralab_cpu::linear::{Shape, backward_input, backward_weight, forward};
-use loralab_cpu::{Scalar, Store, Weights};
+use loralab_cpu::{Scalar, Store, Threads, Weights};
 
 use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
 
@@ -9,7 +9,7 @@ fn shape(rows: usize, inputs: usize, outputs: usize) -> Shape {
 
 fn run<S: Scalar>(shape: Shape, x: &[S], w: &[S]) -> Vec<S> {
     let mut y = poisoned(shape.rows * shape.outputs);
-    forward(shape, x, Weights::Exact(w), &mut y, &mut Vec::new());
+    forward(shape, x, Weights::Exact(w), &mut y, Threads::One, &mut Vec::new());
     y
 }
 
@@ -19,7 +19,7 @@ fn gradients_are_those_of_the_forward_pass() {
         let (x, w) = (draw(1, shape.rows * shape.inputs), draw(2, shape.outputs * shape.inputs));
         let dy = draw(3, shape.rows * shape.outputs);
         let mut dx = poisoned(x.len());
-        backward_input(shape, &dy, Weights::Exact(&w), &mut dx, Store::Set, &mut Vec::new());
+        backward_input(shape, &dy, Weights::Exact(&w), &mut dx, Store::Set, Threads::One, &mut Vec::new());
         let mut dw = vec![0.0; w.len()];
         backward_weight(shape, &x, &dy, &mut dw);
         assert_derivative("linear dx", &x, &dx, |x| inner(&dy, &run(shape, x, &w)));
@@ -39,7 +39,7 @@ fn f32_is_within_the_tracked_bound() {
                 Store::Set => poisoned(x.len()),
                 Store::Add => draw(4, x.len()),
             };
-            backward_input(shape, &dy, Weights::Exact(&w), &mut dx, store, &mut Vec::new());
+            backward_input(shape, &dy, Weights::Exact(&w), &mut dx, store, Threads::One, &mut Vec::new());
             let mut dw = draw(5, w.len());
             backward_weight(shape, &x, &dy, &mut dw);
             [run(shape, &x, &w), dx, dw].concat()

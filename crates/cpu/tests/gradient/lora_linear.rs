@@ -1,6 +1,6 @@
 use half::{bf16, f16};
 use loralab_cpu::lora_linear::{Pair, Shape, backward_adapter, backward_input, forward};
-use loralab_cpu::{Scalar, Scratch, Store, Tracked, Weights, linear};
+use loralab_cpu::{Scalar, Scratch, Store, Threads, Tracked, Weights, linear};
 
 use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
 
@@ -59,7 +59,7 @@ impl<S: Scalar> Layer<S> {
         let Shape { rows, inputs, outputs, .. } = self.shape;
         let mut y = poisoned(self.dy.len());
         let shape = linear::Shape { rows, inputs, outputs };
-        linear::forward(shape, &self.x, Weights::Exact(&self.w), &mut y, &mut Vec::new());
+        linear::forward(shape, &self.x, Weights::Exact(&self.w), &mut y, Threads::One, &mut Vec::new());
         y
     }
 

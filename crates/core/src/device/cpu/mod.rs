@@ -9,7 +9,7 @@ mod update;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loralab_cpu::{Scalar, Scratch};
+use loralab_cpu::{Scalar, Scratch, Threads};
 use update::update;
 
 use super::{
@@ -257,6 +257,7 @@ impl<S: Scalar> Cpu<S> {
             base: &self.base,
             tables: &self.tables,
             scale: S::from_f64(run.settings.scale),
+            threads: if plan.shape.runs * self.lanes == 1 { Threads::Idle } else { Threads::One },
             scratch: &mut arena.scratch,
         };
         for dispatch in &plan.forward {
