@@ -187,11 +187,23 @@ fn in_parts<S: Send + Sync>(
     let (rhs_left, rhs_right) = rhs.split_at_col(columns / 2);
     let one = || in_parts(threads, left, lhs, rhs_left, product);
     let other = || in_parts(threads, right, lhs, rhs_right, product);
-    #[cfg(not(target_family = "wasm"))]
+    both(threads, one, other);
+}
+
+/// Does one and the other.
+#[cfg(not(target_family = "wasm"))]
+fn both(threads: Threads, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
     if threads == Threads::Idle && rayon::current_thread_index().is_some() {
         rayon::join(one, other);
-        return;
+    } else {
+        one();
+        other();
     }
+}
+
+/// Does one and the other, on the one thread of a browser's worker.
+#[cfg(target_family = "wasm")]
+fn both(_: Threads, one: impl FnOnce(), other: impl FnOnce()) {
     one();
     other();
 }
