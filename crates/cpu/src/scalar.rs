@@ -80,22 +80,22 @@ pub trait Scalar:
     ///
     /// # Panics
     /// If the shapes do not fit together.
-    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store);
+    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
+        Self::matmul_by(Threads::One, out, lhs, rhs, alpha, store);
+    }
 
     /// The same bits, by these threads.
     ///
     /// # Panics
     /// If the shapes do not fit together.
     fn matmul_by(
-        _threads: Threads,
+        threads: Threads,
         out: &mut [Self],
         lhs: Matrix<'_, Self>,
         rhs: Matrix<'_, Self>,
         alpha: Self,
         store: Store,
-    ) {
-        Self::matmul(out, lhs, rhs, alpha, store);
-    }
+    );
 
     /// M ← (M + ε I)⁻¹ for a symmetric M, (n, n) row-major, without negative eigenvalues, and ε above 0: by Cholesky's factors.
     fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
@@ -256,10 +256,6 @@ impl Scalar for f32 {
         );
     }
 
-    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
-        faer_matmul(Threads::One, out, lhs, rhs, alpha, store);
-    }
-
     fn matmul_by(
         threads: Threads,
         out: &mut [Self],
@@ -321,10 +317,6 @@ impl Scalar for f64 {
     #[inline(always)]
     fn is_finite(self) -> bool {
         self.is_finite()
-    }
-
-    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
-        faer_matmul(Threads::One, out, lhs, rhs, alpha, store);
     }
 
     fn matmul_by(

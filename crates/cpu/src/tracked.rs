@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::scalar::check_product;
-use crate::{Matrix, Scalar, Store, cholesky, orthonormal};
+use crate::{Matrix, Scalar, Store, Threads, cholesky, orthonormal};
 
 /// The unit in the last place of an `f32`, at most, relative to its value: 2⁻²³.
 const ULP: f64 = f32::EPSILON as f64;
@@ -214,7 +214,14 @@ impl Scalar for Tracked {
         orthonormal::bounded(rows, width);
     }
 
-    fn matmul(out: &mut [Self], lhs: Matrix<'_, Self>, rhs: Matrix<'_, Self>, alpha: Self, store: Store) {
+    fn matmul_by(
+        _: Threads,
+        out: &mut [Self],
+        lhs: Matrix<'_, Self>,
+        rhs: Matrix<'_, Self>,
+        alpha: Self,
+        store: Store,
+    ) {
         check_product(out, &lhs, &rhs);
         let cols = rhs.cols();
         for (index, out) in out.iter_mut().enumerate() {

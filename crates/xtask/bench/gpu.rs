@@ -58,8 +58,7 @@ fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize, weight: &[f32]) ->
     tape.mse(y);
     let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
     let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), base))?;
-    let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-    device.load(0, &vec![1.0; n], &[], settings);
+    device.load(0, &vec![1.0; n], &[], RunSettings::PLAIN);
     let weights = vec![1.0 / n as f32; n];
     let input = Input { weights: &weights, features: weight, expected: weight, ..Input::default() };
     let mut step = || wait(device.seconds(&[input], &[0.0]))?.context("this GPU has no timestamps");

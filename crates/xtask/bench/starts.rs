@@ -31,9 +31,8 @@ const ROUNDS: [usize; 2] = [3, 25];
 const ENOUGH: f64 = 3.0;
 /// How long each has the machine to itself before it is asked, as threads of the other may still spin.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Rows of a batch, and the directions that EVA asks for of each rank.
+/// Rows of a batch.
 const ROWS: usize = 512;
-const RHO: usize = 2;
 
 /// The base is one layer; nothing goes through a model.
 const NO_DECODER: Config = Config {
@@ -97,7 +96,8 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
     let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };
     let base = Base { config: NO_DECODER, tensors: [tensor].into() };
     let batch = to_rows(normal_matrix(&Stream::new(0, "batch"), ROWS, width).as_ref());
-    let mut finder = wait(Finder::new(width, ROWS, RHO * RANK, &|plan, base| machine.make(plan, base)))?;
+    let mut finder =
+        wait(Finder::new(width, ROWS, find("eva")?.rule.spread() * RANK, &|plan, base| machine.make(plan, base)))?;
     println!("| scheme | loralab | PEFT | ratio |\n|---|---:|---:|---:|");
     for scheme in ["pissa", "pissa-niter-4", "olora", "eva", "corda-ipm"] {
         let found = find(scheme)?;

@@ -14,9 +14,8 @@ use super::{
 use crate::{
     device::Input,
     init::{Layer, SeenLayer, Start, StartError},
-    model::{Training, decoder},
     plan::Plan,
-    tape::{Purpose, Tape},
+    tape::Purpose,
     train::{Initial, Run, layers},
 };
 
@@ -35,13 +34,8 @@ impl Calibration<'_, '_> {
         cosine: f64,
     ) -> Result<Calibrated, CalibrationError> {
         let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
-        let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
-        let mut tape = Tape::new(self.shape(), false);
-        decoder(&mut tape, &self.base.config, Training::Observed(self.base, &modules));
-        let groups = tape.observed();
+        let (tape, of_layer) = self.observed(&layers);
         let observed = Arc::new(tape.compile(Purpose::Observe));
-        let own = |module: &String| groups.iter().position(|group| group.contains(module));
-        let of_layer: Vec<usize> = modules.iter().filter_map(own).collect();
         let mut finders = BTreeMap::new();
         let widths: Vec<usize> = observed.observed.iter().map(|(_, width)| *width).collect();
         for &width in &widths {

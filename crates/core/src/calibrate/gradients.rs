@@ -91,8 +91,7 @@ impl Products for Probes {
                 let place = &mut values[pair[factor].span.range()];
                 put(vectors.as_ref(), pair[factor].shape[1], place);
             }
-            let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-            self.device.load(0, &values, &[], settings);
+            self.device.load(0, &values, &[], RunSettings::PLAIN);
             let mut sums = vec![0.0; values.len()];
             for batch in &self.batches {
                 let gradient = self.device.probe(&[Input::from(batch)]).await?.swap_remove(0).gradient;

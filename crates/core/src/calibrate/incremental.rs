@@ -52,9 +52,8 @@ impl Finder {
 
     /// The singular values of the stack, and its leading right singular vectors in rows.
     async fn find(&mut self, width: usize) -> Result<Result<(Vec<f64>, Mat<f64>), NoConvergence>, DeviceError> {
-        let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
         self.stack.resize(self.rows * width, 0.0);
-        self.device.load(0, &self.stack, &[], settings);
+        self.device.load(0, &self.stack, &[], RunSettings::PLAIN);
         let input = Input { features: &self.drawn, ..Input::default() };
         let Probe { observed, prediction, .. } = self.device.probe(&[input]).await?.swap_remove(0);
         let rows = |values: &[f32]| from_rows(values, self.drawn.len() / width, width);
@@ -69,11 +68,6 @@ impl Finder {
 /// the directions that are carried.
 pub struct Incremental {
     mean: Vec<f64>,
-    /// Σ ‖x − mean‖² and Σ ‖x‖².
-    scatter: f64,
-    power: f64,
-    /// The leading directions times the roots of their scatter, (k, I).
-    carried: Vec<f32>,
     /// What is known of the rows so far, or why not.
     pub found: Result<Components, NoConvergence>,
 }
@@ -84,9 +78,6 @@ impl Incremental {
         let directions = Mat::zeros(0, width);
         Incremental {
             mean: vec![0.0; width],
-            scatter: 0.0,
-            power: 0.0,
-            carried: vec![],
             found: Ok(Components { rows: 0, variance: 0.0, power: 0.0, values: vec![], directions }),
         }
     }
@@ -115,32 +106,30 @@ impl Incremental {
         mean.iter_mut().for_each(|mean| *mean /= new);
         let power: f64 = power.iter().sum();
         let square = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>();
-        self.power += power;
 
         let stack = &mut finder.stack;
         stack.clear();
-        stack.extend(&self.carried);
+        stack.extend(to_rows(before.directions.as_ref()));
+        for (row, variance) in stack.chunks_exact_mut(width).zip(&before.values) {
+            let scatter = (variance * old).sqrt() as f32;
+            row.iter_mut().for_each(|x| *x *= scatter);
+        }
         for row in rows.chunks_exact(width) {
             stack.extend(row.iter().zip(&mean).map(|(x, mean)| (f64::from(*x) - mean) as f32));
         }
         let apart: Vec<f64> =
             self.mean.iter().zip(&mean).map(|(before, mean)| (old * new / all).sqrt() * (mean - before)).collect();
         stack.extend(apart.iter().map(|x| *x as f32));
-        self.scatter += power - new * square(&mean) + square(&apart);
+        let scatter = before.variance * old + power - new * square(&mean) + square(&apart);
+        let power = before.power * old + power;
         self.mean.iter_mut().zip(&mean).for_each(|(before, mean)| *before += (mean - *before) * new / all);
 
-        self.found = finder.find(width).await?.map(|(s, directions)| {
-            self.carried = to_rows(directions.as_ref());
-            for (row, s) in self.carried.chunks_exact_mut(width).zip(&s) {
-                row.iter_mut().for_each(|x| *x *= *s as f32);
-            }
-            Components {
-                rows: before.rows + count,
-                variance: self.scatter / all,
-                power: self.power / all,
-                values: s.iter().map(|s| s * s / all).collect(),
-                directions,
-            }
+        self.found = finder.find(width).await?.map(|(s, directions)| Components {
+            rows: before.rows + count,
+            variance: scatter / all,
+            power: power / all,
+            values: s.iter().map(|s| s * s / all).collect(),
+            directions,
         });
         Ok(())
     }

@@ -26,9 +26,10 @@ use loralab_data::{Batch, Dataset, Sampler};
 
 use crate::{
     device::{DeviceError, MakeDevice},
-    init::{Rule, StartError},
-    model::{Adapters, Base},
+    init::{Layer, Rule, StartError},
+    model::{Adapters, Base, Training, decoder},
     plan::{Optimizer, Plan, Preconditioner, Shape},
+    tape::Tape,
     train::{Initial, Run, start},
 };
 
@@ -136,6 +137,17 @@ impl Calibration<'_, '_> {
 
     fn shape(&self) -> Shape {
         Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
+    }
+
+    /// A model whose layers' inputs are observed, and for each layer which of those is its own.
+    fn observed(&self, layers: &[Layer<'_>]) -> (Tape, Vec<usize>) {
+        let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
+        let mut tape = Tape::new(self.shape(), false);
+        decoder(&mut tape, &self.base.config, Training::Observed(self.base, &modules));
+        let groups = tape.observed();
+        let own = |module: &String| groups.iter().position(|group| group.contains(module));
+        let of_layer = modules.iter().filter_map(own).collect();
+        (tape, of_layer)
     }
 
     /// The first batches of a seed.

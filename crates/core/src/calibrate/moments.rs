@@ -9,9 +9,8 @@ use super::{BATCHES, Calibrated, Calibration, CalibrationError};
 use crate::{
     device::{Device, DeviceError, Input},
     init::{Code, Inputs, KnownLayer, Layer, Start, StartError},
-    model::{Training, decoder},
     plan::Plan,
-    tape::{Purpose, Tape},
+    tape::Purpose,
     train::{Initial, Run, layers, weight},
 };
 
@@ -80,12 +79,7 @@ impl Calibration<'_, '_> {
     }
 
     pub(super) async fn moments(&self, layers: &[Layer<'_>]) -> Result<Moments, DeviceError> {
-        let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
-        let mut tape = Tape::new(self.shape(), false);
-        decoder(&mut tape, &self.base.config, Training::Observed(self.base, &modules));
-        let groups = tape.observed();
-        let own = |module: &String| groups.iter().position(|group| group.contains(module));
-        let of_layer = modules.iter().filter_map(own).collect();
+        let (tape, of_layer) = self.observed(layers);
         let plan = Arc::new(tape.compile(Purpose::Moments));
         let widths: Vec<usize> = plan.parameters.chunks_exact(2).map(|pair| pair[0].shape[1]).collect();
         let empty = |&width: &usize| Inputs { rows: 0, mean: vec![0.0; width], second: vec![0.0; width * width] };

@@ -59,6 +59,12 @@ pub struct RunSettings {
     pub max_grad_norm: f64,
 }
 
+impl RunSettings {
+    /// Neither scaled nor decayed nor clipped, and one rate for both factors.
+    pub const PLAIN: RunSettings =
+        RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
+}
+
 /// What a step says of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {

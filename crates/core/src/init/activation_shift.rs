@@ -6,11 +6,11 @@
 //! triplets of ΔW, split evenly, are the factors; ranks go to the layers whose triplets hold the largest shares of ‖ΔW‖², up to 2R. As the change would
 //! replace what the base knows, its product is taken out by the frozen pair: it says where to learn, not what.
 
-use loralab_linalg::{Mat, Svd, svd};
+use loralab_linalg::{Mat, Svd, svd, symmetric_eigen};
 
 use super::{
     Begins, Layer, Rule, Scheme, Start, StartError, Trains,
-    calibration::{Covariance, KnownLayer, distribute},
+    calibration::{KnownLayer, distribute},
     pissa::balanced,
 };
 
@@ -39,7 +39,8 @@ fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         let layer = &known.layer;
         known.check_rows(ACTIVATION_SHIFT.name, SPREAD * layer.rank)?;
         let variance = known.variance(ACTIVATION_SHIFT.name)?;
-        let eigen = known.leading(&Covariance(known.inputs), layer.inputs)?;
+        let covariance = known.inputs.covariance();
+        let eigen = symmetric_eigen(covariance.as_ref()).map_err(layer.undecomposed("inputs"))?;
         let unit = layer.inputs as f64 / variance;
         let stretch = |k: usize| (eigen.values[k].max(0.0) * unit + FLOOR).sqrt().recip() - 1.0;
         let turned = Mat::from_fn(layer.inputs, layer.inputs, |i, k| eigen.vectors[(i, k)] * stretch(k));

@@ -1,6 +1,6 @@
 //! What schemes are told of data: of a layer's inputs and of its gradient.
 
-use loralab_linalg::{ColRef, Eigen, Mat, MatRef, Multiply, Rows, Stream, Svd, from_rows, leading_eigen};
+use loralab_linalg::{Eigen, Mat, Rows, Stream, Svd, from_rows, leading_eigen};
 
 use super::{Layer, StartError};
 
@@ -68,44 +68,23 @@ impl Inputs {
         from_rows(&self.second, self.mean.len(), self.mean.len())
     }
 
-    /// The same for products.
-    pub fn rows(&self) -> Rows<'_> {
+    /// The covariance E\[(x − mean)(x − mean)ᵀ\], (I, I).
+    pub(super) fn covariance(&self) -> Mat<f64> {
+        let (second, mean) = (self.second(), &self.mean);
+        Mat::from_fn(mean.len(), mean.len(), |i, j| second[(i, j)] - mean[i] * mean[j])
+    }
+
+    /// The second moment for products.
+    fn rows(&self) -> Rows<'_> {
         Rows::new(&self.second, self.mean.len(), self.mean.len())
     }
 }
 
-/// The covariance E\[(x − mean)(x − mean)ᵀ\], (I, I), of a layer's inputs.
-pub struct Covariance<'a>(pub &'a Inputs);
-
-impl Multiply for Covariance<'_> {
-    fn shape(&self) -> (usize, usize) {
-        (self.0.mean.len(), self.0.mean.len())
-    }
-
-    fn is_finite(&self) -> bool {
-        self.0.rows().is_finite() && self.0.mean.iter().all(|x| x.is_finite())
-    }
-
-    fn times(&self, x: MatRef<'_, f64>) -> Mat<f64> {
-        let mean = ColRef::from_slice(&self.0.mean);
-        self.0.rows().times(x) - mean * (mean.transpose() * x)
-    }
-
-    fn transposed_times(&self, x: MatRef<'_, f64>) -> Mat<f64> {
-        self.times(x)
-    }
-
-    fn whole(&self) -> Mat<f64> {
-        let (second, mean) = (self.0.second(), &self.0.mean);
-        Mat::from_fn(mean.len(), mean.len(), |i, j| second[(i, j)] - mean[i] * mean[j])
-    }
-}
-
 impl KnownLayer<'_> {
-    /// The leading `count` eigenpairs of a matrix that belongs to the layer's inputs.
-    pub(super) fn leading(&self, m: &dyn Multiply, count: usize) -> Result<Eigen, StartError> {
+    /// The leading `count` eigenpairs of the second moment of the layer's inputs.
+    pub(super) fn leading(&self, count: usize) -> Result<Eigen, StartError> {
         let stream = Stream::new(0, &format!("{}.directions", self.layer.name));
-        leading_eigen(m, count, &stream).map_err(self.layer.undecomposed("inputs"))
+        leading_eigen(&self.inputs.rows(), count, &stream).map_err(self.layer.undecomposed("inputs"))
     }
 
     /// The sum of the variances of the layer's inputs, which must not be rounding: what is left by subtracting equal numbers.

@@ -56,7 +56,7 @@ fn principal(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let start = |known: &KnownLayer<'_>| {
         let layer = &known.layer;
         known.check_rows(SYLVESTER_PCA.name, layer.rank)?;
-        let directions = known.leading(&known.inputs.rows(), layer.rank)?.vectors;
+        let directions = known.leading(layer.rank)?.vectors;
         let code = directions.transpose() * known.inputs.second();
         solved(known, &(&code * &directions), &code)
     };
@@ -73,7 +73,7 @@ fn labelled(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         if power <= 0.0 {
             return Err(nothing());
         }
-        let principal: f64 = known.leading(&known.inputs.rows(), own.nrows())?.values.iter().sum();
+        let principal: f64 = known.leading(own.nrows())?.values.iter().sum();
         let size = (principal.max(0.0) / power).sqrt();
         solved(known, &scaled(own, size * size), &scaled(cross, size))
     };

@@ -191,13 +191,12 @@ impl Probes {
     /// Passes over the base with these As, one flat buffer a run, and Bs of zeros: the gradient of B is then G Aᵀ.
     async fn base_gradient<'a>(&mut self, flats: impl Iterator<Item = &'a [f32]>) -> Result<Vec<Probe>, DeviceError> {
         let none = if self.plan.frozen_pairs { vec![0.0; self.plan.trained_len()] } else { vec![] };
-        let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
         for (run, flat) in flats.enumerate() {
             let mut start = flat.to_vec();
             for b in self.plan.parameters.iter().filter(|parameter| parameter.group == Group::B) {
                 start[b.span.range()].fill(0.0);
             }
-            self.device.load(run, &start, &none, settings);
+            self.device.load(run, &start, &none, RunSettings::PLAIN);
         }
         self.probe().await
     }

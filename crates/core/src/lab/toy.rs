@@ -27,8 +27,6 @@ pub const TEACHER: [usize; 2] = [1000, 20];
 pub const RANK: usize = 4;
 /// Examples to train on, and to test with.
 pub const EXAMPLES: [usize; 2] = [1000, 100];
-const SETTINGS: RunSettings =
-    RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
 const ADAM: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 /// Examples with the teacher's answers, as rows of a plan; rows beyond the examples have weight 0.
@@ -102,7 +100,7 @@ impl Lesson {
         let (a, b) = trained.split_at_mut(rank * width);
         Stream::new(0, "teacher.hidden.lora_A.weight").normal((width as f32).sqrt().recip(), a);
         Stream::new(0, "teacher.hidden.lora_B.weight").normal((rank as f32).sqrt().recip(), b);
-        device.load(0, &trained, &[], SETTINGS);
+        device.load(0, &trained, &[], RunSettings::PLAIN);
         let examples = |name: &str, count: usize| {
             let rows = EXAMPLES[0];
             let mut features = vec![0.0; rows * INPUTS];
@@ -174,9 +172,9 @@ pub async fn train(
             chosen: Default::default(),
             seed: student.seed,
             learning_rate: trial.learning_rate,
-            settings: SETTINGS,
+            settings: RunSettings::PLAIN,
         };
-        start(&plan, &[], &run)?.put(&mut *device, place, SETTINGS);
+        start(&plan, &[], &run)?.put(&mut *device, place, RunSettings::PLAIN);
     }
     let hidden = every.map(|_| student.hidden(lesson));
     let rates: Vec<f64> = trials.iter().map(|trial| trial.learning_rate).collect();

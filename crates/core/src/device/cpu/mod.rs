@@ -100,10 +100,9 @@ impl<S: Scalar> Cpu<S> {
     pub fn new(plan: Arc<Plan>, base: Arc<[Tensor]>, threads: Option<usize>) -> Cpu<S> {
         let tables = plan.tables.iter().map(|table| table.iter().map(|&x| S::from_f64(x)).collect()).collect();
         let trained = vec![S::ZERO; plan.trained_len()];
-        let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
         let moments = moments(&plan);
         let run = Run {
-            settings,
+            settings: RunSettings::PLAIN,
             trained,
             frozen_pairs: vec![],
             first_moment: vec![S::ZERO; moments[0]],
