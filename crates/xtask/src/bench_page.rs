@@ -73,7 +73,7 @@ pub fn measure() -> Result<ExitCode> {
         bail!("there is no built page to measure; `cargo xtask web --release` builds it");
     }
     let sent = sizes::rows(&dist)?;
-    let origin = serve(dist)?;
+    let origin = serve(dist, 0)?;
     let mut text = format!(
         "# The page, measured\n\n`cargo xtask web --release`, then `cargo xtask bench page`\n\n{}\nMilliseconds: from opening to *ready*, from pressing *Run* to the first step that is shown (within \
          10 ms), from that to the end. Of the page's tasks longer than {NOTICED} ms their number and the longest, while loading and while training: the browser's own count, of the thread that a\n\

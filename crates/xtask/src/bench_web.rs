@@ -51,7 +51,7 @@ const APART: f64 = 1e-3;
 /// Builds the page, measures, and writes what came out.
 pub fn measure(rounds: u32) -> Result<ExitCode> {
     let site = build()?;
-    let origin = serve(site.clone())?;
+    let origin = serve(site.clone(), 0)?;
     let mut chromium = Chromium::start(&FLAGS)?;
     println!("measuring: TF.js takes about a quarter of a minute a step on a software GPU …");
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -102,7 +102,9 @@ fn called(dist: &Path) -> Result<Called> {
     if let Ok(called) = fs::read(&kept) {
         return Ok(serde_json::from_slice(&called)?);
     }
-    println!("watching what of the page a first step calls, in a browser");
+    println!(
+        "== watching in a headless Chromium what of the page a first step calls: about a minute, once for each build"
+    );
     let page = folder.join("page");
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -118,7 +120,7 @@ fn called(dist: &Path) -> Result<Called> {
         let script = page.join(module).with_extension("js");
         fs::write(&script, edited(&script, &watching(module))?)?;
     }
-    let called = watch(&serve(page)?, modules.len())?;
+    let called = watch(&serve(page, 0)?, modules.len())?;
     fs::write(kept, serde_json::to_string(&called)?)?;
     Ok(called)
 }

@@ -9,6 +9,7 @@ mod npm;
 mod screenshots;
 mod sizes;
 mod split;
+mod system;
 mod web;
 
 use std::{
@@ -24,8 +25,6 @@ use clap::{Args, Parser, Subcommand};
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const BENCH: [&str; 8] = ["bench", "--quiet", "--locked", "--package", "xtask", "--bench", "tiny", "--"];
 const WASM: &str = "wasm32-unknown-unknown";
-/// What the browser that tests the page may be called; as in `tests/browser`.
-const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// Sets up, tests and measures loralab, and serves its page.
 #[derive(Parser)]
@@ -37,18 +36,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Installs what development needs and is not there yet: rustfmt, clippy, the wasm32 target, the tools that build the page.
+    /// Installs what development needs and is not there yet: rustfmt, clippy, the wasm32 target, the tools that build the page, and what the tests need of the
+    /// system (a Chromium, npm, a Vulkan driver), the last by root or with sudo.
     Setup,
-    /// Builds the page, then runs every test.
+    /// Installs what the tests need, as `setup` does, builds the page, then runs every test.
     Test,
     /// Builds the page and serves it, after compiling the tools for that if they are not there yet (some minutes, once).
     Web {
-        /// Build `dist/`, for any static host, instead; where npm is, with wasm-opt from its registry.
+        /// Build `dist/`, for any static host, instead; where npm is, with wasm-opt from its registry. With `--port`, serve that afterwards.
         #[arg(long)]
         release: bool,
-        /// Where to serve it: http://127.0.0.1:PORT/.
-        #[arg(long, default_value_t = 8080)]
-        port: u16,
+        /// Where to serve it: http://127.0.0.1:PORT/ [default: 8080].
+        #[arg(long)]
+        port: Option<u16>,
     },
     /// Takes the pictures of the page in `web/`: the built page in a headless Chromium, after a training.
     Screenshots,
@@ -101,8 +101,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup => setup().map(|()| ExitCode::SUCCESS),
         Task::Test => test(),
-        Task::Web { release: true, .. } => web::release(),
-        Task::Web { port, .. } => web::serve(port),
+        Task::Web { release: true, port } => web::release(port),
+        Task::Web { port, .. } => web::serve(port.unwrap_or(web::PORT)),
         Task::Screenshots => screenshots::take(),
         Task::Bench { other: Some(Bench::Page), .. } => bench_page::measure(),
         Task::Bench { other: Some(Bench::Web { rounds }), .. } => bench_web::measure(rounds),
@@ -118,22 +118,9 @@ fn setup() -> Result<()> {
     for (tool, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         provide(tool, || succeeds(cargo().args([subcommand, "--version"])), &["component", "add", tool])?;
     }
+    system::provide()?;
     web::provide_tools()?;
-    if npm::is_there() {
-        npm::provide(npm::PAGE)?;
-        println!("axe-core, wasm-opt: there");
-    } else {
-        println!(
-            "npm: missing; a test of the page needs axe-core from its registry, and a release wasm-opt: install it (`apt-get install npm` on Debian)"
-        );
-    }
-    let named = env::var_os("LORALAB_CHROMIUM").is_some();
-    if !named && !CHROMIUM.iter().any(|name| succeeds(Command::new(name).arg("--version"))) {
-        println!(
-            "chromium: missing; the tests of the page need it: install it (`apt-get install chromium` on Debian), or give the path of a \
-             Chrome in LORALAB_CHROMIUM"
-        );
-    }
+    npm::provide(npm::PAGE)?;
     println!(
         "ready: `cargo xtask test` runs the tests, `cargo run --release -- sweep` a sweep, `cargo xtask web` the page"
     );
@@ -165,10 +152,15 @@ fn wasm_target_is_there() -> bool {
 
 fn test() -> Result<ExitCode> {
     let started = Instant::now();
-    if npm::is_there() {
-        npm::provide(npm::PAGE)?;
-    }
-    let tests = || run(cargo().args(["test", "--workspace", "--locked"]));
+    system::provide()?;
+    npm::provide(npm::PAGE)?;
+    let tests = || {
+        let mut tests = cargo();
+        tests
+            .args(["test", "--workspace", "--locked"])
+            .envs(system::chromium().map(|program| (system::NAMED, program)));
+        run(&mut tests)
+    };
     // The page first: some tests look at what was built.
     for (what, stage) in [("the page", &web::build as &dyn Fn() -> Result<ExitCode>), ("tests", &tests)] {
         println!("== {what} ({} s)", started.elapsed().as_secs());

@@ -44,12 +44,21 @@ pub fn provide(folder: &str) -> Result<PathBuf> {
     Ok(modules)
 }
 
+/// Runs a package of npm's registry.
+pub fn npx() -> Command {
+    script("npx")
+}
+
 fn npm() -> Command {
-    // On Windows npm is a script, which only its shell finds.
+    script("npm")
+}
+
+fn script(name: &str) -> Command {
+    // On Windows it is a script, which only its shell finds.
     if cfg!(windows) {
         let mut shell = Command::new("cmd");
-        shell.args(["/C", "npm"]);
+        shell.args(["/C", name]);
         return shell;
     }
-    Command::new("npm")
+    Command::new(name)
 }

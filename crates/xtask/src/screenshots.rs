@@ -34,7 +34,7 @@ pub fn take() -> Result<ExitCode> {
     if !dist.join("index.html").exists() {
         bail!("there is no built page to take pictures of; `cargo xtask web --release` builds it");
     }
-    let origin = serve(dist)?;
+    let origin = serve(dist, 0)?;
     let mut chromium = Chromium::start(&[])?;
     chromium.open(&format!("{origin}/index.html{QUERY}"))?;
     println!("training in the page, which takes about a minute …");

@@ -7,11 +7,12 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    thread,
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::{ROOT, WASM, cargo, halves, npm, provide, run, sizes, wasm_target_is_there};
+use crate::{ROOT, WASM, cargo, halves, npm, provide, run, screenshots::server, sizes, wasm_target_is_there};
 
 /// A program of crates.io that building the page needs.
 struct Tool {
@@ -44,6 +45,9 @@ pub fn provide_tools() -> Result<OsString> {
     Ok(path)
 }
 
+/// Where the page is served if nothing is said.
+pub const PORT: u16 = 8080;
+
 /// The file that trunk's inline script is moved to.
 const LOADER: &str = "load.js";
 
@@ -55,18 +59,31 @@ pub fn build() -> Result<ExitCode> {
     build_with(|_| Ok(()))
 }
 
-/// The same for others to see: optimised once more where npm is, with its sizes told.
-pub fn release() -> Result<ExitCode> {
+/// The same for others to see: optimised once more where npm is, with its sizes told; then served at `port`, if that is given.
+pub fn release(port: Option<u16>) -> Result<ExitCode> {
     let code = build_with(optimise)?;
-    if code == ExitCode::SUCCESS {
-        sizes::tell(&PathBuf::from(ROOT).join("dist"))?;
+    if code != ExitCode::SUCCESS {
+        return Ok(code);
     }
-    Ok(code)
+    let dist = fs::canonicalize(PathBuf::from(ROOT).join("dist"))?;
+    println!("== what of it a browser is sent: compressing each file as a host does");
+    sizes::tell(&dist)?;
+    println!("\nThe page is in {}, for any static host.", dist.display());
+    let Some(port) = port else {
+        println!("To look at it: `cargo xtask web --release --port {PORT}`, then http://127.0.0.1:{PORT}/");
+        return Ok(code);
+    };
+    println!("It is at {}/ until Ctrl-C.", server::serve(dist, port)?);
+    loop {
+        thread::park();
+    }
 }
 
 /// Builds the page, does something to each module of WebAssembly, and has the page know what it is made of.
 fn build_with(finish: impl Fn(&Path) -> Result<()>) -> Result<ExitCode> {
-    let code = run(trunk(provide_tools()?).args(["build", "--release"]))?;
+    let path = provide_tools()?;
+    println!("== compiling the page and its worker to WebAssembly: minutes, the first time");
+    let code = run(trunk(path).args(["build", "--release"]))?;
     if code == ExitCode::SUCCESS {
         let dist = PathBuf::from(ROOT).join("dist");
         seal(&dist).context("the built page in dist/ could not be given its Content-Security-Policy")?;
@@ -91,6 +108,7 @@ fn optimise(module: &Path) -> Result<()> {
         );
         return Ok(());
     }
+    println!("== making {} smaller, with wasm-opt: up to a minute", module.display());
     let program = npm::provide(npm::PAGE)?.join("binaryen/bin/wasm-opt");
     let mut optimise = Command::new("node");
     optimise.arg(&program).args(WASM_OPT).arg(module).arg("--output").arg(module);
@@ -199,10 +217,7 @@ impl Tool {
         }
         println!("{package} {version}: missing; compiling it into target/tools, once, which takes some minutes");
         let mut install = cargo();
-        install
-            .args(["install", "--quiet", package, "--version", version, "--force", "--root"])
-            .arg(folder)
-            .args(self.flags);
+        install.args(["install", package, "--version", version, "--force", "--root"]).arg(folder).args(self.flags);
         if run(&mut install)? != ExitCode::SUCCESS || !self.is_there(path) {
             bail!("`cargo install {package} --version {version}` did not bring it; see its message above");
         }

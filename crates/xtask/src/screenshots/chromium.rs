@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{CHROMIUM, succeeds};
+use crate::system;
 
 /// Far more than what is waited for takes.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -46,23 +46,12 @@ impl Chromium {
         if !cfg!(unix) {
             bail!("the page is looked at on Linux or macOS, where a shell can hand pipes to a browser");
         }
-        let program = match env::var("LORALAB_CHROMIUM") {
-            Ok(named) => named,
-            Err(_) => CHROMIUM
-                .into_iter()
-                .find(|name| succeeds(Command::new(name).arg("--version")))
-                .with_context(|| {
-                    format!(
-                        "none of {} can be run; install one, or give the path of a Chrome in LORALAB_CHROMIUM",
-                        CHROMIUM.join(", ")
-                    )
-                })?
-                .to_owned(),
-        };
+        let program = system::chromium().with_context(system::without_chromium)?;
         let profile = env::temp_dir().join(format!("loralab-chromium-{}", std::process::id()));
         // The browser listens at file 3 and speaks at file 4, which only a shell can make of a child's input and output.
         let mut process = Command::new("sh")
-            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null", &program])
+            .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null"])
+            .arg(&program)
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
             .args(["--disable-background-networking", "--hide-scrollbars", "--remote-debugging-pipe"])
             .args(flags)
@@ -71,7 +60,7 @@ impl Chromium {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("{program} can't be run"))?;
+            .with_context(|| format!("{} can't be run", program.display()))?;
         let asked = process.stdin.take().context("the browser has no input")?;
         let told = BufReader::new(process.stdout.take().context("the browser has no output")?);
         Ok(Chromium { process, asked, told, session: None, number: 0, profile })

@@ -10,9 +10,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Serves the folder, and says where.
-pub fn serve(folder: PathBuf) -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port of this machine could be listened at")?;
+/// Serves the folder at a port of this machine, 0 for any that is free, and says where.
+pub fn serve(folder: PathBuf, port: u16) -> Result<String> {
+    let listener = TcpListener::bind(("127.0.0.1", port))
+        .with_context(|| format!("port {port} of this machine cannot be listened at; name another with `--port`"))?;
     let origin = format!("http://{}", listener.local_addr()?);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -33,7 +34,8 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
         header.clear();
         reader.read_line(&mut header)?;
     }
-    let path = Path::new(request.split([' ', '?']).nth(1).unwrap_or_default().trim_start_matches('/'));
+    let path = request.split([' ', '?']).nth(1).unwrap_or_default().trim_start_matches('/');
+    let path = Path::new(if path.is_empty() { "index.html" } else { path });
     let kind = match path.extension().and_then(|extension| extension.to_str()) {
         Some("html") => "text/html",
         Some("js") => "text/javascript",
