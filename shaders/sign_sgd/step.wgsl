@@ -1,4 +1,4 @@
-// p ← p − γλp − γ · sign(g), sign(0) = 0, for every run that has not diverged. Bernstein et al. 2018, arXiv 1802.04434, algorithm 1.
+// p ← p − (γλp + γ · sign(g)), sign(0) = 0, for every run that has not diverged. Bernstein et al. 2018, arXiv 1802.04434, algorithm 1.
 
 struct Params {
     // Trained elements of a run.
@@ -50,5 +50,5 @@ fn main(
     let decay = select(settings[run * 4u + 2u], 0.0, of_kind == 2u);
     let g = gradients[i];
     let step = select(0.0, rate, g > 0.0) - select(0.0, rate, g < 0.0);
-    trained[i] = trained[i] * (1.0 - rate * decay) - step;
+    trained[i] -= rate * decay * trained[i] + step;
 }

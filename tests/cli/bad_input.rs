@@ -155,6 +155,7 @@ fn settings() {
         (&["--seeds", "99999999999"], &["99999999999 seeds", "at most 100000"]),
         (&["--task", "questoins"], &["\"questoins\"", "Did you mean \"questions\"?"]),
         (&["--optimizer", "sgd", "--beta1", "0.5"], &["`beta1` is 0.5", "\"sgd\""]),
+        (&["--beta2", "0.99999999"], &["`beta2` is 0.99999999", "still below 1 as a 32-bit float"]),
         (&["--target-modules", "q_porj"], &["\"q_porj\"", "Did you mean \"q_proj\"?"]),
         (&["--warmup-steps", "900"], &["`warmup_steps` is 900", "at most"]),
         (&["--tokens", "10"], &["`tokens` is 10", "the longest of 64 bytes"]),

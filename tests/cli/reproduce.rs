@@ -235,6 +235,11 @@ fn starts_are_probed_for_their_curvature_at_the_rate_that_a_sweep_finds() {
         assert!(start["sharpness"].as_f64().is_some_and(|x| x > 0.0) && start["products"] == 6, "{start}");
     }
     assert_ne!(starts[0]["sharpness"], starts[1]["sharpness"]);
+    // What six products leave open is said.
+    assert!(starts.iter().any(|start| start["residual"].as_f64() > start["sharpness"].as_f64().map(|x| 0.02 * x)));
+    assert!(outcome.stdout.contains("λ is known only to "), "{}", outcome.stdout);
+    let large = [&flags[..flags.len() - 4], &["--products", "1000", "--memory", "40MiB", "--output", "other"]].concat();
+    place.refuse(&large, 2, &["init-b is computed in 64 bits on the CPU", "1000 products", "40", "lower `--products`"]);
     assert!(place.read("found/report.html").contains("The learning rate that the curvature at a start implies"));
 }
 

@@ -1,13 +1,25 @@
-//! The curvature of small models against their whole Hessian in f64.
+//! The curvature of small models against their whole Hessian in f64, and that of the shipped bases against PyTorch's.
 
 use loralab_core::{
-    device::{Cpu, wait},
+    device::RunSettings,
+    init,
     lab::{Curvature, Probed, curvature},
+    model::{Adapters, Base, MODULES, Training, decoder},
+    plan::Shape,
+    tape::Tape,
+    train::{Run, start},
 };
+use loralab_cpu::Dual;
 use loralab_data::Batch;
-use loralab_linalg::{Eigen, Mat, symmetric_eigen};
+use loralab_linalg::{Eigen, Mat, Stream, symmetric_eigen};
 
+use safetensors::SafeTensors;
+
+use super::NANO;
 use crate::small::{SETTINGS, Subject, TRAIN, subjects};
+
+/// Made by `tests/fixtures/make_curvature.py`.
+const FILE: &[u8] = include_bytes!("../fixtures/curvature.safetensors");
 
 /// The difference quotient's step in f64.
 const STEP: f64 = 1e-5;
@@ -34,11 +46,9 @@ fn hessian(subject: &Subject) -> (Eigen, Mat<f64>, Vec<f64>) {
     (symmetric_eigen(whole.as_ref()).expect("it is finite"), whole, gradient(0, 0.0))
 }
 
-fn probed(subject: &mut Subject, products: usize) -> Curvature {
-    subject.shape.runs = 2;
+fn probed(subject: &Subject, products: usize) -> Curvature {
     let plan = subject.tape().compile(TRAIN);
     let (trained, frozen_pairs) = (subject.trained(&plan), subject.frozen_pairs(&plan));
-    let mut device = Cpu::<f32>::new(plan.into(), subject.base.clone(), Some(1));
     let input = subject.rows.input();
     let (tokens, targets, weights) = (input.tokens.to_vec(), input.targets.to_vec(), input.weights.to_vec());
     let batch = Batch { tokens, targets, weights, examples: vec![], counted: 0 };
@@ -48,32 +58,131 @@ fn probed(subject: &mut Subject, products: usize) -> Curvature {
         settings: SETTINGS,
         batches: std::slice::from_ref(&batch),
     };
-    wait(curvature(&mut device, probed, products, 0)).expect("it is finite")
+    curvature(plan.into(), subject.base.clone(), Some(1), probed, products, 0).expect("it is finite")
 }
 
 #[test]
 fn sharpness_and_the_best_sign_step_are_those_of_the_whole_hessian() {
     // The decoders with adapters, without and with frozen pairs.
-    for mut subject in subjects(1).into_iter().take(2) {
+    for subject in subjects(1).into_iter().take(2) {
         let what = subject.what;
         let (exact, whole, gradient) = hessian(&subject);
-        let found = probed(&mut subject, 40);
+        let found = probed(&subject, 40);
         let [largest, smallest] = [exact.values[0], exact.values[exact.values.len() - 1]];
         println!("{what}: {largest} and {smallest}, found {found:?}");
-        assert!((found.largest.value / largest - 1.0).abs() < 2e-3, "{what}: {largest}, {found:?}");
-        assert!((found.smallest.value / smallest - 1.0).abs() < 2e-2, "{what}: {smallest}, {found:?}");
+        // What the differences above are off by, beside what the probe says of itself.
+        let differences = 1e-6 * largest;
+        for (found, exact) in [(found.largest, largest), (found.smallest, smallest)] {
+            assert!((found.value - exact).abs() <= found.residual + differences, "{what}: {exact}, {found:?}");
+            assert!(found.residual <= 1e-2 * exact.abs(), "{what}: {exact}, {found:?}");
+        }
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-        assert!((found.gradient_norm / norm - 1.0).abs() < 1e-4, "{what}: {norm}");
+        assert!((found.gradient_norm / norm - 1.0).abs() < 1e-12, "{what}: {norm}");
         let signs: Vec<f64> = gradient.iter().map(|g| g.signum()).collect();
         let entries = (0..signs.len()).flat_map(|row| (0..signs.len()).map(move |column| (row, column)));
         let curved: f64 = entries.map(|(row, column)| signs[row] * whole[(row, column)] * signs[column]).sum();
         let best = gradient.iter().map(|g| g.abs()).sum::<f64>() / curved;
         match found.sign_step {
-            Some(rate) => assert!((rate / best - 1.0).abs() < 2e-2, "{what}: {best}, {found:?}"),
+            Some(rate) => assert!((rate / best - 1.0).abs() < 1e-5, "{what}: {best}, {found:?}"),
             None => assert!(best < 0.0, "{what}: {best}"),
         }
         // Few products cannot know it, and say so.
-        let early = probed(&mut subject, 3);
+        let early = probed(&subject, 3);
         assert!(early.largest.residual > 10.0 * found.largest.residual, "{what}: {early:?}");
+    }
+}
+
+/// Every kind of model, the toy's too: the derivative that a gradient carries is that of differences, and the map is symmetric.
+#[test]
+fn a_gradient_of_dual_numbers_carries_its_own_derivative() {
+    for subject in subjects(1) {
+        let what = subject.what;
+        let plan = || subject.tape().compile(TRAIN);
+        let start = subject.trained(&plan());
+        let mut dual = subject.device::<Dual>(plan());
+        let mut along = |direction: &[f64]| {
+            let moving = |(&at, &tangent): (&f32, &f64)| Dual { value: at.into(), tangent };
+            dual.set_trained(0, &start.iter().zip(direction).map(moving).collect::<Vec<_>>());
+            dual.gradient(0, subject.rows.input()).1
+        };
+        let [one, other] = ["one", "other"].map(|name| {
+            let mut direction = vec![0.0_f32; start.len()];
+            Stream::new(0, name).normal(1.0, &mut direction);
+            direction.into_iter().map(f64::from).collect::<Vec<f64>>()
+        });
+        let (by_one, by_other) = (along(&one), along(&other));
+        let mut device = subject.device::<f64>(plan());
+        let mut gradient = |offset: f64| {
+            let at: Vec<f64> = start.iter().zip(&one).map(|(&at, v)| f64::from(at) + offset * v).collect();
+            device.set_trained(0, &at);
+            device.gradient(0, subject.rows.input()).1
+        };
+        let (here, ahead, behind) = (gradient(0.0), gradient(STEP), gradient(-STEP));
+        let largest = by_one.iter().map(|g| g.tangent.abs()).fold(0.0, f64::max);
+        for (place, found) in by_one.iter().enumerate() {
+            let expected = (ahead[place] - behind[place]) / (2.0 * STEP);
+            assert!((found.value - here[place]).abs() <= 1e-12 * here[place].abs().max(1e-3), "{what}: {found:?}");
+            assert!((found.tangent - expected).abs() <= 1e-6 * largest, "{what}, {place}: {found:?}, {expected}");
+        }
+        let product = |by: &[Dual], with: &[f64]| by.iter().zip(with).map(|(x, y)| x.tangent * y).sum::<f64>();
+        let [there, back] = [product(&by_one, &other), product(&by_other, &one)];
+        let size: f64 = by_one.iter().zip(&other).map(|(x, y)| (x.tangent * y).abs()).sum();
+        assert!(largest > 0.0 && (there - back).abs() <= 1e-12 * size, "{what}: {there} and {back}");
+    }
+}
+
+/// The curvature at a start of a shipped base, on the rows of the fixture.
+fn shipped(base: &Base, scheme: &str, batch: &Batch, sequences: usize) -> Curvature {
+    let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
+    let tokens = batch.tokens.len() / sequences;
+    let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    let plan = tape.compile(TRAIN);
+    let settings = RunSettings { scale: 2.0, ..RunSettings::PLAIN };
+    let scheme = init::find(scheme).expect("it is known");
+    let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
+    let (trained, _) = start(&plan, &[], &run).expect("it needs no weights").numbers();
+    let probed = Probed { trained: &trained, frozen_pairs: &[], settings, batches: std::slice::from_ref(batch) };
+    curvature(plan.into(), base.tensors.clone(), None, probed, 200, 0).expect("it is finite")
+}
+
+#[test]
+fn the_curvature_at_the_starts_of_the_shipped_bases_is_pytorchs() {
+    let file = SafeTensors::deserialize(FILE).expect("the fixture is whole");
+    let tensor = |name: &str| file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let bytes = |name: &str| tensor(name).data().iter().map(|&byte| u32::from(byte)).collect::<Vec<_>>();
+    let mask = bytes("mask");
+    let counted: u32 = mask.iter().sum();
+    let weights = mask.iter().map(|&mask| mask as f32 / counted as f32).collect();
+    let batch = Batch { tokens: bytes("tokens"), targets: bytes("targets"), weights, examples: vec![], counted: 0 };
+    let sequences = tensor("tokens").shape()[0];
+    let tiny = Base::from_safetensors(include_bytes!("../../crates/core/bases/tiny.safetensors")).expect("it is whole");
+    let expected = tensor("curvature");
+    let mut expected = expected.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+    for (name, base) in [("nano", &*NANO), ("tiny", &tiny)] {
+        for scheme in ["init-a", "init-b"] {
+            let found = shipped(base, scheme, &batch, sequences);
+            println!("{name}, {scheme}: {found:?}");
+            for (what, found, off) in [
+                ("loss", found.loss, 0.0),
+                ("gradient", found.gradient_norm, 0.0),
+                ("largest", found.largest.value, found.largest.residual),
+                ("smallest", found.smallest.value, found.smallest.residual),
+            ] {
+                let expected = expected.next().expect("five numbers of each start");
+                // Weights of 1/count are rounded to f32 here.
+                let allowed = off + 1e-6 * expected.abs();
+                assert!(
+                    (found - expected).abs() <= allowed,
+                    "{name}, {scheme}, {what}: {found}, PyTorch says {expected}"
+                );
+                assert!(off <= 0.02 * expected.abs(), "{name}, {scheme}, {what}: {found} is known to {off} only");
+            }
+            let expected = Some(expected.next().expect("five numbers of each start")).filter(|rate| *rate > 0.0);
+            assert_eq!(found.sign_step.is_some(), expected.is_some(), "{name}, {scheme}: PyTorch says {expected:?}");
+            for (found, expected) in found.sign_step.iter().zip(expected) {
+                assert!((found / expected - 1.0).abs() < 1e-5, "{name}, {scheme}: {found}, PyTorch says {expected}");
+            }
+        }
     }
 }

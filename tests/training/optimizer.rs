@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
     init,
     memory::{Data, Group, Tensor, Weight},
     plan::{Optimizer, Plan, Shape},
@@ -11,6 +11,7 @@ use loralab_core::{
 use loralab_linalg::Stream;
 
 use super::{ADAMW, NANO, SETTINGS, batches, plan, run};
+use crate::gpu;
 
 const RATE: f64 = 0.01;
 
@@ -72,6 +73,44 @@ fn adamw_begins_with_nearly_a_sign() {
     let settings = RunSettings { weight_decay: 0.1, max_grad_norm: 0.0, learning_rate_ratio: 2.0, ..SETTINGS };
     // m̂ = g and √v̂ = |g| after one step.
     assert_steps(ADAMW, settings, 1e-4, |rate, _, p, g| p * (1.0 - rate * 0.1) - rate * g / (g.abs() + 1e-8));
+}
+
+/// γλ = 10⁻⁶ is 16.8 of the units in which `f32` counts below 1: a factor of 1 − γλ would take 1.3 % too much from every number at every step.
+#[test]
+fn a_weight_decay_that_is_small_beside_1_is_not_rounded_to_it() {
+    const COUNT: usize = 64 * 64;
+    const STEPS: usize = 100;
+    let settings = RunSettings { weight_decay: 1e-2, ..RunSettings::PLAIN };
+    // Over all roundings that a number of this size may have.
+    let before: Vec<f32> = (0..COUNT).map(|k| 1.0 + k as f32 / COUNT as f32).collect();
+    for optimizer in [ADAMW, Optimizer::SignSgd, Optimizer::Sgd { momentum: 0.0 }] {
+        let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, false);
+        let matrix = tape.parameter("matrix", [64, 64], Group::Matrix);
+        let x = tape.features(64);
+        let y = tape.linear(x, Weight::Trained(matrix), 64);
+        tape.mse(y);
+        let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
+        // Nothing goes in, so the gradient is zero, and the decay is all that moves.
+        let zeros = [0.0; 64];
+        let input = Input { features: &zeros, expected: &zeros, weights: &[1.0], ..Input::default() };
+        let cpu = Cpu::<f32>::new(plan.clone(), vec![].into(), Some(1));
+        let gpu = wait(Gpu::new(gpu::native(), plan, vec![].into())).expect("it is small");
+        for (name, mut device) in [("CPU", Box::new(cpu) as Box<dyn Device>), ("GPU", Box::new(gpu))] {
+            device.load(0, &before, &[], settings);
+            for _ in 0..STEPS {
+                device.step(&[input], &[1e-4]);
+                wait(device.reports()).expect("the device does not fail");
+            }
+            let after = wait(device.trained()).expect("the device does not fail").remove(0);
+            let sum = |x: &[f32]| x.iter().map(|&x| f64::from(x)).sum::<f64>();
+            let decay = 1.0 - sum(&after) / sum(&before);
+            let expected = -(STEPS as f64 * (-1e-6_f64).ln_1p()).exp_m1();
+            let off = decay / expected - 1.0;
+            println!("{name}, {optimizer:?}: {off:e}");
+            // Roundings of half a unit, which differ from number to number, leave far less in their sum.
+            assert!(off.abs() < 2e-3, "{name}, {optimizer:?}: decayed by {decay:e}, not {expected:e}");
+        }
+    }
 }
 
 /// One adapted layer of width n, no frozen weight, one row; the derivation is that of the paper's theory with Δ = dL/dy, arXiv 2406.08447.

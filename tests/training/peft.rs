@@ -1,19 +1,21 @@
-//! The same training in PyTorch + PEFT and here: `tests/fixtures/make_peft.py` made the numbers.
+//! The same training in PyTorch + PEFT and here: `tests/fixtures/make_peft.py` made the numbers, and `make_adamw.py` those of betas near 1.
 
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
     model::{Adapters, MODULES, Training, decoder},
-    plan::{Plan, Shape},
+    plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
 use super::{ADAMW, NANO};
+use crate::gpu;
 
 const FILE: &[u8] = include_bytes!("../fixtures/peft.safetensors");
+const NEAR_ONE: &[u8] = include_bytes!("../fixtures/adamw.safetensors");
 
 #[derive(Deserialize)]
 struct Settings {
@@ -52,25 +54,31 @@ impl Fixture {
         self.bytes("losses").as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect()
     }
 
-    fn plan(&self) -> Plan {
+    fn plan(&self, optimizer: Optimizer) -> Plan {
         let adapters = Adapters { rank: self.settings.rank, target_modules: MODULES.map(str::to_owned).into() };
         let [_, sequences, tokens] = self.shape;
         let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
         decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
-        tape.compile(Purpose::Train(ADAMW))
+        tape.compile(Purpose::Train(optimizer))
     }
 
-    /// PEFT's device at PEFT's start.
-    fn device(&self, plan: &Plan) -> Cpu<f32> {
-        let settings = RunSettings {
+    fn run_settings(&self) -> RunSettings {
+        RunSettings {
             scale: self.settings.alpha / self.settings.rank as f64,
             learning_rate_ratio: 1.0,
             weight_decay: self.settings.weight_decay,
             max_grad_norm: self.settings.max_grad_norm,
-        };
-        let start: Vec<f32> = plan.parameters.iter().flat_map(|p| self.floats(&format!("start.{}", p.name))).collect();
+        }
+    }
+
+    fn start(&self, plan: &Plan) -> Vec<f32> {
+        plan.parameters.iter().flat_map(|p| self.floats(&format!("start.{}", p.name))).collect()
+    }
+
+    /// PEFT's device at PEFT's start.
+    fn device(&self, plan: &Plan) -> Cpu<f32> {
         let mut device = Cpu::new(Arc::new(plan.clone()), NANO.tensors.clone(), Some(1));
-        device.load(0, &start, &[], settings);
+        device.load(0, &self.start(plan), &[], self.run_settings());
         device
     }
 
@@ -102,7 +110,7 @@ impl Rows {
 #[test]
 fn the_first_loss_and_every_gradient_are_pefts() {
     let fixture = Fixture::open();
-    let plan = fixture.plan();
+    let plan = fixture.plan(ADAMW);
     let (loss, gradient) = fixture.device(&plan).gradient(0, fixture.rows(0).input());
     let expected = fixture.losses()[0];
     let error = (f64::from(loss) - expected).abs() / expected;
@@ -128,7 +136,7 @@ fn the_first_loss_and_every_gradient_are_pefts() {
 #[test]
 fn fifty_losses_are_pefts() {
     let fixture = Fixture::open();
-    let mut device = fixture.device(&fixture.plan());
+    let mut device = fixture.device(&fixture.plan(ADAMW));
     let losses = fixture.losses();
     let (steps, mut worst) = (losses.len(), 0.0_f64);
     assert_eq!(steps, 50);
@@ -141,4 +149,43 @@ fn fifty_losses_are_pefts() {
         worst = worst.max(error);
     }
     println!("{steps} losses: worst relative difference {worst:.1e}");
+}
+
+#[derive(Deserialize)]
+struct NearOne {
+    betas: Vec<[f64; 2]>,
+    learning_rate: f64,
+}
+
+/// On the CPU and on the GPU, at betas of which `f32` holds the difference from 1 to 8·10⁻⁵ of itself and less.
+#[test]
+fn losses_at_betas_near_1_are_pytorchs() {
+    let fixture = Fixture::open();
+    let (_, metadata) = SafeTensors::read_metadata(NEAR_ONE).expect("the fixture has a header");
+    let settings = &metadata.metadata().as_ref().expect("the fixture has settings")["settings"];
+    let NearOne { betas, learning_rate } = serde_json::from_str(settings).expect("settings as the script writes them");
+    let file = SafeTensors::deserialize(NEAR_ONE).expect("the fixture is whole");
+    let losses = file.tensor("losses").expect("the fixture has losses");
+    let losses: Vec<f64> = losses.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
+    let run_settings = RunSettings { max_grad_norm: 0.0, ..fixture.run_settings() };
+    assert_eq!(betas.len(), 5);
+    for ([beta1, beta2], losses) in betas.into_iter().zip(losses.chunks_exact(10)) {
+        let plan = Arc::new(fixture.plan(Optimizer::AdamW { beta1, beta2, epsilon: 1e-8 }));
+        let start = fixture.start(&plan);
+        let cpu = Cpu::<f32>::new(plan.clone(), NANO.tensors.clone(), Some(1));
+        let gpu = wait(Gpu::new(gpu::native(), plan, NANO.tensors.clone())).expect("nano runs on every GPU");
+        for (name, mut device) in [("CPU", Box::new(cpu) as Box<dyn Device>), ("GPU", Box::new(gpu))] {
+            device.load(0, &start, &[], run_settings);
+            let mut worst = 0.0_f64;
+            for (step, expected) in losses.iter().enumerate() {
+                device.step(&[fixture.rows(step).input()], &[learning_rate]);
+                let reports = wait(device.reports()).expect("the device does not fail");
+                let loss = reports[0][0].as_ref().expect("the run does not diverge").loss;
+                let error = (loss - expected).abs() / expected;
+                assert!(error <= 2e-5, "{name}, {beta1}, {beta2}, step {step}: {loss}, but PyTorch says {expected}");
+                worst = worst.max(error);
+            }
+            println!("{name}, {beta1}, {beta2}: worst relative difference {worst:.1e}");
+        }
+    }
 }

@@ -6,9 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use loralab_core::{
     device::wait,
-    lab::{Probed, Room, curvature},
+    lab::{Probed, Room, Sweep, curvature, curvature_bytes},
 };
-use loralab_experiment::{Cell, CurvatureFound, Experiment, Reproduction, StartCurvature, Summary};
+use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
 use super::{Output, Watch, check, crossing::sweep_output, finish};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     device::DeviceArguments,
     failure::usage,
     interrupt::Interrupt,
-    search, source,
+    memory, search, source,
     sweep::{Prepared, train_grid},
 };
 
@@ -26,8 +26,9 @@ pub struct CurvatureArguments {
     /// Training batches whose mean loss is probed
     #[arg(long, value_name = "N", default_value_t = 4)]
     batches: usize,
-    /// Most products with the Hessian for each start
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    /// Most products with the Hessian for each start, fewer where both ends of its spectrum are known sooner; they are computed in 64 bits on the CPU,
+    /// whatever the device
+    #[arg(long, value_name = "N", default_value_t = 200)]
     products: usize,
     #[command(flatten)]
     grid: Grid,
@@ -55,6 +56,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
     let prepared = Prepared::new(&experiment, device, output.quiet || output.json)?;
     let sweep = prepared.sweep(&experiment)?;
+    check_memory(&experiment, &prepared, &sweep, *products)?;
     let interrupt = Interrupt::listen(output.quiet);
     let trained = train_grid(&experiment, searches, &prepared, device, &sweep_output(output, ""), &interrupt)?;
     trained.complete(output.quiet)?;
@@ -67,7 +69,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         let Some(learning_rate) = probed_rate(&trained.summary, scheme) else { continue };
         let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate, seed };
         let room = Room::of(&experiment, [&of_seed(0)]);
-        let plan = Arc::new(sweep.plan(2, room));
+        let plan = Arc::new(sweep.plan(1, room));
         let base = prepared.stored(room, &experiment);
         for &seed in &experiment.seeds {
             if stopped {
@@ -80,10 +82,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
             let (trained, frozen_pairs) = (start.initial.trained(), start.initial.frozen_pairs());
             let batches = sweep.batches(seed, *batches)?;
             let probed = Probed { trained, frozen_pairs, settings: run.settings, batches: &batches };
-            let found = wait(async {
-                let mut device = prepared.machine.make(plan.clone(), base.clone()).await?;
-                curvature(&mut *device, probed, *products, seed).await
-            })?;
+            let found = curvature(plan.clone(), base.clone(), threads(&experiment), probed, *products, seed)?;
             let sharpness = found.largest.value;
             starts.push(StartCurvature {
                 scheme: scheme.clone(),
@@ -93,6 +92,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
                 sharpness,
                 residual: found.largest.residual,
                 smallest: found.smallest.value,
+                smallest_residual: Some(found.smallest.residual),
                 products: found.products,
                 descent_rate: (sharpness > 0.0).then(|| 2.0 / sharpness),
                 sign_rate: found.sign_step,
@@ -109,6 +109,30 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         starts,
     };
     finish(output, &Reproduction::Curvature(found))
+}
+
+/// Refuses what the probes' memory does not hold, before anything is trained.
+fn check_memory(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, products: usize) -> Result<()> {
+    let available = memory::available(experiment.memory);
+    for scheme in &experiment.schemes {
+        let cell = Cell { scheme: scheme.clone(), learning_rate: experiment.learning_rates[0], seed: 0 };
+        let plan = sweep.plan(1, Room::of(experiment, [&cell]));
+        let needed = curvature_bytes(&plan, &prepared.base.tensors, threads(experiment), products);
+        if needed > available {
+            return Err(usage(format_args!(
+                "the curvature at the starts of {scheme} is computed in 64 bits on the CPU, where {products} products with the Hessian need {}, but only {} \
+                 may be used; lower `--products`, `--batch-size`, `--tokens` or `--rank`, or raise `--memory`",
+                Bytes(needed),
+                Bytes(available)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Threads of the CPU; none for as many as there are.
+fn threads(experiment: &Resolved) -> Option<usize> {
+    experiment.threads.map(Into::into)
 }
 
 /// The best rate of a scheme; the smallest tried where every rate had a diverged seed, none where no run came to an end.

@@ -1,5 +1,8 @@
 //! AdamW, as PyTorch computes it. Kingma and Ba 2014, arXiv 1412.6980, algorithm 1, with the decoupled weight decay of
 //! Loshchilov and Hutter 2017, arXiv 1711.05101, algorithm 2.
+//!
+//! The differences 1 − β and 1 − βᵗ are the caller's, who has them in `f64`: formed in `f32`, 1 − 0.9999 is wrong by 8·10⁻⁵ of itself. For the same reason
+//! 1 − γλ is not formed at all; the decay is part of what is subtracted.
 
 use crate::Scalar;
 use crate::simd::vectorize;
@@ -9,10 +12,12 @@ use crate::simd::vectorize;
 pub struct Hyper<S> {
     /// The learning rate γ of this step.
     pub learning_rate: S,
-    /// The decay β₁ of the first moment.
-    pub beta1: S,
+    /// 1 − β₁, what the first moment takes of the gradient.
+    pub one_minus_beta1: S,
     /// The decay β₂ of the second moment.
     pub beta2: S,
+    /// 1 − β₂, what the second moment takes of the gradient's square.
+    pub one_minus_beta2: S,
     /// ε, added to the root of the second moment after its bias was corrected.
     pub epsilon: S,
     /// The decoupled weight decay λ.
@@ -25,7 +30,7 @@ pub struct Hyper<S> {
 
 /// One step of parameters `p` with gradient `g` and moments `m` and `v`, element by element:
 ///
-/// p ← p − γλp; m ← m + (1 − β₁)(g − m); v ← β₂v + (1 − β₂)g²; p ← p − γ/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε).
+/// m ← m + (1 − β₁)(g − m); v ← β₂v + (1 − β₂)g²; p ← p − (γλp + γ/(1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)).
 ///
 /// With ε > 0, parameters whose gradient was always 0 move by weight decay only.
 ///
@@ -33,19 +38,18 @@ pub struct Hyper<S> {
 /// If the slices are not of equal length.
 pub fn step<S: Scalar>(hyper: Hyper<S>, p: &mut [S], g: &[S], m: &mut [S], v: &mut [S]) {
     assert!(p.len() == g.len() && p.len() == m.len() && p.len() == v.len(), "p, g, m and v must be of equal length");
-    let Hyper { learning_rate, beta1, beta2, epsilon, weight_decay, bias1, bias2 } = hyper;
-    let keep = S::ONE - learning_rate * weight_decay;
-    let (fresh1, fresh2) = (S::ONE - beta1, S::ONE - beta2);
+    let Hyper { learning_rate, one_minus_beta1, beta2, one_minus_beta2, epsilon, weight_decay, bias1, bias2 } = hyper;
+    let shrink = learning_rate * weight_decay;
     let step_size = learning_rate / bias1;
     let root_bias2 = bias2.sqrt();
     vectorize(
         #[inline(always)]
         || {
             for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-                *m += fresh1 * (g - *m);
-                *v = beta2 * *v + fresh2 * (g * g);
+                *m += one_minus_beta1 * (g - *m);
+                *v = beta2 * *v + one_minus_beta2 * (g * g);
                 let denominator = v.sqrt() / root_bias2 + epsilon;
-                *p = *p * keep - step_size * (*m / denominator);
+                *p -= shrink * *p + step_size * (*m / denominator);
             }
         },
     );
@@ -58,8 +62,9 @@ mod tests {
     fn hyper<S: Scalar>(step: i32) -> Hyper<S> {
         Hyper {
             learning_rate: S::from_f64(0.1),
-            beta1: S::from_f64(0.9),
+            one_minus_beta1: S::from_f64(0.1),
             beta2: S::from_f64(0.99),
+            one_minus_beta2: S::from_f64(0.01),
             epsilon: S::from_f64(1e-8),
             weight_decay: S::from_f64(0.5),
             bias1: S::from_f64(1.0 - 0.9_f64.powi(step)),

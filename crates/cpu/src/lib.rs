@@ -2,7 +2,8 @@
 //!
 //! - in `f32`, with matrix products by faer, it is the *device* that runs everywhere;
 //! - in `f64`, checked by finite differences, it is the *judge* of every other device;
-//! - in [`Tracked`], a value with a running error bound, it *derives the tolerance* of a comparison.
+//! - in [`Tracked`], a value with a running error bound, it *derives the tolerance* of a comparison;
+//! - in [`Dual`], a value with its derivative, its backward pass gives *products with the Hessian*.
 //!
 //! A kernel is a pure function over exactly-sized, row-major slices. It starts no threads, and its bits depend on its
 //! operands and their shapes only; who wants threads gives each one its own rows. Backward kernels take a [`Store`]
@@ -18,6 +19,7 @@ pub mod attention;
 mod cholesky;
 pub mod clip;
 pub mod cross_entropy;
+mod dual;
 pub mod embedding;
 pub mod finite;
 pub mod linear;
@@ -39,6 +41,7 @@ pub mod swiglu;
 mod tracked;
 mod weights;
 
+pub use dual::Dual;
 pub use matrix::{Matrix, Store};
 pub use scalar::{Scalar, Threads};
 pub use scratch::Scratch;

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use crate::simd::vectorize;
 use crate::{Matrix, Store, cholesky, orthonormal};
 
-/// A real number as a kernel sees it: `f32`, `f64` or [`Tracked`](crate::Tracked).
+/// A real number as a kernel sees it: `f32`, `f64`, [`Tracked`](crate::Tracked) or [`Dual`](crate::Dual).
 pub trait Scalar:
     Copy
     + Debug
@@ -450,6 +450,7 @@ mod tests {
         check_matmul::<f32>(1e-6);
         check_matmul::<f64>(1e-14);
         check_matmul::<crate::Tracked>(1e-14);
+        check_matmul::<crate::Dual>(1e-14);
     }
 
     /// A product that is large enough to be cut, of an odd number of columns.

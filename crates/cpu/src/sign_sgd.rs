@@ -4,19 +4,19 @@
 use crate::Scalar;
 use crate::simd::vectorize;
 
-/// One step of parameters `p` with gradient `g`: p ← p − γλp − γ·sign(g), where γ is the learning rate, λ the weight
+/// One step of parameters `p` with gradient `g`: p ← p − (γλp + γ·sign(g)), where γ is the learning rate, λ the weight
 /// decay, and sign(0) = 0. A gradient that is NaN makes its parameter NaN, so that it is found.
 ///
 /// # Panics
 /// If the slices are not of equal length.
 pub fn step<S: Scalar>(learning_rate: S, weight_decay: S, p: &mut [S], g: &[S]) {
     assert_eq!(p.len(), g.len(), "p and g must be of equal length");
-    let keep = S::ONE - learning_rate * weight_decay;
+    let shrink = learning_rate * weight_decay;
     vectorize(
         #[inline(always)]
         || {
             for (p, &g) in p.iter_mut().zip(g) {
-                *p = *p * keep - learning_rate * sign(g);
+                *p -= shrink * *p + learning_rate * sign(g);
             }
         },
     );

@@ -7,6 +7,9 @@ use crate::names::OptimizerName;
 use crate::number::{factor_text, rounded_rate_text};
 use crate::summary::Summary;
 
+/// The share of itself that λ may be off by without a word.
+const PRECISE: f64 = 0.02;
+
 /// `summary.json` of `reproduce curvature`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvatureFound {
@@ -34,12 +37,15 @@ pub struct StartCurvature {
     pub loss: f64,
     /// The norm of its gradient.
     pub gradient_norm: f64,
-    /// The largest eigenvalue λ of the Hessian.
+    /// The largest eigenvalue λ of the Hessian, as far as the products have found it.
     pub sharpness: f64,
-    /// An eigenvalue lies no further from it than this.
+    /// An eigenvalue lies no further from it than this, all errors counted.
     pub residual: f64,
-    /// The smallest eigenvalue.
+    /// The smallest eigenvalue, likewise.
     pub smallest: f64,
+    /// An eigenvalue lies no further from the smallest than this; none in results of an older version.
+    #[serde(default)]
+    pub smallest_residual: Option<f64>,
     /// Products with the Hessian that this took.
     pub products: usize,
     /// 2/λ; none where nothing is curved upwards.
@@ -70,6 +76,12 @@ impl CurvatureFound {
         })
     }
 
+    /// The largest share of itself that λ may be off by at a scheme's starts.
+    fn imprecision(&self, scheme: &str) -> f64 {
+        let starts = self.starts.iter().filter(|start| start.scheme == scheme);
+        starts.map(|start| start.residual / start.sharpness.abs()).fold(0.0, f64::max)
+    }
+
     /// What was found, in plain words.
     pub fn sentence(&self) -> String {
         let descends = self.optimizer == OptimizerName::Sgd;
@@ -84,8 +96,9 @@ impl CurvatureFound {
             .iter()
             .map(|scheme| {
                 let Some([implied, low, high]) = self.implied(&scheme.scheme) else {
+                    let along = if descends { "" } else { " along the signs of the gradient" };
                     return format!(
-                        "At {}'s start the loss is not curved upwards, so it implies no learning rate.",
+                        "At {}'s start the loss is not curved upwards{along}, so it implies no learning rate.",
                         scheme.scheme
                     );
                 };
@@ -111,6 +124,13 @@ impl CurvatureFound {
                         ));
                     }
                 }
+                let off = self.imprecision(&scheme.scheme);
+                if descends && off > PRECISE {
+                    sentence.push_str(&format!(
+                        ". λ is known only to {:.0} % of itself there; a larger `--products` tells it better",
+                        100.0 * off
+                    ));
+                }
                 sentence + "."
             })
             .collect();
@@ -118,6 +138,12 @@ impl CurvatureFound {
             sentences.push(
                 "2/λ speaks of gradient descent alone: Adam divides each entry's gradient by its own size, and what its later steps meet is not the \
                  curvature at the start."
+                    .to_owned(),
+            );
+        }
+        if self.starts.iter().any(|start| start.smallest_residual.is_none()) {
+            sentences.push(
+                "These curvatures are of an older version, whose products with the Hessian could be wrong by several times; measure them again."
                     .to_owned(),
             );
         }
@@ -144,6 +170,7 @@ mod tests {
             sharpness,
             residual: 1e-3,
             smallest: -1.0,
+            smallest_residual: Some(1e-3),
             products: 30,
             descent_rate: Some(2.0 / sharpness),
             sign_rate: Some(0.01),
@@ -175,6 +202,18 @@ mod tests {
         let json = serde_json::to_string(&crate::reproduction::Reproduction::Curvature(adam.clone())).expect("JSON");
         let again: crate::reproduction::Reproduction = serde_json::from_str(&json).expect("what was written is read");
         assert_eq!(again.sentence(), adam.sentence());
+    }
+
+    #[test]
+    fn what_is_not_known_well_is_said() {
+        let known = found(OptimizerName::Sgd);
+        assert!(!known.sentence().contains("is known only"), "{}", known.sentence());
+        let mut unsure = known.clone();
+        unsure.starts[1].residual = 5.0;
+        assert!(unsure.sentence().contains("λ is known only to 25 % of itself there"), "{}", unsure.sentence());
+        let json = serde_json::to_string(&known).expect("JSON").replace(r#""smallest_residual":0.001,"#, "");
+        let old: CurvatureFound = serde_json::from_str(&json).expect("an older version's results are read");
+        assert!(old.sentence().contains("of an older version"), "{}", old.sentence());
     }
 
     #[test]

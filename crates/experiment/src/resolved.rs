@@ -165,7 +165,7 @@ impl Experiment {
                 remedy: format!("Set `warmup_steps` to at most {steps}, or raise `steps`."),
             });
         }
-        let max_grad_norm = real("max_grad_norm", self.max_grad_norm, 1.0, |norm| norm >= 0.0)?;
+        let max_grad_norm = real("max_grad_norm", self.max_grad_norm, 1.0, zero_or_fits_f32)?;
 
         let optimizer = self.resolve_optimizer()?;
 
@@ -181,7 +181,7 @@ impl Experiment {
             scaling: self.scaling.as_deref().map_or(Ok(Scaling::Classic), Scaling::named)?,
             target_modules: self.resolve_modules()?,
             optimizer,
-            weight_decay: real("weight_decay", self.weight_decay, 0.0, |decay| decay >= 0.0)?,
+            weight_decay: real("weight_decay", self.weight_decay, 0.0, zero_or_fits_f32)?,
             learning_rate_ratio: real("learning_rate_ratio", self.learning_rate_ratio, 1.0, fits_f32)?,
             preconditioner: self.resolve_preconditioner(optimizer)?,
             max_grad_norm: (max_grad_norm > 0.0).then_some(max_grad_norm),
@@ -305,7 +305,8 @@ impl Experiment {
                 });
             }
         }
-        let decay = |decay: f64| (0.0..1.0).contains(&decay);
+        // The kernels multiply by it in f32, where what rounds to 1 forgets nothing, ever.
+        let decay = |decay: f64| (0.0..1.0).contains(&decay) && (decay as f32) < 1.0;
         Ok(match name {
             OptimizerName::AdamW => Optimizer::AdamW {
                 beta1: real("beta1", self.beta1, 0.9, decay)?,
@@ -433,6 +434,11 @@ fn fits_f32(value: f64) -> bool {
     value > 0.0 && (value as f32).is_normal()
 }
 
+/// Zero, or not taken for zero as f32.
+fn zero_or_fits_f32(value: f64) -> bool {
+    value == 0.0 || fits_f32(value)
+}
+
 fn count(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ExperimentError> {
     match value.unwrap_or(default) {
         0 => Err(refused(name, 0)),
@@ -528,15 +534,20 @@ mod tests {
             ("alpha = 0", "0"),
             ("alpha = nan", "NaN"),
             ("beta1 = 1", "1"),
+            ("beta1 = 0.99999999", "0.99999999"),
             ("beta2 = -0.1", "-0.1"),
+            ("beta2 = 0.99999999", "0.99999999"),
             ("epsilon = 0", "0"),
             ("optimizer = 'sgd'\nmomentum = 1.5", "1.5"),
+            ("optimizer = 'sgd'\nmomentum = 0.99999998", "0.99999998"),
             ("weight_decay = -1", "-1"),
             ("weight_decay = inf", "inf"),
             ("weight_decay = 1e39", "1e39"),
+            ("weight_decay = 1e-50", "1e-50"),
             ("learning_rate_ratio = 0", "0"),
             ("max_grad_norm = -1", "-1"),
             ("max_grad_norm = nan", "NaN"),
+            ("max_grad_norm = 1e-50", "1e-50"),
             ("steps = 0", "0"),
             ("batch_size = 0", "0"),
             ("tokens = 0", "0"),

@@ -236,10 +236,31 @@ impl ToyReadout {
                 sentence.push_str(&format!(", which {}", judged.join(" and ")));
             }
             sentences.push(sentence + ".");
+            sentences.extend(self.bend_in_words(scheme, fit));
         }
         sentences.extend(self.order_in_words());
         sentences.extend(self.norms_in_words());
         sentences
+    }
+
+    /// The exponents over either half of the widths, where one of them lies outside the interval of the whole: that counts what seeds differ by, not how far
+    /// the optima are from a line.
+    fn bend_in_words(&self, scheme: &str, fit: &ExponentFit) -> Option<String> {
+        let point = |width: &ToyWidth| {
+            let start = width.starts.iter().find(|start| start.scheme == scheme)?;
+            Some(((width.width as f64).ln(), start.optimum.as_ref()?.learning_rate.ln()))
+        };
+        let points: Vec<(f64, f64)> = self.widths.iter().filter_map(point).collect();
+        // The middle one of an odd number belongs to both.
+        let halves = [&points[..points.len().div_ceil(2)], &points[points.len() / 2..]].map(slope);
+        let ([Some(narrow), Some(wide)], [low, high]) = (halves, fit.interval?) else { return None };
+        let inside = |exponent: f64| (low..=high).contains(&exponent);
+        (points.len() > 2 && !(inside(narrow) && inside(wide))).then(|| {
+            format!(
+                "That interval is of the seeds alone; the optima of {scheme} do not lie on a line: they go as n^{narrow:.2} over the narrower half of the \
+                 widths and as n^{wide:.2} over the wider."
+            )
+        })
     }
 
     /// Whether no run has moved from its start, so that every rate gave the same loss.
@@ -374,6 +395,23 @@ mod tests {
         }
         let test = found.widths[0].test_losses[0].expect("a test loss");
         assert!((test / found.widths[0].starts[0].best_loss.expect("a best") - 2.0).abs() < 1e-12);
+    }
+
+    /// Optima that bend far more than seeds differ have an interval that is narrower than the bend.
+    #[test]
+    fn optima_that_do_not_lie_on_a_line_are_called_that() {
+        let mut bent = runs(&[("init-a", 1.0, -0.75), ("init-b", 1.0, -1.0)], 0.1);
+        let wide = runs(&[("init-a", 64.0, -1.5), ("init-b", 1.0, -1.0)], 0.1);
+        bent.splice(2.., wide.into_iter().skip(2));
+        let said = ToyReadout::from_runs(Readout::Standard, &bent, 4, vec![]).sentences().join(" ");
+        for words in [
+            "of the seeds alone; the optima of init-a do not lie on a line",
+            "n^-0.75 over the narrower half",
+            "n^-1.5",
+        ] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(!said.contains("optima of init-b do not"), "{said}");
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub fn of_curvature(found: &CurvatureFound, curves: &[Curve]) -> Result<Report, 
             text: vec![
                 format!(
                     "The Hessian is that of the mean loss of the first {} training batches of each seed, with respect to the adapter at its start. Products \
-                     with it are central differences of gradients; its largest eigenvalue λ is Lanczos'. Gradient descent on a quadratic is thrown out above \
+                     with it are exact derivatives of the gradient, in 64 bits on the CPU; its largest eigenvalue λ and its smallest are Lanczos', and what they \
+                     may be off by counts what the iteration leaves open and the rounding that the products were seen to have. Gradient descent on a quadratic is thrown out above \
                      2/λ (Cohen et al. 2021, arXiv 2103.00065).",
                     found.batches
                 ),
@@ -53,6 +54,7 @@ fn starts(found: &CurvatureFound) -> Table {
             Cell::number(Some(start.sharpness), number),
             Cell::number(Some(start.residual), |x| format!("{x:.0e}")),
             Cell::number(Some(start.smallest), number),
+            Cell::number(start.smallest_residual, |x| format!("{x:.0e}")),
             Cell::number(start.descent_rate, rounded_rate_text),
             Cell::number(start.sign_rate, rounded_rate_text),
             Cell::whole(start.products),
@@ -64,8 +66,9 @@ fn starts(found: &CurvatureFound) -> Table {
         "loss",
         "‖gradient‖",
         "λ, largest",
-        "off by at most",
+        "λ, off by at most",
         "smallest",
+        "smallest, off by at most",
         "2/λ",
         "best first sign step",
         "products",

@@ -1,19 +1,31 @@
 //! How curved the loss of an adapter is at its start, and the learning rates that this implies.
 //!
-//! Products with the Hessian are central differences of gradients, H v ≈ (g(θ + h v) − g(θ − h v)) / 2h, both of which are the runs of one pass; the ends
-//! of its spectrum are Lanczos'. Gradient descent on a quadratic with largest eigenvalue λ comes nearer to its lowest place at learning rates below 2/λ
-//! and is thrown out above (Cohen et al. 2021, arXiv 2103.00065, §2).
+//! Products with the Hessian are exact up to the rounding of `f64`: the backward pass on numbers that carry their derivative along v gives H v beside the
+//! gradient (Pearlmutter 1994, Neural Computation 6). Differences of `f32` gradients are no substitute: where the step is so small that the loss is quadratic
+//! along it, rounding outweighs them. So a probe runs on the CPU, whatever trains. The ends of the spectrum are Lanczos'.
+//!
+//! Gradient descent on a quadratic with largest eigenvalue λ comes nearer to its lowest place at learning rates below 2/λ and is thrown out above
+//! (Cohen et al. 2021, arXiv 2103.00065, §2).
 //!
 //! Adam divides every entry's gradient by its own size, so that 2/λ says nothing of it. Its first step is η times the signs of the gradient; what the
 //! curvature implies for that step is the η at which the quadratic model along it is lowest, ‖g‖₁ / sᵀHs with s the signs.
 
+use std::sync::Arc;
+
+use loralab_cpu::{Dual, Scalar};
 use loralab_data::Batch;
 use loralab_linalg::{Lanczos, NoConvergence, Ritz};
 
-use crate::device::{Device, DeviceError, Input, RunSettings};
+use crate::{
+    device::{Cpu, Input, RunSettings},
+    memory::Tensor,
+    plan::Plan,
+};
 
-/// h as a share of ‖θ‖: large against the rounding of f32, small against what θ is.
-const STEP: f64 = 3e-3;
+/// The residual, as a share of its end of the spectrum, at which that end is known.
+const KNOWN: f64 = 1e-2;
+/// The same as a share of the end that is further from 0, for an end that is nothing beside it.
+const NOTHING: f64 = 1e-4;
 
 /// Where and on what the curvature is taken.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +60,6 @@ pub struct Curvature {
 /// Why there is no curvature.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CurvatureError {
-    /// A device that fails.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
     /// A gradient that is not finite.
     #[error(
         "the gradients at the start are not finite, so the loss has no curvature there; lower `alpha` or choose another scheme"
@@ -58,78 +67,83 @@ pub enum CurvatureError {
     NotFinite(#[from] NoConvergence),
 }
 
-/// The curvature from at most `products` products with the Hessian, on a device made for a plan of two runs; `seed` draws Lanczos' first direction.
+/// Bytes of memory that at most `products` products with the Hessian take on so many threads, for a plan of one run.
+pub fn curvature_bytes(plan: &Plan, base: &[Tensor], threads: Option<usize>, products: usize) -> u64 {
+    let device: u64 = Cpu::<Dual>::needs(plan, base, threads).terms.iter().map(|cost| cost.shared + cost.per_run).sum();
+    // Lanczos keeps its directions.
+    device + (products as u64 + 1) * plan.trained_len() as u64 * size_of::<f64>() as u64
+}
+
+/// The curvature from at most `products` products with the Hessian, fewer once both ends of its spectrum are known, on so many threads of the CPU; `plan` is
+/// that of one run, and `seed` draws Lanczos' first direction.
 ///
 /// # Errors
-/// If the device fails or a gradient is not finite.
-pub async fn curvature(
-    device: &mut dyn Device,
+/// If a gradient is not finite.
+pub fn curvature(
+    plan: Arc<Plan>,
+    base: Arc<[Tensor]>,
+    threads: Option<usize>,
     probed: Probed<'_>,
     products: usize,
     seed: u64,
 ) -> Result<Curvature, CurvatureError> {
-    let (loss, gradient) = {
-        let [(loss, gradient), _] = gradients(device, probed, [probed.trained; 2]).await?;
-        (loss, gradient)
-    };
-    let size = loralab_linalg::norm(probed.trained).max(1e-3);
-    let mut lanczos = Lanczos::new(probed.trained.len(), seed);
+    let mut hessian = Hessian { device: Cpu::new(plan, base, threads), probed };
+    let entries = probed.trained.len();
+    let (loss, gradient) = hessian.along(&vec![0.0; entries]);
+    let (loss, gradient): (f64, Vec<f64>) = (loss, gradient.into_iter().map(|g| g.value).collect());
+    let mut lanczos = Lanczos::new(entries, seed);
     let mut taken = 0;
-    while taken < products
-        && let Some(direction) = lanczos.direction()
-    {
-        let product = product(device, probed, direction, STEP * size).await?;
-        lanczos.take(&product);
-        taken += 1;
-    }
-    let [largest, smallest] = lanczos.ends()?;
-    let signs: Vec<f64> = gradient.iter().map(|g| if *g == 0.0 { 0.0 } else { g.signum() }).collect();
-    let moved = signs.iter().map(|s| s * s).sum::<f64>();
-    let sign_step = if moved > 0.0 {
-        let unit: Vec<f64> = signs.iter().map(|s| s / moved.sqrt()).collect();
-        let product = product(device, probed, &unit, STEP * size).await?;
-        let curved = moved * unit.iter().zip(&product).map(|(x, y)| x * y).sum::<f64>();
-        let falls: f64 = gradient.iter().map(|g| g.abs()).sum();
-        Some(falls / curved).filter(|rate| rate.is_finite() && *rate > 0.0)
-    } else {
-        None
+    let [largest, smallest] = loop {
+        if let Some(direction) = lanczos.direction().filter(|_| taken < products) {
+            let product = hessian.product(direction);
+            lanczos.take(&product);
+            taken += 1;
+        }
+        let ends = lanczos.ends()?;
+        if taken == products || lanczos.direction().is_none() || are_known(&ends) {
+            break ends;
+        }
     };
+    let signs: Vec<f64> = gradient.iter().map(|g| if *g == 0.0 { 0.0 } else { g.signum() }).collect();
+    let product = hessian.product(&signs);
+    let curved: f64 = signs.iter().zip(&product).map(|(x, y)| x * y).sum();
+    let falls: f64 = gradient.iter().map(|g| g.abs()).sum();
+    let sign_step = Some(falls / curved).filter(|rate| rate.is_finite() && *rate > 0.0);
     let gradient_norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
     Ok(Curvature { loss, gradient_norm, largest, smallest, products: taken, sign_step })
 }
 
-/// H v for a unit vector v.
-async fn product(
-    device: &mut dyn Device,
-    probed: Probed<'_>,
-    direction: &[f64],
-    step: f64,
-) -> Result<Vec<f64>, CurvatureError> {
-    let moved = |sign: f64| -> Vec<f32> {
-        let places = probed.trained.iter().zip(direction);
-        places.map(|(&at, v)| (f64::from(at) + sign * step * v) as f32).collect()
-    };
-    let (ahead, behind) = (moved(1.0), moved(-1.0));
-    let [(_, one), (_, other)] = gradients(device, probed, [&ahead, &behind]).await?;
-    Ok(one.iter().zip(&other).map(|(x, y)| (x - y) / (2.0 * step)).collect())
+/// Whether more products would hardly move them.
+fn are_known(ends: &[Ritz; 2]) -> bool {
+    let furthest = ends.iter().map(|end| end.value.abs()).fold(0.0, f64::max);
+    ends.iter().all(|end| end.residual <= (KNOWN * end.value.abs()).max(NOTHING * furthest))
 }
 
-/// Losses and gradients at two places, means over the batches.
-async fn gradients(
-    device: &mut dyn Device,
-    probed: Probed<'_>,
-    places: [&[f32]; 2],
-) -> Result<[(f64, Vec<f64>); 2], DeviceError> {
-    for (run, trained) in places.into_iter().enumerate() {
-        device.load(run, trained, probed.frozen_pairs, probed.settings);
+/// The second derivatives of the mean loss over the batches at one place.
+struct Hessian<'a> {
+    device: Cpu<Dual>,
+    probed: Probed<'a>,
+}
+
+impl Hessian<'_> {
+    /// H v.
+    fn product(&mut self, direction: &[f64]) -> Vec<f64> {
+        self.along(direction).1.into_iter().map(|g| g.tangent).collect()
     }
-    let mut sums = [0, 1].map(|_| (0.0, vec![0.0; probed.trained.len()]));
-    let share = 1.0 / probed.batches.len() as f64;
-    for batch in probed.batches {
-        for ((loss, gradient), probe) in sums.iter_mut().zip(device.probe(&[Input::from(batch); 2]).await?) {
-            *loss += share * probe.loss;
-            gradient.iter_mut().zip(&probe.gradient).for_each(|(sum, g)| *sum += share * f64::from(*g));
+
+    /// The loss, and the gradient with its derivative along `direction`.
+    fn along(&mut self, direction: &[f64]) -> (f64, Vec<Dual>) {
+        let Self { device, probed: Probed { trained, frozen_pairs, settings, batches } } = self;
+        device.load(0, trained, frozen_pairs, *settings);
+        let moving = |(&at, &tangent): (&f32, &f64)| Dual { value: at.into(), tangent };
+        device.set_trained(0, &trained.iter().zip(direction).map(moving).collect::<Vec<_>>());
+        let share = Dual::from_f64(1.0 / batches.len() as f64);
+        let (mut loss, mut gradient) = (Dual::ZERO, vec![Dual::ZERO; trained.len()]);
+        for batch in *batches {
+            let (of_batch, by_batch) = device.gradient(0, Input::from(batch));
+            loss += share * of_batch;
+            gradient.iter_mut().zip(by_batch).for_each(|(sum, g)| *sum += share * g);
         }
+        (loss.value, gradient)
     }
-    Ok(sums)
 }

@@ -15,7 +15,7 @@ mod verify;
 
 pub use crate::device::MakeDevice;
 pub use begin::{Begun, begin};
-pub use curvature::{Curvature, CurvatureError, Probed, curvature};
+pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_bytes};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use room::Room;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -80,8 +80,9 @@ impl Moving {
             Optimizer::Adam => {
                 let hyper = adamw::Hyper {
                     learning_rate: layer.learning_rate,
-                    beta1: 0.9,
+                    one_minus_beta1: 0.1,
                     beta2: 0.999,
+                    one_minus_beta2: 0.001,
                     epsilon: 1e-8,
                     weight_decay: 0.0,
                     bias1: 1.0 - 0.9_f64.powi(t),

@@ -21,8 +21,9 @@ fn f32_is_within_the_tracked_bound() {
                 clip::scale(&mut g, number(0.5));
                 let adamw = adamw::Hyper {
                     learning_rate: number(0.01),
-                    beta1: number(0.9),
+                    one_minus_beta1: number(0.1),
                     beta2: number(0.999),
+                    one_minus_beta2: number(0.001),
                     epsilon: number(1e-8),
                     weight_decay: number(0.1),
                     bias1: number(1.0 - 0.9_f64.powi(step as i32)),

@@ -79,8 +79,9 @@ fn optimize<S: Scalar>(run: &mut Run<S>, plan: &Plan, optimizer: Optimizer, grad
             Optimizer::AdamW { beta1, beta2, epsilon } => {
                 let hyper = adamw::Hyper {
                     learning_rate,
-                    beta1: S::from_f64(beta1),
+                    one_minus_beta1: S::from_f64(1.0 - beta1),
                     beta2: S::from_f64(beta2),
+                    one_minus_beta2: S::from_f64(1.0 - beta2),
                     epsilon: S::from_f64(epsilon),
                     weight_decay,
                     bias1: S::from_f64(1.0 - beta1.powf(*steps as f64)),

@@ -49,7 +49,9 @@ shader! {
 }
 shader! {
     ADAMW = "adamw/step", workgroup 256;
-    params { elements: u32, runs: u32, parameters: u32, beta1: f32, beta2: f32, epsilon: f32 }
+    params {
+        elements: u32, runs: u32, parameters: u32, one_minus_beta1: f32, beta2: f32, one_minus_beta2: f32, epsilon: f32,
+    }
     buffers {
         read gradients: f32, read states: u32, read settings: f32, read rates: f32, read slot: u32, read places: u32,
         write moments: f32, write trained: f32,
@@ -189,8 +191,9 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
             ]
         }
         Update::Step(Optimizer::AdamW { beta1, beta2, epsilon }) => {
-            let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(|x| (x as f32).to_bits());
-            let params = [&head[..], &[beta1, beta2, epsilon]].concat();
+            // Differences from 1 are formed in f64: f32 has lost most of their digits where β is near 1.
+            let hyper = [1.0 - beta1, beta2, 1.0 - beta2, epsilon].map(|x| (x as f32).to_bits());
+            let params = [&head[..], &hyper].concat();
             vec![Launch::over(&ADAMW, all, &params, &with(&[Memory::Moments, Memory::Trained]))]
         }
         Update::Step(Optimizer::Sgd { momentum }) => {
