@@ -8,11 +8,13 @@ use loralab_experiment::{Bytes, Experiment, KEYS, Seeds};
 
 use crate::{
     device::DeviceArguments,
+    flags,
     init::InitArguments,
     rate::RateArguments,
     report::ReportArguments,
     reproduce::Reproduce,
     search::{self, Rate},
+    values::{at_least_1, not_negative, positive, size},
 };
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
@@ -68,6 +70,14 @@ pub struct VerifyArguments {
     pub settings: Settings,
 }
 
+/// How long runs train, said by the data.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Length {
+    /// Passes over the training data, instead of steps: as many steps as they take
+    #[arg(long, value_name = "N", conflicts_with = "steps", help_heading = "Training", value_parser = positive)]
+    pub epochs: Option<f64>,
+}
+
 /// `loralab sweep`.
 #[derive(Debug, Args)]
 pub struct SweepArguments {
@@ -75,6 +85,8 @@ pub struct SweepArguments {
     pub grid: Grid,
     #[command(flatten)]
     pub settings: Settings,
+    #[command(flatten)]
+    pub length: Length,
     #[command(flatten)]
     pub device: DeviceArguments,
     #[command(flatten)]
@@ -104,6 +116,8 @@ pub struct TrainArguments {
     pub seed: Option<u64>,
     #[command(flatten)]
     pub settings: Settings,
+    #[command(flatten)]
+    pub length: Length,
     #[command(flatten)]
     pub device: DeviceArguments,
     #[command(flatten)]
@@ -361,13 +375,11 @@ pub struct PretrainArguments {
 
 /// Reads the command line; a wrong one, `--help` and `--version` end the process here.
 pub fn parse() -> Command {
-    // A negative number is a wrong value with a sentence of its own, not an unknown flag.
-    let command = CommandLine::command().mut_subcommands(|command| {
-        command.mut_args(|argument| {
-            if argument.get_action().takes_values() { argument.allow_negative_numbers(true) } else { argument }
-        })
-    });
-    let parsed = CommandLine::from_arg_matches(&command.get_matches());
+    let mut command = flags::named(CommandLine::command());
+    let matches = command.try_get_matches_from_mut(std::env::args_os());
+    let typed = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let matches = matches.unwrap_or_else(|error| flags::with_tip(error, &command, typed()).exit());
+    let parsed = CommandLine::from_arg_matches(&matches);
     parsed.unwrap_or_else(|error| error.exit()).command
 }
 
@@ -378,6 +390,7 @@ impl Grid {
             schemes: self.schemes.clone(),
             scheme_options: self.scheme_options.clone(),
             learning_rates: self.learning_rates.as_deref().and_then(search::listed),
+            searches: self.learning_rates.as_deref() == Some(&[Rate::Auto]),
             seeds: self.seeds.clone().or_else(|| self.seed.clone().map(Seeds::List)),
             ..rest
         }
@@ -407,6 +420,7 @@ impl Settings {
             schemes: None,
             scheme_options: None,
             learning_rates: None,
+            searches: false,
             seeds: None,
             rank: self.rank,
             alpha: self.alpha,
@@ -450,35 +464,13 @@ fn seeds(text: &str) -> Result<Seeds, String> {
     }
 }
 
-/// Sizes beyond this belong to no model this command could train; below it, no product of sizes overflows.
-const LARGEST_SIZE: usize = 1 << 16;
-
-fn size(text: &str) -> Result<usize, String> {
-    let sized = text.parse().ok().filter(|size| (1..=LARGEST_SIZE).contains(size));
-    sized.ok_or_else(|| format!("it must be a whole number from 1 to {LARGEST_SIZE}"))
-}
-
-fn at_least_1(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a whole number of at least 1".to_owned())
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|x: &f64| *x > 0.0 && (*x as f32).is_normal());
-    number.ok_or_else(|| "it must be a number above 0 and within the range of 32-bit floats".to_owned())
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|x: &f64| *x >= 0.0 && (*x as f32).is_finite());
-    number.ok_or_else(|| "it must be a number of at least 0".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
-        CommandLine::command().debug_assert();
+        flags::named(CommandLine::command()).debug_assert();
     }
 
     #[test]

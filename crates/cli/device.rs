@@ -26,7 +26,8 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Machine")]
 pub struct DeviceArguments {
-    /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME
+    /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME or gpu:NUMBER as `loralab devices`
+    /// lists them
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Choice,
     /// On a GPU, run shaders without checks of indices; `loralab verify --unchecked` shows whether that is safe there
@@ -58,10 +59,13 @@ impl FromStr for Choice {
             "cpu" => Ok(Choice::Cpu),
             "gpu" => Ok(Choice::Gpu(Wanted::Any)),
             other => match other.strip_prefix("gpu:").map(str::trim) {
-                Some(name) if !name.is_empty() => Ok(Choice::Gpu(Wanted::Named(name.to_owned()))),
-                _ => {
-                    Err("it must be auto, cpu, gpu, or gpu: and part of a name that `loralab devices` lists".to_owned())
+                Some(name) if !name.is_empty() => {
+                    Ok(Choice::Gpu(name.parse().map_or_else(|_| Wanted::Named(name.to_owned()), Wanted::At)))
                 }
+                _ => Err(
+                    "it must be auto, cpu, gpu, or gpu: and part of a name or the number that `loralab devices` lists"
+                        .to_owned(),
+                ),
             },
         }
     }
@@ -127,6 +131,8 @@ mod tests {
         assert_eq!("gpu".parse(), Ok(Choice::Gpu(Wanted::Any)));
         assert_eq!("gpu:H100".parse(), gpu("H100"));
         assert_eq!("gpu: RTX 5080 ".parse(), gpu("RTX 5080"));
+        assert_eq!("gpu:0".parse(), Ok(Choice::Gpu(Wanted::At(0))));
+        assert_eq!("gpu:-1".parse(), gpu("-1"));
         for wrong in ["", "gpu:", "cuda", "GPU"] {
             assert!(Choice::from_str(wrong).is_err_and(|sentence| sentence.contains("`loralab devices`")), "{wrong}");
         }

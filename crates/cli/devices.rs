@@ -11,13 +11,13 @@ pub fn devices() -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     print(format_args!("cpu\n    {threads} threads, {} of memory free", Bytes(2 * memory::available(None))))?;
     let found = wait(adapters());
-    for gpu in &found {
+    for (index, gpu) in found.iter().enumerate() {
         let limits = gpu.limits();
         let features = gpu.features();
         let features = if features.is_empty() { "none".to_owned() } else { features.join(", ") };
         let memory = if gpu.discrete { "its own, the driver does not say how much" } else { "shared with the CPU" };
         print(format_args!(
-            "gpu:{}\n    {}, {}, driver {}\n    memory: {memory}\n    limits: {} a buffer, {} a binding, {} bindings, {} \
+            "gpu:{index} or gpu:{}\n    {}, {}, driver {}\n    memory: {memory}\n    limits: {} a buffer, {} a binding, {} bindings, {} \
              invocations and {} a workgroup\n    can: {features}",
             gpu.name,
             gpu.kind,

@@ -4,7 +4,7 @@ use anyhow::Result;
 use loralab_core::lab::{Room, Sweep};
 use loralab_experiment::{Bytes, Cell, Resolved};
 
-use crate::{sweep::Prepared, terminal::print};
+use crate::{outlook, sweep::Prepared, terminal::print};
 
 /// Prints the grid, the cohorts and their memory term by term.
 pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohorts: &[Vec<Cell>]) -> Result<()> {
@@ -18,32 +18,44 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         counted(seeds, "seed"),
         counted(cohorts.len(), "cohort"),
     ))?;
+    print(outlook::data(experiment, &prepared.data))?;
+    print(outlook::time(experiment, prepared, sweep, cohorts)?)?;
     let mut first = 1;
-    let shape = |cells: &Vec<Cell>| (cells.len(), Room::of(experiment, cells));
+    let shape = |cells: &Vec<Cell>| {
+        let mut schemes: Vec<&str> = cells.iter().map(|cell| cell.scheme.as_str()).collect();
+        schemes.dedup();
+        (cells.len(), Room::of(experiment, cells), schemes.join(","))
+    };
+    let mut largest = 0;
     for alike in cohorts.chunk_by(|one, other| shape(one) == shape(other)) {
-        let (runs, room) = shape(&alike[0]);
+        let runs = alike[0].len();
         let last = first + alike.len() - 1;
         let which = if first == last { format!("Cohort {first}") } else { format!("Cohorts {first} to {last}, each") };
-        print(format_args!("\n{which} of {}:", counted(runs, "run")))?;
         first = last + 1;
-        let mut total = 0;
-        for (plan, whose) in sweep.plans(runs, room.whole()).iter().zip(["", "looks: "]) {
-            for cost in prepared.needs(plan).terms {
-                let bytes = cost.per_run * runs as u64 + cost.shared;
-                total += bytes;
+        for phase in sweep.phases(&alike[0], &|plan| prepared.needs(plan))? {
+            print(format_args!("\n{which} of {}, {}:", counted(runs, "run"), phase.name))?;
+            for cost in phase.needs.terms.iter().filter(|cost| cost.of(runs) > 0) {
                 let how = match cost.shared {
                     0 => format!("{} bytes × {}", cost.per_run, counted(runs, "run")),
                     _ => "once".to_owned(),
                 };
-                print(format_args!("{bytes:>16} bytes  {whose}{}; {how}", cost.what))?;
+                print(format_args!("{:>16} bytes  {}; {how}", cost.of(runs), cost.what))?;
             }
+            let total = phase.of(runs);
+            print(format_args!("{total:>16} bytes  together: {}", Bytes(total)))?;
+            largest = largest.max(total);
         }
-        print(format_args!("{total:>16} bytes  together: {} of {}", Bytes(total), Bytes(prepared.available)))?;
     }
+    print(format_args!(
+        "\nAt most {} at once, of {} that may be used, beside the program itself.",
+        Bytes(largest),
+        Bytes(prepared.available)
+    ))?;
     print("\nNothing was trained or written.")?;
     Ok(())
 }
 
-fn counted(number: usize, what: &str) -> String {
+/// A number of things.
+pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

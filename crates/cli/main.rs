@@ -1,14 +1,17 @@
 //! The `loralab` command: files, terminal, exit codes. What it runs is in `loralab-core`.
 
 mod args;
+mod base;
 mod device;
 mod devices;
 mod dry_run;
 mod failure;
+mod flags;
 mod generate;
 mod init;
 mod interrupt;
 mod memory;
+mod outlook;
 mod plan;
 mod pretrain;
 mod progress;
@@ -22,6 +25,7 @@ mod source;
 mod sweep;
 mod terminal;
 mod tiles;
+mod values;
 mod verify;
 mod watch;
 

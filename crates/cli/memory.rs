@@ -1,6 +1,12 @@
 //! How much memory there is, and experiments that could never fit in it.
 
-use loralab_core::model::{Config, MODULES};
+use std::path::Path;
+
+use loralab_core::{
+    lab::columns,
+    model::{Base, Config, MODULES},
+};
+use loralab_data::Split;
 use loralab_experiment::{Bytes, Resolved};
 
 use crate::failure::usage;
@@ -20,30 +26,74 @@ fn free() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// Refuses a file of which so many copies are made when it is read, where memory has no room for them.
+pub fn check_file(path: &Path, what: &str, copies: u64) -> anyhow::Result<()> {
+    let (Ok(file), Some(free)) = (path.metadata(), free()) else { return Ok(()) };
+    if file.len().saturating_mul(copies) > free {
+        return Err(usage(format_args!(
+            "the {what} `{}` has {}, and reading it takes {copies} times as much, but only {} of memory is free; give a smaller one",
+            path.display(),
+            Bytes(file.len()),
+            Bytes(free)
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses settings whose batch, position tables and adapters alone are larger than memory, before anything of that size
 /// is made. What a cohort needs to the byte is decided later, by the device.
 pub fn check(experiment: &Resolved, config: &Config, available: u64) -> anyhow::Result<()> {
     let Resolved { batch_size, tokens, rank, .. } = *experiment;
-    let product =
-        |factors: &[usize]| factors.iter().fold(1u128, |product, &factor| product.saturating_mul(factor as u128));
     let columns: usize = MODULES
         .iter()
         .filter(|name| experiment.target_modules.iter().any(|module| module.name() == **name))
         .map(|name| config.module_shape(name).iter().sum::<usize>())
         .sum();
-    let terms = [
-        ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
-        ("the tables of positions", "`tokens`", product(&[8, tokens, config.head_size()])),
-        ("the adapters of one run", "`rank`", product(&[4, rank, columns, config.layers])),
-    ];
-    for (what, setting, bytes) in terms {
-        if bytes > u128::from(available) {
-            let bytes = Bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
-            return Err(usage(format_args!(
-                "{what} alone would take {bytes}, but only {} may be used. Lower {setting}, or raise `memory`.",
-                Bytes(available)
-            )));
-        }
-    }
-    Ok(())
+    refuse(
+        &[
+            ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
+            ("the tables of positions", "`tokens`", product(&[12, tokens, config.head_size()])),
+            ("the adapters of one run", "`rank`", product(&[4, rank, columns, config.layers])),
+        ],
+        available,
+    )
+}
+
+/// The same of what depends on the data, too: the batches of a validation, and the activations of a sequence at least.
+pub fn check_data(experiment: &Resolved, base: &Base, data: &Split, available: u64) -> anyhow::Result<()> {
+    let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
+    let batches = data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
+    refuse(
+        &[
+            ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
+            ("the tables of positions", "`tokens`", product(&[12, tokens, base.config.head_size()])),
+            (
+                "the validation",
+                "`validation_examples`, `batch_size` or `tokens`",
+                product(&[12, batches, batch_size, tokens]),
+            ),
+            ("the activations of a sequence", "`tokens`", product(&[4, tokens, columns(base, experiment)])),
+        ],
+        available,
+    )
+}
+
+fn product(factors: &[usize]) -> u128 {
+    factors.iter().fold(1, |product: u128, &factor| product.saturating_mul(factor as u128))
+}
+
+/// Refuses what is too large, alone or together with the others; each is what it is, what to lower, and its bytes.
+fn refuse(terms: &[(&str, &str, u128)], available: u64) -> anyhow::Result<()> {
+    let bytes = |bytes: u128| Bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let Some((what, setting, largest)) = terms.iter().max_by_key(|(.., bytes)| *bytes) else { return Ok(()) };
+    let all = terms.iter().fold(0_u128, |sum, (.., bytes)| sum.saturating_add(*bytes));
+    let (alone, all) = match (*largest > u128::from(available), all > u128::from(available)) {
+        (true, _) => (bytes(*largest), String::new()),
+        (false, true) => (bytes(*largest), format!(" of {} for the least that is needed", bytes(all))),
+        (false, false) => return Ok(()),
+    };
+    Err(usage(format_args!(
+        "{what} alone would take {alone}{all}, but only {} may be used. Lower {setting}, or raise `memory`.",
+        Bytes(available)
+    )))
 }

@@ -147,10 +147,10 @@ impl Cohort {
     }
 }
 
-/// `lowest loss init-a 0.084, init-b 0.106; 2 diverged`
+/// `lowest training loss init-a 0.084, init-b 0.106 nats per token; 2 diverged`
 fn in_words(lowest: &[(String, Option<f64>)], diverged: usize) -> String {
     let losses = lowest.iter().filter_map(|(scheme, loss)| Some(format!("{scheme} {}", loss_text((*loss)?))));
     let losses = losses.collect::<Vec<_>>().join(", ");
     let diverged = if diverged == 0 { String::new() } else { format!("; {diverged} diverged") };
-    format!("lowest loss {losses}{diverged}")
+    format!("lowest training loss {losses} nats per token{diverged}")
 }

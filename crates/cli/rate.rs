@@ -10,7 +10,7 @@ use loralab_core::{
 };
 use loralab_experiment::{Scaling, factor_text, learning_rate_text, rounded_rate_text};
 
-use crate::{failure::usage, terminal::print};
+use crate::{failure::usage, terminal::print, values::positive};
 
 /// `loralab rate`.
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub struct RateArguments {
     #[arg(long = "for", value_name = "WIDTHxRANK")]
     wanted: Sizes,
     /// α, at both
-    #[arg(long, value_name = "X", default_value_t = 16.0)]
+    #[arg(long, value_name = "X", default_value = "16", value_parser = positive)]
     alpha: f64,
     /// How the adapter's product is scaled, at both: classic (alpha / rank) or rslora (alpha / √rank)
     #[arg(long, value_name = "NAME", default_value = "classic")]
@@ -63,8 +63,8 @@ impl FromStr for Known {
     fn from_str(text: &str) -> Result<Self, String> {
         let (rate, at) =
             text.split_once('@').ok_or("it must be a rate, an @, a width, an x and a rank: 2e-4@1024x8")?;
-        let rate = rate.trim().parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
-        Ok(Self { rate: rate.ok_or("the rate must be a number above 0")?, at: at.parse()? })
+        let rate = positive(rate.trim()).map_err(|needed| format!("of the rate, {needed}"))?;
+        Ok(Self { rate, at: at.parse()? })
     }
 }
 
@@ -76,9 +76,6 @@ pub fn rate(arguments: &RateArguments) -> Result<()> {
     let RateArguments { scheme, known, wanted, alpha, scaling } = arguments;
     let scheme = find(scheme).map_err(usage)?;
     let scaling = Scaling::named(scaling).map_err(usage)?;
-    if !(*alpha > 0.0 && alpha.is_finite()) {
-        return Err(usage(format_args!("`alpha` is {alpha}, but it must be a number above 0")));
-    }
     let Some(law) = law(scheme) else {
         let with: Vec<_> = ALL.iter().filter(|scheme| law(scheme).is_some()).map(|scheme| scheme.name).collect();
         return Err(usage(format_args!(

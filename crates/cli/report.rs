@@ -83,9 +83,20 @@ pub fn write(folder: &Path) -> Result<()> {
         report
     };
     for (name, contents) in report.files() {
-        write_whole(&folder.join(name), contents.as_bytes())?;
+        write_beside(&folder.join(name), contents.as_bytes())?;
     }
-    write_whole(&folder.join(REPORT), report.html(&inputs).as_bytes())
+    write_beside(&folder.join(REPORT), report.html(&inputs).as_bytes())
+}
+
+/// Writes a file of the report; where that can't be, copying the results helps, since the report stands beside them.
+fn write_beside(path: &Path, contents: &[u8]) -> Result<()> {
+    write_whole(path, contents).map_err(|error| {
+        anyhow!(
+            "`{}` cannot be written ({}); check its permissions and the space left, or copy the results to a folder that can be written",
+            path.display(),
+            error.root_cause()
+        )
+    })
 }
 
 /// The curves of each scheme's best rate.

@@ -7,7 +7,7 @@ use loralab_core::{init, model};
 use loralab_data::{Dataset, HELD_OUT, Split, Task, tokenizer};
 use loralab_experiment::{Base, Data, Experiment, Resolved, nearest};
 
-use crate::failure::usage;
+use crate::{failure::usage, memory};
 
 const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
 const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
@@ -16,8 +16,19 @@ const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
 const TASK_EXAMPLES: usize = 4096;
 const DATA_SEED: u64 = 0;
 
-/// The settings: `defaults` < the file < the flags.
+/// The settings, checked: `defaults` < the file < the flags.
 pub fn experiment(defaults: Experiment, file: Option<&Path>, flags: Experiment) -> anyhow::Result<Resolved> {
+    resolve(&settings(defaults, file, flags)?)
+}
+
+/// The settings with their defaults, checked.
+pub fn resolve(experiment: &Experiment) -> anyhow::Result<Resolved> {
+    let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
+    experiment.resolve(&schemes).map_err(usage)
+}
+
+/// The settings as they are written: `defaults` < the file < the flags.
+pub fn settings(defaults: Experiment, file: Option<&Path>, flags: Experiment) -> anyhow::Result<Experiment> {
     let mut experiment = defaults;
     if let Some(path) = file {
         let bytes = read(path, "config file")?;
@@ -31,8 +42,18 @@ pub fn experiment(defaults: Experiment, file: Option<&Path>, flags: Experiment) 
         let file = Experiment::from_toml(text).map_err(|error| usage(format_args!("{}: {error}", path.display())))?;
         experiment = experiment.merge(file);
     }
-    let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    experiment.merge(flags).resolve(&schemes).map_err(usage)
+    Ok(experiment.merge(flags))
+}
+
+/// The settings checked, with as many steps as `epochs` passes over the training data take; and these data, which are then read.
+pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolved, Split)> {
+    // A warm-up is held to the steps once they are known.
+    let first = resolve(&Experiment { steps: None, warmup_steps: None, ..settings.clone() })?;
+    let data = data(&first)?;
+    let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.batch_size as f64).ceil();
+    // A float beyond the largest whole number becomes that.
+    let settings = Experiment { steps: Some(steps.max(1.0) as usize), ..settings.clone() };
+    Ok((resolve(&settings)?, data))
 }
 
 /// A base, and the name that adapters remember it by.
@@ -49,6 +70,8 @@ pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
                 );
                 bail!("there is no base `{path}`: it is neither a shipped one (tiny, nano) nor a file. {remedy}");
             }
+            crate::base::check(Path::new(path))?;
+            memory::check_file(Path::new(path), "base", 2)?;
             (path.as_str(), model::Base::from_safetensors(&read(Path::new(path), "base")?))
         }
     };
@@ -79,11 +102,12 @@ pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
     }
 }
 
-/// The data in a file: JSON lines where its name ends so, else a text.
+/// The data in a file: JSON lines where its name ends so, else a text; what looks structured is refused.
 pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
+    // Once as it is in the file, once as data, and once in parts.
+    memory::check_file(path, "data file", 3)?;
     let bytes = read(path, "data file")?;
-    let lines = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
-    let dataset = if lines { Dataset::jsonl(&bytes, tokens) } else { Dataset::text(&bytes, tokens) };
+    let dataset = Dataset::file(&path.to_string_lossy(), &bytes, tokens);
     let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
     split.map_err(|error| anyhow!("{}: {error}", path.display()))
 }

@@ -7,7 +7,7 @@ use loralab_core::{
     device::{Machine, Needs, wait},
     gpu::Tiling,
     init::find,
-    lab::{Begun, Observer, Room, Sweep, SweepError, begin},
+    lab::{Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
     memory::Tensor,
     model::Base,
     plan::Plan,
@@ -20,12 +20,12 @@ use loralab_experiment::{
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
-    args::{Output, SweepArguments, TrainArguments},
+    args::{Length, Output, SweepArguments, TrainArguments},
     device::{self, DeviceArguments},
     dry_run,
     failure::{Stopped, usage},
     interrupt::Interrupt,
-    memory,
+    memory, outlook,
     progress::Progress,
     results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_events},
     search::{self, Search},
@@ -37,10 +37,23 @@ use crate::{
 
 /// Trains a grid.
 pub fn sweep(arguments: &SweepArguments) -> Result<()> {
+    search::is_wanted(arguments.grid.learning_rates.as_deref())?;
     let flags = arguments.grid.over(arguments.settings.experiment());
-    let experiment = source::experiment(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
-    let searches = search::is_wanted(arguments.grid.learning_rates.as_deref())?;
-    run(&experiment, searches, &arguments.device, &arguments.output)
+    let mut settings = source::settings(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
+    let searches = std::mem::take(&mut settings.searches);
+    let (experiment, data) = of_length(&settings, arguments.length)?;
+    run(&experiment, data, searches, &arguments.device, &arguments.output)
+}
+
+/// The settings checked; where they are to train for some epochs with the data, which that takes to know.
+fn of_length(settings: &Experiment, length: Length) -> Result<(Resolved, Option<Split>)> {
+    Ok(match length.epochs {
+        Some(epochs) => {
+            let (experiment, data) = source::with_epochs(settings, epochs)?;
+            (experiment, Some(data))
+        }
+        None => (source::resolve(settings)?, None),
+    })
 }
 
 /// Trains one cell.
@@ -52,7 +65,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         ..Experiment::default()
     };
     let flags = arguments.over(arguments.settings.experiment());
-    let experiment = source::experiment(defaults, arguments.settings.config.as_deref(), flags)?;
+    let settings = source::settings(defaults, arguments.settings.config.as_deref(), flags)?;
+    let (experiment, data) = of_length(&settings, arguments.length)?;
     let lists = [
         ("schemes", experiment.schemes.len(), "--scheme"),
         ("learning_rates", experiment.learning_rates.len(), "--learning-rate"),
@@ -63,7 +77,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             "`train` makes one run, but the config file has {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
-    run(&experiment, false, &arguments.device, &arguments.output)
+    run(&experiment, data, false, &arguments.device, &arguments.output)
 }
 
 /// Everything that an experiment needs, read and checked.
@@ -72,7 +86,8 @@ pub struct Prepared {
     pub base: Base,
     /// What adapters call it.
     base_name: String,
-    data: Split,
+    /// What is trained on and validated with.
+    pub data: Split,
     /// Bytes that may be used.
     pub available: u64,
     /// Where the work is done.
@@ -82,11 +97,18 @@ pub struct Prepared {
 impl Prepared {
     /// Reads what the experiment names, and opens the device; unless quiet, it shows how far that is.
     pub fn new(experiment: &Resolved, device: &DeviceArguments, quiet: bool) -> Result<Self> {
+        Self::with_data(experiment, None, device, quiet)
+    }
+
+    /// The same where the data may have been read before.
+    fn with_data(experiment: &Resolved, data: Option<Split>, device: &DeviceArguments, quiet: bool) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
         let threads = source::threads(experiment.threads.map(Into::into))?;
         // What is wrong with the settings is said before a device is looked for.
-        memory::check(experiment, &base.config, memory::available(experiment.memory))?;
-        let data = source::data(experiment)?;
+        let free = memory::available(experiment.memory);
+        memory::check(experiment, &base.config, free)?;
+        let data = data.map_or_else(|| source::data(experiment), Ok)?;
+        memory::check_data(experiment, &base, &data, free)?;
         let machine = device::open(device, threads, quiet)?;
         let available = device::available(&machine, experiment.memory);
         Ok(Self { base, base_name, data, available, machine })
@@ -120,6 +142,9 @@ impl Prepared {
     pub async fn begin(&self, experiment: &Resolved) -> Result<Begun> {
         let make_device = |plan, base| self.machine.make(plan, base);
         let cell = &experiment.cells()[0];
+        let needs = |plan: &Plan| self.needs(plan);
+        check_memory(&self.base, experiment, cell, &needs, self.available)
+            .map_err(|error| refused(error, experiment))?;
         let begun = begin(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await;
         begun.map_err(|error| refused(error, experiment))
     }
@@ -145,11 +170,17 @@ fn refused(error: SweepError, experiment: &Resolved) -> anyhow::Error {
     }
 }
 
-fn run(experiment: &Resolved, searches: bool, device: &DeviceArguments, output: &Output) -> Result<()> {
+fn run(
+    experiment: &Resolved,
+    data: Option<Split>,
+    searches: bool,
+    device: &DeviceArguments,
+    output: &Output,
+) -> Result<()> {
     if !output.dry_run {
         Results::check(&output.output, output.overwrite)?;
     }
-    let prepared = Prepared::new(experiment, device, output.quiet)?;
+    let prepared = Prepared::with_data(experiment, data, device, output.quiet)?;
     if output.dry_run {
         let sweep = prepared.sweep(experiment)?;
         if searches {
@@ -281,6 +312,10 @@ pub fn train_grid(
     let machine = prepared.machine.describe();
     let mut results = Results::create(&output.output, output.overwrite)?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
+    if !(output.quiet || output.json) {
+        note(outlook::data(experiment, &prepared.data));
+        note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
+    }
     let started = Instant::now();
 
     let mut planned = cells.len();

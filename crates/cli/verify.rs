@@ -9,7 +9,9 @@ use loralab_core::{
 };
 use loralab_experiment::Experiment;
 
-use crate::{args::VerifyArguments, failure::usage, search, source, sweep::Prepared, terminal::print};
+use crate::{
+    args::VerifyArguments, dry_run::counted, failure::usage, search, source, sweep::Prepared, terminal::print,
+};
 
 /// Looks at one step of the first cohort.
 pub fn verify(arguments: &VerifyArguments) -> Result<()> {
@@ -53,10 +55,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let width = verdict.kernels.iter().map(|kernel| kernel.name.len()).max().unwrap_or(0);
     for kernel in verdict.kernels.iter().filter(|_| arguments.list) {
         print(format_args!(
-            "{:width$}  {:>9} elements  {:6.2} % of the bound",
+            "{:width$}  {:>9} elements  {:>6} % of the bound",
             kernel.name,
             kernel.elements,
-            100.0 * kernel.share
+            percent(kernel.share)
         ))?;
     }
     if let Some(kernel) = verdict.failure() {
@@ -77,12 +79,27 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let worst = verdict.kernels.iter().max_by(|one, other| one.share.total_cmp(&other.share));
     let (name, share) = worst.map_or(("", 0.0), |kernel| (kernel.name.as_str(), kernel.share));
     print(format_args!(
-        "{}: {} kernels of a step of {} runs are within their bounds, {elements} numbers compared; the largest error is {:.0} % of what is \
+        "{}: {} kernels of a step of {} are within their bounds, {elements} numbers compared; the largest error is {} % of what is \
          allowed, at `{name}`.",
         accelerator.name(),
         verdict.kernels.len(),
-        cells.len(),
-        100.0 * share
+        counted(cells.len(), "run"),
+        percent(share)
     ))?;
     Ok(())
+}
+
+/// A share in percent with two decimals; what is short of the whole is never rounded up to it.
+fn percent(share: f64) -> String {
+    format!("{:.2}", (1e4 * share).floor() / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent;
+
+    #[test]
+    fn what_is_short_of_the_whole_is_shown_so() {
+        assert_eq!([0.0, 0.1234, 0.996, 0.99999, 1.0].map(percent), ["0.00", "12.34", "99.60", "99.99", "100.00"]);
+    }
 }

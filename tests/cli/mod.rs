@@ -3,7 +3,9 @@
 mod bad_input;
 mod gpu;
 mod init;
+mod input;
 mod interrupt;
+mod memory;
 mod models;
 mod reproduce;
 mod search;
@@ -75,7 +77,35 @@ impl Place {
             stderr: text(output.stderr),
         };
         assert!(!outcome.stderr.contains("panicked"), "{arguments:?}: {}", outcome.stderr);
+        for text in [&outcome.stdout, &outcome.stderr] {
+            self.check_advice(arguments, text);
+        }
         outcome
+    }
+
+    /// Every flag that stands in backticks is one of the command that says so, or of the one that it is given to.
+    fn check_advice(&self, arguments: &[&str], text: &str) {
+        for advice in text.split('`').skip(1).step_by(2) {
+            let words: Vec<&str> = advice.split_whitespace().collect();
+            let command: Vec<&str> = match words[..] {
+                ["loralab", ..] => words[1..].iter().copied().take_while(|word| !word.starts_with('-')).collect(),
+                _ if advice.starts_with("--") => arguments.to_vec(),
+                _ => continue,
+            };
+            let subcommands = if command.first() == Some(&"reproduce") { 2 } else { 1 };
+            let command = &command[..command.len().min(subcommands)];
+            // It lists what the flag of the others takes.
+            if command == ["devices"] {
+                continue;
+            }
+            for flag in words.iter().filter(|word| word.starts_with("--")) {
+                let flag = flag.trim_end_matches(['.', ',']);
+                let help = self.command(&[command, &["--help"]].concat()).output().expect("the binary runs").stdout;
+                let help = String::from_utf8_lossy(&help).into_owned();
+                let known = help.split([' ', ',', '\n', ']']).any(|word| word == flag);
+                assert!(known, "{arguments:?}: `{flag}` is no flag of {command:?}, but this advises it: {text}");
+            }
+        }
     }
 
     /// Runs what must succeed.

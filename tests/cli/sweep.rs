@@ -200,8 +200,8 @@ fn a_dry_run_shows_its_arithmetic_and_writes_nothing() {
         assert_eq!(terms.iter().sum::<u64>(), *total, "{group}");
         groups += 1;
     }
-    // Cohorts of 5 and of 4 runs, without and with frozen pairs.
-    assert_eq!(groups, 4, "{}", outcome.stdout);
+    // Cohorts of 5 and of 4 runs, without and with frozen pairs, each in its training and while the base is validated.
+    assert_eq!(groups, 8, "{}", outcome.stdout);
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn memory_cuts_the_grid_into_cohorts() {
     let outcome = place.succeed(&small("sweep", &["--threads", "1", "--memory", "3MB", "--dry-run"]));
     assert!(!outcome.stdout.contains("in 1 cohort"), "{}", outcome.stdout);
     place.refuse(
-        &small("sweep", &["--threads", "1", "--memory", "100kB"]),
+        &small("sweep", &["--threads", "1", "--memory", "600kB"]),
         2,
         &["one run needs", "may be used", "`memory`"],
     );

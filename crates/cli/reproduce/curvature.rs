@@ -53,7 +53,9 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let searches = grid.learning_rates.is_none() || search::is_wanted(grid.learning_rates.as_deref())?;
     check(output)?;
     let flags = grid.over(settings.experiment());
-    let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
+    let mut settings = source::settings(defaults(), settings.config.as_deref(), flags)?;
+    settings.searches = false;
+    let experiment = source::resolve(&settings)?;
     let prepared = Prepared::new(&experiment, device, output.quiet || output.json)?;
     let sweep = prepared.sweep(&experiment)?;
     check_memory(&experiment, &prepared, &sweep, *products)?;

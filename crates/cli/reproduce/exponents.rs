@@ -8,7 +8,7 @@ use loralab_core::theory::{Grid, Ranks, count_of_rates, exponents, stable_rates}
 use loralab_experiment::{Exponents, Reproduction};
 
 use super::{Output, Watch, check, finish};
-use crate::{failure::usage, interrupt::Interrupt};
+use crate::{failure::usage, interrupt::Interrupt, values::positive};
 
 /// The paper's narrowest layer, as a power of two.
 const NARROWEST: u32 = 7;
@@ -32,7 +32,7 @@ pub struct ExponentsArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
     /// c in the learning rate c n^-1/2 or c n^-1
-    #[arg(long, value_name = "C", default_value_t = 1.0)]
+    #[arg(long, value_name = "C", default_value = "1", value_parser = positive)]
     constant: f64,
     #[command(flatten)]
     output: Output,
@@ -99,11 +99,6 @@ fn grid(widest: usize, seeds: u64, rank: usize, steps: usize, constant: f64) -> 
     if !(3..=1000).contains(&steps) {
         return Err(usage(format_args!(
             "`--steps` is {steps}, but it must be from 3 to 1000; for example `--steps 5`"
-        )));
-    }
-    if !(constant.is_finite() && constant > 0.0) {
-        return Err(usage(format_args!(
-            "`--constant` is {constant}, but it must be a number above 0; for example `--constant 1`"
         )));
     }
     let widths = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();

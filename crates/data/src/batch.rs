@@ -179,10 +179,7 @@ impl<'a> Sampler<'a> {
 /// If `sequences` or `tokens` is 0, or the dataset [does not fit](Dataset::fits).
 pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usize) -> Result<Vec<Batch>, Error> {
     check(dataset, sequences, tokens)?;
-    let available = match dataset {
-        Dataset::Text(text) => (text.len() - 1) / tokens,
-        Dataset::Examples(examples) => examples.len(),
-    };
+    let available = dataset.sequences(tokens);
     let count = available.min(limit);
     let chosen: Vec<usize> = (0..count).map(|place| place * available / count).collect();
     let batches = chosen.chunks(sequences).map(|chosen| {

@@ -33,13 +33,12 @@ impl Dataset {
     /// Any UTF-8 text, for sequences of `tokens` tokens.
     ///
     /// # Errors
-    /// If it is empty, is no UTF-8 or has a zero byte (with the offset), or does not fill one sequence (`tokens` + 1 bytes, since each
-    /// position's target is the byte after it).
+    /// If it is empty, is no UTF-8 or has a zero byte (with the offset), or does not fill one sequence to train on and one to validate
+    /// with (`tokens` + 1 bytes each, since each position's target is the byte after it).
     pub fn text(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
         utf8(bytes)?;
-        let dataset = Self::Text(bytes.to_vec());
-        dataset.fits(tokens)?;
-        Ok(dataset)
+        splittable(bytes.len(), tokens)?;
+        Ok(Self::Text(bytes.to_vec()))
     }
 
     /// Examples from JSON lines, `{"prompt": "...", "completion": "..."}` each, for sequences of `tokens` tokens. Blank lines are
@@ -69,13 +68,24 @@ impl Dataset {
     /// Whether every sequence of `tokens` tokens can be filled, and every example fits one.
     ///
     /// # Errors
-    /// [`Error::Empty`], [`Error::TextTooShort`], [`Error::ExampleEmpty`] or [`Error::ExampleTooLong`].
+    /// [`Error::Empty`], [`Error::PartTooShort`], [`Error::ExampleEmpty`] or [`Error::ExampleTooLong`].
     pub fn fits(&self, tokens: usize) -> Result<(), Error> {
         match self {
             Self::Text(text) if text.is_empty() => Err(Error::Empty),
-            Self::Text(text) => long_enough(text.len(), tokens.saturating_add(1), tokens),
+            Self::Text(text) if text.len() <= tokens => {
+                Err(Error::PartTooShort { bytes: text.len(), needed: tokens.saturating_add(1), tokens })
+            }
+            Self::Text(_) => Ok(()),
             Self::Examples(examples) if examples.is_empty() => Err(Error::Empty),
             Self::Examples(examples) => fit(examples, tokens, |index| format!("example {}", index + 1)),
+        }
+    }
+
+    /// Sequences of `tokens` tokens that it holds, none twice: its examples, or windows of a text.
+    pub fn sequences(&self, tokens: usize) -> usize {
+        match self {
+            Self::Text(text) => text.len().saturating_sub(1) / tokens.max(1),
+            Self::Examples(examples) => examples.len(),
         }
     }
 
@@ -90,10 +100,12 @@ impl Dataset {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::Fraction { fraction });
         }
-        self.fits(tokens)?;
         match self {
             Self::Text(text) => split_text(text, seed, fraction, tokens),
-            Self::Examples(examples) => split_examples(examples, seed, fraction),
+            Self::Examples(examples) => {
+                self.fits(tokens)?;
+                split_examples(examples, seed, fraction)
+            }
         }
     }
 }
@@ -151,15 +163,16 @@ fn fit(examples: &[Example], tokens: usize, place: impl Fn(usize) -> String) -> 
     })
 }
 
-fn long_enough(bytes: usize, needed: usize, tokens: usize) -> Result<(), Error> {
+/// Whether a text of so many bytes can be cut into a part to train on and one to validate with.
+fn splittable(bytes: usize, tokens: usize) -> Result<(), Error> {
+    let needed = tokens.saturating_add(1).saturating_mul(2);
     if bytes < needed { Err(Error::TextTooShort { bytes, needed, tokens }) } else { Ok(()) }
 }
 
 fn split_text(text: &[u8], seed: u64, fraction: f64, tokens: usize) -> Result<Split, Error> {
     const STRETCHES: usize = 20;
-    let sequence = tokens.saturating_add(1);
-    long_enough(text.len(), sequence.saturating_mul(2), tokens)?;
-    let count = (text.len() / sequence).min(STRETCHES);
+    splittable(text.len(), tokens)?;
+    let count = (text.len() / tokens.saturating_add(1)).min(STRETCHES);
     let held_out = held_out(seed, count, fraction);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
     for (stretch, held_out) in held_out.into_iter().enumerate() {

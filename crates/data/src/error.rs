@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::task::Task;
+use crate::{structure::Structure, task::Task};
 
 /// Why data cannot be used, as a sentence. The caller knows the file and puts its name before it.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -26,11 +26,32 @@ pub enum Error {
         /// What it is.
         byte: u8,
     },
-    /// A text that does not fill the sequences that are needed.
+    /// A file whose syntax would be learnt in place of what it says.
+    #[error(
+        "it holds {}, not plain text; what is read is text (.txt, .md, or any other name) byte by byte, and .jsonl with lines of {{\"prompt\": \"...\", \"completion\": \"...\"}}. {}",
+        .structure.words(), .structure.remedy()
+    )]
+    Structured {
+        /// What it holds.
+        structure: Structure,
+    },
+    /// A text too short for a part to train on and one to validate with.
+    #[error(
+        "the text has {bytes} bytes, but {needed} are needed: a sequence of {tokens} tokens and the byte after it to train on, and as many to validate with; give a longer text or use shorter sequences"
+    )]
+    TextTooShort {
+        /// Bytes there are.
+        bytes: usize,
+        /// Bytes needed.
+        needed: usize,
+        /// Tokens of a sequence.
+        tokens: usize,
+    },
+    /// A text, or a part of one, that does not fill a sequence.
     #[error(
         "the text has {bytes} bytes, but {needed} are needed for sequences of {tokens} tokens; give a longer text or use shorter sequences"
     )]
-    TextTooShort {
+    PartTooShort {
         /// Bytes there are.
         bytes: usize,
         /// Bytes needed.

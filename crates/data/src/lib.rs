@@ -15,6 +15,7 @@ mod error;
 #[cfg(test)]
 mod hash;
 mod pretraining;
+mod structure;
 mod task;
 pub mod tokenizer;
 pub mod world;
@@ -24,4 +25,5 @@ pub use dataset::{Dataset, HELD_OUT, Split};
 pub use dialect::Dialect;
 pub use error::Error;
 pub use pretraining::pretraining;
+pub use structure::{Structure, looks_structured};
 pub use task::{EXAMPLE_BYTES, Example, Task};

@@ -1,7 +1,7 @@
 //! An experiment as a person writes it: any setting may be left out.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use crate::bytes::Bytes;
 use crate::error::ExperimentError;
@@ -28,8 +28,12 @@ pub struct Experiment {
     #[serde(deserialize_with = "one_or_many")]
     pub scheme_options: Option<Vec<String>>,
     /// The learning rates each scheme is trained at (default 1e-3 · 2ᵏ for k = 0 … 6).
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "rates")]
     pub learning_rates: Option<Vec<f64>>,
+    /// Whether they are to be searched for, as `learning_rates = "auto"` says. Whoever can search takes this away before
+    /// [`resolve`](Experiment::resolve), which wants a list.
+    #[serde(skip)]
+    pub searches: bool,
     /// The seeds each of those is trained with (default 0 and 1). A seed fixes the adapter's draw and the data order.
     pub seeds: Option<Seeds>,
     /// Inner size r of the adapters (default 8).
@@ -111,6 +115,27 @@ where
     }))
 }
 
+/// Rates, or the word for searching for them, which [`Experiment::from_toml`] notes.
+fn rates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(f64),
+        Many(Vec<f64>),
+        Word(Auto),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Auto {
+        Auto,
+    }
+    Ok(Option::deserialize(deserializer)?.and_then(|written| match written {
+        Written::One(rate) => Some(vec![rate]),
+        Written::Many(rates) => Some(rates),
+        Written::Word(Auto::Auto) => None,
+    }))
+}
+
 impl Experiment {
     /// Reads an experiment from TOML.
     ///
@@ -141,7 +166,10 @@ impl Experiment {
                 remedy: "Keep one of them.".to_owned(),
             });
         }
-        toml::from_str(text).map_err(|error| {
+        let rates = table.get_ref().get("learning_rates");
+        let searches = rates.is_some_and(|rates| matches!(rates.get_ref(), DeValue::String(word) if word == "auto"));
+        let read: Result<Self, _> = toml::from_str(text);
+        read.map(|experiment| Self { searches, ..experiment }).map_err(|error| {
             let fault = error.span().and_then(|fault| {
                 table.get_ref().iter().find_map(|(name, value)| {
                     let span = value.span();
@@ -184,8 +212,12 @@ impl Experiment {
     }
 
     /// What `over` gives, and of the rest what this gives.
-    pub(crate) fn over(self, over: Self) -> Self {
+    pub(crate) fn over(mut self, over: Self) -> Self {
+        if over.searches {
+            self.learning_rates = None;
+        }
         Self {
+            searches: over.searches || (self.searches && over.learning_rates.is_none()),
             base: over.base.or(self.base),
             task: over.task.or(self.task),
             data: over.data.or(self.data),
@@ -297,6 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn rates_that_are_searched_for_are_a_word() {
+        let auto = read("learning_rates = 'auto'\nrank = 4");
+        assert_eq!((auto.learning_rates.as_ref(), auto.searches), (None, true));
+        let listed = read("learning_rates = [1e-3]");
+        assert!(auto.clone().merge(read("rank = 2")).searches && read("rank = 2").merge(auto.clone()).searches);
+        assert_eq!(auto.clone().merge(listed.clone()), read("learning_rates = [1e-3]\nrank = 4"));
+        assert_eq!(listed.merge(auto.clone()), auto);
+        let refused = auto.resolve(&["init-a", "init-b"]).expect_err("nobody searches here").to_string();
+        assert!(refused.starts_with("`learning_rates` is \"auto\", but it must be a list of numbers"), "{refused}");
+        for text in ["learning_rates = 'automatic'", "learning_rates = ['auto']"] {
+            assert!(refusal(text).contains("must be a list of numbers"), "{text}");
+        }
+    }
+
+    #[test]
     fn unknown_settings_name_the_nearest_one_and_the_line() {
         assert_eq!(
             refusal("rank = 8\n\nlearning_rate = 1e-3"),
@@ -320,7 +367,7 @@ mod tests {
         assert_eq!(
             refusal("learning_rates = [1e-3, 'fast']"),
             "line 1: `learning_rates` is [1e-3, 'fast'], but it must be a list of numbers above 0 and within the range \
-             of 32-bit floats; for example `learning_rates = [1e-3, 2e-3]`."
+             of 32-bit floats (1.2e-38 to 3.4e38); for example `learning_rates = [1e-3, 2e-3]`."
         );
         for text in [
             "seeds = 1.5",

@@ -43,14 +43,14 @@ keys! {
         "Hayou, Ghosh, Yu 2024, arXiv 2406.08447";
     "scheme_options": "a list of SCHEME.OPTION=NUMBER, in quotes, each option once", "[\"eva.rho=1\"]",
         "Numbers that a scheme has beside its rank, where they are not to be the source's; `loralab schemes` lists them.", "";
-    "learning_rates": "a list of numbers above 0 and within the range of 32-bit floats", "[1e-3, 2e-3]",
+    "learning_rates": "a list of numbers above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", "[1e-3, 2e-3]",
         "Each scheme is trained at each of these; the rate it wants is what sets the starts apart.",
         "Hayou, Ghosh, Yu 2024, arXiv 2406.08447";
     "seeds": "a list of whole numbers from 0 to 9007199254740991, or how many seeds to use", "[0, 1]",
         "Each run is repeated with each seed, which draws the adapter and orders the data; their spread tells a difference from chance.", "";
     "rank": "a whole number of at least 1", "8",
         "The inner size r of an adapter: how many directions it can change in each weight.", "Hu et al. 2021, arXiv 2106.09685 §4.1";
-    "alpha": "a number above 0", "16",
+    "alpha": "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", "16",
         "The numerator of the scale that the adapter's product is multiplied by.", "Hu et al. 2021, arXiv 2106.09685 §4.1";
     "scaling": "\"classic\" or \"rslora\"", "\"classic\"",
         "classic scales by α/r; rslora by α/√r, which keeps large ranks from learning less.", "Kalajdzievski 2023, arXiv 2312.03732";
@@ -63,18 +63,18 @@ keys! {
         "AdamW's memory of the gradient: 0.9 is about the last ten steps.", "Kingma, Ba 2014, arXiv 1412.6980 §2";
     "beta2": "a number from 0 to below 1 that is still below 1 as a 32-bit float", "0.999",
         "AdamW's memory of the gradient's square, by which steps are divided.", "Kingma, Ba 2014, arXiv 1412.6980 §2";
-    "epsilon": "a number above 0 and within the range of 32-bit floats", "1e-8",
+    "epsilon": "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", "1e-8",
         "Added to what AdamW divides by, so that a tiny gradient makes no huge step.", "Kingma, Ba 2014, arXiv 1412.6980 §2";
     "momentum": "a number from 0 to below 1 that is still below 1 as a 32-bit float", "0.9",
         "How much of the last step gradient descent keeps.", "Sutskever et al. 2013, ICML";
-    "weight_decay": "0, or a number above 0 and within the range of 32-bit floats", "0.01",
+    "weight_decay": "0, or a number above 0 and within the range of 32-bit floats (up to 3.4e38)", "0.01",
         "Pulls the adapter towards zero a little at every step.", "Loshchilov, Hutter 2017, arXiv 1711.05101";
-    "learning_rate_ratio": "a number above 0", "16",
+    "learning_rate_ratio": "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", "16",
         "How many times faster B learns than A.", "LoRA+: Hayou, Ghosh, Yu 2024, arXiv 2402.12354";
     "preconditioner": "\"none\", \"riemannian\" or \"nora_plus\"", "\"none\"",
         "Whether each factor's gradient is first divided by the other factor's own product, so that a step does not depend on how the two share their size.",
         "Zhang, Pilanci 2024, arXiv 2402.02347; NoRA+: Li et al. 2024, arXiv 2410.18965";
-    "max_grad_norm": "a number above 0 and within the range of 32-bit floats, or 0 for no clipping", "1.0",
+    "max_grad_norm": "a number above 0 and within the range of 32-bit floats (up to 3.4e38), or 0 for no clipping", "1.0",
         "A run's gradient that is longer than this is cut to it; 0 lets it be.", "Pascanu, Mikolov, Bengio 2012, arXiv 1211.5063";
     "schedule": "\"linear\", \"constant\" or \"cosine\"", "\"linear\"",
         "How the learning rate comes down over the steps.", "Hugging Face Transformers, get_scheduler";
@@ -102,19 +102,27 @@ keys! {
 }
 
 /// Names other tools give to our settings, so that a habit leads to the right one.
-const FAMILIAR: [(&str, &str); 14] = [
+const FAMILIAR: [(&str, &str); 22] = [
     ("model", "base"),
     ("dataset", "data"),
     ("scheme", "schemes"),
     ("init_lora_weights", "schemes"),
     ("lr", "learning_rates"),
+    ("seed", "seeds"),
     ("r", "rank"),
+    ("lora_r", "rank"),
+    ("lora_rank", "rank"),
     ("lora_alpha", "alpha"),
     ("optim", "optimizer"),
     ("lr_scheduler_type", "schedule"),
     ("max_steps", "steps"),
+    ("iters", "steps"),
+    ("epochs", "steps"),
+    ("num_train_epochs", "steps"),
+    ("lora_target_modules", "target_modules"),
     ("per_device_train_batch_size", "batch_size"),
     ("eval_steps", "evaluate_every"),
+    ("max_length", "tokens"),
     ("adam_epsilon", "epsilon"),
     ("loraplus_lr_ratio", "learning_rate_ratio"),
 ];
@@ -129,7 +137,7 @@ pub(crate) fn key(name: &str) -> Option<&'static Key> {
 }
 
 /// The setting that was probably meant by an unknown name.
-pub(crate) fn nearest_key(written: &str) -> Option<&'static str> {
+pub fn nearest_key(written: &str) -> Option<&'static str> {
     let familiar = FAMILIAR.iter().find(|(theirs, _)| *theirs == written).map(|&(_, ours)| ours);
     familiar.or_else(|| nearest(written, KEYS.iter().map(|key| key.name)))
 }

@@ -145,6 +145,9 @@ impl Experiment {
                 return Err(unknown_name("schemes", scheme, known_schemes));
             }
         }
+        if self.searches {
+            return Err(refused("learning_rates", "\"auto\""));
+        }
         let learning_rates =
             self.learning_rates.clone().unwrap_or_else(|| (0..7).map(|k| 1e-3 * f64::from(1 << k)).collect());
         for &rate in &learning_rates {
@@ -362,6 +365,7 @@ impl Resolved {
             schemes: Some(self.schemes.clone()),
             scheme_options: Some(self.scheme_options.iter().map(SchemeOption::to_string).collect()),
             learning_rates: Some(self.learning_rates.clone()),
+            searches: false,
             seeds: Some(Seeds::List(self.seeds.clone())),
             rank: Some(self.rank),
             alpha: Some(self.alpha),

@@ -7,7 +7,7 @@ use loralab_core::{
     device::{Cost, DeviceError, Machine},
     gpu::GpuError,
     init,
-    lab::{Listening, Observer, Room, Snapshot, Sweep, SweepError, Turn},
+    lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn},
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, Resolved};
@@ -86,17 +86,17 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let sweep = Sweep::new(&base, name, &experiment, &data)?;
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
-    let needs = |cells: &Vec<Cell>| {
-        let room = Room::of(&experiment, cells).whole();
-        let terms: Vec<_> =
-            sweep.plans(1, room).iter().flat_map(|plan| machine.needs(plan, &base.tensors).terms).collect();
-        let sum = |of: fn(&Cost) -> u64| terms.iter().map(of).sum::<u64>();
-        (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run))
-    };
-    let total = |(runs, shared, per_run): &(usize, u64, u64)| shared + per_run * *runs as u64;
-    if let Some((runs, shared, per_run)) = cohorts.iter().map(needs).max_by_key(total) {
-        host.post(Message::Memory { cohorts: cohorts.len(), runs, shared, per_run });
+    let mut largest = (0, 0, 0);
+    let total = |(runs, shared, per_run): (usize, u64, u64)| shared + per_run * runs as u64;
+    for cells in &cohorts {
+        for phase in sweep.phases(cells, &|plan| machine.needs(plan, &base.tensors))? {
+            let sum = |of: fn(&Cost) -> u64| phase.needs.terms.iter().map(of).sum::<u64>();
+            let needs = (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run));
+            largest = if total(needs) > total(largest) { needs } else { largest };
+        }
     }
+    let (runs, shared, per_run) = largest;
+    host.post(Message::Memory { cohorts: cohorts.len(), runs, shared, per_run });
 
     let started = host.seconds();
     let step = from.as_ref().map_or(0, |from| from.state.step);

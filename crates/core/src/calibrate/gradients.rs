@@ -13,8 +13,8 @@ use crate::{
     device::{Answer, Device, Input, RunSettings},
     init::{Layer, Sketch, Start, StartError},
     memory::Parameter,
-    model::{Adapters, Training, decoder},
-    plan::{Optimizer, Plan},
+    model::{Adapters, Base, Training, decoder},
+    plan::{Optimizer, Plan, Shape},
     tape::{Purpose, Tape},
     train::{Initial, Run, layers},
 };
@@ -50,11 +50,7 @@ impl Calibration<'_, '_> {
         seed: u64,
         sketch: Sketch,
     ) -> Result<(Vec<Svd>, usize), CalibrationError> {
-        let narrow = |layer: &Layer<'_>| layer.inputs.min(layer.outputs);
-        let fullest = layers.iter().map(narrow).max().unwrap_or(1);
-        let sketched = sketch.ranks * self.adapters.rank;
-        // Where a whole decomposition, in two passes, asks no more than the passes of the iterations, it is whole.
-        let columns = if fullest <= sketched * (1 + sketch.iterations) { fullest } else { sketched };
+        let columns = columns(layers, self.adapters.rank, sketch);
         let iterations = if layers.iter().any(|layer| columns < narrow(layer)) { sketch.iterations } else { 0 };
         let mut probes = self.probes(columns, seed).await?;
         let drawn = |layer: &Layer<'_>| {
@@ -68,10 +64,7 @@ impl Calibration<'_, '_> {
     }
 
     async fn probes(&self, columns: usize, seed: u64) -> Result<Probes, CalibrationError> {
-        let adapters = Adapters { rank: columns, target_modules: self.adapters.target_modules.clone() };
-        let mut tape = Tape::new(self.shape(), false);
-        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters));
-        let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
+        let plan = Arc::new(probing(self.base, self.adapters, self.shape(), columns));
         Ok(Probes {
             device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
             plan,
@@ -79,6 +72,27 @@ impl Calibration<'_, '_> {
             tokens: 0,
         })
     }
+}
+
+/// The narrower side of a layer.
+fn narrow(layer: &Layer<'_>) -> usize {
+    layer.inputs.min(layer.outputs)
+}
+
+/// Columns that are sketched of every layer's gradient.
+pub(super) fn columns(layers: &[Layer<'_>], rank: usize, sketch: Sketch) -> usize {
+    let fullest = layers.iter().map(narrow).max().unwrap_or(1);
+    let sketched = sketch.ranks * rank;
+    // Where a whole decomposition, in two passes, asks no more than the passes of the iterations, it is whole.
+    if fullest <= sketched * (1 + sketch.iterations) { fullest } else { sketched }
+}
+
+/// A model with adapters of so many columns as probes.
+pub(super) fn probing(base: &Base, adapters: &Adapters, shape: Shape, columns: usize) -> Plan {
+    let adapters = Adapters { rank: columns, target_modules: adapters.target_modules.clone() };
+    let mut tape = Tape::new(shape, false);
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    tape.compile(Purpose::Train(Optimizer::SignSgd))
 }
 
 /// A side is a factor of every adapter: rows X are its A, and dB answers with G Xᵀ; columns Y are its B, and dA answers with Yᵀ G.

@@ -38,13 +38,8 @@ impl Finder {
         asked: usize,
         make_device: MakeDevice<'_>,
     ) -> Result<Finder, DeviceError> {
-        let sought = (SOUGHT * asked).min(width);
-        // Where all directions, there and back once, ask no more than the iterations, none is left out.
-        let whole = width <= sought * (1 + ITERATIONS);
-        let (sought, iterations) = if whole { (width, 0) } else { (sought, ITERATIONS) };
-        let rows = sought + rows + 1;
-        let weight = Weight::Trained(Span { offset: 0, len: rows * width });
-        let plan = Plan::range(weight, [rows, width], sought, iterations);
+        let plan = finding(width, rows, asked);
+        let (sought, rows) = (plan.shape.tokens, plan.parameters[0].shape[0]);
         let mut drawn = vec![0.0; sought * width];
         Stream::new(0, "directions").normal(1.0, &mut drawn);
         Ok(Finder { device: make_device(Arc::new(plan), Arc::new([])).await?, stack: vec![], rows, drawn })
@@ -60,6 +55,18 @@ impl Finder {
         let spanned = spanned_svd(rows(&observed[1]).as_ref(), rows(&prediction).as_ref());
         Ok(spanned.map(|Svd { s, v, .. }| (s, v.transpose().to_owned())))
     }
+}
+
+/// The search for `asked` directions among rows of `width` numbers that come in batches of at most so many rows: of the plan's rows, as many as are sought,
+/// in what is carried, a batch, and how far their means are apart.
+pub(super) fn finding(width: usize, rows: usize, asked: usize) -> Plan {
+    let sought = (SOUGHT * asked).min(width);
+    // Where all directions, there and back once, ask no more than the iterations, none is left out.
+    let whole = width <= sought * (1 + ITERATIONS);
+    let (sought, iterations) = if whole { (width, 0) } else { (sought, ITERATIONS) };
+    let rows = sought + rows + 1;
+    let weight = Weight::Trained(Span { offset: 0, len: rows * width });
+    Plan::range(weight, [rows, width], sought, iterations)
 }
 
 /// Incremental principal component analysis: of the rows so far there is the mean, and of their scatter about it the leading eigenvectors, times the roots of

@@ -14,6 +14,7 @@ mod gradients;
 mod incremental;
 mod labels;
 mod moments;
+mod needs;
 mod preheat;
 mod triplets;
 mod weights;
@@ -21,6 +22,7 @@ mod weights;
 use std::sync::Arc;
 
 pub use incremental::{Finder, Incremental};
+pub use needs::{Phase, Setup, once, probed};
 
 use loralab_data::{Batch, Dataset, Sampler};
 
@@ -135,19 +137,19 @@ impl Calibration<'_, '_> {
         Ok(found.into_iter().flatten().collect())
     }
 
+    /// What starts are made for.
+    fn setup(&self) -> Setup<'_> {
+        let Calibration { base, adapters, sequences, tokens, optimizer, preconditioner, .. } = *self;
+        Setup { base, adapters, sequences, tokens, optimizer, preconditioner }
+    }
+
     fn shape(&self) -> Shape {
         Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
     }
 
-    /// A model whose layers' inputs are observed, and for each layer which of those is its own.
+    /// See [`observed`].
     fn observed(&self, layers: &[Layer<'_>]) -> (Tape, Vec<usize>) {
-        let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
-        let mut tape = Tape::new(self.shape(), false);
-        decoder(&mut tape, &self.base.config, Training::Observed(self.base, &modules));
-        let groups = tape.observed();
-        let own = |module: &String| groups.iter().position(|group| group.contains(module));
-        let of_layer = modules.iter().filter_map(own).collect();
-        (tape, of_layer)
+        observed(self.base, self.shape(), layers)
     }
 
     /// The first batches of a seed.
@@ -155,4 +157,15 @@ impl Calibration<'_, '_> {
         let mut sampler = Sampler::new(self.train, seed, self.sequences, self.tokens)?;
         Ok((0..count).map(move |step| sampler.batch(step)))
     }
+}
+
+/// A model whose layers' inputs are observed, and for each layer which of those is its own.
+fn observed(base: &Base, shape: Shape, layers: &[Layer<'_>]) -> (Tape, Vec<usize>) {
+    let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
+    let mut tape = Tape::new(shape, false);
+    decoder(&mut tape, &base.config, Training::Observed(base, &modules));
+    let groups = tape.observed();
+    let own = |module: &String| groups.iter().position(|group| group.contains(module));
+    let of_layer = modules.iter().filter_map(own).collect();
+    (tape, of_layer)
 }

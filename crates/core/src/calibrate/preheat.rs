@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loralab_linalg::{Svd, from_rows, product_svd};
 
-use super::{Calibrated, Calibration, CalibrationError};
+use super::{Calibrated, Calibration, CalibrationError, Setup};
 use crate::{
     init::{self, Chosen, Layer, Start, StartError},
     model::{Adapters, Training, decoder},
@@ -26,13 +26,7 @@ impl Calibration<'_, '_> {
         ranks: usize,
         steps: usize,
     ) -> Result<Vec<Result<Calibrated, StartError>>, CalibrationError> {
-        let adapters =
-            Adapters { rank: ranks * self.adapters.rank, target_modules: self.adapters.target_modules.clone() };
-        let shape = Shape { runs: runs.len(), ..self.shape() };
-        let mut tape = Tape::new(shape, false);
-        decoder(&mut tape, &self.base.config, Training::Adapters(self.base, &adapters));
-        tape.precondition(self.preconditioner);
-        let wide = Arc::new(tape.compile(Purpose::Train(self.optimizer)));
+        let wide = Arc::new(heating(&self.setup(), runs.len(), ranks));
         let device = (self.make_device)(wide.clone(), self.base.tensors.clone()).await?;
         let scheme = init::find(BEGIN).expect("the scheme is in the list");
         let begun = runs.iter().map(|run| Run { scheme, chosen: Chosen::default(), ..run.clone() }).collect();
@@ -67,4 +61,14 @@ impl Calibration<'_, '_> {
         }
         Ok(found)
     }
+}
+
+/// The training of so many runs at a multiple of their rank.
+pub(super) fn heating(setup: &Setup<'_>, runs: usize, ranks: usize) -> Plan {
+    let Setup { base, adapters, sequences, tokens, optimizer, preconditioner } = *setup;
+    let adapters = Adapters { rank: ranks * adapters.rank, target_modules: adapters.target_modules.clone() };
+    let mut tape = Tape::new(Shape { runs, sequences, tokens }, false);
+    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    tape.precondition(preconditioner);
+    tape.compile(Purpose::Train(optimizer))
 }

@@ -122,6 +122,23 @@ pub struct Cost {
     pub shared: u64,
 }
 
+impl Cost {
+    /// What is there once.
+    pub(crate) fn shared(what: impl Into<String>, bytes: u64) -> Cost {
+        Cost { what: what.into(), per_run: 0, shared: bytes }
+    }
+
+    /// What every run adds.
+    pub(crate) fn per_run(what: impl Into<String>, bytes: u64) -> Cost {
+        Cost { what: what.into(), per_run: bytes, shared: 0 }
+    }
+
+    /// The bytes of so many runs.
+    pub fn of(&self, runs: usize) -> u64 {
+        self.per_run.saturating_mul(runs as u64).saturating_add(self.shared)
+    }
+}
+
 /// What a device needs for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
@@ -129,6 +146,13 @@ pub struct Needs {
     pub terms: Vec<Cost>,
     /// The most runs that a cohort of such a plan can have for a reason other than memory.
     pub most_runs: Option<NonZeroUsize>,
+}
+
+impl Needs {
+    /// The bytes of so many runs.
+    pub fn of(&self, runs: usize) -> u64 {
+        self.terms.iter().fold(0, |sum, cost| sum.saturating_add(cost.of(runs)))
+    }
 }
 
 /// Why a device could not do what was asked.

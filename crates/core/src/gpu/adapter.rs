@@ -12,7 +12,10 @@ pub enum Wanted {
     Hardware,
     /// The best there is, software if nothing else.
     Any,
-    /// The one whose name holds these words, in any case.
+    /// The one at this place of the list, the first at 0.
+    At(usize),
+    /// The first whose name holds these words, in any case. What a name says of its driver, in brackets at its end, is no part of it, but the name may
+    /// be given with it.
     Named(String),
 }
 
@@ -140,15 +143,48 @@ impl Wanted {
         if found.is_empty() {
             return Err(GpuError::NoAdapter);
         }
-        let names = found.iter().map(|found| format!("{} ({})", found.name, found.kind)).collect::<Vec<_>>().join(", ");
-        let chosen = found.into_iter().find(|found| match self {
+        let names = found.iter().enumerate().map(|(index, found)| format!("{index}: {} ({})", found.name, found.kind));
+        let names = names.collect::<Vec<_>>().join(", ");
+        let chosen = found.into_iter().enumerate().find(|(index, found)| match self {
             Wanted::Any => true,
             Wanted::Hardware => !found.software,
-            Wanted::Named(words) => found.name.to_ascii_lowercase().contains(&words.to_ascii_lowercase()),
+            Wanted::At(wanted) => index == wanted,
+            Wanted::Named(words) => is_called(&found.name, words),
         });
-        chosen.ok_or_else(|| match self {
+        chosen.map(|(_, found)| found).ok_or_else(|| match self {
             Wanted::Named(words) => GpuError::NoSuchAdapter { wanted: words.clone(), found: names },
+            Wanted::At(wanted) => GpuError::NoSuchAdapter { wanted: wanted.to_string(), found: names },
             _ => GpuError::NoAdapter,
         })
+    }
+}
+
+/// Whether a GPU of this name is meant by some words.
+fn is_called(name: &str, words: &str) -> bool {
+    let (name, words) = (name.to_ascii_lowercase(), words.to_ascii_lowercase());
+    let own = match name.rsplit_once(" (") {
+        Some((own, driver)) if driver.ends_with(')') => own,
+        _ => &name,
+    };
+    own.contains(&words) || name == words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_called;
+
+    #[test]
+    fn names_are_told_from_drivers() {
+        let software = "llvmpipe (LLVM 15.0.6, 256 bits)";
+        for words in ["llvm", "LLVMpipe", "llvmpipe (LLVM 15.0.6, 256 bits)"] {
+            assert!(is_called(software, words), "{words}");
+        }
+        for words in ["0", "15", "256 bits", "bits)", "llvm 15", "("] {
+            assert!(!is_called(software, words), "{words}");
+        }
+        assert!(is_called("Intel(R) UHD Graphics 620 (KBL GT2)", "intel(r) uhd"));
+        assert!(is_called("AMD Radeon RX 6800 XT (RADV NAVI21)", "6800"));
+        assert!(!is_called("AMD Radeon RX 6800 XT (RADV NAVI21)", "navi21"));
+        assert!(is_called("NVIDIA H200", "h200"));
     }
 }

@@ -6,13 +6,14 @@ use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
     MakeDevice, Room, SweepError,
-    translate::{adapters, calibration, export, options, record, run_of},
+    translate::{adapters, calibration, export, options, record, run_of, setup},
 };
 use crate::{
     adapter::{Adapter, Module},
+    device::Needs,
     init::{StartError, check_options},
     model::Base,
-    plan::Shape,
+    plan::{Plan, Shape},
     tape::Purpose,
 };
 
@@ -26,6 +27,29 @@ pub struct Begun {
     pub tokens: usize,
     /// The base that the adapter belongs to, where that is not the one it was made for.
     pub base: Option<Base>,
+}
+
+/// Refuses the start of a cell that does not fit `available` bytes, given what a device says that a plan needs.
+///
+/// # Errors
+/// If it does not, or the scheme is unknown.
+pub fn check_memory(
+    base: &Base,
+    experiment: &Resolved,
+    cell: &Cell,
+    needs: &dyn Fn(&Plan) -> Needs,
+    available: u64,
+) -> Result<(), SweepError> {
+    let run = run_of(experiment, cell)?;
+    let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
+    let plan = record(base, experiment, shape, Room::of(experiment, [cell])).compile(Purpose::Predict);
+    let adapters = adapters(experiment);
+    for phase in setup(base, experiment, &adapters).phases(&[run], 1, &plan, needs) {
+        if phase.of(1) > available {
+            return Err(SweepError::StartMemory { needed: phase.of(1), phase: phase.name, available });
+        }
+    }
+    Ok(())
 }
 
 /// The start of a cell of an experiment.

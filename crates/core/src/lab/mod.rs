@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
 
 mod begin;
+mod budget;
 mod curvature;
 mod diagnose;
 mod generate;
@@ -13,8 +14,9 @@ pub mod toy;
 mod translate;
 mod verify;
 
-pub use crate::device::MakeDevice;
-pub use begin::{Begun, begin};
+pub use crate::{calibrate::Phase, device::MakeDevice};
+pub use begin::{Begun, begin, check_memory};
+pub use budget::columns;
 pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_bytes};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use room::Room;

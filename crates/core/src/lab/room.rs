@@ -108,12 +108,6 @@ impl Room {
         let quantised = Room::of_base_name(name).quantiser.is_some();
         name.rsplit_once(QUANTISED).filter(|_| quantised).map_or(name, |(bare, _)| bare)
     }
-
-    /// Room for the most that is ever there at once, the training that comes before included: what memory is planned by.
-    #[must_use]
-    pub fn whole(self) -> Room {
-        Room { spread: self.spread.max(self.preheat), ..self }
-    }
 }
 
 #[cfg(test)]

@@ -2,21 +2,21 @@
 
 use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
-use loralab_data::{Batch, Dataset, Sampler, Split};
+use loralab_data::{Batch, Sampler, Split};
 use loralab_experiment::{
-    Budget, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, StartCost, pack,
+    Bytes, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, StartCost,
 };
 
 use super::{
     diagnose::{Probes, Seen},
     room::Room,
     snapshot::Snapshot,
-    translate::{adapters, calibration, export, optimizer, options, record, run_of},
+    translate::{adapters, calibration, export, optimizer, record, run_of},
 };
 use crate::{
     adapter::Adapter,
     calibrate::{Begun, CalibrationError},
-    device::{DeviceError, MakeDevice, Needs},
+    device::{DeviceError, MakeDevice},
     init::{self, StartError},
     memory::Tensor,
     model::Base,
@@ -62,9 +62,6 @@ pub trait Observer {
     }
 }
 
-/// Logits of all runs on the probe, 256 MiB of them, up to which a look reads them back.
-const MOST_LOGITS: usize = 1 << 26;
-
 /// Why a sweep can't begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
@@ -83,6 +80,19 @@ pub enum SweepError {
     /// Memory that does not suffice.
     #[error(transparent)]
     Memory(#[from] PackError),
+    /// Memory that does not suffice for what comes before the training.
+    #[error(
+        "{phase} needs {}, but only {} may be used. Lower `batch_size`, `tokens` or `rank`, take another start or a smaller base, or raise `memory`.",
+        Bytes(*.needed), Bytes(*.available)
+    )]
+    StartMemory {
+        /// What comes before.
+        phase: String,
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+    },
     /// A device that fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -103,11 +113,11 @@ impl From<CalibrationError> for SweepError {
 
 /// An experiment with everything it names at hand.
 pub struct Sweep<'a> {
-    base: &'a Base,
+    pub(super) base: &'a Base,
     base_name: String,
-    experiment: &'a Resolved,
-    train: &'a Dataset,
-    validation: Vec<Batch>,
+    pub(super) experiment: &'a Resolved,
+    pub(super) data: &'a Split,
+    pub(super) validation: Vec<Batch>,
     probe: Batch,
 }
 
@@ -120,73 +130,7 @@ impl<'a> Sweep<'a> {
         let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?;
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
-        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, train: &data.train, validation, probe })
-    }
-
-    /// The plan that `runs` cells share which need this room.
-    pub fn plan(&self, runs: usize, room: Room) -> Plan {
-        let shape = Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens };
-        record(self.base, self.experiment, shape, room).compile(Purpose::Train(optimizer(self.experiment)))
-    }
-
-    /// The plans of all devices that stand side by side while such a cohort trains: its own, and where runs are looked into that of the diagnostics.
-    pub fn plans(&self, runs: usize, room: Room) -> Vec<Plan> {
-        [Some(self.plan(runs, room)), self.probe_plan(runs, room)].into_iter().flatten().collect()
-    }
-
-    /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
-    fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
-        let shape = Shape { runs, sequences: 1, tokens: self.experiment.tokens };
-        let logits = runs * shape.tokens * self.base.config.vocabulary;
-        let training = Purpose::Train(optimizer(self.experiment));
-        let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { training };
-        (self.experiment.diagnose_every > 0).then(|| record(self.base, self.experiment, shape, room).compile(purpose))
-    }
-
-    /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
-    ///
-    /// # Errors
-    /// If a scheme is unknown or not even one run fits.
-    pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
-        self.cohorts_of(&self.experiment.cells(), needs, available)
-    }
-
-    /// The same of any cells of the experiment's schemes.
-    ///
-    /// # Errors
-    /// As [`cohorts`](Self::cohorts).
-    pub fn cohorts_of(
-        &self,
-        cells: &[Cell],
-        needs: impl Fn(&Plan) -> Needs,
-        available: u64,
-    ) -> Result<Vec<Vec<Cell>>, SweepError> {
-        init::check_options(&self.experiment.schemes, options(self.experiment))?;
-        for scheme in &self.experiment.schemes {
-            // Said before anything is trained or written.
-            init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
-        }
-        let mut rooms: Vec<Room> = Vec::new();
-        for room in cells.iter().map(|cell| Room::of(self.experiment, [cell])) {
-            if !rooms.contains(&room) {
-                rooms.push(room);
-            }
-        }
-        let mut cohorts = Vec::new();
-        for room in rooms {
-            let alike: Vec<Cell> =
-                cells.iter().filter(|cell| Room::of(self.experiment, [*cell]) == room).cloned().collect();
-            let needs: Vec<Needs> = self.plans(1, room.whole()).iter().map(&needs).collect();
-            let terms = || needs.iter().flat_map(|needs| &needs.terms);
-            let budget = Budget {
-                bytes_per_run: terms().map(|cost| cost.per_run).sum(),
-                shared_bytes: terms().map(|cost| cost.shared).sum(),
-                available,
-                limit: needs.iter().filter_map(|needs| needs.most_runs).chain(self.experiment.cohort).min(),
-            };
-            cohorts.extend(pack(&alike, |_| (), &budget)?);
-        }
-        Ok(cohorts)
+        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe })
     }
 
     /// How well the base alone does on the held-out data.
@@ -269,7 +213,7 @@ impl<'a> Sweep<'a> {
             let plan = Arc::new(if runs.len() == whole.shape.runs { whole } else { self.plan(runs.len(), room) });
             let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
             let device = make_device(plan.clone(), base.clone()).await?;
-            let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, self.train)?;
+            let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, &self.data.train)?;
             let mut probes = match self.probe_plan(cells.len(), room) {
                 None => None,
                 Some(plan) => Some(self.probes(plan, base, make_device).await?),
@@ -366,7 +310,7 @@ impl<'a> Sweep<'a> {
         make_device: MakeDevice<'_>,
     ) -> Result<Vec<Begun>, SweepError> {
         let adapters = adapters(self.experiment);
-        let calibration = calibration(self.base, self.experiment, self.train, &adapters, make_device);
+        let calibration = calibration(self.base, self.experiment, &self.data.train, &adapters, make_device);
         Ok(calibration.starts(runs, plan).await?)
     }
 
@@ -439,7 +383,7 @@ impl<'a> Sweep<'a> {
     /// If the data do not fit the sequences.
     pub fn batches(&self, seed: u64, count: usize) -> Result<Vec<Batch>, SweepError> {
         let Resolved { batch_size, tokens, .. } = *self.experiment;
-        let mut sampler = Sampler::new(self.train, seed, batch_size, tokens)?;
+        let mut sampler = Sampler::new(&self.data.train, seed, batch_size, tokens)?;
         Ok((0..count as u64).map(|step| sampler.batch(step)).collect())
     }
 

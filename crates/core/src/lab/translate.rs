@@ -6,7 +6,7 @@ use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPrecon
 use super::{MakeDevice, Room, SweepError};
 use crate::{
     adapter::{Adapter, Module},
-    calibrate::Calibration,
+    calibrate::{Calibration, Setup},
     device::RunSettings,
     init::{self, Scheme, Trains},
     memory::Parameter,
@@ -44,6 +44,18 @@ pub(super) fn calibration<'a, 'm>(
         steps: experiment.steps,
         train,
         make_device,
+    }
+}
+
+/// What starts of an experiment are made for.
+pub(super) fn setup<'a>(base: &'a Base, experiment: &Resolved, adapters: &'a Adapters) -> Setup<'a> {
+    Setup {
+        base,
+        adapters,
+        sequences: experiment.batch_size,
+        tokens: experiment.tokens,
+        optimizer: optimizer(experiment),
+        preconditioner: preconditioner(experiment),
     }
 }
 

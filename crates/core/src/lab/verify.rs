@@ -65,8 +65,8 @@ pub struct Element {
 impl Verdict {
     /// The first kernel that left its bound.
     pub fn failure(&self) -> Option<&Kernel> {
-        // NaN is no share that can be allowed.
-        self.kernels.iter().find(|kernel| kernel.share > 1.0 || kernel.share.is_nan())
+        // What is allowed is more than what arithmetic can lose, so that an error of all of it is none that can be; nor is NaN.
+        self.kernels.iter().find(|kernel| kernel.share >= 1.0 || kernel.share.is_nan())
     }
 }
 
@@ -280,6 +280,21 @@ impl Comparison {
                 kernel.share = share;
                 kernel.worst = Element { run, index, gpu, exact: tracked.value, allowed: tracked.error };
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Element, Kernel, Verdict};
+
+    #[test]
+    fn an_error_of_all_that_is_allowed_is_a_failure() {
+        for (share, fails) in
+            [(0.0, false), (0.9999, false), (1.0, true), (1.5, true), (f64::INFINITY, true), (f64::NAN, true)]
+        {
+            let kernel = Kernel { name: "add/forward".to_owned(), elements: 1, share, worst: Element::default() };
+            assert_eq!(Verdict { kernels: vec![kernel] }.failure().is_some(), fails, "{share}");
         }
     }
 }

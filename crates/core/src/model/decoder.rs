@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Base;
+use super::{Base, BaseError, config_json};
 use crate::{
     memory::{Group, Span, Value, Weight},
     tape::Tape,
@@ -46,6 +46,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads the sizes from the text of a Hugging Face `config.json`.
+    ///
+    /// # Errors
+    /// If a size is missing, or the model is none that this decoder is.
+    pub fn from_json(text: &str) -> Result<Config, BaseError> {
+        config_json::read(text)
+    }
+
     /// Whether there can be a decoder of these sizes.
     ///
     /// # Errors

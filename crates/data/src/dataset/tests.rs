@@ -12,7 +12,7 @@ fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 
 #[test]
 fn a_text_is_taken_byte_by_byte() {
-    assert_eq!(Dataset::text("aé".as_bytes(), 2), Ok(Dataset::Text(vec![b'a', 0xC3, 0xA9])));
+    assert_eq!(Dataset::text("aéb".as_bytes(), 1), Ok(Dataset::Text(vec![b'a', 0xC3, 0xA9, b'b'])));
 }
 
 #[test]
@@ -22,10 +22,25 @@ fn what_is_no_text_is_refused() {
     assert_eq!(Dataset::text(b"gr\xFC\xDFe", 4), Err(Error::Binary { offset: 2, byte: 0xFC }));
     assert!(message(Dataset::text(b"gr\xFC\xDFe", 4)).starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text"));
     assert!(
-        message(Dataset::text(b"1234", 4))
+        message(Dataset::Text(b"1234".to_vec()).fits(4))
             .starts_with("the text has 4 bytes, but 5 are needed for sequences of 4 tokens")
     );
-    assert!(Dataset::text(b"12345", 4).is_ok());
+    assert_eq!(Dataset::Text(b"12345".to_vec()).fits(4), Ok(()));
+}
+
+/// Whatever is too short is told once what is enough.
+#[test]
+fn a_text_of_the_length_that_was_asked_for_is_taken() {
+    for tokens in [1, 4, 64] {
+        for bytes in 1..2 * tokens + 2 {
+            let Err(Error::TextTooShort { needed, .. }) = Dataset::text(&vec![b'a'; bytes], tokens) else {
+                panic!("{bytes} bytes are too few for {tokens} tokens")
+            };
+            let text = Dataset::text(&vec![b'a'; needed], tokens).unwrap();
+            assert!(text.split(0, 0.1, tokens).is_ok(), "{bytes} bytes, {tokens} tokens: {needed} are not enough");
+        }
+    }
+    assert!(message(Dataset::text(&[b'a'; 64], 64)).starts_with("the text has 64 bytes, but 130 are needed: "));
 }
 
 #[test]

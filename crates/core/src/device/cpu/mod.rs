@@ -16,7 +16,7 @@ use super::{
     Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, workers::Workers,
 };
 use crate::{
-    memory::{Lane, Tensor, Value, Values},
+    memory::{Lane, Parameter, Tensor, Value, Values},
     ops::{Dispatch, Op},
     plan::{Optimizer, Plan, Update},
 };
@@ -129,36 +129,44 @@ impl<S: Scalar> Cpu<S> {
         let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
         let lanes = lanes(plan.shape.sequences, plan.shape.tokens);
         let workers = Workers::new(threads).count();
+        // A worker carries a lane in an arena; a run's lanes are added up in a workspace.
+        let (arenas, workspaces) = (workers.min(plan.shape.runs * lanes), workers.min(plan.shape.runs));
+        let summed = if plan.backward.is_empty() { 0 } else { elements };
         let columns: usize = plan.buffers.iter().sum();
+        let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
+        let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
         let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
-        let term =
-            |what: String, per_run: usize, shared: usize| Cost { what, per_run: per_run as u64, shared: shared as u64 };
+        let bytes =
+            |factors: &[usize]| factors.iter().fold(1_u64, |product, factor| product.saturating_mul(*factor as u64));
         let terms = vec![
-            term(
+            Cost::per_run(
                 format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
-                kept * elements * size,
-                0,
+                bytes(&[kept, elements, size]),
             ),
-            term(format!("batch: {rows} rows × 12 bytes"), 12 * rows, 0),
-            term(
-                format!("frozen base as stored, and {tables} table entries × {size} bytes"),
-                0,
-                stored + tables * size,
+            Cost::per_run(format!("batch: {rows} rows × 12 bytes"), bytes(&[12, rows])),
+            Cost::shared(
+                format!("frozen base as stored, and {tables} table entries × {} bytes", size + size_of::<f64>()),
+                stored as u64 + bytes(&[tables, size + size_of::<f64>()]),
             ),
-            term(
+            Cost::shared(
                 format!(
-                    "activations: {workers} workers × {} rows of a lane × {columns} columns × {size} bytes",
+                    "activations: {arenas} workers × {} rows of a lane × {columns} columns × {size} bytes",
                     rows / lanes
                 ),
-                0,
-                workers * (rows / lanes) * columns * size,
+                bytes(&[arenas, rows / lanes, columns, size]),
             ),
-            term(
-                format!("gradients: {workers} workers × {lanes} lanes × {elements} elements × {size} bytes"),
-                0,
-                workers * lanes * elements * size,
+            Cost::shared(
+                format!(
+                    "decoded weights and frozen products: {arenas} workers × {} numbers × {size} bytes",
+                    widest + pairs
+                ),
+                bytes(&[arenas, widest + pairs, size]),
+            ),
+            Cost::shared(
+                format!("gradients: {workspaces} workspaces × {lanes} lanes × {summed} elements × {size} bytes"),
+                bytes(&[workspaces, lanes, summed, size]),
             ),
         ];
         Needs { terms, most_runs: None }
@@ -264,8 +272,11 @@ impl<S: Scalar> Cpu<S> {
         }
         if extent == Extent::Probe {
             // The backward pass gives their buffers on.
-            let values = plan.observed.iter();
-            partial.observed = values.map(|&(value, columns)| lane.values.read(value, columns).to_vec()).collect();
+            partial.observed.resize_with(plan.observed.len(), Vec::new);
+            for (observed, &(value, columns)) in partial.observed.iter_mut().zip(&plan.observed) {
+                observed.clear();
+                observed.extend_from_slice(lane.values.read(value, columns));
+            }
         }
         for dispatch in backward {
             around(dispatch, &mut || Op::run(dispatch, &mut lane));
@@ -285,6 +296,10 @@ impl<S: Scalar> Cpu<S> {
 
     /// Runs `work` for every run, each with its own input.
     fn each_run<R: Send>(&self, inputs: &[Input<'_>], work: impl Fn(&Run<S>, Input<'_>) -> R + Sync) -> Vec<R> {
+        if let ([run], [input]) = (&self.runs[..], inputs) {
+            // What it answers is then always memory of the caller's thread, which the next answer finds again.
+            return vec![work(run, *input)];
+        }
         let mut results: Vec<Option<R>> = self.runs.iter().map(|_| None).collect();
         self.workers.for_each(&mut results, |index, result| *result = Some(work(&self.runs[index], inputs[index])));
         results.into_iter().flatten().collect()
@@ -330,7 +345,7 @@ impl<S: Scalar> Cpu<S> {
                 let mut lanes = self.workspace();
                 self.replay(run, input, &mut lanes, Extent::Forward);
                 let loss = total_loss(&lanes).to_f64();
-                let correct = lanes.iter().flat_map(|lane| &lane.correct).map(|x| x.to_f64() as f32).collect();
+                let correct = joined(&lanes, |lane| &lane.correct);
                 self.workspaces.put(lanes);
                 Evaluation { loss, correct }
             })
@@ -342,7 +357,7 @@ impl<S: Scalar> Cpu<S> {
         self.each_run(inputs, |run, input| {
             let mut lanes = self.workspace();
             self.replay(run, input, &mut lanes, Extent::Forward);
-            let prediction = lanes.iter().flat_map(|lane| &lane.prediction).map(|x| x.to_f64() as f32).collect();
+            let prediction = joined(&lanes, |lane| &lane.prediction);
             self.workspaces.put(lanes);
             prediction
         })
@@ -353,14 +368,14 @@ impl<S: Scalar> Cpu<S> {
         self.each_run(inputs, |run, input| {
             let mut lanes = self.workspace();
             self.replay(run, input, &mut lanes, Extent::Probe);
-            let single = |values: &[S]| -> Vec<f32> { values.iter().map(|x| x.to_f64() as f32).collect() };
-            let whole = |index: usize| lanes.iter().flat_map(|lane| single(&lane.observed[index])).collect();
-            let probe = Probe {
+            let observed = |index: usize| joined(&lanes, |lane| &lane.observed[index]);
+            let mut probe = Probe {
                 loss: total_loss(&lanes).to_f64(),
-                observed: (0..self.plan.observed.len()).map(whole).collect(),
-                prediction: lanes.iter().flat_map(|lane| single(&lane.prediction)).collect(),
-                gradient: single(sum_gradients(&mut lanes)),
+                observed: (0..self.plan.observed.len()).map(observed).collect(),
+                prediction: joined(&lanes, |lane| &lane.prediction),
+                gradient: vec![],
             };
+            probe.gradient = sum_gradients(&mut lanes).iter().map(|x| x.to_f64() as f32).collect();
             self.workspaces.put(lanes);
             probe
         })
@@ -429,6 +444,12 @@ fn lanes(sequences: usize, tokens: usize) -> usize {
         .unwrap_or(1)
 }
 
+/// Columns that an adapter with a frozen pair computes beside the plan's buffers, of the widest.
+fn frozen_columns(plan: &Plan) -> usize {
+    let of_pair = |pair: &[Parameter]| pair[0].shape[0] + 2 * pair[1].shape[0];
+    plan.parameters.chunks_exact(2).map(of_pair).max().unwrap_or(0)
+}
+
 /// Elements of the first and second moment that a plan's optimiser keeps.
 fn moments(plan: &Plan) -> [usize; 2] {
     match plan.updates.last() {
@@ -436,6 +457,13 @@ fn moments(plan: &Plan) -> [usize; 2] {
         Some(Update::Step(Optimizer::Sgd { .. })) => [plan.trained_len(), 0],
         _ => [0, 0],
     }
+}
+
+/// A result of all lanes, one after the other, in a list that is exactly as long.
+fn joined<S: Scalar>(lanes: &[Partial<S>], of: impl Fn(&Partial<S>) -> &Vec<S>) -> Vec<f32> {
+    let mut whole = Vec::with_capacity(lanes.iter().map(|lane| of(lane).len()).sum());
+    lanes.iter().for_each(|lane| whole.extend(of(lane).iter().map(|x| x.to_f64() as f32)));
+    whole
 }
 
 fn total_loss<S: Scalar>(lanes: &[Partial<S>]) -> S {
