@@ -9,11 +9,11 @@ use anyhow::{Context, Result, anyhow};
 use loralab_core::{
     adapter::Adapter,
     device::wait,
-    lab::{GenerateError, Generator, Room, Sampling},
+    lab::{GenerateError, Generator, Room, Sampling, residual_of},
 };
 use loralab_experiment::Base;
 
-use crate::{args::GenerateArguments, device, failure::usage, source};
+use crate::{args::GenerateArguments, device, failure::usage, results::BASE, source, terminal::note};
 
 /// The longest window: every byte replays the whole of it.
 const LONGEST_WINDOW: usize = 1024;
@@ -21,7 +21,9 @@ const LONGEST_WINDOW: usize = 1024;
 /// Streams the continuation to stdout.
 pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
-    let (mut base, base_name) = source::base(&choose_base(arguments.base.as_deref(), adapter.as_ref())?)?;
+    let beside = arguments.adapter.as_ref().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
+    let asked = arguments.base.as_deref();
+    let (mut base, base_name) = source::base(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
     base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
     let threads = source::threads(arguments.threads)?;
     let machine = device::open(&arguments.device, threads, false)?;
@@ -31,8 +33,14 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
         GenerateError::Adapter(sentence) => {
             anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")
         }
-        GenerateError::Device(error) => anyhow!(error),
+        error => anyhow!(error),
     })?;
+    let [absent, named] = generator.left_alone();
+    if absent > 0 {
+        note(format_args!(
+            "The adapter has no tensors for {absent} of the {named} layers that its configuration names; they are as in the base."
+        ));
+    }
     let prompt = match &arguments.prompt {
         Some(prompt) => prompt.clone().into_bytes(),
         None => standard_input()?,
@@ -69,8 +77,20 @@ fn adapter(folder: &Path) -> Result<Adapter> {
         .with_context(|| format!("the adapter `{}` cannot be used", folder.display()))
 }
 
-/// The base that was asked for, else the one that the adapter names.
-fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>) -> Result<Base> {
+/// The base that was asked for, else the one that the adapter names, which is in the file beside it where a start was taken out of it.
+fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>, beside: Option<&Path>) -> Result<Base> {
+    if let Some(whole) = adapter.and_then(|adapter| residual_of(&adapter.base)) {
+        return match (asked, beside) {
+            (Some(asked), _) if asked == whole => Err(usage(format_args!(
+                "the adapter belongs to `{whole}` less the adapter's start, not to `{whole}` itself; name the {BASE} that `loralab init` wrote with the start"
+            ))),
+            (Some(path), _) => Ok(Base::Path(path.to_owned())),
+            (None, Some(path)) => Ok(Base::Path(path.display().to_string())),
+            (None, None) => Err(usage(format_args!(
+                "the adapter belongs to `{whole}` less the adapter's start, which is not here; name the {BASE} that `loralab init` wrote with the start by `--base`"
+            ))),
+        };
+    }
     // What quantises the base is done to it when the adapter is laid on.
     let remembered = adapter.map(|adapter| Room::bare_name(&adapter.base)).filter(|name| !name.is_empty());
     match (asked, remembered) {

@@ -4,14 +4,15 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::device::wait;
+use loralab_core::{device::wait, init::find, lab::residual, model::Base};
 use loralab_experiment::{Experiment, Seeds};
 
 use crate::{
     args::setting,
     device::DeviceArguments,
     failure::usage,
-    results::{BASE, Results, write_adapter, write_whole},
+    model_card::{self, Form},
+    results::{BASE, Results, write_folder},
     source,
     sweep::{Prepared, options_in_words},
     terminal::print,
@@ -29,9 +30,14 @@ pub struct InitArguments {
     /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
     #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
     pub base: String,
-    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors; it must be new or empty
+    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with a README.md that says how PEFT trains it; it must be new
+    /// or empty
     #[arg(long, value_name = "FOLDER")]
     pub output: PathBuf,
+    /// Take the start out of the weights: a plain adapter of rank r, and beside it the base that it belongs to. Otherwise a start that is taken out (pissa,
+    /// lora-ga, …) is an adapter of rank 2r for the untouched base, whose second half must be kept from training by the lines in its README.md
+    #[arg(long)]
+    pub residual_base: bool,
     /// Inner size r of the adapter [default: 8]
     #[arg(long, value_name = "R", value_parser = setting::<usize>("rank"))]
     pub rank: Option<usize>,
@@ -91,15 +97,31 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     if experiment.schemes.len() != 1 {
         return Err(usage("`init` starts one adapter by one scheme; name one that `loralab schemes` lists"));
     }
+    let scheme = find(&experiment.schemes[0])?;
+    if arguments.residual_base && !scheme.frozen_pair {
+        return Err(usage(format_args!(
+            "`--residual-base` is for a start that is taken out of the base, but {} leaves the base as it is; leave the flag away",
+            scheme.name
+        )));
+    }
     Results::check_free(&arguments.output, "")?;
     let prepared = Prepared::new(&experiment, &arguments.device, false)?;
     let began = Instant::now();
-    let begun = wait(prepared.begin(&experiment))?;
-    let seconds = began.elapsed().as_secs_f64();
-    write_adapter(&arguments.output, &begun.adapter)?;
-    if let Some(base) = &begun.base {
-        write_whole(&arguments.output.join(BASE), &base.to_safetensors()?)?;
+    let mut begun = wait(prepared.begin(&experiment))?;
+    if arguments.residual_base {
+        begun = residual(begun, &prepared.base, scheme.name).map_err(usage)?;
     }
+    let seconds = began.elapsed().as_secs_f64();
+    let form = Form::of(scheme, &begun.adapter, begun.base.is_some());
+    let mut files = begun.adapter.to_peft()?;
+    if form == Form::AOnly {
+        files = files.training_a_only()?;
+    }
+    let card = model_card::text(form, scheme, &begun.adapter, &files)?;
+    let base = begun.base.as_ref().map(Base::to_safetensors).transpose()?;
+    let base = base.iter().map(|bytes| (BASE, &bytes[..]));
+    let others: Vec<(&str, &[u8])> = base.chain([("README.md", card.as_bytes())]).collect();
+    write_folder(&arguments.output, &files, &others)?;
 
     let width = begun.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
     print(format_args!("{:width$}  rank      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;
@@ -112,6 +134,8 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     let moved = begun.layers.iter().fold(0.0_f64, |most, layer| most.max(layer.moved));
     let at_step_0 = if moved == 0.0 {
         "the base model's exactly".to_owned()
+    } else if moved.is_infinite() {
+        "not the base model's: weights that are zero there are not here".to_owned()
     } else {
         format!("that of weights moved by up to {moved:.1e} of their norm")
     };
@@ -119,14 +143,26 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
         0 => "no data were used".to_owned(),
         tokens => format!("{tokens} tokens of data went through the model"),
     };
+    let folder = arguments.output.display();
+    let training = match form {
+        Form::Plain => format!("PEFT loads `{folder}` onto the untouched base and trains it as it is."),
+        Form::OwnBase => format!("PEFT loads `{folder}` onto the base beside it, {BASE}, and trains it as it is."),
+        Form::AOnly => format!(
+            "PEFT loads `{folder}` onto the untouched base and trains A alone, from version 0.20 on; `{folder}/README.md` says what an earlier one takes."
+        ),
+        Form::FrozenHalf => format!(
+            "PEFT loads `{folder}` onto the untouched base as an adapter of twice the rank, there with a rounding error, whose second half must not be trained. \
+             By itself PEFT trains it all, which is another method with other losses: run these lines of `{folder}/README.md` before training, or choose \
+             `--residual-base`.\n\n{}",
+            model_card::FREEZE.trim_end()
+        ),
+    };
     print(format_args!(
         "\nenergy is the share of ‖W‖² that A reads or, where A is zero, that B writes. The output at step 0 is {at_step_0}.\n\
-         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}. PEFT loads `{}` onto {}.",
+         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}.\n{training}",
         begun.layers.len(),
         experiment.rank,
-        begun.adapter.scale(),
-        arguments.output.display(),
-        if begun.base.is_some() { format!("the base beside it, {BASE}") } else { "the untouched base".to_owned() }
+        begun.adapter.scale()
     ))?;
     if let Some(words) = options_in_words(&experiment) {
         print(words)?;

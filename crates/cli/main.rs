@@ -11,6 +11,7 @@ mod generate;
 mod init;
 mod interrupt;
 mod memory;
+mod model_card;
 mod outlook;
 mod plan;
 mod pretrain;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use loralab_core::adapter::Adapter;
+use loralab_core::adapter::{Adapter, PeftFiles};
 use loralab_experiment::{Cell, Event, Summary};
 
 use crate::{failure::usage, tiles::TILES};
@@ -148,14 +148,21 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Writes an adapter's folder, which must be new or empty, under a temporary name beside it and renames it.
+/// Writes an adapter's folder, which must be new or empty.
 pub fn write_adapter(folder: &Path, adapter: &Adapter) -> Result<()> {
-    let files = adapter.to_peft()?;
+    write_folder(folder, &adapter.to_peft()?, &[])
+}
+
+/// Writes an adapter's folder, which must be new or empty, and other files with it, under a temporary name beside it and renames it.
+pub fn write_folder(folder: &Path, adapter: &PeftFiles, others: &[(&str, &[u8])]) -> Result<()> {
     let partial = partial(folder);
     let write = || {
         fs::create_dir_all(&partial)?;
-        fs::write(partial.join("adapter_config.json"), &files.config_json)?;
-        fs::write(partial.join("adapter_model.safetensors"), &files.safetensors)?;
+        fs::write(partial.join("adapter_config.json"), &adapter.config_json)?;
+        fs::write(partial.join("adapter_model.safetensors"), &adapter.safetensors)?;
+        for (name, contents) in others {
+            fs::write(partial.join(name), contents)?;
+        }
         if folder.exists() {
             fs::remove_dir(folder)?;
         }

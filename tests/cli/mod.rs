@@ -1,14 +1,18 @@
 //! The command, through the real binary: what it writes, what it says, how it ends.
 
 mod bad_input;
+mod fuzz_starts;
+mod generate;
 mod gpu;
 mod init;
 mod input;
 mod interrupt;
 mod memory;
 mod models;
+mod mutate;
 mod reproduce;
 mod search;
+mod starts;
 mod sweep;
 
 use std::{

@@ -127,7 +127,7 @@ fn loftq_is_pefts() {
                 NANO.tensors.iter().find(|tensor| tensor.name == format!("{name}.weight")).expect("it is there");
             let weight = weight.data.to_f32();
             let own = quantiser.apply(&weight, kept.columns);
-            // Half way between two levels either is the nearest.
+            // Half way between two levels of NF4 either is the nearest.
             let mut halves = 0;
             for ((index, value), before) in own.iter().enumerate().zip(weight.iter()) {
                 let their = kept.get(index / kept.columns, index % kept.columns);
@@ -138,7 +138,7 @@ fn loftq_is_pefts() {
                 );
                 halves += usize::from((f64::from(*value) - their).abs() > 1e-6);
             }
-            assert!(halves <= 1, "{scheme} {name}: {halves}");
+            assert!(halves <= usize::from(quantiser == Quantiser::Nf4), "{scheme} {name}: {halves}");
             // What is half way moves the error by a level, and its triplets with it.
             if halves == 1 {
                 continue;

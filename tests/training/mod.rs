@@ -40,7 +40,7 @@ mod teacher_student;
 mod toy;
 
 /// AdamW with PyTorch's defaults.
-const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+pub const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
 /// B and T of a run: two lanes on the CPU.
 const SEQUENCES: usize = 4;

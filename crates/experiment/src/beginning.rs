@@ -1,6 +1,6 @@
 //! What a start is, before any step: what `loralab init` and the page's inspector tell.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::curve::spread;
 
@@ -15,14 +15,22 @@ pub struct Beginning {
     pub a: f64,
     /// ‖B‖.
     pub b: f64,
-    /// ‖s B A‖ / ‖W‖.
+    /// ‖s B A‖ / ‖W‖; infinite where W is zero and the product is not.
+    #[serde(deserialize_with = "finite_or_infinite")]
     pub product: f64,
     /// The share of ‖W‖² that lies in the row space of A or, where A is zero, in the column space of B.
     pub energy: f64,
-    /// ‖Q + s (B A − B₀ A₀) − W‖ / ‖W‖ with Q what the adapter is added to: by how much the layer is not the base's. Exactly 0 where it is.
+    /// ‖Q + s (B A − B₀ A₀) − W‖ / ‖W‖ with Q what the adapter is added to: by how much the layer is not the base's. Exactly 0 where it is, infinite where
+    /// W is zero.
+    #[serde(deserialize_with = "finite_or_infinite")]
     pub moved: f64,
     /// The singular values of s B A, falling, as many as the rank; or, where that is zero, those of the factor that is not.
     pub spectrum: Vec<f64>,
+}
+
+/// JSON has no infinity; serde_json writes it as `null`.
+fn finite_or_infinite<'de, D: Deserializer<'de>>(found: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(found)?.unwrap_or(f64::INFINITY))
 }
 
 /// How a run of a scheme begins.
@@ -85,6 +93,9 @@ mod tests {
         assert_eq!((one.is_base(), one.drawn()), (true, "A"));
         let other = start(vec![layer(0.0, 0.0, 0.0), layer(1.0, 0.5, 1e-9)]);
         assert_eq!((other.is_base(), other.drawn()), (false, "s·BA"));
+        let zero = start(vec![layer(1.0, f64::INFINITY, f64::INFINITY)]);
+        let json = serde_json::to_string(&zero).expect("a start is JSON");
+        assert_eq!(serde_json::from_str::<SchemeBeginning>(&json).expect("what was written is read"), zero);
         assert_eq!((start(vec![layer(0.0, 0.0, 0.0)]).drawn(), start(vec![]).spread(|layer| layer.a)), ("B", None));
     }
 }

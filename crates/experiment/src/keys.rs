@@ -67,14 +67,14 @@ keys! {
         "Added to what AdamW divides by, so that a tiny gradient makes no huge step.", "Kingma, Ba 2014, arXiv 1412.6980 §2";
     "momentum": "a number from 0 to below 1 that is still below 1 as a 32-bit float", "0.9",
         "How much of the last step gradient descent keeps.", "Sutskever et al. 2013, ICML";
-    "weight_decay": "0, or a number above 0 and within the range of 32-bit floats (up to 3.4e38)", "0.01",
+    "weight_decay": "0, or a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", "0.01",
         "Pulls the adapter towards zero a little at every step.", "Loshchilov, Hutter 2017, arXiv 1711.05101";
     "learning_rate_ratio": "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", "16",
         "How many times faster B learns than A.", "LoRA+: Hayou, Ghosh, Yu 2024, arXiv 2402.12354";
     "preconditioner": "\"none\", \"riemannian\" or \"nora_plus\"", "\"none\"",
         "Whether each factor's gradient is first divided by the other factor's own product, so that a step does not depend on how the two share their size.",
         "Zhang, Pilanci 2024, arXiv 2402.02347; NoRA+: Li et al. 2024, arXiv 2410.18965";
-    "max_grad_norm": "a number above 0 and within the range of 32-bit floats (up to 3.4e38), or 0 for no clipping", "1.0",
+    "max_grad_norm": "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38), or 0 for no clipping", "1.0",
         "A run's gradient that is longer than this is cut to it; 0 lets it be.", "Pascanu, Mikolov, Bengio 2012, arXiv 1211.5063";
     "schedule": "\"linear\", \"constant\" or \"cosine\"", "\"linear\"",
         "How the learning rate comes down over the steps.", "Hugging Face Transformers, get_scheduler";

@@ -7,6 +7,8 @@
 //! untouched base: A' = \[A; A₀\], B' = \[B, −B₀\], with α' = s·2R and the classic scale α'/2R, so that
 //! s'·B'·A' = s·(B·A − B₀·A₀).
 
+mod config;
+mod pattern;
 mod ranks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,10 +16,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use ranks::{Ranks, said};
+use config::Config;
+use ranks::Ranks;
 
 /// PEFT wraps the base model twice; every tensor's name shows it.
 const PREFIX: &str = "base_model.model.";
@@ -91,9 +93,22 @@ pub enum AdapterError {
     /// The rank is 0.
     #[error("the adapter has rank 0; a LoRA adapter needs a rank of at least 1")]
     NoRank,
-    /// α is infinite or not a number.
-    #[error("the adapter has alpha {0}; a finite number is needed")]
+    /// α is not a number, or gives a scale that is none.
+    #[error(
+        "the adapter has alpha {0}, which gives no scale that a 32-bit float can hold; choose a number nearer to 1"
+    )]
     Alpha(f64),
+    /// A few modules of a high rank beside many of a low one.
+    #[error(
+        "the adapter's modules have ranks from {lowest} to {highest}, which is too far apart to run: all are computed at the highest; \
+         split the adapter in two"
+    )]
+    Ranks {
+        /// The lowest.
+        lowest: usize,
+        /// The highest.
+        highest: usize,
+    },
     /// There is no pair of factors at all.
     #[error("the adapter has no LoRA tensors; at least one module needs its lora_A and lora_B")]
     Empty,
@@ -154,6 +169,19 @@ pub enum AdapterError {
     /// Two modules have the same name.
     #[error("the adapter has the module \"{0}\" twice; each needs its own name")]
     Duplicate(String),
+}
+
+impl PeftFiles {
+    /// The same adapter for a PEFT that is to train A alone: its MiCA, which keeps B where it is.
+    ///
+    /// # Errors
+    /// Only if the configuration is no JSON.
+    pub fn training_a_only(mut self) -> Result<PeftFiles, AdapterError> {
+        let mut config: serde_json::Value = serde_json::from_str(&self.config_json)?;
+        config["init_lora_weights"] = json!("mica");
+        self.config_json = format!("{config:#}\n");
+        Ok(self)
+    }
 }
 
 impl Adapter {
@@ -251,7 +279,7 @@ impl Adapter {
             let (module, factor) = parse_name(name).ok_or_else(|| AdapterError::Unexpected(name.to_owned()))?;
             pairs.entry(module).or_default()[factor] = Some(Matrix::read(name, &view)?);
         }
-        let rank_of = |name: &str| said(&config.rank_pattern, name).map_or(config.r, |rank| rank as usize);
+        let rank_of = |name: &str| config.rank_pattern.said(name).unwrap_or(config.r);
         let ranks: Vec<usize> = pairs.keys().map(|name| rank_of(name)).collect();
         let modules = pairs.into_iter().zip(&ranks).map(|((name, pair), rank)| Module::from_pair(name, pair, *rank));
         let modules = modules.collect::<Result<Vec<_>, _>>()?;
@@ -272,10 +300,10 @@ impl Adapter {
         };
         let (alphas, rslora) = (config.alpha_pattern, adapter.use_rslora);
         let scale = |name: &str, rank: usize| {
-            let alpha = said(&alphas, name).unwrap_or(config.lora_alpha);
+            let alpha = alphas.said(name).unwrap_or(config.lora_alpha);
             alpha / if rslora { (rank as f64).sqrt() } else { rank as f64 }
         };
-        adapter.level(scale, &ranks);
+        adapter.level(scale, &ranks)?;
         adapter.check()?;
         Ok(adapter)
     }
@@ -284,7 +312,7 @@ impl Adapter {
         if self.rank == 0 {
             return Err(AdapterError::NoRank);
         }
-        if !self.alpha.is_finite() {
+        if !(self.scale() as f32).is_finite() {
             return Err(AdapterError::Alpha(self.alpha));
         }
         if self.modules.is_empty() {
@@ -358,88 +386,6 @@ impl Module {
     }
 }
 
-/// What is read of `adapter_config.json`. The rest either does not matter to a trained adapter, or is refused.
-#[derive(Deserialize)]
-struct Config {
-    r: usize,
-    lora_alpha: f64,
-    base_model_name_or_path: Option<String>,
-    /// A list of names, or a pattern.
-    #[serde(default)]
-    target_modules: Value,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    rank_pattern: Map<String, Value>,
-    #[serde(default)]
-    alpha_pattern: Map<String, Value>,
-    /// Whether not every module of these names is meant.
-    #[serde(skip)]
-    narrows: bool,
-}
-
-/// Settings that change what an adapter computes, with what they would take.
-const UNSUPPORTED: [(&str, &str); 9] = [
-    ("alora_invocation_tokens", "an adapter here is on from the first token; train it without"),
-    ("bias", "biases are not trained; train the adapter with bias=\"none\""),
-    ("fan_in_fan_out", "weights must be stored as (outputs, inputs)"),
-    ("layer_replication", "the base model must keep its own layers"),
-    ("lora_bias", "LoRA factors have no biases"),
-    ("modules_to_save", "only LoRA factors are trained, no whole modules"),
-    ("target_parameters", "only linear modules are adapted, no bare parameters"),
-    ("trainable_token_indices", "only LoRA factors are trained, no token embeddings"),
-    ("use_dora", "DoRA rescales the base weights; train the adapter without it"),
-];
-
-impl Config {
-    fn parse(json: &str) -> Result<Self, AdapterError> {
-        let settings: Value = serde_json::from_str(json)?;
-        let setting = |key: &str| settings.get(key).unwrap_or(&Value::Null);
-        let refuse = |key, reason| {
-            let found = setting(key).to_string();
-            Err(AdapterError::Unsupported { key, found, reason })
-        };
-        if setting("peft_type") != "LORA" {
-            return refuse("peft_type", "only adapters of the type \"LORA\" can be read");
-        }
-        if let Some((key, reason)) = UNSUPPORTED.into_iter().find(|(key, _)| !is_off(setting(key))) {
-            return refuse(key, reason);
-        }
-        for key in ["rank_pattern", "alpha_pattern"] {
-            let is_pattern = |name: &String| name.contains(['^', '$', '*', '+', '?', '(', '[', '{', '|', '\\']);
-            if setting(key).as_object().is_some_and(|entries| entries.keys().any(is_pattern)) {
-                return refuse(
-                    key,
-                    "its names are regular expressions, which are not read; name modules in full, or by the last parts of their names",
-                );
-            }
-        }
-        let changes_base =
-            |scheme: &str| ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|name| scheme.starts_with(name));
-        if setting("init_lora_weights").as_str().is_some_and(changes_base) {
-            return refuse(
-                "init_lora_weights",
-                "the adapter belongs to a base model that its start has changed; save it with PEFT's \
-                 path_initial_model_for_weight_conversion, which makes it fit the original one",
-            );
-        }
-        let mut config = Self::deserialize(&settings)?;
-        config.narrows = ["layers_to_transform", "exclude_modules"].into_iter().any(|key| !is_off(setting(key)));
-        if config.r == 0 { Err(AdapterError::NoRank) } else { Ok(config) }
-    }
-}
-
-/// Whether a setting is absent or says what PEFT does without it.
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text == "none",
-        Value::Array(items) => items.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Bool(true) | Value::Number(_) => false,
-    }
-}
-
 /// A tensor of the file.
 struct Matrix {
     shape: [usize; 2],
@@ -496,6 +442,7 @@ fn covers(target: &str, module: &str) -> bool {
 mod tests {
     use super::*;
     use loralab_linalg::Stream;
+    use serde_json::Value;
 
     fn random(name: &str, length: usize) -> Vec<f32> {
         let mut values = vec![0.0; length];
@@ -682,6 +629,53 @@ mod tests {
         assert!(doubled.0.iter().zip(&doubled.1).all(|(found, half)| (found - 2.0 * half).abs() < 1e-12));
     }
 
+    /// PEFT's `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", name)`, the first key of the file that fits. What it gives for these was asked of PEFT 0.21.2.
+    #[test]
+    fn patterns_are_regular_expressions_of_names() {
+        let name = "model.layers.0.self_attn.q_proj";
+        for (pattern, expected) in [
+            (json!({"q_proj": 5}), Some(5.0)),
+            (json!({"self.attn.q.proj": 5}), Some(5.0)),
+            (json!({"_proj": 5}), None),
+            (json!({"q_pro": 5}), None),
+            (json!({"attn.q_proj": 5}), None),
+            (json!({r".*layers\.0.*": 5}), Some(5.0)),
+            (json!({r"layers\.[1-9]+\..*": 5}), None),
+            (json!({"^q_proj": 5}), None),
+            (json!({"^model.layers.0.self_attn.q_proj": 5}), Some(5.0)),
+            (json!({"k_proj|q_proj": 5}), Some(5.0)),
+            (json!({"q_proj": 5, "model.layers.0.self_attn.q_proj": 6}), Some(5.0)),
+            (json!({"model.layers.0.self_attn.q_proj": 6, "q_proj": 5}), Some(6.0)),
+            (json!({}), None),
+            (json!(null), None),
+        ] {
+            let found = pattern::Pattern::<f64>::parse("alpha_pattern", &pattern).expect("expressions").said(name);
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
+
+    /// A scale of 0 is one like any other.
+    #[test]
+    fn modules_of_scale_0_add_nothing() {
+        let adapter = adapter();
+        let files = written(&adapter);
+        let mut config: Value = serde_json::from_str(&files.config_json).expect("our own JSON");
+        config["lora_alpha"] = json!(0);
+        let read = |config: &Value| {
+            let back = Adapter::from_peft(&config.to_string(), &files.safetensors).expect("a pattern");
+            [0, 1].map(|index: usize| product(&back, &back.modules[index]))
+        };
+        assert!(read(&config).iter().flatten().all(|x| *x == 0.0));
+        config["alpha_pattern"] = json!({"q_proj": 3});
+        let [none, some] = read(&config);
+        assert!(none.iter().all(|x| *x == 0.0));
+        assert_eq!(some, product(&adapter, &adapter.modules[1]));
+        // However far the scales are apart, B stays within 32 bits.
+        config["lora_alpha"] = json!(1e-30);
+        config["alpha_pattern"] = json!({"q_proj": 1e30});
+        assert!(read(&config).iter().flatten().all(|x| x.is_finite()));
+    }
+
     #[test]
     fn equal_pairs_cancel() {
         let mut adapter = adapter();
@@ -777,14 +771,17 @@ mod tests {
             ("bias", json!("lora_only")),
             ("modules_to_save", json!(["lm_head"])),
             ("alora_invocation_tokens", json!([111, 119])),
-            ("alpha_pattern", json!({".*layers\\.0.*": 128})),
-            ("rank_pattern", json!({"^proj": 4})),
+            ("alpha_pattern", json!({"(?!self_attn)q_proj": 128})),
             ("init_lora_weights", json!("pissa_niter_4")),
         ] {
             let sentence = config_refusal(key, value.clone());
             assert!(sentence.contains(&format!("sets \"{key}\" to {value}")), "{sentence}");
         }
         assert!(config_refusal("r", json!("two")).contains("invalid type"));
+        assert!(config_refusal("alpha_pattern", json!({"q_proj": "much"})).contains("invalid type"));
+        assert!(config_refusal("rank_pattern", json!({"q_proj": 1.5})).contains("invalid type"));
+        assert!(config_refusal("rank_pattern", json!({"q_proj": 7})).contains("(7, inputs) is needed"));
+        assert!(config_refusal("lora_alpha", json!(1e39)).contains("alpha 1000000000000000000000000000000000000000"));
         assert!(config_refusal("r", json!(0)).contains("rank 0"));
         assert!(config_refusal("r", json!(3)).contains("(3, inputs) is needed"));
     }

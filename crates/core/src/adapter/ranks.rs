@@ -1,11 +1,14 @@
-//! Modules of different ranks: PEFT's `rank_pattern` and `alpha_pattern`.
+//! Modules of different ranks.
 //!
 //! In memory all modules have the rank of the adapter, some with zeros at the end. In a file each has its own, a module of rank 0 is not there, and every α is
 //! the scale times the rank, so that all modules keep one scale.
 
 use serde_json::{Map, Value, json};
 
-use super::{Adapter, Module, covers};
+use super::{Adapter, AdapterError, Module};
+
+/// How many times as large as in its file an adapter may become where all its modules get the highest rank.
+const MOST_FILLED: u128 = 64;
 
 /// The settings of the ranks of some modules.
 #[derive(Debug, PartialEq)]
@@ -30,11 +33,6 @@ impl Ranks {
             alpha_pattern: others().map(|(name, rank)| ((*name).to_owned(), json!(scale * *rank as f64))).collect(),
         }
     }
-}
-
-/// What a pattern says of a module: PEFT takes the first entry whose key is its name or the last parts of it.
-pub(super) fn said(pattern: &Map<String, Value>, module: &str) -> Option<f64> {
-    pattern.iter().find(|(key, _)| covers(key, module)).and_then(|(_, value)| value.as_f64())
 }
 
 impl Module {
@@ -92,21 +90,38 @@ impl Adapter {
         (kept, targets)
     }
 
-    /// Brings modules that were read at their own ranks and scales to one of each: the highest rank, and the scale of the adapter, which B makes up for.
-    pub(super) fn level(&mut self, of_module: impl Fn(&str, usize) -> f64, ranks: &[usize]) {
+    /// Brings modules that were read at their own ranks and scales to one of each: the highest rank, and the scale of the largest magnitude, which B makes up for
+    /// elsewhere. So no value of B grows, and a scale of 0 is no obstacle.
+    ///
+    /// # Errors
+    /// [`AdapterError::Ranks`] if that would take much more memory than the file.
+    pub(super) fn level(
+        &mut self,
+        of_module: impl Fn(&str, usize) -> f64,
+        ranks: &[usize],
+    ) -> Result<(), AdapterError> {
         let (scale, highest) = (self.scale(), ranks.iter().copied().max().unwrap_or(self.rank));
-        let alike = |(module, rank): (&Module, &usize)| *rank == self.rank && of_module(&module.name, *rank) == scale;
-        if self.modules.iter().zip(ranks).all(alike) {
-            return;
+        let own: Vec<f64> =
+            self.modules.iter().zip(ranks).map(|(module, rank)| of_module(&module.name, *rank)).collect();
+        if own.iter().zip(ranks).all(|(own, rank)| *rank == self.rank && *own == scale) {
+            return Ok(());
         }
-        for (module, &rank) in self.modules.iter_mut().zip(ranks) {
-            let own = of_module(&module.name, rank);
+        let size = |module: &Module, rank: usize| (module.inputs as u128 + module.outputs as u128) * rank as u128;
+        let read: u128 = self.modules.iter().zip(ranks).map(|(module, rank)| size(module, *rank)).sum();
+        let filled: u128 = self.modules.iter().map(|module| size(module, highest)).sum();
+        if filled > MOST_FILLED * read {
+            return Err(AdapterError::Ranks { lowest: ranks.iter().copied().min().unwrap_or(0), highest });
+        }
+        let largest = own.iter().copied().reduce(|most, own| if own.abs() > most.abs() { own } else { most });
+        let largest = largest.unwrap_or(scale);
+        for ((module, &rank), own) in self.modules.iter_mut().zip(ranks).zip(own) {
             *module = module.of_rank(rank, highest);
-            if own != scale {
-                let factor = (own / scale) as f32;
+            if own != largest {
+                let factor = (own / largest) as f32;
                 module.b.iter_mut().for_each(|x| *x *= factor);
             }
         }
-        (self.rank, self.alpha, self.use_rslora) = (highest, scale * highest as f64, false);
+        (self.rank, self.alpha, self.use_rslora) = (highest, largest * highest as f64, false);
+        Ok(())
     }
 }

@@ -64,8 +64,8 @@ impl Calibration<'_, '_> {
                 incremental.add(&counted(&batch, &values, *width), finder).await?;
             }
             let starts = match given(&found) {
-                // Too few rows are mended by the next batch.
-                Err(StartError::FewRows { .. }) => continue,
+                // Too few rows, or too few that differ, are mended by the next batch.
+                Err(StartError::FewRows { .. } | StartError::FewDirections { .. }) => continue,
                 starts => starts?,
             };
             let settled = begun.as_ref().is_some_and(|before| have_settled(before, &starts, &layers, cosine));

@@ -41,6 +41,7 @@ fn start(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         let variance = known.variance(ACTIVATION_SHIFT.name)?;
         let covariance = known.inputs.covariance();
         let eigen = symmetric_eigen(covariance.as_ref()).map_err(layer.undecomposed("inputs"))?;
+        known.check_directions(ACTIVATION_SHIFT.name, &eigen.values)?;
         let unit = layer.inputs as f64 / variance;
         let stretch = |k: usize| (eigen.values[k].max(0.0) * unit + FLOOR).sqrt().recip() - 1.0;
         let turned = Mat::from_fn(layer.inputs, layer.inputs, |i, k| eigen.vectors[(i, k)] * stretch(k));

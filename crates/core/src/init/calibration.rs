@@ -18,6 +18,9 @@ pub struct Inputs {
 /// A share of a layer's power that is only how its numbers were rounded to f32.
 pub(super) const ROUNDING: f64 = 1e-12;
 
+/// A variance, as a share of the inputs' power, that is only how their second moment was summed up in f32.
+const ROUNDED_MOMENT: f64 = 1e-6;
+
 /// The leading principal components of a layer's input over the rows of some batches that count.
 #[derive(Clone, Debug)]
 pub struct Components {
@@ -98,6 +101,15 @@ impl KnownLayer<'_> {
         Err(self.layer.no_variance(scheme))
     }
 
+    /// Whether the inputs vary in as many directions as the layer asks for, of the variances along some, the largest first, which are all there are or as many
+    /// as are asked for. What is rounding beside the inputs' power is none: rows that repeat one another count, but add no direction.
+    pub(super) fn check_directions(&self, scheme: &'static str, variances: &[f64]) -> Result<(), StartError> {
+        let second = &self.inputs.second;
+        let power: f64 = second.iter().step_by(self.inputs.mean.len() + 1).map(|x| f64::from(*x)).sum();
+        let found = variances.iter().filter(|variance| **variance > ROUNDED_MOMENT * power).count();
+        self.layer.check_directions(scheme, "inputs", found, self.layer.rank.min(self.layer.inputs))
+    }
+
     /// Whether the rows can tell `directions` directions apart.
     pub(super) fn check_rows(&self, scheme: &'static str, directions: usize) -> Result<(), StartError> {
         self.layer.check_rows(scheme, self.inputs.rows, directions)
@@ -109,6 +121,20 @@ impl Layer<'_> {
     pub(super) fn check_rows(&self, scheme: &'static str, rows: usize, directions: usize) -> Result<(), StartError> {
         if rows < directions {
             return Err(StartError::FewRows { scheme, module: self.name.to_owned(), found: rows, needed: directions });
+        }
+        Ok(())
+    }
+
+    /// Whether what is looked at has as many directions as are needed.
+    pub(super) fn check_directions(
+        &self,
+        scheme: &'static str,
+        what: &'static str,
+        found: usize,
+        needed: usize,
+    ) -> Result<(), StartError> {
+        if found < needed {
+            return Err(StartError::FewDirections { scheme, what, module: self.name.to_owned(), found, needed });
         }
         Ok(())
     }

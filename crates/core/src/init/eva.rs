@@ -51,6 +51,15 @@ fn start(layers: &[SeenLayer<'_>]) -> Result<Vec<Start>, StartError> {
         }
         shares.push(inputs.values.iter().take(offered).map(|value| value / inputs.variance).collect());
     }
+    let found = |shares: &Vec<f64>| shares.iter().filter(|share| **share > ROUNDING).count();
+    let asked = |layer: &Layer<'_>| layer.rank.min(layer.inputs);
+    let all_asked: usize = layers.iter().map(|seen| asked(&seen.layer)).sum();
+    if shares.iter().map(found).sum::<usize>() < all_asked {
+        // What one layer can't use goes to others, but not what none can.
+        for (SeenLayer { layer, .. }, shares) in layers.iter().zip(&shares) {
+            layer.check_directions(EVA.name, "inputs", found(shares), asked(layer))?;
+        }
+    }
     let ranks = distribute(&shares, layers.iter().map(|seen| seen.layer.rank).sum());
     let start = |(SeenLayer { layer, inputs }, rank): (&SeenLayer<'_>, usize)| {
         let a = inputs.directions.subrows(0, rank);

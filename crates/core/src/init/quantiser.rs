@@ -56,20 +56,26 @@ impl Quantiser {
         let block = if self == Quantiser::Nf4 { BLOCK } else { columns.max(1) };
         let of_block = |block: &[f32]| {
             let largest = block.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-            let near = move |x: f32| if largest > 0.0 { self.nearest(x / largest) * largest } else { 0.0 };
+            let near = move |x: f32| if largest > 0.0 { self.nearest(x, largest) * largest } else { 0.0 };
             block.iter().map(|x| near(*x)).collect::<Vec<f32>>()
         };
         values.chunks(block).flat_map(of_block).collect()
     }
 
-    /// The level nearest to a number from −1 to 1.
-    fn nearest(self, x: f32) -> f32 {
+    /// The level nearest to x, as a share of the block's largest magnitude. Half way between two, NF4 takes the lower one and the integers the even one, as
+    /// bitsandbytes does; the product in which it does so is its own, too.
+    fn nearest(self, x: f32, largest: f32) -> f32 {
         match self {
             Quantiser::Nf4 => {
-                let distance = |level: f64| (level - f64::from(x)).abs();
+                let share = f64::from(x / largest);
+                let distance = |level: f64| (level - share).abs();
                 NF4.into_iter().min_by(|one, other| distance(*one).total_cmp(&distance(*other))).unwrap_or(0.0) as f32
             }
-            Quantiser::Int8 => (x * 127.0).round() / 127.0,
+            Quantiser::Int8 => {
+                let levels = 127.0 / largest;
+                let level = if levels.is_finite() { x * levels } else { x / largest * 127.0 };
+                level.round_ties_even() / 127.0
+            }
         }
     }
 }
@@ -107,6 +113,20 @@ mod tests {
                 let expected = 0.5 + 0.467_708_3 * (index + 1) as f64 / f64::from(steps);
                 assert!((normal_cdf(level * low) - expected).abs() < 1e-6, "{level}");
             }
+        }
+    }
+
+    /// Magnitudes of 127 and 1 leave every half exactly half way.
+    #[test]
+    fn what_is_half_way_goes_to_the_even_integer_and_the_lower_level() {
+        let halves = [127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5];
+        assert_eq!(Quantiser::Int8.apply(&halves, 8), [127.0, 0.0, 2.0, 2.0, 0.0, -2.0, -2.0, 126.0]);
+        assert_eq!(Quantiser::Int8.apply(&[1e-38, -2e-38], 2)[1], -2e-38);
+        for pair in NF4.windows(2) {
+            let middle = ((pair[0] + pair[1]) / 2.0) as f32;
+            let is_half_way = f64::from(middle) * 2.0 == pair[0] + pair[1];
+            let kept = Quantiser::Nf4.apply(&[1.0, middle], 2)[1];
+            assert!(!is_half_way || kept == pair[0] as f32, "{middle} became {kept}");
         }
     }
 

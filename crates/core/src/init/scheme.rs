@@ -271,6 +271,22 @@ pub enum StartError {
         /// Directions.
         needed: usize,
     },
+    /// Fewer directions than the adapter asks for.
+    #[error(
+        "the scheme {scheme} looks for {needed} directions in the {what} of `{module}`, but these data show only {found}; give it data that differ more, or choose a lower rank"
+    )]
+    FewDirections {
+        /// The scheme.
+        scheme: &'static str,
+        /// What has directions.
+        what: &'static str,
+        /// The layer.
+        module: String,
+        /// Directions that are there.
+        found: usize,
+        /// Directions that are needed.
+        needed: usize,
+    },
     /// Inputs that do not vary.
     #[error(
         "the scheme {scheme} starts from how the inputs of `{module}` vary, but all are alike; give it other data, or choose a scheme that needs nothing, such as init-a"

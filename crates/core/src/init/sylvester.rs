@@ -12,12 +12,12 @@
 //! common. The equation is not homogeneous: a code much larger than the inputs asks for the classes' mean inputs, S Xᵀ alone, one much smaller for a regression,
 //! S Xᵀ (X Xᵀ)⁻¹. So the code is given the power Σ E\[S²\] that the first R principal components have.
 
-use loralab_linalg::{Mat, sylvester};
+use loralab_linalg::{Eigen, Mat, sylvester, symmetric_eigen};
 
 use super::choice::{Choice, Domain};
 use super::{
     Begins, Rule, Scheme, Start, StartError, Trains,
-    calibration::{Code, KnownLayer},
+    calibration::{Code, KnownLayer, ROUNDING},
 };
 
 /// λ of the source.
@@ -56,7 +56,8 @@ fn principal(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let start = |known: &KnownLayer<'_>| {
         let layer = &known.layer;
         known.check_rows(SYLVESTER_PCA.name, layer.rank)?;
-        let directions = known.leading(layer.rank)?.vectors;
+        let Eigen { vectors: directions, values } = known.leading(layer.rank)?;
+        known.check_directions(SYLVESTER_PCA.name, &values)?;
         let code = directions.transpose() * known.inputs.second();
         solved(known, &(&code * &directions), &code)
     };
@@ -73,7 +74,12 @@ fn labelled(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
         if power <= 0.0 {
             return Err(nothing());
         }
-        let principal: f64 = known.leading(own.nrows())?.values.iter().sum();
+        let values = known.leading(own.nrows())?.values;
+        known.check_directions(SYLVESTER_LABELS.name, &values)?;
+        let of_labels = symmetric_eigen(own.as_ref()).map_err(layer.undecomposed("code of the labels"))?.values;
+        let found = of_labels.iter().filter(|value| **value > ROUNDING * power).count();
+        layer.check_directions(SYLVESTER_LABELS.name, "labels", found, own.nrows())?;
+        let principal: f64 = values.iter().sum();
         let size = (principal.max(0.0) / power).sqrt();
         solved(known, &scaled(own, size * size), &scaled(cross, size))
     };

@@ -119,21 +119,47 @@ fn beginning(
         [false, _] => svd(b.as_ref()).map_err(undecomposed)?.s,
     };
     let size = weight.norm_l2();
-    let share = |part: f64| if size > 0.0 { part / size } else { 0.0 };
+    let moved = match kept == weight && adds_nothing(module, scale) {
+        true => 0.0,
+        // Where factors that are not zero cancel to the last bit, a device still rounds.
+        false => share((kept - &weight + Scale(scale) * moved).norm_l2(), size).max(f64::MIN_POSITIVE),
+    };
     Ok(Beginning {
         module: module.name.clone(),
         rank: own,
         a: a.norm_l2(),
         b: b.norm_l2(),
-        product: share(scale.abs() * product.norm_l2()),
+        product: share(scale.abs() * product.norm_l2(), size),
         energy: if a.norm_l2() > 0.0 {
-            share(captured(a.transpose().to_owned(), weight.transpose().to_owned()).sqrt()).powi(2)
+            share(captured(a.transpose().to_owned(), weight.transpose().to_owned()).sqrt(), size).powi(2)
         } else {
-            share(captured(b, weight.clone()).sqrt()).powi(2)
+            share(captured(b, weight.clone()).sqrt(), size).powi(2)
         },
-        moved: share((kept - &weight + Scale(scale) * moved).norm_l2()),
+        moved,
         spectrum: spectrum.into_iter().take(own).collect(),
     })
+}
+
+/// A norm as a share of another: infinite where something stands beside nothing.
+pub(super) fn share(part: f64, whole: f64) -> f64 {
+    if part > 0.0 { part / whole } else { 0.0 }
+}
+
+/// Whether s (x Aᵀ) Bᵀ − s (x A₀ᵀ) B₀ᵀ is exactly zero whatever x is and however it is rounded: every term has a factor of zero, or the pairs are equal.
+fn adds_nothing(module: &Module, scale: f64) -> bool {
+    let rank = module.a.len() / module.inputs.max(1);
+    let is_zero = |a: &[f32], b: &[f32]| {
+        (0..rank).all(|k| {
+            a[k * module.inputs..][..module.inputs].iter().all(|x| *x == 0.0)
+                || b.iter().skip(k).step_by(rank).all(|x| *x == 0.0)
+        })
+    };
+    let Module { a, b, frozen, .. } = module;
+    scale as f32 == 0.0
+        || match frozen {
+            Some((a_0, b_0)) => (a, b) == (a_0, b_0) || is_zero(a, b) && is_zero(a_0, b_0),
+            None => is_zero(a, b),
+        }
 }
 
 /// ‖P M‖² with P the projector on the columns of `factor` that are not zero.

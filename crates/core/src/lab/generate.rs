@@ -5,11 +5,11 @@ use std::sync::Arc;
 use loralab_linalg::Draws;
 
 use crate::{
-    adapter::Adapter,
-    device::{Device, DeviceError, Input, RunSettings},
-    memory::Parameter,
-    model::{Adapters, Base, Training, decoder},
-    plan::Shape,
+    adapter::{Adapter, Module},
+    device::{Cpu, Device, DeviceError, Input, RunSettings},
+    memory::Tensor,
+    model::{Adapters, Base, MODULES, Training, decoder},
+    plan::{Plan, Shape},
     tape::{Purpose, Tape},
 };
 
@@ -32,6 +32,17 @@ pub struct Generator {
     device: Box<dyn Device>,
     window: usize,
     vocabulary: usize,
+    loaded: Loaded,
+    left_alone: [usize; 2],
+}
+
+/// What the device was loaded with.
+struct Loaded {
+    plan: Arc<Plan>,
+    base: Arc<[Tensor]>,
+    trained: Vec<f32>,
+    frozen: Vec<f32>,
+    settings: RunSettings,
 }
 
 /// Why there is no text.
@@ -40,6 +51,17 @@ pub enum GenerateError {
     /// An adapter of another base.
     #[error("{0}")]
     Adapter(String),
+    /// Logits that are infinite or not a number.
+    #[error(
+        "after {bytes} bytes the model's logits are not finite; the first values that are not are those of `{tensor}`, whose weights, or the adapter's, are too \
+         large for 32-bit floats"
+    )]
+    NotFinite {
+        /// The part of the model whose values are the first that are not finite.
+        tensor: String,
+        /// Bytes of text that the model had seen.
+        bytes: usize,
+    },
     /// A device that fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -59,6 +81,7 @@ impl Generator {
         let base = &adapter
             .map_or_else(|| base.clone(), |adapter| Room::of_base_name(&adapter.base).base(base, &adapted(adapter)));
         let (window, vocabulary) = (base.config.tokens, base.config.vocabulary);
+        check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let adapters = Adapters {
             rank: adapter.map_or(1, |adapter| adapter.rank),
             target_modules: adapter.map_or(vec![], adapted),
@@ -68,42 +91,24 @@ impl Generator {
         decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
         let plan = Arc::new(tape.compile(Purpose::Predict));
         let (mut trained, mut frozen) = (Vec::new(), Vec::new());
+        let mut left_alone = [0, 0];
         for pair in plan.parameters.chunks_exact(2) {
             let (a, b) = (&pair[0], &pair[1]);
             let name = a.name.trim_end_matches(".lora_A.weight");
+            // An adapter of some layers leaves the others as they are.
             let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == name));
-            // An adapter that names its modules in full, as one with a rank of 0 does, says nothing of the others.
-            if module.is_none() && adapter.is_some_and(|adapter| !adapter.targets(name)) {
-                trained.resize(trained.len() + a.span.len + b.span.len, 0.0);
-                frozen.resize(if frozen_pairs { trained.len() } else { 0 }, 0.0);
-                continue;
+            if adapter.is_some_and(|adapter| adapter.targets(name)) {
+                left_alone = [left_alone[0] + usize::from(module.is_none()), left_alone[1] + 1];
             }
-            let module = module.ok_or_else(|| {
-                GenerateError::Adapter(format!("the adapter has no weights for `{name}` of the base"))
-            })?;
-            let shapes = [[adapters.rank, module.inputs], [module.outputs, adapters.rank]];
-            if shapes != [a.shape, b.shape] {
-                return Err(GenerateError::Adapter(format!(
-                    "the adapter's `{name}` is for a layer of {} inputs and {} outputs, but the base's has {} and {}",
-                    module.inputs, module.outputs, a.shape[1], b.shape[0]
-                )));
-            }
-            trained.extend(module.a.iter().chain(&module.b));
+            trained.extend(module.iter().flat_map(|module| module.a.iter().chain(&module.b)));
+            trained.resize(b.span.range().end, 0.0);
             if frozen_pairs {
-                match &module.frozen {
-                    Some((a, b)) => frozen.extend(a.iter().chain(b)),
-                    None => frozen.resize(trained.len(), 0.0),
-                }
+                let pair = module.and_then(|module| module.frozen.as_ref());
+                frozen.extend(pair.iter().flat_map(|(a, b)| a.iter().chain(b)));
+                frozen.resize(trained.len(), 0.0);
             }
         }
-        for module in adapter.iter().flat_map(|adapter| &adapter.modules) {
-            let of_module = |pair: &[Parameter]| pair[0].name.trim_end_matches(".lora_A.weight") == module.name;
-            if !plan.parameters.chunks_exact(2).any(of_module) {
-                let name = &module.name;
-                return Err(GenerateError::Adapter(format!("the adapter's `{name}` is no linear layer of the base")));
-            }
-        }
-        let mut device = make_device(plan, base.tensors.clone()).await?;
+        let mut device = make_device(plan.clone(), base.tensors.clone()).await?;
         let settings = RunSettings {
             scale: adapter.map_or(1.0, Adapter::scale),
             learning_rate_ratio: 1.0,
@@ -111,20 +116,26 @@ impl Generator {
             max_grad_norm: 0.0,
         };
         device.load(0, &trained, &frozen, settings);
-        Ok(Generator { device, window, vocabulary })
+        let loaded = Loaded { plan, base: base.tensors.clone(), trained, frozen, settings };
+        Ok(Generator { device, window, vocabulary, loaded, left_alone })
+    }
+
+    /// How many layers of the base the adapter names without having tensors for them, and how many it names. The former are as in the base.
+    pub fn left_alone(&self) -> [usize; 2] {
+        self.left_alone
     }
 
     /// Continues `prompt` by at most `count` bytes, handing each to `on_byte`, which ends the text early by returning false.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If a logit is not finite, or the device fails.
     pub async fn continue_text(
         &mut self,
         prompt: &[u8],
         count: usize,
         sampling: Sampling,
         mut on_byte: impl FnMut(u8) -> bool,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<(), GenerateError> {
         let mut draws = Draws::new(sampling.seed, "generate");
         let mut text: Vec<u32> = prompt.iter().map(|&byte| u32::from(byte)).collect();
         // A model needs something to go on from; a line's end is what every text of the little world begins after.
@@ -139,6 +150,10 @@ impl Generator {
             let input = Input { tokens: &tokens, targets: &targets, weights: &weights, ..Input::default() };
             let logits = &self.device.predict(&[input]).await?[0];
             let last = &logits[(seen.len() - 1) * self.vocabulary..seen.len() * self.vocabulary];
+            if !last.iter().all(|logit| logit.is_finite()) {
+                let (tensor, bytes) = (self.loaded.first_not_finite(input, seen.len()), text.len());
+                return Err(GenerateError::NotFinite { tensor, bytes });
+            }
             let byte = choose(last, sampling.temperature, &mut draws);
             text.push(byte as u32);
             if !on_byte(byte as u8) {
@@ -149,15 +164,47 @@ impl Generator {
     }
 }
 
+impl Loaded {
+    /// The part of the model whose values are the first that are not finite, among so many rows of the input.
+    fn first_not_finite(&self, input: Input<'_>, rows: usize) -> String {
+        let mut cpu = Cpu::<f32>::new(self.plan.clone(), self.base.clone(), Some(1));
+        cpu.load(0, &self.trained, &self.frozen, self.settings);
+        // What a GPU alone can't hold shows in the logits only.
+        cpu.first_not_finite(0, input, rows).unwrap_or_else(|| "lm_head".to_owned())
+    }
+}
+
+/// Whether the modules of an adapter are made for linear layers of the base, before anything of their sizes is.
+fn check(modules: &[Module], base: &Base) -> Result<(), String> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+    let layer = |tensor: &Tensor| tensor.name.strip_suffix(".weight").map(str::to_owned);
+    let layers = base.tensors.iter().filter_map(|tensor| Some((layer(tensor)?, tensor.shape)));
+    let layers: Vec<_> = layers.filter(|(name, _)| MODULES.contains(&&*last(name))).collect();
+    for (name, [rows, columns]) in &layers {
+        match modules.iter().find(|module| module.name == *name) {
+            Some(Module { inputs, outputs, .. }) if [outputs, inputs] != [rows, columns] => {
+                return Err(format!(
+                    "the adapter's `{name}` is for a layer of {inputs} inputs and {outputs} outputs, but the base's has {columns} and {rows}"
+                ));
+            }
+            _ => {}
+        }
+    }
+    match modules.iter().find(|module| layers.iter().all(|(name, _)| module.name != *name)) {
+        Some(Module { name, .. }) => Err(format!("the adapter's `{name}` is no linear layer of the base")),
+        None => Ok(()),
+    }
+}
+
 /// The last parts of the names of an adapter's modules: its target modules may be full names, or stand for a pattern.
 fn adapted(adapter: &Adapter) -> Vec<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
     adapter.modules.iter().map(|module| last(&module.name)).collect()
 }
 
-/// The index of the next byte.
+/// The index of the next byte, of logits that are finite. Of equal logits the first is the likeliest, as in an evaluation and at Hugging Face.
 fn choose(logits: &[f32], temperature: f64, draws: &mut Draws) -> usize {
-    let best = (0..logits.len()).max_by(|&i, &j| logits[i].total_cmp(&logits[j])).unwrap_or(0);
+    let best = (0..logits.len()).fold(0, |best, index| if logits[index] > logits[best] { index } else { best });
     if temperature <= 0.0 {
         return best;
     }

@@ -24,6 +24,9 @@ const COLUMNS: [Column; 6] = [
 pub fn starts_words(starts: &[Begun<'_>]) -> String {
     let item = |(place, start): &Begun<'_>| {
         let at_step_0 = match start.spread(|layer| layer.moved) {
+            Some([.., most]) if most.is_infinite() => {
+                "the model does not begin as the base: weights that are zero there are not here".to_owned()
+            }
             Some([.., most]) if most > 0.0 => {
                 format!("the model begins with weights moved by up to {} of their norm", number(most))
             }
@@ -150,6 +153,8 @@ mod tests {
         assert!(words.contains("Its layers got ranks from 0 to 8."), "{words}");
         assert!(words.contains("weights moved by up to 3.0e-5 of their norm; 512 tokens went through"), "{words}");
         assert_eq!(words.matches("<li>").count(), 2);
+        let zero = start("init-ab", f64::INFINITY, f64::INFINITY, [8, 8]);
+        assert!(starts_words(&[(0, &zero)]).contains("weights that are zero there are not here"));
 
         let table = starts_table(&starts).replace('\u{2011}', "-");
         assert_eq!((table.matches("<tr>").count(), table.matches("<th scope=\"col\">").count()), (3, 9));

@@ -9,7 +9,7 @@ mod update;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use loralab_cpu::{Scalar, Scratch, Threads};
+use loralab_cpu::{Scalar, Scratch, Threads, finite};
 use update::update;
 
 use super::{
@@ -214,19 +214,41 @@ impl<S: Scalar> Cpu<S> {
     pub fn observe(&self, run: usize, input: Input<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
         let mut lanes = self.workspace();
         for (index, partial) in lanes.iter_mut().enumerate() {
-            self.replay_lane(&self.runs[run], input, index, partial, Extent::Gradient, &mut around);
+            self.replay_lane(&self.runs[run], input, index, partial, Extent::Gradient, |dispatch, lane| {
+                around(dispatch, &mut || Op::run(dispatch, lane));
+            });
         }
         self.workspaces.put(lanes);
+    }
+
+    /// The part of the model whose values are the first of a run's forward pass that are not finite, among the first `rows` rows of a plan of one lane.
+    pub fn first_not_finite(&self, run: usize, input: Input<'_>, rows: usize) -> Option<String> {
+        let mut lanes = self.workspace();
+        let mut found = None;
+        self.replay_lane(&self.runs[run], input, 0, &mut lanes[0], Extent::Forward, |dispatch, lane| {
+            Op::run(dispatch, lane);
+            let columns = &dispatch.columns[dispatch.reads.len()..];
+            let mut written = dispatch.writes.iter().zip(columns);
+            let is_finite = |(&(value, _), &columns): (&(Value, _), &usize)| {
+                let values = lane.values.read(value, columns);
+                finite::first_non_finite(&values[..values.len().min(rows * columns)]).is_none()
+            };
+            if found.is_none() && !written.all(is_finite) {
+                found = Some(dispatch.label.clone());
+            }
+        });
+        self.workspaces.put(lanes);
+        found
     }
 
     /// Carries all lanes of a run through the passes.
     fn replay(&self, run: &Run<S>, input: Input<'_>, lanes: &mut [Partial<S>], extent: Extent) {
         self.workers.for_each(lanes, |index, partial| {
-            self.replay_lane(run, input, index, partial, extent, |_, dispatch| dispatch());
+            self.replay_lane(run, input, index, partial, extent, Op::run);
         });
     }
 
-    /// Carries one lane of a run through the passes; `around` calls each dispatch.
+    /// Carries one lane of a run through the passes; `each` runs every dispatch.
     fn replay_lane(
         &self,
         run: &Run<S>,
@@ -234,7 +256,7 @@ impl<S: Scalar> Cpu<S> {
         index: usize,
         partial: &mut Partial<S>,
         extent: Extent,
-        mut around: impl FnMut(&Dispatch, &mut dyn FnMut()),
+        mut each: impl FnMut(&Dispatch, &mut Lane<'_, S>),
     ) {
         let plan = &*self.plan;
         let rows = plan.shape.rows_per_run() / self.lanes;
@@ -268,7 +290,7 @@ impl<S: Scalar> Cpu<S> {
             scratch: &mut arena.scratch,
         };
         for dispatch in &plan.forward {
-            around(dispatch, &mut || Op::run(dispatch, &mut lane));
+            each(dispatch, &mut lane);
         }
         if extent == Extent::Probe {
             // The backward pass gives their buffers on.
@@ -279,7 +301,7 @@ impl<S: Scalar> Cpu<S> {
             }
         }
         for dispatch in backward {
-            around(dispatch, &mut || Op::run(dispatch, &mut lane));
+            each(dispatch, &mut lane);
         }
         for (port, result) in [
             (ports.loss, &mut partial.loss),

@@ -1,0 +1,106 @@
+//! The README.md beside a start: what it is, and how PEFT trains it as it is meant.
+
+use anyhow::Result;
+use loralab_core::{
+    adapter::{Adapter, PeftFiles},
+    init::{Scheme, Trains},
+};
+use safetensors::SafeTensors;
+
+use crate::results::BASE;
+
+/// How PEFT comes to train what a run here trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// By itself.
+    Plain,
+    /// By itself, on the base beside the adapter.
+    OwnBase,
+    /// By itself where it knows MiCA, which the configuration names: A alone.
+    AOnly,
+    /// If it is told to leave the second half of every pair alone.
+    FrozenHalf,
+}
+
+impl Form {
+    /// The form in which a start of this scheme is written.
+    pub fn of(scheme: &Scheme, adapter: &Adapter, has_base: bool) -> Form {
+        match scheme.trains {
+            _ if has_base => Form::OwnBase,
+            Trains::AOnly => Form::AOnly,
+            Trains::Both if adapter.modules.iter().any(|module| module.frozen.is_some()) => Form::FrozenHalf,
+            Trains::Both => Form::Plain,
+        }
+    }
+}
+
+/// The lines of Python that keep the second half of every pair at its start, whatever the optimiser, its weight decay and its clipping are.
+pub const FREEZE: &str = "\
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+def freeze_half(p, dim):
+    kept = p.detach().chunk(2, dim)[1].clone()
+    p.register_hook(lambda g: torch.cat([g.chunk(2, dim)[0], torch.zeros_like(g.chunk(2, dim)[1])], dim))
+    register_optimizer_step_post_hook(lambda *_: p.data.chunk(2, dim)[1].copy_(kept))
+
+for name, p in model.named_parameters():
+    if \"lora_\" in name:
+        freeze_half(p, 1 if \"lora_B\" in name else 0)
+";
+
+/// The lines that keep B, for a PEFT that does not know MiCA.
+pub const FREEZE_B: &str = "\
+for name, p in model.named_parameters():
+    if \"lora_B\" in name:
+        p.requires_grad_(False)
+";
+
+/// The whole file.
+///
+/// # Errors
+/// Only if the adapter's tensors are no safetensors.
+pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -> Result<String> {
+    let base = &adapter.base;
+    let training = match form {
+        Form::Plain => format!("PEFT trains it on `{base}` as it is.\n"),
+        Form::OwnBase => {
+            format!("PEFT trains it as it is, on the base beside it, `{BASE}`: {base}. It belongs to no other.\n")
+        }
+        Form::AOnly => format!(
+            "Only A is trained, on `{base}`; B stays at its start. `adapter_config.json` says so by `\"init_lora_weights\": \"mica\"`, which PEFT 0.20 and \
+             later understand. For an earlier one, write `true` there, and run this before training:\n\n```python\n{FREEZE_B}```\n"
+        ),
+        Form::FrozenHalf => format!(
+            "It is for `{base}`. It begins there because the second half of every pair takes the first half's product out again, so **that half must not be \
+             trained**. PEFT by itself trains both, which is another method with other losses. Load the adapter with `is_trainable=True` and run this before training:\n\n\
+             ```python\n{FREEZE}```\n\nThe start as a plain adapter of half the rank, on a base of its own, is written by `loralab init {} --residual-base`.\n\n\
+             These are not to be trained:\n\n{}",
+            scheme.name,
+            frozen(files)?
+        ),
+    };
+    let title = format!("{}, rank {}, before its first step", scheme.name, adapter.rank);
+    let source = format!("{}. {}.", scheme.about, scheme.source);
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(format!(
+        "---\nlibrary_name: peft\ntags:\n- lora\n---\n\n# {title}\n\nWritten by loralab {version}: {source}\n\n{training}"
+    ))
+}
+
+/// What is not to be trained of each tensor, a line each.
+fn frozen(files: &PeftFiles) -> Result<String> {
+    let tensors = SafeTensors::deserialize(&files.safetensors)?;
+    let mut lines: Vec<String> = tensors
+        .iter()
+        .map(|(name, view)| {
+            let (what, rank) = match view.shape() {
+                [_, rank] if name.contains("lora_B") => ("columns", *rank),
+                shape => ("rows", shape.first().copied().unwrap_or(0)),
+            };
+            format!("- `{name}`: {what} {} to {} of {rank}\n", rank / 2, rank.saturating_sub(1))
+        })
+        .collect();
+    lines.sort_unstable();
+    Ok(lines.concat())
+}

@@ -1,0 +1,187 @@
+//! `init` and `generate` on damaged files and senseless numbers: a result or a sentence, soon, and in little memory.
+//!
+//! `LORALAB_FUZZ_SECONDS` says how long each of the two is tried; a case that fails is told with what it was made of, and its files are kept.
+
+use std::{
+    env, fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use loralab_linalg::Draws;
+
+use super::{Place, generate, mutate::mutate};
+
+/// The most a command may take.
+const LONGEST: Duration = Duration::from_secs(30);
+/// KiB of addresses that it gets.
+const MEMORY: &str = "1048576";
+
+/// Tries cases for as long as is asked for, and no fewer than a few.
+fn for_a_while(mut case: impl FnMut(u64)) {
+    let seconds = env::var("LORALAB_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let (began, mut done) = (Instant::now(), 0);
+    while done < 8 || began.elapsed() < Duration::from_secs_f64(seconds) {
+        case(done);
+        done += 1;
+    }
+    println!("{done} cases in {:.0} s", began.elapsed().as_secs_f64());
+}
+
+/// Runs a command with a bound on time and memory; it must succeed, or end with a sentence.
+fn hold(place: &Place, arguments: &[String], case: u64) -> i32 {
+    let (out, err) = (place.path("stdout"), place.path("stderr"));
+    let file = |path| Stdio::from(fs::File::create(path).expect("a file"));
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", MEMORY, env!("CARGO_BIN_EXE_loralab")]);
+    command.args(arguments).current_dir(place.path("")).stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err));
+    let mut child = command.spawn().expect("a shell");
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().expect("a child") {
+            Some(status) => break Ok(status),
+            None if began.elapsed() > LONGEST => {
+                child.kill().expect("a child");
+                break Err(child.wait());
+            }
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    let said = String::from_utf8_lossy(&fs::read(&err).expect("what it said")).into_owned();
+    let code = status.as_ref().ok().and_then(std::process::ExitStatus::code);
+    let is_sound = match code {
+        Some(0) => true,
+        Some(1 | 2) => said.contains("error: ") && !said.contains("panicked"),
+        _ => false,
+    };
+    if !is_sound {
+        let kept = env::temp_dir().join(format!("loralab-fuzz-{case}"));
+        let _ = fs::remove_dir_all(&kept);
+        fs::rename(place.path(""), &kept).expect("the case is kept");
+        panic!("case {case}: {arguments:?} ended with {status:?} in `{}`: {said}", kept.display());
+    }
+    code.unwrap_or(-1)
+}
+
+/// A safetensors file damaged anywhere, or in its header alone, whose length is then right.
+fn damaged(file: &[u8], draws: &mut Draws) -> Vec<u8> {
+    if draws.below(3) == 0 {
+        return mutate(file, draws);
+    }
+    let length = u64::from_le_bytes(file[..8].try_into().expect("eight bytes")) as usize;
+    let header = mutate(&file[8..8 + length], draws);
+    [&(header.len() as u64).to_le_bytes()[..], &header, &file[8 + length..]].concat()
+}
+
+fn chosen<'a>(draws: &mut Draws, texts: &[&'a str]) -> &'a str {
+    texts[draws.below(texts.len() as u32) as usize]
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn init_answers_whatever_it_is_given() {
+    let sound = generate::base(generate::mixed);
+    let text = "the cat sat on the mat and the dog sat on the log. ".repeat(12);
+    let lines = (0..12).map(|i| format!("{{\"prompt\": \"{i} and \", \"completion\": \"{} \\n\"}}\n", i + 1));
+    let lines: String = lines.collect();
+    for_a_while(|case| {
+        let mut draws = Draws::new(case, "init");
+        let place = Place::new();
+        let base = if draws.below(3) == 0 { sound.clone() } else { damaged(&sound, &mut draws) };
+        place.write("base.safetensors", base);
+        let scheme = chosen(
+            &mut draws,
+            &[
+                "pissa",
+                "olora",
+                "init-ab-subtract",
+                "peft-false",
+                "mica",
+                "loftq-nf4",
+                "loftq-int8",
+                "eva",
+                "sylvester-pca",
+                "lora-ga",
+                "hrp",
+                "nora",
+                "orthogonal",
+                "activation-shift",
+            ],
+        );
+        let rank = chosen(&mut draws, &["1", "2", "2", "8", "64", "0", "1000000000", "18446744073709551615"]);
+        let alpha = chosen(&mut draws, &["16", "16", "0", "1e-45", "1e38", "1e39", "1e308", "nan", "-1"]);
+        let data = chosen(&mut draws, &["text.txt", "lines.jsonl"]);
+        let whole = if data == "text.txt" { &text } else { &lines };
+        let damaged = draws.below(2) == 0;
+        place.write(data, if damaged { mutate(whole.as_bytes(), &mut draws) } else { whole.clone().into_bytes() });
+        let command = format!(
+            "init {scheme} --base base.safetensors --rank {rank} --alpha={alpha} --data {data} --tokens 16 --batch-size 2 --output out --device cpu --threads 1"
+        );
+        let mut arguments = words(&command);
+        arguments.extend((draws.below(4) == 0).then(|| "--residual-base".to_owned()));
+        let code = hold(&place, &arguments, case);
+        let [out, partial] = ["out", ".out.partial"].map(|name| place.path(name).exists());
+        assert!(out == (code == 0) && !partial, "case {case}: {arguments:?} left half a start");
+    });
+}
+
+#[test]
+fn generate_answers_whatever_it_is_given() {
+    let made = Place::new();
+    let sound = generate::base(generate::mixed);
+    made.write("base.safetensors", &sound);
+    let starts = [("plain", "peft-false"), ("wide", "pissa"), ("ranks", "eva"), ("quantised", "loftq-nf4")];
+    for (name, scheme) in starts {
+        let command =
+            format!("init {scheme} --base base.safetensors --rank 2 --tokens 16 --data text.txt --output {name}");
+        made.write("text.txt", "the cat sat on the mat and the dog sat on the log. ".repeat(12));
+        made.succeed(&words(&command).iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let read = |name: &str, file: &str| fs::read(made.path(&format!("{name}/{file}"))).expect("a file");
+    for_a_while(|case| {
+        let mut draws = Draws::new(case, "generate");
+        let place = Place::new();
+        let (name, _) = starts[draws.below(4) as usize];
+        let [mut config, mut tensors] =
+            ["adapter_config.json", "adapter_model.safetensors"].map(|file| read(name, file));
+        let mut base = sound.clone();
+        match draws.below(4) {
+            0 => base = damaged(&base, &mut draws),
+            1 => tensors = damaged(&tensors, &mut draws),
+            2 => config = mutate(&config, &mut draws),
+            _ => {
+                let patterns = chosen(
+                    &mut draws,
+                    &[
+                        r#"{"q.proj": 3}"#,
+                        r#"{"(": 3}"#,
+                        r#"{"(a*)*b": 3}"#,
+                        r#"{"((((((.{9}){9}){9}){9}){9}){9}){9}": 3}"#,
+                        r#"{"q_proj": 1e308}"#,
+                        r#"{"q_proj": -0.0}"#,
+                        r#"{"q_proj": 1e400}"#,
+                        "[]",
+                        "7",
+                        r#"{"": 1}"#,
+                    ],
+                );
+                let text = String::from_utf8_lossy(&config)
+                    .replace("\"alpha_pattern\": {}", &format!("\"alpha_pattern\": {patterns}"));
+                let alpha = chosen(&mut draws, &["16", "0", "1e39", "-1e38", "1e-320"]);
+                config = text.replace("\"lora_alpha\": 16", &format!("\"lora_alpha\": {alpha}")).into_bytes();
+            }
+        }
+        place.write("base.safetensors", base);
+        fs::create_dir(place.path("adapter")).expect("a folder");
+        place.write("adapter/adapter_config.json", config);
+        place.write("adapter/adapter_model.safetensors", tensors);
+        let temperature = chosen(&mut draws, &["0", "1", "1e-320", "1e300"]);
+        let command = format!(
+            "generate --base base.safetensors --adapter adapter --prompt ab --count 2 --device cpu --threads 1 --temperature {temperature}"
+        );
+        hold(&place, &words(&command), case);
+    });
+}
