@@ -324,6 +324,9 @@ pub struct PretrainArguments {
     /// Replace the file if there is one
     #[arg(long)]
     pub overwrite: bool,
+    /// Minutes between writes of the base as it is, to a file beside the output that is removed at the end; 0 writes none
+    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
+    pub save_every: f64,
     /// UTF-8 text to learn [default: stories of the little world and exercises, 4 MB of them]
     #[arg(long, value_name = "FILE")]
     pub data: Option<String>,

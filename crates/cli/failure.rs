@@ -1,14 +1,16 @@
-//! How the command ends: 0 done, 1 failed, 2 asked for something that cannot be, 130 stopped by Ctrl-C.
+//! How the command ends: 0 done, 1 failed, 2 asked for something that cannot be, 130 stopped by Ctrl-C or a signal.
 
 use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 
+use crate::{interrupt::STOPPED, terminal::is_closed};
+
 /// What was asked for cannot be done as it was written: a flag, a setting, an existing folder.
 #[derive(Debug)]
 struct Usage(String);
 
-/// Ctrl-C ended the work early; what was done until then is written.
+/// The work was asked to end early; what was done until then is written, and said.
 #[derive(Debug)]
 pub struct Stopped;
 
@@ -35,12 +37,11 @@ pub fn usage(sentence: impl fmt::Display) -> Error {
 /// Says what went wrong on stderr, and which exit code that is.
 pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    // Whoever closes the pipe, as `head` does, has read enough.
-    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+    if error.downcast_ref::<io::Error>().is_some_and(is_closed) {
         return ExitCode::SUCCESS;
     }
     if error.is::<Stopped>() {
-        return ExitCode::from(130);
+        return ExitCode::from(STOPPED);
     }
     crate::terminal::note(format_args!("error: {}", sentence(&error)));
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })

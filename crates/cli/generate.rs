@@ -13,13 +13,14 @@ use loralab_core::{
 };
 use loralab_experiment::Base;
 
-use crate::{args::GenerateArguments, device, failure::usage, results::BASE, source, terminal::note};
+use crate::{args::GenerateArguments, device, failure::usage, interrupt, results::BASE, source, terminal::note};
 
 /// The longest window: every byte replays the whole of it.
 const LONGEST_WINDOW: usize = 1024;
 
 /// Streams the continuation to stdout.
 pub fn generate(arguments: &GenerateArguments) -> Result<()> {
+    interrupt::end_when_asked("the text is cut off here");
     let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
     let beside = arguments.adapter.as_ref().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
     let asked = arguments.base.as_deref();

@@ -11,8 +11,9 @@ use crate::{
     args::setting,
     device::DeviceArguments,
     failure::usage,
+    interrupt,
     model_card::{self, Form},
-    results::{BASE, Results, write_folder},
+    results::{ADAPTER_FILES, BASE, Results, lock_output, write_folder},
     source,
     sweep::{Prepared, options_in_words},
     terminal::print,
@@ -105,6 +106,8 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
         )));
     }
     Results::check_free(&arguments.output, "")?;
+    let _lock = lock_output(&arguments.output)?;
+    interrupt::end_when_asked("nothing is written");
     let prepared = Prepared::new(&experiment, &arguments.device, false)?;
     let began = Instant::now();
     let mut begun = wait(prepared.begin(&experiment))?;
@@ -113,15 +116,16 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     }
     let seconds = began.elapsed().as_secs_f64();
     let form = Form::of(scheme, &begun.adapter, begun.base.is_some());
-    let mut files = begun.adapter.to_peft()?;
+    let mut adapter = begun.adapter.to_peft()?;
     if form == Form::AOnly {
-        files = files.training_a_only()?;
+        adapter = adapter.training_a_only()?;
     }
-    let card = model_card::text(form, scheme, &begun.adapter, &files)?;
+    let card = model_card::text(form, scheme, &begun.adapter, &adapter)?;
     let base = begun.base.as_ref().map(Base::to_safetensors).transpose()?;
-    let base = base.iter().map(|bytes| (BASE, &bytes[..]));
-    let others: Vec<(&str, &[u8])> = base.chain([("README.md", card.as_bytes())]).collect();
-    write_folder(&arguments.output, &files, &others)?;
+    let contents = [Some(adapter.config_json.as_bytes()), Some(&adapter.safetensors), base.as_deref()];
+    let files = ADAPTER_FILES.into_iter().zip(contents).filter_map(|(name, contents)| Some((name, contents?)));
+    let files: Vec<(&str, &[u8])> = files.chain([("README.md", card.as_bytes())]).collect();
+    write_folder(&arguments.output, &files)?;
 
     let width = begun.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
     print(format_args!("{:width$}  rank      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;

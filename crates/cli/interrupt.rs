@@ -1,37 +1,101 @@
-//! Ctrl-C: the first asks the work to stop where its results are whole, the second ends the process.
+//! Being asked to end: by Ctrl-C, by a system or scheduler (SIGTERM), by a terminal that is closed (SIGHUP). The first time asks the work to stop where
+//! its results are whole, the second ends the process.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    io,
+    sync::{Arc, OnceLock},
 };
 
 use crate::terminal::note;
 
-/// Whether Ctrl-C was pressed.
+/// The exit code of a process that ended because it was asked to.
+pub const STOPPED: u8 = 130;
+
+/// Whether the work is to stop.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<OnceLock<&'static str>>);
 
 impl Interrupt {
     /// Listens from now on.
     pub fn listen(quiet: bool) -> Interrupt {
         let interrupt = Interrupt::default();
-        let pressed = interrupt.0.clone();
-        let heard = ctrlc::set_handler(move || {
-            if pressed.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+        let asked = interrupt.0.clone();
+        on_signal(move |by| {
+            if asked.set(by).is_err() {
+                std::process::exit(STOPPED.into());
             }
             if !quiet {
-                note("Stopping after this step; Ctrl-C again ends at once, without results.");
+                note(format_args!("Stopping after this step; {by} again ends at once, without results."));
             }
         });
-        if let Err(error) = heard {
-            note(format_args!("Ctrl-C will end the work without results: {error}"));
-        }
         interrupt
     }
 
     /// Whether to stop.
     pub fn is_pressed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.get().is_some()
     }
+
+    /// Who asked: `Ctrl-C`, `SIGTERM` or `SIGHUP`.
+    pub fn by(&self) -> &'static str {
+        self.0.get().unwrap_or(&CTRL_C)
+    }
+}
+
+/// Ends the process when it is asked to, with these words: for work of which a part is nothing.
+pub fn end_when_asked(words: &'static str) {
+    on_signal(move |by| {
+        note(format_args!("Stopped by {by}: {words}."));
+        std::process::exit(STOPPED.into());
+    });
+}
+
+const CTRL_C: &str = "Ctrl-C";
+
+/// Calls this with each signal, by name, on a thread of its own.
+fn on_signal(heard: impl FnMut(&'static str) + Send + 'static) {
+    if let Err(error) = listen(heard) {
+        note(format_args!("Ctrl-C will end the work without results: {error}"));
+    }
+}
+
+#[cfg(unix)]
+fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    if !outlives_its_terminal() {
+        signals.add_signal(SIGHUP)?;
+    }
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            heard(match signal {
+                SIGTERM => "SIGTERM",
+                SIGHUP => "SIGHUP",
+                _ => CTRL_C,
+            });
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether SIGHUP is ignored, as under `nohup`: listening to it would undo that. Only Linux says so; elsewhere, whoever writes to no terminal doesn't mind
+/// that it is closed.
+#[cfg(unix)]
+fn outlives_its_terminal() -> bool {
+    use std::io::IsTerminal;
+    let ignored = |status: String| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    // The lowest bit is that of signal 1, SIGHUP.
+    let ignored = std::fs::read_to_string("/proc/self/status").ok().and_then(ignored);
+    ignored.map_or_else(|| !io::stderr().is_terminal(), |mask| mask & 1 == 1)
+}
+
+#[cfg(not(unix))]
+fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()> {
+    ctrlc::set_handler(move || heard(CTRL_C)).map_err(io::Error::other)
 }

@@ -1,8 +1,15 @@
 //! `loralab pretrain`: a base trained from nothing.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
+use indicatif::HumanDuration;
 use loralab_core::{
     device::{Cpu, wait},
     model::{Adapters, Base, Config, Training, decoder},
@@ -19,9 +26,9 @@ use crate::{
     interrupt::Interrupt,
     memory,
     progress::Steps,
-    results::{probe, write_whole},
+    results::{lock_output, write_whole},
     source,
-    terminal::print,
+    terminal::{note, print},
 };
 
 /// The little world's text: its seed and length, and those of the text to validate with.
@@ -33,6 +40,7 @@ const VALIDATION_SEQUENCES: usize = 512;
 
 /// Trains a base and writes it.
 pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
+    let interrupt = Interrupt::listen(arguments.quiet);
     let output = arguments.output.as_path();
     check_output(output, arguments.overwrite)?;
     let settings = settings(arguments)?;
@@ -46,35 +54,105 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         }
     };
     // What cannot be written is better known before the work than after it.
-    probe(output)?;
+    let _lock = lock_output(output)?;
+    // Another process may have written there in the meantime.
+    check_output(output, arguments.overwrite)?;
 
-    let interrupt = Interrupt::listen(arguments.quiet);
     let mut steps = Steps::new("pretraining".to_owned(), settings.steps, arguments.quiet);
+    let mut saves = Saves::new(output, arguments.save_every);
     let (mut smooth, mut done, mut loss) = (None, 0, f64::NAN);
-    let base = train::pretrain(&settings, &data.train, |step, step_loss| {
+    let base = train::pretrain(&settings, &data.train, |step, step_loss, base| {
         (done, loss) = (step, step_loss);
         let mean = smooth.map_or(loss, |mean| 0.98 * mean + 0.02 * loss);
         smooth = Some(mean);
         steps.advance(step, || format!("training loss {}", loss_text(mean)));
-        loss.is_finite() && !interrupt.is_pressed()
+        let goes_on = loss.is_finite() && !interrupt.is_pressed();
+        if goes_on && step < settings.steps && saves.are_due() {
+            saves.save(step, base, arguments.quiet);
+        }
+        goes_on
     })?;
     steps.end();
     let bytes = base.to_safetensors()?;
     // Reading it again is the test that every weight is finite in the precision it is stored in.
     if !loss.is_finite() || Base::from_safetensors(&bytes).is_err() {
-        bail!("the pretraining diverged at step {done}, so nothing was written; lower `--learning-rate`");
+        let written = saves.in_words().unwrap_or_else(|| "nothing was written".to_owned());
+        bail!("the pretraining diverged at step {done}, so {written}; lower `--learning-rate`");
     }
-    let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
     write_whole(output, &bytes)?;
-    print(format_args!(
+    saves.remove();
+    let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
+    let told = print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per byte, token accuracy {}",
         output.display(),
         base.config.parameters(),
         Bytes(bytes.len() as u64),
         loss_text(loss),
         accuracy.map_or_else(|| "unknown".to_owned(), |share| format!("{share:.3}"))
-    ))?;
-    if done < settings.steps { Err(Stopped.into()) } else { Ok(()) }
+    ));
+    if done < settings.steps {
+        return Err(Stopped.into());
+    }
+    Ok(told?)
+}
+
+/// The base as it is now and then, in a file beside the output.
+struct Saves {
+    file: PathBuf,
+    every: Duration,
+    last: Instant,
+    /// The step of the one that is written.
+    step: Option<usize>,
+}
+
+impl Saves {
+    fn new(output: &Path, minutes: f64) -> Self {
+        // Longer than a duration can be is never.
+        let every = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or_default();
+        Self { file: unfinished(output), every, last: Instant::now(), step: None }
+    }
+
+    fn are_due(&self) -> bool {
+        !self.every.is_zero() && self.last.elapsed() >= self.every
+    }
+
+    /// Writes the base, if it is one that can be used. If it cannot be written, the training goes on.
+    fn save(&mut self, step: usize, base: &dyn Fn() -> Base, quiet: bool) {
+        let saved = base().to_safetensors().map_err(Error::from).and_then(|bytes| {
+            Base::from_safetensors(&bytes)?;
+            write_whole(&self.file, &bytes)
+        });
+        self.last = Instant::now();
+        match saved {
+            Ok(()) => {
+                if self.step.is_none() && !quiet {
+                    note(format_args!(
+                        "The base of step {step} is in `{}`, which is written again every {} and removed at the end.",
+                        self.file.display(),
+                        HumanDuration(self.every)
+                    ));
+                }
+                self.step = Some(step);
+            }
+            Err(error) => note(format_args!("The base of step {step} is not saved: {error:#}.")),
+        }
+    }
+
+    fn in_words(&self) -> Option<String> {
+        self.step.map(|step| format!("only the base of step {step} was written, to `{}`", self.file.display()))
+    }
+
+    /// Removes what was saved, be it of an earlier pretraining.
+    fn remove(&self) {
+        let _ = fs::remove_file(&self.file);
+    }
+}
+
+/// `little.safetensors` as it is until its pretraining ends: `little.unfinished.safetensors`.
+fn unfinished(output: &Path) -> PathBuf {
+    let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, extension) = (part(output.file_stem()), part(output.extension()));
+    output.with_file_name(format!("{stem}.unfinished")).with_added_extension(extension)
 }
 
 fn check_output(output: &Path, overwrite: bool) -> Result<()> {
@@ -85,6 +163,13 @@ fn check_output(output: &Path, overwrite: bool) -> Result<()> {
     if output.exists() && !overwrite {
         return Err(usage(format_args!(
             "the file `{name}` exists; choose another `--output`, or replace it with `--overwrite`"
+        )));
+    }
+    let unfinished = unfinished(output);
+    if unfinished.exists() && !overwrite {
+        return Err(usage(format_args!(
+            "`{}` is there, the base of a pretraining that was cut off: give it another name to keep it, or replace it with `--overwrite`",
+            unfinished.display()
         )));
     }
     Ok(())

@@ -11,7 +11,7 @@ use loralab_report::{
 use serde_json::Value;
 
 use crate::{
-    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, write_whole},
+    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, lock_folder, write_whole},
     source,
     terminal::print,
 };
@@ -26,6 +26,8 @@ pub struct ReportArguments {
 
 /// Writes the report into the folder.
 pub fn report(arguments: &ReportArguments) -> Result<()> {
+    // A sweep that goes on would write between what is read here.
+    let _lock = arguments.results.is_dir().then(|| lock_folder(&arguments.results)).transpose()?;
     write(&arguments.results)?;
     print(format_args!("The report is `{}`.", arguments.results.join(REPORT).display()))?;
     Ok(())
@@ -36,7 +38,7 @@ pub fn write(folder: &Path) -> Result<()> {
     let path = folder.join(SUMMARY);
     if !path.exists() && folder.join(METRICS).exists() {
         bail!(
-            "`{}` has no {SUMMARY}, so its sweep was cut off or goes on still; what it has logged is in its {METRICS}, which the page opens, \
+            "`{}` has no {SUMMARY}, so its sweep was cut off; what it has logged is in its {METRICS}, which the page opens, \
              and `loralab sweep --config {}` trains it again",
             folder.display(),
             folder.join(EXPERIMENT).display()

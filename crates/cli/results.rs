@@ -1,19 +1,21 @@
 //! The results folder.
 //!
-//! Every file is written under a temporary name and then renamed, so what has its name is whole. Only `metrics.jsonl`
-//! grows as the sweep goes on, by whole lines.
+//! Every file is written under a temporary name, brought to the disk and then renamed, so what has its name is whole, also after a power failure. Only
+//! `metrics.jsonl` grows as the sweep goes on, by whole lines. Earlier results stay until the first of the new ones is whole: until then those are
+//! written to a folder of their own in the results folder.
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
+    mem,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
-use loralab_core::adapter::{Adapter, PeftFiles};
+use anyhow::{Context, Result, anyhow};
+use loralab_core::adapter::Adapter;
 use loralab_experiment::{Cell, Event, Summary};
 
-use crate::{failure::usage, tiles::TILES};
+use crate::{earlier::Earlier, failure::usage, lock::Lock, tiles::TILES};
 
 /// The log of events, one JSON object a line.
 pub const METRICS: &str = "metrics.jsonl";
@@ -34,24 +36,36 @@ pub const ADAPTERS: &str = "adapters";
 /// The base that an adapter belongs to, where it belongs to another than it was made for.
 pub const BASE: &str = "base.safetensors";
 
-const FILES: [&str; 8] = [METRICS, EXPERIMENT, SUMMARY, SEARCH, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
+/// Every file of results beside those of a report, of adapters and of the sweeps of a reproduction.
+pub const FILES: [&str; 8] =
+    [METRICS, EXPERIMENT, SUMMARY, SEARCH, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
+/// The files of an adapter.
+pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", BASE];
 
-/// A folder that results are written to.
+/// The file in a results folder that whoever writes there has locked.
+const LOCK: &str = ".lock";
+/// New results, until the first is whole and they replace the earlier ones.
+const NEW: &str = ".new.partial";
+
+/// A folder that results are written to, by this process alone.
+#[derive(Debug)]
 pub struct Results {
     folder: PathBuf,
-    metrics: File,
+    /// Where the results are now: the folder, or the one in it beside earlier results.
+    place: PathBuf,
+    earlier: Earlier,
+    log: Option<Log>,
+    _lock: Lock,
+}
+
+/// The log, and how many bytes of it are whole lines.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    length: u64,
 }
 
 impl Results {
-    /// Refuses a folder that cannot take results, without changing anything.
-    pub fn check(folder: &Path, overwrite: bool) -> Result<()> {
-        if overwrite {
-            Self::refuse_file(folder)
-        } else {
-            Self::check_free(folder, ", or replace its results with `--overwrite`")
-        }
-    }
-
     /// Refuses a folder that holds something; `remedy` is what can be done beside choosing another.
     pub fn check_free(folder: &Path, remedy: &str) -> Result<()> {
         Self::refuse_file(folder)?;
@@ -59,9 +73,9 @@ impl Results {
             return Ok(());
         }
         let name = folder.display();
-        let mut entries =
-            fs::read_dir(folder).with_context(|| format!("the results folder `{name}` cannot be read"))?;
-        if entries.next().is_some() {
+        let entries = fs::read_dir(folder).with_context(|| format!("the results folder `{name}` cannot be read"))?;
+        // A process that was killed leaves its lock, which nobody holds.
+        if entries.flatten().any(|entry| entry.file_name() != LOCK) {
             return Err(usage(format_args!(
                 "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}"
             )));
@@ -79,51 +93,155 @@ impl Results {
         Ok(())
     }
 
-    /// Makes the folder, takes away earlier results if that was asked for, and begins the log.
-    pub fn create(folder: &Path, overwrite: bool) -> Result<Self> {
-        Self::check(folder, overwrite)?;
-        let begin = || {
-            fs::create_dir_all(folder)?;
-            for file in FILES.map(|name| folder.join(name)).iter().filter(|file| file.exists()) {
-                fs::remove_file(file)?;
-            }
-            let adapters = folder.join(ADAPTERS);
-            if adapters.exists() {
-                fs::remove_dir_all(&adapters)?;
-            }
-            fs::create_dir(&adapters)?;
-            File::create(folder.join(METRICS))
+    /// Makes the folder and keeps other processes out of it. What it holds stays as it is, and if nothing is written to it, a folder that was made goes
+    /// away again.
+    ///
+    /// # Errors
+    /// If it holds something that may not be overwritten, another process writes there, or nothing can be written there.
+    pub fn claim(folder: &Path, overwrite: bool) -> Result<Self> {
+        let check = || match overwrite {
+            true => Self::refuse_file(folder),
+            false => Self::check_free(folder, ", or replace its results with `--overwrite`"),
         };
-        let metrics = begin().with_context(|| unwritable(folder))?;
-        Ok(Self { folder: folder.to_owned(), metrics })
+        check()?;
+        let lock = lock(&folder.join(LOCK), folder)?;
+        // Another process may have written there in the meantime.
+        check()?;
+        let (earlier, new) = (Earlier::of(folder), folder.join(NEW));
+        let place = if earlier.is_empty() { folder.to_owned() } else { new.clone() };
+        let begin = || {
+            if new.exists() {
+                fs::remove_dir_all(&new)?;
+            }
+            fs::create_dir_all(&place)?;
+            sync_folder(parent(folder))
+        };
+        begin().with_context(|| unwritable(folder))?;
+        Ok(Self { folder: folder.to_owned(), place, earlier, log: None, _lock: lock })
     }
 
-    /// Where it is.
+    /// Begins the log of a sweep, and a folder for its adapters.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn begin(&mut self) -> Result<()> {
+        let begin = || {
+            fs::create_dir_all(self.place.join(ADAPTERS))?;
+            File::create(self.place.join(METRICS))
+        };
+        self.log = Some(Log { file: begin().with_context(|| unwritable(&self.folder))?, length: 0 });
+        Ok(())
+    }
+
+    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
+    /// Where what was written so far can be read.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Whether the folder still holds the results that it held before.
+    pub fn keeps_earlier(&self) -> bool {
+        self.place != self.folder
+    }
+
+    /// Puts the results in the place of the earlier ones, which are removed. Called when the first of them is whole; there is nothing to do after that.
+    ///
+    /// # Errors
+    /// If that fails; what is new is then beside what is left of the earlier ones.
+    pub fn replace_earlier(&mut self) -> Result<()> {
+        if !self.keeps_earlier() {
+            return Ok(());
+        }
+        self.sync()?;
+        let new = mem::replace(&mut self.place, self.folder.clone());
+        let replace = || {
+            self.earlier.remove()?;
+            move_into(&new, &self.folder)?;
+            sync_folder(&self.folder)
+        };
+        replace().with_context(|| {
+            let (folder, new) = (self.folder.display(), new.display());
+            format!("the earlier results in `{folder}` cannot be replaced by the new ones, which are in `{new}`")
+        })
+    }
+
     /// Writes a file.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
-        write_whole(&self.folder.join(name), contents)
+        put(&self.place.join(name), contents).with_context(|| unwritable(&self.folder.join(name)))
     }
 
     /// Adds a line to the log.
     pub fn log(&mut self, line: &str) -> Result<()> {
+        let Some(log) = &mut self.log else { return Ok(()) };
         // One write for each line, so that a process that is killed leaves whole lines.
-        self.metrics.write_all(format!("{line}\n").as_bytes()).with_context(|| unwritable(&self.folder.join(METRICS)))
+        let line = format!("{line}\n");
+        let written = log.file.write_all(line.as_bytes());
+        if written.is_err() {
+            // So does a disk that is full.
+            let _ = log.file.set_len(log.length).and_then(|()| log.file.seek(SeekFrom::Start(log.length)));
+        } else {
+            log.length += line.len() as u64;
+        }
+        written.with_context(|| unwritable(&self.folder.join(METRICS)))
+    }
+
+    /// Brings the log and the names of the adapters to the disk, on which everything else is already.
+    pub fn sync(&self) -> Result<()> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let synced = log.file.sync_data().and_then(|()| sync_folder(&self.place.join(ADAPTERS)));
+        synced.with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
     /// Writes a run's adapter.
     pub fn adapter(&self, cell: &Cell, adapter: &Adapter) -> Result<()> {
-        let folder = self.adapter_folder(cell);
-        write_adapter(&folder, adapter).with_context(|| format!("the adapter of {} cannot be written", cell.id()))
+        let files = adapter.to_peft()?;
+        let [config, tensors, _] = ADAPTER_FILES;
+        let files = [(config, files.config_json.as_bytes()), (tensors, &files.safetensors)];
+        put_folder(&self.place.join(ADAPTERS).join(cell.id()), &files)
+            .with_context(|| format!("the adapter of {} cannot be written; {}", cell.id(), SPACE))
     }
 
     /// Where a run's adapter is.
     pub fn adapter_folder(&self, cell: &Cell) -> PathBuf {
         self.folder.join(ADAPTERS).join(cell.id())
     }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        if self.keeps_earlier() {
+            self.log = None;
+            let _ = fs::remove_dir_all(&self.place);
+        }
+    }
+}
+
+/// Keeps other processes out of a results folder while something is added to what it holds.
+///
+/// # Errors
+/// If one writes there, or nothing can be written there.
+pub fn lock_folder(folder: &Path) -> Result<Lock> {
+    lock(&folder.join(LOCK), folder)
+}
+
+/// Keeps other processes from writing the same file or folder, and makes the folders around it. What cannot be written is so known before the work.
+///
+/// # Errors
+/// If one writes it already, or it cannot be written.
+pub fn lock_output(output: &Path) -> Result<Lock> {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    lock(&output.with_file_name(format!(".{name}.lock")), output)
+}
+
+fn lock(file: &Path, what: &Path) -> Result<Lock> {
+    Lock::take(file).with_context(|| unwritable(what))?.ok_or_else(|| {
+        let what = what.display();
+        anyhow!("another process of loralab writes to `{what}` now; wait until it has ended, or choose another folder")
+    })
 }
 
 /// What happened to each scheme's runs at its best learning rate, out of the log: all events of a large sweep need not
@@ -148,40 +266,90 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Writes an adapter's folder, which must be new or empty.
-pub fn write_adapter(folder: &Path, adapter: &Adapter) -> Result<()> {
-    write_folder(folder, &adapter.to_peft()?, &[])
+/// Writes a folder under a temporary name beside it and renames it, so that it is there with all of its files or not at all. A folder that holds
+/// something else keeps that.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_folder(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    put_folder(folder, files).and_then(|()| sync_folder(parent(folder))).with_context(|| unwritable(folder))
 }
 
-/// Writes an adapter's folder, which must be new or empty, and other files with it, under a temporary name beside it and renames it.
-pub fn write_folder(folder: &Path, adapter: &PeftFiles, others: &[(&str, &[u8])]) -> Result<()> {
+/// The same, but for its name, which is on the disk when the folder it is in is.
+fn put_folder(folder: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
     let partial = partial(folder);
     let write = || {
+        // Of a process that was killed.
+        if partial.exists() {
+            fs::remove_dir_all(&partial)?;
+        }
         fs::create_dir_all(&partial)?;
-        fs::write(partial.join("adapter_config.json"), &adapter.config_json)?;
-        fs::write(partial.join("adapter_model.safetensors"), &adapter.safetensors)?;
-        for (name, contents) in others {
-            fs::write(partial.join(name), contents)?;
+        for (name, contents) in files {
+            write_synced(&partial.join(name), contents)?;
         }
-        if folder.exists() {
-            fs::remove_dir(folder)?;
-        }
-        fs::rename(&partial, folder)
+        sync_folder(&partial)?;
+        move_into(&partial, folder)
     };
-    write().inspect_err(|_| drop(fs::remove_dir_all(&partial))).with_context(|| unwritable(folder))
+    write().inspect_err(|_| drop(fs::remove_dir_all(&partial)))
 }
 
 /// Writes a file under a temporary name beside it and renames it.
+///
+/// # Errors
+/// If it cannot be written.
 pub fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
-    let partial = partial(path);
-    let written = fs::write(&partial, contents).and_then(|()| fs::rename(&partial, path));
-    written.inspect_err(|_| drop(fs::remove_file(&partial))).with_context(|| unwritable(path))
+    put(path, contents).with_context(|| unwritable(path))
 }
 
-/// Whether a file could be written, without leaving anything.
-pub fn probe(path: &Path) -> Result<()> {
+fn put(path: &Path, contents: &[u8]) -> io::Result<()> {
     let partial = partial(path);
-    fs::write(&partial, b"").and_then(|()| fs::remove_file(&partial)).with_context(|| unwritable(path))
+    let write = || {
+        write_synced(&partial, contents)?;
+        fs::rename(&partial, path)?;
+        sync_folder(parent(path))
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&partial)))
+}
+
+/// Writes a file that is on the disk, and not in memory only, when this returns.
+fn write_synced(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(contents)?;
+    file.sync_all()
+}
+
+/// Brings the names in a folder to the disk: without that, a power failure may undo a rename.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems keep their names in order without being asked, and refuse to be; some folders may be written and not read.
+        Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Elsewhere a folder cannot be opened to that end.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The folder that something is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a file or folder another name. A folder of that name which is not empty is kept, and what is in the other is moved into it.
+fn move_into(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() && to.is_dir() && fs::remove_dir(to).is_err() {
+        for entry in fs::read_dir(from)?.collect::<io::Result<Vec<_>>>()? {
+            move_into(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        sync_folder(to)?;
+        return fs::remove_dir(from);
+    }
+    fs::rename(from, to)
 }
 
 /// The temporary name of something: hidden, and in the same folder, so that renaming it is one step.
@@ -192,8 +360,7 @@ fn partial(path: &Path) -> PathBuf {
 
 /// What to do about a path that cannot be written.
 pub fn unwritable(path: &Path) -> String {
-    format!(
-        "`{}` cannot be written; check its permissions and the space left, or choose another `--output`",
-        path.display()
-    )
+    format!("`{}` cannot be written; {SPACE}", path.display())
 }
+
+const SPACE: &str = "check its permissions and the space left, or choose another `--output`";

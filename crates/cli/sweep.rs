@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use loralab_core::{
     device::{Machine, Needs, wait},
-    gpu::Tiling,
     init::find,
     lab::{Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
     memory::Tensor,
@@ -14,10 +13,9 @@ use loralab_core::{
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{
-    Accuracy, Cell, Curve, Data, Event, Experiment, Resolved, RunResult, SECOND_NAMES, Seeds, Setting, Summary,
+    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, SECOND_NAMES, Seeds, Setting, Summary,
     symptoms_in_words,
 };
-use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
     args::{Length, Output, SweepArguments, TrainArguments},
@@ -27,11 +25,11 @@ use crate::{
     interrupt::Interrupt,
     memory, outlook,
     progress::Progress,
-    results::{EXPERIMENT, LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_events},
+    results::{EXPERIMENT, Results},
     search::{self, Search},
     source,
-    terminal::{note, print},
-    tiles::{self, TILES},
+    terminal::{Stream, note, print},
+    trained::{self, Trained, ended},
     watch::Watch,
 };
 
@@ -162,10 +160,10 @@ impl Prepared {
 }
 
 /// Data of a file that do not fit are a failure; everything else that a sweep refuses is a setting.
-fn refused(error: SweepError, experiment: &Resolved) -> anyhow::Error {
+fn refused(error: SweepError, experiment: &Resolved) -> Error {
     match (&error, &experiment.data) {
-        (SweepError::Data(_), Data::Path(path)) => anyhow::Error::new(error).context(path.clone()),
-        (SweepError::Device(_), _) => anyhow::Error::new(error),
+        (SweepError::Data(_), Data::Path(path)) => Error::new(error).context(path.clone()),
+        (SweepError::Device(_), _) => Error::new(error),
         _ => usage(error),
     }
 }
@@ -177,86 +175,62 @@ fn run(
     device: &DeviceArguments,
     output: &Output,
 ) -> Result<()> {
-    if !output.dry_run {
-        Results::check(&output.output, output.overwrite)?;
-    }
-    let prepared = Prepared::with_data(experiment, data, device, output.quiet)?;
     if output.dry_run {
-        let sweep = prepared.sweep(experiment)?;
-        if searches {
-            let first = Resolved {
-                seeds: experiment.seeds[..1].to_vec(),
-                ..Search::new(experiment, true).0.experiment(experiment)
-            };
-            print("What the first round of the search would train; the others depend on what comes of it.")?;
-            return dry_run::print_costs(&first, &prepared, &sweep, &prepared.cohorts(&sweep, &first)?);
-        }
-        return dry_run::print_costs(experiment, &prepared, &sweep, &prepared.cohorts(&sweep, experiment)?);
+        return dry_run(experiment, searches, &Prepared::with_data(experiment, data, device, output.quiet)?);
     }
     let interrupt = Interrupt::listen(output.quiet);
-    let trained = train_grid(experiment, searches, &prepared, device, output, &interrupt)?;
-    let Trained { summary, runs, results, searched, .. } = &trained;
-    if !output.json {
-        print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
-        let looks: Vec<String> = trained.curves.iter().filter_map(symptoms_in_words).collect();
-        if !looks.is_empty() {
-            print(format_args!("{}\n", looks.join("\n")))?;
-        }
-        if let Some(words) = options_in_words(experiment) {
-            print(format_args!("{words}\n"))?;
-        }
-        let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
-        for (second, first) in SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second)) {
-            print(format_args!("{second} is {first} under another name, so it is not trained again.\n"))?;
-        }
-        for (scheme, command) in quantised(experiment, &prepared.base_name) {
-            print(format_args!(
-                "The adapters of {scheme} belong to a quantised base of their own, which this writes:\n{command}\n"
-            ))?;
-        }
-        if let Some(words) = searched {
-            print(format_args!("{words}\n"))?;
-        }
-        print(format_args!("Results are in `{}`.", results.folder().display()))?;
-        if let (Data::Task(_), Some(command)) = (&experiment.data, trial(results, summary, runs, &prepared.data)) {
-            print(format_args!("Try the best adapter: {command}"))?;
-        }
-    }
-    trained.complete(output.quiet)
+    let results = Results::claim(&output.output, output.overwrite)?;
+    let prepared = Prepared::with_data(experiment, data, device, output.quiet)?;
+    let mut trained = train_grid(experiment, searches, &prepared, device, results, output, &interrupt)?;
+    let told = if output.json { Ok(()) } else { tell(&trained, experiment, &prepared) };
+    trained.complete(output.quiet)?;
+    told
 }
 
-/// What came of training a grid, and where it is written.
-pub struct Trained {
-    /// The experiment, with the rates that were tried.
-    pub experiment: Resolved,
-    /// What was found.
-    pub summary: Summary,
-    /// Every run.
-    pub runs: Vec<RunResult>,
-    /// The curves of each scheme's best rate.
-    curves: Vec<Curve>,
-    /// The folder.
-    results: Results,
-    planned: usize,
-    /// How the rates were searched for, if they were.
-    searched: Option<String>,
+fn dry_run(experiment: &Resolved, searches: bool, prepared: &Prepared) -> Result<()> {
+    let sweep = prepared.sweep(experiment)?;
+    if searches {
+        let first = Resolved {
+            seeds: experiment.seeds[..1].to_vec(),
+            ..Search::new(experiment, true).0.experiment(experiment)
+        };
+        print("What the first round of the search would train; the others depend on what comes of it.")?;
+        return dry_run::print_costs(&first, prepared, &sweep, &prepared.cohorts(&sweep, &first)?);
+    }
+    dry_run::print_costs(experiment, prepared, &sweep, &prepared.cohorts(&sweep, experiment)?)
 }
 
-impl Trained {
-    /// Says so where it was stopped early.
-    ///
-    /// # Errors
-    /// If it was.
-    pub fn complete(&self, quiet: bool) -> Result<()> {
-        let (ended, planned) = (ended(&self.runs), self.planned);
-        if ended == planned {
-            return Ok(());
-        }
-        if !quiet {
-            note(format_args!("Stopped by Ctrl-C: {ended} of {planned} runs had ended, and the results are theirs."));
-        }
-        Err(Stopped.into())
+/// Says on stdout what came of it.
+fn tell(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result<()> {
+    let Trained { summary, runs, results, searched, .. } = trained;
+    print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
+    let looks: Vec<String> = trained.curves.iter().filter_map(symptoms_in_words).collect();
+    if !looks.is_empty() {
+        print(format_args!("{}\n", looks.join("\n")))?;
     }
+    if let Some(words) = options_in_words(experiment) {
+        print(format_args!("{words}\n"))?;
+    }
+    let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
+    for (second, first) in SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second)) {
+        print(format_args!("{second} is {first} under another name, so it is not trained again.\n"))?;
+    }
+    for (scheme, command) in quantised(experiment, &prepared.base_name) {
+        print(format_args!(
+            "The adapters of {scheme} belong to a quantised base of their own, which this writes:\n{command}\n"
+        ))?;
+    }
+    if let Some(words) = searched {
+        print(format_args!("{words}\n"))?;
+    }
+    if !trained.are_kept() {
+        return Ok(());
+    }
+    print(format_args!("Results are in `{}`.", results.folder().display()))?;
+    if let (Data::Task(_), Some(command)) = (&experiment.data, trial(results, summary, runs, &prepared.data)) {
+        print(format_args!("Try the best adapter: {command}"))?;
+    }
+    Ok(())
 }
 
 /// Which numbers of schemes are not their defaults, if any are.
@@ -265,30 +239,30 @@ pub fn options_in_words(experiment: &Resolved) -> Option<String> {
     (!options.is_empty()).then(|| format!("Options of schemes that are not their defaults: {}.", options.join(", ")))
 }
 
-fn ended(runs: &[RunResult]) -> usize {
-    runs.iter().filter(|run| run.is_over()).count()
-}
-
 fn watch<'a>(
     results: &'a mut Results,
+    stream: &'a mut Stream,
     experiment: &Resolved,
     output: &Output,
     interrupt: &Interrupt,
     started: Instant,
 ) -> Watch<'a> {
     let progress = Progress::new(experiment.steps, output.quiet || output.json);
-    Watch::new(results, progress, output.json, interrupt.clone(), started)
+    Watch::new(results, progress, output.json.then_some(stream), interrupt.clone(), started)
 }
 
 /// Trains every cell, or those that a search chooses, and writes the results folder.
 ///
+/// What fails after a run has ended is told by [`Trained::complete`], so that what came of that run can be told first.
+///
 /// # Errors
-/// If the experiment is refused, a device fails, or a file cannot be written.
+/// If the experiment is refused, or a device fails or a file cannot be written before a run has ended.
 pub fn train_grid(
     experiment: &Resolved,
     searches: bool,
     prepared: &Prepared,
     device: &DeviceArguments,
+    mut results: Results,
     output: &Output,
     interrupt: &Interrupt,
 ) -> Result<Trained> {
@@ -310,7 +284,7 @@ pub fn train_grid(
     }
     let make_device = |plan, base| prepared.machine.make(plan, base);
     let machine = prepared.machine.describe();
-    let mut results = Results::create(&output.output, output.overwrite)?;
+    results.begin()?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     if !(output.quiet || output.json) {
         note(outlook::data(experiment, &prepared.data));
@@ -327,7 +301,8 @@ pub fn train_grid(
         steps: experiment.steps,
         schemes: experiment.schemes.clone(),
     };
-    let mut told = watch(&mut results, experiment, output, interrupt, started);
+    let mut stream = Stream::default();
+    let mut told = watch(&mut results, &mut stream, experiment, output, interrupt, started);
     let mut flow = told.event(begun);
     let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
     let (base_loss, base_accuracy) =
@@ -335,41 +310,35 @@ pub fn train_grid(
     if flow.is_continue() {
         flow = told.event(Event::Base { loss: base_loss, accuracy: base_accuracy });
     }
-    told.end()?;
+    let (_, mut failure) = told.end();
     let mut runs = Vec::new();
-    let mut failure = None;
-    while flow.is_continue() {
-        if let Some(search) = &search {
-            search.tell(&results, experiment)?;
-        }
-        let mut told = watch(&mut results, experiment, output, interrupt, started);
-        let outcome = wait(sweep.run(&cohorts, &make_device, &mut told));
-        runs.extend(told.end()?);
-        if let Err(error) = outcome {
-            // What was trained until then is not lost with it.
-            failure = Some(refused(error, experiment));
+    // What was trained until something fails is not lost with it.
+    while flow.is_continue() && failure.is_none() {
+        failure = search.as_ref().and_then(|search| search.tell(&results, experiment).err());
+        if failure.is_some() {
             break;
         }
-        let Some(search) = search.as_mut().filter(|_| ended(&runs) == planned) else { break };
+        let mut told = watch(&mut results, &mut stream, experiment, output, interrupt, started);
+        let outcome = wait(sweep.run(&cohorts, &make_device, &mut told));
+        let (of_round, unwritten) = told.end();
+        runs.extend(of_round);
+        failure = unwritten.or(outcome.err().map(|error| refused(error, experiment)));
+        let Some(search) = search.as_mut().filter(|_| failure.is_none() && ended(&runs) == planned) else { break };
         let cells = search.next(base_loss, &runs);
         if cells.is_empty() {
             break;
         }
         planned += cells.len();
-        cohorts = prepared.cohorts_of(&sweep, experiment, &cells)?;
+        match prepared.cohorts_of(&sweep, experiment, &cells) {
+            Ok(of_round) => cohorts = of_round,
+            Err(error) => failure = Some(error),
+        }
     }
     let (complete, seconds) = (ended(&runs) == planned, started.elapsed().as_secs_f64());
-    let mut told = watch(&mut results, experiment, output, interrupt, started);
+    let mut told = watch(&mut results, &mut stream, experiment, output, interrupt, started);
     let _ = told.event(Event::Finished { complete, seconds });
-    told.end()?;
-    if let Machine::Gpu(gpu) = &prepared.machine
-        && matches!(gpu.options().tiling, Tiling::Timed(_))
-    {
-        if device.tiles == Some(tiles::Choice::Timed) {
-            tiles::keep(gpu);
-        }
-        results.write(TILES, tiles::text(gpu).as_bytes())?;
-    }
+    let (_, unwritten) = told.end();
+    failure = failure.or(unwritten).or(stream.end().err().map(Error::new));
 
     let accuracy = match prepared.data.train {
         Dataset::Examples(_) => Accuracy::ExactMatch,
@@ -378,17 +347,30 @@ pub fn train_grid(
     let order = experiment.schemes.clone();
     let setting = Setting { device: machine, wall_seconds: seconds, base_loss, base_accuracy, accuracy, order };
     let summary = Summary::from_runs(setting, &runs);
-    results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(&summary)?).as_bytes())?;
-    figure(&results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(&summary))?;
-    let curves = Curve::gather(&best_events(results.folder(), &summary)?);
-    figure(&results, TRAINING_CURVES, training_curves(&summary, &curves))?;
-    if let Some(error) = failure {
-        let (done, folder) = (ended(&runs), results.folder().display());
-        return Err(
-            error.context(format!("{done} of {planned} runs had ended, and the results in `{folder}` are theirs"))
-        );
+    let reason = summary.why_nothing_started().filter(|_| complete);
+    if results.keeps_earlier() && !runs.iter().any(|run| run.is_over() && run.failed.is_none()) {
+        let stays = format!("the earlier results in `{}` stay", results.folder().display());
+        return Err(match (failure, reason) {
+            (Some(error), _) => error.context(format!("no run had ended, so {stays}")),
+            (_, Some(reason)) => anyhow!("{reason}; {stays}"),
+            _ => {
+                if !output.quiet {
+                    note(format_args!("Stopped by {} before a run had ended: {stays}.", interrupt.by()));
+                }
+                Stopped.into()
+            }
+        });
     }
-    if let (true, Some(reason)) = (complete, summary.why_nothing_started()) {
+    let written = trained::write_summary(&results, &summary);
+    let summed_up = written.is_ok();
+    let curves = written.and_then(|()| trained::write_figures(&results, &summary)).unwrap_or_else(|error| {
+        failure.get_or_insert(error);
+        vec![]
+    });
+    if let Err(error) = trained::write_tiles(&results, &prepared.machine, device) {
+        failure.get_or_insert(error);
+    }
+    if let (None, Some(reason)) = (&failure, reason) {
         bail!(reason);
     }
     Ok(Trained {
@@ -399,16 +381,10 @@ pub fn train_grid(
         curves,
         results,
         planned,
+        stopped_by: interrupt.by(),
+        failure,
+        summed_up,
     })
-}
-
-/// Writes a figure, unless no run has come far enough for one.
-fn figure(results: &Results, name: &str, figure: Result<Figure, FigureError>) -> Result<()> {
-    match figure {
-        Ok(figure) => results.write(name, figure.svg.as_bytes()),
-        Err(FigureError::Nothing(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The command that lets the best adapter answer one of the held-out prompts.

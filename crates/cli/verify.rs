@@ -10,11 +10,13 @@ use loralab_core::{
 use loralab_experiment::Experiment;
 
 use crate::{
-    args::VerifyArguments, dry_run::counted, failure::usage, search, source, sweep::Prepared, terminal::print,
+    args::VerifyArguments, dry_run::counted, failure::usage, interrupt, search, source, sweep::Prepared,
+    terminal::print,
 };
 
 /// Looks at one step of the first cohort.
 pub fn verify(arguments: &VerifyArguments) -> Result<()> {
+    interrupt::end_when_asked("nothing is verified");
     search::refuse(arguments.grid.learning_rates.as_deref(), "verify")?;
     let flags = arguments.grid.over(arguments.settings.experiment());
     // Small enough for a CPU that carries an error bound with every number.

@@ -1,4 +1,4 @@
-//! Who watches a sweep in a terminal: the log, the adapters, the progress, and Ctrl-C.
+//! Who watches a sweep in a terminal: the log, the adapters, the progress, and what asks it to end.
 
 use std::{ops::ControlFlow, time::Instant};
 
@@ -6,13 +6,18 @@ use anyhow::{Error, Result};
 use loralab_core::{adapter::Adapter, lab::Observer};
 use loralab_experiment::{Cell, Event, RunResult};
 
-use crate::{interrupt::Interrupt, progress::Progress, results::Results, terminal::print};
+use crate::{
+    interrupt::Interrupt,
+    progress::Progress,
+    results::{METRICS, Results},
+    terminal::Stream,
+};
 
 /// Writes down what happens.
 pub struct Watch<'a> {
     results: &'a mut Results,
     progress: Progress,
-    json: bool,
+    stream: Option<&'a mut Stream>,
     interrupt: Interrupt,
     started: Instant,
     failure: Option<Error>,
@@ -20,40 +25,37 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins to watch; `started` is when the clock was.
+    /// Begins to watch; `started` is when the clock was, `stream` takes every event as JSON.
     pub fn new(
         results: &'a mut Results,
         progress: Progress,
-        json: bool,
+        stream: Option<&'a mut Stream>,
         interrupt: Interrupt,
         started: Instant,
     ) -> Self {
-        Self { results, progress, json, interrupt, started, failure: None, finished: vec![] }
+        Self { results, progress, stream, interrupt, started, failure: None, finished: vec![] }
     }
 
-    /// Ends the watch; these runs were done.
-    ///
-    /// # Errors
-    /// The first thing that could not be written.
-    pub fn end(self) -> Result<Vec<RunResult>> {
-        self.failure.map_or(Ok(self.finished), Err)
+    /// Ends the watch: which runs were done, and the first thing that could not be written.
+    pub fn end(self) -> (Vec<RunResult>, Option<Error>) {
+        (self.finished, self.failure)
     }
 
-    fn tell(&mut self, event: &Event) -> Result<()> {
-        let line = serde_json::to_string(event)?;
-        self.results.log(&line)?;
-        if self.json {
-            print(&line)?;
+    fn write(&mut self, event: &Event, line: &str) -> Result<()> {
+        self.results.log(line)?;
+        match event {
+            Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
+                self.results.replace_earlier()?;
+            }
+            // The runs of a cohort end together; bringing each to the disk by itself would take longer than some trainings.
+            Event::CohortFinished { .. } => self.results.sync()?,
+            _ => {}
         }
-        self.progress.event(event);
         Ok(())
     }
 
-    /// Does something unless writing failed before, and says whether to go on.
-    fn attempt(&mut self, what: impl FnOnce(&mut Self) -> Result<()>) -> ControlFlow<()> {
-        if self.failure.is_none() {
-            self.failure = what(self).err();
-        }
+    /// Whether to go on.
+    fn flow(&self) -> ControlFlow<()> {
         if self.failure.is_some() || self.interrupt.is_pressed() {
             ControlFlow::Break(())
         } else {
@@ -71,10 +73,28 @@ impl Observer for Watch<'_> {
         if let Event::RunFinished { result } = &event {
             self.finished.push(result.clone());
         }
-        self.attempt(|watch| watch.tell(&event))
+        match serde_json::to_string(&event) {
+            Ok(line) => {
+                if self.failure.is_none() {
+                    self.failure = self.write(&event, &line).err();
+                }
+                if let Some(stream) = &mut self.stream {
+                    let log = self.results.folder().join(METRICS);
+                    stream.line(&line, format_args!("`{}` has every event", log.display()));
+                }
+            }
+            Err(error) => {
+                self.failure.get_or_insert_with(|| error.into());
+            }
+        }
+        self.progress.event(&event);
+        self.flow()
     }
 
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {
-        self.attempt(|watch| watch.results.adapter(cell, &adapter))
+        if self.failure.is_none() {
+            self.failure = self.results.adapter(cell, &adapter).err();
+        }
+        self.flow()
     }
 }

@@ -220,7 +220,7 @@ fn outputs() {
     // A sweep that was killed leaves its log.
     fs::create_dir(place.path("killed")).expect("a folder");
     place.write("killed/metrics.jsonl", "");
-    place.refuse(&["report", "killed"], 1, &["has no summary.json", "cut off or goes on"]);
+    place.refuse(&["report", "killed"], 1, &["has no summary.json", "its sweep was cut off"]);
     // The folder is refused before the base is even looked for.
     place.refuse(&["sweep", "--base", "missing", "--output", "full"], 2, &["`full` exists"]);
     // Old results stay until the new ones can begin.

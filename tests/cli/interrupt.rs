@@ -1,37 +1,42 @@
-//! Ctrl-C.
+//! Being asked to end: Ctrl-C, SIGTERM, SIGHUP.
 
 use std::{
     collections::BTreeMap,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
+    io::{BufRead, BufReader},
+    process::{Child, Command, Output, Stdio},
 };
 
+use loralab_core::model::Base;
 use loralab_experiment::Event;
 
-use super::{Place, small};
+use super::{Place, send, small, until};
+
+/// So many short cohorts that a signal comes between the end of the first and that of the last.
+const LONG: [&str; 6] = ["--seeds", "2000", "--cohort", "4", "--learning-rates", "1e-3,2e-3"];
+
+/// Begins a command, and waits for this text in this file.
+fn begin(place: &Place, mut command: Command, file: &str, text: &str) -> Child {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let file = place.path(file);
+    until(text, || std::fs::read_to_string(&file).is_ok_and(|found| found.contains(text)));
+    child
+}
+
+/// How it ended that was sent this signal: its exit code, stdout, stderr.
+fn end(child: Child, signal: &str) -> (Option<i32>, String, String) {
+    send(&child, signal);
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the binary ends");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (status.code(), text(stdout), text(stderr))
+}
 
 #[test]
 fn the_first_one_leaves_valid_partial_results() {
     let place = Place::new();
-    // So many short cohorts that the signal comes between the end of the first and that of the last.
-    let flags = ["--seeds", "2000", "--cohort", "4", "--learning-rates", "1e-3,2e-3"];
-    let child = place
-        .command(&small("sweep", &flags))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let log = place.path("results/metrics.jsonl");
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("cohort_finished")) {
-        assert!(Instant::now() < patience, "no cohort has ended");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(killed.success());
-    let output = child.wait_with_output().expect("the binary ends");
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    let command = place.command(&small("sweep", &LONG));
+    let child = begin(&place, command, "results/metrics.jsonl", "cohort_finished");
+    let (code, stdout, stderr) = end(child, "INT");
+    assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("Stopping after this step") && stderr.contains("Stopped by Ctrl-C"), "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("error:"), "{stderr}");
     assert!(stdout.contains("init-a") && stdout.contains("Results are in"), "{stdout}");
@@ -61,4 +66,121 @@ fn the_first_one_leaves_valid_partial_results() {
             assert!(of_cohort.windows(2).all(|pair| pair[0] == pair[1]), "{of_cohort:?}");
         }
     }
+}
+
+/// Schedulers send SIGTERM, terminals that are closed SIGHUP; nobody reads what is printed after the latter.
+#[test]
+fn signals_to_end_are_treated_as_ctrl_c() {
+    for signal in ["TERM", "HUP"] {
+        let place = Place::new();
+        let command = place.command(&small("sweep", &LONG));
+        let mut child = begin(&place, command, "results/metrics.jsonl", "cohort_finished");
+        if signal == "HUP" {
+            drop(child.stdout.take());
+        }
+        let (code, _, stderr) = end(child, signal);
+        assert_eq!(code, Some(130), "{signal}: {stderr}");
+        assert!(stderr.contains(&format!("Stopped by SIG{signal}: ")), "{stderr}");
+        assert!(place.json("results/summary.json")["schemes"][0]["runs"].as_u64().is_some_and(|runs| runs > 0));
+    }
+}
+
+#[test]
+fn a_command_that_outlives_its_terminal_goes_on() {
+    let place = Place::new();
+    let (binary, flags) = (
+        env!("CARGO_BIN_EXE_loralab"),
+        ["--base", "nano", "--batch-size", "2", "--steps", "600", "--learning-rates", "1e-3"],
+    );
+    let mut command = Command::new("sh");
+    // As `nohup` does it.
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", binary]).arg("sweep").args(flags);
+    command.current_dir(place.0.path()).stdin(Stdio::null());
+    let child = begin(&place, command, "results/metrics.jsonl", "\"step\":1");
+    let (code, stdout, stderr) = end(child, "HUP");
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("Results are in"), "{stdout}");
+}
+
+#[test]
+fn text_that_is_cut_off_is_said_to_be() {
+    let place = Place::new();
+    let mut command = place.command(&["generate", "--base", "nano", "--prompt", "Emma ", "--count", "100000000"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut byte = [0];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut byte).expect("text");
+    let (code, _, stderr) = end(child, "TERM");
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(stderr.contains("Stopped by SIGTERM"), "{stderr}");
+}
+
+#[test]
+fn a_base_is_saved_while_it_is_pretrained() {
+    let place = Place::new();
+    let flags = ["pretrain", "--size", "nano", "--layers", "1", "--batch-size", "2", "--save-every", "0.0005"];
+    let begin = |output| {
+        let command = place.command(&[&flags[..], &["--steps", "100000", "--output", output]].concat());
+        let mut child = { command }.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.contains(".unfinished.safetensors`, which is written again")),
+            "nothing is saved"
+        );
+        child
+    };
+    // Killed, it leaves a base that can be used, and that is not lost by accident.
+    let mut child = begin("new.safetensors");
+    send(&child, "KILL");
+    child.wait().expect("the binary ends");
+    let saved = std::fs::read(place.path("new.unfinished.safetensors")).expect("a base");
+    assert!(Base::from_safetensors(&saved).is_ok() && !place.path("new.safetensors").exists());
+    let again = [&flags[..], &["--steps", "3", "--quiet", "--output", "new.safetensors"]].concat();
+    place.refuse(&again, 2, &["`new.unfinished.safetensors` is there", "cut off", "--overwrite"]);
+    place.succeed(&[&again[..], &["--overwrite"]].concat());
+    assert!(place.path("new.safetensors").exists() && !place.path("new.unfinished.safetensors").exists());
+
+    // Stopped, it is written as a whole one is.
+    let child = begin("other.safetensors");
+    let (code, _, _) = end(child, "TERM");
+    assert_eq!(code, Some(130));
+    assert!(Base::from_safetensors(&std::fs::read(place.path("other.safetensors")).expect("a base")).is_ok());
+    assert!(!place.path("other.unfinished.safetensors").exists());
+}
+
+/// What was measured to its end by a reproduction that is stopped when this word comes up in its progress.
+fn stopped_at(place: &Place, flags: &[&str], word: &str) -> serde_json::Value {
+    let mut command = place.command(&[&["reproduce"], flags, &["--output", "found"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with(word)), "{word} does not come up");
+    send(&child, "INT");
+    let rest: String = lines.collect();
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!(output.status.code(), Some(130), "{rest}");
+    assert!(rest.contains("Stopped by Ctrl-C: the results in `found` are what was measured to its end"), "{rest}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let summary = place.json("found/summary.json");
+    let stopped = summary["stopped"].as_str().expect("it is said that it was stopped");
+    assert!(stdout.contains(stopped) && place.read("found/report.html").contains(stopped), "{stdout}");
+    place.succeed(&["report", "found"]);
+    summary
+}
+
+#[test]
+fn a_reproduction_that_is_stopped_tells_what_is_whole() {
+    let place = Place::new();
+    let exponents = stopped_at(&place, &["exponents", "--widest", "8192", "--seeds", "6"], "layers: ");
+    let cells = exponents["cells"].as_array().map_or(0, Vec::len);
+    // Those of a start, an optimiser and a rate are whole together.
+    assert!(
+        (6..72).contains(&cells) && cells.is_multiple_of(6) && exponents["rate_laws"] == serde_json::json!([]),
+        "{cells}"
+    );
+
+    let place = Place::new();
+    let flags = ["toy", "--device", "cpu", "--widest", "65536", "--seeds", "1", "--steps", "20"];
+    let toy = stopped_at(&place, &flags, "standard, width 512,");
+    let widths = toy["readouts"][0]["widths"].as_array().expect("widths");
+    assert_eq!(widths.iter().map(|width| width["width"].as_u64()).collect::<Vec<_>>(), [Some(128), Some(256)]);
+    assert_eq!(toy["readouts"].as_array().map(Vec::len), Some(1));
 }

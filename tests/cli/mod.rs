@@ -11,6 +11,7 @@ mod memory;
 mod models;
 mod mutate;
 mod reproduce;
+mod results;
 mod search;
 mod starts;
 mod sweep;
@@ -18,7 +19,8 @@ mod sweep;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -152,4 +154,19 @@ fn snapshot(folder: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
 /// These flags after those of [`SMALL`].
 fn small<'a>(command: &'a str, flags: &[&'a str]) -> Vec<&'a str> {
     [&[command], &SMALL[..], flags].concat()
+}
+
+/// Waits until something is so.
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(120);
+    while !is() {
+        assert!(Instant::now() < patience, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal: INT, TERM, HUP, KILL.
+fn send(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
 }

@@ -1,6 +1,6 @@
 //! Sweeps and single runs to their end.
 
-use std::{fs, process::Stdio};
+use std::fs;
 
 use loralab_core::adapter::Adapter;
 use loralab_experiment::{Event, Experiment, Seeds};
@@ -174,18 +174,6 @@ fn a_run_that_diverges_is_a_result() {
 }
 
 #[test]
-fn overwriting_replaces_results_and_keeps_the_rest() {
-    let place = Place::new();
-    fs::create_dir(place.path("results")).expect("a folder");
-    place.succeed(&small("train", &["--quiet"]));
-    place.write("results/notes.txt", "mine");
-    place.succeed(&small("train", &["--seed", "3", "--quiet", "--overwrite"]));
-    assert_eq!(place.read("results/notes.txt"), "mine");
-    assert!(place.path("results/adapters/init-a_lr4e-3_seed3").is_dir());
-    assert!(!place.path("results/adapters/init-a_lr4e-3_seed0").exists());
-}
-
-#[test]
 fn a_dry_run_shows_its_arithmetic_and_writes_nothing() {
     let place = Place::new();
     let flags = ["--schemes", "init-a,init-ab-subtract", "--cohort", "5", "--dry-run"];
@@ -214,18 +202,4 @@ fn memory_cuts_the_grid_into_cohorts() {
         2,
         &["one run needs", "may be used", "`memory`"],
     );
-}
-
-#[test]
-fn a_reader_that_leaves_is_no_error() {
-    let place = Place::new();
-    let mut child = place
-        .command(&small("train", &["--json"]))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    drop(child.stdout.take());
-    let output = child.wait_with_output().expect("the binary ends");
-    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use loralab_experiment::{CrossingFound, Experiment, Reproduction, Seeds};
 
-use super::{Output, check, finish};
+use super::{Output, finish};
 use crate::{
     args::{self, Grid, Settings},
     device::DeviceArguments,
@@ -33,16 +33,16 @@ pub struct CrossingArguments {
 pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
     let CrossingArguments { grid, settings, device, output } = arguments;
     search::refuse(grid.learning_rates.as_deref(), "reproduce crossing")?;
-    check(output)?;
     let flags = grid.over(settings.experiment());
     let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let results = output.claim()?;
     let quiet = output.quiet || output.json;
     let prepared = Prepared::new(&experiment, device, quiet)?;
-    let interrupt = Interrupt::listen(output.quiet);
-    let trained = train_grid(&experiment, false, &prepared, device, &sweep_output(output, ""), &interrupt)?;
+    let mut trained = train_grid(&experiment, false, &prepared, device, results, &sweep_output(output), &interrupt)?;
     trained.complete(output.quiet)?;
     let found = CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs);
-    finish(output, &Reproduction::Crossing(found))
+    finish(output, trained.results, &Reproduction::Crossing(found))
 }
 
 /// The grid, where nothing else is asked for.
@@ -60,10 +60,10 @@ pub fn defaults() -> Experiment {
     }
 }
 
-/// Where a sweep of a reproduction writes: its folder, or one in it.
-pub fn sweep_output(output: &Output, folder: &str) -> args::Output {
+/// What a sweep of a reproduction shows.
+pub fn sweep_output(output: &Output) -> args::Output {
     args::Output {
-        output: if folder.is_empty() { output.output.clone() } else { output.output.join(folder) },
+        output: output.output.clone(),
         overwrite: output.overwrite,
         quiet: output.quiet || output.json,
         json: false,

@@ -10,7 +10,7 @@ use loralab_core::{
 };
 use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
-use super::{Output, Watch, check, crossing::sweep_output, finish};
+use super::{Output, Watch, crossing::sweep_output, finish};
 use crate::{
     args::{Grid, Settings},
     device::DeviceArguments,
@@ -51,16 +51,16 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         }
     }
     let searches = grid.learning_rates.is_none() || search::is_wanted(grid.learning_rates.as_deref())?;
-    check(output)?;
     let flags = grid.over(settings.experiment());
     let mut settings = source::settings(defaults(), settings.config.as_deref(), flags)?;
     settings.searches = false;
     let experiment = source::resolve(&settings)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let results = output.claim()?;
     let prepared = Prepared::new(&experiment, device, output.quiet || output.json)?;
     let sweep = prepared.sweep(&experiment)?;
     check_memory(&experiment, &prepared, &sweep, *products)?;
-    let interrupt = Interrupt::listen(output.quiet);
-    let trained = train_grid(&experiment, searches, &prepared, device, &sweep_output(output, ""), &interrupt)?;
+    let mut trained = train_grid(&experiment, searches, &prepared, device, results, &sweep_output(output), &interrupt)?;
     trained.complete(output.quiet)?;
     let mut starts = Vec::new();
     let total = experiment.schemes.len() * experiment.seeds.len();
@@ -102,7 +102,14 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
             stopped = watch.done(starts.len()).is_break();
         }
     }
-    watch.end((!stopped).then_some(()))?;
+    watch.end();
+    if stopped {
+        let folder = output.output.display();
+        return Err(output.stopped(
+            &interrupt,
+            format_args!("the results in `{folder}` are those of the sweep, without the curvature of its starts"),
+        ));
+    }
     let found = CurvatureFound {
         summary: trained.summary,
         experiment: trained.experiment.to_experiment(),
@@ -110,7 +117,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         batches: *batches,
         starts,
     };
-    finish(output, &Reproduction::Curvature(found))
+    finish(output, trained.results, &Reproduction::Curvature(found))
 }
 
 /// Refuses what the probes' memory does not hold, before anything is trained.

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::theory::{Grid, Ranks, count_of_rates, exponents, stable_rates};
+use loralab_core::theory::{Grid, Measured, Ranks, count_of_rates, exponents, stable_rates};
 use loralab_experiment::{Exponents, Reproduction};
 
-use super::{Output, Watch, check, finish};
+use super::{Output, Watch, finish};
 use crate::{failure::usage, interrupt::Interrupt, values::positive};
 
 /// The paper's narrowest layer, as a power of two.
@@ -42,27 +42,31 @@ pub struct ExponentsArguments {
 pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
     let ExponentsArguments { widest, seeds, rank, steps, constant, ref output } = *arguments;
     let grid = grid(widest, seeds, rank, steps, constant)?;
-    check(output)?;
     let interrupt = Interrupt::listen(output.quiet);
+    let results = output.claim()?;
     let started = Instant::now();
     let mut watch = Watch::new(output, &interrupt, "layers", grid.layers());
-    let (cells, identity_error) = {
-        let measured = exponents(&grid, |done| watch.done(done));
-        watch.end(measured)?
-    };
+    let Measured { cells, identity_error, mut complete } = exponents(&grid, |done| watch.done(done));
+    watch.end();
+    if cells.is_empty() {
+        return Err(output.stopped_early(&interrupt, &results));
+    }
     // Ranks stay well below the width, as the theory has it.
     let rank_width = widest.min(1 << 13);
     let ranks =
         Ranks { ranks: (2..=6).map(|k| 1 << k).filter(|rank| rank * 16 <= rank_width).collect(), width: rank_width };
     let of_rates = Grid { seeds: seeds.min(RATE_SEEDS), ..grid.clone() };
-    let mut watch = Watch::new(output, &interrupt, "rates", count_of_rates(&of_rates, &ranks));
-    let rate_laws = {
-        let measured = stable_rates(&of_rates, &ranks, |done| watch.done(done));
-        watch.end(measured)?
-    };
+    let mut rate_laws = vec![];
+    if complete {
+        let mut watch = Watch::new(output, &interrupt, "rates", count_of_rates(&of_rates, &ranks));
+        (rate_laws, complete) = stable_rates(&of_rates, &ranks, |done| watch.done(done));
+        watch.end();
+    }
+    let missing = "Stopped before its end: starts, optimisers, rates and laws that are missing here were not measured.";
     let found = Exponents {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         wall_seconds: started.elapsed().as_secs_f64(),
+        stopped: (!complete).then(|| missing.to_owned()),
         widths: grid.widths,
         seeds,
         rank,
@@ -74,7 +78,8 @@ pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
         rate_seeds: of_rates.seeds,
         rate_laws,
     };
-    finish(output, &Reproduction::Exponents(found))
+    finish(output, results, &Reproduction::Exponents(found))?;
+    if complete { Ok(()) } else { Err(output.stopped_with_part(&interrupt)) }
 }
 
 fn grid(widest: usize, seeds: u64, rank: usize, steps: usize, constant: f64) -> Result<Grid> {

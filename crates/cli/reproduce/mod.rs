@@ -6,13 +6,9 @@ mod exponents;
 mod toy;
 mod transformer;
 
-use std::{
-    fs,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-};
+use std::{fmt, ops::ControlFlow, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use clap::{Args, Subcommand};
 use loralab_experiment::Reproduction;
 
@@ -21,8 +17,8 @@ use crate::{
     interrupt::Interrupt,
     progress::Steps,
     report,
-    results::{REPORT, Results, SUMMARY, unwritable, write_whole},
-    terminal::print,
+    results::{REPORT, Results, SUMMARY},
+    terminal::{is_closed, note, print},
 };
 
 /// What to reproduce.
@@ -69,7 +65,7 @@ pub fn reproduce(what: &Reproduce) -> Result<()> {
     }
 }
 
-/// A reproduction under way: its progress, and Ctrl-C.
+/// A reproduction under way: its progress, and what asks it to end.
 struct Watch {
     steps: Steps,
     interrupt: Interrupt,
@@ -87,29 +83,57 @@ impl Watch {
         if self.interrupt.is_pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// What the work gave, unless it was stopped.
-    fn end<T>(self, outcome: Option<T>) -> Result<T> {
+    /// The work is over.
+    fn end(self) {
         self.steps.end();
-        outcome.ok_or_else(|| Stopped.into())
     }
 }
 
-/// Refuses a folder that cannot take results, before anything is measured.
-fn check(output: &Output) -> Result<()> {
-    Results::check(&output.output, output.overwrite)
+impl Output {
+    /// The results folder, before anything is measured: what cannot be written is not noticed after it only.
+    fn claim(&self) -> Result<Results> {
+        Results::claim(&self.output, self.overwrite)
+    }
+
+    /// Says what is left of a work that was asked to end, which ends with this error.
+    fn stopped(&self, interrupt: &Interrupt, left: impl fmt::Display) -> Error {
+        if !self.quiet {
+            note(format_args!("Stopped by {}: {left}.", interrupt.by()));
+        }
+        Stopped.into()
+    }
+
+    /// The same where a part is whole and written.
+    fn stopped_with_part(&self, interrupt: &Interrupt) -> Error {
+        let folder = self.output.display();
+        self.stopped(interrupt, format_args!("the results in `{folder}` are what was measured to its end"))
+    }
+
+    /// The same where nothing was measured to its end.
+    fn stopped_early(&self, interrupt: &Interrupt, results: &Results) -> Error {
+        let folder = self.output.display();
+        match results.keeps_earlier() {
+            true => self.stopped(interrupt, format_args!("nothing is whole, and `{folder}` keeps its earlier results")),
+            false => self.stopped(interrupt, "nothing is whole, so nothing is written"),
+        }
+    }
 }
 
-/// Writes the summary and the report, and says what was found.
-fn finish(output: &Output, found: &Reproduction) -> Result<()> {
-    let folder: &Path = &output.output;
-    fs::create_dir_all(folder).with_context(|| unwritable(folder))?;
+/// Writes the summary and the report, and says what was found, also where it cannot be written.
+fn finish(output: &Output, mut results: Results, found: &Reproduction) -> Result<()> {
     let summary = format!("{}\n", serde_json::to_string_pretty(found)?);
-    write_whole(&folder.join(SUMMARY), summary.as_bytes())?;
-    report::write(folder)?;
-    if output.json {
-        print(summary.trim_end())?;
-    } else {
-        print(format_args!("{}\n\nThe report is `{}`.", found.sentence(), folder.join(REPORT).display()))?;
-    }
-    Ok(())
+    let mut write = || {
+        results.write(SUMMARY, summary.as_bytes())?;
+        report::write(results.place())?;
+        results.replace_earlier()
+    };
+    let written = write();
+    let told = if output.json { print(summary.trim_end()) } else { print(found.sentence()) };
+    written?;
+    let told = told.and_then(|()| match output.json {
+        true => Ok(()),
+        false => print(format_args!("\nThe report is `{}`.", results.folder().join(REPORT).display())),
+    });
+    // What ended it early, if something did, is still to be said when nobody reads this.
+    told.or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error.into()) })
 }

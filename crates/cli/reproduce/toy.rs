@@ -15,7 +15,7 @@ use loralab_experiment::{
     Budget, Bytes, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyRuns, ToyTrace,
 };
 
-use super::{Output, Watch, check, finish};
+use super::{Output, Watch, finish};
 use crate::{
     device,
     device::DeviceArguments,
@@ -69,28 +69,34 @@ pub struct ToyArguments {
 pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let ToyArguments { widest, seeds, steps, form, ref readouts, ref output, .. } = *arguments;
     refuse(arguments)?;
-    check(output)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let results = output.claim()?;
     let machine = device::open(&arguments.device, source::threads(arguments.threads)?, output.quiet)?;
     let available = device::available(&machine, arguments.memory);
     let started = Instant::now();
-    let school = School {
-        machine,
-        available,
-        lesson: Lesson::new(form),
-        steps,
-        seeds,
-        output,
-        interrupt: Interrupt::listen(output.quiet),
-    };
+    let school = School { machine, available, lesson: Lesson::new(form), steps, seeds, output, interrupt };
     let widths: Vec<usize> = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();
     let mut found = Vec::with_capacity(readouts.len());
+    // What is whole when something fails, or asks to end, is not lost with the rest.
+    let mut ended = Ok(());
     for &readout in readouts {
-        found.push(school.readout(form, readout, &widths)?);
+        let of_readout;
+        (of_readout, ended) = school.readout(form, readout, &widths);
+        found.extend(of_readout);
+        if ended.is_err() {
+            break;
+        }
+    }
+    if found.is_empty() && ended.as_ref().is_err_and(|error| error.is::<Stopped>()) {
+        return Err(output.stopped_early(&school.interrupt, &results));
+    } else if found.is_empty() {
+        return ended;
     }
     let found = Toy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: school.machine.describe(),
         wall_seconds: started.elapsed().as_secs_f64(),
+        stopped: ended.is_err().then(|| how_far(readouts, &found, widths.len())),
         form,
         inputs: INPUTS,
         rank: RANK,
@@ -100,7 +106,21 @@ pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
         seeds,
         readouts: found,
     };
-    finish(output, &Reproduction::Toy(found))
+    finish(output, results, &Reproduction::Toy(found))?;
+    ended.map_err(|error| match error.is::<Stopped>() {
+        true => output.stopped_with_part(&school.interrupt),
+        false => error,
+    })
+}
+
+/// How many of the widths were trained to their end, in words.
+fn how_far(readouts: &[Readout], found: &[ToyReadout], widths: usize) -> String {
+    let of = |readout: &Readout| {
+        let whole = found.iter().find(|found| found.readout == *readout).map_or(0, |found| found.widths.len());
+        format!("{whole} of {widths} with a readout of {}", readout.words())
+    };
+    let of: Vec<String> = readouts.iter().map(of).collect();
+    format!("Stopped before its end; so many widths were swept: {}.", of.join(", "))
 }
 
 fn refuse(arguments: &ToyArguments) -> Result<()> {
@@ -140,25 +160,37 @@ struct School<'a> {
 }
 
 impl School<'_> {
+    /// The widths that were swept to their end, if there is one, and whether these are all of them.
+    fn readout(&self, form: Form, readout: Readout, widths: &[usize]) -> (Option<ToyReadout>, Result<()>) {
+        let (mut all, mut traces) = (Vec::new(), Vec::new());
+        let ended = self.widths(form, readout, widths, &mut all, &mut traces);
+        let found = (!all.is_empty()).then(|| ToyReadout::from_runs(readout, &all, self.seeds, traces));
+        (found, ended)
+    }
+
     /// Sweeps each width around the rate that the narrower one was best at, and traces the ends.
-    fn readout(&self, form: Form, readout: Readout, widths: &[usize]) -> Result<ToyReadout> {
+    fn widths(
+        &self,
+        form: Form,
+        readout: Readout,
+        widths: &[usize],
+        all: &mut Vec<ToyRuns>,
+        traces: &mut Vec<ToyTrace>,
+    ) -> Result<()> {
         // Where the narrowest students are best, to begin with; wherever it is, the sweep goes on until it has found it.
         let mut expected = match readout {
             Readout::Standard => [-5, -5],
             Readout::MeanField => [-3, -3],
         };
-        let mut all: Vec<ToyRuns> = Vec::new();
-        let mut traces = Vec::new();
         for (place, &width) in widths.iter().enumerate() {
-            let runs = self.sweep(form, readout, width, &mut expected)?;
+            all.push((width, self.sweep(form, readout, width, &mut expected)?));
             if place == 0 || place + 1 == widths.len() {
                 traces.extend(self.trace(form, readout, width, &expected)?);
             }
-            all.push((width, runs));
             // Twice the width wants half the rate, or a little more.
             expected = expected.map(|exponent| exponent - 1);
         }
-        Ok(ToyReadout::from_runs(readout, &all, self.seeds, traces))
+        Ok(())
     }
 
     /// Trains both starts at the rates around the expected ones, and further out until each one's best has neighbours on both sides; leaves where the

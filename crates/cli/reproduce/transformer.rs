@@ -1,8 +1,8 @@
 //! `loralab reproduce transformer`.
 
-use std::{fs, time::Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use loralab_core::{
     model::Config,
@@ -12,7 +12,7 @@ use loralab_data::{Dataset, tokenizer};
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
 
 use super::{
-    Output, Watch, check,
+    Output, Watch,
     crossing::{self, sweep_output},
     finish,
 };
@@ -22,7 +22,7 @@ use crate::{
     failure::usage,
     interrupt::Interrupt,
     pretrain::{TRAIN, VALIDATION, validation},
-    results::{unwritable, write_whole},
+    results::Results,
     search, source,
     sweep::{Prepared, train_grid},
 };
@@ -61,14 +61,14 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
     let TransformerArguments { widths, layers, pretraining_steps, grid, settings, device, output } = arguments;
     refuse(arguments)?;
     search::refuse(grid.learning_rates.as_deref(), "reproduce transformer")?;
-    check(output)?;
     let defaults = Experiment { seeds: Some(Seeds::Count(3)), ..crossing::defaults() };
     let flags = grid.over(settings.experiment());
     let experiment = source::experiment(defaults, settings.config.as_deref(), flags)?;
+    let interrupt = Interrupt::listen(output.quiet);
+    let mut results = output.claim()?;
     let started = Instant::now();
     let shipped = Prepared::new(&experiment, device, output.quiet || output.json)?;
-    let interrupt = Interrupt::listen(output.quiet);
-    fs::create_dir_all(&output.output).with_context(|| unwritable(&output.output))?;
+    let of_sweep = |name: &str| Results::claim(&output.output.join(name), output.overwrite);
 
     let text = |(seed, bytes)| Dataset::Text(loralab_data::pretraining(seed, bytes));
     let (train, held_out) = (text(TRAIN), text(VALIDATION));
@@ -78,23 +78,35 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         let name = format!("pretraining width {width}");
         let mut watch = Watch::new(output, &interrupt, &name, *pretraining_steps);
         let mut stopped = false;
-        let base = train::pretrain(&pretraining, &train, |step, _| {
+        let base = train::pretrain(&pretraining, &train, |step, _, _| {
             stopped = watch.done(step).is_break();
             !stopped
         })?;
-        let base = watch.end((!stopped).then_some(base))?;
+        watch.end();
+        if stopped && of_widths.is_empty() {
+            return Err(output.stopped_early(&interrupt, &results));
+        } else if stopped {
+            let folder = output.output.display();
+            return Err(output.stopped(
+                &interrupt,
+                format_args!("`{folder}` has the sweeps of the widths before {width}, each in a folder that `loralab report` takes"),
+            ));
+        }
         let loss = validation(&base, &pretraining, &held_out)?.loss;
         if !loss.is_finite() {
             bail!("the decoder of width {width} diverged in its pretraining; leave that width out of `--widths`");
         }
-        let file = output.output.join(format!("width-{width}.safetensors"));
-        write_whole(&file, &base.to_safetensors()?)?;
+        let file = format!("width-{width}.safetensors");
+        results.write(&file, &base.to_safetensors()?)?;
+        results.replace_earlier()?;
+        let file = results.folder().join(file);
         let experiment =
             Resolved { base: loralab_experiment::Base::Path(file.display().to_string()), ..experiment.clone() };
         let prepared = shipped.with_base(&experiment)?;
-        let folder = sweep_output(output, &format!("width-{width}"));
         let searches = grid.learning_rates.is_none();
-        let trained = train_grid(&experiment, searches, &prepared, device, &folder, &interrupt)?;
+        let folder = of_sweep(&format!("width-{width}"))?;
+        let shown = sweep_output(output);
+        let mut trained = train_grid(&experiment, searches, &prepared, device, folder, &shown, &interrupt)?;
         trained.complete(output.quiet)?;
         of_widths.push(DecoderWidth {
             width,
@@ -103,7 +115,8 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
             summary: trained.summary,
         });
     }
-    let trained = train_grid(&experiment, false, &shipped, device, &sweep_output(output, "shipped"), &interrupt)?;
+    let (folder, shown) = (of_sweep("shipped")?, sweep_output(output));
+    let mut trained = train_grid(&experiment, false, &shipped, device, folder, &shown, &interrupt)?;
     trained.complete(output.quiet)?;
     let found = Transformer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,7 +129,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         widths: of_widths,
         shipped: CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs),
     };
-    finish(output, &Reproduction::Transformer(found))
+    finish(output, results, &Reproduction::Transformer(found))
 }
 
 fn refuse(arguments: &TransformerArguments) -> Result<()> {

@@ -11,6 +11,9 @@ pub struct Exponents {
     pub version: String,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
+    /// How far it came, where it ended before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// The n, rising.
     pub widths: Vec<usize>,
     /// Seeds 0 to this less 1, each a layer of its own.
@@ -113,8 +116,9 @@ impl Exponents {
             .first()
             .and_then(|cell| cell.fits.first())
             .map_or_else(String::new, |fit| format!(" over widths {} to {}", fit.from, fit.to));
+        let stopped = self.stopped.as_ref().map_or_else(String::new, |words| format!("{words} "));
         format!(
-            "{} of {} exponents and {} of {} laws of the largest stable learning rate are within {} of the theory{range}; the \
+            "{stopped}{} of {} exponents and {} of {} laws of the largest stable learning rate are within {} of the theory{range}; the \
              largest miss is {:.3}. The parts of ΔZ_B add up to it within {:.0e} of their size.",
             cells.count(),
             self.cells.len(),

@@ -20,6 +20,9 @@ pub struct Toy {
     pub device: String,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
+    /// How far it came, where it ended before its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// The network.
     pub form: Form,
     /// Columns of x.
@@ -199,6 +202,7 @@ impl Toy {
     pub fn sentence(&self) -> String {
         let mut sentences =
             vec![format!("Students of the {} form, {} steps, {} seeds.", self.form.name(), self.steps, self.seeds)];
+        sentences.extend(self.stopped.clone());
         for readout in &self.readouts {
             sentences.extend(readout.sentences());
         }

@@ -73,7 +73,11 @@ pub fn stable_rates(found: &Exponents) -> Result<String, FigureError> {
             found.steps, found.seeds
         ),
         description: found.sentence(),
-        panels: vec![panel(RateLawOf::Width), panel(RateLawOf::Rank)],
+        // A measurement that was stopped may have the one and not the other.
+        panels: [panel(RateLawOf::Width), panel(RateLawOf::Rank)]
+            .into_iter()
+            .filter(|of| !of.lines.is_empty())
+            .collect(),
         columns: 2,
         dashes: Some("the theory's slope".to_owned()),
     })

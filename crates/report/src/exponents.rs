@@ -3,61 +3,48 @@
 use loralab_experiment::{Exponents, OptimizerName, RateLawOf};
 use loralab_figure::{FigureError, exponents, stable_rates};
 
-use crate::{Cell, Figure, Report, Section, Table, exponent};
+use crate::{Cell, Figure, Report, Section, Table, drawn, exponent};
 
 /// What was found of one layer.
 ///
 /// # Errors
-/// If nothing was measured, or a figure cannot be drawn.
+/// If a figure cannot be drawn.
 pub fn of_exponents(found: &Exponents) -> Result<Report, FigureError> {
-    let figure =
-        |name: &str, svg: String, caption: &str| Figure { name: name.to_owned(), svg, caption: caption.to_owned() };
-    let of_optimizer = |optimizer: OptimizerName, name: &str, heading: &str| -> Result<Section, FigureError> {
-        let svg = exponents(found, optimizer)?;
-        Ok(Section {
-            heading: heading.to_owned(),
-            text: vec![],
-            figures: vec![figure(
-                name,
-                svg,
-                "Marks are measured; dashed lines have the exponents of the theory and go through the largest width.",
-            )],
-            tables: vec![table_of_cells(found, optimizer, name)],
-        })
+    let mut sections = vec![Section {
+        heading: "What was measured".to_owned(),
+        text: vec![
+            "One layer Z = a B A x with A (r, n) and B (n, r), one example x and a constant gradient d of the output, both with standard normal entries. \
+             Z_A = A x and Z_B = a B Z_A. Each step changes Z_B by δ1 + δ2 + δ3 exactly: δ1 = a B ΔZ_A is what training A alone would do, δ2 = a ΔB Z_A \
+             what training B alone would do, δ3 = a ΔB ΔZ_A the rest."
+                .to_owned(),
+            "An exponent is the slope, in logarithms, of the root mean square over entries and seeds; its 95 % interval is Student's with the standard \
+             error of a bootstrap over seeds. Theory: Hayou, Ghosh, Yu 2024 (arXiv 2406.08447); with both factors random, Li et al. 2025 (arXiv \
+             2505.23194); largest stable rates, Chen, Villar, Hayou (arXiv 2602.06204)."
+                .to_owned(),
+        ],
+        ..Section::default()
+    }];
+    let of_optimizers =
+        [(OptimizerName::SignSgd, "exponents_sign", "Sign steps"), (OptimizerName::AdamW, "exponents_adam", "Adam")];
+    let marks = "Marks are measured; dashed lines have the exponents of the theory and go through the largest width.";
+    let rates = "The rate at which Z_B reaches a root mean square of 1. With Init[A] it falls with the root of the width, with Init[B] with the width \
+                 itself; a rank-free multiplier makes Init[A]'s depend on the rank.";
+    // A measurement that was stopped early lacks some of them.
+    let mut section = |heading: &str, svg: Option<String>, caption: &str, table: Table| {
+        if let Some(svg) = svg {
+            let figures = vec![Figure { name: table.name.clone(), svg, caption: caption.to_owned() }];
+            sections.push(Section { heading: heading.to_owned(), text: vec![], figures, tables: vec![table] });
+        }
     };
+    for (optimizer, name, heading) in of_optimizers {
+        section(heading, drawn(exponents(found, optimizer))?, marks, table_of_cells(found, optimizer, name));
+    }
+    section("The largest stable learning rate", drawn(stable_rates(found))?, rates, table_of_laws(found));
     Ok(Report {
         title: "Exponents of one layer against the theory".to_owned(),
         found: found.sentence(),
         facts: facts(found),
-        sections: vec![
-            Section {
-                heading: "What was measured".to_owned(),
-                text: vec![
-                    "One layer Z = a B A x with A (r, n) and B (n, r), one example x and a constant gradient d of the output, both with standard \
-                     normal entries. Z_A = A x and Z_B = a B Z_A. Each step changes Z_B by δ1 + δ2 + δ3 exactly: δ1 = a B ΔZ_A is what training A \
-                     alone would do, δ2 = a ΔB Z_A what training B alone would do, δ3 = a ΔB ΔZ_A the rest."
-                        .to_owned(),
-                    "An exponent is the slope, in logarithms, of the root mean square over entries and seeds; its 95 % interval is Student's with \
-                     the standard error of a bootstrap over seeds. Theory: Hayou, Ghosh, Yu 2024 (arXiv 2406.08447); with both factors random, \
-                     Li et al. 2025 (arXiv 2505.23194); largest stable rates, Chen, Villar, Hayou (arXiv 2602.06204)."
-                        .to_owned(),
-                ],
-                ..Section::default()
-            },
-            of_optimizer(OptimizerName::SignSgd, "exponents_sign", "Sign steps")?,
-            of_optimizer(OptimizerName::AdamW, "exponents_adam", "Adam")?,
-            Section {
-                heading: "The largest stable learning rate".to_owned(),
-                text: vec![],
-                figures: vec![figure(
-                    "stable_rates",
-                    stable_rates(found)?,
-                    "The rate at which Z_B reaches a root mean square of 1. With Init[A] it falls with the root of the width, with Init[B] with the \
-                     width itself; a rank-free multiplier makes Init[A]'s depend on the rank.",
-                )],
-                tables: vec![table_of_laws(found)],
-            },
-        ],
+        sections,
     })
 }
 

@@ -19,7 +19,43 @@ pub use sweep::of_sweep;
 pub use toy::of_toy;
 pub use transformer::of_transformer;
 
+use loralab_figure::FigureError;
 use sha2::{Digest, Sha256};
+
+/// Every name that a figure or table of a report has as a file: what an earlier report may have left.
+pub const FILES: [&str; 31] = [
+    "comparisons.csv",
+    "crossing.svg",
+    "crossings.csv",
+    "curvature.csv",
+    "exponents_adam.csv",
+    "exponents_adam.svg",
+    "exponents_sign.csv",
+    "exponents_sign.svg",
+    "implied_rates.svg",
+    "lora_features.svg",
+    "loss_by_learning_rate.svg",
+    "losses_mean-field.svg",
+    "losses_standard.svg",
+    "norms_mean-field.svg",
+    "norms_standard.svg",
+    "optima.csv",
+    "optimal_rates.svg",
+    "rates.csv",
+    "rates_mean-field.csv",
+    "rates_standard.csv",
+    "ratios.csv",
+    "schemes.csv",
+    "search.csv",
+    "slopes.csv",
+    "stable_rates.csv",
+    "stable_rates.svg",
+    "sweeps.svg",
+    "sweeps_mean-field.svg",
+    "sweeps_standard.svg",
+    "training_curves.svg",
+    "transformer.svg",
+];
 
 /// What is told of an experiment.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,7 +146,11 @@ impl Report {
         let figures = self.sections.iter().flat_map(|section| &section.figures);
         let tables = self.sections.iter().flat_map(|section| &section.tables);
         let svg = figures.map(|figure| (format!("{}.svg", figure.name), figure.svg.clone()));
-        svg.chain(tables.map(|table| (format!("{}.csv", table.name), table.csv()))).collect()
+        let files: Vec<(String, String)> =
+            svg.chain(tables.map(|table| (format!("{}.csv", table.name), table.csv()))).collect();
+        let unknown = files.iter().find(|(name, _)| !FILES.contains(&&**name));
+        debug_assert!(unknown.is_none(), "`FILES` lacks {:?}", unknown.map(|(name, _)| name));
+        files
     }
 
     /// The page. `inputs` are the other files that the results are in, name and contents; the page names them, and its own, with their hashes.
@@ -138,6 +178,15 @@ impl Table {
         let head = self.head.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
         let rows = self.rows.iter().map(|row| row.iter().map(cell).collect::<Vec<_>>().join(","));
         std::iter::once(head).chain(rows).map(|line| line + "\r\n").collect()
+    }
+}
+
+/// A drawing, unless there is nothing to draw.
+pub(crate) fn drawn(svg: Result<String, FigureError>) -> Result<Option<String>, FigureError> {
+    match svg {
+        Ok(svg) => Ok(Some(svg)),
+        Err(FigureError::Nothing(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

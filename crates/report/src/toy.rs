@@ -3,12 +3,12 @@
 use loralab_experiment::{Toy, ToyReadout, factor_text, learning_rate_text, loss_text, rounded_rate_text};
 use loralab_figure::{FigureError, toy_losses, toy_norms, toy_rates, toy_sweeps};
 
-use crate::{Cell, Figure, Report, Section, Table, exponent};
+use crate::{Cell, Figure, Report, Section, Table, drawn, exponent};
 
 /// What was found of the teacher's students.
 ///
 /// # Errors
-/// If nothing was trained, or a figure cannot be drawn.
+/// If a figure cannot be drawn.
 pub fn of_toy(found: &Toy) -> Result<Report, FigureError> {
     let mut sections = vec![Section {
         heading: "The optimal learning rate against width".to_owned(),
@@ -24,11 +24,11 @@ pub fn of_toy(found: &Toy) -> Result<Report, FigureError> {
              times as much; keeping the output of order 1 then asks for n^-3/4."
                 .to_owned(),
         ],
-        figures: vec![Figure {
+        figures: Vec::from_iter(drawn(toy_rates(found))?.map(|svg| Figure {
             name: "optimal_rates".to_owned(),
-            svg: toy_rates(found)?,
+            svg,
             caption: "Dashed lines begin at the narrowest students' optimum and have the exponents they are named after.".to_owned(),
-        }],
+        })),
         tables: vec![slopes(found), optima(found)],
     }];
     for readout in &found.readouts {
@@ -45,7 +45,7 @@ pub fn of_toy(found: &Toy) -> Result<Report, FigureError> {
 fn of_readout(found: &Toy, readout: &ToyReadout) -> Result<Section, FigureError> {
     let name = readout.readout.name();
     let mut figures = Vec::new();
-    let drawn = [
+    let all = [
         (
             "norms",
             toy_norms(found, readout),
@@ -54,14 +54,9 @@ fn of_readout(found: &Toy, readout: &ToyReadout) -> Result<Section, FigureError>
         ("losses", toy_losses(found, readout), "Mean squared error on the training and on the test examples."),
         ("sweeps", toy_sweeps(found, readout), "The sweeps that the optima are read off."),
     ];
-    for (what, svg, caption) in drawn {
-        match svg {
-            Ok(svg) => {
-                figures.push(Figure { name: format!("{what}_{name}"), svg, caption: caption.to_owned() });
-            }
-            Err(FigureError::Nothing(_)) => {}
-            Err(error) => return Err(error),
-        }
+    for (what, svg, caption) in all {
+        let named = |svg| Figure { name: format!("{what}_{name}"), svg, caption: caption.to_owned() };
+        figures.extend(drawn(svg)?.map(named));
     }
     Ok(Section {
         heading: format!("Readout of {}", readout.readout.words()),

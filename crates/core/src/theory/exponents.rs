@@ -63,10 +63,21 @@ impl Grid {
     }
 }
 
+/// What was measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Every quantity of every start, optimiser and rate, of which all layers were measured.
+    pub cells: Vec<ExponentCell>,
+    /// The largest error of the identity ΔZ_B = δ₁ + δ₂ + δ₃, as a share of its largest term.
+    pub identity_error: f64,
+    /// Whether that is everything.
+    pub complete: bool,
+}
+
 /// Measures every start with sign descent and Adam at η ∝ n^-1/2 and n^-1, and fits the exponent of each quantity; `told` hears after each layer how
-/// many are done. Also gives the largest error of the identity ΔZ_B = δ₁ + δ₂ + δ₃. None if `told` breaks.
-pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) -> Option<(Vec<ExponentCell>, f64)> {
-    let (mut cells, mut done, mut worst) = (Vec::new(), 0, 0.0_f64);
+/// many are done. If it breaks, what is not measured at every width with every seed is left out.
+pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) -> Measured {
+    let (mut cells, mut done, mut identity_error) = (Vec::new(), 0, 0.0_f64);
     for (optimizer, optimizer_name) in
         [(Optimizer::Sign, OptimizerName::SignSgd), (Optimizer::Adam, OptimizerName::AdamW)]
     {
@@ -82,11 +93,11 @@ pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) ->
                         let layer =
                             Layer { scheme, width, rank: grid.rank, multiplier: 1.0, learning_rate, optimizer, seed };
                         let steps = trace(&layer, grid.steps);
-                        worst = steps.iter().fold(worst, |worst, step| worst.max(step.identity_error));
+                        identity_error = steps.iter().map(|step| step.identity_error).fold(identity_error, f64::max);
                         of_width.extend(steps.last());
                         done += 1;
                         if told(done).is_break() {
-                            return None;
+                            return Measured { cells, identity_error, complete: false };
                         }
                     }
                     last.push(of_width);
@@ -106,7 +117,7 @@ pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) ->
             }
         }
     }
-    Some((cells, worst))
+    Measured { cells, identity_error, complete: true }
 }
 
 /// The exponent of the sizes within `ends`: the slope, in logarithms, of the root mean square over seeds, with Student's interval from a bootstrap
@@ -152,9 +163,9 @@ mod tests {
             heard = done;
             ControlFlow::Continue(())
         };
-        let (cells, worst) = exponents(&grid, told).expect("nothing breaks it");
-        assert_eq!((cells.len(), heard), (72, grid.layers()));
-        assert!(worst < 1e-12, "{worst:e}");
+        let Measured { cells, identity_error, complete } = exponents(&grid, told);
+        assert_eq!((cells.len(), heard, complete), (72, grid.layers(), true));
+        assert!(identity_error < 1e-12, "{identity_error:e}");
         for cell in &cells {
             let slope = cell.fits[0].slope;
             assert!((slope - cell.theory).abs() < 0.05, "{cell:?}");
@@ -172,6 +183,18 @@ mod tests {
         assert_eq!(table(-1.0, none, 0.0), [0.0, 0.0, 0.0, -1.0, -1.0, 0.0]);
         // At η ∝ 1/n training A still changes the output when both factors are random.
         assert_eq!(table(-1.0, 0.0, -0.5)[2], -0.5);
+    }
+
+    #[test]
+    fn whoever_stops_early_keeps_what_has_every_layer() {
+        let grid = Grid { widths: vec![128, 256], seeds: 2, rank: 4, steps: 3, constant: 1.0 };
+        let whole = exponents(&grid, |_| ControlFlow::Continue(()));
+        assert!(whole.complete && whole.cells.len() == 72);
+        // Of four layers to a start and rate, two sets and all but one layer of the third.
+        let told = |done| if done < 11 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        let part = exponents(&grid, told);
+        assert!(!part.complete);
+        assert_eq!(part.cells, whole.cells[..12]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod layer;
 mod mua;
 mod stable;
 
-pub use exponents::{Exponent, Grid, exponents, predicted};
+pub use exponents::{Exponent, Grid, Measured, exponents, predicted};
 pub use layer::{Layer, Optimizer, Step, trace};
 pub use mua::{At, Law, law};
 pub use stable::{Ranks, count as count_of_rates, stable_rates};

@@ -60,12 +60,12 @@ fn largest_stable_rate(layer: Layer, steps: usize) -> f64 {
 }
 
 /// The largest stable rate of three configurations against width, at the grid's rank, and against rank; `told` hears after each rate how many are done.
-/// None if it breaks.
+/// If it breaks, these are the laws of which all rates were measured, and the flag, whether they are all, is false.
 pub fn stable_rates(
     grid: &Grid,
     ranks: &Ranks,
     mut told: impl FnMut(usize) -> ControlFlow<()>,
-) -> Option<Vec<RateLaw>> {
+) -> (Vec<RateLaw>, bool) {
     let mut done = 0;
     let mut laws = Vec::new();
     for (name, start, divided, of_width, of_rank) in CONFIGURATIONS {
@@ -84,24 +84,26 @@ pub fn stable_rates(
                     of_size.push(largest_stable_rate(layer, grid.steps));
                     done += 1;
                     if told(done).is_break() {
-                        return None;
+                        return (laws, false);
                     }
                 }
                 rates.push(of_size);
             }
-            let everything = [sizes[0], *sizes.last()?];
+            let everything = [0, usize::MAX];
             let ends = if of == RateLawOf::Width { Grid::FITS[0] } else { everything };
+            // One size alone has no law.
+            let Some(fit) = fit(&sizes, &rates, ends).or_else(|| fit(&sizes, &rates, everything)) else { continue };
             laws.push(RateLaw {
                 configuration: name.to_owned(),
                 of,
                 theory,
-                fit: fit(&sizes, &rates, ends).or_else(|| fit(&sizes, &rates, everything))?,
+                fit,
                 sizes,
                 rates: rates.iter().map(|rates| root_mean_square(rates)).collect(),
             });
         }
     }
-    Some(laws)
+    (laws, true)
 }
 
 /// How many rates that is.
@@ -134,8 +136,8 @@ mod tests {
     fn rates_owe_to_width_and_rank_what_the_theory_says() {
         let grid = Grid { widths: vec![1 << 10, 1 << 12, 1 << 13], seeds: 4, rank: 4, steps: 5, constant: 0.1 };
         let ranks = Ranks { ranks: vec![4, 8, 16, 32], width: 1 << 12 };
-        let laws = stable_rates(&grid, &ranks, |_| ControlFlow::Continue(())).expect("nothing breaks it");
-        assert_eq!(laws.len(), 6);
+        let (laws, complete) = stable_rates(&grid, &ranks, |_| ControlFlow::Continue(()));
+        assert!(complete && laws.len() == 6);
         for law in &laws {
             assert!((law.fit.slope - law.theory).abs() < 0.05, "{law:?}");
         }

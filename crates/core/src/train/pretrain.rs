@@ -45,15 +45,15 @@ impl Pretraining {
     }
 }
 
-/// Trains a base on `train` and returns it with f16 weights; `on_step` is told the step (from 1) and its training loss, and ends the
-/// training early by returning false.
+/// Trains a base on `train` and returns it with f16 weights; `on_step` is told the step (from 1), its training loss and how to have the base as it is
+/// then, and ends the training early by returning false.
 ///
 /// # Errors
 /// If the data do not fit the sequences.
 pub fn pretrain(
     settings: &Pretraining,
     train: &Dataset,
-    mut on_step: impl FnMut(usize, f64) -> bool,
+    mut on_step: impl FnMut(usize, f64, &dyn Fn() -> Base) -> bool,
 ) -> Result<Base, Error> {
     let Pretraining { config, sequences, tokens, steps, seed, .. } = settings;
     let mut sampler = Sampler::new(train, *seed, *sequences, *tokens)?;
@@ -70,22 +70,24 @@ pub fn pretrain(
     let run =
         RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: settings.weight_decay, max_grad_norm: 1.0 };
     device.load(0, &start, &[], run);
+    let base = |trained: &[f32]| {
+        let mut config = config.clone();
+        config.tokens = *tokens;
+        let tensors = config.tensors().into_iter().map(|(name, shape)| {
+            let parameter = plan.parameters.iter().find(|parameter| parameter.name == name);
+            let span = parameter.expect("pretraining declares every tensor of the config").span;
+            let data = Data::F16(trained[span.range()].iter().map(|&x| f16::from_f32(x)).collect());
+            Tensor { name, shape, data }
+        });
+        Base { tensors: tensors.collect(), config }
+    };
     for step in 0..*steps {
         let batch = sampler.batch(step as u64);
         let reports = device.step(&[Input::from(&batch)], &[settings.learning_rate(step)]);
         let loss = reports.iter().flatten().next().map_or(f64::NAN, |report| report.loss);
-        if !on_step(step + 1, loss) {
+        if !on_step(step + 1, loss, &|| base(&device.trained(0))) {
             break;
         }
     }
-    let trained = device.trained(0);
-    let mut config = config.clone();
-    config.tokens = *tokens;
-    let tensors = config.tensors().into_iter().map(|(name, shape)| {
-        let parameter = plan.parameters.iter().find(|parameter| parameter.name == name);
-        let span = parameter.expect("pretraining declares every tensor of the config").span;
-        let data = Data::F16(trained[span.range()].iter().map(|&x| f16::from_f32(x)).collect());
-        Tensor { name, shape, data }
-    });
-    Ok(Base { tensors: tensors.collect(), config })
+    Ok(base(&device.trained(0)))
 }
