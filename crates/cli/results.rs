@@ -11,11 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use loralab_core::adapter::Adapter;
 use loralab_experiment::{Cell, Event, Summary};
 
-use crate::{earlier::Earlier, failure::usage, lock::Lock, tiles::TILES};
+use crate::{earlier::Earlier, failure::usage, lock::Lock, terminal::note, tiles::TILES};
 
 /// The log of events, one JSON object a line.
 pub const METRICS: &str = "metrics.jsonl";
@@ -245,10 +245,13 @@ fn lock(file: &Path, what: &Path) -> Result<Lock> {
 }
 
 /// What happened to each scheme's runs at its best learning rate, out of the log: all events of a large sweep need not
-/// be held in memory.
+/// be held in memory. A last line that was cut off, as a process that is killed may leave it, is told of and left out.
+///
+/// # Errors
+/// If the log cannot be read, or another line of it is no event.
 pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     let path = folder.join(METRICS);
-    let unread = || format!("the log `{}` cannot be read again", path.display());
+    let unread = || format!("the log `{}` cannot be read", path.display());
     let is_best = |cell: &Cell| {
         let of_cell = |best: &f64| *best == cell.learning_rate;
         summary
@@ -256,12 +259,25 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
             .iter()
             .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
     };
-    let mut events = Vec::new();
-    for line in BufReader::new(File::open(&path).with_context(unread)?).lines() {
-        let event: Event = serde_json::from_str(&line.with_context(unread)?).with_context(unread)?;
-        if event.cell().is_some_and(is_best) {
-            events.push(event);
+    let mut log = BufReader::new(File::open(&path).with_context(unread)?);
+    let (mut events, mut line, mut number) = (Vec::new(), Vec::new(), 0);
+    while log.read_until(b'\n', &mut line).with_context(unread)? > 0 {
+        number += 1;
+        match serde_json::from_slice::<Event>(&line) {
+            Ok(event) if event.cell().is_some_and(is_best) => events.push(event),
+            Ok(_) => {}
+            Err(_) if line.last() != Some(&b'\n') => {
+                note(format_args!(
+                    "The last line of `{}`, line {number}, was cut off; it is left out.",
+                    path.display()
+                ));
+            }
+            Err(error) => bail!(
+                "line {number} of `{}` is no event of a sweep ({error}); remove that line, or train the sweep again",
+                path.display()
+            ),
         }
+        line.clear();
     }
     Ok(events)
 }

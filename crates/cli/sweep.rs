@@ -344,8 +344,21 @@ pub fn train_grid(
         Dataset::Examples(_) => Accuracy::ExactMatch,
         Dataset::Text(_) => Accuracy::Token,
     };
+    let held_out = match &prepared.data.validation {
+        Dataset::Examples(examples) => examples.len(),
+        // Windows that do not overlap, each with the byte that follows it.
+        Dataset::Text(text) => text.len().saturating_sub(1) / experiment.tokens,
+    };
     let order = experiment.schemes.clone();
-    let setting = Setting { device: machine, wall_seconds: seconds, base_loss, base_accuracy, accuracy, order };
+    let setting = Setting {
+        device: machine,
+        wall_seconds: seconds,
+        base_loss,
+        base_accuracy,
+        accuracy,
+        validation_examples: Some(held_out.min(experiment.validation_examples)),
+        order,
+    };
     let summary = Summary::from_runs(setting, &runs);
     let reason = summary.why_nothing_started().filter(|_| complete);
     if results.keeps_earlier() && !runs.iter().any(|run| run.is_over() && run.failed.is_none()) {

@@ -10,6 +10,7 @@ mod interrupt;
 mod memory;
 mod models;
 mod mutate;
+mod report;
 mod reproduce;
 mod results;
 mod search;

@@ -67,7 +67,7 @@ pub use names::{
 };
 pub use nearest::nearest;
 pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
-pub use optimum::{Comparison, Optimum};
+pub use optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 pub use preset::{PRESETS, Preset};
 pub use record::Record;
 pub use reproduction::Reproduction;

@@ -20,6 +20,16 @@ pub fn factor_text(factor: f64) -> String {
     }
 }
 
+/// The bounds of a positive number, after it: ` (1.4 to 4.7)`, ` (at least 1.4)`, ` (at most 4.7)`; 0 and infinity bound nothing.
+pub(crate) fn range_text([low, high]: [f64; 2], text: fn(f64) -> String) -> String {
+    match (low > 0.0, high.is_finite()) {
+        (true, true) => format!(" ({} to {})", text(low), text(high)),
+        (true, false) => format!(" (at least {})", text(low)),
+        (false, true) => format!(" (at most {})", text(high)),
+        (false, false) => " (not bounded)".to_owned(),
+    }
+}
+
 /// Decimals that show at least three digits of an ordinary loss: 3 below 1, 2 below 10, else 1.
 pub(crate) fn decimals(loss: f64) -> usize {
     match loss.abs() {
@@ -47,6 +57,9 @@ mod tests {
         assert_eq!(texts, ["1e-3", "6.4e-2", "1.28e-1", "1e0"]);
         assert_eq!([0.0051, 1.26, 0.01].map(rounded_rate_text), ["5.1e-3", "1.3e0", "1.0e-2"]);
         assert_eq!([0.52, 2.14, 9.96, 34.2, 2e5].map(factor_text), ["0.52", "2.1", "10", "34", "2e5"]);
+        let ranges = [[1.4, 4.7], [1.4, f64::INFINITY], [0.0, 4.7], [0.0, f64::INFINITY]];
+        let ranges = ranges.map(|ends| range_text(ends, factor_text));
+        assert_eq!(ranges, [" (1.4 to 4.7)", " (at least 1.4)", " (at most 4.7)", " (not bounded)"]);
         let texts = [0.0, 0.00041, 0.0841, 0.3, 2.068, 12.34, 123_456.0].map(loss_text);
         assert_eq!(texts, ["0.000", "4.1e-4", "0.084", "0.300", "2.07", "12.3", "1.2e5"]);
     }

@@ -1,25 +1,41 @@
 //! How well the best learning rate of a scheme is known, and whether schemes differ.
 //!
-//! A scheme's *optimum* lies between the rates that were tried: where a parabola through the logarithms of the lowest mean
-//! loss and its neighbours is lowest. Its interval, and that of the loss there, come from a bootstrap over seeds in which
-//! the best rate is looked for again every time, and are Student's, so that two seeds give wide ones. Seeds are shared by
-//! schemes and rates, and every resample takes the same ones for all of them. A rate at which a seed diverged takes no part.
+//! A scheme's *optimum* lies between the rates that were tried: where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest.
+//! What is said of it follows from these rules, which `tests/coverage.rs` holds to sweeps whose optimum is known:
+//!
+//! 1. *What the grid leaves open* is a range, not a point: between the lowest places of three parabolas, or up to the next rate tried
+//!    ([`valley()`](loralab_statistics::valley())). A rate at which a seed diverged is an end of it.
+//! 2. *What the seeds leave open* comes on top: each end of the range moves out by Student's t times its standard error, of a bootstrap over seeds in which best
+//!    rate and range are looked for again every time. Two seeds give a wide interval, one seed none. Seeds are shared by schemes and rates, and every
+//!    resample takes the same ones for all of them.
+//! 3. An end beyond the smallest or largest rate tried is *open*: the optimum may be anywhere beyond.
+//! 4. A ratio of optima lies between the quotients of the ends of their ranges, likewise. It is open where one of them is. Optima are said to differ where the
+//!    interval does not hold 1, and by how much at least where the other end is open.
+//! 5. Losses are those at the best rate tried; what may lie between and beyond the rates is no part of their intervals.
+//! 6. All runs are validated on the same examples, so intervals are of what other seeds would give on these. How much the examples themselves make out is not
+//!    known from mean losses, and fewer than [`FEWEST_EXAMPLES`] of them say nothing about others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use loralab_statistics::{LEVEL, interval, mean, standard_error, standard_errors, valley};
+use loralab_statistics::{LEVEL, Valley, interval_of_range, mean, standard_error, standard_errors, valley};
 use serde::{Deserialize, Serialize};
 
 use crate::run::RunResult;
 use crate::summary::SchemeSummary;
+
+/// Fewer validation examples show nothing at 95 %, even if all agree: by chance n of them do so in 2 of 2ⁿ cases (the sign test, two-sided).
+pub const FEWEST_EXAMPLES: usize = 6;
 
 /// Where a scheme is best, with what is not known about it. Pairs are lower and upper end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Optimum {
     /// The learning rate of the lowest loss, between those that were tried.
     pub learning_rate: f64,
-    /// Its 95 % interval, cut off at the rates that were tried; `None` with fewer than two seeds or rates.
+    /// Its 95 % interval, cut off at the rates that were tried; `None` with fewer than two seeds or rates, or [`FEWEST_EXAMPLES`] validation examples.
     pub interval: Option<[f64; 2]>,
+    /// Whether the optimum may lie below the smallest and above the largest rate that was tried, so that nothing bounds it there.
+    #[serde(default)]
+    pub open: [bool; 2],
     /// The 95 % interval of the scheme's best loss, in nats per token; `None` with fewer than two seeds.
     pub loss_interval: Option<[f64; 2]>,
     /// The rates around the best whose mean loss is within one standard error of its; `None` with fewer than two seeds.
@@ -32,16 +48,16 @@ pub struct Optimum {
 }
 
 impl Optimum {
-    /// Whether nothing says that the optimum lies among the rates tried: the best is an end of the grid, in every resample of the seeds if there are several, so
-    /// that the interval is a point that says nothing.
-    pub fn is_beyond_grid(&self) -> bool {
-        self.at_edge && self.interval.is_none_or(|[low, high]| high / low < 1.0 + 1e-9)
+    /// Whether nothing bounds the optimum on a side of the grid.
+    pub fn is_open(&self) -> bool {
+        // Summaries of older versions have no `open`.
+        self.at_edge || self.open != [false; 2]
     }
 
-    /// What stands in the place of the interval where nothing says that the optimum lies among the rates tried.
-    pub fn edge_in_words(&self) -> Option<&'static str> {
-        let words = if self.interval.is_some() { "beyond the grid" } else { "at the edge" };
-        self.is_beyond_grid().then_some(words)
+    /// The interval, with 0 and infinity for ends that nothing bounds.
+    pub fn bounds(&self) -> Option<[f64; 2]> {
+        let [low, high] = self.interval?;
+        Some([if self.open[0] { 0.0 } else { low }, if self.open[1] { f64::INFINITY } else { high }])
     }
 }
 
@@ -58,41 +74,58 @@ pub struct Comparison {
     pub loss_difference_interval: Option<[f64; 2]>,
     /// Optimal learning rate of the first divided by that of the second.
     pub rate_ratio: f64,
-    /// Its interval at `level`; `None` with fewer than two seeds in common.
+    /// Its interval at `level`, cut off at the ratios of rates that were tried; `None` with fewer than two seeds in common.
     pub rate_ratio_interval: Option<[f64; 2]>,
+    /// Whether nothing bounds the ratio below and above, because an optimum may lie beyond the rates tried.
+    #[serde(default)]
+    pub rate_ratio_open: [bool; 2],
     /// 0.95, or more where several pairs are compared: Bonferroni's, so that all intervals hold together in 95 % of sweeps.
     pub level: f64,
 }
 
 impl Comparison {
-    /// Whether the losses differ by more than chance; `None` when the seeds cannot tell.
+    /// Whether the losses differ by more than chance; `None` when that cannot be told.
     pub fn losses_differ(&self) -> Option<bool> {
         self.loss_difference_interval.map(|[low, high]| low > 0.0 || high < 0.0)
     }
 
-    /// Whether the optimal rates differ by more than chance; `None` when the seeds cannot tell.
+    /// Whether the optimal rates differ by more than chance; `None` when that cannot be told.
     pub fn rates_differ(&self) -> Option<bool> {
-        self.rate_ratio_interval.map(|[low, high]| low > 1.0 || high < 1.0)
+        self.bounds().map(|[low, high]| low > 1.0 || high < 1.0)
+    }
+
+    /// The interval of the ratio of the optimal rates, with 0 and infinity for ends that nothing bounds.
+    pub fn bounds(&self) -> Option<[f64; 2]> {
+        let ([low, high], open) = (self.rate_ratio_interval?, self.rate_ratio_open);
+        Some([if open[0] { 0.0 } else { low }, if open[1] { f64::INFINITY } else { high }])
+    }
+
+    /// The same pair with nothing said of what it does not show of others.
+    pub(crate) fn without_intervals(self) -> Self {
+        Self { loss_difference_interval: None, rate_ratio_interval: None, ..self }
     }
 }
 
-/// The losses of a scheme at the rates at which no seed diverged.
+/// The losses of a scheme at the rates tried.
 pub(crate) struct Trials {
     /// Logarithms of the rates, rising.
     rates: Vec<f64>,
-    /// (seed, final loss) at each rate.
-    losses: Vec<Vec<(u64, f64)>>,
-    /// Smallest and largest logarithm of the rates tried, those where a seed diverged among them.
+    /// The losses at each rate by seed; none where a seed diverged.
+    losses: Vec<Option<BTreeMap<u64, f64>>>,
+    /// The seeds with a loss at every rate at which none diverged, scouted rates aside.
+    seeds: BTreeSet<u64>,
+    /// Smallest and largest logarithm of the rates tried.
     tried: [f64; 2],
-    /// (logarithm of the rate, losses) at every rate, those among them that have fewer seeds than the ones the optimum is fitted to.
+    /// (logarithm of the rate, losses) at every rate at which no seed diverged, as they were trained.
     all: Vec<(f64, Vec<f64>)>,
 }
 
 /// Where a choice of seeds has its optimum.
 #[derive(Clone, Copy)]
 struct Found {
-    /// Logarithm of the learning rate.
+    /// Logarithm of the learning rate, and between which the grid leaves it.
     rate: f64,
+    bracket: [f64; 2],
     loss: f64,
     /// Of the best rate among those tried.
     place: usize,
@@ -101,66 +134,72 @@ struct Found {
 impl Trials {
     /// Out of the runs of one scheme that came to their end, by rising rate and seed.
     pub(crate) fn new(runs: &[&RunResult]) -> Self {
-        let (mut rates, mut losses) = (Vec::new(), Vec::new());
-        for of_rate in runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate) {
-            let finished: Option<Vec<(u64, f64)>> =
-                of_rate.iter().map(|run| Some((run.cell.seed, run.finished_loss()?))).collect();
-            if let Some(finished) = finished {
-                rates.push(of_rate[0].cell.learning_rate.ln());
-                losses.push(finished);
-            }
-        }
-        let end = |run: Option<&&RunResult>| run.map_or(f64::NAN, |run| run.cell.learning_rate.ln());
-        let values = |losses: &Vec<(u64, f64)>| losses.iter().map(|(_, loss)| *loss).collect::<Vec<_>>();
-        let all = rates.iter().copied().zip(losses.iter().map(values)).collect();
-        let trials = Self { rates, losses, tried: [end(runs.first()), end(runs.last())], all };
-        trials.without_scouts()
-    }
-
-    /// The rates that have every seed, where the best and, if there are any, a rate on each side of it are among them; else all rates. A search tries rates far from the
-    /// best with one seed, which must not take the seeds of the others out of the fit.
-    fn without_scouts(self) -> Self {
-        let seeds = self.losses.iter().flatten().map(|(seed, _)| *seed).collect::<BTreeSet<_>>().len();
-        let whole = |place: &usize| self.losses[*place].len() == seeds;
-        let kept: Vec<usize> = (0..self.rates.len()).filter(whole).collect();
-        let best = self.found().map_or(0, |found| found.place);
-        let beside = |at: usize| {
-            let (first, last) = (best == 0, best + 1 == self.rates.len());
-            (first || at > 0) && (last || at + 1 < kept.len())
+        let of_rate = |runs: &[&RunResult]| -> Option<BTreeMap<u64, f64>> {
+            runs.iter().map(|run| Some((run.cell.seed, run.finished_loss()?))).collect()
         };
-        if !kept.iter().position(|&place| place == best).is_some_and(beside) {
-            return self;
-        }
-        let rates = kept.iter().map(|&place| self.rates[place]).collect();
-        let losses = kept.iter().map(|&place| self.losses[place].clone()).collect();
-        Self { rates, losses, ..self }
+        let rates = runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate);
+        // A log from elsewhere may have others, which have no logarithm.
+        let rates = rates.filter(|runs| runs[0].cell.learning_rate > 0.0 && runs[0].cell.learning_rate.is_finite());
+        let (rates, losses): (Vec<f64>, Vec<_>) =
+            rates.map(|runs| (runs[0].cell.learning_rate.ln(), of_rate(runs))).unzip();
+        let values = |losses: &BTreeMap<u64, f64>| losses.values().copied().collect::<Vec<_>>();
+        let all = rates.iter().zip(&losses).filter_map(|(rate, losses)| Some((*rate, values(losses.as_ref()?))));
+        let all = all.collect();
+        let tried = [rates.first(), rates.last()].map(|end| end.copied().unwrap_or(f64::NAN));
+        let seeds = losses.iter().flatten().map(|losses| losses.keys().copied().collect::<BTreeSet<u64>>());
+        let seeds = seeds.reduce(|common, seeds| &common & &seeds).unwrap_or_default();
+        let mut trials = Self { rates, losses, seeds, tried, all };
+        trials.complete_scouts();
+        trials
     }
 
-    /// The optimum of mean losses, one for each rate.
+    /// Where the best and a rate on each side of it, if there is one, have every seed, rates with fewer get the others: a search tries rates far from the best with
+    /// one seed, which must not take the seeds of the others out of the fit. A seed that is missing has the step from the next rate inwards that the others have.
+    fn complete_scouts(&mut self) {
+        let every = self.losses.iter().flatten().flat_map(BTreeMap::keys).copied().collect::<BTreeSet<u64>>();
+        let whole =
+            |losses: &Option<BTreeMap<u64, f64>>| losses.as_ref().is_none_or(|losses| losses.len() == every.len());
+        let Some(best) = self.found().map(|found| found.place) else { return };
+        let near = &self.losses[best.saturating_sub(1)..=(best + 1).min(self.losses.len() - 1)];
+        if self.seeds.len() == every.len() || !near.iter().all(whole) {
+            return;
+        }
+        let outwards =
+            (0..best).rev().map(|at| (at, at + 1)).chain((best + 1..self.rates.len()).map(|at| (at, at - 1)));
+        for (at, inner) in outwards.collect::<Vec<_>>() {
+            if whole(&self.losses[at]) {
+                continue;
+            }
+            let filled = self.losses[inner].as_ref().zip(self.losses[at].as_ref()).map(|(inner, scouts)| {
+                let steps: Vec<f64> = scouts.iter().map(|(seed, loss)| log(*loss) - log(inner[seed])).collect();
+                let step = mean(&steps).exp();
+                inner.iter().map(|(seed, loss)| (*seed, scouts.get(seed).copied().unwrap_or(loss * step))).collect()
+            });
+            // Beyond a rate at which a seed diverged, one scout says nothing of the others.
+            self.losses[at] = filled;
+        }
+        self.seeds = every;
+    }
+
+    /// The optimum of mean losses, one for each rate; infinite ones where a seed diverged.
     fn find(&self, means: &[f64]) -> Option<Found> {
-        // A loss of 0 has no logarithm.
-        let log = |loss: f64| loss.max(f64::MIN_POSITIVE).ln();
         let points: Vec<_> = self.rates.iter().zip(means).map(|(&rate, &loss)| (rate, log(loss))).collect();
-        let valley = valley(&points)?;
-        Some(Found { rate: valley.x, loss: means[valley.place], place: valley.place })
+        let Valley { x, bracket, place } = valley(&points)?;
+        Some(Found { rate: x, bracket, loss: means[place], place })
     }
 
     fn found(&self) -> Option<Found> {
-        let of_rate = |losses: &Vec<(u64, f64)>| mean(&losses.iter().map(|(_, loss)| *loss).collect::<Vec<_>>());
+        let of_rate = |losses: &Option<BTreeMap<u64, f64>>| {
+            losses.as_ref().map_or(f64::INFINITY, |losses| mean(&losses.values().copied().collect::<Vec<_>>()))
+        };
         self.find(&self.losses.iter().map(of_rate).collect::<Vec<_>>())
     }
 
-    /// Seeds with a loss at every rate.
-    fn seeds(&self) -> BTreeSet<u64> {
-        let of_rate = |losses: &Vec<(u64, f64)>| losses.iter().map(|(seed, _)| *seed).collect::<BTreeSet<_>>();
-        let common = self.losses.iter().map(of_rate).reduce(|common, seeds| &common & &seeds);
-        common.unwrap_or_default()
-    }
-
-    /// The losses of these seeds alone, which all have one: a row for each rate, a column for each seed.
+    /// The losses of these seeds alone: a row for each rate, a column for each seed.
     fn table(&self, seeds: &BTreeSet<u64>) -> Vec<Vec<f64>> {
-        let of_rate = |losses: &Vec<(u64, f64)>| {
-            losses.iter().filter(|(seed, _)| seeds.contains(seed)).map(|(_, loss)| *loss).collect()
+        let of_rate = |losses: &Option<BTreeMap<u64, f64>>| {
+            let of_seed = |seed| losses.as_ref().map_or(f64::INFINITY, |losses| losses[seed]);
+            seeds.iter().map(of_seed).collect()
         };
         self.losses.iter().map(of_rate).collect()
     }
@@ -171,29 +210,34 @@ impl Trials {
         self.find(&table.iter().map(of_rate).collect::<Vec<_>>())
     }
 
-    /// The logarithm of the optimal rate of these seeds, by their places among those that all rates have.
-    pub(crate) fn rate_of(&self, chosen: &[usize]) -> Option<f64> {
-        let seeds = self.seeds();
-        let fits = chosen.iter().all(|&seed| seed < seeds.len());
-        fits.then(|| self.of_resample(&self.table(&seeds), chosen))?.map(|found| found.rate)
+    /// The logarithm of the optimal rate of these seeds, by their places among those that all rates have: the lowest that the grid leaves open, the
+    /// estimate and the highest.
+    pub(crate) fn rate_of(&self, chosen: &[usize]) -> Option<[f64; 3]> {
+        let fits = chosen.iter().all(|&seed| seed < self.seeds.len());
+        let found = fits.then(|| self.of_resample(&self.table(&self.seeds), chosen))??;
+        Some([found.bracket[0], found.rate, found.bracket[1]])
     }
 
     /// What is known of the optimum; none where every rate had a diverged seed.
     pub(crate) fn optimum(&self, scheme: &SchemeSummary, base_loss: Option<f64>) -> Option<Optimum> {
         let found = self.found()?;
-        let seeds = self.seeds();
-        let table = self.table(&seeds);
-        let errors = standard_errors(seeds.len(), |chosen| {
-            self.of_resample(&table, chosen).map_or(vec![f64::NAN; 2], |found| vec![found.rate, found.loss])
+        let seeds = self.seeds.len();
+        let table = self.table(&self.seeds);
+        let errors = standard_errors(seeds, |chosen| {
+            let numbers = |Found { bracket: [low, high], loss, .. }: Found| vec![low, high, loss];
+            self.of_resample(&table, chosen).map_or(vec![f64::NAN; 3], numbers)
         });
-        let around = |estimate: f64, place: usize| interval(estimate, errors.as_ref()?[place], seeds.len(), LEVEL);
+        let around = |estimates: [f64; 2], places: [usize; 2]| {
+            let errors = errors.as_ref()?;
+            interval_of_range(estimates, places.map(|place| errors[place]), seeds, LEVEL)
+        };
         let [smallest, largest] = self.tried;
+        let ends = around(found.bracket, [0, 1]).filter(|_| smallest < largest);
         Some(Optimum {
             learning_rate: found.rate.exp(),
-            interval: around(found.rate, 0)
-                .filter(|_| smallest < largest)
-                .map(|ends| ends.map(|end| end.clamp(smallest, largest).exp())),
-            loss_interval: around(found.loss, 1).map(|[low, high]| [low.max(0.0), high]),
+            interval: ends.map(|ends| ends.map(|end| end.clamp(smallest, largest).exp())),
+            open: beyond(ends.unwrap_or(found.bracket), self.tried),
+            loss_interval: around([found.loss; 2], [2, 2]).map(|[low, high]| [low.max(0.0), high]),
             plateau: self.plateau(self.rates[found.place]),
             at_edge: [smallest, largest].contains(&self.rates[found.place]),
             divergence_edge: divergence_edge(scheme, base_loss),
@@ -218,7 +262,8 @@ impl Trials {
             }
             inside.0
         };
-        Some([reach(&mut (0..best).rev()).exp(), reach(&mut (best + 1..self.all.len())).exp()])
+        let ends = [reach(&mut (0..best).rev()).exp(), reach(&mut (best + 1..self.all.len())).exp()];
+        Some(ends).filter(|ends| ends.iter().all(|end| end.is_finite()))
     }
 }
 
@@ -231,6 +276,16 @@ fn divergence_edge(scheme: &SchemeSummary, base_loss: Option<f64>) -> Option<[f6
     broke.next().map(|pair| [pair[0].learning_rate, pair[1].learning_rate])
 }
 
+/// The logarithm of a loss; a loss of 0 has none.
+fn log(loss: f64) -> f64 {
+    loss.max(f64::MIN_POSITIVE).ln()
+}
+
+/// Which ends lie beyond the rates tried, but for rounding.
+fn beyond([low, high]: [f64; 2], [smallest, largest]: [f64; 2]) -> [bool; 2] {
+    [low < smallest - 1e-9, high > largest + 1e-9]
+}
+
 /// Every pair of schemes that have an optimum, the one with the lower loss first, in the order of their losses.
 pub(crate) fn comparisons(schemes: &[(&str, Trials)]) -> Vec<Comparison> {
     let mut ranked: Vec<(&str, &Trials, Found)> =
@@ -241,25 +296,37 @@ pub(crate) fn comparisons(schemes: &[(&str, Trials)]) -> Vec<Comparison> {
     let mut comparisons = Vec::with_capacity(pairs);
     for (place, &(first, one, best)) in ranked.iter().enumerate() {
         for &(second, other, worse) in &ranked[place + 1..] {
-            let seeds: BTreeSet<u64> = &one.seeds() & &other.seeds();
+            let seeds: BTreeSet<u64> = &one.seeds & &other.seeds;
             let tables = [one.table(&seeds), other.table(&seeds)];
+            // The difference of the losses, and the ends of the ratio and of each optimum.
+            let numbers = |one: Found, other: Found| {
+                let [[low, high], [least, most]] = [one.bracket, other.bracket];
+                [other.loss - one.loss, low - most, high - least, low, high, least, most]
+            };
+            let estimates = numbers(best, worse);
             let errors = standard_errors(seeds.len(), |chosen| {
                 let pair = one.of_resample(&tables[0], chosen).zip(other.of_resample(&tables[1], chosen));
-                pair.map_or(vec![f64::NAN; 2], |(one, other)| vec![other.loss - one.loss, one.rate - other.rate])
+                pair.map_or(vec![f64::NAN; estimates.len()], |(one, other)| numbers(one, other).into())
             });
-            let around = |estimate: f64, place: usize| interval(estimate, errors.as_ref()?[place], seeds.len(), level);
-            let (difference, ratio) = (worse.loss - best.loss, best.rate - worse.rate);
+            let around = |places: [usize; 2]| {
+                let errors = errors.as_ref()?;
+                let [estimates, errors] = [&estimates[..], errors].map(|of| places.map(|place| of[place]));
+                interval_of_range(estimates, errors, seeds.len(), level)
+            };
             // No ratio of two rates that were tried lies beyond these.
             let [lowest, highest] = [one.tried[0] - other.tried[1], one.tried[1] - other.tried[0]];
+            let ratio = around([1, 2]).filter(|_| lowest < highest);
+            // An optimum that may lie beyond its grid leaves that side of the ratio open.
+            let ends = [around([3, 4]).unwrap_or(best.bracket), around([5, 6]).unwrap_or(worse.bracket)];
+            let open = [beyond(ends[0], one.tried), beyond(ends[1], other.tried)];
             comparisons.push(Comparison {
                 first: first.to_owned(),
                 second: second.to_owned(),
-                loss_difference: difference,
-                loss_difference_interval: around(difference, 0),
-                rate_ratio: ratio.exp(),
-                rate_ratio_interval: around(ratio, 1)
-                    .filter(|_| lowest < highest)
-                    .map(|ends| ends.map(|end| end.clamp(lowest, highest).exp())),
+                loss_difference: worse.loss - best.loss,
+                loss_difference_interval: around([0, 0]),
+                rate_ratio: (best.rate - worse.rate).exp(),
+                rate_ratio_interval: ratio.map(|ends| ends.map(|end| end.clamp(lowest, highest).exp())),
+                rate_ratio_open: [0, 1].map(|end| open[0][end] || open[1][1 - end]),
                 level,
             });
         }
@@ -313,6 +380,53 @@ mod tests {
         assert!(low < best && best < high);
     }
 
+    /// The learning rates of a scheme whose best is followed by a cliff behind a gap: once an interval of no width, which the optimum was not in.
+    #[test]
+    fn a_cliff_behind_a_gap_leaves_the_optimum_open_up_to_it() {
+        let at = |rate: f64, loss: f64| [run("x", rate, 0, 0.99 * loss), run("x", rate, 1, 1.01 * loss)];
+        let falling = [at(1e-3, 0.9), at(2e-3, 0.8), at(4e-3, 0.7), at(8e-3, 0.6)].concat();
+        for beyond in [at(64e-3, 2.5), at(64e-3, f64::INFINITY)] {
+            let found = optimum(&[&falling[..], &beyond[..]].concat());
+            let [low, high] = found.interval.expect("two seeds");
+            assert!(low <= found.learning_rate && found.learning_rate <= high, "{found:?}");
+            assert!(low <= 8e-3 && (high / 64e-3 - 1.0).abs() < 1e-9, "{found:?}");
+            assert_eq!(found.open, [false; 2]);
+        }
+    }
+
+    #[test]
+    fn numbers_of_a_damaged_log_are_summed_up_without_a_panic() {
+        for extreme in [0.0, -1.0, f64::INFINITY, 1e308, f64::MAX, 5e-324] {
+            let mut odd = runs("x", 11e-3, 0.1, 0.2, 0.05);
+            odd[9].cell.learning_rate = extreme;
+            odd[17].final_loss = Some(extreme);
+            let found = summary(&[odd, runs("y", 4e-3, 0.15, 0.1, 0.05)].concat());
+            assert!(found.schemes[0].optimum.is_some() && !found.sentence().is_empty(), "{extreme}");
+            let json = serde_json::to_string(&found).expect("a summary is JSON");
+            assert!(serde_json::from_str::<Summary>(&json).is_ok() || !extreme.is_finite(), "{extreme}: {json}");
+        }
+        assert_eq!(summary(&[run("x", 0.0, 0, 0.5), run("x", -1.0, 0, 0.4)]).schemes[0].optimum, None);
+    }
+
+    #[test]
+    fn where_the_best_is_an_end_of_the_grid_nothing_bounds_it_there() {
+        let falling = optimum(&runs("x", 1.0, 0.1, 0.0, 0.05));
+        assert!(falling.at_edge && falling.open == [false, true], "{falling:?}");
+        assert!(falling.bounds().is_some_and(|[low, high]| low > 32e-3 && high == f64::INFINITY), "{falling:?}");
+        let rising = optimum(&runs("x", 1e-6, 0.1, 0.0, 0.05));
+        assert!(rising.open == [true, false] && rising.bounds().is_some_and(|[low, _]| low == 0.0), "{rising:?}");
+        // The seeds alone may carry it there: their optima are 4 doublings apart.
+        let unsure = optimum(&runs("x", 16e-3, 0.1, 4.0, 0.05));
+        assert!(!unsure.at_edge && unsure.is_open(), "{unsure:?}");
+        // Of two schemes the one with the larger optimum is at the edge: only the other end of the ratio is known.
+        let found = summary(&[runs("a", 1.0, 0.1, 0.0, 0.05), runs("b", 4e-3, 0.15, 0.0, 0.05)].concat());
+        let pair = &found.comparisons[0];
+        let open = if pair.first == "a" { [false, true] } else { [true, false] };
+        assert_eq!((pair.rate_ratio_open, pair.rates_differ()), (open, Some(true)), "{pair:?}");
+        let said = found.sentence();
+        assert!(said.contains("a wants at least ") && !said.contains(" to 32) the learning rate"), "{said}");
+    }
+
     #[test]
     fn without_spread_the_interval_is_a_point_and_one_seed_has_none() {
         let still = optimum(&runs("x", 16e-3, 0.1, 0.0, 0.0));
@@ -350,8 +464,6 @@ mod tests {
         assert!(!found.at_edge);
         assert!(optimum(&diverged[1..2]).divergence_edge.is_none() && optimum(&diverged[1..2]).at_edge);
         assert!(optimum(&of_base[1..]).at_edge);
-        let monotone = runs("x", 1.0, 0.1, 0.0, 0.05);
-        assert!(optimum(&monotone).is_beyond_grid() && !optimum(&runs("x", 11e-3, 0.1, 0.2, 0.05)).is_beyond_grid());
         assert_eq!(summary(&diverged[..1]).schemes[0].optimum, None);
     }
 
@@ -396,8 +508,10 @@ mod tests {
         let scouted: Vec<RunResult> = whole.iter().filter(near).cloned().collect();
         assert_eq!(scouted.len(), 4 * 5 + 4);
         let found = optimum(&scouted);
-        assert_eq!((found.learning_rate, found.interval), (best.learning_rate, best.interval));
-        assert_eq!(found.loss_interval, best.loss_interval);
+        assert_eq!((found.learning_rate, found.loss_interval), (best.learning_rate, best.loss_interval));
+        // The seeds that are missing count as going with the one that is there, whose valley is a fifth of a doubling off.
+        let apart = |end: usize| found.interval.expect("five seeds")[end] / best.interval.expect("five seeds")[end];
+        assert!((apart(0) - 1.0).abs() < 0.1 && (0.9..1.5).contains(&apart(1)), "{found:?} {best:?}");
         assert!(!found.at_edge);
     }
 

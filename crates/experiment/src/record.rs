@@ -35,11 +35,24 @@ impl Record {
             runs: 0,
             complete: None,
             evaluated: 0,
-            setting: Setting { device, wall_seconds, base_loss, base_accuracy, accuracy, order: vec![] },
+            setting: Setting {
+                device,
+                wall_seconds,
+                base_loss,
+                base_accuracy,
+                accuracy,
+                validation_examples: None,
+                order: vec![],
+            },
             results: vec![],
             curves: vec![],
             places: HashMap::new(),
         }
+    }
+
+    /// Says how many examples the runs are validated on.
+    pub fn validated_on(&mut self, examples: Option<usize>) {
+        self.setting.validation_examples = examples;
     }
 
     /// Takes in what happened next.

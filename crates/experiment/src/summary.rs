@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::Accuracy;
-use crate::optimum::{self, Comparison, Optimum, Trials};
+use crate::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
 use crate::run::{RunResult, StartCost};
 
 /// What all runs of a sweep share.
@@ -24,6 +24,9 @@ pub struct Setting {
     pub base_accuracy: Option<f64>,
     /// What an accuracy counts.
     pub accuracy: Accuracy,
+    /// Examples that all runs were validated on; none in summaries of older versions.
+    #[serde(default)]
+    pub validation_examples: Option<usize>,
     /// The schemes in the order that was asked for, which tables and colours follow; others come after them, in the order of their first run.
     #[serde(skip)]
     pub order: Vec<String>,
@@ -102,6 +105,13 @@ pub struct RateSummary {
     pub stable: bool,
 }
 
+impl Setting {
+    /// Whether the validation examples are so few that they say nothing about others.
+    pub(crate) fn has_few_examples(&self) -> bool {
+        self.validation_examples.is_some_and(|examples| examples < FEWEST_EXAMPLES)
+    }
+}
+
 impl Summary {
     /// Sums up the runs. Those that were stopped before their end are left out; those that could not start are among the failures alone.
     pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
@@ -124,11 +134,18 @@ impl Summary {
                 let tried = Trials::new(&of_scheme);
                 let mut summary = SchemeSummary::from_runs(scheme, &of_scheme);
                 summary.optimum = tried.optimum(&summary, setting.base_loss);
+                if setting.has_few_examples() {
+                    let unknown = |optimum| Optimum { interval: None, loss_interval: None, plateau: None, ..optimum };
+                    summary.optimum = summary.optimum.map(unknown);
+                }
                 trials.push((scheme, tried));
                 summary
             })
             .collect();
-        let comparisons = optimum::comparisons(&trials);
+        let mut comparisons = optimum::comparisons(&trials);
+        if setting.has_few_examples() {
+            comparisons = comparisons.into_iter().map(Comparison::without_intervals).collect();
+        }
         let mut failures: Vec<Failure> = Vec::new();
         for (run, reason) in runs.iter().filter_map(|run| Some((run, run.failed.as_ref()?))) {
             let scheme = &run.cell.scheme;
@@ -242,6 +259,7 @@ pub(crate) mod tests {
             base_loss: Some(3.0),
             base_accuracy: Some(0.0),
             accuracy: Accuracy::ExactMatch,
+            validation_examples: None,
             order: vec![],
         }
     }

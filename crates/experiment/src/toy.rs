@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use loralab_statistics::{LEVEL, interval, slope, standard_errors};
+use loralab_statistics::{LEVEL, interval_of_range, mean, slope, standard_errors};
 
 use crate::exponents::ExponentFit;
 use crate::names::{Accuracy, Form, Readout};
@@ -114,6 +114,7 @@ impl ToyReadout {
                 base_loss: None,
                 base_accuracy: None,
                 accuracy: Accuracy::Token,
+                validation_examples: None,
                 order: vec![],
             };
             let summary = Summary::from_runs(setting, &results);
@@ -122,7 +123,7 @@ impl ToyReadout {
                     run.cell.scheme == scheme.scheme && Some(run.cell.learning_rate) == scheme.best_learning_rate
                 });
                 let losses: Option<Vec<f64>> = best.map(|(_, test)| *test).collect();
-                losses.filter(|losses| !losses.is_empty()).map(|losses| loralab_statistics::mean(&losses))
+                losses.filter(|losses| !losses.is_empty()).map(|losses| mean(&losses))
             };
             widths.push(ToyWidth {
                 width: *width,
@@ -138,7 +139,7 @@ impl ToyReadout {
             }
         }
         let tables: Vec<Vec<(f64, Trials)>> = schemes.iter().map(|scheme| trials(runs, scheme)).collect();
-        let of_scheme = |table: &Vec<(f64, Trials)>| fit(seeds, |chosen| logs(table, chosen));
+        let of_scheme = |table: &Vec<(f64, Trials)>| fit(seeds, |chosen| optima(table, chosen));
         let slopes = schemes
             .iter()
             .zip(&tables)
@@ -146,8 +147,11 @@ impl ToyReadout {
             .collect();
         let ratio = match &tables[..] {
             [one, other] => fit(seeds, |chosen| {
-                let pairs = logs(one, chosen)?.into_iter().zip(logs(other, chosen)?);
-                Some(pairs.map(|((width, one), (_, other))| (width, one - other)).collect())
+                let pairs = optima(one, chosen)?.into_iter().zip(optima(other, chosen)?);
+                let apart = |((width, [low, rate, high]), (_, other)): ((f64, [f64; 3]), (f64, [f64; 3]))| {
+                    (width, [low - other[2], rate - other[1], high - other[0]])
+                };
+                Some(pairs.map(apart).collect())
             }),
             _ => None,
         };
@@ -167,24 +171,38 @@ fn trials(runs: &[ToyRuns], scheme: &str) -> Vec<(f64, Trials)> {
     runs.iter().map(of_width).collect()
 }
 
-/// ln n and the logarithm of the optimal rate of these seeds at each width.
-fn logs(table: &[(f64, Trials)], chosen: &[usize]) -> Option<Vec<(f64, f64)>> {
+/// ln n and the logarithm of a rate at each width: the lowest and highest that the grid leaves open, and in the middle the estimate.
+type Optima = Vec<(f64, [f64; 3])>;
+
+/// The optimal rate of these seeds at each width.
+fn optima(table: &[(f64, Trials)], chosen: &[usize]) -> Option<Optima> {
     table.iter().map(|(width, trials)| Some((*width, trials.rate_of(chosen)?))).collect()
 }
 
-/// The slope of the points that all seeds give, with the interval of a bootstrap over seeds.
-fn fit(seeds: u64, points: impl Fn(&[usize]) -> Option<Vec<(f64, f64)>>) -> Option<ExponentFit> {
+/// The slope of the points that all seeds give, with the interval of a bootstrap over seeds around the smallest and largest slope that the grids leave open.
+fn fit(seeds: u64, points: impl Fn(&[usize]) -> Option<Optima>) -> Option<ExponentFit> {
     let seeds = usize::try_from(seeds).ok()?;
-    let all = points(&(0..seeds).collect::<Vec<_>>())?;
-    let estimate = slope(&all)?;
+    let slopes = |chosen: &[usize]| {
+        let points = points(chosen)?;
+        let middle = mean(&points.iter().map(|(width, _)| *width).collect::<Vec<_>>());
+        // A slope is least where the narrow ones have their highest rates and the wide ones their lowest.
+        let of = |narrow: usize, wide: usize| {
+            let place = |width: f64| if width < middle { narrow } else { wide };
+            slope(&points.iter().map(|&(width, rates)| (width, rates[place(width)])).collect::<Vec<_>>())
+        };
+        Some([of(2, 0)?, of(1, 1)?, of(0, 2)?])
+    };
+    let all: Vec<usize> = (0..seeds).collect();
+    let widths = points(&all)?;
+    let [least, estimate, most] = slopes(&all)?;
     let errors =
-        standard_errors(seeds, |chosen| vec![points(chosen).and_then(|points| slope(&points)).unwrap_or(f64::NAN)]);
-    let width = |point: Option<&(f64, f64)>| point.map_or(0, |(log, _)| log.exp().round() as usize);
+        standard_errors(seeds, |chosen| slopes(chosen).map_or(vec![f64::NAN; 2], |[low, _, high]| vec![low, high]));
+    let width = |point: Option<&(f64, [f64; 3])>| point.map_or(0, |(log, _)| log.exp().round() as usize);
     Some(ExponentFit {
-        from: width(all.first()),
-        to: width(all.last()),
+        from: width(widths.first()),
+        to: width(widths.last()),
         slope: estimate,
-        interval: errors.and_then(|errors| interval(estimate, errors[0], seeds, LEVEL)),
+        interval: errors.and_then(|errors| interval_of_range([least, most], [errors[0], errors[1]], seeds, LEVEL)),
     })
 }
 
@@ -288,17 +306,29 @@ impl ToyReadout {
         self.widths.iter().filter_map(of_width).collect()
     }
 
+    /// Whether the optimal rate of the first start is larger than the second's, or smaller, at a width; none where neither is shown.
+    fn first_is_larger(&self, width: usize) -> Option<bool> {
+        let width = self.widths.iter().find(|at| at.width == width)?;
+        let pair = width.comparison.as_ref().filter(|pair| pair.rates_differ() == Some(true))?;
+        Some((pair.rate_ratio > 1.0) == (pair.first == width.starts.first()?.scheme))
+    }
+
     fn order_in_words(&self) -> Option<String> {
         let ratios = self.ratios();
-        let wide: Vec<_> = ratios.iter().filter(|(width, _)| *width >= 512).collect();
+        let wide = ratios.iter().map(|(width, _)| *width).filter(|width| *width >= 512);
+        let wide: Vec<(usize, Option<bool>)> = wide.map(|width| (width, self.first_is_larger(width))).collect();
         let listed = ratios.iter().map(|(width, ratio)| format!("{} at {width}", factor_text(*ratio)));
         let listed = listed.collect::<Vec<_>>().join(", ");
+        let unshown = wide.iter().filter(|(_, larger)| *larger != Some(true)).map(|(width, _)| width.to_string());
+        let unshown: Vec<String> = unshown.collect();
         let larger = if wide.is_empty() {
             String::new()
-        } else if wide.iter().all(|(_, ratio)| *ratio > 1.0) {
+        } else if wide.iter().any(|(_, larger)| *larger == Some(false)) {
+            "; Init[A]'s is not the larger at every width from 512 on, unlike in the paper".to_owned()
+        } else if unshown.is_empty() {
             "; Init[A]'s is the larger at every width from 512 on".to_owned()
         } else {
-            "; Init[A]'s is not the larger at every width from 512 on, unlike in the paper".to_owned()
+            format!("; that Init[A]'s is the larger is not shown at {}", unshown.join(", "))
         };
         let grows = match self.ratio.and_then(|fit| fit.interval) {
             Some([low, _]) if low > 0.0 => ", and the ratio grows with the width",
@@ -315,7 +345,7 @@ impl ToyReadout {
         let widest = self.traces.iter().map(|trace| trace.width).max()?;
         let last = |of: &[Vec<f64>]| {
             let ends: Option<Vec<f64>> = of.iter().map(|seed| seed.last().copied()).collect();
-            ends.map_or(f64::NAN, |ends| loralab_statistics::mean(&ends))
+            ends.map_or(f64::NAN, |ends| mean(&ends))
         };
         let of_trace = |trace: &ToyTrace| {
             format!(

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crossing::CrossingFound;
-use crate::number::{factor_text, rounded_rate_text};
+use crate::number::{factor_text, range_text, rounded_rate_text};
 use crate::optimum::Comparison;
 use crate::summary::{SchemeSummary, Summary};
 
@@ -81,25 +81,22 @@ impl Transformer {
         for scheme in self.schemes() {
             let optimum = |width: &DecoderWidth| width.scheme(&scheme).and_then(|scheme| scheme.optimum.clone());
             let (Some(from), Some(to)) = (optimum(narrowest), optimum(widest)) else { continue };
-            let range = |ends: Option<[f64; 2]>| {
-                ends.map_or_else(String::new, |[low, high]| {
-                    format!(" ({} to {})", rounded_rate_text(low), rounded_rate_text(high))
-                })
-            };
-            let apart = from.interval.zip(to.interval).map(|(one, other)| one[1] < other[0] || other[1] < one[0]);
+            let range =
+                |bounds: Option<[f64; 2]>| bounds.map_or_else(String::new, |ends| range_text(ends, rounded_rate_text));
+            let apart = from.bounds().zip(to.bounds()).map(|(one, other)| one[1] < other[0] || other[1] < one[0]);
             let judged = match apart {
                 Some(true) => "these intervals do not overlap",
                 Some(false) => "these intervals overlap",
-                None => "by one seed",
+                None => "without intervals, which says nothing of a change",
             };
             sentences.push(format!(
                 "From width {} to {}, {scheme}'s best learning rate goes from {}{} to {}{}: {judged}.",
                 narrowest.width,
                 widest.width,
                 rounded_rate_text(from.learning_rate),
-                range(from.interval),
+                range(from.bounds()),
                 rounded_rate_text(to.learning_rate),
-                range(to.interval)
+                range(to.bounds())
             ));
         }
         sentences.extend(self.ratios_in_words());
@@ -115,12 +112,11 @@ impl Transformer {
         let ratio = |width: &DecoderWidth| {
             let pair = width.comparison()?;
             let turned = |ratio: f64| if pair.first == *first { ratio } else { 1.0 / ratio };
-            let mut ends = pair.rate_ratio_interval.map(|ends| ends.map(turned));
+            let mut ends = pair.bounds().map(|ends| ends.map(turned));
             if let Some(ends) = &mut ends {
                 ends.sort_by(f64::total_cmp);
             }
-            let range =
-                ends.map(|[low, high]| format!(" ({} to {})", factor_text(low), factor_text(high))).unwrap_or_default();
+            let range = ends.map(|ends| range_text(ends, factor_text)).unwrap_or_default();
             Some(format!("{}{range} at {}", factor_text(turned(pair.rate_ratio)), width.width))
         };
         let ratios: Vec<String> = self.widths.iter().filter_map(ratio).collect();

@@ -1,15 +1,16 @@
 //! A summary for people: a sentence and a table.
 
+use loralab_statistics::{LEVEL, interval_of_mean};
+
 use crate::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
-use crate::optimum::Comparison;
+use crate::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 use crate::summary::{Failure, RateSummary, SchemeSummary, Summary};
 
 /// Most schemes that a sentence names, where there are more than one more: a table tells of all.
 const NAMED: usize = 4;
 
-/// Where schemes are compared: at their optima, or at the best of what was tried where an optimum lies beyond it.
-const BEST: &str = "Each at its best";
-const TRIED: &str = "At the rates tried";
+/// Where schemes are compared. Between the rates and beyond them, a loss may be lower.
+const BEST: &str = "Each at its best rate tried";
 
 impl Summary {
     /// What was found, in plain words; also what was *not* found: schemes that the seeds do not tell apart are called that, and
@@ -31,8 +32,6 @@ impl Summary {
                 .collect();
             sentences.push(format!("{}{}.", bests.join(", "), others_in_words(&ranked[named..])));
         }
-        let beyond: Vec<&str> =
-            self.schemes.iter().filter(|scheme| is_beyond_grid(scheme)).map(|scheme| &*scheme.scheme).collect();
         let one_rate = self.schemes.iter().all(|scheme| scheme.learning_rates.len() == 1);
         match &self.comparisons[..] {
             [] => {}
@@ -41,24 +40,21 @@ impl Summary {
                     "One learning rate was tried, which says what it suits and not which start is better, each at its own."
                         .to_owned(),
                 );
-                sentences.extend(differences_in_words(pairs, "At this rate"));
-            }
-            [pair] if beyond.is_empty() => {
-                sentences.push(rates_in_words(pair));
-                sentences.push(difference_in_words(pair, BEST));
+                sentences.extend(self.differences_in_words(pairs, "At this rate"));
             }
             [pair] => {
-                sentences.push(format!(
-                    "Beyond the grid {} the optimum of {}, so how many times the learning rate of the other one wants is not known.",
-                    if pair.rate_ratio_interval.is_some() { "lies" } else { "may lie" },
-                    listed(&beyond)
-                ));
-                sentences.push(difference_in_words(pair, TRIED));
+                sentences.push(self.rates_in_words(pair));
+                sentences.push(self.difference_in_words(pair, BEST));
             }
-            pairs => sentences.extend(differences_in_words(pairs, if beyond.is_empty() { BEST } else { TRIED })),
+            pairs => sentences.extend(self.differences_in_words(pairs, BEST)),
+        }
+        if let Some(examples) = self.setting.validation_examples
+            && self.comparisons.iter().any(|pair| pair.loss_difference_interval.is_some())
+        {
+            sentences.push(format!("Intervals are over seeds, on the same {examples} validation examples."));
         }
         if let [(first, _), (second, _)] = ranked[..] {
-            sentences.extend(crossing_in_words(first, second));
+            sentences.extend(self.lead_in_words(first, second));
         }
         sentences.extend(edges_in_words(&ranked));
         sentences.extend(self.worse_than_base(&ranked));
@@ -125,11 +121,17 @@ impl Summary {
                 text(scheme.best_learning_rate.map(learning_rate_text)),
                 text(scheme.optimum.as_ref().map(|optimum| {
                     let rate = rounded_rate_text(optimum.learning_rate);
-                    let edge = optimum.edge_in_words().map(str::to_owned);
-                    let beside = edge.or_else(|| optimum.interval.map(rates_text));
+                    let edge = optimum.at_edge.then(|| "at the edge".to_owned());
+                    let beside = optimum.interval.map(|ends| rates_text(ends, optimum.open)).or(edge);
                     beside.map_or_else(|| rate.clone(), |beside| format!("{rate} ({beside})"))
                 })),
-                text(scheme.optimum.as_ref().and_then(|optimum| optimum.plateau).map(rates_text)),
+                text(
+                    scheme
+                        .optimum
+                        .as_ref()
+                        .and_then(|optimum| optimum.plateau)
+                        .map(|ends| rates_text(ends, [false; 2])),
+                ),
                 text(scheme.best_loss.map(loss_text)),
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
                 text(scheme.best_accuracy.map(|share| format!("{share:.3}"))),
@@ -178,10 +180,6 @@ impl Summary {
     }
 }
 
-fn is_beyond_grid(scheme: &SchemeSummary) -> bool {
-    scheme.optimum.as_ref().is_some_and(crate::optimum::Optimum::is_beyond_grid)
-}
-
 /// `0.084 ± 0.003`; the mean alone where no interval is known.
 fn with_interval(scheme: &SchemeSummary, best: &RateSummary) -> String {
     let mean = best.mean_loss.unwrap_or(f64::NAN);
@@ -207,9 +205,15 @@ fn half_interval(scheme: &SchemeSummary) -> Option<f64> {
     Some(high - scheme.best_loss?)
 }
 
-/// `5.1e-3–9.0e-3`
-fn rates_text([low, high]: [f64; 2]) -> String {
-    format!("{}–{}", rounded_rate_text(low), rounded_rate_text(high))
+/// `5.1e-3–9.0e-3`, `from 5.1e-3` or `up to 9.0e-3` where nothing bounds the other end.
+fn rates_text(ends: [f64; 2], open: [bool; 2]) -> String {
+    let [low, high] = ends.map(rounded_rate_text);
+    match open {
+        [false, false] => format!("{low}–{high}"),
+        [false, true] => format!("from {low}"),
+        [true, false] => format!("up to {high}"),
+        [true, true] => "not bounded".to_owned(),
+    }
 }
 
 /// A distance with the decimals of the loss it belongs to.
@@ -220,80 +224,136 @@ fn beside(mean: f64, spread: f64) -> String {
     format!("{spread:.0$}", decimals(mean))
 }
 
-/// How many times the learning rate of the other a scheme wants.
-fn rates_in_words(pair: &Comparison) -> String {
-    let inverted = pair.rate_ratio < 1.0;
-    let turned = |ratio: f64| if inverted { 1.0 / ratio } else { ratio };
-    let (more, less) = if inverted { (&pair.second, &pair.first) } else { (&pair.first, &pair.second) };
-    let ratio = factor_text(turned(pair.rate_ratio));
-    let Some(ends) = pair.rate_ratio_interval else {
-        return format!("{more} wants {ratio} times the learning rate of {less}, by one seed.");
-    };
-    let mut ends = ends.map(turned);
-    ends.sort_by(f64::total_cmp);
-    let range = format!("({} to {})", factor_text(ends[0]), factor_text(ends[1]));
-    if pair.rates_differ() == Some(true) {
-        format!("{more} wants {ratio} times {range} the learning rate of {less}.")
-    } else {
-        format!(
-            "{more}'s optimum is at {ratio} times {range} the learning rate of {less}'s: that they differ is not shown."
-        )
+impl Summary {
+    /// Why nothing tells whether a difference is more than chance, with what to do about it.
+    fn nothing_tells(&self) -> (String, String) {
+        match self.setting.validation_examples {
+            Some(1) => ("With 1 validation example".to_owned(), format!("use at least {FEWEST_EXAMPLES}")),
+            Some(few) if self.setting.has_few_examples() => {
+                (format!("With {few} validation examples"), format!("use at least {FEWEST_EXAMPLES}"))
+            }
+            _ => ("With one seed each".to_owned(), "use more seeds".to_owned()),
+        }
     }
-}
 
-/// Whether the losses of two schemes differ by more than chance; `at` says where they are compared.
-fn difference_in_words(pair: &Comparison, at: &str) -> String {
-    let Comparison { first, second, loss_difference, loss_difference_interval, .. } = pair;
-    let Some([low, high]) = *loss_difference_interval else {
-        return format!(
-            "With one seed each, nothing tells whether the difference between {first} and {second} is more than chance: \
-             use more seeds."
-        );
-    };
-    let [size, low, high] = [*loss_difference, low, high].map(|value| beside(*loss_difference, value));
-    if pair.losses_differ() == Some(true) {
-        format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
-    } else {
-        format!(
-            "{at}, {first} and {second} are not shown to differ: {second}'s loss is higher by {size} ({low} to {high}), \
-             which may be chance."
-        )
+    /// How many times the learning rate of the other a scheme wants, as far as that is shown.
+    fn rates_in_words(&self, pair: &Comparison) -> String {
+        let inverted = pair.rate_ratio < 1.0;
+        let turned = |ratio: f64| if inverted { 1.0 / ratio } else { ratio };
+        let (more, less) = if inverted { (&pair.second, &pair.first) } else { (&pair.first, &pair.second) };
+        let ratio = factor_text(turned(pair.rate_ratio));
+        let open: Vec<&str> = self
+            .schemes
+            .iter()
+            .filter(|scheme| scheme.optimum.as_ref().is_some_and(Optimum::is_open))
+            .map(|scheme| &*scheme.scheme)
+            .collect();
+        // A summary of an older version does not say which end of the ratio an edge leaves open.
+        let unsaid = !open.is_empty() && pair.rate_ratio_open == [false; 2];
+        let bounds = pair.bounds().filter(|_| !unsaid).map(|ends| {
+            let mut ends = ends.map(turned);
+            ends.sort_by(f64::total_cmp);
+            ends
+        });
+        match bounds {
+            Some([low, high]) if low > 1.0 && high.is_finite() => {
+                format!(
+                    "{more} wants {ratio} times ({} to {}) the learning rate of {less}.",
+                    factor_text(low),
+                    factor_text(high)
+                )
+            }
+            Some([low, _]) if low > 1.0 => {
+                format!("{more} wants at least {} times the learning rate of {less}.", factor_text(low))
+            }
+            _ if !open.is_empty() => format!(
+                "Beyond the grid may lie the optimum of {}, so how many times the learning rate of the other one wants is not known.",
+                listed(&open)
+            ),
+            Some([low, high]) => format!(
+                "{more}'s optimum is at {ratio} times ({} to {}) the learning rate of {less}'s: that they differ is not shown.",
+                factor_text(low),
+                factor_text(high)
+            ),
+            None => {
+                let (with, _) = self.nothing_tells();
+                let with = with.replacen('W', "w", 1);
+                format!(
+                    "{more}'s optimum is at {ratio} times the learning rate of {less}'s: {with}, that they differ is not shown."
+                )
+            }
+        }
     }
-}
 
-/// Which of several schemes the leader is told apart from, and what comparing many does to the intervals.
-fn differences_in_words(pairs: &[Comparison], at: &str) -> Vec<String> {
-    if let [pair] = pairs {
-        return vec![difference_in_words(pair, at)];
+    /// Whether the losses of two schemes differ by more than chance; `at` says where they are compared.
+    fn difference_in_words(&self, pair: &Comparison, at: &str) -> String {
+        let Comparison { first, second, loss_difference, loss_difference_interval, .. } = pair;
+        let Some([low, high]) = *loss_difference_interval else {
+            let (with, remedy) = self.nothing_tells();
+            return format!(
+                "{with}, nothing tells whether the difference between {first} and {second} is more than chance: {remedy}."
+            );
+        };
+        let [size, low, high] = [*loss_difference, low, high].map(|value| beside(*loss_difference, value));
+        if pair.losses_differ() == Some(true) {
+            format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
+        } else {
+            format!(
+                "{at}, {first} and {second} are not shown to differ: {second}'s loss is higher by {size} ({low} to {high}), \
+                 which may be chance."
+            )
+        }
     }
-    let leader = &pairs[0].first;
-    let of_leader = || pairs.iter().filter(|pair| pair.first == *leader);
-    let names = |differ: bool| -> Vec<&str> {
-        let alike = of_leader().filter(|pair| pair.losses_differ() == Some(differ));
-        alike.map(|pair| pair.second.as_str()).collect()
-    };
-    let (worse, alike) = (names(true), names(false));
-    let mut sentences = Vec::new();
-    if !worse.is_empty() {
-        sentences.push(format!("{at}, {leader}'s loss is lower than that of {}.", listed(&worse)));
+
+    /// Which of several schemes the leader is told apart from, and what comparing many does to the intervals.
+    fn differences_in_words(&self, pairs: &[Comparison], at: &str) -> Vec<String> {
+        if let [pair] = pairs {
+            return vec![self.difference_in_words(pair, at)];
+        }
+        let leader = &pairs[0].first;
+        let of_leader = || pairs.iter().filter(|pair| pair.first == *leader);
+        let names = |differ: bool| -> Vec<&str> {
+            let alike = of_leader().filter(|pair| pair.losses_differ() == Some(differ));
+            alike.map(|pair| pair.second.as_str()).collect()
+        };
+        let (worse, alike) = (names(true), names(false));
+        let mut sentences = Vec::new();
+        if !worse.is_empty() {
+            sentences.push(format!("{at}, {leader}'s loss is lower than that of {}.", listed(&worse)));
+        }
+        if !alike.is_empty() {
+            sentences.push(format!("{at}, {leader} is not shown to differ from {}.", listed(&alike)));
+        }
+        if worse.is_empty() && alike.is_empty() {
+            let (with, remedy) = self.nothing_tells();
+            sentences.push(format!("{with}, nothing tells whether a difference is more than chance: {remedy}."));
+        } else {
+            let level = 100.0 * pairs[0].level;
+            // As many digits as tell it from 100.
+            let digits = (1.0 - (100.0 - level).log10().floor()).clamp(1.0, 9.0) as usize;
+            sentences.push(format!(
+                "{} pairs were compared, so each interval is one of {level:.digits$} %, for 95 % together (Bonferroni).",
+                pairs.len()
+            ));
+        }
+        sentences
     }
-    if !alike.is_empty() {
-        sentences.push(format!("{at}, {leader} is not shown to differ from {}.", listed(&alike)));
+
+    /// Up to which rate the scheme that ends second is shown to lead: from the smallest on, at each of these by an interval over seeds. Tested one after the other until
+    /// the first that is not shown, all of them together hold at the level of each (Maurer, Hothorn & Lehmacher 1995).
+    fn lead_in_words(&self, first: &SchemeSummary, second: &SchemeSummary) -> Option<String> {
+        let of_first = |rate: f64| first.learning_rates.iter().find(|row| row.learning_rate == rate);
+        let leads = |row: &&RateSummary| {
+            let other = of_first(row.learning_rate)?;
+            let pairs = row.losses.iter().zip(&other.losses).filter(|_| row.losses.len() == other.losses.len());
+            let apart: Option<Vec<f64>> = pairs.map(|(loss, other)| Some((*loss)? - (*other)?)).collect();
+            Some(interval_of_mean(&apart?, LEVEL)?[1] < 0.0)
+        };
+        let common = second.learning_rates.iter().filter(|row| of_first(row.learning_rate).is_some());
+        let led = common.take_while(|row| leads(row) == Some(true)).last();
+        let rate = led.filter(|_| !self.setting.has_few_examples())?.learning_rate;
+        Some(format!("At small learning rates, up to {}, {} leads.", learning_rate_text(rate), second.scheme))
     }
-    if worse.is_empty() && alike.is_empty() {
-        sentences.push(
-            "With one seed each, nothing tells whether a difference is more than chance: use more seeds.".to_owned(),
-        );
-    } else {
-        let level = 100.0 * pairs[0].level;
-        // As many digits as tell it from 100.
-        let digits = (1.0 - (100.0 - level).log10().floor()).clamp(1.0, 9.0) as usize;
-        sentences.push(format!(
-            "{} pairs were compared, so each interval is one of {level:.digits$} %, for 95 % together (Bonferroni).",
-            pairs.len()
-        ));
-    }
-    sentences
 }
 
 /// `a, b and c`; of many the first ones: `a, b, c, d and 5 others`.
@@ -305,19 +365,6 @@ fn listed(names: &[&str]) -> String {
         [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
         _ => names.concat(),
     }
-}
-
-/// Whether the scheme that ends second leads at the smallest rates both tried, and up to which.
-fn crossing_in_words(first: &SchemeSummary, second: &SchemeSummary) -> Option<String> {
-    let loss_of_first =
-        |rate: f64| first.learning_rates.iter().find(|row| row.learning_rate == rate).and_then(|row| row.mean_loss);
-    let led = second
-        .learning_rates
-        .iter()
-        .filter_map(|row| Some((row.learning_rate, row.mean_loss?, loss_of_first(row.learning_rate)?)))
-        .take_while(|(_, second, first)| second < first)
-        .last()?;
-    Some(format!("At small learning rates, up to {}, {} leads.", learning_rate_text(led.0), second.scheme))
 }
 
 /// Which schemes are best at the end of what was tried.
@@ -368,9 +415,9 @@ mod tests {
         let runs = [runs("init-a", &A, 0.006), runs("init-b", &B, 0.008)].concat();
         assert_eq!(
             sentence(&runs),
-            "init-a is best at 8e-3 (loss 0.084 ± 0.038, exact match 0.92), init-b at 4e-3 (0.106 ± 0.051, 0.89). init-a wants \
-             2.2 times (2.2 to 2.2) the learning rate of init-b. Each at its best, init-a's loss is lower than init-b's by \
-             0.022 (0.009 to 0.035). At small learning rates, up to 4e-3, init-b leads."
+            "init-a is best at 8e-3 (loss 0.084 ± 0.038, exact match 0.92), init-b at 4e-3 (0.106 ± 0.051, 0.89). init-a's \
+             optimum is at 2.2 times (0.73 to 3.8) the learning rate of init-b's: that they differ is not shown. Each at its best rate tried, init-a's \
+             loss is lower than init-b's by 0.022 (0.009 to 0.035). At small learning rates, up to 2e-3, init-b leads."
         );
     }
 
@@ -380,7 +427,7 @@ mod tests {
         let said = sentence(&runs);
         assert!(
             said.contains(
-                "Each at its best, init-a and init-b are not shown to differ: init-b's loss is higher by 0.022 (-0.0"
+                "Each at its best rate tried, init-a and init-b are not shown to differ: init-b's loss is higher by 0.022 (-0.0"
             ),
             "{said}"
         );
@@ -402,10 +449,7 @@ mod tests {
         };
         let (low, high) = ([0.5, 0.2, 0.4, 0.9], [0.9, 0.5, 0.2, 0.3]);
         let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
-        assert!(
-            said.contains("x's optimum is at 1.0 times (") && said.contains("that they differ is not shown."),
-            "{said}"
-        );
+        assert!(said.contains("so how many times the learning rate of the other one wants is not known."), "{said}");
     }
 
     #[test]
@@ -435,14 +479,51 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_that_is_only_the_end_of_the_grid_is_called_that() {
+    fn a_best_at_the_end_of_the_grid_bounds_no_ratio() {
         let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
         let summary = Summary::from_runs(setting(), &falling);
         let words = summary.sentence();
-        assert!(words.contains("Beyond the grid lies the optimum of x, so how many times"), "{words}");
+        assert!(words.contains("Beyond the grid may lie the optimum of x, so how many times"), "{words}");
         assert!(!words.contains("times ("), "{words}");
-        assert!(summary.table().contains("4.0e-3 (beyond the grid)"), "{}", summary.table());
+        assert!(summary.table().contains("4.0e-3 (from 2.0e-3)"), "{}", summary.table());
         assert!(!sentence(&runs("y", &[0.4, 0.35, 0.5], 0.002)).contains("Beyond"));
+    }
+
+    /// "wants 18 times the learning rate (5.1 to 64)", with intervals that overlapped wholly, one optimum at the edge and one validation example.
+    #[test]
+    fn a_ratio_is_claimed_only_where_its_interval_and_the_grid_show_it() {
+        let x = runs("x", &[0.90, 0.80, 0.72, 0.66, 0.61, 0.57, 0.54], 0.02);
+        let y = runs("y", &[0.80, 0.70, 0.75, 0.80, 0.90, 1.20, 1.40], 0.2);
+        let words = sentence(&[x.clone(), y.clone()].concat());
+        assert!(!words.contains("times ("), "{words}");
+        let one = crate::summary::Setting { validation_examples: Some(1), ..setting() };
+        let words = Summary::from_runs(one, &[x, y].concat()).sentence();
+        assert!(words.contains("With 1 validation example, nothing tells whether the difference"), "{words}");
+        assert!(!words.contains("times (") && !words.contains("wants at least"), "{words}");
+    }
+
+    /// Summaries of older versions say neither which ends are open nor how many examples there were.
+    #[test]
+    fn older_summaries_are_read_and_their_edges_bound_nothing() {
+        let found = Summary::from_runs(
+            setting(),
+            &[runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat(),
+        );
+        let mut json = serde_json::to_value(&found).expect("a summary is JSON");
+        json.as_object_mut().and_then(|fields| fields.remove("validation_examples")).expect("it is written");
+        json["comparisons"][0]
+            .as_object_mut()
+            .and_then(|fields| fields.remove("rate_ratio_open"))
+            .expect("it is written");
+        json["comparisons"][0]["rate_ratio_interval"] = serde_json::json!([1.7, 2.3]);
+        for place in 0..2 {
+            json["schemes"][place]["optimum"]
+                .as_object_mut()
+                .and_then(|fields| fields.remove("open"))
+                .expect("it is written");
+        }
+        let words = serde_json::from_value::<Summary>(json).expect("it is read").sentence();
+        assert!(words.contains("so how many times the learning rate of the other one wants is not known"), "{words}");
     }
 
     #[test]
@@ -458,16 +539,6 @@ mod tests {
     }
 
     #[test]
-    fn bests_at_an_edge_are_the_bests_of_what_was_tried() {
-        let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
-        let words = sentence(&falling);
-        assert!(
-            words.contains("At the rates tried, x's loss is lower") && !words.contains("Each at its best"),
-            "{words}"
-        );
-    }
-
-    #[test]
     fn ending_above_the_base_is_said() {
         let words = sentence(&[runs("x", &[5.0, 4.0, 4.5], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat());
         assert!(words.ends_with("x ends above the loss of the base alone, 3.00, at every learning rate."), "{words}");
@@ -479,7 +550,7 @@ mod tests {
         assert_eq!(
             sentence(&runs),
             "b is best at 8e-3 (loss 0.084 ± 0.013, exact match 0.92), a at 4e-3 (0.106 ± 0.013, 0.89), c at 2e-3 (0.400 ± \
-             0.013, 0.60). Each at its best, b's loss is lower than that of a and c. 3 pairs were compared, so each interval \
+             0.013, 0.60). Each at its best rate tried, b's loss is lower than that of a and c. 3 pairs were compared, so each interval \
              is one of 98.3 %, for 95 % together (Bonferroni)."
         );
     }
@@ -512,8 +583,8 @@ mod tests {
             "\
 scheme          best rate          optimum (95 %)        plateau   loss  ± 95 %  exact match  stable to  runs  diverged
 ──────────────  ─────────  ──────────────────────  ─────────────  ─────  ──────  ───────────  ─────────  ────  ────────
-init-a               8e-3  8.0e-3 (8.0e-3–8.0e-3)  7.4e-3–8.6e-3  0.084   0.038        0.916     1.6e-2    14         0
-init-b-kaiming       4e-3  3.6e-3 (3.6e-3–3.6e-3)  3.7e-3–4.1e-3  0.106   0.051        0.894       8e-3    14         0
+init-a               8e-3  8.0e-3 (8.0e-3–1.4e-2)  7.4e-3–8.6e-3  0.084   0.038        0.916     1.6e-2    14         0
+init-b-kaiming       4e-3  3.6e-3 (3.6e-3–1.1e-2)  3.7e-3–4.1e-3  0.106   0.051        0.894       8e-3    14         0
 x                       -                       -              -      -       -            -          -     1         1
 (base)                  -                       -              -   3.00       -        0.000          -     -         -
 "

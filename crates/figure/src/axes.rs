@@ -50,6 +50,16 @@ impl Axes {
         Self { across, down, values: (x, y), scale: Scale::Linear(scale) }
     }
 
+    /// Round numbers along the horizontal axis between two values, of those that it shows.
+    pub fn round(&self, low: f64, high: f64) -> Vec<(f64, String)> {
+        let (low, high) = (low.max(self.values.0.start), high.min(self.values.0.end));
+        let ticks = match self.scale {
+            Scale::Logarithmic(_) => ticks::logarithmic(low, high),
+            Scale::Linear(_) => ticks::linear(low, high),
+        };
+        ticks.into_iter().map(|tick| (tick, ticks::label(tick))).collect()
+    }
+
     /// Where a pair of values lies; values beyond the axes lie on their edge.
     pub fn place(&self, x: f64, y: f64) -> Place {
         let values = (x.clamp(self.values.0.start, self.values.0.end), y.clamp(self.values.1.start, self.values.1.end));
@@ -100,11 +110,16 @@ fn fine(across: &Range<f64>, down: &Range<f64>) -> (Range<i32>, Range<i32>) {
     (fine(across.start)..fine(across.end), fine(down.end)..fine(down.start))
 }
 
-/// A range around positive values, with room at both ends for marks; `None` when there is no value.
+/// Whether an axis can hold a value: it is positive, and far enough from the ends of what a number can be that the room beside it is a number, too.
+pub fn holds(value: f64) -> bool {
+    (1e-290..=1e290).contains(&value)
+}
+
+/// A range around the values that an axis [can hold](holds), with room at both ends for marks; `None` when there is no value.
 ///
 /// Values below a millionth of the largest, zero among them, do not stretch it.
 pub fn around(values: impl IntoIterator<Item = f64>, room: f64) -> Option<Range<f64>> {
-    let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite() && *value > 0.0).collect();
+    let values: Vec<f64> = values.into_iter().filter(|value| holds(*value)).collect();
     let high = values.iter().copied().max_by(f64::total_cmp)?;
     let low = values.iter().copied().min_by(f64::total_cmp)?.max(high * 1e-6);
     let room = (high / low).powf(room).max(1.06);
@@ -133,5 +148,7 @@ mod tests {
         assert!(flat.start < 2.0 && flat.end > 2.0);
         assert!(around([0.0, 1.0], 0.0).expect("there is a value").start > 1e-7);
         assert_eq!(around([f64::NAN], 0.1), None);
+        // What a damaged file may hold does not make an end that is no number.
+        assert_eq!(around([2.0, 1e308, f64::MAX, 5e-324, -1e308], 0.1), around([2.0], 0.1));
     }
 }

@@ -164,7 +164,7 @@ fn rates(found: &Transformer) -> Panel {
     let line = |(look, name): (usize, String)| {
         let points = found.widths.iter().filter_map(|width| {
             let optimum = width.scheme(&name)?.optimum.as_ref()?;
-            Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.interval })
+            Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.bounds() })
         });
         Line { points: points.collect(), name, look, dashed: false }
     };

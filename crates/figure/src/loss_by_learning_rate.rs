@@ -3,7 +3,7 @@
 use loralab_experiment::{SchemeSummary, Summary, learning_rate_text, loss_text};
 use plotters::style::Color;
 
-use crate::axes::{Axes, SMALL, around};
+use crate::axes::{Axes, SMALL, around, holds};
 use crate::canvas::{self, Canvas, Lettering};
 use crate::palette::{GREY, INK, Look, look};
 use crate::ticks;
@@ -46,7 +46,7 @@ pub fn loss_by_learning_rate_when(summary: &Summary, when: &str) -> Result<Figur
 fn draw(summary: &Summary, when: &str) -> Result<Figure, FigureError> {
     let rows = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
     let nothing = FigureError::Nothing("no run has come to its end.");
-    let mut rates: Vec<f64> = rows().map(|row| row.learning_rate).collect();
+    let mut rates: Vec<f64> = rows().map(|row| row.learning_rate).filter(|rate| holds(*rate)).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     let x = match rates[..] {
@@ -106,7 +106,7 @@ fn has_interval(summary: &Summary, place: usize) -> bool {
     summary.schemes[place].optimum.as_ref().is_some_and(|optimum| optimum.interval.is_some())
 }
 
-/// The optimum's mark, its interval as a thin bar with caps and its plateau as a thick one.
+/// The optimum's mark, its interval as a thin bar with caps at the ends that are bounded, and its plateau as a thick one.
 fn draw_optimum(
     canvas: &Canvas<'_>,
     axes: &Axes,
@@ -119,9 +119,10 @@ fn draw_optimum(
     if let Some([low, high]) = optimum.plateau.map(|ends| ends.map(x)) {
         canvas.path(&[(low, y), (high, y)], 7.0, look.colour.mix(0.3))?;
     }
-    if let Some(ends) = optimum.interval.map(|ends| ends.map(x)) {
-        canvas.path(&ends.map(|end| (end, y)), 1.5, look.colour.to_rgba())?;
-        for end in ends {
+    if let Some(bounds) = optimum.bounds() {
+        canvas.path(&bounds.map(|end| (x(end), y)), 1.5, look.colour.to_rgba())?;
+        // An end that nothing bounds has no cap: its bar goes on to the edge.
+        for end in bounds.into_iter().filter(|end| *end > 0.0 && end.is_finite()).map(x) {
             canvas.path(&[(end, y - 4.0), (end, y + 4.0)], 1.5, look.colour.to_rgba())?;
         }
     }

@@ -3,10 +3,9 @@
 use plotters::style::Color;
 
 use crate::FigureError;
-use crate::axes::{Axes, SMALL, around};
+use crate::axes::{Axes, SMALL, around, holds};
 use crate::canvas::{self, Canvas, Lettering};
 use crate::palette::{GREY, INK, Look, look};
-use crate::ticks;
 
 const LEFT: f64 = 78.0;
 const HEADING: f64 = 96.0;
@@ -84,7 +83,7 @@ impl PanelPoint {
     }
 }
 
-/// Draws the panels. Points that are not positive numbers are left out.
+/// Draws the panels. Points that are not positive numbers are left out, as are those at the ends of what a number can be.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no panel has a point.
@@ -160,8 +159,7 @@ fn place(figure: &Panels) -> Result<Vec<(&Panel, Axes)>, FigureError> {
 }
 
 fn is_shown(point: &PanelPoint) -> bool {
-    let positive = |value: f64| value.is_finite() && value > 0.0;
-    point.x.is_finite() && point.x >= 0.0 && positive(point.y)
+    (holds(point.x) || point.x == 0.0) && holds(point.y)
 }
 
 /// Each name once, in the order of the lines, and what dashes mean.
@@ -180,14 +178,10 @@ fn legend(figure: &Panels) -> Vec<(String, Look, bool)> {
 }
 
 fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel) -> Result<(), FigureError> {
-    let xs = panel.lines.iter().flat_map(|line| &line.points).map(|point| point.x);
+    let xs = panel.lines.iter().flat_map(|line| &line.points).filter(|point| is_shown(point)).map(|point| point.x);
     let (low, high) = xs.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), x| (low.min(x), high.max(x)));
-    let round = || match panel.logarithmic {
-        true => ticks::logarithmic(low, high),
-        false => ticks::linear(0.0, high),
-    };
     let ticks = match panel.x_ticks.is_empty() {
-        true => round().into_iter().map(|tick| (tick, ticks::label(tick))).collect(),
+        true => axes.round(if panel.logarithmic { low } else { 0.0 }, high),
         false => panel.x_ticks.clone(),
     };
     axes.draw(canvas, &ticks, true)?;

@@ -1,9 +1,21 @@
 //! Round numbers along an axis.
+//!
+//! The range may come from a file, so that no number of steps is taken from it: whatever it is, there are few ticks, and soon.
+
+use std::cmp::Ordering;
+
+/// More steps than an even division of a range has: the step is at least a fifth of the next larger one, so a quarter of the range has at most two and a half.
+const MOST: u32 = 12;
 
 /// Round numbers within a range, for a logarithmic axis: powers of ten, or also their doubles and fives, and so on,
-/// whichever first gives at least four. A range too narrow for that is divided evenly.
+/// whichever first gives at least four. A range too narrow for that is divided evenly. There are none without a range of positive numbers.
 pub fn logarithmic(low: f64, high: f64) -> Vec<f64> {
     const STEPS: [&[&str]; 3] = [&["1"], &["1", "2", "5"], &["1", "1.5", "2", "3", "4", "5", "7"]];
+    // Below the smallest number with all its digits and above the largest no power of ten is one.
+    let [low, high] = [low, high].map(|end| end.clamp(f64::MIN_POSITIVE, f64::MAX));
+    if low.partial_cmp(&high) != Some(Ordering::Less) {
+        return vec![];
+    }
     let decades = low.log10().floor() as i32..=high.log10().floor() as i32;
     for steps in STEPS {
         let ticks: Vec<f64> = decades
@@ -19,19 +31,22 @@ pub fn logarithmic(low: f64, high: f64) -> Vec<f64> {
     linear(low, high)
 }
 
-/// Round numbers within a range, at even distances, four to nine of them.
+/// Round numbers within a range, at even distances, four to nine of them; none without a range.
 pub fn linear(low: f64, high: f64) -> Vec<f64> {
-    let decade = ((high - low) / 4.0).log10().floor() as i32;
-    let step = ["5", "2", "1"]
-        .map(|step| round_number(step, decade))
-        .into_iter()
-        .find(|step| (high - low) / step >= 4.0)
-        .unwrap_or((high - low) / 4.0);
-    let first = (low / step).ceil() as i64;
-    let last = (high / step).floor() as i64;
-    let ticks = (first..=last).map(|multiple| multiple as f64 * step);
+    let quarter = high / 4.0 - low / 4.0;
+    if !(quarter > 0.0 && quarter.is_finite()) {
+        return vec![];
+    }
+    let decade = quarter.log10().floor() as i32;
+    let steps = ["5", "2", "1"].map(|step| round_number(step, decade));
+    let step = steps.into_iter().find(|step| *step <= quarter && *step > 0.0).unwrap_or(quarter);
+    let first = (low / step).ceil();
+    let ticks = (0..=MOST).map(|multiple| (first + f64::from(multiple)) * step);
     // The product can round to just beyond an end.
-    ticks.filter(|tick| (low..=high).contains(tick)).collect()
+    let mut ticks: Vec<f64> = ticks.filter(|tick| (low..=high).contains(tick)).collect();
+    // Between neighbouring numbers there is no other.
+    ticks.dedup();
+    ticks
 }
 
 /// A tick's label: the shortest decimal, with an exponent for the very small and very large.
@@ -74,6 +89,37 @@ mod tests {
             }
             low *= 3.7;
         }
+    }
+
+    /// A range out of a damaged file.
+    #[test]
+    fn impossible_ranges_have_few_ticks_and_soon() {
+        let ends = [
+            f64::NEG_INFINITY,
+            f64::MIN,
+            -1e308,
+            -1.0,
+            0.0,
+            5e-324,
+            f64::MIN_POSITIVE,
+            1.0,
+            1.0 + f64::EPSILON,
+            1e19,
+            1e308,
+            f64::MAX,
+            f64::INFINITY,
+            f64::NAN,
+        ];
+        for low in ends {
+            for high in ends {
+                for ticks in [logarithmic(low, high), linear(low, high)] {
+                    assert!(ticks.len() <= 16, "{low} to {high}: {ticks:?}");
+                    assert!(ticks.iter().all(|tick| (low..=high).contains(tick)), "{low} to {high}: {ticks:?}");
+                }
+            }
+        }
+        assert!((4..=9).contains(&logarithmic(0.0, 1.0).len()));
+        assert_eq!((linear(1.0, 1.0), logarithmic(2.0, 1.0)), (vec![], vec![]));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub fn toy_rates(found: &Toy) -> Result<String, FigureError> {
             .map(|(look, name)| {
                 let points = readout.widths.iter().filter_map(|width| {
                     let optimum = width.starts.iter().find(|start| start.scheme == *name)?.optimum.as_ref()?;
-                    Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.interval })
+                    Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.bounds() })
                 });
                 Line { name: name.clone(), look, dashed: false, points: points.collect() }
             })

@@ -22,12 +22,21 @@ impl Sweep {
         let found = named("summary.json").and_then(|file| serde_json::from_str::<Summary>(&file.text).ok());
         if let Some(summary) = found {
             sweep.record = Record::new(summary.setting.accuracy);
+            sweep.record.validated_on(summary.setting.validation_examples);
         }
-        for (place, line) in log.text.lines().enumerate() {
-            let event = serde_json::from_str(line).map_err(|error| {
-                format!("Line {} of {} is no event of a sweep ({error}). Choose the `metrics.jsonl` that `loralab sweep` wrote.", place + 1, log.name)
-            })?;
-            sweep.hear(&event);
+        for (place, line) in log.text.split_inclusive('\n').enumerate() {
+            match serde_json::from_str(line) {
+                Ok(event) => sweep.hear(&event),
+                // A sweep that was killed may leave a line without its end.
+                Err(_) if !line.ends_with('\n') => {}
+                Err(error) => {
+                    return Err(format!(
+                        "Line {} of {} is no event of a sweep ({error}). Choose the `metrics.jsonl` that `loralab sweep` wrote.",
+                        place + 1,
+                        log.name
+                    ));
+                }
+            }
         }
         if sweep.record.has_news() {
             Ok(sweep)

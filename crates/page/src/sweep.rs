@@ -68,7 +68,8 @@ struct Kept<'a> {
 impl Sweep {
     /// One that has not begun.
     pub fn new(experiment: Experiment, data: Option<File>) -> Self {
-        let record = Record::new(accuracy(&experiment));
+        let mut record = Record::new(accuracy(&experiment));
+        record.validated_on(experiment.validation_examples);
         Self {
             experiment,
             known: true,

@@ -23,8 +23,8 @@ pub(crate) fn of_pairs(found: &CrossingFound) -> Result<Section, FigureError> {
         heading: "Where the curves cross".to_owned(),
         text: vec![
             "Of two schemes, the one with the larger optimal learning rate is followed from its best rate downwards until the other has the lower mean \
-             loss; between two rates, the logarithms of the losses are taken to change evenly with that of the rate. Its 95 % interval is Student's, with the \
-             standard error of a bootstrap over seeds in which best rate and crossing are looked for again every time. Whoever compares the two at one learning \
+             loss; between two rates, the logarithms of the losses are taken to change evenly with that of the rate. Its 95 % interval holds the two rates tried that it lies \
+             between, and is Student's around them, with the standard error of a bootstrap over seeds in which best rate and crossing are looked for again every time. Whoever compares the two at one learning \
              rate finds the one better or the other, as that rate lies above or below."
                 .to_owned(),
             "Ratios of losses are geometric means over seeds, which the schemes share, with Student's 95 % intervals; rates at which a seed diverged are left \

@@ -138,6 +138,15 @@ impl Cell {
     pub(crate) fn ends(interval: Option<[f64; 2]>, shown: impl Fn(f64) -> String) -> [Self; 2] {
         [0, 1].map(|end| Self::number(interval.map(|ends| ends[end]), &shown))
     }
+
+    /// The same of an interval whose ends may be 0 and infinity, where nothing bounds a number above 0.
+    pub(crate) fn bounds(interval: Option<[f64; 2]>, shown: impl Fn(f64) -> String) -> [Self; 2] {
+        let cell = |end: f64| match end > 0.0 && end.is_finite() {
+            true => Self::number(Some(end), &shown),
+            false => Self::text("not bounded"),
+        };
+        interval.map_or([Self::Unknown, Self::Unknown], |ends| ends.map(cell))
+    }
 }
 
 impl Report {

@@ -19,7 +19,7 @@ pub fn of_search(choices: &[Choice]) -> Section {
     Section {
         heading: "How the learning rates were searched for".to_owned(),
         text: vec![
-            "Rates are doublings of 1e-3. Rates far from a scheme's best have one seed, and take no part in the fit of its optimum; the edge is found with \
+            "Rates are doublings of 1e-3. Rates far from a scheme's best have one seed; the step to them counts as that of the others; the edge is found with \
              that one seed. The best, its neighbours, and the neighbours of what more than one resample of the seeds in a hundred puts at an end have every \
              seed."
                 .to_owned(),

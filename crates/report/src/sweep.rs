@@ -62,8 +62,10 @@ pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) ->
             Section {
                 heading: "Each scheme at its best".to_owned(),
                 text: vec![
-                    "The optimum is where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest. Intervals are Student's \
-                     at 95 %, with the standard error of a bootstrap over seeds in which the best rate is looked for again every time. The edge is \
+                    "The optimum is where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest. The grid leaves it open \
+                     between the lowest places of this one and of those through the points on either side, or up to the next rate. The interval is Student's \
+                     at 95 % around that, with the standard error of a bootstrap over seeds in which the best rate is looked for again every time; beyond \
+                     the smallest and the largest rate tried nothing bounds it. The edge is \
                      the last rate before, and the first at which, a seed diverged or the loss ended above the base's."
                         .to_owned(),
                 ],
@@ -129,10 +131,7 @@ pub(crate) fn schemes(summary: &Summary) -> Table {
             Cell::number(scheme.best_learning_rate, learning_rate_text),
             Cell::number(optimum.map(|optimum| optimum.learning_rate), rounded_rate_text),
         ];
-        row.extend(match optimum.and_then(Optimum::edge_in_words).and_then(|words| words.split_once(' ')) {
-            Some((one, other)) => [one, other].map(Cell::text),
-            None => Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text),
-        });
+        row.extend(Cell::bounds(optimum.and_then(Optimum::bounds), rounded_rate_text));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.plateau), rounded_rate_text));
         row.push(Cell::number(scheme.best_loss, loss_text));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
@@ -178,7 +177,7 @@ pub(crate) fn comparisons(summary: &Summary) -> Table {
     let differ = |differ: Option<bool>| match differ {
         Some(true) => Cell::text("yes"),
         Some(false) => Cell::text("not shown"),
-        None => Cell::text("needs more seeds"),
+        None => Cell::text("not known"),
     };
     let rows = summary.comparisons.iter().map(|pair| {
         let mut row = vec![
@@ -188,13 +187,13 @@ pub(crate) fn comparisons(summary: &Summary) -> Table {
         ];
         row.extend(Cell::ends(pair.loss_difference_interval, loss_text));
         row.extend([differ(pair.losses_differ()), Cell::number(Some(pair.rate_ratio), factor_text)]);
-        row.extend(Cell::ends(pair.rate_ratio_interval, factor_text));
+        row.extend(Cell::bounds(pair.bounds(), factor_text));
         row.push(differ(pair.rates_differ()));
         row
     });
     Table {
         name: "comparisons".to_owned(),
-        caption: "Each scheme at its own best.".to_owned(),
+        caption: "Each scheme at its own best. Losses are those at the best rate tried.".to_owned(),
         head: head.map(str::to_owned).into(),
         rows: rows.collect(),
     }

@@ -15,8 +15,8 @@ pub fn of_toy(found: &Toy) -> Result<Report, FigureError> {
         text: vec![
             "A teacher of width 1000 with an adapter of rank 20 answers standard normal inputs; students of the same form learn its answers by training \
              their adapters alone, all else frozen and random. The optimum of a start is where a parabola through the logarithms of the lowest mean \
-             training loss and its neighbours is lowest. Intervals are Student's at 95 %, with the standard error of a bootstrap over seeds in which \
-             the optimum is looked for again every time; so are those of the exponents. Theory and experiment: Hayou, Ghosh, Yu 2024 \
+             training loss and its neighbours is lowest. Intervals are Student's at 95 % around what the grid leaves open, with the standard error of a bootstrap over \
+             seeds in which the optimum is looked for again every time; so are those of the exponents. Theory and experiment: Hayou, Ghosh, Yu 2024 \
              (arXiv 2406.08447)."
                 .to_owned(),
             "The form of the network and the variance of its readout are our reading of the paper. The theory's -1/2 is of one layer. Where the readout \
@@ -128,7 +128,7 @@ fn optima(found: &Toy) -> Table {
                     Cell::text(&start.scheme),
                     Cell::number(optimum.map(|optimum| optimum.learning_rate), rounded_rate_text),
                 ];
-                row.extend(Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text));
+                row.extend(Cell::bounds(optimum.and_then(|optimum| optimum.bounds()), rounded_rate_text));
                 row.push(Cell::number(start.best_loss, loss_text));
                 row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
                 row.push(Cell::number(*test, loss_text));

@@ -30,7 +30,7 @@ pub fn of_transformer(found: &Transformer) -> Result<Report, FigureError> {
                     "Decoders of {} layers with heads of {} columns, differing in their width and, with it, in the number of heads and the feed-forward \
                      columns, were each pretrained from nothing for {} steps of {} sequences of {} bytes on the same text of the little world. On each, the \
                      starts were swept over learning rates that were searched for (doublings; the best and its neighbours have every seed). The optimum is \
-                     where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest; its 95 % interval is Student's, with the \
+                     where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest; its 95 % interval is Student's around what the grid leaves open, with the \
                      standard error of a bootstrap over seeds.",
                     found.layers,
                     found.head_size,
@@ -108,7 +108,7 @@ fn optima(found: &Transformer) -> Table {
                 Cell::text(&scheme.scheme),
                 Cell::number(optimum.map(|optimum| optimum.learning_rate), rounded_rate_text),
             ];
-            row.extend(Cell::ends(optimum.and_then(|optimum| optimum.interval), rounded_rate_text));
+            row.extend(Cell::bounds(optimum.and_then(|optimum| optimum.bounds()), rounded_rate_text));
             row.push(Cell::number(scheme.best_loss, loss_text));
             row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
             row.extend(Cell::ends(optimum.and_then(|optimum| optimum.divergence_edge), rounded_rate_text));

@@ -14,7 +14,7 @@ mod valley;
 
 pub use bootstrap::{RESAMPLES, resamples, standard_errors};
 pub use line::{mean, slope, standard_error};
-pub use student::{interval, interval_of_mean, quantile};
+pub use student::{interval, interval_of_mean, interval_of_range, quantile};
 pub use valley::{Valley, valley};
 
 /// The level of every interval unless another is named.

@@ -49,6 +49,14 @@ pub fn interval(estimate: f64, standard_error: f64, seeds: usize, level: f64) ->
     ends.iter().all(|end| end.is_finite()).then_some(ends)
 }
 
+/// Student's interval of what lies somewhere between two estimates, each with its standard error: each end moves out by the reach of its own
+/// (Horowitz & Manski 2000, "Nonparametric analysis of randomized experiments with missing covariate and outcome data", §3). None with fewer than two seeds.
+pub fn interval_of_range(range: [f64; 2], standard_errors: [f64; 2], seeds: usize, level: f64) -> Option<[f64; 2]> {
+    let [low, _] = interval(range[0], standard_errors[0], seeds, level)?;
+    let [_, high] = interval(range[1], standard_errors[1], seeds, level)?;
+    Some([low, high])
+}
+
 /// Student's interval of the mean of independent values.
 pub fn interval_of_mean(values: &[f64], level: f64) -> Option<[f64; 2]> {
     interval(mean(values), standard_error(values)?, values.len(), level)

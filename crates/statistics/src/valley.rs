@@ -1,37 +1,83 @@
-//! The lowest place of a curve that was tried at a few points.
+//! The lowest place of a curve that was tried at a few points, and how much of it the points leave open.
+//!
+//! Three parabolas are fitted: through the lowest point and those beside it, and through it and those on either side alone. Where the curve is one parabola
+//! they agree. Where it bends more on one side, as a loss does towards the rates that diverge, they do not, and the true place lies between them: their
+//! distance measures what the grid leaves open. A side without points enough, with a gap or with a point at which the curve has no value tells nothing
+//! but that the curve rises to its first point there, so the place may be anywhere up to it. Beyond an end of the points nothing is known.
+
+use std::f64::consts::LN_2;
 
 /// Where a curve is lowest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Valley {
-    /// Where the fitted parabola is lowest.
+    /// Where the parabola through the lowest point and its neighbours is lowest.
     pub x: f64,
+    /// Between these the points leave open where the curve is lowest. An end beyond the first or last point says that nothing bounds it there.
+    pub bracket: [f64; 2],
     /// The lowest of the points, by its place among them.
     pub place: usize,
 }
 
-/// How far from the lowest point others take part in the fit: a doubling of what x is the logarithm of, and a little for rounded numbers.
-const REACH: f64 = 1.02 * std::f64::consts::LN_2;
+/// How far from the lowest point others take part in the fit: a doubling of what x is the logarithm of, and a little for rounded numbers. Points further
+/// apart than that leave a gap.
+const REACH: f64 = 1.02 * LN_2;
 
 /// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and those up to a doubling away, as many on
 /// one side as on the other and at least one; x itself where the lowest point is the first or last. It lies no more than half way to the nearest
-/// neighbour or, where those are closer than that, half a doubling away. None without points.
+/// neighbour or, where those are closer than that, half a doubling away. An infinite y is a point at which the curve has no value. None without
+/// a finite one.
 ///
 /// Points further off take no part: a valley falls gently to one side and steeply to the other, and they would draw the result to the gentle one. Nearer
 /// ones do: on a fine grid, three points differ by little more than noise.
 /// Meant for logarithms: of learning rates in x, of losses in y.
 pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
-    let place = (0..points.len()).min_by(|&one, &other| points[one].1.total_cmp(&points[other].1))?;
+    let finite = (0..points.len()).filter(|&at| points[at].1.is_finite());
+    let place = finite.min_by(|&one, &other| points[one].1.total_cmp(&points[other].1))?;
     let x = points[place].0;
-    if place == 0 || place + 1 == points.len() {
-        return Some(Valley { x, place });
-    }
-    let near = |at: &usize| (points[*at].0 - x).abs() <= REACH;
+    // Points on a side without a gap, from the lowest outwards.
+    let gapless = |at: usize, inner: usize| points[at].1.is_finite() && (points[at].0 - points[inner].0).abs() <= REACH;
+    let sides = [
+        (0..place).rev().take_while(|&at| gapless(at, at + 1)).count(),
+        (place + 1..points.len()).take_while(|&at| gapless(at, at - 1)).count(),
+    ];
+    let near = |at: &usize| points[*at].1.is_finite() && (points[*at].0 - x).abs() <= REACH;
     let (left, right) = ((0..place).rev().take_while(near).count(), (place + 1..points.len()).take_while(near).count());
     let beside = left.min(right).max(1);
-    let fitted = &points[place - beside..=place + beside];
-    let [left, right] = [fitted[0].0 - x, fitted[2 * beside].0 - x].map(|reach| reach / 2.0);
-    let found = lowest(fitted, x).map_or(x, |found| found.clamp(x + left, x + right));
-    Some(Valley { x: found, place })
+    let neighbours = [place.checked_sub(1), Some(place + 1).filter(|&at| at < points.len())];
+    let both = neighbours.iter().all(|at| at.is_some_and(|at| points[at].1.is_finite()));
+    let fitted = |first: usize, last: usize| lowest(&points[first..=last], x);
+    let middle = if both {
+        let [first, last] = [place - beside, place + beside];
+        let [left, right] = [points[first].0 - x, points[last].0 - x].map(|reach| reach / 2.0);
+        fitted(first, last).map_or(x, |found| found.clamp(x + left, x + right))
+    } else {
+        x
+    };
+    // A side that does not bend upwards says that the curve falls beyond its lowest point for as long as it may.
+    let outer = [
+        (sides[0] > 1).then(|| fitted(place - sides[0].min(2 * beside), place).unwrap_or(f64::INFINITY)),
+        (sides[1] > 1).then(|| fitted(place, place + sides[1].min(2 * beside)).unwrap_or(f64::NEG_INFINITY)),
+    ];
+    // Beyond a cliff in a side that is not known, the curve rises from wherever it is: maybe from the lowest point on.
+    let unknown = outer.iter().any(Option::is_none).then_some(x);
+    let fits = || outer.iter().flatten().copied().chain([middle]).chain(unknown);
+    let farthest =
+        |at: Option<usize>, step: isize| at.map(|at| points[at.saturating_add_signed(step * (beside as isize - 1))].0);
+    let limits = [farthest(neighbours[0], -1), farthest(neighbours[1], 1)];
+    // Behind a cliff a side bends downwards. Up to where it falls, the other side tells, if anything does.
+    let tells = |side: usize| outer[side].is_some_and(|fit| fit.is_finite() || outer[1 - side].is_some());
+    let step = |side: usize| neighbours[side].map_or(LN_2, |at| (points[at].0 - x).abs());
+    let low = match (neighbours[0], limits[0]) {
+        (Some(_), Some(limit)) if tells(0) => fits().fold(f64::INFINITY, f64::min).max(limit),
+        (Some(at), _) => points[at].0,
+        (None, _) => x - step(1),
+    };
+    let high = match (neighbours[1], limits[1]) {
+        (Some(_), Some(limit)) if tells(1) => fits().fold(f64::NEG_INFINITY, f64::max).min(limit),
+        (Some(at), _) => points[at].0,
+        (None, _) => x + step(0),
+    };
+    Some(Valley { x: middle, bracket: [low.min(middle), high.max(middle)], place })
 }
 
 /// Where the least-squares parabola through points is lowest; none if it has no lowest place. `origin` is near their middle.
@@ -96,10 +142,55 @@ mod tests {
         assert_eq!(at(&[]), None);
     }
 
+    /// Every third point of a valley far from the others: the parabola through three points far apart would be sure of a place that is not its own.
+    #[test]
+    fn a_gap_leaves_the_place_open_up_to_its_end() {
+        // It falls on to a cliff at 3.5, and was tried at 4 doublings only.
+        let points = curve(&[0.0, 1.0, 2.0, 3.0, 7.0].map(|x| x * LN_2), |x| if x > 3.5 * LN_2 { 2.0 } else { -x });
+        let Valley { bracket: [low, high], place, .. } = valley(&points).expect("there are points");
+        assert_eq!((place, high), (3, 7.0 * LN_2));
+        assert!(low <= 3.0 * LN_2);
+    }
+
+    #[test]
+    fn one_parabola_leaves_nothing_open_and_two_halves_what_is_between_them() {
+        for middle in [2.6, 3.0, 3.4] {
+            let one = |x: f64| 0.1 * (x - middle * LN_2).powi(2);
+            let grid = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0].map(|x| x * LN_2);
+            let [low, high] = valley(&curve(&grid, one)).expect("there are points").bracket;
+            assert!(high - low < 1e-9 && (low / LN_2 - middle).abs() < 1e-9, "{low} {high}");
+            // Three times as steep on the right: the middle parabola is up to a quarter of a step off.
+            let two = |x: f64| one(x) * if x > middle * LN_2 { 3.0 } else { 1.0 };
+            let Valley { x, bracket: [low, high], .. } = valley(&curve(&grid, two)).expect("there are points");
+            assert!(low <= x && x <= high && low < middle * LN_2 + 1e-9 && middle * LN_2 < high + 1e-9, "{low} {high}");
+            assert!(high - low < 0.35 * LN_2, "{low} {high}");
+        }
+    }
+
+    #[test]
+    fn beyond_an_end_and_at_a_point_without_a_value() {
+        let steps =
+            |ys: &[f64]| -> Vec<(f64, f64)> { ys.iter().enumerate().map(|(k, y)| (k as f64 * LN_2, *y)).collect() };
+        let round = |end: f64| (end / LN_2 * 1e9).round() / 1e9;
+        let bracket = |ys: &[f64]| valley(&steps(ys)).expect("there are points").bracket.map(round);
+        // Falling to the last: it may be lowest beyond.
+        let [low, high] = bracket(&[3.0, 2.0, 1.2, 0.8]);
+        assert!((2.0..=3.0).contains(&low) && high == 4.0, "{low} {high}");
+        let [low, high] = bracket(&[0.8, 1.2, 2.0, 3.0]);
+        assert!((0.0..=1.0).contains(&high) && low == -1.0, "{low} {high}");
+        // A point without a value is an end.
+        let [low, high] = bracket(&[3.0, 2.0, 1.2, 0.8, f64::INFINITY, f64::INFINITY]);
+        assert!(low > 2.0 && high == 4.0, "{low} {high}");
+        // At a cliff that follows the first points, those at its foot tell nothing.
+        let [low, high] = bracket(&[0.8, 3.0, 3.0, 3.0]);
+        assert_eq!([low, high], [-1.0, 1.0]);
+        assert_eq!(valley(&steps(&[f64::INFINITY, f64::NAN])), None);
+    }
+
     #[test]
     fn on_a_fine_grid_all_points_within_a_doubling_are_fitted() {
         // A parabola on quarters of a doubling, with noise that three points alone would take for the valley.
-        let step = std::f64::consts::LN_2 / 4.0;
+        let step = LN_2 / 4.0;
         let points: Vec<(f64, f64)> = (0..24)
             .map(|k| (f64::from(k) * step, 0.1 * (f64::from(k) * step - 2.0).powi(2) + 1e-3 * f64::from(k * 7 % 5)))
             .collect();

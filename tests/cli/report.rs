@@ -1,0 +1,188 @@
+//! `loralab report` on results that are whole, cut off or damaged: it ends soon, in little memory, with a report or a sentence.
+
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use loralab_linalg::Draws;
+use serde_json::{Value, json};
+
+use super::{Outcome, Place, mutate::mutate};
+
+/// Small results, each of another kind.
+const SUMMARIES: [(&str, &str); 6] = [
+    ("sweep", include_str!("../fixtures/results/sweep.json")),
+    ("crossing", include_str!("../fixtures/results/crossing.json")),
+    ("curvature", include_str!("../fixtures/results/curvature.json")),
+    ("exponents", include_str!("../fixtures/results/exponents.json")),
+    ("toy", include_str!("../fixtures/results/toy.json")),
+    ("transformer", include_str!("../fixtures/results/transformer.json")),
+];
+const METRICS: &str = include_str!("../fixtures/results/metrics.jsonl");
+const EXPERIMENT: &str = include_str!("../fixtures/results/experiment.toml");
+const SEARCH: &str = include_str!("../fixtures/results/search.json");
+
+/// Longest that a report of these results may take, many times what it does on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Most memory that it may take, in KiB: 1 GB.
+const MEMORY: u32 = 1_000_000;
+
+/// A results folder with these files.
+fn results(files: &[(&str, &[u8])]) -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("results")).expect("a folder");
+    for (name, contents) in files {
+        place.write(&format!("results/{name}"), contents);
+    }
+    place
+}
+
+/// The results folder of a sweep with this summary and log.
+fn sweep(summary: &str, metrics: &[u8]) -> Place {
+    let files = [("summary.json", summary.as_bytes()), ("metrics.jsonl", metrics)];
+    results(&[&files[..], &[("experiment.toml", EXPERIMENT.as_bytes()), ("search.json", SEARCH.as_bytes())]].concat())
+}
+
+/// Its report; the error is that it took too long.
+fn report(place: &Place) -> Result<Outcome, String> {
+    let mut command = place.command(&["report", "results"]);
+    if cfg!(target_os = "linux") {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -v {MEMORY} && exec \"$0\" report results")]);
+        limited.arg(command.get_program()).current_dir(place.0.path());
+        command = limited;
+    }
+    let [stdout, stderr] = ["stdout", "stderr"].map(|name| place.path(name));
+    let file = |path| fs::File::create(path).expect("a temporary file");
+    let mut child = command.stdout(file(&stdout)).stderr(file(&stderr)).spawn().expect("the binary runs");
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the binary is waited for") {
+            break status;
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill().and_then(|()| child.wait()).expect("the binary is ended");
+            return Err(format!("it did not end within {PATIENCE:?}"));
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let read = |path| String::from_utf8(fs::read(path).expect("it was written")).expect("the binary writes UTF-8");
+    Ok(Outcome { code: status.code().unwrap_or(-1), stdout: read(stdout), stderr: read(stderr) })
+}
+
+/// A report was written, or there is a sentence that says why not.
+fn ends_well(place: &Place) -> Result<Outcome, String> {
+    let outcome = report(place)?;
+    let Outcome { code, stdout, stderr } = &outcome;
+    let told = match code {
+        0 => place.path("results/report.html").is_file() && stdout.contains("The report is"),
+        1 => stderr.contains("error: ") && stdout.is_empty(),
+        _ => false,
+    };
+    let calm = !stderr.contains("panicked");
+    if told && calm { Ok(outcome) } else { Err(format!("it ended with {code}: {stderr}")) }
+}
+
+/// The same that must have written a report.
+fn reported(place: &Place) -> String {
+    let outcome = ends_well(place).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    outcome.stderr
+}
+
+#[test]
+fn every_kind_of_results_of_an_older_version_has_a_report() {
+    for (kind, summary) in SUMMARIES {
+        let place = sweep(summary, METRICS.as_bytes());
+        assert_eq!(reported(&place), "", "{kind}");
+        assert!(place.read("results/report.html").contains("<svg"), "{kind}");
+    }
+}
+
+#[test]
+fn numbers_at_the_ends_of_what_can_be_do_not_hang_a_figure() {
+    let summary = |of: usize| -> Value { serde_json::from_str(SUMMARIES[of].1).expect("it is JSON") };
+    for extreme in [json!(1e308), json!(f64::MAX), json!(-1e308), json!(5e-324), json!(0.0), json!(-1.0)] {
+        let mut found = summary(0);
+        found["base_loss"] = extreme.clone();
+        reported(&sweep(&found.to_string(), METRICS.as_bytes()));
+        let mut found = summary(0);
+        found["schemes"][0]["learning_rates"][1]["learning_rate"] = extreme.clone();
+        found["schemes"][0]["learning_rates"][1]["losses"][0] = extreme.clone();
+        found["schemes"][0]["start"] = json!({"tokens": u64::MAX, "steps": extreme});
+        reported(&sweep(&found.to_string(), METRICS.as_bytes()));
+        let mut found = summary(4);
+        let starts = &mut found["readouts"][0]["widths"][0]["starts"];
+        starts[0]["learning_rates"][0]["learning_rate"] = extreme.clone();
+        starts[1]["optimum"]["learning_rate"] = extreme;
+        reported(&sweep(&found.to_string(), METRICS.as_bytes()));
+    }
+    let far = METRICS.replacen("\"step\":2", &format!("\"step\":{}", u64::MAX), 1);
+    assert_ne!(far, METRICS);
+    reported(&sweep(SUMMARIES[0].1, far.as_bytes()));
+}
+
+#[test]
+fn the_line_that_is_no_event_is_named() {
+    let lines: Vec<&str> = METRICS.lines().collect();
+    for bad in [0, 7, lines.len() - 1] {
+        let mut damaged = lines.clone();
+        damaged[bad] = "{\"event\":\"step\",";
+        let outcome = ends_well(&sweep(SUMMARIES[0].1, format!("{}\n", damaged.join("\n")).as_bytes()));
+        let Outcome { code, stderr, .. } = outcome.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains(&format!("line {} of `results", bad + 1)), "{stderr}");
+    }
+    let latin = [METRICS.as_bytes(), b"\xff\xfe\n"].concat();
+    let outcome = ends_well(&sweep(SUMMARIES[0].1, &latin)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(outcome.stderr.contains(&format!("line {} of `results", lines.len() + 1)), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_last_line_that_was_cut_off_is_left_out_and_told() {
+    let (whole, place) = (sweep(SUMMARIES[0].1, METRICS.as_bytes()), |cut: &[u8]| sweep(SUMMARIES[0].1, cut));
+    reported(&whole);
+    let torn = [METRICS.as_bytes(), b"{\"event\":\"step\",\"cell\":{\"sch\xc3"].concat();
+    let torn = place(&torn);
+    let number = METRICS.lines().count() + 1;
+    assert!(reported(&torn).contains(&format!("line {number}, was cut off; it is left out.")));
+    assert_eq!(torn.read("results/report.html"), whole.read("results/report.html"));
+    // Only its line break may be missing.
+    assert_eq!(reported(&place(METRICS.trim_end().as_bytes())), "");
+}
+
+/// For two seconds, or as many as `LORALAB_FUZZ_SECONDS` says.
+#[test]
+fn damaged_results_have_a_report_or_a_sentence() {
+    let seconds = std::env::var("LORALAB_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2.0);
+    let began = Instant::now();
+    let mut reports = 0;
+    for round in 0.. {
+        if began.elapsed().as_secs_f64() > seconds {
+            println!("{round} damaged results, {reports} reports");
+            break;
+        }
+        let mut rng = Draws::new(round, "report");
+        let (kind, summary) = SUMMARIES[rng.below(6) as usize];
+        let mut files = [
+            ("summary.json", summary),
+            ("metrics.jsonl", METRICS),
+            ("experiment.toml", EXPERIMENT),
+            ("search.json", SEARCH),
+        ]
+        .map(|(name, contents)| (name, contents.as_bytes().to_vec()));
+        let damaged = if rng.chance(1, 2) { 0 } else { rng.below(4) as usize };
+        files[damaged].1 = mutate(&files[damaged].1, &mut rng);
+        let place = results(&files.each_ref().map(|(name, contents)| (*name, &contents[..])));
+        match ends_well(&place) {
+            Ok(outcome) => reports += usize::from(outcome.code == 0),
+            Err(error) => {
+                panic!("round {round}, {kind}, {}: {error}, in {}", files[damaged].0, place.0.keep().display())
+            }
+        }
+    }
+    assert!(reports > 0 || seconds < 1.0, "damage to a digit leaves a report");
+}
