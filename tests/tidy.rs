@@ -24,7 +24,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("crates/xtask", &[]),
     ("crates/xtask/bench/burn", &["core", "linalg"]),
     ("crates/xtask/bench/web", &["core", "linalg"]),
-    ("tests/wasm", &["core", "data", "linalg"]),
+    ("tests/wasm", &["core", "data", "experiment", "linalg", "worker"]),
 ];
 
 /// The modules of core that each of them may use.

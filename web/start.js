@@ -1,7 +1,7 @@
 // Starts the worker: loads its WebAssembly, and says so when that fails.
+import "./early.js";
 import load from "./worker.js";
 
 load().catch((error) => {
-  const reason = `the training code could not be loaded (${error}). It needs a browser with WebAssembly SIMD, as all have had since 2023`;
-  postMessage(JSON.stringify({ message: "refused", reason }));
+  postMessage(JSON.stringify({ message: "refused", reason: unloaded("the training code", error) }));
 });

@@ -27,15 +27,18 @@ fn a_link_says_the_experiment_and_the_page_says_it_again() {
         const again = address();
         await open(again);
         await ready();
-        return { seen, schemes, link: new URL(link).search, command, wrong: wrong[0], refused, reset, again, reopened: fields() };
+        const device = find("device").value;
+        return { seen, schemes, link: new URL(link).search, command, wrong: wrong[0], refused, reset, again, reopened: fields(), device };
     "#;
     let report = play(query, "", scene);
     assert_no_errors(&report);
     let answer = &report["answer"];
     assert_eq!(answer["seen"], json!(["nano", "1e-3,2.5e-3", "7,", "4", "0.5", "200"]));
     assert_eq!(answer["schemes"], json!(["init-a", "init-ab"]));
+    // The device is not the link's; the tab keeps it.
+    let query = query.trim_end_matches("&device=cpu");
     assert_eq!((answer["link"].as_str(), answer["again"].as_str()), (Some(query), Some(query)));
-    assert_eq!(answer["reopened"], answer["seen"]);
+    assert_eq!((&answer["reopened"], &answer["device"]), (&answer["seen"], &json!("cpu")));
     assert_eq!(answer["reset"], query.replace("&rank=4", ""));
     assert_eq!(
         answer["command"],
@@ -77,6 +80,7 @@ fn all_starts_are_a_word_and_a_base_can_be_brought() {
     let report = play(query, "", &scene.replace("NANO", &nano));
     assert_no_errors(&report);
     let answer = &report["answer"];
+    let query = query.trim_end_matches("&device=cpu");
     // A second name of a start is a box, but not another start.
     let boxes = answer["all"][0].as_u64().expect("a count");
     assert!(boxes > 10, "{answer:#}");

@@ -6,12 +6,15 @@
 mod access;
 mod chromium;
 mod experiment;
+mod form;
 mod inside;
+mod links;
 mod offline;
 mod results;
 mod resume;
 mod server;
 mod starts;
+mod texts;
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -119,7 +122,7 @@ fn a_sweep_trains_in_the_page_what_the_binary_trains() {
     assert!(answer["pointed"].as_str().is_some_and(|text| text.starts_with("init-a at 1e-3: ")), "{answer:#}");
     assert_eq!((&answer["figure"], &answer["chosen"]), (&1.into(), &true.into()));
     assert_eq!(answer["curves"], 1);
-    assert_eq!(answer["address"], "?v=1&base=nano&seeds=1&steps=3&evaluate_every=10&diagnose_every=10&device=cpu");
+    assert_eq!(answer["address"], "?v=1&base=nano&seeds=1&steps=3&evaluate_every=10&diagnose_every=10");
     assert!(answer["sentence"].as_str().is_some_and(|sentence| sentence.contains("is best at")), "{answer:#}");
     assert_eq!(answer["schemes"].as_array().map(Vec::len), Some(4), "{answer:#}");
 
@@ -227,11 +230,38 @@ fn what_goes_wrong_is_said_in_a_sentence() {
         ("?v=1&sedes=2", "", "Did you mean `seeds`?"),
         ("?v=9", "", "versions up to 1"),
         ("", "page", "The page's program could not be loaded"),
+        // What did not arrive is no fault of the browser's.
+        ("", "page*.wasm", "Its files did not arrive; reload the page"),
         ("", "worker", "Not done: the training code could not be loaded"),
+        ("", "worker*.wasm", "Its files did not arrive; reload the page"),
     ] {
         let report = play(query, missing, scene);
         assert!(report["answer"].as_str().is_some_and(|answer| answer.contains(said)), "{report:#}");
     }
+}
+
+#[test]
+fn a_browser_without_vectors_is_told_so() {
+    let report = play(
+        "",
+        "",
+        r#"
+        await ready();
+        const { WebAssembly, unloaded } = frame.contentWindow;
+        const able = unloaded("It", "why");
+        WebAssembly.validate = () => false;
+        return [able, unloaded("It", "why")];
+        "#,
+    );
+    let answer = &report["answer"];
+    assert_eq!(
+        answer[0],
+        "It could not be loaded (why). Its files did not arrive; reload the page when the network and the server are there."
+    );
+    assert_eq!(
+        answer[1],
+        "It could not be loaded (why). It needs a browser with WebAssembly SIMD, as all have had since 2023."
+    );
 }
 
 #[test]

@@ -303,10 +303,10 @@ impl Plan {
     }
 
     /// Multiplications and additions of one step of all runs.
-    pub fn flops(&self) -> usize {
-        let per_row: usize =
-            self.forward.iter().chain(&self.backward).map(|dispatch| dispatch.op.flops_per_row(dispatch.pass)).sum();
-        per_row * self.shape.rows_per_run() * self.shape.runs
+    pub fn flops(&self) -> u64 {
+        let dispatches = self.forward.iter().chain(&self.backward);
+        let per_row: u64 = dispatches.map(|dispatch| dispatch.op.flops_per_row(dispatch.pass) as u64).sum();
+        per_row * self.shape.rows_per_run() as u64 * self.shape.runs as u64
     }
 
     /// The plan as text, one dispatch a line; names frozen tensors from `base`.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use loralab_linalg::Draws;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, share};
 use crate::error::Error;
 use crate::task::Example;
 
@@ -181,7 +181,7 @@ pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usi
     check(dataset, sequences, tokens)?;
     let available = dataset.sequences(tokens);
     let count = available.min(limit);
-    let chosen: Vec<usize> = (0..count).map(|place| place * available / count).collect();
+    let chosen: Vec<usize> = (0..count).map(|place| share(available, place, count)).collect();
     let batches = chosen.chunks(sequences).map(|chosen| {
         let mut batch = Batch::empty(sequences, tokens);
         for (sequence, &index) in chosen.iter().enumerate() {

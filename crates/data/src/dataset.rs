@@ -175,12 +175,20 @@ fn split_text(text: &[u8], seed: u64, fraction: f64, tokens: usize) -> Result<Sp
     let count = (text.len() / tokens.saturating_add(1)).min(STRETCHES);
     let held_out = held_out(seed, count, fraction);
     let (mut train, mut validation) = (Vec::new(), Vec::new());
+    let mut rest = text;
     for (stretch, held_out) in held_out.into_iter().enumerate() {
-        let range = stretch * text.len() / count..(stretch + 1) * text.len() / count;
+        let end = share(text.len(), stretch + 1, count);
+        let (piece, after) = rest.split_at(end - (text.len() - rest.len()));
+        rest = after;
         let part = if held_out { &mut validation } else { &mut train };
-        part.extend_from_slice(&text[range]);
+        part.extend_from_slice(piece);
     }
     Ok(Split { train: Dataset::Text(train), validation: Dataset::Text(validation) })
+}
+
+/// ⌊`whole` · `part` / `of`⌋ for a part of the whole: exact, though the product may be beyond a 32-bit `usize`, as in WebAssembly.
+pub(crate) fn share(whole: usize, part: usize, of: usize) -> usize {
+    (whole as u128 * part as u128 / of as u128) as usize
 }
 
 fn split_examples(examples: &[Example], seed: u64, fraction: f64) -> Result<Split, Error> {

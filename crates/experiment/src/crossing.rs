@@ -115,8 +115,9 @@ impl Pair {
         let all: Vec<usize> = (0..seeds).collect();
         let crossing = table.crossing(&all).map(|[lower, at, upper]| {
             let errors = standard_errors(seeds, |chosen| table.crossing(chosen).map_or(vec![f64::NAN; 3], Into::into));
-            let with = resamples(seeds.max(1)).iter().filter(|chosen| table.crossing(chosen).is_some()).count();
-            let share = with as f64 / loralab_statistics::RESAMPLES as f64;
+            let resamples = resamples(seeds.max(1));
+            let with = resamples.iter().filter(|chosen| table.crossing(chosen).is_some()).count();
+            let share = with as f64 / resamples.len() as f64;
             // Near one of these rates, seeds that are few may all have it on the wrong side; where it is by them, they tell.
             let ends = errors.filter(|_| share >= CERTAIN).and_then(|errors| {
                 let [low, high] = interval_of_range([lower, upper], [errors[0], errors[2]], seeds, LEVEL)?;

@@ -21,6 +21,9 @@ const COLUMNS: usize = 3;
 /// Points of a drawn training curve; longer ones are averaged in pieces.
 const MOST_POINTS: usize = 250;
 
+/// Training curves of a panel that are drawn; of more seeds only some are, since thousands of lines are one area, and take seconds.
+const MOST_CURVES: usize = 32;
+
 /// A scheme at its best learning rate.
 struct Panel<'a> {
     title: String,
@@ -33,7 +36,7 @@ struct Panel<'a> {
 }
 
 /// Loss over optimiser steps, a panel for each scheme at its best learning rate, all on the same scales: the training
-/// loss of each seed (light; over long trainings the mean of some steps), the validation loss averaged over seeds
+/// loss of each seed, or of some where there are many (light; over long trainings the mean of some steps), the validation loss averaged over seeds
 /// (dark, with bars from the lowest to the highest seed; it starts from the base where its scheme does), and the base alone (dashed). A start that read data is part of the
 /// time: its curves begin after as many steps as read as much.
 ///
@@ -98,7 +101,8 @@ fn draw(
     let height = HEADING + rows as f64 * (PANEL_HEIGHT + BETWEEN_ROWS) - BETWEEN_ROWS + FOOT;
     canvas::draw((width, height), title, &summary.sentence(), |canvas| {
         canvas.text(title, (LEFT, 22.0), Lettering::new(17.0, INK).bold())?;
-        draw_legend(canvas, base.is_some())?;
+        let all = panels.iter().all(|panel| panel.curves.len() <= MOST_CURVES);
+        draw_legend(canvas, base.is_some(), if all { "training, each seed" } else { "training, some seeds" })?;
         for (place, panel) in panels.iter().enumerate() {
             let (row, column) = (place / columns, place % columns);
             let left = LEFT + column as f64 * (panel_width + BETWEEN_COLUMNS);
@@ -128,7 +132,7 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
         let (_, y) = axes.place(0.0, base);
         canvas.dashed(&[(axes.across.start, y), (axes.across.end, y)], 1.5, GREY)?;
     }
-    for curve in &panel.curves {
+    for curve in panel.curves.iter().step_by(panel.curves.len().div_ceil(MOST_CURVES)) {
         let points = thinned(&curve.training);
         let places: Vec<_> = points.iter().map(|&(step, loss)| place(step, loss)).collect();
         for (&at, (step, loss)) in places.iter().zip(points) {
@@ -165,11 +169,11 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
     Ok(())
 }
 
-fn draw_legend(canvas: &Canvas<'_>, base: bool) -> Result<(), FigureError> {
+fn draw_legend(canvas: &Canvas<'_>, base: bool, training: &str) -> Result<(), FigureError> {
     const Y: f64 = 46.0;
     let text = Lettering::new(SMALL, INK);
     canvas.path(&[(LEFT, Y), (LEFT + 24.0, Y)], 1.25, GREY.mix(0.5))?;
-    canvas.text("training, each seed", (LEFT + 30.0, Y), text)?;
+    canvas.text(training, (LEFT + 30.0, Y), text)?;
     let validation = LEFT + 172.0;
     canvas.path(&[(validation, Y), (validation + 24.0, Y)], 2.25, GREY.to_rgba())?;
     canvas.text("validation, seed mean", (validation + 30.0, Y), text)?;

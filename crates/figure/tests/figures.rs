@@ -329,3 +329,16 @@ fn a_crossing_is_drawn_with_the_ratio_of_the_losses() {
 fn crossed_out() -> Vec<RunResult> {
     runs("init-a", &[f64::INFINITY], 1)
 }
+
+#[test]
+fn of_many_seeds_some_are_drawn() {
+    let drawn = |seeds: u64| {
+        let runs = runs("init-a", &[0.5], seeds);
+        let figure = training_curves(&Summary::from_runs(setting(), &runs), &curves(&runs, 20))
+            .expect("there is something to draw");
+        check(&figure.svg);
+        let training = figure.spots.iter().filter(|spot| spot.text.contains("training")).count();
+        (training, figure.svg.contains("training, each seed"))
+    };
+    assert_eq!((drawn(32), drawn(33), drawn(1000)), ((32 * 20, true), (17 * 20, false), (32 * 20, false)));
+}

@@ -1,7 +1,7 @@
 //! What a browser without a GPU lacks.
 
-/// A sentence for the person whose browser, by what it calls itself, shows no real GPU.
-pub fn why_no_gpu(user_agent: &str) -> String {
+/// A sentence for the person whose browser, by what it calls itself, shows no real GPU; or none at all, where any would have done, since it was `asked` for.
+pub fn why_no_gpu(user_agent: &str, asked: bool) -> String {
     let has = |name: &str| user_agent.contains(name);
     let remedy = if has("Firefox") {
         "Firefox has WebGPU on Windows since version 141 and on Macs with Apple's chips since 145; on Linux it is in Nightly only."
@@ -12,8 +12,13 @@ pub fn why_no_gpu(user_agent: &str) -> String {
     } else {
         "Chrome, Edge and Safari 26 have it."
     };
+    let shown = if asked {
+        "A GPU is asked for, but this browser shows the page none"
+    } else {
+        "This browser shows the page no real GPU"
+    };
     format!(
-        "This browser shows the page no real GPU by WebGPU, so the training runs on one thread of your processor, in WebAssembly: slower, and otherwise complete. {remedy}"
+        "{shown} by WebGPU, so the training runs on one thread of your processor, in WebAssembly: slower, and otherwise complete. {remedy}"
     )
 }
 
@@ -35,7 +40,7 @@ mod tests {
             ),
             ("curl/8", "Chrome, Edge"),
         ] {
-            assert!(why_no_gpu(agent).contains(said), "{agent}");
+            assert!(why_no_gpu(agent, false).contains(said) && why_no_gpu(agent, true).contains(said), "{agent}");
         }
     }
 }

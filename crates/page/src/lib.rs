@@ -6,12 +6,14 @@
 mod gpu_missing;
 mod html;
 mod opened;
+mod own_text;
 pub mod panel;
 mod progress;
 mod sweep;
 mod zip;
 
 pub use gpu_missing::why_no_gpu;
+pub use own_text::own_text_name;
 pub use progress::{Progress, building, duration, memory};
 pub use sweep::{File, Snapshot, Sweep, peft};
 pub use zip::zip;

@@ -27,8 +27,8 @@ impl Sweep {
         for (place, line) in log.text.split_inclusive('\n').enumerate() {
             match serde_json::from_str(line) {
                 Ok(event) => sweep.hear(&event),
-                // A sweep that was killed may leave a line without its end.
-                Err(_) if !line.ends_with('\n') => {}
+                // A sweep that was killed may leave its last line without an end; a file of one such line is another.
+                Err(_) if place > 0 && !line.ends_with('\n') => {}
                 Err(error) => {
                     return Err(format!(
                         "Line {} of {} is no event of a sweep ({error}). Choose the `metrics.jsonl` that `loralab sweep` wrote.",
@@ -42,6 +42,51 @@ impl Sweep {
             Ok(sweep)
         } else {
             Err(format!("{} has no evaluation of any run, so there is nothing to show yet.", log.name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use loralab_experiment::{Cell, Event, Summary};
+    use loralab_figure::Figure;
+
+    use super::*;
+    use crate::panel::schemes;
+
+    /// Everything that is shown of a sweep, and taken from it.
+    fn shown(sweep: &Sweep) -> Vec<String> {
+        let summary: &Summary = &sweep.summary();
+        let figures = [sweep.headline(), sweep.curves(None), sweep.curves(Some(1e-3))];
+        let figures = figures.into_iter().flatten().map(|figure: Figure| figure.svg);
+        let texts = [sweep.sentence(), schemes(summary), sweep.csv()];
+        assert!(!sweep.folder(None).is_empty());
+        figures.chain(texts).collect()
+    }
+
+    #[test]
+    fn any_number_that_a_log_can_hold_is_shown() {
+        for odd in [1e308, f64::MAX, -f64::MAX, -1e308, 5e-324, 0.0, 1e-300] {
+            for place in 0..4 {
+                let mut log = String::new();
+                let mut tell = |event: Event| log += &(serde_json::to_string(&event).expect("an event is JSON") + "\n");
+                tell(Event::Base { loss: Some(if place == 0 { odd } else { 2.0 }), accuracy: Some(odd) });
+                for (scheme, seed) in [("init-a", 0), ("init-a", u64::MAX), ("init-b", 0), ("init-b", u64::MAX)] {
+                    for learning_rate in [1e-3, if place == 1 { odd.abs() } else { 2e-3 }] {
+                        let cell = Cell { scheme: scheme.to_owned(), learning_rate, seed };
+                        let loss = Some(if place == 2 && scheme == "init-a" { odd } else { 0.5 });
+                        let step = if place == 3 { usize::MAX } else { 4 };
+                        tell(Event::Step { cell: cell.clone(), step, loss, learning_rate, gradient_norm: loss });
+                        tell(Event::Evaluation { cell, step, loss, accuracy: Some(odd) });
+                    }
+                }
+                tell(Event::Finished { complete: true, seconds: odd });
+                let file = File { name: "metrics.jsonl".to_owned(), text: log };
+                let opened = Sweep::opened(&[file]).expect("every line is an event");
+                for text in shown(&opened) {
+                    assert!(text.len() < 200_000 && !text.contains("NaN"), "{odd:e} at {place}: {text}");
+                }
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ impl Progress {
     pub fn hear(&mut self, event: &Event, now: f64) {
         match event {
             Event::Started { runs, steps, .. } => {
-                *self = Self { began: now, runs: *runs, steps: *steps, total: runs * steps, ..Self::default() };
+                *self = Self { began: now, runs: *runs, steps: *steps, total: runs.saturating_mul(*steps), ..Self::default() };
             }
             Event::Step { step, .. } => {
                 self.step = *step;

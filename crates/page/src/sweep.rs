@@ -1,7 +1,7 @@
 //! A sweep as the page holds it: what is trained, what was told of it, its adapters. From a worker, from what was kept, or from the
 //! files of the native binary: all the same afterwards.
 
-use std::{borrow::Cow, cell::OnceCell, fmt::Write, rc::Rc};
+use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt::Write, rc::Rc};
 
 use loralab_experiment::{
     Accuracy, AdapterFiles, Cell, Curve, Event, Experiment, Record, SchemeSummary, Summary, loss_text,
@@ -128,8 +128,10 @@ impl Sweep {
 
     /// The run with the lowest validation loss so far that has an adapter.
     pub fn best(&self) -> Option<&Cell> {
-        let with_adapter = |cell: &Cell| self.adapter(cell).is_some();
-        let runs = self.record.results().iter().filter(|run| with_adapter(&run.cell));
+        // Looked up by key, since there may be thousands of both.
+        let key = |cell: &Cell| (cell.scheme.clone(), cell.learning_rate.to_bits(), cell.seed);
+        let with_adapter: HashSet<_> = self.adapters.iter().map(|files| key(&files.cell)).collect();
+        let runs = self.record.results().iter().filter(|run| with_adapter.contains(&key(&run.cell)));
         let ended = runs.filter_map(|run| Some((run.finished_loss()?, &run.cell)));
         ended.min_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, cell)| cell)
     }

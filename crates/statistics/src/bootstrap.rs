@@ -2,15 +2,20 @@
 
 use loralab_linalg::Draws;
 
-/// Resamples that a standard error is computed from.
-pub const RESAMPLES: usize = 1000;
+/// Most resamples that a standard error is computed from.
+const RESAMPLES: usize = 1000;
+/// Fewest of them: enough for 5 % of a standard error.
+const LEAST: usize = 200;
+/// Places that are drawn together, unless the fewest resamples have more: with a hundred seeds and more, a person would wait for them.
+const DRAWN: usize = 100_000;
 
-/// [`RESAMPLES`] draws of `seeds` places with replacement, the same every time. What is estimated from one resample
+/// 1000 draws of `seeds` places with replacement, 200 or more where there are over a hundred, the same every time. What is estimated from one resample
 /// takes the same seeds for all that is compared, since a seed is shared by all schemes and rates.
 pub fn resamples(seeds: usize) -> Vec<Vec<usize>> {
     let mut draws = Draws::new(0, "bootstrap");
     let bound = u32::try_from(seeds).expect("fewer than 2^32 seeds");
-    (0..RESAMPLES).map(|_| (0..seeds).map(|_| draws.below(bound) as usize).collect()).collect()
+    let count = (DRAWN / seeds.max(1)).clamp(LEAST, RESAMPLES);
+    (0..count).map(|_| (0..seeds).map(|_| draws.below(bound) as usize).collect()).collect()
 }
 
 /// The standard error of each of the numbers that `estimate` gives for a choice of seeds; none with fewer than two seeds.
@@ -57,5 +62,6 @@ mod tests {
     fn resamples_are_always_the_same() {
         assert_eq!(resamples(3), resamples(3));
         assert!(resamples(3).iter().all(|chosen| chosen.len() == 3 && chosen.iter().all(|&seed| seed < 3)));
+        assert_eq!([1, 100, 250, 100_000].map(|seeds| resamples(seeds).len()), [1000, 1000, 400, 200]);
     }
 }

@@ -12,7 +12,7 @@ mod line;
 mod student;
 mod valley;
 
-pub use bootstrap::{RESAMPLES, resamples, standard_errors};
+pub use bootstrap::{resamples, standard_errors};
 pub use line::{mean, slope, standard_error};
 pub use student::{interval, interval_of_mean, interval_of_range, quantile};
 pub use valley::{Valley, valley};

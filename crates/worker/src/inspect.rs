@@ -17,6 +17,7 @@ pub(crate) async fn inspect(
     let name = train::base_name(&experiment);
     let base = base(name, host).await?;
     let data = train::split(&experiment, data)?;
+    train::available(&base, &experiment, &data).map_err(words)?;
     let make_device = |plan, base| machine.make(plan, base);
     let cells = experiment.cells();
     let first = |scheme: &String| cells.iter().find(|cell| cell.scheme == *scheme);

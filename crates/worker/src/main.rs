@@ -97,10 +97,8 @@ mod browser {
             Browser::here().post(Message::Refused { reason });
         }));
         spawn_local(async {
-            match machine().await {
-                Ok(machine) => answer_messages(Rc::new(machine)),
-                Err(error) => Browser::here().post(Message::Refused { reason: error.to_string() }),
-            }
+            let machine = machine().await;
+            answer_messages(Rc::new(machine));
         });
     }
 
@@ -128,19 +126,16 @@ mod browser {
         });
     }
 
-    /// What the worker's address asks for: `?device=cpu`, `?device=gpu` (a software one too), or else a real GPU if there is one that works.
+    /// What the worker's address asks for: the processor for `?device=cpu`, any GPU for `?device=gpu`, software too, or else a real one. It is the processor
+    /// again where there is no such GPU that works: the page sees that, and says so.
     #[expect(clippy::arc_with_non_send_sync, reason = "a browser's worker has one thread; natively the same is sent")]
-    async fn machine() -> Result<Machine, GpuError> {
+    async fn machine() -> Machine {
         let query = Browser::here().scope.location().search();
-        let asked = query.contains("device=gpu");
         if query.contains("device=cpu") {
-            return Ok(Machine::Cpu(None));
+            return Machine::Cpu(None);
         }
-        match open(if asked { Wanted::Any } else { Wanted::Hardware }).await {
-            Ok(accelerator) => Ok(Machine::Gpu(Arc::new(accelerator))),
-            Err(error) if asked => Err(error),
-            Err(_) => Ok(Machine::Cpu(None)),
-        }
+        let wanted = if query.contains("device=gpu") { Wanted::Any } else { Wanted::Hardware };
+        open(wanted).await.map_or(Machine::Cpu(None), |accelerator| Machine::Gpu(Arc::new(accelerator)))
     }
 
     async fn open(wanted: Wanted) -> Result<Accelerator, GpuError> {

@@ -7,10 +7,13 @@ use loralab_core::{
     device::{Cost, DeviceError, Machine},
     gpu::GpuError,
     init,
-    lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn},
+    lab::{Listening, Observer, Room, Snapshot, Sweep, SweepError, Turn, least_bytes},
+    model::Base,
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
-use loralab_experiment::{self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, Resolved};
+use loralab_experiment::{
+    self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, PackError, Resolved,
+};
 
 use crate::{Control, Host, base, words};
 
@@ -51,6 +54,12 @@ impl From<String> for Failure {
     }
 }
 
+impl From<PackError> for Failure {
+    fn from(error: PackError) -> Self {
+        Failure::Refused(error.to_string())
+    }
+}
+
 impl From<SweepError> for Failure {
     fn from(error: SweepError) -> Self {
         match &error {
@@ -83,8 +92,8 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let base = base(name, host).await?;
     let data = split(&experiment, asked.data.as_deref())?;
     let from = asked.from.as_deref().map(read).transpose()?;
+    let available = available(&base, &experiment, &data)?;
     let sweep = Sweep::new(&base, name, &experiment, &data)?;
-    let available = experiment.memory.map_or(MEMORY, |memory| memory.0);
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
     let mut largest = (0, 0, 0);
     let total = |(runs, shared, per_run): (usize, u64, u64)| shared + per_run * runs as u64;
@@ -131,6 +140,20 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     Ok(())
 }
 
+/// The bytes that a cohort of the experiment may take, of which no run by itself needs more.
+///
+/// # Errors
+/// If one does.
+pub(crate) fn available(base: &Base, experiment: &Resolved, data: &Split) -> Result<u64, PackError> {
+    // Nothing larger can be allocated, whatever the setting says.
+    let available = experiment.memory.map_or(MEMORY, |memory| memory.0).min(isize::MAX as u64);
+    let bytes_per_run = least_bytes(base, experiment, &data.validation);
+    if bytes_per_run > available {
+        return Err(PackError { bytes_per_run, shared_bytes: 0, available });
+    }
+    Ok(available)
+}
+
 /// The experiment with every setting at hand.
 pub(crate) fn resolved(experiment: &Experiment) -> Result<Resolved, String> {
     let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
@@ -164,10 +187,7 @@ pub(crate) fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, 
                 "the experiment learns `{name}`, which is not in the page; paste its text, or drop the file"
             ));
         }
-        (experiment::Data::Path(name), Some(text)) if name.to_ascii_lowercase().ends_with(".jsonl") => {
-            Dataset::jsonl(text.as_bytes(), tokens)
-        }
-        (experiment::Data::Path(_), Some(text)) => Dataset::text(text.as_bytes(), tokens),
+        (experiment::Data::Path(name), Some(text)) => Dataset::file(name, text.as_bytes(), tokens),
     };
     dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens)).map_err(|error| match &experiment.data {
         experiment::Data::Task(task) => format!("`tokens` is {tokens}, too few for the task {task}: {error}"),

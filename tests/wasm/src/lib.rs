@@ -1,9 +1,12 @@
-//! Random starts behind functions that a wasm host can call without any glue.
+//! Random starts, and sizes beyond 32 bits, behind functions that a wasm host can call without any glue.
 //!
 //! A page and a native binary must begin the same experiment with the same bits. The test of this package builds it for
 //! wasm, runs it in an interpreter and holds every bit equal to what the functions below return natively.
+//!
+//! A `usize` of wasm has 32 bits, and this package is compiled with checks for overflow: a product that is too large for it ends the test.
 
 use std::{
+    cell::RefCell,
     future::Future,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -19,8 +22,10 @@ use loralab_core::{
     tape::{Purpose, Tape},
     train::Run,
 };
-use loralab_data::Dataset;
+use loralab_data::{Batch, Dataset, HELD_OUT, validation};
+use loralab_experiment::{Ask, Experiment, Message};
 use loralab_linalg::{Draws, Stream, norm, normal_matrix, to_rows};
+use loralab_worker::{Control, Host, Wait, answer};
 
 /// The bits of the factors that a scheme (by its place in [`ALL`]) starts a layer with: A, B and, if there are any,
 /// the frozen A₀ and B₀; then their norm (two words).
@@ -106,6 +111,90 @@ pub fn shuffled(seed: u64, count: u32) -> Vec<u32> {
     numbers
 }
 
+/// A text of so many bytes, held out in part: the lengths of both parts and a sum of each, then a sum of the sequences of a validation of so many.
+pub fn split_text(length: u32, sequences: u32) -> Vec<u32> {
+    let mut text = vec![0; length as usize];
+    // Blocks, since an interpreter would take long for every byte.
+    for (block, bytes) in text.chunks_mut(1 << 16).enumerate() {
+        bytes.fill(b'a' + (block % 26) as u8);
+    }
+    let split = Dataset::Text(text).split(0, HELD_OUT, TOKENS).expect("long enough, and a part of it");
+    let sum =
+        |bytes: &mut dyn Iterator<Item = u32>| bytes.fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    let of_part = |part: &Dataset| match part {
+        Dataset::Text(text) => [text.len() as u32, sum(&mut text.iter().step_by(997).map(|&byte| byte.into()))],
+        Dataset::Examples(_) => panic!("the parts of a text are texts"),
+    };
+    let batches = validation(&split.validation, 8, TOKENS, sequences as usize).expect("long enough for a sequence");
+    let first = |batch: &Batch| sum(&mut batch.tokens.iter().step_by(TOKENS).copied());
+    let validated = sum(&mut batches.iter().map(first));
+    [of_part(&split.train), of_part(&split.validation)].concat().into_iter().chain([validated]).collect()
+}
+
+/// Tokens of a sequence of such a text.
+const TOKENS: usize = 64;
+
+/// Settings of which one is so large that the worker can only refuse: a product with it is beyond 32 bits, or beyond what can be allocated.
+pub const TOO_LARGE: [&str; 11] = [
+    "rank = 4000000000",
+    "rank = 60000000",
+    "rank = 250000\nmemory = '1TiB'",
+    "rank = 300000\nmemory = '1TiB'\npreconditioner = 'riemannian'",
+    "batch_size = 4000000000",
+    "batch_size = 60000000",
+    "batch_size = 1000000\nmemory = '1TiB'",
+    "tokens = 4000000000",
+    "tokens = 200000000\nbatch_size = 1",
+    "tokens = 20000000\nbatch_size = 1\nmemory = '1TiB'",
+    "tokens = 1000000\nbatch_size = 8",
+];
+
+/// What the worker says to an experiment with those settings, a word for each byte: its refusal, or nothing.
+pub fn refusal(place: u32) -> Vec<u32> {
+    let experiment = Experiment::from_toml(&format!("base = 'nano'\n{}", TOO_LARGE[place as usize]));
+    let experiment = experiment.expect("settings of the right types");
+    let page = Page::default();
+    for ask in
+        [Ask::Inspect { experiment: experiment.clone(), data: None }, Ask::Train { experiment, data: None, from: None }]
+    {
+        at_once(answer(ask, &Machine::Cpu(Some(1)), &Control::default(), &page));
+    }
+    let said = page.0.into_inner();
+    let refusals = said.iter().map(|message| match message {
+        Message::Refused { reason } => reason.as_str(),
+        _ => "",
+    });
+    refusals.collect::<Vec<_>>().join("\n").bytes().map(u32::from).collect()
+}
+
+/// Keeps what the worker says.
+#[derive(Default)]
+struct Page(RefCell<Vec<Message>>);
+
+impl Host for Page {
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+
+    fn post(&self, message: Message) {
+        self.0.borrow_mut().push(message);
+    }
+
+    fn breathe(&self) -> Wait<()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn tiny(&self) -> Wait<Result<Vec<u8>, String>> {
+        Box::pin(std::future::ready(Err("there is no network here".to_owned())))
+    }
+
+    fn keep_base(&self, _: &str, _: Base) {}
+
+    fn kept_base(&self, _: &str) -> Option<Base> {
+        None
+    }
+}
+
 #[expect(unsafe_code, reason = "a host finds a function by its plain name only; nothing unsafe is done")]
 mod exports {
     /// [`super::start_bits`] for a wasm host: where in memory the count of words stands, followed by the words.
@@ -118,6 +207,18 @@ mod exports {
     #[unsafe(no_mangle)]
     pub extern "C" fn probe_shuffled(seed: u64, count: u32) -> *const u32 {
         leak(super::shuffled(seed, count))
+    }
+
+    /// [`super::split_text`] for a wasm host, returned in the same way.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn probe_split_text(length: u32, sequences: u32) -> *const u32 {
+        leak(super::split_text(length, sequences))
+    }
+
+    /// [`super::refusal`] for a wasm host, returned in the same way.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn probe_refusal(place: u32) -> *const u32 {
+        leak(super::refusal(place))
     }
 
     /// The host has no way to free memory, and drops the module as a whole.

@@ -1,11 +1,11 @@
-//! Holds the bits that wasm computes equal to the native ones.
+//! Holds the bits that wasm computes equal to the native ones, also where sizes are beyond its 32 bits.
 
 use std::path::Path;
 use std::process::Command;
 
 use loralab_core::init::{ALL, Rule};
 use loralab_linalg::from_rows;
-use loralab_wasm_probe::{shuffled, start_bits};
+use loralab_wasm_probe::{TOO_LARGE, shuffled, split_text, start_bits};
 use wasmi::{Config, Engine, Error, ExternType, Instance, Linker, Module, Store, WasmParams};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -112,5 +112,25 @@ fn wasm_and_native_give_the_same_bits() {
     }
     for (seed, count) in [(0, 10), (7, 100_000)] {
         assert!(probe.call("probe_shuffled", (seed, count)) == shuffled(seed, count), "the order of {count} differs");
+    }
+}
+
+#[test]
+fn a_text_of_a_twentieth_of_what_32_bits_count_is_cut_as_natively() {
+    // 20 pieces of 2³²/20 bytes are more than 32 bits count, and so are 20 000 places among as many sequences as a tenth of the text has.
+    let (length, sequences) = (230_000_000_u32, 20_000_u32);
+    assert!(Probe::new().call("probe_split_text", (length, sequences)) == split_text(length, sequences));
+}
+
+#[test]
+fn what_32_bits_cannot_count_is_refused() {
+    let mut probe = Probe::new();
+    for (place, settings) in (0..).zip(TOO_LARGE) {
+        let text = |words: Vec<u32>| String::from_utf8(words.iter().map(|&word| word as u8).collect()).expect("a text");
+        let said = text(probe.call("probe_refusal", place));
+        // Starts, which are looked at first, may be small where a training is not.
+        let refused = |line: &str| line.contains("may be used");
+        assert!(said.lines().all(|line| line.is_empty() || refused(line)), "{settings}: {said}");
+        assert!(said.lines().last().is_some_and(refused), "{settings}: {said}");
     }
 }

@@ -139,6 +139,12 @@ impl Cost {
     }
 }
 
+/// The product of these sizes, in 64 bits: the memory that would not suffice may not be counted by a 32-bit `usize`. It stays at the largest number where even
+/// that is too small.
+pub(crate) fn bytes(factors: &[usize]) -> u64 {
+    factors.iter().fold(1, |product: u64, &factor| product.saturating_mul(factor as u64))
+}
+
 /// What a device needs for a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Logits of all runs on the probe, 256 MiB of them, up to which a look reads them back.
-const MOST_LOGITS: usize = 1 << 26;
+const MOST_LOGITS: u64 = 1 << 26;
 /// What is read back for a look into a run, in numbers for each that is trained: before and after the step the adapters, gradients and moments.
 const LOOKED_AT: u64 = 8;
 
@@ -32,7 +32,7 @@ impl Sweep<'_> {
     /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
     pub(super) fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
         let shape = Shape { sequences: 1, ..self.shape(runs) };
-        let logits = runs * shape.tokens * self.base.config.vocabulary;
+        let logits = [runs, shape.tokens, self.base.config.vocabulary].map(|size| size as u64).iter().product::<u64>();
         let training = Purpose::Train(optimizer(self.experiment));
         let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { training };
         (self.experiment.diagnose_every > 0).then(|| self.compile(shape, room, purpose))

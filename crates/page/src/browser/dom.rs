@@ -88,6 +88,19 @@ pub fn focus(element: &Element) {
     let _ = element.unchecked_ref::<HtmlElement>().focus();
 }
 
+/// The device that was last chosen in this tab; none in a new one.
+pub fn remembered_device() -> Option<String> {
+    window().session_storage().ok()??.get_item("device").ok()?
+}
+
+/// Keeps the device that was chosen for as long as the tab is open: links, the address among them, do not say it.
+pub fn remember_device(name: &str) {
+    if let Ok(Some(storage)) = window().session_storage() {
+        // Where nothing can be kept, a reload goes back to auto.
+        let _ = storage.set_item("device", name);
+    }
+}
+
 /// Calls a function of `web/browser.js`.
 pub fn call(name: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
     let functions = Reflect::get(&js_sys::global(), &JsValue::from_str("loralab"))?;

@@ -91,7 +91,7 @@ impl Page {
         self.draw_soon();
     }
 
-    /// The sweep is over: everything is drawn at once, though one after the other, and then this is said.
+    /// The sweep is over, or another is there: everything is drawn at once, though one after the other, and then this is said.
     pub(super) fn draw_then_say(&mut self, text: String) {
         self.stale.then = Some(text);
         // The timer that runs may be a slow one; another that comes first does no harm.

@@ -2,14 +2,14 @@
 
 use loralab_experiment::{Blob, Device, Experiment, Link, PRESETS};
 use loralab_page::{
-    File,
-    panel::{Field, Form, GROUPS, OWN_TEXT, presets},
+    File, own_text_name,
+    panel::{Field, Form, GROUPS, OWN_TEXT, SHIPPED, presets},
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlInputElement};
 
 use super::{
-    dom::{self, fill, say},
+    dom::{self, fill, say, write},
     draw::Part,
     page::{OwnBase, Page, State},
     worker,
@@ -35,7 +35,7 @@ impl Page {
     pub(super) fn form(&self) -> Form<'_> {
         let text = self.text.as_ref().map(|file| file.text.as_str());
         let base = self.base.as_ref().map(|base| base.name.as_str());
-        Form { experiment: &self.experiment, schemes: &self.schemes, text, base }
+        Form { experiment: &self.experiment, schemes: &self.schemes, text, base, unread: &self.unread }
     }
 
     pub(super) fn show_presets(&self) {
@@ -50,16 +50,59 @@ impl Page {
         fill("presets", &presets(PRESETS.iter().find(same).map(|preset| preset.name)));
     }
 
+    /// Shows the form anew; groups stay as they were opened, and the field that had the focus has it again.
     pub(super) fn show_form(&mut self) {
+        const GROUPS_SHOWN: &str = "#fields > details";
+        let held = dom::document().active_element().map(|held| held.id()).filter(|id| id.starts_with("f-"));
+        let open: Vec<bool> = dom::all(GROUPS_SHOWN).iter().map(|group| group.has_attribute("open")).collect();
         fill("fields", &self.form().html());
+        for (group, open) in dom::all(GROUPS_SHOWN).iter().zip(open) {
+            // An attribute of that name can always be set and removed.
+            let _ = if open { group.set_attribute("open", "") } else { group.remove_attribute("open") };
+        }
+        if let Some(field) = held.and_then(|id| dom::find::<Element>(&id)) {
+            dom::focus(&field);
+        }
         self.show_presets();
         let wrong = self.form().read(&self.fields()).1;
-        self.show_wrong(&wrong);
+        self.show_wrong(wrong);
+    }
+
+    /// Whether everything is at hand that the experiment names, so that it can be trained, or `what` else is to be done; what is not is said, and shown.
+    pub(super) fn can_begin(&self, what: &str) -> bool {
+        let missing = self.experiment.base.as_ref().filter(|name| !self.has_base(name));
+        let (why, field) = if let Some((name, said)) = self.wrong.first() {
+            match dom::find::<Element>(&format!("f-{name}")) {
+                Some(_) => ("a setting is not right; its field says why".to_owned(), name.as_str()),
+                // Such as `memory`, which only a link can have.
+                None => (said.trim_end_matches('.').to_owned(), ""),
+            }
+        } else if self.experiment.data.is_some() && self.text.is_none() {
+            ("paste a text of your own, or choose a file, at `task`".to_owned(), "task")
+        } else if let Some(name) = missing {
+            (format!("the base {name} is not in the page; bring its file at `base`, or choose another"), "base")
+        } else {
+            return true;
+        };
+        say(&format!("Not {what}: {why}."));
+        reveal(field);
+        false
+    }
+
+    /// The text that the experiment learns, where that is no task.
+    pub(super) fn data(&self) -> Option<String> {
+        self.experiment.data.as_ref().and(self.text.as_ref()).map(|file| file.text.clone())
+    }
+
+    /// Whether a base is at hand.
+    pub(super) fn has_base(&self, name: &str) -> bool {
+        SHIPPED.contains(&name) || self.base.as_ref().is_some_and(|base| base.name == name && base.taken)
     }
 
     pub(super) fn preset(&mut self, name: &str) {
         let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) else { return };
         self.experiment = preset.experiment();
+        self.unread.clear();
         self.show_form();
         self.address();
         let pressed = format!(".preset[data-name=\"{name}\"]");
@@ -67,15 +110,15 @@ impl Page {
     }
 
     pub(super) fn reset(&mut self, name: &str) {
+        self.unread.retain(|(known, _)| known != name);
         let kept: Vec<_> = self.experiment.settings().into_iter().filter(|(known, _)| *known != name).collect();
         let kept = kept.iter().filter(|(known, _)| !(name == "task" && *known == "data"));
         self.experiment =
             Experiment::from_settings(kept.map(|(name, text)| (*name, text.as_str()))).unwrap_or_default();
         self.show_form();
-        self.address();
-        if let Some(field) = dom::find::<Element>(&format!("f-{name}")) {
-            dom::focus(&field);
-        }
+        // The options of another optimiser go with it.
+        self.read_form();
+        reveal(name);
     }
 
     /// The texts of the form's fields.
@@ -103,11 +146,11 @@ impl Page {
     pub fn changed(&mut self, id: &str) {
         if id == "device" {
             self.device = Device::named(&dom::value("device")).unwrap_or_default();
+            dom::remember_device(self.device.name());
             if !self.is_training() {
                 self.begin_worker();
                 say("Loading …");
             }
-            self.address();
             return;
         }
         if id == "adapter" {
@@ -120,6 +163,11 @@ impl Page {
         if ["prompt", "own-text", "own-file", "own-base"].contains(&id) || self.schemes.is_empty() {
             return;
         }
+        self.read_form();
+    }
+
+    /// The experiment becomes what the fields say.
+    fn read_form(&mut self) {
         let fields = self.fields();
         let optimizer = self.experiment.optimizer.clone();
         // The options that there are depend on the optimiser, which is read first.
@@ -131,20 +179,20 @@ impl Page {
         let told = |experiment: &Experiment| (experiment.optimizer.clone(), experiment.data.is_some());
         let other = told(&Experiment { optimizer, ..self.experiment.clone() }) != told(&read);
         self.experiment = read;
-        if other && wrong.is_empty() {
+        let is_wrong = |name: &String| wrong.iter().any(|(known, _)| known == name);
+        self.unread = fields.into_iter().filter(|(name, _)| is_wrong(name)).collect();
+        if other {
             self.show_form();
-            if let Some(field) = dom::find::<Element>(id) {
-                dom::focus(&field);
-            }
+        } else {
+            self.show_wrong(wrong);
         }
-        self.show_wrong(&wrong);
         self.show_presets();
         self.show_resets();
         self.address();
     }
 
-    fn show_wrong(&mut self, wrong: &[(String, String)]) {
-        self.right = wrong.is_empty();
+    /// Says at each field what is wrong with it, in a group that is open.
+    fn show_wrong(&mut self, wrong: Vec<(String, String)>) {
         for (_, names) in GROUPS {
             for name in names {
                 let said = wrong.iter().find(|(known, _)| known == name).map_or("", |(_, said)| said);
@@ -157,6 +205,8 @@ impl Page {
                 }
             }
         }
+        wrong.iter().for_each(|(name, _)| open_group(name));
+        self.wrong = wrong;
     }
 
     fn show_resets(&self) {
@@ -171,7 +221,7 @@ impl Page {
 
     /// The query of a link to the experiment.
     pub(super) fn query(&self) -> String {
-        Link { experiment: self.full(), device: self.device, run: false }.query()
+        Link::query(&self.full())
     }
 
     /// The address becomes a link to the experiment.
@@ -182,10 +232,15 @@ impl Page {
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&self.query()));
     }
 
-    /// A text of one's own is being typed.
+    /// A text of one's own is being typed. It is learnt as what it is, whatever file stood there before.
     pub fn type_text(&mut self, text: &str) {
-        let name = self.experiment.data.clone().unwrap_or_else(|| "mine.txt".to_owned());
-        self.text = Some(File { name, text: text.to_owned() }).filter(|file| !file.text.is_empty());
+        let name = own_text_name(self.experiment.data.as_deref(), text);
+        self.text = Some(File { name: name.clone(), text: text.to_owned() }).filter(|file| !file.text.is_empty());
+        if self.experiment.data.as_ref() != Some(&name) {
+            write("own-name", &name);
+            self.experiment.data = Some(name);
+            self.address();
+        }
     }
 
     /// A file of one's own was chosen to be learnt.
@@ -201,6 +256,7 @@ impl Page {
         say(&format!("{} has {} letters to be learnt.", file.name, file.text.chars().count()));
         self.experiment.data = Some(file.name.clone());
         self.experiment.task = None;
+        self.unread.retain(|(name, _)| name != "task");
         self.text = Some(file);
         self.show_form();
         self.address();
@@ -233,5 +289,23 @@ impl Page {
     pub fn take_dropped(&mut self, files: Vec<File>) {
         let results = files.iter().any(|file| file.text.starts_with("{\"event\":"));
         if results { self.open_results(&files) } else { self.take_text(files) }
+    }
+}
+
+/// Opens the group that a field is in, and gives the field the focus.
+fn reveal(name: &str) {
+    open_group(name);
+    if let Some(field) = dom::find::<Element>(&format!("f-{name}")) {
+        // Of a list of boxes it is the first.
+        let first = field.query_selector("input").ok().flatten();
+        dom::focus(&first.unwrap_or(field));
+    }
+}
+
+fn open_group(name: &str) {
+    let field = dom::find::<Element>(&format!("f-{name}"));
+    if let Some(group) = field.and_then(|field| field.closest("details").ok().flatten()) {
+        // An attribute of that name can always be set.
+        let _ = group.set_attribute("open", "");
     }
 }

@@ -1,12 +1,12 @@
 //! What the page knows, and what becomes of it when something happens.
 
 use loralab_experiment::{
-    Ask, Blob, Cell, Device, Event, Experiment, Link, Message, PRESETS, SchemeBeginning, SchemeInfo,
+    Ask, Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, SchemeBeginning, SchemeInfo,
 };
 use loralab_figure::Spot;
 use loralab_page::{
     File, Progress, Sweep, duration, memory,
-    panel::{SHIPPED, Written, check},
+    panel::{Written, check},
     why_no_gpu,
 };
 use web_sys::{Element, HtmlInputElement, Worker};
@@ -37,8 +37,10 @@ pub struct Page {
     pub(super) experiment: Experiment,
     pub(super) text: Option<File>,
     pub(super) base: Option<OwnBase>,
-    /// Whether every field of the form holds what it must.
-    pub(super) right: bool,
+    /// The settings that are not right, each with what is wrong.
+    pub(super) wrong: Vec<(String, String)>,
+    /// Those of them that the experiment has no value for, each with the text of its field.
+    pub(super) unread: Vec<(String, String)>,
     pub(super) schemes: Vec<SchemeInfo>,
     pub(super) sweep: Option<Sweep>,
     /// What was shown before the sweep that is about to begin.
@@ -100,21 +102,29 @@ impl Page {
     /// Reads the address and starts a worker.
     pub fn open() -> Self {
         let link = Link::parse(&dom::window().location().search().unwrap_or_default());
-        if let Err(reason) = &link {
-            say(&reason.to_string());
+        let said: Vec<String> = link.faults.iter().map(LinkFault::to_string).collect();
+        if !said.is_empty() {
+            say(&said.join(" "));
         }
-        let shown = link.clone().unwrap_or_else(|_| Link { experiment: PRESETS[0].experiment(), ..Link::default() });
-        element::<HtmlInputElement>("device").set_value(shown.device.name());
-        let mut page = Self {
-            worker: worker::start(shown.device),
-            device: shown.device,
+        let device = link.device.or_else(|| Device::named(&dom::remembered_device()?)).unwrap_or_default();
+        dom::remember_device(device.name());
+        element::<HtmlInputElement>("device").set_value(device.name());
+        let unread = link.faults.iter().filter_map(|fault| match fault {
+            LinkFault::Value { name, text, .. } => Some(((*name).to_owned(), text.clone())),
+            _ => None,
+        });
+        let page = Self {
+            worker: worker::start(device),
+            device,
             place: None,
             state: State::Loading,
-            asked: shown.run,
-            experiment: shown.experiment,
+            // What a link does not say whole is looked at before it is trained.
+            asked: link.run && said.is_empty(),
+            experiment: link.experiment,
             text: None,
             base: None,
-            right: true,
+            wrong: vec![],
+            unread: unread.collect(),
             schemes: vec![],
             sweep: None,
             before: None,
@@ -134,7 +144,6 @@ impl Page {
         };
         page.show_presets();
         page.show_take();
-        page.right = link.is_ok();
         page
     }
 
@@ -190,32 +199,6 @@ impl Page {
         self.show_progress();
         self.show_take();
         self.address();
-    }
-
-    /// Whether everything is at hand that the experiment names, so that it can be trained, or `what` else is to be done; what is not is said.
-    pub(super) fn can_begin(&self, what: &str) -> bool {
-        let missing = self.experiment.base.as_ref().filter(|name| !self.has_base(name));
-        let why = if !self.right {
-            "a setting is not right; its field says why".to_owned()
-        } else if self.experiment.data.is_some() && self.text.is_none() {
-            "paste a text of your own, or choose a file, at `task`".to_owned()
-        } else if let Some(name) = missing {
-            format!("the base {name} is not in the page; bring its file at `base`, or choose another")
-        } else {
-            return true;
-        };
-        say(&format!("Not {what}: {why}."));
-        false
-    }
-
-    /// The text that the experiment learns, where that is no task.
-    pub(super) fn data(&self) -> Option<String> {
-        self.experiment.data.as_ref().and(self.text.as_ref()).map(|file| file.text.clone())
-    }
-
-    /// Whether a base is at hand.
-    pub(super) fn has_base(&self, name: &str) -> bool {
-        SHIPPED.contains(&name) || self.base.as_ref().is_some_and(|base| base.name == name && base.taken)
     }
 
     fn pause(&mut self) {
@@ -321,8 +304,13 @@ impl Page {
             self.show_form();
         }
         let agent = dom::window().navigator().user_agent().unwrap_or_default();
-        let missing = !gpu && self.device == Device::Auto;
-        write("device-note", &if missing { why_no_gpu(&agent) } else { format!("Trains on: {device}.") });
+        write(
+            "device-note",
+            &match (gpu, self.device) {
+                (false, Device::Auto | Device::Gpu) => why_no_gpu(&agent, self.device == Device::Gpu),
+                _ => format!("Trains on: {device}."),
+            },
+        );
         self.place = Some((device, gpu));
         write("memory-note", "");
         if let Some(base) = &self.base {
@@ -331,9 +319,8 @@ impl Page {
         self.turn(State::Waiting);
         if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
             // A name in the link that nothing has is known as such only now.
-            let known = self.known();
-            match self.experiment.resolve(&known) {
-                Err(error) if first => say(&format!("The link's experiment can't be run: {error}")),
+            match self.wrong.first() {
+                Some((_, said)) if first => say(&format!("The link's experiment can't be run: {said}")),
                 _ => say("Ready."),
             }
         }
@@ -437,7 +424,14 @@ impl Page {
 
     /// Shows a sweep that is done.
     pub(super) fn show_sweep(&mut self, sweep: Sweep) {
+        self.take_sweep(sweep);
+        self.draw_all();
+    }
+
+    /// Has a sweep that is done in the place of the one before; what is seen of it is still to be drawn.
+    fn take_sweep(&mut self, sweep: Sweep) {
         if sweep.known {
+            self.unread.clear();
             self.experiment = sweep.experiment.clone();
             self.text.clone_from(&sweep.data);
         }
@@ -447,7 +441,6 @@ impl Page {
         if !self.schemes.is_empty() {
             self.show_form();
         }
-        self.draw_all();
         self.address();
         self.write_texts();
     }
@@ -465,8 +458,9 @@ impl Page {
                 } else {
                     " Their settings are in `experiment.toml`, which is not among these files."
                 };
-                say(&format!("Opened: {} runs of {} steps.{unknown}", sweep.record.runs, sweep.record.steps));
-                self.show_sweep(sweep);
+                let said = format!("Opened: {} runs of {} steps.{unknown}", sweep.record.runs, sweep.record.steps);
+                self.take_sweep(sweep);
+                self.draw_then_say(said);
             }
             Err(reason) => say(&reason),
         }

@@ -54,6 +54,8 @@ pub struct Form<'a> {
     pub text: Option<&'a str>,
     /// The name of the base of one's own, if there is one.
     pub base: Option<&'a str>,
+    /// Settings whose fields hold a text that is none of their values, with it.
+    pub unread: &'a [(String, String)],
 }
 
 /// How a setting is asked for.
@@ -127,6 +129,7 @@ impl Form<'_> {
         let find = |texts: &[(&str, String)], name: &str| {
             texts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone()).unwrap_or_default()
         };
+        let unread = |name: &str| self.unread.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone());
         let group = |(place, (title, names)): (usize, &(&str, &[&str]))| {
             let names = names.iter().filter(|name| self.applies(name));
             let fields: String = names
@@ -138,6 +141,7 @@ impl Form<'_> {
                     if key.name == "task" && self.experiment.data.is_some() {
                         OWN_TEXT.clone_into(&mut text);
                     }
+                    let text = unread(key.name).unwrap_or(text);
                     self.field_html(key, &text, &default)
                 })
                 .collect();
@@ -151,7 +155,11 @@ impl Form<'_> {
         let name = key.name;
         let label = name.replace('_', " ");
         let input = match self.field(name) {
-            Field::One(options) => {
+            Field::One(mut options) => {
+                // What a link names that is none of these is shown, so that it is seen what is wrong.
+                if !options.iter().any(|option| option == text) {
+                    options.push(text.to_owned());
+                }
                 let option = |option: &String| {
                     let selected = if option == text { " selected" } else { "" };
                     let shown = if option == OWN_TEXT { "a text of my own" } else { option };
@@ -162,9 +170,12 @@ impl Form<'_> {
                     "<select id=\"f-{name}\" data-key=\"{name}\" aria-describedby=\"h-{name} e-{name}\">{options}</select>"
                 )
             }
-            Field::Some(options) => {
+            Field::Some(mut options) => {
                 let chosen: Vec<&str> =
                     if ["all-linear", "all"].contains(&text) { vec![] } else { text.split(',').collect() };
+                let foreign: Vec<_> =
+                    chosen.iter().filter(|name| !options.iter().any(|option| option == *name)).collect();
+                options.extend(foreign.iter().filter(|name| !name.is_empty()).map(|name| name.to_string()));
                 let one = |option: &String| {
                     let of_all = chosen.is_empty() && first_name(option).is_none();
                     let checked = if of_all || chosen.contains(&option.as_str()) { " checked" } else { "" };
@@ -231,6 +242,7 @@ impl Form<'_> {
     pub fn read(&self, fields: &[(String, String)]) -> (Experiment, Vec<(String, String)>) {
         let (mut texts, mut wrong) = (Vec::new(), Vec::new());
         let defaults = self.defaults();
+        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
         for (name, text) in fields {
             let is_default = defaults.iter().any(|(known, default)| known == name && default == text.trim());
             if is_default || (name == "task" && text == OWN_TEXT) || !self.applies(name) {
@@ -238,7 +250,11 @@ impl Form<'_> {
             }
             let text = if name == "schemes" && self.is_every_scheme(text) { "all" } else { text };
             match Experiment::from_settings([(name.as_str(), text)]) {
-                Ok(_) => texts.push((name.as_str(), text)),
+                Ok(alone) => {
+                    texts.push((name.as_str(), text));
+                    let error = alone.resolve(&known).err().filter(is_of_one_setting);
+                    wrong.extend(error.map(|error| (name.clone(), error.to_string())));
+                }
                 Err(error) => wrong.push((name.clone(), error.to_string())),
             }
         }
@@ -247,12 +263,17 @@ impl Form<'_> {
         let kept: Vec<_> = self.experiment.settings().into_iter().filter(|(name, _)| fieldless(name)).collect();
         let all = kept.iter().map(|(name, text)| (*name, text.as_str())).chain(texts);
         let read = Experiment::from_settings(all).unwrap_or_default();
-        let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
         if let (true, Err(error)) = (wrong.is_empty(), read.resolve(&known)) {
             wrong.push((at_fault(&error).to_owned(), error.to_string()));
         }
         (read, wrong)
     }
+}
+
+/// Whether a setting is wrong by itself, whatever the others are.
+fn is_of_one_setting(error: &ExperimentError) -> bool {
+    use ExperimentError::{Empty, Twice, UnknownName, Value};
+    matches!(error, Value { .. } | UnknownName { .. } | Empty { .. } | Twice { .. })
 }
 
 /// The field that an error belongs to.
@@ -280,12 +301,18 @@ mod tests {
     }
 
     fn with<T>(toml: &str, act: impl FnOnce(Form<'_>) -> T) -> T {
+        with_unread(toml, &[], act)
+    }
+
+    fn with_unread<T>(toml: &str, unread: &[(&str, &str)], act: impl FnOnce(Form<'_>) -> T) -> T {
+        let unread: Vec<_> = unread.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         let experiment = Experiment::from_toml(toml).expect(toml);
         act(Form {
             experiment: &experiment,
             schemes: &schemes(),
             text: Some("a <text>"),
             base: Some("<my>.safetensors"),
+            unread: &unread,
         })
     }
 
@@ -364,6 +391,41 @@ mod tests {
         ] {
             let (_, wrong) = with("", |form| form.read(&[(name.to_owned(), text.to_owned())]));
             assert!(wrong.len() == 1 && wrong[0].0 == name && wrong[0].1.contains(said), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_shown_and_told_at_its_field() {
+        let unread = [("rank", "eight"), ("steps", "-1")];
+        let toml = "task = 'bad'\nschemes = ['init-a', 'init-x']\noptimizer = 'adam'\ntarget_modules = 'w_proj'";
+        let html = with_unread(toml, &unread, |form| form.html());
+        for shown in [
+            "<option value=\"bad\" selected>",
+            "<option value=\"adam\" selected>",
+            "data-key=\"schemes\" value=\"init-x\" checked",
+            "data-key=\"target_modules\" value=\"w_proj\" checked",
+            "data-key=\"rank\" value=\"eight\"",
+            "data-key=\"steps\" value=\"-1\"",
+        ] {
+            assert!(html.contains(shown), "{shown}");
+        }
+        let fields = [
+            ("task", "bad"),
+            ("schemes", "init-a,init-x"),
+            ("optimizer", "adam"),
+            ("target_modules", "w_proj"),
+            ("rank", "eight"),
+            ("seeds", "1,1"),
+            ("alpha", "16"),
+        ];
+        let fields = fields.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let (read, wrong) = with(toml, |form| form.read(&fields));
+        assert_eq!(read.task.as_deref(), Some("bad"));
+        let names: Vec<_> = wrong.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["task", "schemes", "optimizer", "target_modules", "rank", "seeds"]);
+        for ((_, said), (_, text)) in wrong.iter().zip(&fields) {
+            let bad = text.rsplit(',').next().unwrap_or_default();
+            assert!(said.contains(bad), "{said}");
         }
     }
 

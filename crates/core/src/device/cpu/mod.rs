@@ -13,7 +13,7 @@ use loralab_cpu::{Scalar, Scratch, Threads, finite};
 use update::update;
 
 use super::{
-    Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, workers::Workers,
+    Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, bytes, workers::Workers,
 };
 use crate::{
     memory::{Lane, Parameter, Tensor, Value, Values},
@@ -138,8 +138,6 @@ impl<S: Scalar> Cpu<S> {
         let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
-        let bytes =
-            |factors: &[usize]| factors.iter().fold(1_u64, |product, factor| product.saturating_mul(*factor as u64));
         let terms = vec![
             Cost::per_run(
                 format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
@@ -261,7 +259,8 @@ impl<S: Scalar> Cpu<S> {
         let plan = &*self.plan;
         let rows = plan.shape.rows_per_run() / self.lanes;
         let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
-        let block = |len: usize| index * len / self.lanes..(index + 1) * len / self.lanes;
+        // Every lane has as many of the rows.
+        let block = |len: usize| index * (len / self.lanes)..(index + 1) * (len / self.lanes);
         let ports = &plan.ports;
         for (port, source) in
             [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]

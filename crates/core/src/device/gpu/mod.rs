@@ -22,7 +22,9 @@ use replay::{Ready, encode};
 use rings::Rings;
 pub use update::SHADERS;
 
-use super::{Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport};
+use super::{
+    Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, bytes,
+};
 use crate::{
     gpu::{Accelerator, Filler, GpuError, Tiling},
     memory::{Drawn, Tensor, Value},
@@ -130,23 +132,23 @@ impl Gpu {
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let slots = buffers::slots(plan);
         let ring = buffers::input_words(plan) / plan.shape.runs;
-        let term =
-            |what: String, per_run: usize, shared: usize| Cost { what, per_run: per_run as u64, shared: shared as u64 };
         let mut terms = vec![
-            term(
+            Cost::per_run(
                 format!("adapters, gradients and moments: {flat} buffers × {elements} elements × 4 bytes"),
-                flat * elements * 4,
-                0,
+                bytes(&[flat, elements, 4]),
             ),
-            term(format!("activations: {rows} rows × {columns} columns × 4 bytes"), rows * columns * 4, 0),
-            term(format!("batches: {slots} steps ahead × {ring} words × 4 bytes"), slots * ring * 4, 0),
-            term(format!("frozen base as stored, and {tables} table entries × 4 bytes"), 0, stored + tables * 4),
+            Cost::per_run(format!("activations: {rows} rows × {columns} columns × 4 bytes"), bytes(&[rows, columns, 4])),
+            Cost::per_run(format!("batches: {slots} steps ahead × {ring} words × 4 bytes"), bytes(&[slots, ring, 4])),
+            Cost::shared(
+                format!("frozen base as stored, and {tables} table entries × 4 bytes"),
+                stored as u64 + bytes(&[tables, 4]),
+            ),
         ];
         if matrices > 0 {
-            terms.push(term(format!("preconditioners: {matrices} numbers × 4 bytes"), matrices * 4, 0));
+            terms.push(Cost::per_run(format!("preconditioners: {matrices} numbers × 4 bytes"), 4 * matrices));
         }
-        let widest = plan.buffers.iter().max().map_or(0, |columns| rows * columns * 4);
-        let largest = widest.max(elements * 4 * moments.max(1)).max(1) as u64;
+        let widest = plan.buffers.iter().max().map_or(0, |&columns| rows as u64 * columns as u64 * 4);
+        let largest = widest.max(elements as u64 * 4 * moments.max(1) as u64).max(1);
         let by_binding = accelerator.largest_buffer() / largest;
         let by_groups =
             u64::from(accelerator.limits().max_compute_workgroups_per_dimension) / plan.shape.sequences.max(1) as u64;
@@ -459,16 +461,17 @@ fn grid<'a>(plan: &Plan, base: &'a [Tensor], tiles: &'a Tiles) -> Grid<'a> {
 /// The share of a step's work that each entry of it is, as its arithmetic and the numbers it touches promise.
 fn shares(plan: &Plan) -> Vec<f64> {
     // A number that is moved costs about as much as so many operations.
-    const MOVED: usize = 16;
-    let rows = plan.shape.rows_per_run() * plan.shape.runs;
+    const MOVED: f64 = 16.0;
+    let rows = (plan.shape.rows_per_run() * plan.shape.runs) as f64;
     let work = |dispatch: &Dispatch| {
-        rows * (dispatch.op.flops_per_row(dispatch.pass) + MOVED * dispatch.columns.iter().sum::<usize>())
+        let moved = dispatch.columns.iter().sum::<usize>() as f64;
+        rows * (dispatch.op.flops_per_row(dispatch.pass) as f64 + MOVED * moved)
     };
-    let elements = MOVED * plan.trained_len() * plan.shape.runs;
+    let elements = MOVED * plan.trained_len() as f64 * plan.shape.runs as f64;
     let passes = plan.forward.iter().chain(&plan.backward).map(work);
-    let work: Vec<usize> = [rows, elements].into_iter().chain(passes).chain([4 * elements, 1]).collect();
-    let all = work.iter().sum::<usize>().max(1) as f64;
-    work.into_iter().map(|work| work as f64 / all).collect()
+    let work: Vec<f64> = [rows, elements].into_iter().chain(passes).chain([4.0 * elements, 1.0]).collect();
+    let all = work.iter().sum::<f64>();
+    work.into_iter().map(|work| work / all).collect()
 }
 
 /// How many entries go into a submit that is to have at most `most` of a step's work: one, however large, or as many as fit.

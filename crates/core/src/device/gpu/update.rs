@@ -119,9 +119,9 @@ pub fn rank(plan: &Plan) -> usize {
 }
 
 /// Numbers that a run's preconditioners take: a matrix of every tensor, and room to invert it in.
-pub fn preconditioner_words(plan: &Plan) -> usize {
-    let rank = rank(plan);
-    if preconditions(plan) { plan.parameters.len() * (rank * rank + rank * (rank + 1)) } else { 0 }
+pub fn preconditioner_words(plan: &Plan) -> u64 {
+    let rank = rank(plan) as u64;
+    if preconditions(plan) { plan.parameters.len() as u64 * (rank * rank + rank * (rank + 1)) } else { 0 }
 }
 
 /// Blocks of a run's gradients.
