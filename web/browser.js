@@ -1,28 +1,6 @@
 // What takes a few lines here and pages of bindings elsewhere: the browser's store, downloads, a chart as pixels, files.
 // The page's program finds it as `loralab`.
-
-const opened = () =>
-  new Promise((done, failed) => {
-    const request = indexedDB.open("loralab", 1);
-    request.onupgradeneeded = () => request.result.createObjectStore("kept");
-    request.onsuccess = () => done(request.result);
-    request.onerror = () => failed(request.error);
-  });
-
-/** Does something with the store of what is kept, and waits until it is done. */
-const store = async (mode, act) => {
-  const database = await opened();
-  try {
-    return await new Promise((done, failed) => {
-      const transaction = database.transaction("kept", mode);
-      const request = act(transaction.objectStore("kept"));
-      transaction.oncomplete = () => done(request.result);
-      transaction.onerror = transaction.onabort = () => failed(transaction.error);
-    });
-  } finally {
-    database.close();
-  }
-};
+import { sweeps } from "./sweeps.js";
 
 const download = (name, type, data) => {
   const link = document.createElement("a");
@@ -67,10 +45,9 @@ const paint = (svg, context) => {
 };
 
 globalThis.loralab = {
-  keep: (text) => store("readwrite", (kept) => kept.put(text, "sweep")),
-  kept: () => store("readonly", (kept) => kept.get("sweep")),
-  forget: () => store("readwrite", (kept) => kept.delete("sweep")),
+  ...sweeps,
   download,
+  saveLog: async () => download("metrics.jsonl", "application/jsonl", new Blob(await sweeps.log())),
   png: async (svg, name) => {
     const canvas = document.createElement("canvas");
     const { width, height } = svg.viewBox.baseVal;

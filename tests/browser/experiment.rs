@@ -211,3 +211,32 @@ fn without_webgpu_it_is_said_and_a_text_of_ones_own_is_learnt() {
     assert!(answer["query"].as_str().is_some_and(|query| query.contains("&data=mine.txt&")), "{answer:#}");
     assert_eq!(answer["schemes"][0][4], "token accuracy");
 }
+
+#[test]
+fn the_time_that_is_left_is_told_once_it_is_known() {
+    let report = play(
+        "?v=1&base=nano&learning_rates=1e-3,4e-3&seeds=1&batch_size=4&steps=150&evaluate_every=0&diagnose_every=0&validation_examples=8&device=cpu",
+        "",
+        r#"
+        await ready();
+        const paces = [];
+        const note = () => paces.push([performance.now(), text("pace")]);
+        new frame.contentWindow.MutationObserver(note).observe(find("pace"), { childList: true });
+        press("run");
+        await done();
+        const end = performance.now();
+        const seconds = ([value, unit]) => Number(value) * (unit === "min" ? 60 : 1);
+        return paces.flatMap(([at, text]) => {
+            const left = text.match(/about ([\d.]+) (s|min) left/);
+            return left ? [[seconds(left.slice(1)), (end - at) / 1000]] : [];
+        });
+        "#,
+    );
+    assert_no_errors(&report);
+    let told: Vec<[f64; 2]> = serde_json::from_value(report["answer"].clone()).expect("pairs of numbers");
+    assert!(told.len() > 3, "{told:?}");
+    // Seconds said and seconds that it took, on a machine that is busy with other tests; the first ones were wrong by a hundredfold.
+    for [said, took] in &told[..told.len() / 2] {
+        assert!((took / 4.0..took * 4.0 + 2.0).contains(said), "{told:?}");
+    }
+}

@@ -8,6 +8,7 @@ mod chromium;
 mod experiment;
 mod form;
 mod inside;
+mod kept;
 mod links;
 mod offline;
 mod results;
@@ -182,7 +183,8 @@ fn the_worker_trains_on_the_browsers_gpu_what_the_binary_trains() {
         let memory = null;
         const end = await new Promise((end) => {
             worker.onmessage = ({ data }) => {
-                const said = JSON.parse(data);
+                // A snapshot has its bytes beside it.
+                const said = JSON.parse([data].flat()[0]);
                 if (said.message === "ready") worker.postMessage(JSON.stringify({ ask: "train", experiment, data: null }));
                 if (said.message === "refused") end(said);
                 if (said.message === "building") building.push([said.done, said.of]);

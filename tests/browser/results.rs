@@ -141,6 +141,7 @@ fn what_was_trained_is_offered_at_the_next_visit() {
         await until(() => !find("kept").hidden && !find("run").disabled);
         const offered = text("kept-words");
         press("restore");
+        await until(() => text("status").startsWith("This is your last sweep"));
         const again = cells("losses");
         const adapter = (await taken("adapter")).name;
         const query = address();
@@ -209,4 +210,95 @@ fn the_gpu_checks_itself() {
     assert_no_errors(&report);
     let said = report["answer"]["report"].as_str().unwrap_or_default();
     assert!(said.starts_with("Passed") && said.contains("% of its bound") && said.contains("(WebGPU"), "{report:#}");
+}
+
+#[test]
+fn a_run_that_diverged_shows_where_and_no_other_runs_text_or_adapter() {
+    let report = play(
+        "?v=1&base=nano&schemes=init-b&learning_rates=0.1,1e30&seeds=1&steps=6&batch_size=2&evaluate_every=2&validation_examples=8\
+         &optimizer=sgd&max_grad_norm=0&schedule=constant&device=cpu",
+        "",
+        r#"
+        await ready();
+        press("run");
+        await until(() => find("losses").querySelector(".swatch [fill]"));
+        const swatch = () => find("losses").querySelector(".swatch [fill]").getAttribute("fill");
+        const early = swatch();
+        await done();
+        await until(() => find("texts").textContent.length > 60 && !find("texts").textContent.includes("…"));
+        const best = { texts: text("texts"), adapter: frame.contentDocument.querySelector('[data-name="adapter"]').title };
+        const cell = () => frame.contentDocument.querySelector('[data-do="choose"][data-rate="1e30"]');
+        const [title, read] = [cell().closest("td").title, cell().textContent];
+        cell().click();
+        await until(() => text("texts").includes("No adapter"));
+        const button = frame.contentDocument.querySelector('[data-name="adapter"]');
+        // A text that was asked for before does not come after.
+        await new Promise((next) => setTimeout(next, 500));
+        const chosen = { texts: text("texts"), note: text("cell-note"), disabled: button.disabled, why: button.title, curves: text("curves-note") };
+        cell().click();
+        await until(() => text("texts").includes("at 1e-1, seed 0"));
+        const marks = [...find("figure").querySelectorAll("polygon")].map((mark) => mark.getAttribute("fill"));
+        return { early, late: swatch(), marks, best, title, read, chosen, note: text("cell-note") };
+        "#,
+    );
+    assert_no_errors(&report);
+    let answer = &report["answer"];
+    let fate = "seed 0 diverged in step ";
+    let says = |text: &Value, words: &[&str]| {
+        let text = text.as_str().unwrap_or_default();
+        assert!(words.iter().all(|word| text.contains(word)), "{words:?}: {answer:#}");
+    };
+    says(&answer["title"], &[fate, ": the first value that was not finite was in "]);
+    says(&answer["read"], &["diverged", fate]);
+    says(&answer["chosen"]["note"], &["init-b at 1e30: ", fate]);
+    says(&answer["best"]["texts"], &["init-b at 1e-1, seed 0"]);
+    says(&answer["chosen"]["texts"], &["init-b at 1e30, seed 0", "No adapter: ", "diverged in step "]);
+    says(&answer["chosen"]["why"], &["No adapter: init-b at 1e30, seed 0, diverged in step "]);
+    assert_eq!((&answer["chosen"]["disabled"], &answer["note"]), (&json!(true), &json!("")), "{answer:#}");
+    // Alone, init-b has the colour that the intro gives it, and that it has beside init-a.
+    assert_eq!((&answer["early"], &answer["late"]), (&json!("#d55e00"), &json!("#d55e00")), "{answer:#}");
+    assert!(answer["marks"].as_array().is_some_and(|marks| marks.contains(&json!("#D55E00"))), "{answer:#}");
+}
+
+#[test]
+fn what_stands_beside_results_speaks_of_them_and_the_form_of_itself() {
+    let report = play(
+        SMALL,
+        "",
+        r#"
+        await ready();
+        const disabled = (name) => frame.contentDocument.querySelector(`[data-name="${name}"]`).disabled;
+        const before = ["its-link", "its-command", "its-toml"].map(disabled);
+        press("run");
+        await done();
+        press("preset", "too-hot");
+        const copied = (name) => (press("take", name), text("copied"));
+        const toml = async (name) => new TextDecoder().decode(new Uint8Array((await taken(name)).bytes));
+        const search = (name) => new URL(copied(name)).search;
+        return {
+            before,
+            links: [search("link"), search("its-link")],
+            commands: [copied("command"), copied("its-command")],
+            tomls: [await toml("toml"), await toml("its-toml")],
+            labels: ["link", "its-link", "command", "its-command", "toml", "its-toml"].map((name) => frame.contentDocument.querySelector(`[data-name="${name}"]`).textContent),
+        };
+        "#,
+    );
+    assert_no_errors(&report);
+    let answer = &report["answer"];
+    assert_eq!(answer["before"], json!([true, true, true]));
+    let text = |what: &str, place: usize| answer[what][place].as_str().unwrap_or_default().to_owned();
+    // The settings of the results, not the device, which is of this tab.
+    assert_eq!(format!("{}&device=cpu", text("links", 1)), SMALL);
+    assert!(text("links", 0).contains("&optimizer=sgd"), "{answer:#}");
+    assert!(
+        text("commands", 0).contains("--optimizer sgd") && text("commands", 1).contains("--learning-rates 4e-3"),
+        "{answer:#}"
+    );
+    assert!(
+        text("tomls", 0).contains("optimizer = \"sgd\"") && text("tomls", 1).contains("optimizer = \"adamw\""),
+        "{answer:#}"
+    );
+    let labels: std::collections::BTreeSet<String> = (0..6).map(|place| text("labels", place)).collect();
+    assert_eq!(labels.len(), 6, "{answer:#}");
 }

@@ -31,6 +31,7 @@ fn a_reload_goes_on_with_the_sweep_and_comes_to_the_same_end() {
         await until(() => !find("kept").hidden);
         const offered = text("kept-words");
         press("go-on");
+        await until(() => text("status").startsWith("Going on"));
         const said = text("status");
         await done();
         ENDS

@@ -64,6 +64,15 @@ fn bases() -> [(&'static str, Base); 3] {
 
 /// At rank 6 the narrowest modules, 4 wide, have fewer directions than the rank, and the rest is padding.
 #[test]
+fn every_scheme_has_a_look_of_its_own_in_figures() {
+    let mut listed = loralab_figure::SCHEMES;
+    let mut known: Vec<_> = ALL.iter().map(|scheme| scheme.name).collect();
+    listed.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(listed[..], known[..], "crates/figure/src/palette.rs lists the schemes in the order of their looks");
+}
+
+#[test]
 fn every_scheme_begins_where_it_says() {
     for (precision, base) in bases() {
         let bare = logits(&base, &[], ALL[0], 4, 1.0);

@@ -1,5 +1,5 @@
 //! What the page and its worker say to each other: [`Ask`] one way, [`Message`] the other, each as a JSON text. Both lists are closed: whoever
-//! reads them handles everything that can be said.
+//! reads them handles everything that can be said. A sweep's snapshot, which is large, travels as bytes beside the text.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,9 @@ pub enum Ask {
         experiment: Experiment,
         /// What the file holds that the experiment's `data` names.
         data: Option<String>,
-        /// Where to go on from, as [`Message::Snapshot`] told it; none to begin.
-        from: Option<String>,
+        /// Where to go on from, as [`Message::Snapshot`] told it; none to begin. It is no part of the JSON.
+        #[serde(skip)]
+        from: Option<Blob>,
     },
     /// Compute how a run of each scheme begins, and train nothing; answered by a [`Message::Begun`] for each, up to the moment that a training
     /// is asked for.
@@ -143,8 +144,9 @@ pub enum Message {
     Snapshot {
         /// Steps done of the runs that are under way.
         step: usize,
-        /// The snapshot, base64: who keeps it need not read it.
-        file: String,
+        /// The snapshot: who keeps it need not read it. It is no part of the JSON.
+        #[serde(skip)]
+        file: Blob,
     },
     /// The GPU is gone, and the training with it; a sentence why.
     Lost {
@@ -193,7 +195,7 @@ mod tests {
         let write = |adapter| Ask::Write { base: "nano".to_owned(), adapter, prompt: "a\n\"".to_owned(), count: 9 };
         let asks = [
             Ask::Train { experiment: experiment.clone(), data: None, from: None },
-            Ask::Train { experiment, data: Some("Text ü".to_owned()), from: Some("AAAA".to_owned()) },
+            Ask::Train { experiment: experiment.clone(), data: Some("Text ü".to_owned()), from: None },
             Ask::Inspect { experiment: Experiment::default(), data: Some("Text".to_owned()) },
             Ask::Lose,
             Ask::Pause,
@@ -209,6 +211,10 @@ mod tests {
             let text = serde_json::to_string(&ask).expect("an ask is JSON");
             assert_eq!(serde_json::from_str::<Ask>(&text).expect("what was written is read"), ask);
         }
+        // Where to go on from travels beside the text.
+        let ask = |from| Ask::Train { experiment: experiment.clone(), data: None, from };
+        let text = |from| serde_json::to_string(&ask(from)).expect("an ask is JSON");
+        assert_eq!(text(Some(Blob(vec![7; 1000]))), text(None));
         assert!(serde_json::from_str::<Ask>(r#"{"ask":"coffee"}"#).is_err());
     }
 
@@ -236,7 +242,7 @@ mod tests {
             Message::Begun { start, left: 1 },
             Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
             Message::Adapter { files: files() },
-            Message::Snapshot { step: 3, file: "AAAA".to_owned() },
+            Message::Snapshot { step: 3, file: Blob::default() },
             Message::Lost { reason: "gone".to_owned() },
             Message::Paused { step: 3 },
             text(None),

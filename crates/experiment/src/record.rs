@@ -9,6 +9,10 @@ use crate::names::Accuracy;
 use crate::run::{Diverged, Evaluation, RunResult};
 use crate::summary::{Setting, Summary};
 
+/// Most looks into a run's adapters that are held, some kilobytes each. Of more, every second is let go, again and again, so that they stay evenly spread; the
+/// last is always there, and the log has them all.
+const MOST_LOOKS: usize = 100;
+
 /// What is known of a sweep.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -23,6 +27,8 @@ pub struct Record {
     setting: Setting,
     results: Vec<RunResult>,
     curves: Vec<Curve>,
+    /// How often each run was looked into, and of how many looks one is held.
+    looked: Vec<(usize, usize)>,
     places: HashMap<(String, u64, u64), usize>,
 }
 
@@ -46,6 +52,7 @@ impl Record {
             },
             results: vec![],
             curves: vec![],
+            looked: vec![],
             places: HashMap::new(),
         }
     }
@@ -84,7 +91,7 @@ impl Record {
             Event::Diagnosis { cell, step, kl_from_base, adapters } => {
                 let place = self.place(cell);
                 let (step, kl_from_base, adapters) = (*step, *kl_from_base, adapters.clone());
-                self.curves[place].looks.push(Look { step, kl_from_base, adapters });
+                self.look(place, Look { step, kl_from_base, adapters });
             }
             Event::Diverged { cell, step, tensor } => {
                 let place = self.place(cell);
@@ -104,6 +111,24 @@ impl Record {
                 self.complete = Some(*complete);
                 self.setting.wall_seconds = *seconds;
             }
+        }
+    }
+
+    fn look(&mut self, place: usize, look: Look) {
+        let (looks, (seen, every)) = (&mut self.curves[place].looks, &mut self.looked[place]);
+        // The one before was held as the last only.
+        if *seen > 0 && !(*seen - 1).is_multiple_of(*every) {
+            looks.pop();
+        }
+        looks.push(look);
+        *seen += 1;
+        if looks.len() > MOST_LOOKS {
+            *every *= 2;
+            let (mut at, last) = (0_usize, looks.len());
+            looks.retain(|_| {
+                at += 1;
+                !at.is_multiple_of(2) || at == last
+            });
         }
     }
 
@@ -137,9 +162,10 @@ impl Record {
 
     fn place(&mut self, cell: &Cell) -> usize {
         let key = (cell.scheme.clone(), cell.learning_rate.to_bits(), cell.seed);
-        let (results, curves) = (&mut self.results, &mut self.curves);
+        let (results, curves, looked) = (&mut self.results, &mut self.curves, &mut self.looked);
         *self.places.entry(key).or_insert_with(|| {
             let cell = cell.clone();
+            looked.push((0, 1));
             curves.push(Curve {
                 cell: cell.clone(),
                 training: vec![],
@@ -168,6 +194,22 @@ mod tests {
 
     fn cell(seed: u64) -> Cell {
         Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed }
+    }
+
+    #[test]
+    fn looks_are_thinned_evenly_and_the_last_stays() {
+        let mut record = Record::new(Accuracy::Token);
+        let steps = |record: &Record| record.curves()[0].looks.iter().map(|look| look.step).collect::<Vec<_>>();
+        for step in 0..5000 {
+            record.hear(&Event::Diagnosis { cell: cell(0), step, kl_from_base: None, adapters: vec![] });
+            let held = steps(&record);
+            assert!(held.len() <= MOST_LOOKS + 1 && held.last() == Some(&step), "{held:?}");
+            assert!(step >= MOST_LOOKS || held.len() == step + 1, "{held:?}");
+            let [first, second, ..] = held[..] else { continue };
+            let even = held.windows(2).rev().skip(1).all(|pair| pair[1] - pair[0] == second - first);
+            assert!(even && first == 0, "{held:?}");
+        }
+        assert!(steps(&record).len() > MOST_LOOKS / 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use plotters::element::{DashedPathElement, Drawable, PointCollection};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::palette::{Look, Mark};
+use crate::palette::Look;
 use crate::{Figure, FigureError, Spot};
 
 /// plotters places everything on whole units; four of them to a pixel make slow curves smooth.
@@ -122,6 +122,15 @@ impl<'a> Canvas<'a> {
         self.add(DashedPathElement::new(places, dash, gap, colour.stroke_width(length(width))))
     }
 
+    /// A scheme's line through places, dashed as its look is.
+    pub fn line(&self, places: &[Place], width: f64, look: Look) -> Result<(), FigureError> {
+        if look.dashes.is_empty() {
+            return self.path(places, width, look.colour.to_rgba());
+        }
+        // plotters knows one dash and one gap only.
+        dashes(places, look.dashes).iter().try_for_each(|dash| self.path(dash, width, look.colour.to_rgba()))
+    }
+
     /// A filled area within places.
     pub fn area(&self, places: &[Place], colour: RGBAColor) -> Result<(), FigureError> {
         let places: Vec<_> = places.iter().map(|&place| units(place)).collect();
@@ -141,12 +150,10 @@ impl<'a> Canvas<'a> {
 
     /// A scheme's mark of a size like a disc of that radius.
     pub fn mark(&self, (x, y): Place, size: f64, look: Look) -> Result<(), FigureError> {
-        let corners: &[Place] = match look.mark {
-            Mark::Disc => return self.add(Circle::new(units((x, y)), length(size), look.colour.filled())),
-            Mark::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
-            Mark::Triangle => &[(0.0, -1.25), (1.15, 0.8), (-1.15, 0.8)],
-            Mark::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
-        };
+        let corners = look.mark.corners();
+        if corners.is_empty() {
+            return self.add(Circle::new(units((x, y)), length(size), look.colour.filled()));
+        }
         let corners: Vec<_> = corners.iter().map(|&(right, down)| (x + right * size, y + down * size)).collect();
         self.area(&corners, look.colour.to_rgba())
     }
@@ -160,6 +167,36 @@ impl<'a> Canvas<'a> {
         let style = TextStyle::from(font).color(&colour).pos(Pos::new(across, down));
         self.add(Text::new(printable(text), units(place), style))
     }
+}
+
+/// The pieces of a line through places that its dashes cover; `pattern` is dash, gap, dash, gap …, in pixels.
+fn dashes(places: &[Place], pattern: &[f64]) -> Vec<Vec<Place>> {
+    let mut pieces: Vec<Vec<Place>> = vec![];
+    let (mut turn, mut left) = (0, pattern[0]);
+    pieces.extend(places.first().map(|&first| vec![first]));
+    for pair in places.windows(2) {
+        let [(x, y), (to_x, to_y)] = [pair[0], pair[1]];
+        let length = (to_x - x).hypot(to_y - y);
+        let mut gone = 0.0;
+        while gone < length {
+            let step = left.min(length - gone);
+            gone += step;
+            left -= step;
+            let at = (x + (to_x - x) * gone / length, y + (to_y - y) * gone / length);
+            if let Some(piece) = pieces.last_mut().filter(|_| turn % 2 == 0) {
+                piece.push(at);
+            }
+            if left <= 0.0 {
+                turn = (turn + 1) % pattern.len();
+                left = pattern[turn];
+                if turn % 2 == 0 {
+                    pieces.push(vec![at]);
+                }
+            }
+        }
+    }
+    pieces.retain(|piece| piece.len() > 1);
+    pieces
 }
 
 fn units((x, y): Place) -> (i32, i32) {
@@ -181,4 +218,19 @@ fn printable(text: &str) -> String {
 
 fn escaped(text: &str) -> String {
     printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_by_hand() {
+        let pieces = dashes(&[(0.0, 0.0), (4.0, 0.0), (4.0, 6.0)], &[3.0, 2.0]);
+        assert_eq!(pieces, [vec![(0.0, 0.0), (3.0, 0.0)], vec![(4.0, 1.0), (4.0, 4.0)]]);
+        // A dash goes round a corner.
+        let pieces = dashes(&[(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)], &[3.0, 9.0]);
+        assert_eq!(pieces, [vec![(0.0, 0.0), (2.0, 0.0), (2.0, 1.0)]]);
+        assert!(dashes(&[(1.0, 1.0)], &[3.0, 2.0]).is_empty() && dashes(&[], &[3.0, 2.0]).is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 use loralab_experiment::{CrossingFound, CurvatureFound, DecoderWidth, Pair, SchemeSummary, Summary, Transformer};
 
 use crate::FigureError;
+use crate::palette::place_of;
 use crate::panels::{Line, Panel, PanelPoint, Panels, panels};
 
 /// The look of guides, which no scheme among the first has.
@@ -52,8 +53,9 @@ pub fn transformer(found: &Transformer) -> Result<String, FigureError> {
 /// [`FigureError::Nothing`] when every run diverged.
 pub fn implied_rates(found: &CurvatureFound) -> Result<String, FigureError> {
     let mut panel = losses("each scheme's loss", &found.summary, &[]);
-    let guides = found.summary.schemes.iter().enumerate().filter_map(|(look, scheme)| {
+    let guides = found.summary.schemes.iter().filter_map(|scheme| {
         let [implied, ..] = found.implied(&scheme.scheme)?;
+        let look = place_of(&scheme.scheme);
         Some(upright(&format!("implied for {}", scheme.scheme), look, implied, &found.summary))
     });
     panel.lines.splice(0..0, guides);
@@ -109,13 +111,13 @@ fn upright(name: &str, look: usize, learning_rate: f64, summary: &Summary) -> Li
 /// Mean losses, from the lowest to the highest seed: on a logarithmic axis, a symmetric interval of a mean near 0 would have no lower end. Crossings are
 /// lines from top to bottom.
 fn losses(title: &str, summary: &Summary, pairs: &[Pair]) -> Panel {
-    let line = |(look, scheme): (usize, &SchemeSummary)| {
+    let line = |scheme: &SchemeSummary| {
         let point = |rate: &loralab_experiment::RateSummary| {
             let interval = rate.range().map(|(low, high)| [low, high]);
             Some(PanelPoint { x: rate.learning_rate, y: rate.mean_loss?, interval })
         };
         let points = scheme.learning_rates.iter().filter_map(point).collect();
-        Line { name: scheme.scheme.clone(), look, dashed: false, points }
+        Line { name: scheme.scheme.clone(), look: place_of(&scheme.scheme), dashed: false, points }
     };
     let mut lines: Vec<Line> = Vec::new();
     let crossings = pairs.iter().filter_map(|pair| pair.crossing.as_ref());
@@ -126,7 +128,7 @@ fn losses(title: &str, summary: &Summary, pairs: &[Pair]) -> Panel {
         let points = ends.map(|x| PanelPoint::new(x, base)).into();
         lines.push(Line { name: "base alone".to_owned(), look: 3, dashed: true, points });
     }
-    lines.extend(summary.schemes.iter().enumerate().map(line));
+    lines.extend(summary.schemes.iter().map(line));
     Panel {
         title: title.to_owned(),
         x_title: "learning rate".to_owned(),
@@ -161,12 +163,12 @@ fn ratios(pair: &Pair) -> Panel {
 
 /// Each scheme's optimum against width.
 fn rates(found: &Transformer) -> Panel {
-    let line = |(look, name): (usize, String)| {
+    let line = |name: String| {
         let points = found.widths.iter().filter_map(|width| {
             let optimum = width.scheme(&name)?.optimum.as_ref()?;
             Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.bounds() })
         });
-        Line { points: points.collect(), name, look, dashed: false }
+        Line { points: points.collect(), look: place_of(&name), name, dashed: false }
     };
     Panel {
         title: "decoders of several widths".to_owned(),
@@ -174,6 +176,6 @@ fn rates(found: &Transformer) -> Panel {
         y_title: "optimal learning rate".to_owned(),
         logarithmic: true,
         x_ticks: found.widths.iter().map(|width| (width.width as f64, width.width.to_string())).collect(),
-        lines: found.schemes().into_iter().enumerate().map(line).collect(),
+        lines: found.schemes().into_iter().map(line).collect(),
     }
 }

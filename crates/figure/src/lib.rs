@@ -25,7 +25,7 @@ pub use crossing::{crossing, implied_rates, transformer, transformer_sweeps};
 pub use exponents::{exponents, stable_rates};
 pub use lora_features::lora_features;
 pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
-pub use palette::colour_of;
+pub use palette::{SCHEMES, mark_of};
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};
 pub use spectra::spectra;
 pub use toy::{toy_losses, toy_norms, toy_rates, toy_sweeps};

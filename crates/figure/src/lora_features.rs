@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering, Place};
-use crate::palette::{GREY, INK, Look, look};
+use crate::palette::{GREY, INK, Look, look_of};
 use crate::ticks;
 use crate::{Figure, FigureError};
 
@@ -35,18 +35,17 @@ type Quantity = (&'static str, fn(&Diagnosis) -> f64);
 const QUANTITIES: [Quantity; 2] = [("Z_A", |adapter| adapter.z_a), ("Z_B", |adapter| adapter.z_b)];
 
 /// Root mean square of the LoRA features Z_A = A x (solid) and Z_B = s B Z_A (dashed) over optimiser steps, a panel for each run, all on the same
-/// scales: the adapter in the middle, and a band from the smallest to the largest; or the one adapter that is named. Each run comes with its scheme's
-/// place in the list of looks. The quantities are those of Hayou, Ghosh & Yu 2024 (arXiv 2406.08447, §3).
+/// scales: the adapter in the middle, and a band from the smallest to the largest; or the one adapter that is named. The quantities are those of Hayou, Ghosh & Yu 2024 (arXiv 2406.08447, §3).
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no run was looked into.
-pub fn lora_features(runs: &[(usize, &Curve)], module: Option<&str>) -> Result<Figure, FigureError> {
+pub fn lora_features(runs: &[&Curve], module: Option<&str>) -> Result<Figure, FigureError> {
     let band = |curve: &Curve, of: fn(&Diagnosis) -> f64| -> Band {
         curve.looks.iter().filter_map(|seen| Some((seen.step as f64, seen.spread(module, of)?))).collect()
     };
     let shown: Vec<(&Cell, Look, [Band; 2])> = runs
         .iter()
-        .map(|(place, curve)| (&curve.cell, look(*place), QUANTITIES.map(|(_, of)| band(curve, of))))
+        .map(|curve| (&curve.cell, look_of(&curve.cell.scheme), QUANTITIES.map(|(_, of)| band(curve, of))))
         .filter(|(.., bands)| !bands[0].is_empty())
         .collect();
     let points = || shown.iter().flat_map(|(.., bands)| bands).flatten();

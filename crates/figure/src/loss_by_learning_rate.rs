@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around, holds};
 use crate::canvas::{self, Canvas, Lettering};
-use crate::palette::{GREY, INK, Look, look};
+use crate::palette::{GREY, INK, Look, look_of};
 use crate::ticks;
 use crate::{Figure, FigureError};
 
@@ -86,17 +86,17 @@ fn draw(summary: &Summary, when: &str) -> Result<Figure, FigureError> {
         }
         for (row, &place) in diverged.iter().enumerate() {
             let y = axes.down.start - 4.0 - cross_row * (row as f64 + 0.5);
-            draw_crosses(canvas, &axes, y, &summary.schemes[place], look(place))?;
+            draw_crosses(canvas, &axes, y, &summary.schemes[place])?;
         }
         for (row, &place) in optima.iter().enumerate() {
             let y = HEADING + OPTIMUM_ROW * (row as f64 + 0.5);
-            draw_optimum(canvas, &axes, y, &summary.schemes[place], look(place))?;
+            draw_optimum(canvas, &axes, y, &summary.schemes[place])?;
         }
         for (place, scheme) in summary.schemes.iter().enumerate() {
             let from_middle = place as f64 - (summary.schemes.len() as f64 - 1.0) / 2.0;
             let beside = from_middle * (18.0 / summary.schemes.len() as f64).min(6.0);
             let band = summary.schemes.len() <= SCHEMES_WITH_BAND;
-            draw_scheme(canvas, &axes, scheme, look(place), beside, band)?;
+            draw_scheme(canvas, &axes, scheme, beside, band)?;
         }
         legend.draw(canvas, LEFT + PLOT_WIDTH + LEGEND_GAP, HEADING)
     })
@@ -107,13 +107,8 @@ fn has_interval(summary: &Summary, place: usize) -> bool {
 }
 
 /// The optimum's mark, its interval as a thin bar with caps at the ends that are bounded, and its plateau as a thick one.
-fn draw_optimum(
-    canvas: &Canvas<'_>,
-    axes: &Axes,
-    y: f64,
-    scheme: &SchemeSummary,
-    look: Look,
-) -> Result<(), FigureError> {
+fn draw_optimum(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary) -> Result<(), FigureError> {
+    let look = look_of(&scheme.scheme);
     let Some(optimum) = &scheme.optimum else { return Ok(()) };
     let x = |rate: f64| axes.place(rate, 1.0).0;
     if let Some([low, high]) = optimum.plateau.map(|ends| ends.map(x)) {
@@ -133,10 +128,10 @@ fn draw_scheme(
     canvas: &Canvas<'_>,
     axes: &Axes,
     scheme: &SchemeSummary,
-    look: Look,
     beside: f64,
     band: bool,
 ) -> Result<(), FigureError> {
+    let look = look_of(&scheme.scheme);
     let colour = look.colour;
     let place = |rate: f64, loss: f64| {
         let (x, y) = axes.place(rate, loss);
@@ -168,7 +163,7 @@ fn draw_scheme(
                 let outline: Vec<_> = highest.iter().copied().chain(lowest.iter().rev().copied()).collect();
                 canvas.area(&outline, colour.mix(0.15))?;
             }
-            canvas.path(&means, 2.0, colour.to_rgba())?;
+            canvas.line(&means, 2.0, look)?;
         }
         for (&(x, low), &(_, high)) in lowest.iter().zip(&highest) {
             canvas.path(&[(x, low), (x, high)], 1.5, colour.to_rgba())?;
@@ -195,26 +190,21 @@ fn draw_scheme(
 
 /// One cross for each diverged seed, side by side above its learning rate; from four on, and where rates are close, one
 /// cross with their number, or alone where not even that fits.
-fn draw_crosses(
-    canvas: &Canvas<'_>,
-    axes: &Axes,
-    y: f64,
-    scheme: &SchemeSummary,
-    look: Look,
-) -> Result<(), FigureError> {
+fn draw_crosses(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary) -> Result<(), FigureError> {
+    let Look { colour, .. } = look_of(&scheme.scheme);
     let xs: Vec<_> = scheme.learning_rates.iter().map(|row| axes.place(row.learning_rate, 1.0).0).collect();
     let room = xs.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
     for (row, x) in scheme.learning_rates.iter().zip(xs).filter(|(row, _)| row.diverged > 0) {
         if row.diverged <= 3 && room >= 12.0 * (row.diverged as f64 + 1.0) {
             for seed in 0..row.diverged {
                 let beside = (seed as f64 - (row.diverged as f64 - 1.0) / 2.0) * 12.0;
-                canvas.cross((x + beside, y), 4.0, 2.0, look.colour)?;
+                canvas.cross((x + beside, y), 4.0, 2.0, colour)?;
             }
         } else if room >= 48.0 {
-            canvas.cross((x - 12.0, y), 4.0, 2.0, look.colour)?;
+            canvas.cross((x - 12.0, y), 4.0, 2.0, colour)?;
             canvas.text(&format!("× {}", row.diverged), (x - 4.0, y), Lettering::new(12.0, INK))?;
         } else {
-            canvas.cross((x, y), 4.0, 2.0, look.colour)?;
+            canvas.cross((x, y), 4.0, 2.0, colour)?;
         }
     }
     Ok(())
@@ -283,9 +273,9 @@ impl Legend {
         let (middle, words) = (left + 14.0, left + 36.0);
         let text = Lettering::new(SMALL, INK);
         let mut y = top + LEGEND_LINE / 2.0;
-        for (place, (name, best)) in self.schemes.iter().enumerate() {
-            let look = look(place);
-            canvas.path(&[(left, y), (left + 28.0, y)], 2.0, look.colour.to_rgba())?;
+        for (name, best) in &self.schemes {
+            let look = look_of(name);
+            canvas.line(&[(left, y), (left + 28.0, y)], 2.0, look)?;
             canvas.mark((middle, y), 4.0, look)?;
             canvas.text(name, (words, y), text.bold())?;
             y += LEGEND_LINE;

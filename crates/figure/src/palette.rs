@@ -34,6 +34,18 @@ pub enum Mark {
     Diamond,
 }
 
+impl Mark {
+    /// The corners of the shape around (0, 0), as large as a disc of radius 1; none of a disc.
+    pub fn corners(self) -> &'static [(f64, f64)] {
+        match self {
+            Mark::Disc => &[],
+            Mark::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+            Mark::Triangle => &[(0.0, -1.25), (1.15, 0.8), (-1.15, 0.8)],
+            Mark::Diamond => &[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)],
+        }
+    }
+}
+
 /// How a scheme looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
@@ -41,19 +53,81 @@ pub struct Look {
     pub colour: RGBColor,
     /// Its mark.
     pub mark: Mark,
+    /// Dashes and gaps of its line where others cross it, in pixels; none for a solid line.
+    pub dashes: &'static [f64],
 }
 
-/// The look of the scheme at a place in the list; 28 differ.
+/// The look at a place in a list; 28 differ.
 pub fn look(place: usize) -> Look {
     const MARKS: [Mark; 4] = [Mark::Disc, Mark::Square, Mark::Triangle, Mark::Diamond];
-    // Seven colours and four marks have no common factor, so walking both lists meets every pair.
-    Look { colour: COLOURS[place % COLOURS.len()], mark: MARKS[place % MARKS.len()] }
+    const DASHES: [&[f64]; 4] = [&[], &[7.0, 3.0], &[2.0, 2.5], &[9.0, 3.0, 2.0, 3.0]];
+    Look {
+        colour: COLOURS[place % COLOURS.len()],
+        // Seven colours and four marks have no common factor, so walking both lists meets every pair.
+        mark: MARKS[place % MARKS.len()],
+        dashes: DASHES[place / COLOURS.len() % DASHES.len()],
+    }
 }
 
-/// The colour of the scheme at a place in the list, as CSS has it: `#0072b2`.
-pub fn colour_of(place: usize) -> String {
-    let RGBColor(red, green, blue) = look(place).colour;
-    format!("#{red:02x}{green:02x}{blue:02x}")
+/// Every scheme in the order of looks: a scheme looks the same in every figure and table, whatever stands beside it. Those that are compared most come first,
+/// since as many as there are colours differ in colour alone; seven further on, one has the same colour and another mark and dash. New schemes go to the end.
+pub const SCHEMES: [&str; 28] = [
+    "init-a",
+    "init-b",
+    "init-ab",
+    "pissa",
+    "eva",
+    "lora-ga",
+    "lora-one",
+    "hrp",
+    "init-ab-subtract",
+    "orthogonal",
+    "olora",
+    "milora",
+    "corda-ipm",
+    "corda-kpm",
+    "mica",
+    "init-a-kaiming",
+    "init-b-kaiming",
+    "nora",
+    "loftq-nf4",
+    "loftq-int8",
+    "sylvester-pca",
+    "sylvester-labels",
+    "activation-shift",
+    "lora-ga-peft",
+    "pissa-niter-4",
+    "peft-default",
+    "peft-gaussian",
+    "peft-false",
+];
+
+/// The place of a scheme's look. One that is not listed, as of another version, has the look of one that is, always the same.
+pub fn place_of(scheme: &str) -> usize {
+    SCHEMES.iter().position(|known| *known == scheme).unwrap_or_else(|| {
+        // FNV-1a.
+        let hash =
+            scheme.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        hash as usize % SCHEMES.len()
+    })
+}
+
+/// The look of a scheme.
+pub fn look_of(scheme: &str) -> Look {
+    look(place_of(scheme))
+}
+
+/// A scheme's mark in its colour, as shapes of SVG around (0, 0) with a radius of about 1.
+pub fn mark_of(scheme: &str) -> String {
+    let Look { colour: RGBColor(red, green, blue), mark, .. } = look_of(scheme);
+    let fill = format!("fill=\"#{red:02x}{green:02x}{blue:02x}\"");
+    match mark.corners() {
+        [] => format!("<circle r=\"1\" {fill}/>"),
+        corners => {
+            let points: Vec<String> = corners.iter().map(|(x, y)| format!("{x},{y}")).collect();
+            format!("<polygon points=\"{}\" {fill}/>", points.join(" "))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,8 +138,23 @@ mod tests {
     fn twenty_eight_looks_differ() {
         for first in 0..28 {
             for second in 0..first {
-                assert_ne!(look(first), look(second), "{first} and {second}");
+                let (one, other) = (look(first), look(second));
+                assert_ne!((one.colour, one.mark), (other.colour, other.mark), "{first} and {second}");
+                // Of one colour, lines differ too.
+                assert!(one.colour != other.colour || one.dashes != other.dashes, "{first} and {second}");
             }
         }
+    }
+
+    #[test]
+    fn a_scheme_has_one_look() {
+        let colour = |scheme: &str| look_of(scheme).colour;
+        assert_eq!((colour("init-a"), colour("init-b")), (COLOURS[0], COLOURS[1]));
+        for (place, scheme) in SCHEMES.iter().enumerate() {
+            assert_eq!(place_of(scheme), place, "{scheme} is listed twice");
+        }
+        assert_eq!(place_of("of-tomorrow"), place_of("of-tomorrow"));
+        assert_eq!(mark_of("init-a"), "<circle r=\"1\" fill=\"#0072b2\"/>");
+        assert!(mark_of("init-b").starts_with("<polygon points=\"-0.9,-0.9 "));
     }
 }

@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering, Place};
-use crate::palette::{GREY, INK, Look, look};
+use crate::palette::{GREY, INK, Look, look_of};
 use crate::{Figure, FigureError};
 
 const LEFT: f64 = 78.0;
@@ -23,17 +23,17 @@ const MARKS: usize = 16;
 const TICKS: usize = 9;
 
 /// Singular values of starts by their place, a panel for each scheme, all on the same scales: thin, those of every layer; thick, the middle of them.
-/// They are those of s B A or, where that is zero, of the factor that is not. Each start comes with its scheme's place in the list of looks. A value
+/// They are those of s B A or, where that is zero, of the factor that is not. A value
 /// below a millionth of the largest is drawn at the lower edge.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no layer has a value above zero.
-pub fn spectra(starts: &[(usize, &SchemeBeginning)]) -> Result<Figure, FigureError> {
+pub fn spectra(starts: &[&SchemeBeginning]) -> Result<Figure, FigureError> {
     let has_value = |layer: &Beginning| layer.spectrum.iter().any(|value| *value > 0.0);
     let shown: Vec<(&SchemeBeginning, Look)> = starts
         .iter()
-        .filter(|(_, start)| start.layers.iter().any(has_value))
-        .map(|(place, start)| (*start, look(*place)))
+        .filter(|start| start.layers.iter().any(has_value))
+        .map(|&start| (start, look_of(&start.scheme)))
         .collect();
     let layers = || shown.iter().flat_map(|(start, _)| &start.layers);
     let y = around(layers().flat_map(|layer| layer.spectrum.iter().copied()), 0.05)

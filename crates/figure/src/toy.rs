@@ -4,6 +4,7 @@ use loralab_experiment::{SchemeSummary, Toy, ToyReadout, ToyTrace, learning_rate
 
 use crate::FigureError;
 use crate::exponents::powers;
+use crate::palette::place_of;
 use crate::panels::{Line, Panel, PanelPoint, Panels, panels};
 
 /// The optimal learning rate against width, a panel for each readout, with the slopes it is set against.
@@ -15,13 +16,12 @@ pub fn toy_rates(found: &Toy) -> Result<String, FigureError> {
         let widths: Vec<usize> = readout.widths.iter().map(|width| width.width).collect();
         let mut lines: Vec<Line> = starts(readout)
             .iter()
-            .enumerate()
-            .map(|(look, name)| {
+            .map(|name| {
                 let points = readout.widths.iter().filter_map(|width| {
                     let optimum = width.starts.iter().find(|start| start.scheme == *name)?.optimum.as_ref()?;
                     Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.bounds() })
                 });
-                Line { name: name.clone(), look, dashed: false, points: points.collect() }
+                Line { name: name.clone(), look: place_of(name), dashed: false, points: points.collect() }
             })
             .collect();
         let guides: Vec<Line> = [(0, -0.5, "C n^-1/2", 3), (0, -0.75, "C n^-3/4", 4), (1, -1.0, "C n^-1", 5)]
@@ -63,7 +63,7 @@ pub fn toy_norms(found: &Toy, readout: &ToyReadout) -> Result<String, FigureErro
     let mut all = Vec::new();
     for of_width in readout.traces.chunk_by(|a, b| a.width == b.width) {
         for (title, of) in &quantities {
-            let lines = of_width.iter().enumerate().map(|(look, trace)| seeds(trace, of(trace), look, false, ""));
+            let lines = of_width.iter().map(|trace| seeds(trace, of(trace), false, ""));
             all.push(Panel {
                 title: at_rates(of_width),
                 x_title: "step".to_owned(),
@@ -93,8 +93,8 @@ pub fn toy_norms(found: &Toy, readout: &ToyReadout) -> Result<String, FigureErro
 /// [`FigureError::Nothing`] when nothing was recorded.
 pub fn toy_losses(found: &Toy, readout: &ToyReadout) -> Result<String, FigureError> {
     let panel = |of_width: &[ToyTrace]| {
-        let lines = of_width.iter().enumerate().flat_map(|(look, trace)| {
-            [seeds(trace, &trace.train, look, false, ", train"), seeds(trace, &trace.test, look, true, ", test")]
+        let lines = of_width.iter().flat_map(|trace| {
+            [seeds(trace, &trace.train, false, ", train"), seeds(trace, &trace.test, true, ", test")]
         });
         Panel {
             title: at_rates(of_width),
@@ -123,13 +123,13 @@ pub fn toy_losses(found: &Toy, readout: &ToyReadout) -> Result<String, FigureErr
 /// # Errors
 /// [`FigureError::Nothing`] when every run diverged.
 pub fn toy_sweeps(found: &Toy, readout: &ToyReadout) -> Result<String, FigureError> {
-    let line = |(look, start): (usize, &SchemeSummary)| {
+    let line = |start: &SchemeSummary| {
         let point = |rate: &loralab_experiment::RateSummary| {
             let interval = rate.range().map(|(low, high)| [low, high]);
             Some(PanelPoint { x: rate.learning_rate, y: rate.mean_loss?, interval })
         };
         let points = start.learning_rates.iter().filter_map(point).collect();
-        Line { name: start.scheme.clone(), look, dashed: false, points }
+        Line { name: start.scheme.clone(), look: place_of(&start.scheme), dashed: false, points }
     };
     let panel = |width: &loralab_experiment::ToyWidth| Panel {
         title: format!("width {}", width.width),
@@ -137,7 +137,7 @@ pub fn toy_sweeps(found: &Toy, readout: &ToyReadout) -> Result<String, FigureErr
         y_title: "mean squared error".to_owned(),
         logarithmic: true,
         x_ticks: vec![],
-        lines: width.starts.iter().enumerate().map(line).collect(),
+        lines: width.starts.iter().map(line).collect(),
     };
     panels(&Panels {
         title: format!("Training loss against learning rate, readout of {}", readout.readout.words()),
@@ -175,7 +175,7 @@ fn rate(learning_rate: f64) -> String {
 }
 
 /// The mean over seeds of what was recorded, with the lowest and highest seed.
-fn seeds(trace: &ToyTrace, records: &[Vec<f64>], look: usize, dashed: bool, suffix: &str) -> Line {
+fn seeds(trace: &ToyTrace, records: &[Vec<f64>], dashed: bool, suffix: &str) -> Line {
     let point = |(place, &step): (usize, &usize)| {
         let of_step: Vec<f64> = records.iter().filter_map(|seed| seed.get(place).copied()).collect();
         let mean = of_step.iter().sum::<f64>() / of_step.len() as f64;
@@ -184,5 +184,5 @@ fn seeds(trace: &ToyTrace, records: &[Vec<f64>], look: usize, dashed: bool, suff
         PanelPoint { x: step as f64, y: mean, interval: Some([lowest, highest]) }
     };
     let points = trace.steps.iter().enumerate().map(point).collect();
-    Line { name: format!("{}{suffix}", trace.scheme), look, dashed, points }
+    Line { name: format!("{}{suffix}", trace.scheme), look: place_of(&trace.scheme), dashed, points }
 }

@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering};
-use crate::palette::{GREY, INK, Look, look};
+use crate::palette::{GREY, INK, Look, look_of};
 use crate::ticks;
 use crate::{Figure, FigureError};
 
@@ -64,8 +64,7 @@ fn draw(
     let panels: Vec<Panel> = summary
         .schemes
         .iter()
-        .enumerate()
-        .filter_map(|(place, scheme)| {
+        .filter_map(|scheme| {
             let rate = rate(scheme)?;
             let of_panel = |curve: &&Curve| {
                 curve.cell.scheme == scheme.scheme
@@ -76,7 +75,7 @@ fn draw(
             let title = format!("{} at {}", scheme.scheme, learning_rate_text(rate));
             let start = scheme.start.map_or(0.0, |start| start.steps);
             let at_base = !BEGIN_ELSEWHERE.contains(&&*scheme.scheme);
-            (!curves.is_empty()).then(|| Panel { title, look: look(place), curves, start, at_base })
+            (!curves.is_empty()).then(|| Panel { title, look: look_of(&scheme.scheme), curves, start, at_base })
         })
         .collect();
     let base = summary.setting.base_loss;

@@ -5,8 +5,8 @@ use loralab_experiment::{
     SchemeBeginning, Setting, StartCost, Summary,
 };
 use loralab_figure::{
-    Figure, FigureError, colour_of, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when,
-    spectra, training_curves, training_curves_at,
+    Figure, FigureError, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when, spectra,
+    training_curves, training_curves_at,
 };
 
 const A: [f64; 7] = [0.347, 0.187, 0.110, 0.084, 0.111, 2.07, 2.80];
@@ -182,9 +182,9 @@ fn looks(start: f64) -> Vec<Look> {
 fn features_are_drawn_on_the_same_scales() {
     let both = [runs("init-a", &[0.5], 1), runs("init-b", &[0.4], 1)].concat();
     let mut curves = curves(&both, 100);
-    assert!(matches!(lora_features(&[(0, &curves[0])], None), Err(FigureError::Nothing(_))));
+    assert!(matches!(lora_features(&[&curves[0]], None), Err(FigureError::Nothing(_))));
     (curves[0].looks, curves[1].looks) = (looks(1.0), looks(0.1));
-    let figure = lora_features(&[(0, &curves[0]), (1, &curves[1])], None).expect("there is something to draw");
+    let figure = lora_features(&[&curves[0], &curves[1]], None).expect("there is something to draw");
     check(&figure.svg);
     keep("features.svg", &figure.svg);
     for text in ["init-a at 1e-3", "init-b at 1e-3", "Z_A", "Z_B", "root mean square", "optimiser step"] {
@@ -197,7 +197,7 @@ fn features_are_drawn_on_the_same_scales() {
     let height = |text: &str| figure.spots.iter().find(|spot| spot.text.starts_with(text)).expect(text).y;
     assert_eq!(height("init-a at 1e-3, step 50: Z_B"), height("init-b at 1e-3, step 50: Z_B"));
     assert!(height("init-a at 1e-3, step 50: Z_A") < height("init-b at 1e-3, step 50: Z_A"));
-    let one = lora_features(&[(0, &curves[0])], Some("model.layers.0.mlp.up_proj")).expect("there is one");
+    let one = lora_features(&[&curves[0]], Some("model.layers.0.mlp.up_proj")).expect("there is one");
     assert!(one.svg.contains("the adapter of layers.0.mlp.up_proj") && one.spots[9].text.ends_with("Z_A 12.0"));
 }
 
@@ -218,7 +218,7 @@ fn spectra_of_starts_share_their_scales() {
         SchemeBeginning { scheme: scheme.to_owned(), scale: 2.0, layers, tokens: 0, seconds: 0.1 }
     };
     let starts = [start("init-a", 1.0, 0.0), start("pissa", 0.5, 0.3), start("nothing", 0.0, 0.0)];
-    let all: Vec<_> = starts.iter().enumerate().collect();
+    let all: Vec<_> = starts.iter().collect();
     assert!(matches!(spectra(&all[2..]), Err(FigureError::Nothing(_))));
     let figure = spectra(&all).expect("two have values");
     check(&figure.svg);
@@ -232,7 +232,7 @@ fn spectra_of_starts_share_their_scales() {
         (figure.spots[4].y, "pissa: s·BA, value 1: 1.00 (0.500 to 2.00)")
     );
     assert!(figure.svg.matches("<polyline").count() >= 8);
-    let many: Vec<_> = (0..27).map(|place| (place, &starts[place % 2])).collect();
+    let many: Vec<_> = (0..27).map(|place| &starts[place % 2]).collect();
     let many = spectra(&many).expect("there is something to draw");
     check(&many.svg);
     keep("many_spectra.svg", &many.svg);
@@ -256,7 +256,30 @@ fn values_can_be_pointed_at() {
         assert!((0.0..1000.0).contains(&spot.x) && (0.0..600.0).contains(&spot.y), "{spot:?}");
     }
     assert!(matches!(training_curves_at(7.0, &summary, &curves), Err(FigureError::Nothing(_))));
-    assert_eq!((colour_of(0), colour_of(1)), ("#0072b2".to_owned(), "#d55e00".to_owned()));
+}
+
+#[test]
+fn a_scheme_has_one_colour_in_every_figure_whatever_stands_beside_it() {
+    const ORANGE: &str = "#D55E00";
+    let alone = Summary::from_runs(setting(), &runs("init-b", &B, 2));
+    let both = [runs("init-a", &A, 2), runs("init-b", &B, 2)].concat();
+    let summary = Summary::from_runs(setting(), &both);
+    let curves = curves(&both, 100);
+    let headline = |summary: &Summary| loss_by_learning_rate(summary).expect("there is something to draw").svg;
+    let training = |summary: &Summary| training_curves(summary, &curves).expect("there is something to draw").svg;
+    for svg in [headline(&alone), headline(&summary), training(&alone), training(&summary)] {
+        assert!(svg.contains(ORANGE));
+    }
+    assert!(!headline(&alone).contains("#0072B2") && !training(&alone).contains("#0072B2"));
+    // Of eight, the last has the colour of the first, and dashes.
+    let eight = ["init-a", "init-b", "init-ab", "pissa", "eva", "lora-ga", "lora-one", "hrp"];
+    let runs: Vec<_> = eight.iter().flat_map(|scheme| runs(scheme, &A, 1)).collect();
+    let svg = headline(&Summary::from_runs(setting(), &runs));
+    check(&svg);
+    keep("eight.svg", &svg);
+    let lines =
+        |colour: &str| svg.split("<polyline").filter(|line| line.contains(&format!("stroke=\"{colour}\""))).count();
+    assert!(lines("#0072B2") > 3 * lines("#009E73"), "{} {}", lines("#0072B2"), lines("#009E73"));
 }
 
 #[test]

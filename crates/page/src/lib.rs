@@ -5,6 +5,7 @@
 
 mod gpu_missing;
 mod html;
+mod kept;
 mod opened;
 mod own_text;
 pub mod panel;
@@ -13,7 +14,8 @@ mod sweep;
 mod zip;
 
 pub use gpu_missing::why_no_gpu;
+pub use kept::{About, News};
 pub use own_text::own_text_name;
 pub use progress::{Progress, building, duration, memory};
-pub use sweep::{File, Snapshot, Sweep, peft};
+pub use sweep::{File, Sweep, peft};
 pub use zip::zip;

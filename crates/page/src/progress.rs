@@ -2,13 +2,17 @@
 
 use loralab_experiment::{Bytes, Event};
 
+/// Seconds of steps from which a pace is told.
+const MEASURED: f64 = 1.0;
+
 /// How far a sweep is, by what the worker has told.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// When the first word came, on the page's clock.
     began: f64,
-    /// When the first steps of this visit came, and how many were done then: what came before was preparation.
-    first: Option<(f64, usize)>,
+    /// When the first steps of this visit came and the last, pauses aside, and how many were done then: what came before was preparation. The first have no
+    /// pace, as nobody knows when they began.
+    seen: Option<[(f64, usize); 2]>,
     /// Since when there has been a pause.
     paused: Option<f64>,
     /// Seconds of earlier pauses.
@@ -25,18 +29,26 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes in an event that came `now`, in seconds.
+    /// Takes in an event of a message that came `now`, in seconds: all events of a message have one time.
     pub fn hear(&mut self, event: &Event, now: f64) {
         match event {
             Event::Started { runs, steps, .. } => {
-                *self = Self { began: now, runs: *runs, steps: *steps, total: runs.saturating_mul(*steps), ..Self::default() };
+                *self = Self {
+                    began: now,
+                    runs: *runs,
+                    steps: *steps,
+                    total: runs.saturating_mul(*steps),
+                    ..Self::default()
+                };
             }
             Event::Step { step, .. } => {
                 self.step = *step;
                 self.done += 1;
-                if self.first.is_none_or(|(at, _)| at == now) {
-                    self.first = Some((now, self.done));
-                }
+                let last = (now - self.waited, self.done);
+                self.seen = match self.seen {
+                    Some([first, _]) if first.0 < last.0 => Some([first, last]),
+                    _ => Some([last, last]),
+                };
             }
             // It takes no further steps.
             Event::Diverged { step, .. } => self.total -= self.steps.saturating_sub(*step).min(self.total),
@@ -46,7 +58,7 @@ impl Progress {
 
     /// What was told so far is of an earlier visit, and the clock begins anew.
     pub fn go_on(&mut self, now: f64) {
-        *self = Self { began: now, before: self.done, first: None, paused: None, waited: 0.0, ..self.clone() };
+        *self = Self { began: now, before: self.done, seen: None, paused: None, waited: 0.0, ..self.clone() };
     }
 
     /// The training waits from now on.
@@ -81,24 +93,23 @@ impl Progress {
         format!("Training {} adapters for {} steps each.", self.runs, self.steps)
     }
 
-    /// How it goes, in words; nothing before the first step. `tokens` are those of one run's step.
+    /// How it goes, in words; nothing before the first step, and no pace before steps were seen for [`MEASURED`]. `tokens` are those of one run's step.
     pub fn pace(&self, now: f64, tokens: usize) -> String {
         let done = self.done - self.before;
         if done == 0 {
             return String::new();
         }
         let gone = self.paused.unwrap_or(now) - self.began - self.waited;
-        let (seconds, steps) = match self.first {
-            Some((at, first)) if first < self.done => (gone - (at - self.began), self.done - first),
-            _ => (gone, done),
-        };
-        let rate = steps as f64 / seconds.max(1e-3);
+        let so_far = format!("Step {} of {} · {} gone", self.step, self.steps, duration(gone));
+        let Some([(first, before), (last, done)]) = self.seen else { return so_far };
+        let seconds = last - first;
+        if seconds < MEASURED || done == before {
+            return so_far;
+        }
+        let rate = (done - before) as f64 / seconds;
         let left = self.total.saturating_sub(self.done) as f64 / rate;
         format!(
-            "Step {} of {} · {} gone, about {} left · {} steps of a run and {} tokens a second",
-            self.step,
-            self.steps,
-            duration(gone),
+            "{so_far}, about {} left · {} steps of a run and {} tokens a second",
             duration(left),
             rounded(rate),
             rounded(rate * tokens as f64)
@@ -152,23 +163,50 @@ mod tests {
             Event::Started { version: String::new(), device: String::new(), runs: 2, steps: 4, schemes: vec![] };
         progress.hear(&started, 10.0);
         assert_eq!(progress.task(), "Training 2 adapters for 4 steps each.");
-        progress.hear(&step(1), 11.0);
-        progress.hear(&step(1), 11.0);
+        for (number, now) in [(1, 11.0), (1, 11.0), (2, 13.0), (2, 13.0)] {
+            progress.hear(&step(number), now);
+        }
         assert_eq!(
-            progress.pace(12.0, 64),
-            "Step 1 of 4 · 2 s gone, about 6 s left · 1.0 steps of a run and 64 tokens a second"
+            progress.pace(13.0, 64),
+            "Step 2 of 4 · 3 s gone, about 4 s left · 1.0 steps of a run and 64 tokens a second"
         );
-        progress.hear(&Event::Diverged { cell: cell(), step: 1, tensor: "logits".to_owned() }, 11.0);
+        progress.hear(&Event::Diverged { cell: cell(), step: 2, tensor: "logits".to_owned() }, 13.0);
         assert_eq!(
-            progress.pace(12.0, 64),
-            "Step 1 of 4 · 2 s gone, about 3 s left · 1.0 steps of a run and 64 tokens a second"
+            progress.pace(13.0, 64),
+            "Step 2 of 4 · 3 s gone, about 2 s left · 1.0 steps of a run and 64 tokens a second"
         );
         // Gone on with at another visit, the pace is that of this one.
         progress.go_on(100.0);
         assert_eq!(progress.pace(101.0, 64), "");
-        (2..=4).for_each(|number| progress.hear(&step(number), 114.0));
+        progress.hear(&step(3), 104.0);
+        assert_eq!(progress.pace(104.0, 64), "Step 3 of 4 · 4 s gone");
+        progress.hear(&step(4), 106.0);
         assert_eq!(progress.share(), 1.0);
-        assert!(progress.pace(103.0, 64).ends_with("about 0 s left · 1.0 steps of a run and 64 tokens a second"));
+        assert!(progress.pace(106.0, 64).ends_with("about 0 s left · 0.5 steps of a run and 32 tokens a second"));
+    }
+
+    #[test]
+    fn the_first_steps_have_no_pace() {
+        let started =
+            Event::Started { version: String::new(), device: String::new(), runs: 2, steps: 100, schemes: vec![] };
+        let cell = || Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 };
+        let step = |step| Event::Step { cell: cell(), step, loss: None, learning_rate: 1e-3, gradient_norm: None };
+        let mut progress = Progress::default();
+        progress.hear(&started, 0.0);
+        // Twenty steps after ten seconds of preparation, in one message, and six more a moment later.
+        let hear = |progress: &mut Progress, steps: std::ops::RangeInclusive<usize>, now| {
+            steps.for_each(|number| (0..2).for_each(|_| progress.hear(&step(number), now)));
+        };
+        hear(&mut progress, 1..=10, 10.0);
+        assert_eq!(progress.pace(10.0, 64), "Step 10 of 100 · 10 s gone");
+        hear(&mut progress, 11..=13, 10.25);
+        assert_eq!(progress.pace(10.25, 64), "Step 13 of 100 · 10 s gone");
+        // Four a second, as they came since.
+        hear(&mut progress, 14..=20, 15.0);
+        assert_eq!(
+            progress.pace(15.0, 64),
+            "Step 20 of 100 · 15 s gone, about 40 s left · 4.0 steps of a run and 256 tokens a second"
+        );
     }
 
     #[test]

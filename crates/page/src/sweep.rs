@@ -1,18 +1,19 @@
 //! A sweep as the page holds it: what is trained, what was told of it, its adapters. From a worker, from what was kept, or from the
 //! files of the native binary: all the same afterwards.
 
-use std::{borrow::Cow, cell::OnceCell, collections::HashSet, fmt::Write, rc::Rc};
+use std::{cell::OnceCell, collections::HashSet, fmt::Write, rc::Rc};
 
+use crate::panel::fate;
 use loralab_experiment::{
-    Accuracy, AdapterFiles, Cell, Curve, Event, Experiment, Record, SchemeSummary, Summary, loss_text,
+    Accuracy, AdapterFiles, Cell, Curve, Event, Experiment, Record, SchemeSummary, Summary, learning_rate_text,
+    loss_text,
 };
 use loralab_figure::{
     Figure, FigureError, lora_features, loss_by_learning_rate_when, training_curves, training_curves_at,
 };
-use serde::{Deserialize, Serialize};
 
 /// A file that a person gives to the page, or takes from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Its name, perhaps with folders before it.
     pub name: String,
@@ -31,38 +32,18 @@ pub struct Sweep {
     pub data: Option<File>,
     /// What was told of it.
     pub record: Record,
-    /// The same, a JSON line for each event: `metrics.jsonl`.
-    pub log: String,
     /// The adapters of the runs that have ended.
     pub adapters: Vec<AdapterFiles>,
-    /// Where to go on from, should the worker be lost.
-    pub snapshot: Option<Snapshot>,
+    /// Steps of the runs under way after which the worker's state was last kept, to go on from.
+    pub snapshot: Option<usize>,
+    /// Whether anything was told of it.
+    pub has_begun: bool,
+    /// Lines of `metrics.jsonl` that were not handed on to be kept; those that were are held by whoever keeps them.
+    pub(crate) fresh: String,
+    /// Adapters that were handed on.
+    pub(crate) kept_adapters: usize,
     /// The record's summary, which many ask for, and which takes a while.
     summary: OnceCell<Rc<Summary>>,
-}
-
-/// A sweep's worker as it stood, and how much had been told then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// Steps done of the runs that were under way.
-    pub step: usize,
-    /// The length of the log.
-    log: usize,
-    /// The number of adapters.
-    adapters: usize,
-    /// What the worker gave.
-    pub file: String,
-}
-
-/// What is kept of a sweep, as JSON.
-#[derive(Serialize, Deserialize)]
-struct Kept<'a> {
-    experiment: Cow<'a, Experiment>,
-    data: Cow<'a, Option<File>>,
-    log: Cow<'a, str>,
-    adapters: Cow<'a, [AdapterFiles]>,
-    #[serde(default)]
-    snapshot: Cow<'a, Option<Snapshot>>,
 }
 
 impl Sweep {
@@ -75,21 +56,28 @@ impl Sweep {
             known: true,
             data,
             record,
-            log: String::new(),
             adapters: vec![],
             snapshot: None,
+            has_begun: false,
+            fresh: String::new(),
+            kept_adapters: 0,
             summary: OnceCell::new(),
         }
     }
 
     /// Takes in what happened next.
     pub fn hear(&mut self, event: &Event) {
+        self.note(event);
+        self.fresh.push_str(&serde_json::to_string(event).expect("an event is JSON"));
+        self.fresh.push('\n');
+    }
+
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.has_begun = true;
         self.record.hear(event);
         if !matches!(event, Event::Step { .. } | Event::Diagnosis { .. }) {
             self.summary = OnceCell::new();
         }
-        self.log.push_str(&serde_json::to_string(event).expect("an event is JSON"));
-        self.log.push('\n');
         if matches!(event, Event::Finished { .. }) {
             self.snapshot = None;
         }
@@ -100,30 +88,42 @@ impl Sweep {
         self.summary.get_or_init(|| Rc::new(self.record.summary())).clone()
     }
 
-    /// Keeps a worker's state as of now.
-    pub fn keep_snapshot(&mut self, step: usize, file: String) {
-        self.snapshot = Some(Snapshot { step, log: self.log.len(), adapters: self.adapters.len(), file });
-    }
-
-    /// The sweep as it was when its snapshot was taken: what was told afterwards will be told again. None without one.
-    pub fn as_of_snapshot(&self) -> Option<Self> {
-        let snapshot = self.snapshot.clone()?;
-        let mut sweep = Self::new(self.experiment.clone(), self.data.clone());
-        for line in self.log.get(..snapshot.log)?.lines() {
-            sweep.hear(&serde_json::from_str(line).ok()?);
-        }
-        sweep.adapters = self.adapters.get(..snapshot.adapters)?.to_vec();
-        Some(Self { snapshot: Some(snapshot), ..sweep })
-    }
-
-    /// What was told of the sweep, in order.
-    pub fn events(&self) -> impl Iterator<Item = Event> {
-        self.log.lines().filter_map(|line| serde_json::from_str(line).ok())
-    }
-
     /// The adapter of a run, once it has ended.
     pub fn adapter(&self, cell: &Cell) -> Option<&AdapterFiles> {
         self.adapters.iter().find(|files| files.cell == *cell)
+    }
+
+    /// The adapter that is taken away and writes: the chosen run's, or the best run's where none is chosen.
+    ///
+    /// # Errors
+    /// A sentence why that run has none; another's is never given for it.
+    pub fn shown_adapter(&self, chosen: Option<&Cell>) -> Result<&AdapterFiles, String> {
+        let Some(cell) = chosen else {
+            let best = self.best().and_then(|cell| self.adapter(cell));
+            return best.ok_or_else(|| "No run has come to an end with an adapter yet.".to_owned());
+        };
+        self.adapter(cell).ok_or_else(|| {
+            let run = self.record.results().iter().find(|run| run.cell == *cell);
+            let why = match run {
+                Some(run) if run.diverged.is_some() || run.failed.is_some() => fate(run),
+                _ if self.record.complete.is_none() => "has not come to its end yet".to_owned(),
+                _ => "has none here: results that are opened bring no adapters, and a run that was stopped has none"
+                    .to_owned(),
+            };
+            format!(
+                "No adapter: {} at {}, seed {}, {why}.",
+                cell.scheme,
+                learning_rate_text(cell.learning_rate),
+                cell.seed
+            )
+        })
+    }
+
+    /// The run that stands for a cell: the first seed that has an adapter, else the first.
+    pub fn run_of(&self, scheme: &str, rate: f64) -> Option<&Cell> {
+        let runs = self.record.results().iter().map(|run| &run.cell);
+        let of_cell = runs.filter(|cell| cell.scheme == scheme && cell.learning_rate == rate);
+        of_cell.min_by_key(|cell| (self.adapter(cell).is_none(), cell.seed))
     }
 
     /// The run with the lowest validation loss so far that has an adapter.
@@ -153,20 +153,17 @@ impl Sweep {
         rate.map_or_else(|| training_curves(&summary, curves), |rate| training_curves_at(rate, &summary, curves))
     }
 
-    /// The runs that were looked into, the first seed of each scheme at its best rate so far or at the one that is asked for; each with its scheme's
-    /// place among the colours.
-    pub fn looked_into(&self, rate: Option<f64>) -> Vec<(usize, &Curve)> {
-        let summary = self.summary();
-        let run = |(place, scheme): (usize, &SchemeSummary)| {
+    /// The runs that were looked into, the first seed of each scheme at its best rate so far or at the one that is asked for.
+    pub fn looked_into(&self, rate: Option<f64>) -> Vec<&Curve> {
+        let run = |scheme: &SchemeSummary| {
             let rate = rate.or(scheme.best_learning_rate)?;
             let of_run = |curve: &&Curve| {
                 let Cell { scheme: name, learning_rate, .. } = &curve.cell;
                 *name == scheme.scheme && *learning_rate == rate && !curve.looks.is_empty()
             };
-            let curve = self.record.curves().iter().filter(of_run).min_by_key(|curve| curve.cell.seed)?;
-            Some((place, curve))
+            self.record.curves().iter().filter(of_run).min_by_key(|curve| curve.cell.seed)
         };
-        summary.schemes.iter().enumerate().filter_map(run).collect()
+        self.summary().schemes.iter().filter_map(run).collect()
     }
 
     /// The LoRA features of these runs over steps: of all adapters, or of the one that is named.
@@ -217,14 +214,11 @@ impl Sweep {
         csv
     }
 
-    /// The results folder as the binary would write it, to be packed, with its settings in `full` where they are known.
-    pub fn folder(&self, full: Option<&Experiment>) -> Vec<(String, Vec<u8>)> {
+    /// The results folder as the binary would write it, to be packed, with its settings in `full` where they are known; `log` is all of `metrics.jsonl`.
+    pub fn folder(&self, full: Option<&Experiment>, log: Vec<u8>) -> Vec<(String, Vec<u8>)> {
         let mut files: Vec<_> =
             full.map(|full| ("experiment.toml".to_owned(), full.to_toml().into_bytes())).into_iter().collect();
-        files.extend([
-            ("metrics.jsonl".to_owned(), self.log.clone().into_bytes()),
-            ("metrics.csv".to_owned(), self.csv().into_bytes()),
-        ]);
+        files.extend([("metrics.jsonl".to_owned(), log), ("metrics.csv".to_owned(), self.csv().into_bytes())]);
         let summary = serde_json::to_string_pretty(&*self.summary()).expect("a summary is JSON");
         files.push(("summary.json".to_owned(), format!("{summary}\n").into_bytes()));
         for (name, figure) in
@@ -237,29 +231,6 @@ impl Sweep {
         }
         files.extend(self.data.iter().map(|data| (data.name.clone(), data.text.clone().into_bytes())));
         files
-    }
-
-    /// The sweep as a text that [`restored`](Self::restored) reads.
-    pub fn kept(&self) -> String {
-        let kept = Kept {
-            experiment: Cow::Borrowed(&self.experiment),
-            data: Cow::Borrowed(&self.data),
-            log: Cow::Borrowed(&self.log),
-            adapters: Cow::Borrowed(&self.adapters),
-            snapshot: Cow::Borrowed(&self.snapshot),
-        };
-        serde_json::to_string(&kept).expect("a sweep is JSON")
-    }
-
-    /// The sweep that was kept; none if it was by a version whose words have changed.
-    pub fn restored(text: &str) -> Option<Self> {
-        let Kept { experiment, data, log, adapters, snapshot } = serde_json::from_str(text).ok()?;
-        let mut sweep =
-            Self { adapters: adapters.into_owned(), ..Self::new(experiment.into_owned(), data.into_owned()) };
-        for line in log.lines() {
-            sweep.hear(&serde_json::from_str(line).ok()?);
-        }
-        Some(Self { snapshot: snapshot.into_owned(), ..sweep })
     }
 }
 
@@ -376,16 +347,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_sweep_is_the_same_when_it_was_kept_and_when_it_is_opened() {
-        let sweep = sweep(Some(true));
-        let again = Sweep::restored(&sweep.kept()).expect("it was kept");
-        assert_eq!((again.log.as_str(), &again.adapters), (sweep.log.as_str(), &sweep.adapters));
-        assert_eq!(again.record.summary(), sweep.record.summary());
-        assert!(Sweep::restored("{}").is_none());
-
+    fn results_of_the_binary_are_a_sweep() {
+        let mut sweep = sweep(Some(true));
+        let log = sweep.news().log;
         let file = |name: &str, text: &str| File { name: name.to_owned(), text: text.to_owned() };
         let toml = "data = 'a.txt'\nrank = 2\n";
-        let files = [file("results/experiment.toml", toml), file("results/metrics.jsonl", &sweep.log)];
+        let files = [file("results/experiment.toml", toml), file("results/metrics.jsonl", &log)];
         let opened = Sweep::opened(&files).expect("the folder is whole");
         assert_eq!(opened.experiment.rank, Some(2));
         assert_eq!(opened.record.summary().setting.accuracy, Accuracy::Token);
@@ -399,27 +366,6 @@ pub(crate) mod tests {
             let error = Sweep::opened(&files).expect_err(said);
             assert!(error.contains(said), "{error}");
         }
-    }
-
-    #[test]
-    fn a_sweep_goes_back_to_its_snapshot() {
-        let mut sweep = sweep(None);
-        assert!(sweep.as_of_snapshot().is_none());
-        let before = sweep.clone();
-        sweep.keep_snapshot(2, "AAAA".to_owned());
-        let late = cell("init-a", 4e-3, 0);
-        sweep.hear(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None });
-        sweep.adapters.push(AdapterFiles { cell: late, config: "{}".to_owned(), tensors: Blob(vec![]) });
-        let again = Sweep::restored(&sweep.kept()).and_then(|kept| kept.as_of_snapshot()).expect("it has one");
-        assert_eq!((&again.log, &again.adapters), (&before.log, &before.adapters));
-        assert_eq!(again.record.summary(), before.record.summary());
-        assert_eq!(again.events().count(), before.log.lines().count());
-        assert_eq!(again.snapshot.as_ref().map(|snapshot| (snapshot.step, snapshot.file.as_str())), Some((2, "AAAA")));
-        sweep.hear(&Event::Finished { complete: true, seconds: 1.0 });
-        assert_eq!(sweep.snapshot, None);
-        // What was kept before there were snapshots is still read.
-        let old = sweep.kept().replace(",\"snapshot\":null", "");
-        assert!(!old.contains("snapshot") && Sweep::restored(&old).is_some());
     }
 
     #[test]
@@ -456,16 +402,37 @@ pub(crate) mod tests {
 
     #[test]
     fn the_folder_is_that_of_the_binary() {
-        let sweep = sweep(Some(true));
-        let files = sweep.folder(Some(&sweep.experiment));
+        let mut sweep = sweep(Some(true));
+        let log = sweep.news().log;
+        let files = sweep.folder(Some(&sweep.experiment), log.clone().into_bytes());
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names[..4], ["experiment.toml", "metrics.jsonl", "metrics.csv", "summary.json"]);
         assert!(names.contains(&"loss_by_learning_rate.svg") && names.contains(&"training_curves.svg"));
         assert!(names.contains(&"adapters/init-a_lr1e-3_seed0/adapter_model.safetensors"));
         // A log says nothing of the settings, and nothing is made up for them.
-        let log = File { name: "metrics.jsonl".to_owned(), text: sweep.log.clone() };
+        let log = File { name: "metrics.jsonl".to_owned(), text: log };
         let opened = Sweep::opened(&[log]).expect("a log that was just written");
-        assert!(!opened.known && opened.folder(None)[0].0 == "metrics.jsonl");
+        assert!(!opened.known && opened.folder(None, vec![])[0].0 == "metrics.jsonl");
+    }
+
+    #[test]
+    fn a_run_that_diverged_has_no_other_runs_adapter() {
+        let sweep = sweep(None);
+        let of = |chosen: Option<&Cell>| sweep.shown_adapter(chosen).map(|files| files.cell.clone());
+        assert_eq!(of(None), Ok(cell("init-b", 1e-3, 0)));
+        assert_eq!(of(Some(&cell("init-a", 2e-3, 0))), Ok(cell("init-a", 2e-3, 0)));
+        assert_eq!(
+            of(Some(&cell("init-b", 2e-3, 0))),
+            Err("No adapter: init-b at 2e-3, seed 0, diverged in step 2: the first value that was not finite was in logits.".to_owned())
+        );
+        assert!(of(Some(&cell("init-b", 4e-3, 0))).is_err_and(|why| why.contains("has not come to its end yet")));
+        // Of the seeds of a cell, one that came through stands for it.
+        let mut seeds = sweep.clone();
+        let late = cell("init-b", 2e-3, 1);
+        seeds.hear(&Event::Evaluation { cell: late.clone(), step: 2, loss: Some(1.0), accuracy: None });
+        assert_eq!(seeds.run_of("init-b", 2e-3), Some(&cell("init-b", 2e-3, 0)));
+        seeds.adapters.push(AdapterFiles { cell: late.clone(), config: "{}".to_owned(), tensors: Blob(vec![]) });
+        assert_eq!(seeds.run_of("init-b", 2e-3), Some(&late));
     }
 
     #[test]

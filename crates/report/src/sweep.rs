@@ -29,11 +29,11 @@ pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) ->
         Err(error) => return Err(error),
     }
     // One seed of each scheme is enough to see how its features go.
-    let of_scheme = |(place, scheme): (usize, &SchemeSummary)| {
+    let of_scheme = |scheme: &SchemeSummary| {
         let of_best = curves.iter().filter(|curve| curve.cell.scheme == scheme.scheme);
-        Some((place, of_best.min_by_key(|curve| curve.cell.seed)?))
+        of_best.min_by_key(|curve| curve.cell.seed)
     };
-    let seen: Vec<(usize, &Curve)> = summary.schemes.iter().enumerate().filter_map(of_scheme).collect();
+    let seen: Vec<&Curve> = summary.schemes.iter().filter_map(of_scheme).collect();
     let inside = match lora_features(&seen, None) {
         Ok(figure) => Some(Section {
             heading: "Inside the adapters".to_owned(),

@@ -4,11 +4,11 @@
 mod browser {
     use std::{cell::RefCell, panic, rc::Rc, sync::Arc};
 
-    use js_sys::{ArrayBuffer, Promise, Uint8Array, global};
+    use js_sys::{Array, ArrayBuffer, Promise, Uint8Array, global};
     use loralab_core::device::Machine;
     use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
     use loralab_core::model::Base;
-    use loralab_experiment::{Ask, Message};
+    use loralab_experiment::{Ask, Blob, Message};
     use loralab_worker::{Control, Host, Wait, answer, ready};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
     use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -42,7 +42,15 @@ mod browser {
 
         fn post(&self, message: Message) {
             let text = serde_json::to_string(&message).expect("messages hold nothing that JSON has no word for");
-            self.scope.post_message(&JsValue::from_str(&text)).expect("a text can be posted");
+            let text = JsValue::from_str(&text);
+            let Message::Snapshot { file, .. } = message else {
+                return self.scope.post_message(&text).expect("a text can be posted");
+            };
+            // Handed over, not copied.
+            let bytes = Uint8Array::from(&file.0[..]);
+            let posted =
+                self.scope.post_message_with_transfer(&Array::of2(&text, &bytes), &Array::of1(&bytes.buffer()));
+            posted.expect("a text and bytes can be posted");
         }
 
         fn breathe(&self) -> Wait<()> {
@@ -107,10 +115,17 @@ mod browser {
         browser.post(ready(&machine));
         let control = Rc::new(Control::default());
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            let text = event.data().as_string().unwrap_or_default();
-            match serde_json::from_str::<Ask>(&text) {
+            // A text, or one with bytes beside it.
+            let (text, bytes) = match event.data().dyn_into::<Array>() {
+                Ok(both) => (both.get(0), both.get(1).dyn_into::<Uint8Array>().ok()),
+                Err(text) => (text, None),
+            };
+            match serde_json::from_str::<Ask>(&text.as_string().unwrap_or_default()) {
                 Ok(ask) if control.hears(&ask) => {}
-                Ok(ask) => {
+                Ok(mut ask) => {
+                    if let Ask::Train { from, .. } = &mut ask {
+                        *from = bytes.map(|bytes| Blob(bytes.to_vec()));
+                    }
                     let (machine, control) = (machine.clone(), control.clone());
                     spawn_local(async move { answer(ask, &machine, &control, &Browser::here()).await });
                 }

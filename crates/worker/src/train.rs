@@ -27,8 +27,9 @@ const MEMORY: u64 = 512 << 20;
 /// Most seconds between two words about what happened.
 const SILENCE: f64 = 0.05;
 
-/// Seconds between two snapshots.
+/// Least seconds between two snapshots, and most of their bytes in a second: whoever keeps them writes each whole.
 const SNAPSHOT_EVERY: f64 = 4.0;
+const SNAPSHOT_BYTES: f64 = 2e6;
 
 /// What is to be trained.
 pub(crate) struct Asked {
@@ -37,7 +38,7 @@ pub(crate) struct Asked {
     /// What the file holds that its `data` names.
     pub data: Option<String>,
     /// A snapshot to go on from.
-    pub from: Option<String>,
+    pub from: Option<Blob>,
 }
 
 /// Why a training came to no end.
@@ -91,8 +92,8 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let name = base_name(&experiment);
     let base = base(name, host).await?;
     let data = split(&experiment, asked.data.as_deref())?;
-    let from = asked.from.as_deref().map(read).transpose()?;
     let available = available(&base, &experiment, &data)?;
+    let from = asked.from.as_ref().map(|bytes| Snapshot::from_bytes(&bytes.0).map_err(words)).transpose()?;
     let sweep = Sweep::new(&base, name, &experiment, &data)?;
     let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
     let mut largest = (0, 0, 0);
@@ -109,7 +110,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
 
     let started = host.seconds();
     let step = from.as_ref().map_or(0, |from| from.state.step);
-    let mut reporter = Reporter { host, control, events: vec![], started, told: 0.0, kept: started, step };
+    let mut reporter = Reporter { host, control, events: vec![], started, told: 0.0, kept: started, size: 0, step };
     let make_device = |plan, base| machine.make(plan, base);
     if from.is_none() {
         reporter.tell(Event::Started {
@@ -169,12 +170,6 @@ pub(crate) fn base_name(experiment: &Resolved) -> &str {
     }
 }
 
-/// The snapshot that a text says.
-fn read(text: &str) -> Result<Snapshot, String> {
-    let bytes = Blob::from_base64(text).ok_or("the snapshot is no base64; begin anew")?;
-    Snapshot::from_bytes(&bytes.0).map_err(words)
-}
-
 /// The data of an experiment: a task's, or those of the file that it names.
 pub(crate) fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, String> {
     let tokens = experiment.tokens;
@@ -203,8 +198,9 @@ struct Reporter<'a> {
     started: f64,
     /// When the page was last told something.
     told: f64,
-    /// When it last got a snapshot.
+    /// When it last got a snapshot, and the bytes of that.
     kept: f64,
+    size: usize,
     /// The last step that was told of.
     step: usize,
 }
@@ -259,13 +255,16 @@ impl Observer for Reporter<'_> {
 
     fn wants_snapshot(&self) -> bool {
         // Whoever holds it up may close the page.
-        self.control.waits() || self.host.seconds() - self.kept >= SNAPSHOT_EVERY
+        let every = SNAPSHOT_EVERY.max(self.size as f64 / SNAPSHOT_BYTES);
+        self.control.waits() || self.host.seconds() - self.kept >= every
     }
 
     fn snapshot(&mut self, snapshot: Snapshot) {
         // What it stands after is told before it.
         self.flush();
-        let (step, file) = (snapshot.state.step, Blob(snapshot.to_bytes()).to_base64());
+        let (step, file) = (snapshot.state.step, Blob(snapshot.to_bytes()));
+        drop(snapshot);
+        self.size = file.0.len();
         self.host.post(Message::Snapshot { step, file });
         self.kept = self.host.seconds();
     }

@@ -74,16 +74,21 @@ impl Snapshot {
     /// # Panics
     /// Never: what it holds is JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Snapshot { cohort, results, begun, state } = self.clone();
+        // Only what is small is copied.
+        let Snapshot { cohort, results, begun, state } = self;
+        let (results, begun) = (results.clone(), begun.clone());
         let of = |run: &RunState| Of {
             steps: run.steps,
             diverged: run.diverged,
             trained: run.trained.len(),
             moments: run.moments.len(),
         };
-        let header = Header { cohort, results, begun, step: state.step, runs: state.runs.iter().map(of).collect() };
+        let header =
+            Header { cohort: *cohort, results, begun, step: state.step, runs: state.runs.iter().map(of).collect() };
         let header = serde_json::to_vec(&header).expect("a header is JSON");
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        let numbers: usize = state.runs.iter().map(|run| run.trained.len() + run.moments.len()).sum();
+        let mut bytes = Vec::with_capacity(8 + header.len() + 4 * numbers);
+        bytes.extend((header.len() as u64).to_le_bytes());
         bytes.extend(header);
         for run in &self.state.runs {
             bytes.extend(run.trained.iter().chain(&run.moments).flat_map(|x| x.to_le_bytes()));

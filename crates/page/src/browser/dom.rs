@@ -54,6 +54,13 @@ pub fn write(id: &str, text: &str) {
     element::<Element>(id).set_text_content(Some(text));
 }
 
+/// Writes a text that is read out when it changes, but not again when it is the same.
+pub fn renew(id: &str, text: &str) {
+    if element::<Element>(id).text_content().as_deref() != Some(text) {
+        write(id, text);
+    }
+}
+
 pub fn fill(id: &str, html: &str) {
     element::<Element>(id).set_inner_html(html);
 }

@@ -82,7 +82,7 @@ pub fn open() {
     spawn_local(async {
         // Without a store, as in some private windows, nothing was kept.
         if let Ok(kept) = dom::wait("kept", &[]).await {
-            with_page(|page| page.offer(kept.as_string().unwrap_or_default()));
+            with_page(|page| page.offer(&kept));
         }
     });
 }

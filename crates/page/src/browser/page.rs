@@ -9,6 +9,7 @@ use loralab_page::{
     panel::{Written, check},
     why_no_gpu,
 };
+use wasm_bindgen::JsValue;
 use web_sys::{Element, HtmlInputElement, Worker};
 
 use super::{
@@ -60,8 +61,8 @@ pub struct Page {
     pub(super) inspected: Option<Experiment>,
     /// When the sweep was last kept.
     pub(super) stored: f64,
-    /// A sweep from an earlier visit.
-    pub(super) kept: Option<Sweep>,
+    /// The id of a sweep from an earlier visit.
+    pub(super) kept: Option<String>,
     /// Whether the worker that is being loaded is to go on with the sweep, and what the last one had lost.
     pub(super) recovers: bool,
     /// Steps after which the GPU was last lost.
@@ -188,7 +189,7 @@ impl Page {
         self.written = Written::default();
         self.turn(State::Training);
         say("Preparing …");
-        // What is trained is kept in the place of what an earlier visit left.
+        // What an earlier visit left stays in the store, and is offered again at the next.
         hide("kept", true);
         self.kept = None;
         for part in ["results", "inside", "writing"] {
@@ -238,14 +239,15 @@ impl Page {
             with_page(|page| {
                 if page.state == State::Stopping {
                     page.begin_worker();
-                    page.happened(&Event::Finished { complete: false, seconds: page.progress.gone(now()) });
+                    let seconds = page.progress.gone(now());
+                    page.happened(&Event::Finished { complete: false, seconds }, now());
                 }
             });
         });
     }
 
     /// Something that the worker tells.
-    pub fn hear(&mut self, message: Message) {
+    pub fn hear(&mut self, message: Message, bytes: JsValue) {
         match message {
             Message::Ready { device, gpu, schemes } => self.ready(device, gpu, schemes),
             Message::Base { name, weights } => self.base_taken(&name, weights),
@@ -255,8 +257,10 @@ impl Page {
             }
             Message::Begun { start, left } => self.begun(start, left),
             Message::Events { events } => {
+                // One time for all, as nobody knows when each of them was.
+                let now = now();
                 for event in &events {
-                    self.happened(event);
+                    self.happened(event, now);
                 }
                 self.show_progress();
             }
@@ -265,13 +269,7 @@ impl Page {
                     sweep.adapters.push(files);
                 }
             }
-            Message::Snapshot { step, file } => {
-                if let Some(sweep) = &mut self.sweep {
-                    sweep.keep_snapshot(step, file);
-                    // Writing it out is a task of its own.
-                    dom::after(0, || with_page(|page| page.keep(true)));
-                }
-            }
+            Message::Snapshot { step, .. } => self.keep_state(step, &bytes),
             Message::Lost { reason } => self.lost(&reason),
             Message::Paused { step } => {
                 self.progress.pause(now());
@@ -284,8 +282,10 @@ impl Page {
                 self.written.base = Some(text);
                 self.show_texts();
             }
+            // Another run may have been chosen since it was asked.
+            Message::Text { cell: Some(cell), .. } if self.written.run.as_ref().is_none_or(|(of, _)| *of != cell) => {}
             Message::Text { cell: Some(cell), text } => {
-                self.written.run = Some((cell, text));
+                self.written.run = Some((cell, Ok(text)));
                 self.show_texts();
             }
             Message::Checked { passed, report } => {
@@ -327,20 +327,21 @@ impl Page {
         if std::mem::take(&mut self.asked) {
             self.train();
         } else if std::mem::take(&mut self.recovers) {
-            self.train_on();
+            self.bring(None, true);
         } else if self.written.prompt.is_empty() {
             self.write_texts();
         }
     }
 
-    /// Takes in an event; what looks different for it is drawn soon.
-    fn happened(&mut self, event: &Event) {
-        self.progress.hear(event, now());
+    /// Takes in an event of a message that came `now`; what looks different for it is drawn soon.
+    fn happened(&mut self, event: &Event, now: f64) {
+        self.progress.hear(event, now);
         let Some(sweep) = &mut self.sweep else { return };
         sweep.hear(event);
         match event {
             Event::Started { .. } => {
                 self.before = None;
+                self.begin_keeping(true);
                 say(&self.progress.task());
             }
             Event::Step { .. } => self.changed_parts(&[Part::Curves, Part::Keep]),
@@ -357,7 +358,7 @@ impl Page {
                     self.turn(State::Waiting);
                 }
                 self.draw_then_say(said);
-                self.keep(true);
+                self.add(JsValue::NULL);
                 self.write_texts();
             }
             _ => {}
@@ -375,7 +376,7 @@ impl Page {
         say(&format!("Not done: {}.", reason.trim_end_matches('.')));
         self.show_progress();
         // A sweep that did not begin gives its place back.
-        if self.sweep.as_ref().is_some_and(|sweep| sweep.log.is_empty()) {
+        if self.sweep.as_ref().is_some_and(|sweep| !sweep.has_begun) {
             write("empty", NOTHING);
             self.sweep = self.before.take();
             self.draw_all();
@@ -461,23 +462,11 @@ impl Page {
                 let said = format!("Opened: {} runs of {} steps.{unknown}", sweep.record.runs, sweep.record.steps);
                 self.take_sweep(sweep);
                 self.draw_then_say(said);
+                self.begin_keeping(false);
+                self.add(JsValue::UNDEFINED);
             }
             Err(reason) => say(&reason),
         }
-    }
-
-    // The chosen run and the check.
-
-    fn choose(&mut self, scheme: &str, rate: &str) {
-        let rate = rate.parse().unwrap_or(f64::NAN);
-        let Some(sweep) = &self.sweep else { return };
-        let runs = sweep.record.results().iter().map(|run| &run.cell);
-        let of_cell = |cell: &&Cell| cell.scheme == scheme && cell.learning_rate == rate;
-        let found = runs.filter(of_cell).min_by_key(|cell| cell.seed).cloned();
-        // Pressed again, a cell is let go.
-        self.chosen = found.filter(|found| self.chosen.as_ref() != Some(found));
-        self.draw_all();
-        self.write_texts();
     }
 
     fn check(&mut self) {

@@ -1,45 +1,33 @@
 //! The sweep of an earlier visit, and going on with one that was cut short: by the end of that visit, or by the loss of the GPU.
 
+use js_sys::Array;
 use loralab_experiment::Ask;
-use loralab_page::Sweep;
+use loralab_page::{About, Progress, Sweep};
+use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 
 use super::{
     dom::{self, hide, now, say, write},
     page::{Page, State},
-    worker,
+    with_page, worker,
 };
 
 impl Page {
-    /// Offers what an earlier visit left.
-    pub fn offer(&mut self, kept: String) {
-        // One that was cut short before its first evaluation can be gone on with, too.
-        let worth = |sweep: &Sweep| sweep.record.has_news() || sweep.snapshot.is_some();
-        let Some(sweep) = Sweep::restored(&kept).filter(|sweep| worth(sweep) && self.sweep.is_none()) else { return };
-        let mut names: Vec<&str> = vec![];
-        for run in sweep.record.results() {
-            if !names.contains(&&*run.cell.scheme) {
-                names.push(&run.cell.scheme);
-            }
+    /// Offers the newest of what earlier visits left: pairs of an id and what is said about it.
+    pub fn offer(&mut self, kept: &JsValue) {
+        if self.sweep.is_some() {
+            return;
         }
-        let when = match (&sweep.record.complete, &sweep.snapshot) {
-            (Some(true), _) => "done".to_owned(),
-            (_, Some(snapshot)) => {
-                format!("cut short, and kept after step {} of {}", snapshot.step, sweep.record.steps)
-            }
-            _ => "cut short".to_owned(),
-        };
-        hide("go-on", sweep.snapshot.is_none());
-        write(
-            "kept-words",
-            &format!(
-                "Your last sweep is kept in this browser ({}; {} runs, {when}).",
-                names.join(", "),
-                sweep.record.runs
-            ),
-        );
-        hide("kept", false);
-        self.kept = Some(sweep);
+        for pair in Array::from(kept).iter().map(|pair| Array::from(&pair)) {
+            let text = |place| pair.get(place).as_string().unwrap_or_default();
+            let Ok(about) = serde_json::from_str::<About>(&text(1)) else { continue };
+            let Some(words) = about.offer() else { continue };
+            hide("go-on", about.snapshot.is_none());
+            write("kept-words", &words);
+            hide("kept", false);
+            self.kept = Some(text(0));
+            return;
+        }
     }
 
     pub(super) fn restore(&mut self) {
@@ -47,19 +35,16 @@ impl Page {
             say("A training is under way; stop it before another sweep is shown.");
             return;
         }
-        hide("kept", true);
-        if let Some(sweep) = self.kept.take() {
-            say("This is your last sweep. Run trains it anew.");
-            self.show_sweep(sweep);
-        }
+        self.bring_kept(false);
     }
 
     pub(super) fn forget(&mut self) {
         hide("kept", true);
-        self.kept = None;
-        spawn_local(async {
-            // What was not kept need not be forgotten.
-            let _ = dom::wait("forget", &[]).await;
+        let Some(id) = self.kept.take() else { return };
+        spawn_local(async move {
+            if let Err(error) = dom::wait("forget", &[JsValue::from_str(&id)]).await {
+                say(&format!("That sweep can't be removed: {}.", dom::words(&error)));
+            }
         });
     }
 
@@ -69,17 +54,61 @@ impl Page {
             say("Wait until the page is ready, or stop the training, before another is gone on with.");
             return;
         }
-        let Some(sweep) = self.kept.take() else { return };
-        hide("kept", true);
-        self.show_sweep(sweep);
         self.lost_at = None;
-        self.train_on();
+        self.bring_kept(true);
+    }
+
+    fn bring_kept(&mut self, goes_on: bool) {
+        if let Some(id) = self.kept.take() {
+            hide("kept", true);
+            say("Reading what is kept …");
+            self.bring(Some(id), goes_on);
+        }
+    }
+
+    /// Reads a sweep that is kept, or the one that is shown, and goes on with it or shows it.
+    pub(super) fn bring(&self, id: Option<String>, goes_on: bool) {
+        let of = id.as_ref().map_or(JsValue::UNDEFINED, |id| JsValue::from_str(id));
+        spawn_local(async move {
+            let found = dom::wait("take", &[of, JsValue::from_bool(goes_on)]).await;
+            with_page(|page| page.brought(found, id.is_some(), goes_on));
+        });
+    }
+
+    fn brought(&mut self, found: Result<JsValue, JsValue>, of_earlier: bool, goes_on: bool) {
+        if self.is_training() {
+            return;
+        }
+        let parts = match found {
+            Ok(found) if found.is_undefined() => {
+                return say("That sweep is gone, or another tab shows it.");
+            }
+            Ok(found) => Array::from(&found),
+            Err(error) => return say(&format!("What is kept can't be read: {}.", dom::words(&error))),
+        };
+        let mut progress = Progress::default();
+        let Some(sweep) = recalled(&parts, &mut progress) else {
+            return say(
+                "What is kept was written by a version of the page whose words have changed, and can't be shown.",
+            );
+        };
+        let state = parts.get(5);
+        if of_earlier {
+            say("This is your last sweep. Run trains it anew.");
+            self.show_sweep(sweep);
+        } else {
+            self.sweep = Some(sweep);
+        }
+        if goes_on {
+            self.progress = progress;
+            self.train_on(&state);
+        }
     }
 
     /// The GPU was lost. Goes on from the last snapshot, unless nothing was done since it was last lost.
     pub(super) fn lost(&mut self, reason: &str) {
         let reason = reason.trim_end_matches('.');
-        let at = self.sweep.as_ref().and_then(|sweep| sweep.snapshot.as_ref()).map(|snapshot| snapshot.step);
+        let at = self.sweep.as_ref().and_then(|sweep| sweep.snapshot);
         if at.is_none() || at == self.lost_at {
             self.refuse(reason);
             return;
@@ -90,32 +119,42 @@ impl Page {
         say(&format!("{reason}. Going on from step {} once a GPU is found …", at.unwrap_or(0)));
     }
 
-    /// Has the worker go on from the sweep's snapshot.
-    pub(super) fn train_on(&mut self) {
-        let base = self.sweep.as_ref().and_then(|sweep| sweep.experiment.base.clone());
-        if let Some(name) = base.filter(|name| !self.has_base(name)) {
+    /// Has the worker go on from the sweep's state.
+    fn train_on(&mut self, state: &JsValue) {
+        let Some(sweep) = &self.sweep else { return };
+        let Some(step) = sweep.snapshot else { return };
+        if let Some(name) = sweep.experiment.base.as_ref().filter(|name| !self.has_base(name)) {
             say(&format!(
                 "The base {name} is not in the page; bring its file at `base`, then reload the page to go on."
             ));
             return;
         }
-        let Some(sweep) = self.sweep.as_ref().and_then(|sweep| sweep.as_of_snapshot()) else { return };
-        let Some(snapshot) = &sweep.snapshot else { return };
-        let (step, from) = (snapshot.step, Some(snapshot.file.clone()));
-        let began = sweep.record.summary().setting.device;
+        let began = sweep.summary().setting.device.clone();
         let elsewhere = self.place.as_ref().is_some_and(|(device, _)| *device != began);
         let elsewhere =
             if elsewhere { format!(" It began on {began}, so its last digits may differ.") } else { String::new() };
-        for event in sweep.events() {
-            self.progress.hear(&event, now());
-        }
-        self.progress.go_on(now());
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        worker::ask(&self.worker, &Ask::Train { experiment: self.lean(&sweep.experiment), data, from });
-        self.sweep = Some(sweep);
+        let ask = Ask::Train { experiment: self.lean(&sweep.experiment), data, from: None };
+        worker::ask_with(&self.worker, &ask, state);
+        self.progress.go_on(now());
         self.turn(State::Training);
         say(&format!("Going on from step {step}.{elsewhere} {}", self.progress.task()));
         self.draw_all();
         self.show_progress();
     }
+}
+
+/// The sweep of what is kept, as `web/sweeps.js` gives it: head, text, log, adapters, steps of its state. None if words have changed since.
+fn recalled(parts: &Array, progress: &mut Progress) -> Option<Sweep> {
+    let mut sweep = Sweep::begun(&parts.get(0).as_string()?, parts.get(1).as_string())?;
+    let now = now();
+    // One after the other, so that the whole is never here as a text.
+    for log in Array::from(&parts.get(2)).iter() {
+        sweep.recall(&log.as_string()?, |event| progress.hear(event, now))?;
+    }
+    for adapter in Array::from(&parts.get(3)).iter() {
+        sweep.recall_adapter(&adapter.as_string()?)?;
+    }
+    sweep.snapshot = parts.get(4).as_f64().map(|step| step as usize);
+    Some(sweep)
 }

@@ -3,13 +3,13 @@
 use loralab_figure::{Figure, FigureError};
 use loralab_page::building;
 use loralab_page::panel::{
-    adapter_options, adapters_table, features_table, grid, inside_words, schemes, take_away, writing,
+    adapter_options, adapters_table, cell_words, features_table, grid, inside_words, schemes, take_away, writing,
 };
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, HtmlProgressElement};
 
 use super::{
-    dom::{self, element, fill, hide, now, write},
+    dom::{self, element, fill, hide, now, renew, write},
     draw::Part,
     page::Page,
 };
@@ -24,6 +24,16 @@ const LEAST: f64 = 0.8;
 const NEAR: f64 = 24.0;
 
 impl Page {
+    /// A cell of the table was pressed.
+    pub(super) fn choose(&mut self, scheme: &str, rate: &str) {
+        let Some(sweep) = &self.sweep else { return };
+        let found = sweep.run_of(scheme, rate.parse().unwrap_or(f64::NAN)).cloned();
+        // Pressed again, a cell is let go.
+        self.chosen = found.filter(|found| self.chosen.as_ref() != Some(found));
+        self.draw_all();
+        self.write_texts();
+    }
+
     /// Draws one part of what has come of the sweep.
     pub(super) fn draw(&mut self, part: Part) {
         let Some(sweep) = &self.sweep else { return };
@@ -38,22 +48,28 @@ impl Page {
             Part::Headline => self.spots[0] = drawn(FIGURES[0], sweep.headline()),
             Part::Losses => {
                 let (names, rates) = self.axes();
-                refill("losses", &grid(&sweep.summary(), &names, &rates, self.chosen.as_ref(), &self.when()));
+                let (runs, chosen) = (sweep.record.results(), self.chosen.as_ref());
+                refill("losses", &grid(&sweep.summary(), runs, &names, &rates, chosen, &self.when()));
+                renew("cell-note", &chosen.map(|cell| cell_words(runs, cell)).unwrap_or_default());
                 self.show_take();
             }
             Part::Curves => {
-                self.spots[1] = drawn(FIGURES[1], sweep.curves(rate).or_else(|_| sweep.curves(None)));
-                let note = match rate {
-                    Some(_) => {
+                let of_rate = rate.and_then(|rate| sweep.curves(Some(rate)).ok());
+                let note = match (rate, &of_rate) {
+                    (Some(_), Some(_)) => {
                         "Every start at the rate of the chosen cell. Press the cell of another rate to see that."
                     }
-                    None => "Every start at its best rate so far. Choose a cell of the table to see another.",
+                    (Some(_), None) => {
+                        "At the rate of the chosen cell no loss was recorded; this is every start at its best rate."
+                    }
+                    (None, _) => "Every start at its best rate so far. Choose a cell of the table to see another.",
                 };
+                self.spots[1] = drawn(FIGURES[1], of_rate.map_or_else(|| sweep.curves(None), Ok));
                 write("curves-note", note);
             }
             Part::Schemes => fill("schemes", &schemes(&sweep.summary())),
             Part::Words | Part::Features | Part::FeaturesTable | Part::Adapters => self.draw_inside(part),
-            Part::Keep => self.keep(false),
+            Part::Keep => self.keep(),
         }
     }
 
@@ -115,11 +131,15 @@ impl Page {
 
     pub(super) fn show_take(&self) {
         let there = self.sweep.as_ref().is_some_and(|sweep| sweep.record.has_news());
-        let adapter = self.sweep.as_ref().and_then(|sweep| {
-            let chosen = self.chosen.as_ref().filter(|cell| sweep.adapter(cell).is_some());
-            chosen.or_else(|| sweep.best())
-        });
-        refill("take", &take_away(there, adapter));
+        let known = self.sweep.as_ref().is_none_or(|sweep| sweep.known);
+        let adapter = match &self.sweep {
+            Some(sweep) => sweep.shown_adapter(self.chosen.as_ref()).map(|files| &files.cell),
+            None => Err(String::new()),
+        };
+        refill(
+            "take",
+            &take_away(there, known, adapter.as_ref().map_or_else(|why| Err(why.as_str()), |cell| Ok(*cell))),
+        );
     }
 
     pub(super) fn show_texts(&self) {

@@ -2,7 +2,7 @@
 
 use loralab_experiment::{Ask, SchemeBeginning};
 use loralab_figure::spectra;
-use loralab_page::panel::{Begun, starts_layers, starts_table, starts_words};
+use loralab_page::panel::{starts_layers, starts_table, starts_words};
 
 use super::{
     dom::{enable, fill, hide, write},
@@ -52,7 +52,7 @@ impl Page {
     }
 
     pub(super) fn show_starts(&mut self) {
-        let starts: Vec<Begun<'_>> = self.starts.iter().enumerate().collect();
+        let starts: Vec<&SchemeBeginning> = self.starts.iter().collect();
         hide("starts-found", starts.is_empty());
         fill("starts-words", &starts_words(&starts));
         fill("starts-table", &starts_table(&starts));

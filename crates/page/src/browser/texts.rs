@@ -16,10 +16,12 @@ impl Page {
     /// Has both go on from the prompt.
     pub(super) fn write_texts(&mut self) {
         let Some(sweep) = &self.sweep else { return };
-        let cell = self.chosen.clone().filter(|cell| sweep.adapter(cell).is_some()).or_else(|| sweep.best().cloned());
-        let Some(adapter) = cell.and_then(|cell| sweep.adapter(&cell)).filter(|_| self.state == State::Waiting) else {
+        // Of results from elsewhere there are none.
+        if self.state != State::Waiting || sweep.adapters.is_empty() {
             return;
-        };
+        }
+        let adapter = sweep.shown_adapter(self.chosen.as_ref());
+        let cell = self.chosen.clone().or_else(|| sweep.best().cloned());
         let base = sweep.experiment.base.clone().unwrap_or_else(|| "tiny".to_owned());
         // Of results from elsewhere the base may not be here.
         if !self.has_base(&base) {
@@ -28,9 +30,14 @@ impl Page {
         let prompt = dom::value("prompt");
         let ask = |adapter| Ask::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
         worker::ask(&self.worker, &ask(None));
-        worker::ask(&self.worker, &ask(Some(adapter.clone())));
-        let run = Some((adapter.cell.clone(), "…".to_owned()));
-        self.written = Written { prompt, base: None, run };
+        let text = match adapter {
+            Ok(adapter) => {
+                worker::ask(&self.worker, &ask(Some(adapter.clone())));
+                Ok("…".to_owned())
+            }
+            Err(reason) => Err(reason),
+        };
+        self.written = Written { prompt, base: None, run: cell.map(|cell| (cell, text)) };
         self.show_texts();
     }
 }

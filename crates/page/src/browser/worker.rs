@@ -1,5 +1,6 @@
 //! The page's end of its worker.
 
+use js_sys::Array;
 use loralab_experiment::{Ask, Device};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
@@ -13,9 +14,13 @@ pub fn start(device: Device) -> Worker {
     let worker = Worker::new_with_options(&format!("start.js?device={}", device.name()), &options)
         .expect("a browser that runs this has workers");
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(|event: MessageEvent| {
-        let text = event.data().as_string().unwrap_or_default();
-        with_page(|page| match serde_json::from_str(&text) {
-            Ok(message) => page.hear(message),
+        // A text, or one with bytes beside it, which are only passed on.
+        let (text, bytes) = match event.data().dyn_into::<Array>() {
+            Ok(both) => (both.get(0), both.get(1)),
+            Err(text) => (text, JsValue::UNDEFINED),
+        };
+        with_page(|page| match serde_json::from_str(&text.as_string().unwrap_or_default()) {
+            Ok(message) => page.hear(message, bytes),
             Err(error) => {
                 page.refuse(&format!("the worker said what the page doesn't understand ({error}); reload the page"));
             }
@@ -35,8 +40,16 @@ pub fn start(device: Device) -> Worker {
 
 /// Asks something of a worker.
 pub fn ask(worker: &Worker, ask: &Ask) {
-    let text = serde_json::to_string(ask).expect("what is asked is JSON");
-    worker.post_message(&JsValue::from_str(&text)).expect("a text can be posted");
+    worker.post_message(&text(ask)).expect("a text can be posted");
+}
+
+/// The same with bytes beside the text.
+pub fn ask_with(worker: &Worker, ask: &Ask, bytes: &JsValue) {
+    worker.post_message(&Array::of2(&text(ask), bytes)).expect("a text and bytes can be posted");
+}
+
+fn text(ask: &Ask) -> JsValue {
+    JsValue::from_str(&serde_json::to_string(ask).expect("what is asked is JSON"))
 }
 
 /// Ends a worker, which may have messages on their way.

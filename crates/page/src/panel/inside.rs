@@ -5,9 +5,6 @@ use loralab_experiment::{Curve, Diagnosis, Look, Symptom, learning_rate_text, lo
 use super::grid::swatch;
 use crate::html::{escaped, unbroken};
 
-/// A run that is shown: its scheme's place among the colours, and what was seen of it.
-pub type Shown<'a> = (usize, &'a Curve);
-
 /// A number of an adapter, with the head of its column.
 type Column = (&'static str, fn(&Diagnosis) -> Option<f64>);
 
@@ -25,14 +22,14 @@ const COLUMNS: [Column; 10] = [
 ];
 
 /// What the last look into each run showed, an item each.
-pub fn inside_words(runs: &[Shown<'_>]) -> String {
-    let item = |(place, curve): &Shown<'_>| {
+pub fn inside_words(runs: &[&Curve]) -> String {
+    let item = |curve: &&Curve| {
         let (said, look) = (symptoms_in_words(curve)?, curve.looks.last()?);
         let middle = |of: fn(&Diagnosis) -> f64| look.spread(None, of).map(|[_, middle, _]| loss_text(middle));
         let (z_a, z_b) = (middle(|adapter| adapter.z_a)?, middle(|adapter| adapter.z_b)?);
         Some(format!(
             "<li>{}{} In the middle of them Z<sub>A</sub> is {z_a} and Z<sub>B</sub> {z_b}.{}</li>",
-            swatch(Some(*place)),
+            swatch(Some(&curve.cell.scheme)),
             unbroken(&said),
             parts(look)
         ))
@@ -55,8 +52,8 @@ fn parts(look: &Look) -> String {
 }
 
 /// The adapters that there are to choose from, the chosen one selected.
-pub fn adapter_options(runs: &[Shown<'_>], chosen: Option<&str>) -> String {
-    let adapters = runs.first().and_then(|(_, curve)| curve.looks.last()).map_or(&[][..], |look| &look.adapters);
+pub fn adapter_options(runs: &[&Curve], chosen: Option<&str>) -> String {
+    let adapters = runs.first().and_then(|curve| curve.looks.last()).map_or(&[][..], |look| &look.adapters);
     let option = |adapter: &Diagnosis| {
         let selected = if chosen == Some(&adapter.module) { " selected" } else { "" };
         format!("<option value=\"{}\"{selected}>{}</option>", escaped(&adapter.module), name(&adapter.module))
@@ -65,21 +62,22 @@ pub fn adapter_options(runs: &[Shown<'_>], chosen: Option<&str>) -> String {
 }
 
 /// The curves of the LoRA features as numbers: a row for each step that was looked at.
-pub fn features_table(runs: &[Shown<'_>], module: Option<&str>) -> String {
+pub fn features_table(runs: &[&Curve], module: Option<&str>) -> String {
     let heads: String = runs
         .iter()
-        .map(|(place, curve)| {
-            format!("<th scope=\"colgroup\" colspan=\"2\">{}{}</th>", swatch(Some(*place)), run(curve))
+        .map(|curve| {
+            let swatch = swatch(Some(&curve.cell.scheme));
+            format!("<th scope=\"colgroup\" colspan=\"2\">{swatch}{}</th>", run(curve))
         })
         .collect();
     let quantities = "<th scope=\"col\">‖Z<sub>A</sub>‖</th><th scope=\"col\">‖Z<sub>B</sub>‖</th>".repeat(runs.len());
-    let mut steps: Vec<usize> = runs.iter().flat_map(|(_, curve)| &curve.looks).map(|look| look.step).collect();
+    let mut steps: Vec<usize> = runs.iter().flat_map(|curve| &curve.looks).map(|look| look.step).collect();
     steps.sort_unstable();
     steps.dedup();
     let row = |step: &usize| {
         let cells: String = runs
             .iter()
-            .flat_map(|(_, curve)| {
+            .flat_map(|curve| {
                 let look = curve.looks.iter().find(|look| look.step == *step);
                 let value = |of: fn(&Diagnosis) -> f64| look?.spread(module, of).map(|[_, middle, _]| middle);
                 [value(|adapter| adapter.z_a), value(|adapter| adapter.z_b)]
@@ -97,17 +95,17 @@ pub fn features_table(runs: &[Shown<'_>], module: Option<&str>) -> String {
 }
 
 /// The last look into every adapter of the runs, one below the other for each adapter.
-pub fn adapters_table(runs: &[Shown<'_>]) -> String {
-    let looks: Vec<(&Shown<'_>, &Look)> =
-        runs.iter().filter_map(|shown| Some((shown, shown.1.looks.last()?))).collect();
+pub fn adapters_table(runs: &[&Curve]) -> String {
+    let looks: Vec<(&Curve, &Look)> = runs.iter().filter_map(|curve| Some((*curve, curve.looks.last()?))).collect();
     let heads: String = COLUMNS.iter().map(|(head, _)| format!("<th scope=\"col\">{head}</th>")).collect();
     let number = looks.iter().map(|(_, look)| look.adapters.len()).max().unwrap_or(0);
     let group = |index: usize| {
-        let found: Vec<_> = looks.iter().filter_map(|(shown, look)| Some((shown, look.adapters.get(index)?))).collect();
+        let found: Vec<_> =
+            looks.iter().filter_map(|(curve, look)| Some((*curve, look.adapters.get(index)?))).collect();
         let rows: String = found
             .iter()
             .enumerate()
-            .map(|(place, ((colour, curve), adapter))| {
+            .map(|(place, (curve, adapter))| {
                 let head = if place == 0 {
                     format!("<th scope=\"rowgroup\" rowspan=\"{}\">{}</th>", found.len(), name(&adapter.module))
                 } else {
@@ -118,7 +116,7 @@ pub fn adapters_table(runs: &[Shown<'_>]) -> String {
                 let symptoms = if symptoms.is_empty() { "–" } else { &symptoms };
                 format!(
                     "<tr>{head}<th scope=\"row\">{}{}</th>{cells}<td>{symptoms}</td></tr>",
-                    swatch(Some(*colour)),
+                    swatch(Some(&curve.cell.scheme)),
                     run(curve)
                 )
             })
@@ -185,10 +183,12 @@ mod tests {
     fn a_rate_that_was_chosen_is_shown_for_every_scheme_that_has_it() {
         let sweep = looked_into();
         let names = |rate| {
-            sweep.looked_into(rate).iter().map(|(place, curve)| (*place, curve.cell.learning_rate)).collect::<Vec<_>>()
+            let runs = sweep.looked_into(rate);
+            runs.iter().map(|curve| (curve.cell.scheme.clone(), curve.cell.learning_rate)).collect::<Vec<_>>()
         };
-        assert_eq!(names(Some(1e-3)), [(0, 1e-3), (1, 1e-3)]);
-        assert_eq!(names(Some(2e-3)), [(0, 2e-3)]);
+        let [a, b] = ["init-a", "init-b"].map(str::to_owned);
+        assert_eq!(names(Some(1e-3)), [(a.clone(), 1e-3), (b, 1e-3)]);
+        assert_eq!(names(Some(2e-3)), [(a, 2e-3)]);
         assert_eq!(names(Some(9.0)), []);
         assert!(sweep_so_far(None).looked_into(None).is_empty());
     }

@@ -11,9 +11,10 @@ mod writing;
 
 pub use check::check;
 pub use form::{Field, Form, GROUPS, OWN_TEXT, SHIPPED};
-pub use grid::{grid, schemes};
-pub use inside::{Shown, adapter_options, adapters_table, features_table, inside_words};
+pub(crate) use grid::fate;
+pub use grid::{cell_words, grid, schemes};
+pub use inside::{adapter_options, adapters_table, features_table, inside_words};
 pub use presets::presets;
-pub use starts::{Begun, starts_layers, starts_table, starts_words};
+pub use starts::{starts_layers, starts_table, starts_words};
 pub use take_away::{Taken, take_away};
 pub use writing::{Written, writing};

@@ -5,9 +5,6 @@ use loralab_experiment::{Beginning, SchemeBeginning, loss_text};
 use super::{grid::swatch, inside::name};
 use crate::html::{escaped, unbroken};
 
-/// A start that is shown: its scheme's place among the colours, and what it is.
-pub type Begun<'a> = (usize, &'a SchemeBeginning);
-
 /// A quantity of a layer, with the head of its column.
 type Column = (&'static str, fn(&Beginning) -> f64);
 
@@ -21,8 +18,8 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// What each start is, an item each.
-pub fn starts_words(starts: &[Begun<'_>]) -> String {
-    let item = |(place, start): &Begun<'_>| {
+pub fn starts_words(starts: &[&SchemeBeginning]) -> String {
+    let item = |start: &&SchemeBeginning| {
         let at_step_0 = match start.spread(|layer| layer.moved) {
             Some([.., most]) if most.is_infinite() => {
                 "the model does not begin as the base: weights that are zero there are not here".to_owned()
@@ -42,7 +39,7 @@ pub fn starts_words(starts: &[Begun<'_>]) -> String {
         };
         format!(
             "<li>{}<b>{}</b>: {at_step_0}; {data}, in {} s.{ranks}</li>",
-            swatch(Some(*place)),
+            swatch(Some(&start.scheme)),
             unbroken(&start.scheme),
             number(start.seconds)
         )
@@ -51,13 +48,13 @@ pub fn starts_words(starts: &[Begun<'_>]) -> String {
 }
 
 /// The middle over layers of every quantity, and the smallest and largest where they differ: a row for each scheme.
-pub fn starts_table(starts: &[Begun<'_>]) -> String {
-    let row = |(place, start): &Begun<'_>| {
+pub fn starts_table(starts: &[&SchemeBeginning]) -> String {
+    let row = |start: &&SchemeBeginning| {
         let cells: String = COLUMNS.iter().map(|(_, of)| spread(start.spread(of))).collect();
         let (name, seconds) = (unbroken(&start.scheme), number(start.seconds));
         format!(
             "<tr><th scope=\"row\">{}{name}</th>{cells}<td>{}</td><td>{seconds}</td></tr>",
-            swatch(Some(*place)),
+            swatch(Some(&start.scheme)),
             start.tokens
         )
     };
@@ -71,11 +68,11 @@ pub fn starts_table(starts: &[Begun<'_>]) -> String {
 }
 
 /// Every layer of every start, those of one layer one below the other.
-pub fn starts_layers(starts: &[Begun<'_>]) -> String {
-    let number_of_layers = starts.iter().map(|(_, start)| start.layers.len()).max().unwrap_or(0);
+pub fn starts_layers(starts: &[&SchemeBeginning]) -> String {
+    let number_of_layers = starts.iter().map(|start| start.layers.len()).max().unwrap_or(0);
     let group = |index: usize| {
-        let found: Vec<_> = starts.iter().filter_map(|begun| Some((begun, begun.1.layers.get(index)?))).collect();
-        let row = |(place, ((colour, start), layer)): (usize, &(&Begun<'_>, &Beginning))| {
+        let found: Vec<_> = starts.iter().filter_map(|start| Some((*start, start.layers.get(index)?))).collect();
+        let row = |(place, (start, layer)): (usize, &(&SchemeBeginning, &Beginning))| {
             let head = match place {
                 0 => {
                     format!("<th scope=\"rowgroup\" rowspan=\"{}\">{}</th>", found.len(), name(&layer.module))
@@ -86,7 +83,7 @@ pub fn starts_layers(starts: &[Begun<'_>]) -> String {
             let first = layer.spectrum.first().map_or_else(|| "–".to_owned(), |value| number(*value));
             let last = layer.spectrum.last().map_or_else(|| "–".to_owned(), |value| number(*value));
             let scheme = unbroken(&start.scheme);
-            let swatch = swatch(Some(*colour));
+            let swatch = swatch(Some(&start.scheme));
             format!("<tr>{head}<th scope=\"row\">{swatch}{scheme}</th>{cells}<td>{first}</td><td>{last}</td></tr>")
         };
         format!("<tbody>{}</tbody>", found.iter().enumerate().map(row).collect::<String>())
@@ -147,7 +144,7 @@ mod tests {
     #[test]
     fn starts_are_told_in_words_and_numbers() {
         let [a, eva] = [start("init-a", 0.0, 0.0, [0, 8]), start("hrp", 0.125, 3e-5, [8, 8])];
-        let starts = [(0, &a), (1, &eva)];
+        let starts = [&a, &eva];
         let words = starts_words(&starts).replace('\u{2011}', "-");
         assert!(words.contains("<b>init-a</b>: the model begins as the base, exactly; no data were read, in 0.250 s."));
         assert!(words.contains("Its layers got ranks from 0 to 8."), "{words}");

@@ -4,15 +4,21 @@ use loralab_experiment::Cell;
 
 use crate::html::escaped;
 
-/// Something to take.
+/// Something to take. What stands beside the form speaks of the form, what stands beside results of the sweep that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// The link to the experiment.
+    /// The link to the experiment in the form.
     Link,
-    /// The command of the native binary.
+    /// The command of the native binary for it.
     Command,
-    /// `experiment.toml`
+    /// Its `experiment.toml`.
     Toml,
+    /// The link to the experiment of the sweep that is shown.
+    ItsLink,
+    /// The command of the native binary for it.
+    ItsCommand,
+    /// Its `experiment.toml`.
+    ItsToml,
     /// `metrics.jsonl`
     Jsonl,
     /// `metrics.csv`
@@ -31,10 +37,14 @@ pub enum Taken {
     Folder,
 }
 
-const ALL: [(Taken, &str, &str); 11] = [
-    (Taken::Link, "link", "Copy link"),
-    (Taken::Command, "command", "Copy as command"),
-    (Taken::Toml, "toml", "experiment.toml"),
+/// Those of the form, whose buttons stand in `index.html`.
+const FORM: [(Taken, &str); 3] = [(Taken::Link, "link"), (Taken::Command, "command"), (Taken::Toml, "toml")];
+
+/// Those of the sweep that is shown.
+const SWEEP: [(Taken, &str, &str); 11] = [
+    (Taken::ItsLink, "its-link", "Copy its link"),
+    (Taken::ItsCommand, "its-command", "Copy its command"),
+    (Taken::ItsToml, "its-toml", "Its experiment.toml"),
     (Taken::Jsonl, "jsonl", "metrics.jsonl"),
     (Taken::Csv, "csv", "metrics.csv"),
     (Taken::Svg, "svg", "Chart as SVG"),
@@ -48,26 +58,37 @@ const ALL: [(Taken, &str, &str); 11] = [
 impl Taken {
     /// The one of that name.
     pub fn named(name: &str) -> Option<Self> {
-        ALL.iter().find(|(_, known, _)| *known == name).map(|(taken, ..)| *taken)
+        let sweep = SWEEP.map(|(taken, known, _)| (taken, known));
+        FORM.iter().chain(&sweep).find(|(_, known)| *known == name).map(|(taken, _)| *taken)
     }
 
-    /// Whether it is there before anything was trained.
-    fn is_of_the_experiment(self) -> bool {
-        matches!(self, Self::Link | Self::Command | Self::Toml)
+    /// Whether it says the sweep's settings, not its results.
+    fn is_settings(self) -> bool {
+        matches!(self, Self::ItsLink | Self::ItsCommand | Self::ItsToml)
     }
 }
 
-/// The buttons; those of results only once there are some, and the adapter's once its run has ended.
-pub fn take_away(results: bool, adapter: Option<&Cell>) -> String {
-    let button = |(taken, name, title): &(Taken, &str, &str)| {
-        let there = taken.is_of_the_experiment() || results && (*taken != Taken::Adapter || adapter.is_some());
-        let disabled = if there { "" } else { " disabled" };
-        let of = adapter.filter(|_| *taken == Taken::Adapter).map_or_else(String::new, |cell| {
-            format!(" title=\"{}: adapter_config.json and adapter_model.safetensors in a zip\"", escaped(&cell.id()))
-        });
-        format!("<button type=\"button\" data-do=\"take\" data-name=\"{name}\"{of}{disabled}>{title}</button>")
+/// The buttons of the sweep that is shown, if there is one; `known` says whether its settings are, and `adapter` whose adapter can be taken, or why
+/// there is none.
+pub fn take_away(results: bool, known: bool, adapter: Result<&Cell, &str>) -> String {
+    let of = |(taken, name, title): &(Taken, &str, &str)| match (*taken, adapter) {
+        (Taken::Adapter, Ok(cell)) => {
+            let files = format!("{}: adapter_config.json and adapter_model.safetensors in a zip", cell.id());
+            button(name, title, Some(&files), results)
+        }
+        (Taken::Adapter, Err(reason)) => button(name, title, Some(reason), false),
+        (taken, _) if taken.is_settings() && results && !known => {
+            button(name, title, Some("The settings are in experiment.toml, which was not opened."), false)
+        }
+        _ => button(name, title, None, results),
     };
-    ALL.iter().map(button).collect()
+    SWEEP.iter().map(of).collect()
+}
+
+fn button(name: &str, title: &str, about: Option<&str>, enabled: bool) -> String {
+    let about = about.map_or_else(String::new, |about| format!(" title=\"{}\"", escaped(about)));
+    let disabled = if enabled { "" } else { " disabled" };
+    format!("<button type=\"button\" data-do=\"take\" data-name=\"{name}\"{about}{disabled}>{title}</button>")
 }
 
 #[cfg(test)]
@@ -78,10 +99,14 @@ mod tests {
     fn only_what_is_there_can_be_taken() {
         let disabled = |html: String| html.matches(" disabled").count();
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
-        assert_eq!(disabled(take_away(false, None)), 8);
-        assert_eq!(disabled(take_away(true, None)), 1);
-        assert_eq!(disabled(take_away(true, Some(&cell))), 0);
-        assert!(ALL.iter().all(|(taken, name, _)| Taken::named(name) == Some(*taken)));
+        assert_eq!(disabled(take_away(false, true, Err("nothing yet"))), 11);
+        let html = take_away(true, true, Err("It diverged."));
+        assert!(html.contains("data-name=\"adapter\" title=\"It diverged.\" disabled"), "{html}");
+        assert_eq!(disabled(html), 1);
+        assert_eq!(disabled(take_away(true, true, Ok(&cell))), 0);
+        assert_eq!(disabled(take_away(true, false, Ok(&cell))), 3);
+        assert!(FORM.iter().all(|(taken, name)| Taken::named(name) == Some(*taken)));
+        assert!(SWEEP.iter().all(|(taken, name, _)| Taken::named(name) == Some(*taken)));
         assert_eq!(Taken::named("moon"), None);
     }
 }

@@ -137,7 +137,10 @@ impl Gpu {
                 format!("adapters, gradients and moments: {flat} buffers × {elements} elements × 4 bytes"),
                 bytes(&[flat, elements, 4]),
             ),
-            Cost::per_run(format!("activations: {rows} rows × {columns} columns × 4 bytes"), bytes(&[rows, columns, 4])),
+            Cost::per_run(
+                format!("activations: {rows} rows × {columns} columns × 4 bytes"),
+                bytes(&[rows, columns, 4]),
+            ),
             Cost::per_run(format!("batches: {slots} steps ahead × {ring} words × 4 bytes"), bytes(&[slots, ring, 4])),
             Cost::shared(
                 format!("frozen base as stored, and {tables} table entries × 4 bytes"),
