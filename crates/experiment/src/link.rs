@@ -134,7 +134,7 @@ impl Link {
                     match (KEYS.iter().find(|key| key.name == name), Experiment::from_settings([(name, text)])) {
                         (Some(_), Ok(setting)) => given = given.over(setting),
                         (Some(known), Err(why)) => {
-                            link.faults.push(LinkFault::Value { name: known.name, text: value, why })
+                            link.faults.push(LinkFault::Value { name: known.name, text: value, why });
                         }
                         (None, _) => {
                             let nearest = nearest(name, KEYS.iter().map(|key| key.name).chain(["run"]));

@@ -60,7 +60,7 @@ mod tests {
         let figures = [sweep.headline(), sweep.curves(None), sweep.curves(Some(1e-3))];
         let figures = figures.into_iter().flatten().map(|figure: Figure| figure.svg);
         let texts = [sweep.sentence(), schemes(summary), sweep.csv()];
-        assert!(!sweep.folder(None).is_empty());
+        assert!(!sweep.folder(None, vec![]).is_empty());
         figures.chain(texts).collect()
     }
 

@@ -7,7 +7,7 @@ use loralab_core::{
     device::{Cost, DeviceError, Machine},
     gpu::GpuError,
     init,
-    lab::{Listening, Observer, Room, Snapshot, Sweep, SweepError, Turn, least_bytes},
+    lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn, least_bytes},
     model::Base,
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};

@@ -151,7 +151,7 @@ mod tests {
         assert!(words.contains("weights moved by up to 3.0e-5 of their norm; 512 tokens went through"), "{words}");
         assert_eq!(words.matches("<li>").count(), 2);
         let zero = start("init-ab", f64::INFINITY, f64::INFINITY, [8, 8]);
-        assert!(starts_words(&[(0, &zero)]).contains("weights that are zero there are not here"));
+        assert!(starts_words(&[&zero]).contains("weights that are zero there are not here"));
 
         let table = starts_table(&starts).replace('\u{2011}', "-");
         assert_eq!((table.matches("<tr>").count(), table.matches("<th scope=\"col\">").count()), (3, 9));
