@@ -5,8 +5,8 @@
 //!
 //! 1. *What the grid leaves open* is a range, not a point: between the lowest places of three parabolas, or up to the next rate tried
 //!    ([`valley()`](loralab_statistics::valley())). A rate at which a seed diverged is an end of it.
-//! 2. *What the seeds leave open* comes on top: each end of the range moves out by Student's t times its standard error, of a bootstrap over seeds in which best
-//!    rate and range are looked for again every time. Two seeds give a wide interval, one seed none. Seeds are shared by schemes and rates, and every
+//! 2. *What the seeds leave open* comes on top: each end of the range moves out by as many of its standard errors as Student's t asks for
+//!    ([`interval_of_range()`]), those of a bootstrap over seeds in which best rate and range are looked for again every time. Two seeds give a wide interval, one seed none. Seeds are shared by schemes and rates, and every
 //!    resample takes the same ones for all of them.
 //! 3. An end beyond the smallest or largest rate tried is *open*: the optimum may be anywhere beyond.
 //! 4. A ratio of optima lies between the quotients of the ends of their ranges, likewise. It is open where one of them is. Optima are said to differ where the
