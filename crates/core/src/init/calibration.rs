@@ -18,8 +18,9 @@ pub struct Inputs {
 /// A share of a layer's power that is only how its numbers were rounded to f32.
 pub(super) const ROUNDING: f64 = 1e-12;
 
-/// A variance, as a share of the inputs' power, that is only how their second moment was summed up in f32.
-const ROUNDED_MOMENT: f64 = 1e-6;
+/// A variance, as a share of the inputs' power, that is only how their second moment was summed up in f32: each entry is rounded at every one of eight batches
+/// and in the sum over a batch's rows, by 2⁻²⁴ of itself, so by sixteen times that in all.
+const ROUNDED_MOMENT: f64 = 16.0 / (1 << 24) as f64;
 
 /// The leading principal components of a layer's input over the rows of some batches that count.
 #[derive(Clone, Debug)]
