@@ -80,7 +80,6 @@ fn all_starts_are_a_word_and_a_base_can_be_brought() {
     let report = play(query, "", &scene.replace("NANO", &nano));
     assert_no_errors(&report);
     let answer = &report["answer"];
-    let query = query.trim_end_matches("&device=cpu");
     // A second name of a start is a box, but not another start.
     let boxes = answer["all"][0].as_u64().expect("a count");
     assert!(boxes > 10, "{answer:#}");
@@ -89,6 +88,7 @@ fn all_starts_are_a_word_and_a_base_can_be_brought() {
     let refused = "Not done: the base `broken.safetensors` cannot be used: it is not a whole safetensors file";
     assert!(answer["refused"].as_str().is_some_and(|said| said.starts_with(refused)), "{answer:#}");
     let brought = &answer["brought"];
+    let query = query.trim_end_matches("&device=cpu");
     assert!(brought[0].as_str().is_some_and(|said| said.starts_with("my.safetensors is the base now; it has 3")));
     assert_eq!((&brought[1], &brought[2]), (&json!("my.safetensors"), &json!(query.replace("nano", "my.safetensors"))));
     assert_eq!(answer["runs"], once);
