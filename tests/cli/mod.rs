@@ -1,7 +1,7 @@
 //! The command, through the real binary: what it writes, what it says, how it ends.
 
 mod bad_input;
-mod fuzz_starts;
+mod fuzz;
 mod generate;
 mod gpu;
 mod init;

@@ -1,6 +1,6 @@
-//! `init` and `generate` on damaged files and senseless numbers: a result or a sentence, soon, and in little memory.
+//! `init`, `generate` and `sweep` on damaged files and senseless numbers: a result or a sentence, soon, and in little memory.
 //!
-//! `LORALAB_FUZZ_SECONDS` says how long each of the two is tried; a case that fails is told with what it was made of, and its files are kept.
+//! `LORALAB_FUZZ_SECONDS` says how long each of them is tried; a case that fails is told with what it was made of, and its files are kept.
 
 use std::{
     env, fs,
@@ -183,5 +183,55 @@ fn generate_answers_whatever_it_is_given() {
             "generate --base base.safetensors --adapter adapter --prompt ab --count 2 --device cpu --threads 1 --temperature {temperature}"
         );
         hold(&place, &words(&command), case);
+    });
+}
+
+/// A config file with every kind of value.
+const CONFIG: &str = "base = \"base.safetensors\"\ndata = \"lines.jsonl\"\nschemes = [\"init-a\", \"eva\", \"pissa\"]\nscheme_options = [\"eva.rho=1.5\"]\n\
+    learning_rates = [1e-3, 2e-3]\nseeds = 2\nrank = 2\nalpha = 16.0\nscaling = \"rslora\"\ntarget_modules = [\"q_proj\", \"down_proj\"]\n\
+    optimizer = \"adamw\"\nbeta1 = 0.9\nbeta2 = 0.999\nepsilon = 1e-8\nweight_decay = 0.01\nlearning_rate_ratio = 2.0\nmax_grad_norm = 1.0\n\
+    schedule = \"cosine\"\nwarmup_steps = 1\nsteps = 2\nbatch_size = 2\ntokens = 16\nevaluate_every = 1\ndiagnose_every = 1\n\
+    validation_examples = 4\ncohort = 3\nmemory = \"200MiB\"\nthreads = 1\n";
+
+#[test]
+fn sweep_answers_whatever_it_is_given() {
+    let sound = generate::base(generate::mixed);
+    let text = "the cat sat on the mat and the dog sat on the log. ".repeat(12);
+    let lines: String =
+        (0..12).map(|i| format!("{{\"prompt\": \"{i} and \", \"completion\": \"{} \\n\"}}\n", i + 1)).collect();
+    for_a_while(|case| {
+        let mut draws = Draws::new(case, "sweep");
+        let place = Place::new();
+        let (mut base, mut config) = (sound.clone(), CONFIG.as_bytes().to_vec());
+        let data = chosen(&mut draws, &["text.txt", "lines.jsonl", "lines.json", "table.csv", "nameless"]);
+        let mut contents = if draws.below(2) == 0 { &text } else { &lines }.clone().into_bytes();
+        // The size of the work may be a sensible wish; it is only told then, or kept small.
+        let rest = match draws.below(4) {
+            0 => {
+                base = damaged(&base, &mut draws);
+                "--memory 200MiB"
+            }
+            1 => {
+                contents = mutate(&contents, &mut draws);
+                "--memory 200MiB"
+            }
+            2 => {
+                config = mutate(&config, &mut draws);
+                "--dry-run"
+            }
+            _ => {
+                config = mutate(&config, &mut draws);
+                "--steps 2 --batch-size 2 --tokens 16 --seeds 2 --learning-rates 1e-3,1e30 --validation-examples 4 --memory 200MiB --threads 1"
+            }
+        };
+        place.write("base.safetensors", base);
+        place.write("config.toml", config);
+        place.write("lines.jsonl", &lines);
+        place.write(data, contents);
+        let command = format!(
+            "sweep --config config.toml --base base.safetensors --data {data} --output out --device cpu {rest}"
+        );
+        let code = hold(&place, &words(&command), case);
+        assert!(code != 2 || !place.path("out").exists(), "case {case}: {command} is refused, and has written");
     });
 }
