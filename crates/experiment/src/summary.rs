@@ -243,7 +243,9 @@ impl RateSummary {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+    let (sum, count) = (values.iter().sum::<f64>(), values.len() as f64);
+    // The sum of losses out of a damaged log may be no number where their mean is one.
+    if sum.is_finite() { sum / count } else { values.iter().map(|value| value / count).sum() }
 }
 
 #[cfg(test)]
@@ -310,6 +312,11 @@ pub(crate) mod tests {
         assert_eq!(blown.losses, [Some(0.01), None]);
         assert_eq!(blown.range(), Some((0.01, 0.01)));
         assert_eq!(scheme.best().expect("there is one").losses, [Some(0.1), Some(0.3)]);
+    }
+
+    #[test]
+    fn the_mean_of_numbers_is_a_number() {
+        assert_eq!([mean(&[1.0, 2.0]), mean(&[1e308, 1e308]), mean(&[-1e308; 4])], [1.5, 1e308, -1e308]);
     }
 
     #[test]
