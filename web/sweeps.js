@@ -198,11 +198,12 @@ export const sweeps = {
     }),
 
   /** The sweeps of earlier visits, the newest first: the id of each and what was said about it. */
-  kept: async () => {
-    const all = await rows();
-    const free = await Promise.all(all.map(({ id }) => isFree(id)));
-    return all.filter((_, place) => free[place]).map(({ id, about }) => [id, about]);
-  },
+  kept: () =>
+    queued(async () => {
+      const all = await rows();
+      const free = await Promise.all(all.map(({ id }) => isFree(id)));
+      return all.filter((_, place) => free[place]).map(({ id, about }) => [id, about]);
+    }),
 
   /** All of a sweep, which this tab then shows; undefined if it is gone, or another tab shows it. Without an id, that which it shows already. If it is to go
       on, it is as its last state has it: what was told afterwards will be told again. */

@@ -112,12 +112,11 @@ fn each_tab_keeps_its_own_sweep_and_takes_none_that_another_shows() {
         await ready();
         await until(() => !find("kept").hidden);
         const both = await frame.contentWindow.loralab.kept();
+        const left = text("kept-words");
         press("forget");
-        await new Promise((next) => setTimeout(next, 500));
-        await open("");
-        await ready();
-        await until(() => !find("kept").hidden);
-        return { seen, taken: taken.length, own, both: both.length, left: text("kept-words") };
+        await until(() => find("kept").hidden);
+        const after = await frame.contentWindow.loralab.kept();
+        return { seen, taken: taken.length, own, both: both.length, left, after: after.length };
     "#;
     let query = SMALL.replace("steps=3", "steps=500").replace("4e-3", "1e-3,4e-3");
     let report = play(&query, "", &scene.replace("SMALL", &format!("{SMALL:?}")));
@@ -128,6 +127,7 @@ fn each_tab_keeps_its_own_sweep_and_takes_none_that_another_shows() {
         (&json!(true), &json!(0), &json!(2)),
         "{answer:#}"
     );
+    assert_eq!(answer["after"], 1, "{answer:#}");
     let says = |what: &str, words: &str| answer[what].as_str().is_some_and(|text| text.contains(words));
     assert!(says("own", "4 runs, cut short, and kept after step "), "{answer:#}");
     assert!(says("left", "init-a, init-b; 2 runs, done"), "{answer:#}");
