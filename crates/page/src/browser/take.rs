@@ -35,10 +35,7 @@ impl Page {
         }
         let Some(sweep) = &self.sweep else { return };
         match taken {
-            Taken::ItsLink => {
-                let experiment = self.lean(&sweep.experiment);
-                self.copy(place() + &Link { experiment, ..Link::default() }.query());
-            }
+            Taken::ItsLink => self.copy(place() + &Link::query(&self.lean(&sweep.experiment))),
             Taken::ItsCommand => self.copy(command(&self.lean(&sweep.experiment), Device::Auto)),
             Taken::ItsToml => self.download_settings(&sweep.experiment),
             Taken::Jsonl => spawn_local(async {
