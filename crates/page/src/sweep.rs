@@ -357,7 +357,7 @@ pub(crate) mod tests {
         assert_eq!(opened.experiment.rank, Some(2));
         assert_eq!(opened.record.summary().setting.accuracy, Accuracy::Token);
         assert_eq!(opened.record.summary().schemes, sweep.record.summary().schemes);
-        let torn = [file("metrics.jsonl", &format!("{}{{\"event\":\"st", sweep.log))];
+        let torn = [file("metrics.jsonl", &format!("{log}{{\"event\":\"st"))];
         let opened = Sweep::opened(&torn).expect("its last line is left out");
         assert_eq!(opened.record.summary().schemes, sweep.record.summary().schemes);
         for (files, said) in [
