@@ -215,7 +215,7 @@ fn without_webgpu_it_is_said_and_a_text_of_ones_own_is_learnt() {
 #[test]
 fn the_time_that_is_left_is_told_once_it_is_known() {
     let report = play(
-        "?v=1&base=nano&learning_rates=1e-3,4e-3&seeds=1&batch_size=4&steps=150&evaluate_every=0&diagnose_every=0&validation_examples=8&device=cpu",
+        "?v=1&base=nano&learning_rates=1e-3,4e-3&seeds=1&batch_size=4&steps=400&evaluate_every=0&diagnose_every=0&validation_examples=8&device=cpu",
         "",
         r#"
         await ready();
