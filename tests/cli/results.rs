@@ -243,7 +243,8 @@ fn a_start_is_written_whole_or_not_at_all() {
     fs::create_dir(place.path(".start.partial")).expect("a folder");
     place.write(".start.partial/base.safetensors", "of a process that was killed");
     place.succeed(&["init", "init-a", "--base", "nano", "--rank", "1", "--output", "start"]);
-    let expected = ["adapter_config.json", "adapter_model.safetensors"].map(|name| format!("start/{name}"));
+    let expected =
+        ["README.md", "adapter_config.json", "adapter_model.safetensors"].map(|name| format!("start/{name}"));
     assert_eq!(files(&place, ""), expected.into());
 }
 
