@@ -4,6 +4,7 @@
 //! and backward pass, so activations stay in its cache and nothing waits inside a step; the lanes' gradients are then added in order and the run
 //! is updated. Cut and order depend on the shape of one run only, hence a run's bits depend neither on its cohort nor on the threads.
 
+mod needs;
 mod state;
 mod update;
 
@@ -12,11 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use loralab_cpu::{Scalar, Scratch, Threads, finite};
 use update::update;
 
-use super::{
-    Answer, Cost, Device, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, bytes, workers::Workers,
-};
+use super::{Answer, Device, Evaluation, Input, Probe, RunSettings, RunState, StepReport, workers::Workers};
 use crate::{
-    memory::{Lane, Parameter, Tensor, Value, Values},
+    memory::{Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
     plan::{Optimizer, Plan, Update},
 };
@@ -121,53 +120,6 @@ impl<S: Scalar> Cpu<S> {
             workspaces: Pool(Mutex::default()),
             reports: vec![],
         }
-    }
-
-    /// The memory of a cohort, term by term: what each run keeps, and what each worker computes in.
-    pub fn needs(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Needs {
-        let size = size_of::<S>();
-        let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
-        let lanes = lanes(plan.shape.sequences, plan.shape.tokens);
-        let workers = Workers::new(threads).count();
-        // A worker carries a lane in an arena; a run's lanes are added up in a workspace.
-        let (arenas, workspaces) = (workers.min(plan.shape.runs * lanes), workers.min(plan.shape.runs));
-        let summed = if plan.backward.is_empty() { 0 } else { elements };
-        let columns: usize = plan.buffers.iter().sum();
-        let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
-        let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
-        let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
-        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
-        let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
-        let terms = vec![
-            Cost::per_run(
-                format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
-                bytes(&[kept, elements, size]),
-            ),
-            Cost::per_run(format!("batch: {rows} rows × 12 bytes"), bytes(&[12, rows])),
-            Cost::shared(
-                format!("frozen base as stored, and {tables} table entries × {} bytes", size + size_of::<f64>()),
-                stored as u64 + bytes(&[tables, size + size_of::<f64>()]),
-            ),
-            Cost::shared(
-                format!(
-                    "activations: {arenas} workers × {} rows of a lane × {columns} columns × {size} bytes",
-                    rows / lanes
-                ),
-                bytes(&[arenas, rows / lanes, columns, size]),
-            ),
-            Cost::shared(
-                format!(
-                    "decoded weights and frozen products: {arenas} workers × {} numbers × {size} bytes",
-                    widest + pairs
-                ),
-                bytes(&[arenas, widest + pairs, size]),
-            ),
-            Cost::shared(
-                format!("gradients: {workspaces} workspaces × {lanes} lanes × {summed} elements × {size} bytes"),
-                bytes(&[workspaces, lanes, summed, size]),
-            ),
-        ];
-        Needs { terms, most_runs: None }
     }
 
     /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
@@ -463,12 +415,6 @@ fn lanes(sequences: usize, tokens: usize) -> usize {
         .rev()
         .find(|&lanes| sequences.is_multiple_of(lanes) && sequences / lanes * tokens >= LANE_ROWS)
         .unwrap_or(1)
-}
-
-/// Columns that an adapter with a frozen pair computes beside the plan's buffers, of the widest.
-fn frozen_columns(plan: &Plan) -> usize {
-    let of_pair = |pair: &[Parameter]| pair[0].shape[0] + 2 * pair[1].shape[0];
-    plan.parameters.chunks_exact(2).map(of_pair).max().unwrap_or(0)
 }
 
 /// Elements of the first and second moment that a plan's optimiser keeps.

@@ -1,0 +1,65 @@
+//! The memory that the CPU device takes for a plan.
+
+use loralab_cpu::Scalar;
+
+use super::{Cpu, lanes, moments};
+use crate::{
+    device::{Cost, Needs, bytes, workers::Workers},
+    memory::{Parameter, Tensor},
+    plan::Plan,
+};
+
+impl<S: Scalar> Cpu<S> {
+    /// The memory of a cohort, term by term: what each run keeps, and what each worker computes in.
+    pub fn needs(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Needs {
+        let size = size_of::<S>();
+        let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
+        let lanes = lanes(plan.shape.sequences, plan.shape.tokens);
+        let workers = Workers::new(threads).count();
+        // A worker carries a lane in an arena; a run's lanes are added up in a workspace.
+        let (arenas, workspaces) = (workers.min(plan.shape.runs * lanes), workers.min(plan.shape.runs));
+        let summed = if plan.backward.is_empty() { 0 } else { elements };
+        let columns: usize = plan.buffers.iter().sum();
+        let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
+        let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
+        let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
+        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
+        let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
+        let terms = vec![
+            Cost::per_run(
+                format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
+                bytes(&[kept, elements, size]),
+            ),
+            Cost::per_run(format!("batch: {rows} rows × 12 bytes"), bytes(&[12, rows])),
+            Cost::shared(
+                format!("frozen base as stored, and {tables} table entries × {} bytes", size + size_of::<f64>()),
+                stored as u64 + bytes(&[tables, size + size_of::<f64>()]),
+            ),
+            Cost::shared(
+                format!(
+                    "activations: {arenas} workers × {} rows of a lane × {columns} columns × {size} bytes",
+                    rows / lanes
+                ),
+                bytes(&[arenas, rows / lanes, columns, size]),
+            ),
+            Cost::shared(
+                format!(
+                    "decoded weights and frozen products: {arenas} workers × {} numbers × {size} bytes",
+                    widest + pairs
+                ),
+                bytes(&[arenas, widest + pairs, size]),
+            ),
+            Cost::shared(
+                format!("gradients: {workspaces} workspaces × {lanes} lanes × {summed} elements × {size} bytes"),
+                bytes(&[workspaces, lanes, summed, size]),
+            ),
+        ];
+        Needs { terms, most_runs: None }
+    }
+}
+
+/// Columns that an adapter with a frozen pair computes beside the plan's buffers, of the widest.
+fn frozen_columns(plan: &Plan) -> usize {
+    let of_pair = |pair: &[Parameter]| pair[0].shape[0] + 2 * pair[1].shape[0];
+    plan.parameters.chunks_exact(2).map(of_pair).max().unwrap_or(0)
+}
