@@ -93,7 +93,7 @@ impl Progress {
         format!("Training {} adapters for {} steps each.", self.runs, self.steps)
     }
 
-    /// How it goes, in words; nothing before the first step, and no pace before steps were seen for [`MEASURED`]. `tokens` are those of one run's step.
+    /// How it goes, in words; nothing before the first step, and no pace before steps were seen for a second of work. `tokens` are those of one run's step.
     pub fn pace(&self, now: f64, tokens: usize) -> String {
         let done = self.done - self.before;
         if done == 0 {
