@@ -65,10 +65,7 @@ fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()
         consts::{SIGHUP, SIGINT, SIGTERM},
         iterator::Signals,
     };
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    if !outlives_its_terminal() {
-        signals.add_signal(SIGHUP)?;
-    }
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)))?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             heard(match signal {
@@ -81,18 +78,25 @@ fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()
     Ok(())
 }
 
-/// Whether SIGHUP is ignored, as under `nohup`: listening to it would undo that. Only Linux says so; elsewhere, whoever writes to no terminal doesn't mind
-/// that it is closed.
+/// Whether whoever began this process has it ignore a signal, as `nohup` does with SIGHUP and a script with Ctrl-C for what it runs in the background: listening
+/// would undo that. Only Linux says so; elsewhere, whoever writes to no terminal doesn't mind that it is closed.
 #[cfg(unix)]
-fn outlives_its_terminal() -> bool {
+fn is_ignored(signal: i32) -> bool {
     use std::io::IsTerminal;
     let ignored = |status: String| {
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
         u64::from_str_radix(mask.trim(), 16).ok()
     };
-    // The lowest bit is that of signal 1, SIGHUP.
     let ignored = std::fs::read_to_string("/proc/self/status").ok().and_then(ignored);
-    ignored.map_or_else(|| !io::stderr().is_terminal(), |mask| mask & 1 == 1)
+    let closes = || signal == signal_hook::consts::SIGHUP && !io::stderr().is_terminal();
+    // The lowest bit is that of signal 1.
+    ignored.map_or_else(closes, |mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// Has a write beyond the largest file that is allowed fail, as on a full disk, instead of ending the process without a word.
+pub fn outlive_full_disks() {
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 #[cfg(not(unix))]

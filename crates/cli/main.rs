@@ -38,6 +38,7 @@ use std::process::ExitCode;
 use args::Command;
 
 fn main() -> ExitCode {
+    interrupt::outlive_full_disks();
     let outcome = match args::parse() {
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Train(arguments) => sweep::train(&arguments),

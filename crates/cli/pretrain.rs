@@ -79,8 +79,13 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         let written = saves.in_words().unwrap_or_else(|| "nothing was written".to_owned());
         bail!("the pretraining diverged at step {done}, so {written}; lower `--learning-rate`");
     }
+    // One that was stopped does not take the place of an earlier one.
+    let stopped = done < settings.steps;
+    let output = if stopped && output.exists() { saves.file.as_path() } else { output };
     write_whole(output, &bytes)?;
-    saves.remove();
+    if output != saves.file {
+        saves.remove();
+    }
     let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
     let told = print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per byte, token accuracy {}",
@@ -90,7 +95,10 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         loss_text(loss),
         accuracy.map_or_else(|| "unknown".to_owned(), |share| format!("{share:.3}"))
     ));
-    if done < settings.steps {
+    if stopped {
+        if !arguments.quiet {
+            note(format_args!("Stopped by {} at step {done} of {}.", interrupt.by(), settings.steps));
+        }
         return Err(Stopped.into());
     }
     Ok(told?)

@@ -93,10 +93,13 @@ fn a_command_that_outlives_its_terminal_goes_on() {
         ["--base", "nano", "--batch-size", "2", "--steps", "600", "--learning-rates", "1e-3"],
     );
     let mut command = Command::new("sh");
-    // As `nohup` does it.
-    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", binary]).arg("sweep").args(flags);
+    // As `nohup` does it, and a script for what it runs in the background.
+    command.args(["-c", "trap '' HUP INT TERM; exec \"$0\" \"$@\"", binary]).arg("sweep").args(flags);
     command.current_dir(place.0.path()).stdin(Stdio::null());
     let child = begin(&place, command, "results/metrics.jsonl", "\"step\":1");
+    for signal in ["INT", "TERM"] {
+        send(&child, signal);
+    }
     let (code, stdout, stderr) = end(child, "HUP");
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("Results are in"), "{stdout}");
@@ -145,6 +148,18 @@ fn a_base_is_saved_while_it_is_pretrained() {
     assert_eq!(code, Some(130));
     assert!(Base::from_safetensors(&std::fs::read(place.path("other.safetensors")).expect("a base")).is_ok());
     assert!(!place.path("other.unfinished.safetensors").exists());
+
+    // But for an earlier one, beside which it is left.
+    let whole = std::fs::read(place.path("new.safetensors")).expect("a base");
+    let again = [&flags[..], &["--steps", "100000", "--output", "new.safetensors", "--overwrite"]].concat();
+    let mut child =
+        place.command(&again).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("which is written again")), "nothing is saved");
+    let (code, stdout, _) = end(child, "INT");
+    assert!(code == Some(130) && stdout.contains("new.unfinished.safetensors: "), "{stdout}");
+    assert_eq!(std::fs::read(place.path("new.safetensors")).expect("a base"), whole);
+    assert!(Base::from_safetensors(&std::fs::read(place.path("new.unfinished.safetensors")).expect("a base")).is_ok());
 }
 
 /// What was measured to its end by a reproduction that is stopped when this word comes up in its progress.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use loralab_statistics::{LEVEL, interval_of_range, mean, slope, standard_errors};
+use loralab_statistics::{LEVEL, interval, mean, slope, standard_errors};
 
 use crate::exponents::ExponentFit;
 use crate::names::{Accuracy, Form, Readout};
@@ -179,30 +179,33 @@ fn optima(table: &[(f64, Trials)], chosen: &[usize]) -> Option<Optima> {
     table.iter().map(|(width, trials)| Some((*width, trials.rate_of(chosen)?))).collect()
 }
 
-/// The slope of the points that all seeds give, with the interval of a bootstrap over seeds around the smallest and largest slope that the grids leave open.
+/// The slope of the points that all seeds give. Its interval is Student's, of two errors that add up as variances: what seeds differ by, from the bootstrap,
+/// and what the grids leave open. An optimum is taken to lie anywhere in its bracket, at each width as likely here as there and by itself, so that the slope
+/// Σ wᵢ yᵢ with wᵢ = (xᵢ − x̄) / Σ (x − x̄)² has the variance Σ wᵢ² (highᵢ − lowᵢ)² / 12. Degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2),
+/// infinite for the grids' part. None with one seed, or where an optimum lies beyond its grid.
 fn fit(seeds: u64, points: impl Fn(&[usize]) -> Option<Optima>) -> Option<ExponentFit> {
     let seeds = usize::try_from(seeds).ok()?;
-    let slopes = |chosen: &[usize]| {
-        let points = points(chosen)?;
-        let middle = mean(&points.iter().map(|(width, _)| *width).collect::<Vec<_>>());
-        // A slope is least where the narrow ones have their highest rates and the wide ones their lowest.
-        let of = |narrow: usize, wide: usize| {
-            let place = |width: f64| if width < middle { narrow } else { wide };
-            slope(&points.iter().map(|&(width, rates)| (width, rates[place(width)])).collect::<Vec<_>>())
-        };
-        Some([of(2, 0)?, of(1, 1)?, of(0, 2)?])
+    let estimate = |points: &Optima| slope(&points.iter().map(|&(x, [_, y, _])| (x, y)).collect::<Vec<_>>());
+    let all = points(&(0..seeds).collect::<Vec<_>>())?;
+    let found = estimate(&all)?;
+    let xs: Vec<f64> = all.iter().map(|(x, _)| *x).collect();
+    let spread: f64 = xs.iter().map(|x| (x - mean(&xs)).powi(2)).sum();
+    let open = |(x, [low, _, high]): &(f64, [f64; 3])| ((x - mean(&xs)) / spread * (high - low)).powi(2) / 12.0;
+    let of_grids: f64 = all.iter().map(open).sum();
+    let interval_of = |error: f64| {
+        let of_seeds = error * error;
+        let whole = of_seeds + of_grids;
+        // Beyond this Student's quantile is the normal one to four digits.
+        let freedom = (whole * whole * (seeds - 1) as f64 / (of_seeds * of_seeds)).min(10_000.0) as usize;
+        interval(found, whole.sqrt(), freedom + 1, LEVEL)
     };
-    let all: Vec<usize> = (0..seeds).collect();
-    let widths = points(&all)?;
-    let [least, estimate, most] = slopes(&all)?;
-    let errors =
-        standard_errors(seeds, |chosen| slopes(chosen).map_or(vec![f64::NAN; 2], |[low, _, high]| vec![low, high]));
+    let errors = standard_errors(seeds, |chosen| vec![points(chosen).and_then(|of| estimate(&of)).unwrap_or(f64::NAN)]);
     let width = |point: Option<&(f64, [f64; 3])>| point.map_or(0, |(log, _)| log.exp().round() as usize);
     Some(ExponentFit {
-        from: width(widths.first()),
-        to: width(widths.last()),
-        slope: estimate,
-        interval: errors.and_then(|errors| interval_of_range([least, most], [errors[0], errors[1]], seeds, LEVEL)),
+        from: width(all.first()),
+        to: width(all.last()),
+        slope: found,
+        interval: errors.and_then(|errors| interval_of(errors[0])),
     })
 }
 
@@ -241,7 +244,7 @@ impl ToyReadout {
         for ToySlope { scheme, fit } in &self.slopes {
             let range = fit
                 .interval
-                .map_or_else(|| ", by one seed".to_owned(), |[low, high]| format!(" ({low:.2} to {high:.2})"));
+                .map_or_else(|| ", its error unknown".to_owned(), |[low, high]| format!(" ({low:.2} to {high:.2})"));
             let mut sentence = format!(
                 "With a readout of {}, the best learning rate from {scheme} goes as n^{:.2}{range} over widths {} to {}",
                 self.readout.words(),
@@ -279,7 +282,7 @@ impl ToyReadout {
         let inside = |exponent: f64| (low..=high).contains(&exponent);
         (points.len() > 2 && !(inside(narrow) && inside(wide))).then(|| {
             format!(
-                "That interval is of the seeds alone; the optima of {scheme} do not lie on a line: they go as n^{narrow:.2} over the narrower half of the \
+                "That interval takes them to lie on a line, and the optima of {scheme} do not: they go as n^{narrow:.2} over the narrower half of the \
                  widths and as n^{wide:.2} over the wider."
             )
         })
@@ -366,6 +369,7 @@ impl ToyReadout {
 mod tests {
     use super::*;
     use crate::grid::Cell;
+    use crate::summary::tests::run;
 
     /// Students whose loss is lowest at a rate of `constant` n^`exponent`, off by up to `luck` of a doubling from seed to seed.
     fn runs(laws: &[(&str, f64, f64)], luck: f64) -> Vec<ToyRuns> {
@@ -438,14 +442,53 @@ mod tests {
         let wide = runs(&[("init-a", 64.0, -1.5), ("init-b", 1.0, -1.0)], 0.1);
         bent.splice(2.., wide.into_iter().skip(2));
         let said = ToyReadout::from_runs(Readout::Standard, &bent, 4, vec![]).sentences().join(" ");
-        for words in [
-            "of the seeds alone; the optima of init-a do not lie on a line",
-            "n^-0.75 over the narrower half",
-            "n^-1.5",
-        ] {
+        for words in
+            ["takes them to lie on a line, and the optima of init-a do not", "n^-0.75 over the narrower half", "n^-1.5"]
+        {
             assert!(said.contains(words), "{words}: {said}");
         }
         assert!(!said.contains("optima of init-b do not"), "{said}");
+    }
+
+    /// Optima that lie on a line, between the rates of grids of doublings, under valleys that fall more gently on one side or end at a cliff.
+    #[test]
+    fn the_interval_of_an_exponent_holds_it_in_95_of_100_sweeps() {
+        let mut draws = loralab_linalg::Draws::new(0, "exponents");
+        let mut uniform = || f64::from(draws.next_u32()) / f64::from(u32::MAX);
+        let sweeps = 1000;
+        for cliff in [None, Some(1.0)] {
+            let (mut held, mut widths) = (0, Vec::new());
+            for _ in 0..sweeps {
+                let (exponent, start, left) = (-0.25 - uniform(), 4.0 * uniform(), 0.05 + 0.1 * uniform());
+                let right = left * (1.0 + 2.0 * uniform());
+                let runs: Vec<ToyRuns> = (7..14)
+                    .map(|doublings| {
+                        let best = start + exponent * f64::from(doublings);
+                        let of_seed = |seed| {
+                            // About normal, of standard deviation 0.2.
+                            let shift = 0.2 * ((0..12).map(|_| uniform()).sum::<f64>() - 6.0);
+                            let of_rate = |k: i32| {
+                                let off = f64::from(k) - best - shift;
+                                let fallen = cliff.is_some_and(|cliff| off > cliff);
+                                let steep = if off < 0.0 { left } else { right };
+                                let log = if fallen { 2.0 } else { steep * off * off + 0.02 * (uniform() - 0.5) };
+                                (run("init-a", 2f64.powi(k), seed, log.exp()), None)
+                            };
+                            (-16..8).map(of_rate).collect::<Vec<_>>()
+                        };
+                        (1 << doublings, (0..4).flat_map(of_seed).collect())
+                    })
+                    .collect();
+                let table = trials(&runs, "init-a");
+                let found = fit(4, |chosen| optima(&table, chosen)).expect("seven widths");
+                let [low, high] = found.interval.expect("four seeds, far from the ends of the grid");
+                held += usize::from((low..=high).contains(&exponent));
+                widths.push(high - low);
+            }
+            let share = held as f64 / sweeps as f64;
+            println!("cliff {cliff:?}: {share} hold it, {:.2} wide", mean(&widths));
+            assert!(share >= 0.93 && mean(&widths) < 0.6, "cliff {cliff:?}: {share}, {}", mean(&widths));
+        }
     }
 
     #[test]

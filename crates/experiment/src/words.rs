@@ -242,12 +242,8 @@ impl Summary {
         let turned = |ratio: f64| if inverted { 1.0 / ratio } else { ratio };
         let (more, less) = if inverted { (&pair.second, &pair.first) } else { (&pair.first, &pair.second) };
         let ratio = factor_text(turned(pair.rate_ratio));
-        let open: Vec<&str> = self
-            .schemes
-            .iter()
-            .filter(|scheme| scheme.optimum.as_ref().is_some_and(Optimum::is_open))
-            .map(|scheme| &*scheme.scheme)
-            .collect();
+        let optima = self.schemes.iter().filter_map(|scheme| Some((&*scheme.scheme, scheme.optimum.as_ref()?)));
+        let (open, of_open): (Vec<&str>, Vec<&Optimum>) = optima.filter(|(_, optimum)| optimum.is_open()).unzip();
         // A summary of an older version does not say which end of the ratio an edge leaves open.
         let unsaid = !open.is_empty() && pair.rate_ratio_open == [false; 2];
         let bounds = pair.bounds().filter(|_| !unsaid).map(|ends| {
@@ -265,6 +261,15 @@ impl Summary {
             }
             Some([low, _]) if low > 1.0 => {
                 format!("{more} wants at least {} times the learning rate of {less}.", factor_text(low))
+            }
+            _ if !open.is_empty() && !of_open.iter().any(|optimum| optimum.at_edge) => {
+                let known = of_open.iter().all(|optimum| optimum.interval.is_some());
+                let of_seeds = || ("With these seeds".to_owned(), "use more seeds".to_owned());
+                let (with, remedy) = if known { of_seeds() } else { self.nothing_tells() };
+                format!(
+                    "{with}, nothing bounds the optimum of {} within the grid, so how many times the learning rate of the other one wants is not known: {remedy}.",
+                    listed(&open)
+                )
             }
             _ if !open.is_empty() => format!(
                 "Beyond the grid may lie the optimum of {}, so how many times the learning rate of the other one wants is not known.",
@@ -476,6 +481,21 @@ mod tests {
         assert!(same.ends_with("z diverged at every learning rate."), "{same}");
         assert_eq!(sentence(&[]), "No run has come to its end.");
         assert_eq!(sentence(&[run("x", 1e-3, 0, 0.5)]), "x is best at 1e-3 (loss 0.500, exact match 0.50).");
+    }
+
+    /// Bests in the middle of the grid, far below both ends, whose seeds are too few to bound them: the reason is not the grid.
+    #[test]
+    fn seeds_that_bound_nothing_are_the_reason_that_is_told() {
+        let of = |scheme: &str, losses: [[f64; 3]; 2]| {
+            let runs = losses.into_iter().enumerate().flat_map(move |(seed, losses)| {
+                losses.into_iter().zip([1e-3, 2e-3, 4e-3]).map(move |(loss, rate)| (rate, seed as u64, loss))
+            });
+            runs.map(|(rate, seed, loss)| run(scheme, rate, seed, loss)).collect::<Vec<_>>()
+        };
+        let x = [[0.45, 0.30, 0.9], [0.31, 0.30, 0.6]];
+        let said = sentence(&[of("x", x), of("y", x.map(|losses| losses.map(|loss| 1.1 * loss)))].concat());
+        let words = "With these seeds, nothing bounds the optimum of x and y within the grid, so how many times";
+        assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
     }
 
     #[test]
