@@ -35,7 +35,7 @@ pub fn crossing(found: &CrossingFound) -> Result<String, FigureError> {
 pub fn transformer(found: &Transformer) -> Result<String, FigureError> {
     let base = found.shipped.experiment.base.as_deref().unwrap_or("tiny");
     panels(&Panels {
-        title: "LoRA's two starts want different learning rates".to_owned(),
+        title: "Two starts of LoRA against the learning rate".to_owned(),
         note: note(&found.shipped.summary),
         description: found.sentence(),
         panels: vec![
