@@ -163,7 +163,7 @@ pub struct Grid {
 /// Everything else that an experiment has.
 #[derive(Debug, Args)]
 pub struct Settings {
-    /// A TOML file with settings, named as the flags are with `_` for `-`; flags hold over it
+    /// A TOML file with settings of the experiment, such as base, rank or learning_rates, named as their flags are with `_` for `-`; flags hold over it
     #[arg(long, value_name = "FILE", help_heading = "What is trained")]
     pub config: Option<PathBuf>,
     /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made [default: tiny]

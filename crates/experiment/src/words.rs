@@ -454,7 +454,9 @@ mod tests {
         };
         let (low, high) = ([0.5, 0.2, 0.4, 0.9], [0.9, 0.5, 0.2, 0.3]);
         let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
-        assert!(said.contains("so how many times the learning rate of the other one wants is not known."), "{said}");
+        // The grid reaches far enough; the seeds are the reason.
+        let words = "With these seeds, nothing bounds the optimum of x and y within the grid, so how many times";
+        assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
     }
 
     #[test]
@@ -481,21 +483,6 @@ mod tests {
         assert!(same.ends_with("z diverged at every learning rate."), "{same}");
         assert_eq!(sentence(&[]), "No run has come to its end.");
         assert_eq!(sentence(&[run("x", 1e-3, 0, 0.5)]), "x is best at 1e-3 (loss 0.500, exact match 0.50).");
-    }
-
-    /// Bests in the middle of the grid, far below both ends, whose seeds are too few to bound them: the reason is not the grid.
-    #[test]
-    fn seeds_that_bound_nothing_are_the_reason_that_is_told() {
-        let of = |scheme: &str, losses: [[f64; 3]; 2]| {
-            let runs = losses.into_iter().enumerate().flat_map(move |(seed, losses)| {
-                losses.into_iter().zip([1e-3, 2e-3, 4e-3]).map(move |(loss, rate)| (rate, seed as u64, loss))
-            });
-            runs.map(|(rate, seed, loss)| run(scheme, rate, seed, loss)).collect::<Vec<_>>()
-        };
-        let x = [[0.45, 0.30, 0.9], [0.31, 0.30, 0.6]];
-        let said = sentence(&[of("x", x), of("y", x.map(|losses| losses.map(|loss| 1.1 * loss)))].concat());
-        let words = "With these seeds, nothing bounds the optimum of x and y within the grid, so how many times";
-        assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
     }
 
     #[test]
