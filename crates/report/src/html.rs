@@ -106,7 +106,7 @@ mod tests {
             sections: vec![Section {
                 heading: "h".to_owned(),
                 tables: vec![Table {
-                    name: "t".to_owned(),
+                    name: "rates".to_owned(),
                     caption: "c".to_owned(),
                     head: vec!["name".to_owned(), "n".to_owned()],
                     rows: vec![vec![Cell::text("<i>"), Cell::number(Some(-1e-3), |x| format!("{x:e}"))]],
@@ -115,7 +115,7 @@ mod tests {
             }],
         };
         let page = report.html(&[("in.toml".to_owned(), "abc".to_owned())]);
-        for part in ["<h1>a &lt; b</h1>", "x &amp; y", "&lt;CPU&gt;", "&lt;i&gt;", "\u{2212}1e-3", "t.csv", "ba7816bf"]
+        for part in ["<h1>a &lt; b</h1>", "x &amp; y", "&lt;CPU&gt;", "&lt;i&gt;", "\u{2212}1e-3", "rates.csv", "ba7816bf"]
         {
             assert!(page.contains(part), "{part}: {page}");
         }
