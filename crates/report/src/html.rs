@@ -115,7 +115,8 @@ mod tests {
             }],
         };
         let page = report.html(&[("in.toml".to_owned(), "abc".to_owned())]);
-        for part in ["<h1>a &lt; b</h1>", "x &amp; y", "&lt;CPU&gt;", "&lt;i&gt;", "\u{2212}1e-3", "rates.csv", "ba7816bf"]
+        for part in
+            ["<h1>a &lt; b</h1>", "x &amp; y", "&lt;CPU&gt;", "&lt;i&gt;", "\u{2212}1e-3", "rates.csv", "ba7816bf"]
         {
             assert!(page.contains(part), "{part}: {page}");
         }
