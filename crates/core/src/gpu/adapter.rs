@@ -116,6 +116,9 @@ pub async fn adapters() -> Vec<Found> {
             | wgpu::Backends::METAL
             | wgpu::Backends::DX12
             | wgpu::Backends::BROWSER_WEBGPU,
+        // Names of objects, which a build for debugging gives by itself, go through lists of Vulkan's loader that it changes without a lock while another
+        // thread opens a GPU. `WGPU_DEBUG` and `WGPU_VALIDATION` ask for them.
+        flags: wgpu::InstanceFlags::empty().with_env(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     };
     let instance = wgpu::Instance::new(descriptor);
