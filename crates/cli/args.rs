@@ -70,7 +70,7 @@ pub struct VerifyArguments {
     pub settings: Settings,
 }
 
-/// How long runs train, said by the data.
+/// The length of a training, counted in the data.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Length {
     /// Passes over the training data, instead of steps: as many steps as they take

@@ -7,7 +7,7 @@ use loralab_core::model::Config;
 use loralab_data::tokenizer;
 use serde_json::Value;
 
-/// What can be a base, to follow what was found instead.
+/// The files that can be a base; ends a sentence that names what was found instead.
 const NEEDED: &str = "a base is one safetensors file of a decoder of Llama's shape that reads bytes (256 tokens), such as `loralab pretrain` makes";
 
 /// First bytes of other kinds of files, and what these are.
@@ -76,7 +76,7 @@ pub fn check(path: &Path) -> Result<()> {
     }
 }
 
-/// What a folder is that cannot be a base.
+/// Names the kind of a folder that cannot be a base.
 fn folder(path: &Path) -> Result<()> {
     let name = path.display();
     if path.join("adapter_config.json").exists() {

@@ -15,7 +15,7 @@ use crate::{
     source,
 };
 
-/// What loralab wrote into a folder.
+/// The files and folders that loralab wrote into a folder.
 #[derive(Debug, Default)]
 pub struct Earlier {
     /// The summary first, so that no results are thought whole that are being removed.
@@ -32,7 +32,7 @@ impl Earlier {
         found
     }
 
-    /// Whether there is nothing.
+    /// True if loralab wrote nothing there.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }

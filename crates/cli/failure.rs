@@ -1,4 +1,4 @@
-//! How the command ends: 0 done, 1 failed, 2 asked for something that cannot be, 130 stopped by Ctrl-C or a signal.
+//! Exit codes of the command: 0 done, 1 failed, 2 asked for something that cannot be, 130 stopped by Ctrl-C or a signal.
 
 use std::{fmt, io, process::ExitCode};
 

@@ -11,7 +11,7 @@ use crate::terminal::note;
 /// The exit code of a process that ended because it was asked to.
 pub const STOPPED: u8 = 130;
 
-/// Whether the work is to stop.
+/// Knows if the work was asked to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<OnceLock<&'static str>>);
 
@@ -78,7 +78,7 @@ fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()
     Ok(())
 }
 
-/// Whether whoever began this process has it ignore a signal, as `nohup` does with SIGHUP and a script with Ctrl-C for what it runs in the background: listening
+/// True if whoever began this process has it ignore a signal, as `nohup` does with SIGHUP and a script with Ctrl-C for what it runs in the background: listening
 /// would undo that. Only Linux says so; elsewhere, whoever writes to no terminal doesn't mind that it is closed.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {

@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 
 use crate::results::BASE;
 
-/// How PEFT comes to train what a run here trains.
+/// The ways in which PEFT comes to train what a run here trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// By itself.
@@ -88,7 +88,7 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
     ))
 }
 
-/// What is not to be trained of each tensor, a line each.
+/// Lists the part of each tensor that is not to be trained, a line each.
 fn frozen(files: &PeftFiles) -> Result<String> {
     let tensors = SafeTensors::deserialize(&files.safetensors)?;
     let mut lines: Vec<String> = tensors

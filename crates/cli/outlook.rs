@@ -1,4 +1,4 @@
-//! What is about to be trained: how much of the data it sees, and how long that takes here.
+//! Sentences about the training that is about to begin: how much of the data it sees, and how long that takes here.
 
 use std::{
     sync::Arc,
@@ -41,7 +41,7 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
     )
 }
 
-/// How long the runs of these cohorts take, by a step and a validation of some of them that are timed. What is timed is kept nowhere.
+/// Estimates the time that the runs of these cohorts take, by a step and a validation of some of them that are timed. What is timed is kept nowhere.
 ///
 /// # Errors
 /// If a device fails.

@@ -253,7 +253,7 @@ fn watch<'a>(
 
 /// Trains every cell, or those that a search chooses, and writes the results folder.
 ///
-/// What fails after a run has ended is told by [`Trained::complete`], so that what came of that run can be told first.
+/// A failure after a run has ended is told by [`Trained::complete`], so that what came of that run can be told first.
 ///
 /// # Errors
 /// If the experiment is refused, or a device fails or a file cannot be written before a run has ended.
@@ -312,7 +312,7 @@ pub fn train_grid(
     }
     let (_, mut failure) = told.end();
     let mut runs = Vec::new();
-    // What was trained until something fails is not lost with it.
+    // Runs that ended before something fails are not lost with it.
     while flow.is_continue() && failure.is_none() {
         failure = search.as_ref().and_then(|search| search.tell(&results, experiment).err());
         if failure.is_some() {

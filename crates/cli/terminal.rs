@@ -43,7 +43,7 @@ impl Stream {
     }
 }
 
-/// Whether whoever read stdout has read enough, as `head` has.
+/// True if whoever read stdout has read enough, as `head` has.
 pub fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }

@@ -1,4 +1,4 @@
-//! What came of training a grid, told and written.
+//! The outcome of training a grid, told and written.
 
 use anyhow::{Error, Result};
 use loralab_core::{device::Machine, gpu::Tiling};
@@ -13,7 +13,7 @@ use crate::{
     tiles::{self, TILES},
 };
 
-/// What came of training a grid, and where it is written.
+/// The outcome of training a grid, and where it is written.
 pub struct Trained {
     /// The experiment, with the rates that were tried.
     pub experiment: Resolved,

@@ -77,7 +77,7 @@ pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let school = School { machine, available, lesson: Lesson::new(form), steps, seeds, output, interrupt };
     let widths: Vec<usize> = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();
     let mut found = Vec::with_capacity(readouts.len());
-    // What is whole when something fails, or asks to end, is not lost with the rest.
+    // Widths that are whole when something fails, or asks to end, are not lost with the rest.
     let mut ended = Ok(());
     for &readout in readouts {
         let of_readout;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{dataset::Dataset, error::Error};
 
-/// What some text is written in.
+/// A format that a text is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Structure {
     /// JSON lines that hold a prompt and a completion each, as [`Dataset::jsonl`] reads them.
@@ -45,7 +45,7 @@ impl Structure {
     }
 }
 
-/// What a text without a name looks to be written in; none for plain text.
+/// The format that a text without a name looks to be written in; none for plain text.
 ///
 /// JSON is what the JSON parser reads from the first letter to the last. Lines of JSON count also where some of them are broken, as
 /// long as more than half are whole objects.

@@ -30,7 +30,7 @@ const PLAYWRIGHT: &str = "playwright@1.64.1";
 /// Has Playwright bring its Chromium, and the libraries that it needs.
 const BRING: [&str; 4] = ["install", "--with-deps", "--no-shell", "chromium"];
 
-/// What a machine may lack.
+/// A program or driver that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
     Chromium,
@@ -40,7 +40,7 @@ enum Need {
 
 const NEEDS: [Need; 3] = [Need::Chromium, Need::Npm, Need::Vulkan];
 
-/// How programs are installed here.
+/// A system, by the way in which programs are installed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum System {
     Debian,
@@ -104,7 +104,7 @@ pub fn chromium() -> Option<PathBuf> {
     CHROMIUM.into_iter().find(is_plain).map(PathBuf::from).or_else(|| chrome_in(&brought()))
 }
 
-/// What to do where there is no Chromium.
+/// Advice where there is no Chromium.
 pub fn without_chromium() -> String {
     format!(
         "none of {} can be run; `cargo xtask setup` installs one or says how, or give the path of a Chrome in {NAMED}",
@@ -150,7 +150,7 @@ impl fmt::Display for Need {
     }
 }
 
-/// Whether a file says which Vulkan driver to load, where its loader looks (its documentation, *Driver discovery on Linux*).
+/// True if a file says which Vulkan driver to load, where its loader looks (its documentation, *Driver discovery on Linux*).
 fn vulkan_driver_is_there() -> bool {
     let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().any(|name| env::var_os(name).is_some());
     let folders = ["/usr/share", "/usr/local/share", "/etc", "/usr/local/etc", "/run/opengl-driver/share"];
@@ -179,7 +179,7 @@ impl System {
             "arch" => Some(System::Arch),
             _ => None,
         };
-        // What is like Ubuntu is like Debian, too, and has Ubuntu's packages.
+        // A system that is like Ubuntu is like Debian, too, and has Ubuntu's packages.
         names.filter_map(known).next().unwrap_or(System::Other)
     }
 
@@ -223,7 +223,7 @@ impl System {
     }
 }
 
-/// What a person is to do about what is missing.
+/// Tells a person how to get what is missing.
 fn advice(system: System, missing: &[Need]) -> String {
     let todo = system.line(missing).map_or_else(
         || format!("install them the way this system does, or give the path of a Chrome in {NAMED}"),
@@ -236,7 +236,7 @@ fn names(missing: &[Need]) -> String {
     missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// How a command gets the rights to install packages.
+/// The way in which a command gets the rights to install packages.
 #[derive(Clone, Copy)]
 enum Rights {
     Root,

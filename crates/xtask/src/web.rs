@@ -45,7 +45,7 @@ pub fn provide_tools() -> Result<OsString> {
     Ok(path)
 }
 
-/// Where the page is served if nothing is said.
+/// The port that the page is served at if nothing is said.
 pub const PORT: u16 = 8080;
 
 /// The file that trunk's inline script is moved to.

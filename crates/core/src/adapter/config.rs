@@ -1,4 +1,4 @@
-//! What is read of PEFT's `adapter_config.json`.
+//! Reads PEFT's `adapter_config.json`.
 
 use serde::Deserialize;
 use serde_json::Value;

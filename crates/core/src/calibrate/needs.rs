@@ -1,4 +1,4 @@
-//! What starts take in memory while they are made: the devices' plans, and what the host holds beside them.
+//! The memory that starts take while they are made: the devices' plans, and what the host holds beside them.
 //!
 //! One run's start is made after the other, so what is counted is that of one run; a training that comes before is one of all its runs.
 
@@ -20,7 +20,7 @@ use crate::{
     train::{Run, layers},
 };
 
-/// What starts are made for.
+/// The base, adapters and training that starts are made for.
 #[derive(Clone, Copy)]
 pub struct Setup<'a> {
     /// The base.
@@ -37,7 +37,7 @@ pub struct Setup<'a> {
     pub preconditioner: Option<Preconditioner>,
 }
 
-/// What is in memory together at some time.
+/// The memory that is taken together at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {
     /// The time: the training, or the making of a start.
@@ -184,7 +184,7 @@ impl Setup<'_> {
     }
 }
 
-/// What a probe of a plan's one run reads back: in the parts of which it is put together, and whole.
+/// Counts the numbers that a probe of a plan's one run reads back: in the parts of which it is put together, and whole.
 pub fn probed(name: &str, plan: &Plan) -> Cost {
     let rows = plan.shape.rows_per_run() as u64;
     let predicted = plan.ports.prediction.map_or(0, |value| plan.buffers[value.0]);

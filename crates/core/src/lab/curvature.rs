@@ -113,7 +113,7 @@ pub fn curvature(
     Ok(Curvature { loss, gradient_norm, largest, smallest, products: taken, sign_step })
 }
 
-/// Whether more products would hardly move them.
+/// True if more products would hardly move them.
 fn are_known(ends: &[Ritz; 2]) -> bool {
     let furthest = ends.iter().map(|end| end.value.abs()).fold(0.0, f64::max);
     ends.iter().all(|end| end.residual <= (KNOWN * end.value.abs()).max(NOTHING * furthest))

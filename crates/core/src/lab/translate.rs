@@ -47,7 +47,7 @@ pub(super) fn calibration<'a, 'm>(
     }
 }
 
-/// What starts of an experiment are made for.
+/// The base, adapters and training that an experiment's starts are made for.
 pub(super) fn setup<'a>(base: &'a Base, experiment: &Resolved, adapters: &'a Adapters) -> Setup<'a> {
     Setup {
         base,
