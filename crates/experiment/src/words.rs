@@ -267,12 +267,12 @@ impl Summary {
                 let of_seeds = || ("With these seeds".to_owned(), "use more seeds".to_owned());
                 let (with, remedy) = if known { of_seeds() } else { self.nothing_tells() };
                 format!(
-                    "{with}, nothing bounds the optimum of {} within the grid, so how many times the learning rate of the other one wants is not known: {remedy}.",
+                    "{with}, nothing bounds the optimum of {} within the grid, so the ratio of the best rates is not known: {remedy}.",
                     listed(&open)
                 )
             }
             _ if !open.is_empty() => format!(
-                "Beyond the grid may lie the optimum of {}, so how many times the learning rate of the other one wants is not known.",
+                "Beyond the grid may lie the optimum of {}, so the ratio of the best rates is not known.",
                 listed(&open)
             ),
             Some([low, high]) => format!(
@@ -455,7 +455,8 @@ mod tests {
         let (low, high) = ([0.5, 0.2, 0.4, 0.9], [0.9, 0.5, 0.2, 0.3]);
         let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
         // The grid reaches far enough; the seeds are the reason.
-        let words = "With these seeds, nothing bounds the optimum of x and y within the grid, so how many times";
+        let words =
+            "With these seeds, nothing bounds the optimum of x and y within the grid, so the ratio of the best rates";
         assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
     }
 
@@ -473,7 +474,7 @@ mod tests {
         assert_eq!(
             sentence(&one),
             "x is best at 2e-3 (loss 0.400, exact match 0.60), y at 1e-3 (0.700, 0.30). Beyond the grid may lie the optimum of \
-             x and y, so how many times the learning rate of the other one wants is not known. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
+             x and y, so the ratio of the best rates is not known. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
              seeds. x's best is the largest learning rate tried, so its optimum may lie beyond. y's best is the smallest \
              learning rate tried, so its optimum may lie beyond."
         );
@@ -490,7 +491,7 @@ mod tests {
         let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
         let summary = Summary::from_runs(setting(), &falling);
         let words = summary.sentence();
-        assert!(words.contains("Beyond the grid may lie the optimum of x, so how many times"), "{words}");
+        assert!(words.contains("Beyond the grid may lie the optimum of x, so the ratio of the best rates"), "{words}");
         assert!(!words.contains("times ("), "{words}");
         assert!(summary.table().contains("4.0e-3 (from 2.0e-3)"), "{}", summary.table());
         assert!(!sentence(&runs("y", &[0.4, 0.35, 0.5], 0.002)).contains("Beyond"));
@@ -530,7 +531,7 @@ mod tests {
                 .expect("it is written");
         }
         let words = serde_json::from_value::<Summary>(json).expect("it is read").sentence();
-        assert!(words.contains("so how many times the learning rate of the other one wants is not known"), "{words}");
+        assert!(words.contains("so the ratio of the best rates is not known"), "{words}");
     }
 
     #[test]
