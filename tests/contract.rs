@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use loralab_core::{
     device::shaders,
-    shader::{Access, Element, Shader},
+    graph::shader::{Access, Element, Shader},
 };
 use naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use loralab_core::{
+use loralab_core::graph::{
     memory::{Group, Lane, Value, Values, Weight},
     ops::{Dispatch, Op},
     plan::{Plan, Ports, Shape},

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Input, RunSettings},
-    memory::{Data, Group, Tensor, Weight},
-    model::{
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    models::{
         Adapters, Base, Config, MODULES, Training, decoder,
         teacher_student::{self, Network, teacher_student},
     },
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
 };
 use loralab_cpu::Scalar;
 use loralab_experiment::{Form, Readout};

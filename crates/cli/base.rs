@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, Result, bail};
-use loralab_core::model::Config;
+use loralab_core::models::Config;
 use loralab_data::tokenizer;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! `loralab devices`: what there is to train on.
 
 use anyhow::Result;
-use loralab_core::{device::wait, gpu::adapters};
+use loralab_core::device::{wait, webgpu::adapters};
 use loralab_experiment::Bytes;
 
 use crate::{memory, terminal::print};

@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use loralab_core::{
-    adapter::Adapter,
     device::wait,
     lab::{GenerateError, Generator, Room, Sampling, residual_of},
+    lora::peft::Adapter,
 };
 use loralab_experiment::Base;
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::{device::wait, init::find, lab::residual, model::Base};
+use loralab_core::{device::wait, lab::residual, lora::init::find, models::Base};
 use loralab_experiment::{Experiment, Seeds};
 
 use crate::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use loralab_core::{
     lab::columns,
-    model::{Base, Config, MODULES},
+    models::{Base, Config, MODULES},
 };
 use loralab_data::Split;
 use loralab_experiment::{Bytes, Resolved};

@@ -1,9 +1,9 @@
 //! The README.md beside a start: what it is, and how PEFT trains it as it is meant.
 
 use anyhow::Result;
-use loralab_core::{
-    adapter::{Adapter, PeftFiles},
+use loralab_core::lora::{
     init::{Scheme, Trains},
+    peft::{Adapter, PeftFiles},
 };
 use safetensors::SafeTensors;
 

@@ -8,8 +8,7 @@ use std::{
 use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
-    device::{Input, Machine, RunSettings, wait},
-    gpu::Tiling,
+    device::{Input, Machine, RunSettings, wait, webgpu::Tiling},
     lab::{Room, Sweep},
 };
 use loralab_data::{Dataset, Split};

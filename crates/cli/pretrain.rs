@@ -12,10 +12,12 @@ use anyhow::{Context, Error, Result, bail};
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Cpu, wait},
-    model::{Adapters, Base, Config, Training, decoder},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::{self, Pretraining, Validation, validate},
+    graph::{
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{self, Pretraining, Validation, validate},
+    models::{Adapters, Base, Config, Training, decoder},
 };
 use loralab_data::{Dataset, Split, pretraining, tokenizer};
 use loralab_experiment::{Bytes, loss_text};

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use loralab_core::adapter::Adapter;
+use loralab_core::lora::peft::Adapter;
 use loralab_experiment::{Cell, Event, Summary};
 
 use crate::{earlier::Earlier, failure::usage, lock::Lock, terminal::note, tiles::TILES};

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use anyhow::{Context, anyhow, bail};
-use loralab_core::{init, model};
+use loralab_core::{lora::init, models};
 use loralab_data::{Dataset, HELD_OUT, Split, Task, tokenizer};
 use loralab_experiment::{Base, Data, Experiment, Resolved, nearest};
 
@@ -57,10 +57,10 @@ pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolv
 }
 
 /// A base, and the name that adapters remember it by.
-pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
+pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
     let (name, base) = match base {
-        Base::Tiny => ("tiny", model::Base::from_safetensors(TINY)),
-        Base::Nano => ("nano", model::Base::from_safetensors(NANO)),
+        Base::Tiny => ("tiny", models::Base::from_safetensors(TINY)),
+        Base::Nano => ("nano", models::Base::from_safetensors(NANO)),
         Base::Path(path) => {
             if !Path::new(path).exists() {
                 let nearest = nearest(path, ["tiny", "nano"]);
@@ -72,7 +72,7 @@ pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
             }
             crate::base::check(Path::new(path))?;
             memory::check_file(Path::new(path), "base", 2)?;
-            (path.as_str(), model::Base::from_safetensors(&read(Path::new(path), "base")?))
+            (path.as_str(), models::Base::from_safetensors(&read(Path::new(path), "base")?))
         }
     };
     let base = base.with_context(|| format!("the base `{name}` cannot be used"))?;

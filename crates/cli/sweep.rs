@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Instant};
 use anyhow::{Error, Result, anyhow, bail};
 use loralab_core::{
     device::{Machine, Needs, wait},
-    init::find,
+    graph::{memory::Tensor, plan::Plan},
     lab::{Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
-    memory::Tensor,
-    model::Base,
-    plan::Plan,
+    lora::init::find,
+    models::Base,
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{

@@ -1,7 +1,7 @@
 //! The outcome of training a grid, told and written.
 
 use anyhow::{Error, Result};
-use loralab_core::{device::Machine, gpu::Tiling};
+use loralab_core::device::{Machine, webgpu::Tiling};
 use loralab_experiment::{Curve, Resolved, RunResult, Summary};
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 

@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use anyhow::{Error, Result};
-use loralab_core::{adapter::Adapter, lab::Observer};
+use loralab_core::{lab::Observer, lora::peft::Adapter};
 use loralab_experiment::{Cell, Event, RunResult};
 
 use crate::{

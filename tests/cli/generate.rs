@@ -1,9 +1,9 @@
 //! `generate`: which byte follows, and what is said where none can.
 
 use loralab_core::{
-    adapter::Adapter,
-    memory::{Data, Tensor},
-    model::{Base, Config},
+    graph::memory::{Data, Tensor},
+    lora::peft::Adapter,
+    models::{Base, Config},
 };
 
 use super::Place;

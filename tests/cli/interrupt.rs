@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use loralab_core::model::Base;
+use loralab_core::models::Base;
 use loralab_experiment::Event;
 
 use super::{Place, send, small, until};

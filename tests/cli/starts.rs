@@ -3,11 +3,13 @@
 use std::{fs, sync::Arc};
 
 use loralab_core::{
-    adapter::{Adapter, Module},
     device::{Cpu, Input, RunSettings},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::Shape,
-    tape::{Purpose, Tape},
+    graph::{
+        plan::Shape,
+        tape::{Purpose, Tape},
+    },
+    lora::peft::{Adapter, Module},
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 use safetensors::SafeTensors;
 

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    calibrate::{Calibration, CalibrationError},
     device::{Cpu, Device, Gpu, Input, MakeDevice, RunSettings, wait},
-    init::{Layer, StartError, find},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Initial, Run},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{
+        calibrate::{Calibration, CalibrationError},
+        train::{Initial, Run},
+    },
+    lora::init::{Layer, StartError, find},
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 use loralab_data::{Batch, Dataset, Example, Sampler};
 use loralab_linalg::{Draws, Stream, normal_matrix};
@@ -33,7 +37,7 @@ const ROUNDING: f64 = 2e-5;
 /// A processor, one thread of it.
 pub fn cpu(
     plan: Arc<Plan>,
-    base: Arc<[loralab_core::memory::Tensor]>,
+    base: Arc<[loralab_core::graph::memory::Tensor]>,
 ) -> loralab_core::device::Answer<'static, Box<dyn Device>> {
     Box::pin(async { Ok(Box::new(Cpu::<f32>::new(plan, base, Some(1))) as Box<dyn Device>) })
 }
@@ -214,7 +218,7 @@ fn gradients(base: &Base, batches: &[Batch]) -> Vec<(String, Matrix)> {
         let (_, gradient) = device.gradient(0, Input::from(batch));
         sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / batches.len() as f64);
     }
-    let of = |parameter: &loralab_core::memory::Parameter| {
+    let of = |parameter: &loralab_core::graph::memory::Parameter| {
         let [rows, columns] = parameter.shape;
         let values = &sums[parameter.span.range()];
         (

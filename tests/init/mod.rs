@@ -16,12 +16,14 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use loralab_core::{
     device::{Cpu, RunSettings},
-    init::{ALL, Begins, Domain, Scheme, Trains, find},
-    memory::{Data, Tensor},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::Run,
+    lora::init::{ALL, Begins, Domain, Scheme, Trains, find},
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 
 use crate::small::{base, config, token_rows};

@@ -4,11 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
     device::RunSettings,
-    init::{Layer, Quantiser, find},
-    model::{Adapters, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Initial, Run},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Initial, Run},
+    lora::init::{Layer, Quantiser, find},
+    models::{Adapters, MODULES, Training, decoder},
 };
 use loralab_data::Dataset;
 use safetensors::SafeTensors;
@@ -57,7 +59,7 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
     let text = Dataset::Text(FIXTURE.tensor("text").expect("the fixture has it").data().to_vec());
     let initial: Arc<Initial> = on(&text, shape, &NANO, &adapters, &run, &plan, &cpu).expect("a start");
-    let of = |(pair, rank): (&[loralab_core::memory::Parameter], &usize)| {
+    let of = |(pair, rank): (&[loralab_core::graph::memory::Parameter], &usize)| {
         let [a, b] = [0, 1].map(|factor| {
             let [rows, columns] = pair[factor].shape;
             let values = &initial.trained()[pair[factor].span.range()];

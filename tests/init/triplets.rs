@@ -3,14 +3,18 @@
 //! Factors are unique up to signs and, where singular values are close, hardly at all; so B A is compared, and the spans of B's columns and A's rows.
 
 use loralab_core::{
-    calibrate::Calibration,
     device::{MakeDevice, RunSettings, wait},
-    init::find,
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Initial, Run},
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{
+        calibrate::Calibration,
+        train::{Initial, Run},
+    },
+    lora::init::find,
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 use loralab_data::Dataset;
 use loralab_linalg::{

@@ -4,13 +4,14 @@
 use half::{bf16, f16};
 use loralab_core::{
     device::{MakeDevice, RunSettings, wait},
-    init::{Quantiser, find},
-    lab::begin,
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{begin, train::Run},
+    lora::init::{Quantiser, find},
+    models::{Adapters, Base},
 };
 use loralab_data::Dataset;
 use loralab_experiment::Experiment;

@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Profile, Tiling},
+    device::{
+        Gpu, Input, RunSettings, wait,
+        webgpu::{Accelerator, Checks, Profile, Tiling},
+    },
+    graph::{
+        memory::{Group, Tensor},
+        plan::{Plan, Shape},
+        shader::{Tile, Tiles},
+        tape::{Purpose, Tape},
+    },
     lab::{State, Verdict, verify},
-    memory::{Group, Tensor},
-    plan::{Plan, Shape},
-    shader::{Tile, Tiles},
-    tape::{Purpose, Tape},
 };
 use loralab_linalg::{Draws, Stream};
 
@@ -105,7 +109,7 @@ pub fn judge(case: &Case, gpu: &Arc<Accelerator>) -> Verdict {
 
 fn state(plan: &Plan, case: &Case, run: usize) -> State {
     let draw = |what: &str| -> Vec<f32> {
-        let tensor = |parameter: &loralab_core::memory::Parameter| {
+        let tensor = |parameter: &loralab_core::graph::memory::Parameter| {
             let columns = parameter.shape[1] as f32;
             let gain = parameter.group == Group::Gain;
             let values = normal(&format!("{what}.{run}.{}", parameter.name), 0.7 / columns.sqrt(), parameter.span.len);
@@ -139,7 +143,7 @@ impl Rows {
         let count = plan.shape.rows_per_run();
         let mut draws = Draws::new(run as u64, "rows");
         let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(case.vocabulary)).collect() };
-        let wide = |port: Option<loralab_core::memory::Value>, name: &str| {
+        let wide = |port: Option<loralab_core::graph::memory::Value>, name: &str| {
             port.map_or(vec![], |value| normal(&format!("{name}.{run}"), 1.0, count * plan.buffers[value.0]))
         };
         Rows {

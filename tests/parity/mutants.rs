@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use loralab_core::{
-    device::shaders,
-    gpu::{Accelerator, Checks, Profile, Tiling},
-    shader::{Tile, Tiles},
+    device::{
+        shaders,
+        webgpu::{Accelerator, Checks, Profile, Tiling},
+    },
+    graph::shader::{Tile, Tiles},
 };
 
 use super::{Case, cases, fill::differences, judge};

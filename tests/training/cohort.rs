@@ -2,10 +2,12 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Input},
-    model::{Adapters, Training, decoder},
-    plan::Shape,
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        plan::Shape,
+        tape::{Purpose, Tape},
+    },
+    lab::train::Run,
+    models::{Adapters, Training, decoder},
 };
 
 use super::{ADAMW, NANO, SEQUENCES, TOKENS, Trace, batches, run, train};

@@ -2,12 +2,13 @@
 
 use loralab_core::{
     device::RunSettings,
-    init,
-    lab::{Curvature, Probed, curvature},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::Shape,
-    tape::Tape,
-    train::{Run, start},
+    graph::{plan::Shape, tape::Tape},
+    lab::{
+        Curvature, Probed, curvature,
+        train::{Run, start},
+    },
+    lora::init,
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 use loralab_cpu::Dual;
 use loralab_data::Batch;

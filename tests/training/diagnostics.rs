@@ -4,14 +4,15 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use loralab_core::{
-    adapter::Adapter,
     device::{Cpu, Input, RunSettings, wait},
-    init,
+    graph::{
+        memory::{Group, Tensor},
+        plan::{Plan, Shape},
+        tape::{Purpose, Tape},
+    },
     lab::{Observer, Sweep},
-    memory::{Group, Tensor},
-    model::{Training, decoder},
-    plan::{Plan, Shape},
-    tape::{Purpose, Tape},
+    lora::{init, peft::Adapter},
+    models::{Training, decoder},
 };
 use loralab_data::{Batch, validation};
 use loralab_experiment::{Cell, Diagnosis, Event, Experiment};

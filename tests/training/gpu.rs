@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Gpu, Input, Probe, RunSettings, wait},
-    gpu::{Accelerator, Checks, Profile},
-    init::{ALL, Rule},
-    plan::Plan,
-    shader::Memory,
-    tape::Purpose,
-    train::{Initial, Run, start},
+    device::{
+        Cpu, Gpu, Input, Probe, RunSettings, wait,
+        webgpu::{Accelerator, Checks, Profile},
+    },
+    graph::{plan::Plan, shader::Memory, tape::Purpose},
+    lab::train::{Initial, Run, start},
+    lora::init::{ALL, Rule},
 };
 
 use super::{ADAMW, NANO, Trace, batches, plan, run, train, train_on};

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Input},
-    tape::Purpose,
-    train::start,
+    graph::tape::Purpose,
+    lab::train::start,
 };
 
 use super::{ADAMW, NANO, batches, plan, run};

@@ -4,11 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
     device::{Cpu, Device, RunSettings, wait},
-    init,
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Cohort, Run, Validation},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Cohort, Run, Validation},
+    lora::init,
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 

@@ -2,11 +2,13 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Device, Gpu, Input, RunSettings, wait},
-    init,
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    lora::init,
 };
 use loralab_linalg::Stream;
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Device, Gpu, Input, RunSettings, wait},
-    model::{Adapters, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    models::{Adapters, MODULES, Training, decoder},
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Input},
-    tape::Purpose,
-    train::start,
+    graph::tape::Purpose,
+    lab::train::start,
 };
 use loralab_cpu::{Scalar, Tracked};
 

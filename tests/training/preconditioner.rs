@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Device, Gpu, Input, RunSettings, wait},
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Preconditioner, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Plan, Preconditioner, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    models::{Adapters, MODULES, Training, decoder},
 };
 use loralab_linalg::Stream;
 

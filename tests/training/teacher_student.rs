@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Input, RunSettings},
-    init,
-    model::teacher_student::{Network, teacher_student, weights},
-    plan::{Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    graph::{
+        plan::{Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    lora::init,
+    models::teacher_student::{Network, teacher_student, weights},
 };
 use loralab_experiment::{Form, Readout};
 use loralab_linalg::Stream;

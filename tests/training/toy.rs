@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Input, RunSettings},
-    memory::{Data, Tensor},
-    model::teacher_student::{Network, teacher_student},
-    plan::Shape,
-    tape::{Purpose, Tape},
+    graph::{
+        memory::{Data, Tensor},
+        plan::Shape,
+        tape::{Purpose, Tape},
+    },
+    models::teacher_student::{Network, teacher_student},
 };
 use loralab_experiment::{Form, Readout};
 use safetensors::SafeTensors;

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 use loralab_core::{
-    model::Config,
-    train::{self, Pretraining},
+    lab::train::{self, Pretraining},
+    models::Config,
 };
 use loralab_data::{Dataset, tokenizer};
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};

@@ -4,9 +4,12 @@ use std::{fmt::Write, sync::Arc};
 
 use loralab_core::{
     device::{Gpu, Input, Machine},
-    init,
-    lab::{Room, State, Sweep, verify},
-    train::{Run, start},
+    lab::{
+        Room, State, Sweep,
+        train::{Run, start},
+        verify,
+    },
+    lora::init,
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Experiment, Message, Seeds};

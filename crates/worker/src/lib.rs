@@ -13,7 +13,7 @@ mod write;
 use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
-use loralab_core::{device::Machine, init, model::Base};
+use loralab_core::{device::Machine, lora::init, models::Base};
 use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message, SchemeInfo};
 

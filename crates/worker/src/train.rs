@@ -3,12 +3,10 @@
 use std::ops::ControlFlow;
 
 use loralab_core::{
-    adapter::Adapter,
-    device::{Cost, DeviceError, Machine},
-    gpu::GpuError,
-    init,
+    device::{Cost, DeviceError, Machine, webgpu::GpuError},
     lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn, least_bytes},
-    model::Base,
+    lora::{init, peft::Adapter},
+    models::Base,
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{

@@ -1,9 +1,9 @@
 //! Continuing a text.
 
 use loralab_core::{
-    adapter::Adapter,
     device::Machine,
     lab::{Generator, Sampling},
+    lora::peft::Adapter,
 };
 use loralab_experiment::{AdapterFiles, Message};
 

@@ -11,13 +11,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use loralab_core::{
-    device::{Device, Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Shape},
-    shader::{Tile, Tiles},
-    tape::{Purpose, Tape},
-    train::start,
+    device::{
+        Device, Gpu, Input, RunSettings, wait,
+        webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
+    },
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        shader::{Tile, Tiles},
+        tape::{Purpose, Tape},
+    },
+    lab::train::start,
 };
 use loralab_data::Sampler;
 use loralab_linalg::Stream;

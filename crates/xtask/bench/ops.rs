@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use anyhow::Result;
 use loralab_core::{
     device::Input,
-    ops::{Dispatch, Op},
-    train::start,
+    graph::ops::{Dispatch, Op},
+    lab::train::start,
 };
 use loralab_cpu::Store;
 use loralab_data::Sampler;

@@ -9,14 +9,18 @@ use std::{
 
 use anyhow::Result;
 use loralab_core::{
-    calibrate::{Calibration, Finder, Incremental},
     device::{Machine, RunSettings, wait},
-    init::{Inputs, KnownLayer, Layer, Rule, Scheme, StartError, find},
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base, Config},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{
+        calibrate::{Calibration, Finder, Incremental},
+        train::Run,
+    },
+    lora::init::{Inputs, KnownLayer, Layer, Rule, Scheme, StartError, find},
+    models::{Adapters, Base, Config},
 };
 use loralab_data::Dataset;
 use loralab_linalg::{Mat, Stream, normal_matrix, to_rows};

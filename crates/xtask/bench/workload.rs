@@ -4,13 +4,14 @@ use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use loralab_core::{
-    device::{Cpu, Device, Gpu, RunSettings, wait},
-    gpu::Accelerator,
-    init,
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Cohort, Run},
+    device::{Cpu, Device, Gpu, RunSettings, wait, webgpu::Accelerator},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Cohort, Run},
+    lora::init,
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 use loralab_data::{Dataset, pretraining};
 

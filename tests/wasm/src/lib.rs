@@ -13,14 +13,15 @@ use std::{
 };
 
 use loralab_core::{
-    calibrate::Calibration,
     device::{Machine, RunSettings},
-    init::{ALL, Layer, Rule, Scheme, Start},
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base, Config},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{calibrate::Calibration, train::Run},
+    lora::init::{ALL, Layer, Rule, Scheme, Start},
+    models::{Adapters, Base, Config},
 };
 use loralab_data::{Batch, Dataset, HELD_OUT, validation};
 use loralab_experiment::{Ask, Experiment, Message};

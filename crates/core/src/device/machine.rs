@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Answer, Cpu, Device, Gpu, Needs, workers::Workers};
-use crate::{gpu::Accelerator, memory::Tensor, plan::Plan};
+use crate::{
+    device::webgpu::Accelerator,
+    graph::{memory::Tensor, plan::Plan},
+};
 
 /// Where plans are replayed.
 #[derive(Clone)]

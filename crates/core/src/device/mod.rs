@@ -9,6 +9,7 @@
 mod cpu;
 mod gpu;
 mod machine;
+pub mod webgpu;
 mod workers;
 
 use std::{future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
@@ -19,11 +20,13 @@ pub use machine::Machine;
 pub(crate) use workers::Workers;
 
 use crate::{
-    gpu::{self as hardware, GpuError},
-    memory::{Drawn, Tensor},
-    ops::Op,
-    plan::Plan,
-    shader::Shader,
+    device::webgpu::{self as hardware, GpuError},
+    graph::{
+        memory::{Drawn, Tensor},
+        ops::Op,
+        plan::Plan,
+        shader::Shader,
+    },
 };
 
 /// Every shader there is.

@@ -9,12 +9,16 @@ use super::{
     translate::{adapters, calibration, export, options, record, run_of, setup},
 };
 use crate::{
-    adapter::{Adapter, Module},
     device::Needs,
-    init::{StartError, check_options},
-    model::Base,
-    plan::{Plan, Shape},
-    tape::Purpose,
+    graph::{
+        plan::{Plan, Shape},
+        tape::Purpose,
+    },
+    lora::{
+        init::{StartError, check_options},
+        peft::{Adapter, Module},
+    },
+    models::Base,
 };
 
 /// An adapter before its first step.

@@ -9,13 +9,17 @@ use super::{
     translate::{adapters, optimizer, options, record, run_of, setup},
 };
 use crate::{
-    calibrate::{Phase, once, probed},
     device::{Cost, Needs},
-    init::{self, Rule},
-    model::Base,
-    plan::{Plan, Shape},
-    tape::Purpose,
-    train::Run,
+    graph::{
+        plan::{Plan, Shape},
+        tape::Purpose,
+    },
+    lab::{
+        calibrate::{Phase, once, probed},
+        train::Run,
+    },
+    lora::init::{self, Rule},
+    models::Base,
 };
 
 /// Logits of all runs on the probe, 256 MiB of them, up to which a look reads them back.

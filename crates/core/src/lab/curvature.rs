@@ -18,8 +18,7 @@ use loralab_linalg::{Lanczos, NoConvergence, Ritz};
 
 use crate::{
     device::{Cpu, Input, RunSettings},
-    memory::Tensor,
-    plan::Plan,
+    graph::{memory::Tensor, plan::Plan},
 };
 
 /// The residual, as a share of its end of the spectrum, at which that end is known.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use loralab_linalg::Draws;
 
 use crate::{
-    adapter::{Adapter, Module},
     device::{Cpu, Device, DeviceError, Input, RunSettings},
-    memory::Tensor,
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Plan, Shape},
-    tape::{Purpose, Tape},
+    graph::{
+        memory::Tensor,
+        plan::{Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lora::peft::{Adapter, Module},
+    models::{Adapters, Base, MODULES, Training, decoder},
 };
 
 use super::{MakeDevice, Room};

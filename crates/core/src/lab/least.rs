@@ -3,7 +3,7 @@
 use loralab_data::Dataset;
 use loralab_experiment::{Module, Resolved};
 
-use crate::model::Base;
+use crate::models::Base;
 
 /// Bytes that training takes on any device, whatever else it does: the adapters of one run with their gradients, its batch, the tables of positions, and the
 /// batches of a validation on `validation`. Worked out from the settings alone, so that what can't fit is refused before anything of that size is made or,

@@ -4,8 +4,9 @@
 
 mod begin;
 mod budget;
+pub mod calibrate;
 mod curvature;
-mod diagnose;
+pub mod diagnose;
 mod generate;
 mod least;
 mod residual;
@@ -13,10 +14,11 @@ mod room;
 mod snapshot;
 mod sweep;
 pub mod toy;
+pub mod train;
 mod translate;
 mod verify;
 
-pub use crate::{calibrate::Phase, device::MakeDevice};
+pub use crate::{device::MakeDevice, lab::calibrate::Phase};
 pub use begin::{Begun, begin, check_memory};
 pub use budget::columns;
 pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_bytes};

@@ -9,10 +9,9 @@ use loralab_linalg::{Mat, Scale, from_rows, to_rows};
 
 use super::Begun;
 use crate::{
-    adapter::Module,
-    init::StartError,
-    memory::{Data, Tensor},
-    model::Base,
+    graph::memory::{Data, Tensor},
+    lora::{init::StartError, peft::Module},
+    models::Base,
 };
 
 /// What the name of a base goes on with where a start was taken out of it.

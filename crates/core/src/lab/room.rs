@@ -4,9 +4,9 @@ use loralab_experiment::{Cell, Resolved};
 
 use super::translate::options;
 use crate::{
-    init::{self, Quantiser, Rule},
-    memory::{Data, Tensor},
-    model::Base,
+    graph::memory::{Data, Tensor},
+    lora::init::{self, Quantiser, Rule},
+    models::Base,
 };
 
 /// What a plan has room for beside adapters of the experiment's rank. Runs that need different room are trained in different cohorts.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     device::RunState,
-    train::{CohortState, StateError},
+    lab::train::{CohortState, StateError},
 };
 
 /// A sweep between two steps: what has ended, and the cohort that is under way. What its runs' losses were so far was told in events.

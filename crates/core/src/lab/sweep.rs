@@ -14,15 +14,21 @@ use super::{
     translate::{adapters, calibration, export, optimizer, record, run_of},
 };
 use crate::{
-    adapter::Adapter,
-    calibrate::{Begun, CalibrationError},
     device::{DeviceError, MakeDevice},
-    init::{self, StartError},
-    memory::Tensor,
-    model::Base,
-    plan::{Plan, Shape},
-    tape::Purpose,
-    train::{Cohort, Run, StateError, StepOutcome, Validation, validate},
+    graph::{
+        memory::Tensor,
+        plan::{Plan, Shape},
+        tape::Purpose,
+    },
+    lab::{
+        calibrate::{Begun, CalibrationError},
+        train::{Cohort, Run, StateError, StepOutcome, Validation, validate},
+    },
+    lora::{
+        init::{self, StartError},
+        peft::Adapter,
+    },
+    models::Base,
 };
 
 /// What an observer lets a sweep wait for.

@@ -1,7 +1,7 @@
 //! The paper's toy experiment (Hayou, Ghosh and Yu 2024, arXiv 2406.08447): students of many widths learn a teacher, each at many learning rates.
 //!
 //! Data and teacher are the same for all; a seed fixes a student's frozen weights and its adapter's start. Runs that share those are a cohort. The
-//! zero product of W_h is left out (see [`teacher_student`](crate::model::teacher_student)), so a step's work goes with n, not with n².
+//! zero product of W_h is left out (see [`teacher_student`](crate::models::teacher_student)), so a step's work goes with n, not with n².
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -12,11 +12,13 @@ use loralab_linalg::Stream;
 use super::SweepError;
 use crate::{
     device::{Cpu, Device, DeviceError, Evaluation, Input, RunSettings},
-    init::Scheme,
-    model::teacher_student::{Network, teacher_student, weights},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    lora::init::Scheme,
+    models::teacher_student::{Network, teacher_student, weights},
 };
 
 /// Columns of x.
@@ -260,7 +262,7 @@ fn norms(hidden: &[f32], trained: &[f32]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{device::wait, init};
+    use crate::{device::wait, lora::init};
 
     fn student(form: Form, readout: Readout) -> Student {
         Student { form, readout, width: 32, seed: 1 }

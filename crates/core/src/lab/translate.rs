@@ -5,15 +5,21 @@ use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPrecon
 
 use super::{MakeDevice, Room, SweepError};
 use crate::{
-    adapter::{Adapter, Module},
-    calibrate::{Calibration, Setup},
     device::RunSettings,
-    init::{self, Scheme, Trains},
-    memory::Parameter,
-    model::{Adapters, Base, Training, decoder},
-    plan::{Optimizer, Plan, Preconditioner, Shape},
-    tape::Tape,
-    train::Run,
+    graph::{
+        memory::Parameter,
+        plan::{Optimizer, Plan, Preconditioner, Shape},
+        tape::Tape,
+    },
+    lab::{
+        calibrate::{Calibration, Setup},
+        train::Run,
+    },
+    lora::{
+        init::{self, Scheme, Trains},
+        peft::{Adapter, Module},
+    },
+    models::{Adapters, Base, Training, decoder},
 };
 
 /// The decoder with the experiment's adapters.

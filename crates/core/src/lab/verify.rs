@@ -8,12 +8,13 @@ use std::{collections::HashMap, sync::Arc};
 use loralab_cpu::{Scalar, Scratch, Store, Threads, Tracked};
 
 use crate::{
-    device::{Cpu, Device, DeviceError, Gpu, Input, RunSettings},
-    gpu::GpuError,
-    memory::{Lane, Tensor, Value, Values},
-    ops::{Dispatch, Op, Pass},
-    plan::Plan,
-    shader::Memory,
+    device::{Cpu, Device, DeviceError, Gpu, Input, RunSettings, webgpu::GpuError},
+    graph::{
+        memory::{Lane, Tensor, Value, Values},
+        ops::{Dispatch, Op, Pass},
+        plan::Plan,
+        shader::Memory,
+    },
 };
 
 /// A run's state before the step that is looked at.

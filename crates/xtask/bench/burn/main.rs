@@ -14,14 +14,7 @@ use burn::{
     optim::{GradientsParams, ModuleOptimizer, SgdConfig},
     tensor::{Device as BurnDevice, DeviceKind, Distribution, Tensor as BurnTensor, activation::relu},
 };
-use loralab_core::{
-    device::{Device, Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Shape},
-    shader::Tiles,
-    tape::{Purpose, Tape},
-};
+use loralab_core::{device::{Device, Gpu, Input, RunSettings, wait, webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters}}, graph::{memory::{Data, Group, Tensor, Weight}, plan::{Optimizer, Shape}, shader::Tiles, tape::{Purpose, Tape}}};
 use loralab_linalg::Stream;
 
 const LAYERS: usize = 4;

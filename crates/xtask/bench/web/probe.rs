@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use js_sys::{Array, Date, Float32Array};
 use loralab_core::{
-    device::{Device, Input, Machine, RunSettings},
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Plan, Shape},
-    shader::Tiles,
-    tape::{Purpose, Tape},
+    device::{
+        Device, Input, Machine, RunSettings,
+        webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
+    },
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        shader::Tiles,
+        tape::{Purpose, Tape},
+    },
 };
 use loralab_linalg::Stream;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};

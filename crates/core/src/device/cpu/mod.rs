@@ -14,7 +14,7 @@ use loralab_cpu::{Scalar, Scratch, Threads, finite};
 use update::update;
 
 use super::{Answer, Device, Evaluation, Input, Probe, RunSettings, RunState, StepReport, workers::Workers};
-use crate::{
+use crate::graph::{
     memory::{Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
     plan::{Optimizer, Plan, Update},

@@ -5,8 +5,10 @@ use loralab_cpu::Scalar;
 use super::{Cpu, lanes, moments};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
-    memory::{Parameter, Tensor},
-    plan::Plan,
+    graph::{
+        memory::{Parameter, Tensor},
+        plan::Plan,
+    },
 };
 
 impl<S: Scalar> Cpu<S> {

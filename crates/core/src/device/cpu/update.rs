@@ -5,8 +5,10 @@ use loralab_cpu::{Scalar, adamw, clip, finite, precondition, sgd, sign_sgd};
 use super::Run;
 use crate::{
     device::StepReport,
-    memory::Group,
-    plan::{Optimizer, Plan, Update},
+    graph::{
+        memory::Group,
+        plan::{Optimizer, Plan, Update},
+    },
 };
 
 /// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.

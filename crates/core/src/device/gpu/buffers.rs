@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use super::update;
 use crate::{
-    device::Input,
-    gpu::{Accelerator, GpuError},
-    memory::{Data, Tensor},
-    plan::Plan,
-    shader::{Launch, Memory, word},
+    device::{
+        Input,
+        webgpu::{Accelerator, GpuError},
+    },
+    graph::{
+        memory::{Data, Tensor},
+        plan::Plan,
+        shader::{Launch, Memory, word},
+    },
 };
 
 /// Steps that can be handed over at once, at most.
@@ -58,7 +62,7 @@ impl Buffers {
         let mut buffers = HashMap::new();
         let named = launches.flat_map(|launch| launch.buffers.iter().copied());
         let always = [Memory::Ring, Memory::Slot, Memory::Trained, Memory::Settings];
-        let rows = (0..plan.buffers.len()).map(|index| Memory::Rows(crate::memory::Value(index)));
+        let rows = (0..plan.buffers.len()).map(|index| Memory::Rows(crate::graph::memory::Value(index)));
         let read = ports.iter().map(|port| port.memory);
         for memory in named.chain(always).chain(rows).chain(read) {
             if buffers.contains_key(&memory) {

@@ -26,11 +26,13 @@ use super::{
     Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, bytes,
 };
 use crate::{
-    gpu::{Accelerator, Filler, GpuError, Tiling},
-    memory::{Drawn, Tensor, Value},
-    ops::{Dispatch, Op},
-    plan::{Optimizer, Plan, Update},
-    shader::{Grid, Launch, Memory, Tiles},
+    device::webgpu::{Accelerator, Filler, GpuError, Tiling},
+    graph::{
+        memory::{Drawn, Tensor, Value},
+        ops::{Dispatch, Op},
+        plan::{Optimizer, Plan, Update},
+        shader::{Grid, Launch, Memory, Tiles},
+    },
 };
 
 /// Seconds that a submit should take at most.

@@ -2,9 +2,8 @@
 
 use super::{Gpu, floats, sum};
 use crate::{
-    device::{Input, Probe},
-    gpu::GpuError,
-    shader::Memory,
+    device::{Input, Probe, webgpu::GpuError},
+    graph::shader::Memory,
 };
 
 impl Gpu {

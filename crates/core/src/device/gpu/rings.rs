@@ -1,7 +1,10 @@
 //! The rings: rows and learning rates of the steps to come, gathered on the host and written together.
 
 use super::buffers::Buffers;
-use crate::{device::Input, gpu::Accelerator, shader::Memory};
+use crate::{
+    device::{Input, webgpu::Accelerator},
+    graph::shader::Memory,
+};
 
 /// What waits on the host to be written, and where in the rings it goes.
 #[derive(Default)]

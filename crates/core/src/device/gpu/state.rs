@@ -3,8 +3,10 @@
 use super::{Gpu, Progress, floats, update, words_of};
 use crate::{
     device::{DeviceError, RunSettings, RunState},
-    memory::{Drawn, Fill, Pairs},
-    shader::Memory,
+    graph::{
+        memory::{Drawn, Fill, Pairs},
+        shader::Memory,
+    },
 };
 
 impl Gpu {

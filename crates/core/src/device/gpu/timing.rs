@@ -1,7 +1,7 @@
 //! What each dispatch of a step takes, by the GPU's own clock.
 
 use super::{Gpu, Ready, encode};
-use crate::{device::Input, gpu::GpuError};
+use crate::device::{Input, webgpu::GpuError};
 
 /// Queries that a set may have.
 const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;

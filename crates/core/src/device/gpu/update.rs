@@ -1,6 +1,6 @@
 //! What follows a complete gradient on a GPU, and what surrounds a step: tables and launches of shaders that belong to no op of the tape.
 
-use crate::{
+use crate::graph::{
     memory::{Group, Value},
     plan::{Optimizer, Plan, Update},
     shader::{Launch, Memory, Shader, shader, word},

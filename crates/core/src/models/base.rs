@@ -1,0 +1,217 @@
+//! The frozen base: a decoder's weights in the precision they were stored in, read from and written to safetensors.
+
+use std::{collections::HashMap, sync::Arc};
+
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::{Config, config_json};
+use crate::graph::memory::{Data, Tensor};
+
+/// Where a base's sizes stand in a safetensors file of ours: the file's own metadata, as the JSON of a `config.json`.
+const CONFIG_KEY: &str = "config";
+
+/// A pretrained decoder. Cloning shares the weights.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Sizes.
+    pub config: Config,
+    /// Weights, in the order of [`Config::tensors`].
+    pub tensors: Arc<[Tensor]>,
+}
+
+/// Why a file is not a base.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// The file is not safetensors, or ends too early.
+    #[error("it is not a whole safetensors file ({0}); copy it again, or make a base with `loralab pretrain`")]
+    File(#[from] safetensors::SafeTensorError),
+    /// The sizes of the model are not in the file.
+    #[error(
+        "it says nothing about the model's sizes: its safetensors metadata needs the key `config` with the JSON of a Hugging Face config.json"
+    )]
+    NoConfig,
+    /// The sizes of the model can't be read.
+    #[error("its `config` metadata can't be read as a Llama config.json: {0}")]
+    Config(#[from] serde_json::Error),
+    /// Sizes that no decoder has.
+    #[error("its config can't be a decoder of Llama's shape: {0}")]
+    Sizes(String),
+    /// A model that computes something else.
+    #[error(
+        "its config has \"{key}\": {found}, with which it computes something else than a decoder of Llama's shape without biases does; only such a one can be run"
+    )]
+    Unlike {
+        /// The setting.
+        key: &'static str,
+        /// Its value, as JSON.
+        found: String,
+    },
+    /// A tensor that the model has no place for.
+    #[error(
+        "tensor `{0}` has no place in the decoder that its config describes; it is of another model, or the config is"
+    )]
+    Unused(String),
+    /// A tensor is missing.
+    #[error("tensor `{name}` is missing; a base needs it in shape {shape:?}")]
+    Missing {
+        /// The tensor.
+        name: String,
+        /// Rows and columns needed.
+        shape: [usize; 2],
+    },
+    /// A tensor has another shape than the config says.
+    #[error("tensor `{name}` has shape {found:?}, but the config needs {needed:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// The file's shape.
+        found: Vec<usize>,
+        /// Rows and columns needed.
+        needed: [usize; 2],
+    },
+    /// A tensor is stored in a type that is not read.
+    #[error("tensor `{name}` is stored as {found:?}; F32, F16 and BF16 are read")]
+    Type {
+        /// The tensor.
+        name: String,
+        /// The file's type.
+        found: Dtype,
+    },
+    /// A tensor holds NaN or infinity.
+    #[error(
+        "tensor `{name}` holds a value that is not finite, the first at element {index}; the checkpoint is damaged"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// The element, row-major.
+        index: usize,
+    },
+}
+
+impl Base {
+    /// Reads a base from the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// Says what is missing, misshapen, damaged or not understood.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Base, BaseError> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
+        let text =
+            metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
+        let config = config_json::read(text)?;
+        let file = SafeTensors::deserialize(bytes)?;
+        // Before the names of that many layers are listed.
+        if config.layers > file.len() {
+            let (layers, tensors) = (config.layers, file.len());
+            return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
+        }
+        let tensors = config.tensors().into_iter().map(|(name, shape)| tensor(&file, name, shape));
+        let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
+        // Older files hold the rotary frequencies, and some the tied embedding twice.
+        let repeated = |name: &str| name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight");
+        match file
+            .names()
+            .into_iter()
+            .find(|name| !repeated(name) && tensors.iter().all(|tensor| tensor.name != **name))
+        {
+            Some(name) => Err(BaseError::Unused(name.to_owned())),
+            None => Ok(Base { tensors, config }),
+        }
+    }
+
+    /// The base as a safetensors file, weights as they are stored here.
+    ///
+    /// # Errors
+    /// Only if the safetensors library refuses the tensors.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>, BaseError> {
+        let bytes: Vec<Vec<u8>> = self.tensors.iter().map(|tensor| little_endian(&tensor.data)).collect();
+        let mut views = Vec::new();
+        for (tensor, bytes) in self.tensors.iter().zip(&bytes) {
+            let dtype = match tensor.data {
+                Data::F32(_) => Dtype::F32,
+                Data::F16(_) => Dtype::F16,
+                Data::Bf16(_) => Dtype::BF16,
+            };
+            let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
+            views.push((&tensor.name, TensorView::new(dtype, shape, bytes)?));
+        }
+        let config = config_json::write(&self.config)?;
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), (CONFIG_KEY.to_owned(), config)]);
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// The index of a tensor that [`Config::tensors`] lists.
+    pub(crate) fn index(&self, name: &str) -> usize {
+        self.tensors.iter().position(|tensor| tensor.name == name).expect("a base holds every tensor its config lists")
+    }
+
+    /// Bytes of the weights as stored.
+    pub fn bytes(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.data.bytes()).sum()
+    }
+}
+
+fn tensor(file: &SafeTensors<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
+    let Ok(view) = file.tensor(&name) else { return Err(BaseError::Missing { name, shape }) };
+    let vector = shape[0] == 1 && view.shape() == [shape[1]];
+    if view.shape() != shape && !vector {
+        return Err(BaseError::Shape { name, found: view.shape().to_vec(), needed: shape });
+    }
+    let bytes = view.data();
+    let data = match view.dtype() {
+        Dtype::F32 => Data::F32(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        Dtype::F16 => Data::F16(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect()),
+        Dtype::BF16 => Data::Bf16(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]])).collect()),
+        found => return Err(BaseError::Type { name, found }),
+    };
+    if let Some(index) = data.to_f32().iter().position(|x| !x.is_finite()) {
+        return Err(BaseError::NotFinite { name, index });
+    }
+    Ok(Tensor { name, shape, data })
+}
+
+fn little_endian(data: &Data) -> Vec<u8> {
+    match data {
+        Data::F32(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Data::F16(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Data::Bf16(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_without_a_place_is_another_models() {
+        let config = Config {
+            vocabulary: 4,
+            width: 2,
+            layers: 1,
+            heads: 1,
+            kv_heads: 1,
+            feed_forward: 2,
+            rope_theta: 1e4,
+            epsilon: 1e-6,
+            tied: true,
+            tokens: 8,
+        };
+        let zeros = |(name, shape): (String, [usize; 2])| Tensor {
+            name,
+            shape,
+            data: Data::F32(vec![0.0; shape[0] * shape[1]]),
+        };
+        let with = |more: &str| {
+            let more = more.split_whitespace().map(|name| (name.to_owned(), [1, 2]));
+            let tensors = config.tensors().into_iter().chain(more).map(zeros).collect();
+            Base::from_safetensors(
+                &Base { config: config.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
+            )
+        };
+        assert_eq!(with("lm_head.weight model.layers.0.self_attn.rotary_emb.inv_freq").expect("a base").config, config);
+        let bias = with("model.layers.0.self_attn.q_proj.bias").expect_err("biases are not run").to_string();
+        assert!(bias.contains("tensor `model.layers.0.self_attn.q_proj.bias` has no place"), "{bias}");
+        assert!(matches!(with("model.layers.1.input_layernorm.weight"), Err(BaseError::Unused(_))));
+    }
+}
