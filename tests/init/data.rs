@@ -18,14 +18,10 @@ use loralab_core::{
 use loralab_data::{Batch, Dataset, Example, Sampler};
 use loralab_linalg::{Draws, Stream, normal_matrix};
 
-use super::{
-    SHAPE,
-    weights::{Matrix, triplets},
-};
-use crate::{
-    gpu::web_base,
-    small::{base, config},
-};
+use super::SHAPE;
+use super::weights::{Matrix, triplets};
+use crate::gpu::web_base;
+use crate::small::{base, config};
 
 const SETTINGS: RunSettings =
     RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };

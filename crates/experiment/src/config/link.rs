@@ -6,12 +6,12 @@
 //!
 //! A link passes through mail and messengers, which add keys of their own, and through hands: what it says that can't be meant is told, and the rest is read.
 
-use crate::command::Device;
-use crate::error::ExperimentError;
-use crate::experiment::Experiment;
-use crate::keys::KEYS;
-use crate::nearest::nearest;
-use crate::preset::PRESETS;
+use crate::config::command::Device;
+use crate::config::error::ExperimentError;
+use crate::config::experiment::Experiment;
+use crate::config::keys::KEYS;
+use crate::config::nearest::nearest;
+use crate::config::preset::PRESETS;
 
 /// The version that is written; every one up to it is read.
 pub const LINK_VERSION: u32 = 1;

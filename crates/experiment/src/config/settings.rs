@@ -3,9 +3,9 @@
 //! A list is its entries with commas between, seeds from 0 on are their number, and everything else is as TOML has it without quotes.
 //! A single seed that is not a count ends in a comma: `7,` is the seed 7, `7` is seven seeds.
 
-use crate::error::ExperimentError;
-use crate::experiment::{Experiment, Seeds};
-use crate::keys::{KEYS, key};
+use crate::config::error::ExperimentError;
+use crate::config::experiment::{Experiment, Seeds};
+use crate::config::keys::{KEYS, key};
 
 impl Experiment {
     /// The settings that are given, by name, each as its text, in the order of the fields.
@@ -34,7 +34,7 @@ impl Experiment {
                 return Err(ExperimentError::UnknownKey {
                     key: name.to_owned(),
                     line: None,
-                    nearest: crate::keys::nearest_key(name),
+                    nearest: crate::config::keys::nearest_key(name),
                 });
             };
             let line = toml::Table::from_iter([(key.name.to_owned(), value(key.name, text))]).to_string();

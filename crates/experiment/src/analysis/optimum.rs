@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use loralab_statistics::{LEVEL, Valley, interval_of_range, mean, standard_error, standard_errors, valley};
 use serde::{Deserialize, Serialize};
 
-use crate::run::RunResult;
-use crate::summary::SchemeSummary;
+use crate::analysis::summary::SchemeSummary;
+use crate::protocol::run::RunResult;
 
 /// Fewer validation examples show nothing at 95 %, even if all agree: by chance n of them do so in 2 of 2ⁿ cases (the sign test, two-sided).
 pub const FEWEST_EXAMPLES: usize = 6;
@@ -337,8 +337,8 @@ pub(crate) fn comparisons(schemes: &[(&str, Trials)]) -> Vec<Comparison> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::Summary;
-    use crate::summary::tests::{run, setting};
+    use crate::analysis::summary::Summary;
+    use crate::analysis::summary::tests::{run, setting};
 
     /// Five seeds of a scheme whose loss is lowest, `depth`, at `best`, on a grid of 1e-3 · 2ᵏ; seeds shift the best rate by up
     /// to `shift` doublings and the loss by up to `noise` of it.

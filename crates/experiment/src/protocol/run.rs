@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::grid::Cell;
+use crate::config::grid::Cell;
 
 /// A validation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

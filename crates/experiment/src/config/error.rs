@@ -1,6 +1,6 @@
 //! What can be wrong with an experiment, said in sentences.
 
-use crate::keys::{KEYS, Key};
+use crate::config::keys::{KEYS, Key};
 
 /// Why an experiment was refused. Each message says what was found, where, what was needed and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

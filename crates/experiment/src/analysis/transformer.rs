@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crossing::CrossingFound;
-use crate::number::{factor_text, range_text, rounded_rate_text};
-use crate::optimum::Comparison;
-use crate::summary::{SchemeSummary, Summary};
+use crate::analysis::crossing::CrossingFound;
+use crate::analysis::optimum::Comparison;
+use crate::analysis::summary::{SchemeSummary, Summary};
+use crate::config::number::{factor_text, range_text, rounded_rate_text};
 
 /// `summary.json` of `reproduce transformer`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,10 +128,10 @@ impl Transformer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Experiment;
-    use crate::reproduction::Reproduction;
-    use crate::run::RunResult;
-    use crate::summary::tests::{run, setting};
+    use crate::analysis::reproduction::Reproduction;
+    use crate::analysis::summary::tests::{run, setting};
+    use crate::config::experiment::Experiment;
+    use crate::protocol::run::RunResult;
 
     fn summary(best: [f64; 2]) -> (Summary, Vec<RunResult>) {
         let mut runs = Vec::new();

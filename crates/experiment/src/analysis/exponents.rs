@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::OptimizerName;
+use crate::config::names::OptimizerName;
 
 /// `summary.json` of `reproduce exponents`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::curve::{Curve, Look};
-use crate::grid::Cell;
-use crate::number::{learning_rate_text, loss_text};
+use crate::config::grid::Cell;
+use crate::config::number::{learning_rate_text, loss_text};
+use crate::protocol::curve::{Curve, Look};
 
 /// One adapter at one step, on a probe batch whose rows stay the same. Norms of matrices are Frobenius norms; those of features are the root of the
 /// mean square over all rows and columns, so that they do not grow with a layer's width by themselves. The scale s is part of everything that has B.

@@ -7,9 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::Accuracy;
-use crate::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
-use crate::run::{RunResult, StartCost};
+use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
+use crate::config::names::Accuracy;
+use crate::protocol::run::{RunResult, StartCost};
 
 /// What all runs of a sweep share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -251,8 +251,8 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::grid::Cell;
-    use crate::run::Diverged;
+    use crate::config::grid::Cell;
+    use crate::protocol::run::Diverged;
 
     pub(crate) fn setting() -> Setting {
         Setting {

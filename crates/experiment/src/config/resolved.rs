@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
-use crate::bytes::Bytes;
-use crate::error::ExperimentError;
-use crate::experiment::{Experiment, Seeds};
-use crate::grid::{Cell, first_name};
-use crate::keys::{Key, key};
-use crate::names::{Module, OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
-use crate::number::learning_rate_text;
-use crate::scheme_option::SchemeOption;
+use crate::config::bytes::Bytes;
+use crate::config::error::ExperimentError;
+use crate::config::experiment::{Experiment, Seeds};
+use crate::config::grid::{Cell, first_name};
+use crate::config::keys::{Key, key};
+use crate::config::names::{Module, OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
+use crate::config::number::learning_rate_text;
+use crate::config::scheme_option::SchemeOption;
 
 /// The largest number of runs in a sweep.
 pub const LARGEST_GRID: u64 = 100_000;
@@ -469,7 +469,7 @@ fn distinct<T>(name: &'static str, values: &[T], text: fn(&T) -> String) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KEYS;
+    use crate::config::keys::KEYS;
 
     const SCHEMES: &[&str] = &["init-a", "init-b", "init-ab", "eva"];
 

@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::grid::Cell;
-use crate::names::OptimizerName;
-use crate::number::learning_rate_text;
-use crate::resolved::Resolved;
-use crate::run::RunResult;
+use crate::config::grid::Cell;
+use crate::config::names::OptimizerName;
+use crate::config::number::learning_rate_text;
+use crate::config::resolved::Resolved;
+use crate::protocol::run::RunResult;
 
 /// The lattice is this times powers of two; with their exponents from [`LOWEST`] to [`HIGHEST`], 6e-11 to 1.7e4.
 const ORIGIN: f64 = 1e-3;
@@ -270,9 +270,9 @@ fn mean(losses: &BTreeMap<u64, Option<f64>>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::{Experiment, Seeds};
-    use crate::summary::Summary;
-    use crate::summary::tests::{run, setting};
+    use crate::analysis::summary::Summary;
+    use crate::analysis::summary::tests::{run, setting};
+    use crate::config::experiment::{Experiment, Seeds};
 
     fn experiment(schemes: &[&str], seeds: u64) -> Resolved {
         let schemes = schemes.iter().map(|&scheme| scheme.to_owned()).collect();

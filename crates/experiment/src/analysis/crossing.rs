@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use loralab_statistics::{LEVEL, interval, interval_of_mean, interval_of_range, mean, resamples, standard_errors};
 
-use crate::experiment::Experiment;
-use crate::number::{factor_text, rounded_rate_text};
-use crate::run::RunResult;
-use crate::summary::Summary;
+use crate::analysis::summary::Summary;
+use crate::config::experiment::Experiment;
+use crate::config::number::{factor_text, rounded_rate_text};
+use crate::protocol::run::RunResult;
 
 /// The share of resamples that must have a crossing for it to be given an interval.
 const CERTAIN: f64 = 0.95;
@@ -76,7 +76,7 @@ struct Table {
 impl CrossingFound {
     /// Out of what a sweep gave.
     pub fn new(summary: Summary, experiment: Experiment, runs: &[RunResult]) -> Self {
-        let optimum = |scheme: &&crate::summary::SchemeSummary| {
+        let optimum = |scheme: &&crate::analysis::summary::SchemeSummary| {
             Some((scheme.scheme.clone(), scheme.optimum.as_ref()?.learning_rate))
         };
         let optima: Vec<(String, f64)> = summary.schemes.iter().filter_map(|scheme| optimum(&scheme)).collect();
@@ -263,7 +263,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::tests::{run, setting};
+    use crate::analysis::summary::tests::{run, setting};
 
     /// Valleys in logarithms with their lowest places at `best`, so that two of them cross at one rate.
     fn valley(scheme: &str, best: f64, depth: f64, luck: f64) -> Vec<RunResult> {
@@ -332,13 +332,14 @@ mod tests {
     #[test]
     fn json_is_that_of_a_sweep_with_the_pairs_and_is_read_again() {
         let runs = [valley("a", 16e-3, 0.3, 0.01), valley("b", 4e-3, 0.32, 0.0)].concat();
-        let found = crate::reproduction::Reproduction::Crossing(found(&runs));
+        let found = crate::analysis::reproduction::Reproduction::Crossing(found(&runs));
         let json = serde_json::to_string(&found).expect("it is JSON");
         let value: serde_json::Value = serde_json::from_str(&json).expect("what was written is read");
         assert_eq!(value["kind"], "crossing");
         assert!(value["schemes"][0]["optimum"].is_object() && value["device"].is_string());
         assert!(value["pairs"][0]["crossing"]["interval"][0].is_f64());
-        let again: crate::reproduction::Reproduction = serde_json::from_str(&json).expect("what was written is read");
+        let again: crate::analysis::reproduction::Reproduction =
+            serde_json::from_str(&json).expect("what was written is read");
         assert_eq!(again.sentence(), found.sentence());
     }
 }

@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::beginning::SchemeBeginning;
-use crate::blob::Blob;
-use crate::event::Event;
-use crate::experiment::Experiment;
-use crate::grid::Cell;
+use crate::config::experiment::Experiment;
+use crate::config::grid::Cell;
+use crate::protocol::beginning::SchemeBeginning;
+use crate::protocol::blob::Blob;
+use crate::protocol::event::Event;
 
 /// A trained adapter, as the two files of PEFT's layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -182,7 +182,7 @@ pub enum Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::beginning::Beginning;
+    use crate::protocol::beginning::Beginning;
 
     fn files() -> AdapterFiles {
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };

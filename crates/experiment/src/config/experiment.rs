@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::de::{DeTable, DeValue};
 
-use crate::bytes::Bytes;
-use crate::error::ExperimentError;
-use crate::keys::{TOKENS_ALIAS, key, nearest_key};
-use crate::names::OptimizerName;
+use crate::config::bytes::Bytes;
+use crate::config::error::ExperimentError;
+use crate::config::keys::{TOKENS_ALIAS, key, nearest_key};
+use crate::config::names::OptimizerName;
 
 /// The settings someone gave, in a file or by flags. What is `None` takes its default in
 /// [`resolve`](Experiment::resolve), which also checks the rest.
@@ -266,7 +266,7 @@ fn excerpt(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KEYS;
+    use crate::config::keys::KEYS;
 
     fn read(text: &str) -> Experiment {
         Experiment::from_toml(text).unwrap_or_else(|error| panic!("{text}: {error}"))

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use crate::bytes::Bytes;
-use crate::grid::Cell;
+use crate::config::bytes::Bytes;
+use crate::config::grid::Cell;
 
 /// What a cohort costs and what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

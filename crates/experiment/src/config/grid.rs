@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::learning_rate_text;
+use crate::config::number::learning_rate_text;
 
 /// Schemes that are others under a second name, each with the first: `schemes = "all"` trains each start once.
 pub const SECOND_NAMES: [(&str, &str); 1] = [("peft-default", "init-a-kaiming")];

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ExperimentError;
-use crate::nearest::nearest;
+use crate::config::error::ExperimentError;
+use crate::config::nearest::nearest;
 
 /// The schemes whose first output is not the base's, by definition.
 pub const BEGIN_ELSEWHERE: [&str; 5] = ["init-ab", "peft-false", "loftq-nf4", "loftq-int8", "lora-one"];

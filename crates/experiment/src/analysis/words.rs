@@ -2,9 +2,9 @@
 
 use loralab_statistics::{LEVEL, interval_of_mean};
 
-use crate::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
-use crate::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
-use crate::summary::{Failure, RateSummary, SchemeSummary, Summary};
+use crate::analysis::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
+use crate::analysis::summary::{Failure, RateSummary, SchemeSummary, Summary};
+use crate::config::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
 
 /// Most schemes that a sentence names, where there are more than one more: a table tells of all.
 const NAMED: usize = 4;
@@ -394,8 +394,8 @@ fn edges_in_words(ranked: &[(&SchemeSummary, &RateSummary)]) -> impl Iterator<It
 
 #[cfg(test)]
 mod tests {
-    use crate::summary::Summary;
-    use crate::summary::tests::{run, setting};
+    use crate::analysis::summary::Summary;
+    use crate::analysis::summary::tests::{run, setting};
 
     /// Runs of one scheme at 1e-3 · 2ᵏ, two seeds that differ by `spread`.
     fn runs(scheme: &str, losses: &[f64], spread: f64) -> Vec<crate::RunResult> {
@@ -504,7 +504,7 @@ mod tests {
         let y = runs("y", &[0.80, 0.70, 0.75, 0.80, 0.90, 1.20, 1.40], 0.2);
         let words = sentence(&[x.clone(), y.clone()].concat());
         assert!(!words.contains("times ("), "{words}");
-        let one = crate::summary::Setting { validation_examples: Some(1), ..setting() };
+        let one = crate::analysis::summary::Setting { validation_examples: Some(1), ..setting() };
         let words = Summary::from_runs(one, &[x, y].concat()).sentence();
         assert!(words.contains("With 1 validation example, nothing tells whether the difference"), "{words}");
         assert!(!words.contains("times (") && !words.contains("wants at least"), "{words}");

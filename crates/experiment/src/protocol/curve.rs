@@ -1,8 +1,8 @@
 //! The curves of each run, gathered from events.
 
-use crate::diagnostics::Diagnosis;
-use crate::event::Event;
-use crate::grid::Cell;
+use crate::config::grid::Cell;
+use crate::protocol::diagnostics::Diagnosis;
+use crate::protocol::event::Event;
 
 /// A loss at a step.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::curve::spread;
+use crate::protocol::curve::spread;
 
 /// What the start of one layer's adapter is. Norms are Frobenius norms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

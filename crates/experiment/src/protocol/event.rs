@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::diagnostics::Diagnosis;
-use crate::grid::Cell;
-use crate::run::RunResult;
+use crate::config::grid::Cell;
+use crate::protocol::diagnostics::Diagnosis;
+use crate::protocol::run::RunResult;
 
 /// Something that happened in a sweep. The list is closed: whoever reads events handles them all.
 ///
@@ -144,7 +144,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::{Diverged, Evaluation};
+    use crate::protocol::run::{Diverged, Evaluation};
 
     #[test]
     fn every_event_is_one_line_of_json_and_back() {

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use loralab_statistics::{LEVEL, interval, mean, slope, standard_errors};
 
-use crate::exponents::ExponentFit;
-use crate::names::{Accuracy, Form, Readout};
-use crate::number::{factor_text, loss_text, rounded_rate_text};
-use crate::optimum::{Comparison, Trials};
-use crate::run::RunResult;
-use crate::summary::{SchemeSummary, Setting, Summary};
+use crate::analysis::exponents::ExponentFit;
+use crate::analysis::optimum::{Comparison, Trials};
+use crate::analysis::summary::{SchemeSummary, Setting, Summary};
+use crate::config::names::{Accuracy, Form, Readout};
+use crate::config::number::{factor_text, loss_text, rounded_rate_text};
+use crate::protocol::run::RunResult;
 
 /// `summary.json` of `reproduce toy`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -368,8 +368,8 @@ impl ToyReadout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid::Cell;
-    use crate::summary::tests::run;
+    use crate::analysis::summary::tests::run;
+    use crate::config::grid::Cell;
 
     /// Students whose loss is lowest at a rate of `constant` n^`exponent`, off by up to `luck` of a doubling from seed to seed.
     fn runs(laws: &[(&str, f64, f64)], luck: f64) -> Vec<ToyRuns> {

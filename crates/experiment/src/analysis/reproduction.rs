@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crossing::CrossingFound;
-use crate::curvature::CurvatureFound;
-use crate::exponents::Exponents;
-use crate::toy::Toy;
-use crate::transformer::Transformer;
+use crate::analysis::crossing::CrossingFound;
+use crate::analysis::curvature::CurvatureFound;
+use crate::analysis::exponents::Exponents;
+use crate::analysis::toy::Toy;
+use crate::analysis::transformer::Transformer;
 
 /// What was reproduced, named by `kind` in JSON; a summary without a kind is a sweep's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

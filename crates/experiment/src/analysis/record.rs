@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::curve::{Curve, Look, Point};
-use crate::event::Event;
-use crate::grid::Cell;
-use crate::names::Accuracy;
-use crate::run::{Diverged, Evaluation, RunResult};
-use crate::summary::{Setting, Summary};
+use crate::analysis::summary::{Setting, Summary};
+use crate::config::grid::Cell;
+use crate::config::names::Accuracy;
+use crate::protocol::curve::{Curve, Look, Point};
+use crate::protocol::event::Event;
+use crate::protocol::run::{Diverged, Evaluation, RunResult};
 
 /// Most looks into a run's adapters that are held, some kilobytes each. Of more, every second is let go, again and again, so that they stay evenly spread; the
 /// last is always there, and the log has them all.

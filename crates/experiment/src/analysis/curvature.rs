@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::Experiment;
-use crate::names::OptimizerName;
-use crate::number::{factor_text, rounded_rate_text};
-use crate::summary::Summary;
+use crate::analysis::summary::Summary;
+use crate::config::experiment::Experiment;
+use crate::config::names::OptimizerName;
+use crate::config::number::{factor_text, rounded_rate_text};
 
 /// The share of itself that λ may be off by without a word.
 const PRECISE: f64 = 0.02;
@@ -154,7 +154,7 @@ impl CurvatureFound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::summary::tests::{run, setting};
+    use crate::analysis::summary::tests::{run, setting};
 
     fn found(optimizer: OptimizerName) -> CurvatureFound {
         let loss = |rate: f64| if rate > 0.5 { f64::INFINITY } else { 0.3 * (0.1 * (rate / 0.1).log2().powi(2)).exp() };
@@ -199,8 +199,10 @@ mod tests {
         }
         let adam = found(OptimizerName::AdamW);
         assert!(adam.sentence().contains("best at 1.0e-2") && adam.sentence().contains("of gradient descent alone"));
-        let json = serde_json::to_string(&crate::reproduction::Reproduction::Curvature(adam.clone())).expect("JSON");
-        let again: crate::reproduction::Reproduction = serde_json::from_str(&json).expect("what was written is read");
+        let json =
+            serde_json::to_string(&crate::analysis::reproduction::Reproduction::Curvature(adam.clone())).expect("JSON");
+        let again: crate::analysis::reproduction::Reproduction =
+            serde_json::from_str(&json).expect("what was written is read");
         assert_eq!(again.sentence(), adam.sentence());
     }
 

@@ -1,6 +1,6 @@
 //! Experiments that tell a story each.
 
-use crate::experiment::Experiment;
+use crate::config::experiment::Experiment;
 
 /// An experiment with a name and what it shows.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +63,7 @@ pub const PRESETS: [Preset; 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Seeds;
+    use crate::config::experiment::Seeds;
 
     #[test]
     fn every_preset_is_an_experiment_of_its_own() {

@@ -1,7 +1,7 @@
 //! The settings of an experiment by name: what each must be, an example, what it does and who says so. One table for every error message and
 //! for the page's form.
 
-use crate::nearest::nearest;
+use crate::config::nearest::nearest;
 
 /// One setting of an [`Experiment`](crate::Experiment).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
