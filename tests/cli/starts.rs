@@ -83,9 +83,9 @@ fn losses(base: &Base, adapter: &Adapter, settings: RunSettings) -> Vec<f64> {
     decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let (mut trained, mut frozen) = (vec![], vec![]);
-    for pair in plan.parameters.chunks_exact(2) {
-        let name = pair[0].name.trim_end_matches(".lora_A.weight");
-        let module = adapter.modules.iter().find(|module| module.name == name).expect("every layer has its adapter");
+    for site in &plan.sites {
+        let module =
+            adapter.modules.iter().find(|module| module.name == site.module).expect("every layer has its adapter");
         trained.extend(module.a.iter().chain(&module.b));
         frozen.extend(module.frozen.iter().flat_map(|(a, b)| a.iter().chain(b)));
     }

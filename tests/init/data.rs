@@ -139,10 +139,10 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let (inputs, gradients) = (inputs(&base, &batches), gradients(&base, &batches));
     let rows = batches.iter().flat_map(|batch| batch.targets.iter().zip(&batch.weights));
     let labels: Vec<u32> = rows.filter(|(_, weight)| **weight != 0.0).map(|(target, _)| *target).collect();
-    for (index, pair) in plan.parameters.chunks_exact(2).enumerate() {
-        let ([room, width], [outputs, _]) = (pair[0].shape, pair[1].shape);
-        let (a, b) = (&initial.trained()[pair[0].span.range()], &initial.trained()[pair[1].span.range()]);
-        let name = pair[0].name.trim_end_matches(".lora_A.weight").to_owned();
+    for (index, site) in plan.sites.iter().enumerate() {
+        let (room, width, outputs) = (site.rank, site.inputs, site.outputs);
+        let [a, b] = site.factors().map(|factor| &initial.trained()[factor.range()]);
+        let name = site.module.clone();
         let weight = base.tensors.iter().find(|tensor| tensor.name == format!("{name}.weight")).expect("it is there");
         let weight = weight.data.to_f32();
         look(&Begun {
@@ -165,11 +165,10 @@ fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
     let adapters = Adapters { rank: widest, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let plan = plan(base, &adapters, false);
     let mut values = vec![0.0; plan.trained_len()];
-    for a in plan.parameters.iter().step_by(2) {
-        let width = a.shape[1];
-        (0..width).for_each(|i| values[a.span.offset + i * width + i] = 1.0);
+    for site in &plan.sites {
+        (0..site.inputs).for_each(|i| values[site.a.offset + i * site.inputs + i] = 1.0);
     }
-    let widths: Vec<usize> = plan.parameters.iter().step_by(2).map(|a| a.shape[1]).collect();
+    let widths: Vec<usize> = plan.sites.iter().map(|site| site.inputs).collect();
     let mut device = Cpu::<f64>::new(Arc::new(plan), base.tensors.clone(), Some(1));
     device.load(0, &values, &[], SETTINGS);
     let mut rows: Vec<Vec<f32>> = vec![vec![]; widths.len()];
@@ -278,8 +277,8 @@ fn eva_reads_the_rows_that_count() {
     let inputs = inputs(&base, &batches);
     on_each_device(|make_device| {
         let begun = on(&data, SHAPE, &base, &adapters, &run, &plan, make_device).expect("a start");
-        for (a, inputs) in plan.parameters.iter().step_by(2).zip(&inputs) {
-            let (width, values) = (a.shape[1], &begun.trained()[a.span.range()]);
+        for (site, inputs) in plan.sites.iter().zip(&inputs) {
+            let (width, values) = (site.inputs, &begun.trained()[site.a.range()]);
             let a = Matrix::new(RANK, width, |i, j| f64::from(values[i * width + j]));
             assert!(a.t().times(&a).distance(&reads(&centred(inputs), RANK)) < 1e3 * ROUNDING);
         }
@@ -423,19 +422,18 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
     let gradients = gradients(&base, &[batch]);
     on_each_device(|make_device| {
         let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
-        for pair in plan.parameters.chunks_exact(2) {
-            let name = pair[0].name.trim_end_matches(".lora_A.weight");
-            let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
+        for site in &plan.sites {
+            let (name, inputs, outputs) = (site.module.as_str(), site.inputs, site.outputs);
             let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32, chosen: &[] };
             let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
             let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
             let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
             let sketch = gradient.times(&drawn.t().times(&drawn));
-            let a = &initial.trained()[pair[0].span.range()];
+            let a = &initial.trained()[site.a.range()];
             let a = Matrix::new(1, inputs, |_, j| f64::from(a[j]));
             assert!(a.t().times(&a).distance(&reads(&sketch, 1)) < 100.0 * ROUNDING, "{name}");
             assert!((a.norm() - 1.0).abs() < 1e-6);
-            assert!(initial.trained()[pair[1].span.range()].iter().all(|x| *x == 0.0));
+            assert!(initial.trained()[site.b.range()].iter().all(|x| *x == 0.0));
         }
     });
 }

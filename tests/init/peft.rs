@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use loralab_core::{
     device::RunSettings,
     graph::{
+        memory::Site,
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
@@ -59,15 +60,15 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
     let text = Dataset::Text(FIXTURE.tensor("text").expect("the fixture has it").data().to_vec());
     let initial: Arc<Initial> = on(&text, shape, &NANO, &adapters, &run, &plan, &cpu).expect("a start");
-    let of = |(pair, rank): (&[loralab_core::graph::memory::Parameter], &usize)| {
+    let of = |(site, rank): (&Site, &usize)| {
         let [a, b] = [0, 1].map(|factor| {
-            let [rows, columns] = pair[factor].shape;
-            let values = &initial.trained()[pair[factor].span.range()];
+            let [rows, columns] = site.shapes()[factor];
+            let values = &initial.trained()[site.factors()[factor].range()];
             Matrix::new(rows, columns, |i, j| f64::from(values[i * columns + j]))
         });
-        Ours { name: pair[0].name.trim_end_matches(".lora_A.weight").to_owned(), rank: *rank, a, b }
+        Ours { name: site.module.clone(), rank: *rank, a, b }
     };
-    plan.parameters.chunks_exact(2).zip(&initial.ranks).map(of).collect()
+    plan.sites.iter().zip(&initial.ranks).map(of).collect()
 }
 
 /// Each module of ours with PEFT's A and B.

@@ -8,7 +8,7 @@ use std::fmt;
 use loralab_cpu::Store;
 
 use crate::graph::{
-    memory::{Group, Parameter, Tensor, Value, Weight},
+    memory::{Group, Parameter, Site, Tensor, Value, Weight},
     ops::{Dispatch, Linear, Op, Orthonormal, Pass},
 };
 
@@ -44,6 +44,17 @@ pub enum Preconditioner {
     /// gradient is left as it is, as the source does at its first step; directions in which a factor is exactly zero do not count in the norm, so that
     /// padding changes nothing, which is ours.
     NoraPlus,
+}
+
+impl Optimizer {
+    /// Moments that it keeps of every trained number.
+    pub fn moments(self) -> usize {
+        match self {
+            Optimizer::AdamW { .. } => 2,
+            Optimizer::Sgd { .. } => 1,
+            Optimizer::SignSgd => 0,
+        }
+    }
 }
 
 impl Preconditioner {
@@ -147,6 +158,8 @@ pub struct Plan {
     pub observed: Vec<(Value, usize)>,
     /// The trained tensors, in the order they lie in the flat buffers.
     pub parameters: Vec<Parameter>,
+    /// The adapters, whose factors are among the trained tensors; what else is trained is no part of one.
+    pub sites: Vec<Site>,
     /// Whether every adapter has a frozen second pair.
     pub frozen_pairs: bool,
     /// Host-made tables, e.g. the cosines and sines of `rope`.
@@ -210,6 +223,7 @@ impl Plan {
             ports: Ports { features: Some(Value(0)), prediction: Some(Value(last)), ..Ports::default() },
             observed: (last - observed..last).map(|value| (Value(value), columns[value])).collect(),
             parameters: vec![],
+            sites: vec![],
             frozen_pairs: false,
             tables: vec![],
         };
@@ -222,9 +236,30 @@ impl Plan {
         self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
     }
 
-    /// The rank of every adapter, in the order of the parameters.
-    pub fn ranks(&self) -> impl Iterator<Item = usize> {
-        self.parameters.iter().filter(|parameter| parameter.group == Group::A).map(|parameter| parameter.shape[0])
+    /// The rank of the adapters, which is the same for all; 0 where there are none.
+    pub fn rank(&self) -> usize {
+        self.sites.first().map_or(0, |site| site.rank)
+    }
+
+    /// The optimiser; none where the plan takes no steps.
+    pub fn optimizer(&self) -> Option<Optimizer> {
+        self.updates.iter().find_map(|update| match update {
+            Update::Step(optimizer) => Some(*optimizer),
+            _ => None,
+        })
+    }
+
+    /// Moments that the optimiser keeps of every trained number.
+    pub fn moments(&self) -> usize {
+        self.optimizer().map_or(0, Optimizer::moments)
+    }
+
+    /// What gradients are multiplied by before the optimiser sees them, if anything.
+    pub fn preconditioner(&self) -> Option<Preconditioner> {
+        self.updates.iter().find_map(|update| match update {
+            Update::Precondition(preconditioner) => Some(*preconditioner),
+            _ => None,
+        })
     }
 
     /// Gives every value of the dispatches a buffer; `columns` of each value, by index. The values of `ports` keep theirs throughout.

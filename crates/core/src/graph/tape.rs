@@ -3,7 +3,7 @@
 use loralab_cpu::Store;
 
 use crate::graph::{
-    memory::{Group, Parameter, Span, Value, Weight},
+    memory::{Group, Parameter, Site, Span, Value, Weight},
     ops::{
         Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Orthonormal, Pass, Relu,
         Reverse, RmsNorm, Rope, Swiglu,
@@ -34,6 +34,7 @@ pub struct Tape {
     columns: Vec<usize>,
     needed: Vec<bool>,
     parameters: Vec<Parameter>,
+    sites: Vec<Site>,
     tables: Vec<Vec<f64>>,
     ports: Ports,
     frozen_pairs: bool,
@@ -51,6 +52,7 @@ impl Tape {
             columns: Vec::new(),
             needed: Vec::new(),
             parameters: Vec::new(),
+            sites: Vec::new(),
             tables: Vec::new(),
             ports: Ports::default(),
             frozen_pairs,
@@ -96,6 +98,17 @@ impl Tape {
         span
     }
 
+    /// Declares an adapter of `module`, of I inputs and O outputs: its A, (R, I), and its B, (O, R).
+    pub fn site(&mut self, module: &str, [inputs, outputs]: [usize; 2], rank: usize) -> [Span; 2] {
+        let nowhere = Span { offset: 0, len: 0 };
+        let mut site = Site { module: module.to_owned(), inputs, outputs, rank, a: nowhere, b: nowhere };
+        let ([a, b], [of_a, of_b]) = (site.names(), site.shapes());
+        (site.a, site.b) = (self.parameter(a, of_a, Group::A), self.parameter(b, of_b, Group::B));
+        let factors = site.factors();
+        self.sites.push(site);
+        factors
+    }
+
     /// Declares a host-made table and returns its index.
     pub fn table(&mut self, table: Vec<f64>) -> usize {
         self.tables.push(table);
@@ -117,8 +130,7 @@ impl Tape {
     /// x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
     pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
         let inputs = self.columns[x.0];
-        let a = self.parameter(format!("{module}.lora_A.weight"), [rank, inputs], Group::A);
-        let b = self.parameter(format!("{module}.lora_B.weight"), [outputs, rank], Group::B);
+        let [a, b] = self.site(module, [inputs, outputs], rank);
         self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
     }
 
@@ -244,6 +256,7 @@ impl Tape {
             ports: self.ports,
             observed: observed.into_iter().map(|value| (value, columns[value.0])).collect(),
             parameters: self.parameters,
+            sites: self.sites,
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,
         };

@@ -94,16 +94,15 @@ impl Generator {
         let plan = Arc::new(tape.compile(Purpose::Predict));
         let (mut trained, mut frozen) = (Vec::new(), Vec::new());
         let mut left_alone = [0, 0];
-        for pair in plan.parameters.chunks_exact(2) {
-            let (a, b) = (&pair[0], &pair[1]);
-            let name = a.name.trim_end_matches(".lora_A.weight");
+        for site in &plan.sites {
+            let name = &site.module;
             // An adapter of some layers leaves the others as they are.
-            let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == name));
+            let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == *name));
             if adapter.is_some_and(|adapter| adapter.targets(name)) {
                 left_alone = [left_alone[0] + usize::from(module.is_none()), left_alone[1] + 1];
             }
             trained.extend(module.iter().flat_map(|module| module.a.iter().chain(&module.b)));
-            trained.resize(b.span.range().end, 0.0);
+            trained.resize(site.b.range().end, 0.0);
             if frozen_pairs {
                 let pair = module.and_then(|module| module.frozen.as_ref());
                 frozen.extend(pair.iter().flat_map(|(a, b)| a.iter().chain(b)));

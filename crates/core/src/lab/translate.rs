@@ -7,7 +7,7 @@ use super::{MakeDevice, Room, SweepError};
 use crate::{
     device::RunSettings,
     graph::{
-        memory::Parameter,
+        memory::Span,
         plan::{Optimizer, Plan, Preconditioner, Shape},
         tape::Tape,
     },
@@ -113,20 +113,19 @@ pub(super) fn export(
     trained: &[f32],
     frozen_pairs: &[f32],
 ) -> Adapter {
-    let modules = plan.parameters.chunks_exact(2).map(|pair| {
-        let (a, b) = (&pair[0], &pair[1]);
-        let factor = |values: &[f32], parameter: &Parameter| values[parameter.span.range()].to_vec();
+    let modules = plan.sites.iter().map(|site| {
+        let factor = |values: &[f32], span: Span| values[span.range()].to_vec();
         Module {
-            name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
-            inputs: a.shape[1],
-            outputs: b.shape[0],
-            a: factor(trained, a),
-            b: factor(trained, b),
-            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, a), factor(frozen_pairs, b))),
+            name: site.module.clone(),
+            inputs: site.inputs,
+            outputs: site.outputs,
+            a: factor(trained, site.a),
+            b: factor(trained, site.b),
+            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, site.a), factor(frozen_pairs, site.b))),
         }
     });
     // Where layers may get more than they ask for, the scale stays that of what they asked for.
-    let rank = plan.ranks().next().unwrap_or(experiment.rank);
+    let rank = plan.rank();
     let asked = rank == experiment.rank;
     Adapter {
         base: base_name.to_owned(),

@@ -7,7 +7,7 @@ use loralab_experiment::{Form, Readout};
 use loralab_linalg::Stream;
 
 use crate::graph::{
-    memory::{Data, Group, Tensor, Weight},
+    memory::{Data, Tensor, Weight},
     tape::Tape,
 };
 
@@ -44,8 +44,7 @@ pub fn weights(network: Network, seed: u64, name: &str) -> Vec<Tensor> {
 /// `hidden.lora_B.weight`, (n, R).
 pub fn teacher_student(tape: &mut Tape, network: Network) {
     let Network { inputs, width, rank, form, .. } = network;
-    let a = tape.parameter("hidden.lora_A.weight", [rank, width], Group::A);
-    let b = tape.parameter("hidden.lora_B.weight", [width, rank], Group::B);
+    let [a, b] = tape.site("hidden", [width, width], rank);
     tape.label("hidden");
     let x = tape.features(inputs);
     let u = tape.linear(x, Weight::Frozen(0), width);

@@ -17,7 +17,7 @@ use super::{Answer, Device, Evaluation, Input, Probe, RunSettings, RunState, Ste
 use crate::graph::{
     memory::{Lane, Tensor, Value, Values},
     ops::{Dispatch, Op},
-    plan::{Optimizer, Plan, Update},
+    plan::Plan,
 };
 
 /// Fewest rows of a lane, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
@@ -419,11 +419,8 @@ fn lanes(sequences: usize, tokens: usize) -> usize {
 
 /// Elements of the first and second moment that a plan's optimiser keeps.
 fn moments(plan: &Plan) -> [usize; 2] {
-    match plan.updates.last() {
-        Some(Update::Step(Optimizer::AdamW { .. })) => [plan.trained_len(); 2],
-        Some(Update::Step(Optimizer::Sgd { .. })) => [plan.trained_len(), 0],
-        _ => [0, 0],
-    }
+    let moments = plan.moments();
+    [1, 2].map(|moment| if moments >= moment { plan.trained_len() } else { 0 })
 }
 
 /// A result of all lanes, one after the other, in a list that is exactly as long.

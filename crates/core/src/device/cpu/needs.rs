@@ -5,10 +5,7 @@ use loralab_cpu::Scalar;
 use super::{Cpu, lanes, moments};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
-    graph::{
-        memory::{Parameter, Tensor},
-        plan::Plan,
-    },
+    graph::{memory::Tensor, plan::Plan},
 };
 
 impl<S: Scalar> Cpu<S> {
@@ -62,6 +59,5 @@ impl<S: Scalar> Cpu<S> {
 
 /// Columns that an adapter with a frozen pair computes beside the plan's buffers, of the widest.
 fn frozen_columns(plan: &Plan) -> usize {
-    let of_pair = |pair: &[Parameter]| pair[0].shape[0] + 2 * pair[1].shape[0];
-    plan.parameters.chunks_exact(2).map(of_pair).max().unwrap_or(0)
+    plan.sites.iter().map(|site| site.rank + 2 * site.outputs).max().unwrap_or(0)
 }

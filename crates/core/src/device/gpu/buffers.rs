@@ -166,13 +166,11 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
         Memory::Trained => ("the adapters of a cohort", runs * flat),
         Memory::FrozenPairs => ("the frozen pairs of a cohort", runs * flat),
         Memory::Gradients => ("the gradients of a cohort", runs * flat),
-        Memory::Moments => ("the optimiser's moments", runs * flat * update::moments(plan)),
+        Memory::Moments => ("the optimiser's moments", runs * flat * plan.moments()),
         Memory::Preconditioned => ("the preconditioned gradients of a cohort", runs * flat),
-        Memory::Products => {
-            ("the preconditioners of a cohort", runs * plan.parameters.len() * update::rank(plan).pow(2))
-        }
+        Memory::Products => ("the preconditioners of a cohort", runs * plan.parameters.len() * plan.rank().pow(2)),
         Memory::Triangles => {
-            let rank = update::rank(plan);
+            let rank = plan.rank();
             ("the preconditioners of a cohort", runs * plan.parameters.len() * rank * (rank + 1))
         }
         Memory::Settings => ("settings", 4 * runs),

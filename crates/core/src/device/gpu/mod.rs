@@ -30,7 +30,7 @@ use crate::{
     graph::{
         memory::{Drawn, Tensor, Value},
         ops::{Dispatch, Op},
-        plan::{Optimizer, Plan, Update},
+        plan::{Optimizer, Plan},
         shader::{Grid, Launch, Memory, Tiles},
     },
 };
@@ -127,8 +127,8 @@ impl Gpu {
     pub fn needs(accelerator: &Accelerator, plan: &Plan, base: &[Tensor]) -> Needs {
         let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
         let columns: usize = plan.buffers.iter().sum();
-        let moments = update::moments(plan);
-        let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(update::preconditions(plan));
+        let moments = plan.moments();
+        let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(plan.preconditioner().is_some());
         let matrices = update::preconditioner_words(plan);
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
@@ -217,8 +217,8 @@ impl Gpu {
 
     /// Gathers a step's rows and rates; returns its slot.
     fn push(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> usize {
-        let (beta1, beta2) = match self.plan.updates.last() {
-            Some(Update::Step(Optimizer::AdamW { beta1, beta2, .. })) => (*beta1, *beta2),
+        let (beta1, beta2) = match self.plan.optimizer() {
+            Some(Optimizer::AdamW { beta1, beta2, .. }) => (beta1, beta2),
             _ => (0.0, 0.0),
         };
         let of_run = |(run, rate): (&mut Progress, &f64)| {
@@ -380,7 +380,7 @@ impl Device for Gpu {
         self.flush();
         let queue = self.accelerator.queue();
         let settings = words_of(settings);
-        let zeros = vec![0.0_f32; update::moments(&self.plan) * trained.len()];
+        let zeros = vec![0.0_f32; self.plan.moments() * trained.len()];
         for (memory, values) in [
             (Memory::Trained, trained),
             (Memory::FrozenPairs, frozen_pairs),

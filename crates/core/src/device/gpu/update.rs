@@ -99,29 +99,10 @@ shader! {
 pub const SHADERS: &[Shader] =
     &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, CLEAR];
 
-/// Buffers of moments that a plan's optimiser keeps.
-pub fn moments(plan: &Plan) -> usize {
-    match plan.updates.last() {
-        Some(Update::Step(Optimizer::AdamW { .. })) => 2,
-        Some(Update::Step(Optimizer::Sgd { .. })) => 1,
-        _ => 0,
-    }
-}
-
-/// Whether a plan's gradients are preconditioned before its optimiser sees them.
-pub fn preconditions(plan: &Plan) -> bool {
-    plan.updates.iter().any(|update| matches!(update, Update::Precondition(_)))
-}
-
-/// The rank of a plan's adapters, all of which have the same.
-pub fn rank(plan: &Plan) -> usize {
-    plan.ranks().next().unwrap_or(1)
-}
-
 /// Numbers that a run's preconditioners take: a matrix of every tensor, and room to invert it in.
 pub fn preconditioner_words(plan: &Plan) -> u64 {
-    let rank = rank(plan) as u64;
-    if preconditions(plan) { plan.parameters.len() as u64 * (rank * rank + rank * (rank + 1)) } else { 0 }
+    let rank = plan.rank() as u64;
+    if plan.preconditioner().is_some() { plan.parameters.len() as u64 * (rank * rank + rank * (rank + 1)) } else { 0 }
 }
 
 /// Blocks of a run's gradients.
@@ -162,7 +143,7 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
     let [k, p] = [elements, runs].map(word);
     let head = [k, p, word(plan.parameters.len())];
     let loss = Memory::Rows(plan.ports.loss.unwrap_or(Value(0)));
-    let gradients = if preconditions(plan) { Memory::Preconditioned } else { Memory::Gradients };
+    let gradients = if plan.preconditioner().is_some() { Memory::Preconditioned } else { Memory::Gradients };
     let inputs = [gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
     let with = |outputs: &[Memory]| [&inputs[..], outputs].concat();
     match update {
@@ -176,7 +157,7 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
         }
         Update::Clip => vec![Launch::over(&CLIP, all, &[k, p], &[Memory::States, Memory::Gradients])],
         Update::Precondition(preconditioner) => {
-            let (rank, parameters) = (rank(plan), plan.parameters.len());
+            let (rank, parameters) = (plan.rank(), plan.parameters.len());
             let [r, of] = [rank, parameters].map(word);
             let epsilon = (preconditioner.epsilon() as f32).to_bits();
             let product = [Memory::Trained, Memory::Places, Memory::Products];

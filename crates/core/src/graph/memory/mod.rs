@@ -4,10 +4,12 @@
 
 mod fill;
 mod lane;
+mod site;
 mod tensor;
 mod value;
 
 pub use fill::{Drawn, Fill, Pairs};
 pub use lane::{Lane, Values};
+pub use site::Site;
 pub use tensor::{Data, Tensor};
 pub use value::{Group, Parameter, Span, Value, Weight};

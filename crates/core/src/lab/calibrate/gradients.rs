@@ -12,7 +12,7 @@ use super::{
 use crate::{
     device::{Answer, Device, Input, RunSettings},
     graph::{
-        memory::Parameter,
+        memory::Site,
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
@@ -103,9 +103,9 @@ impl Products for Probes {
         Box::pin(async move {
             let factor = side as usize;
             let mut values = vec![0.0; self.plan.trained_len()];
-            for (pair, vectors) in self.plan.parameters.chunks_exact(2).zip(vectors) {
-                let place = &mut values[pair[factor].span.range()];
-                put(vectors.as_ref(), pair[factor].shape[1], place);
+            for (site, vectors) in self.plan.sites.iter().zip(vectors) {
+                let place = &mut values[site.factors()[factor].range()];
+                put(vectors.as_ref(), site.shapes()[factor][1], place);
             }
             self.device.load(0, &values, &[], RunSettings::PLAIN);
             let mut sums = vec![0.0; values.len()];
@@ -114,16 +114,16 @@ impl Products for Probes {
                 sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / self.batches.len() as f32);
                 self.tokens += batch.tokens.len();
             }
-            let answer = |(pair, vectors): (&[Parameter], &Mat<f64>)| {
-                let parameter = &pair[1 - factor];
-                let answer = from_rows(&sums[parameter.span.range()], parameter.shape[0], parameter.shape[1]);
+            let answer = |(site, vectors): (&Site, &Mat<f64>)| {
+                let (span, [rows, columns]) = (site.factors()[1 - factor], site.shapes()[1 - factor]);
+                let answer = from_rows(&sums[span.range()], rows, columns);
                 // What the adapter has room for beyond the vectors answers nothing.
                 match side {
                     Side::Right => answer.subcols(0, vectors.nrows()).to_owned(),
                     Side::Left => answer.subrows(0, vectors.ncols()).to_owned(),
                 }
             };
-            Ok(self.plan.parameters.chunks_exact(2).zip(vectors).map(answer).collect())
+            Ok(self.plan.sites.iter().zip(vectors).map(answer).collect())
         })
     }
 }

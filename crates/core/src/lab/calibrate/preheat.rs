@@ -47,11 +47,10 @@ impl Calibration<'_, '_> {
         let trained = cohort.device().trained().await?;
         let mut found = Vec::with_capacity(runs.len());
         for (run, trained) in runs.iter().zip(trained) {
-            let pairs = wide.parameters.chunks_exact(2);
-            let starts = layers(plan, self.adapters.rank, run).zip(pairs).map(|(layer, pair)| {
+            let starts = layers(plan, self.adapters.rank, run).zip(&wide.sites).map(|(layer, site)| {
                 let [a, b] = [0, 1].map(|factor| {
-                    let parameter = &pair[factor];
-                    from_rows(&trained[parameter.span.range()], parameter.shape[0], parameter.shape[1])
+                    let [rows, columns] = site.shapes()[factor];
+                    from_rows(&trained[site.factors()[factor].range()], rows, columns)
                 });
                 let product = product_svd(b.as_ref(), a.as_ref());
                 let product = product.map_err(layer.undecomposed("preheated product"))?;

@@ -8,7 +8,10 @@ use loralab_linalg::{Mat, product_svd};
 
 use crate::{
     device::Probe,
-    graph::{memory::Parameter, plan::Plan},
+    graph::{
+        memory::{Site, Span},
+        plan::Plan,
+    },
 };
 
 /// A run at a moment: what it has trained, and what the probe says of it.
@@ -52,23 +55,22 @@ pub struct Lens<'a> {
 /// The diagnosis of every adapter of a run, in the order of the plan's parameters, from the moments before and after one step.
 pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) -> Vec<Diagnosis> {
     let Lens { rows, scale, epsilon, second_moment, frozen_pairs, base } = lens;
-    let adapters = plan.parameters.chunks_exact(2).enumerate();
+    let adapters = plan.sites.iter().enumerate();
     adapters
-        .map(|(index, pair)| {
-            let factors = |flat: &[f32]| Factors::new(flat, [&pair[0], &pair[1]]);
-            let features = |moment: &Moment| wide(&moment.probe.observed[index][..rows * pair[0].shape[0]]);
+        .map(|(index, site)| {
+            let factors = |flat: &[f32]| Factors::new(flat, site);
+            let features = |moment: &Moment| wide(&moment.probe.observed[index][..rows * site.rank]);
             let frozen = (!frozen_pairs.is_empty()).then(|| factors(frozen_pairs));
             let [old, new] = [before, after].map(|moment| (factors(&moment.trained), features(moment)));
             let gradient = factors(&after.probe.gradient);
-            let name = pair[0].name.trim_end_matches(".lora_A.weight");
-            let of_b = pair[1].span.range();
+            let of_b = site.b.range();
             let by_frozen_a = base.by_frozen_a.get(of_b.clone()).unwrap_or_default();
             let downhill = downhill(&new.0.b, frozen.as_ref(), &base.by_a[of_b], by_frozen_a);
-            let mut diagnosis = adapter(name, scale, old, new, gradient, frozen);
+            let mut diagnosis = adapter(&site.module, scale, old, new, gradient, frozen);
             let lengths = diagnosis.product * base.norms[index];
             diagnosis.alignment = (lengths > 0.0).then(|| scale * downhill / lengths);
-            let below = |parameter: &Parameter| Some(share_below(second_moment.get(parameter.span.range())?, epsilon?));
-            (diagnosis.below_epsilon_a, diagnosis.below_epsilon_b) = (below(&pair[0]), below(&pair[1]));
+            let below = |factor: Span| Some(share_below(second_moment.get(factor.range())?, epsilon?));
+            (diagnosis.below_epsilon_a, diagnosis.below_epsilon_b) = (below(site.a), below(site.b));
             diagnosis
         })
         .collect()
@@ -120,8 +122,8 @@ struct Factors {
 }
 
 impl Factors {
-    fn new(flat: &[f32], [a, b]: [&Parameter; 2]) -> Factors {
-        Factors { a: wide(&flat[a.span.range()]), b: wide(&flat[b.span.range()]), rank: a.shape[0] }
+    fn new(flat: &[f32], site: &Site) -> Factors {
+        Factors { a: wide(&flat[site.a.range()]), b: wide(&flat[site.b.range()]), rank: site.rank }
     }
 
     /// O.

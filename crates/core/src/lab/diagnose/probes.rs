@@ -11,10 +11,7 @@ use loralab_linalg::{Mat, Stream, normal_matrix, thin_qr};
 use super::{BaseGradient, Lens, Moment, diagnose, kl_from_base};
 use crate::{
     device::{Device, DeviceError, Input, Probe, RunSettings, RunState, Workers},
-    graph::{
-        memory::Group,
-        plan::{Optimizer, Plan},
-    },
+    graph::plan::{Optimizer, Plan},
     lab::train::Cohort,
 };
 
@@ -150,17 +147,16 @@ impl Probes {
         let plan = self.plan.clone();
         let directions: BTreeMap<usize, Mat<f64>> = inputs(&plan).map(|inputs| (inputs, orthonormal(inputs))).collect();
         let most = directions.values().map(Mat::ncols).max().unwrap_or(0);
-        let (mut norms, mut prediction) = (vec![0.0; plan.parameters.len() / 2], None);
+        let (mut norms, mut prediction) = (vec![0.0; plan.sites.len()], None);
         // Ranks differ between adapters where starts give them so; the plan's is the same for all.
-        let rank = plan.ranks().next().unwrap_or(1);
+        let rank = plan.rank().max(1);
         for first in (0..most).step_by(rank * plan.shape.runs) {
             let starts: Vec<Vec<f32>> = (0..plan.shape.runs)
                 .map(|run| {
                     let mut flat = vec![0.0; plan.trained_len()];
-                    for a in plan.parameters.iter().filter(|parameter| parameter.group == Group::A) {
-                        let [_, inputs] = a.shape;
-                        let directions = &directions[&inputs];
-                        for (row, line) in flat[a.span.range()].chunks_exact_mut(inputs).enumerate() {
+                    for site in &plan.sites {
+                        let directions = &directions[&site.inputs];
+                        for (row, line) in flat[site.a.range()].chunks_exact_mut(site.inputs).enumerate() {
                             let place = first + run * rank + row;
                             if place < directions.ncols() {
                                 line.iter_mut().enumerate().for_each(|(i, x)| *x = directions[(i, place)] as f32);
@@ -171,8 +167,8 @@ impl Probes {
                 })
                 .collect();
             for probe in self.base_gradient(starts.iter().map(|start| &start[..])).await? {
-                for (norm, pair) in norms.iter_mut().zip(plan.parameters.chunks_exact(2)) {
-                    let b = &probe.gradient[pair[1].span.range()];
+                for (norm, site) in norms.iter_mut().zip(&plan.sites) {
+                    let b = &probe.gradient[site.b.range()];
                     *norm += b.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
                 }
                 prediction.get_or_insert(probe.prediction);
@@ -195,8 +191,8 @@ impl Probes {
         let none = if self.plan.frozen_pairs { vec![0.0; self.plan.trained_len()] } else { vec![] };
         for (run, flat) in flats.enumerate() {
             let mut start = flat.to_vec();
-            for b in self.plan.parameters.iter().filter(|parameter| parameter.group == Group::B) {
-                start[b.span.range()].fill(0.0);
+            for site in &self.plan.sites {
+                start[site.b.range()].fill(0.0);
             }
             self.device.load(run, &start, &none, RunSettings::PLAIN);
         }
@@ -210,7 +206,7 @@ impl Probes {
 
 /// I of every adapter's layer.
 fn inputs(plan: &Plan) -> impl Iterator<Item = usize> {
-    plan.parameters.iter().filter(|parameter| parameter.group == Group::A).map(|parameter| parameter.shape[1])
+    plan.sites.iter().map(|site| site.inputs)
 }
 
 /// As many orthonormal columns as there are directions to look from: all that there are where the inputs are few.

@@ -8,7 +8,7 @@ use super::Run;
 use crate::{
     device::{Device, RunSettings},
     graph::{
-        memory::{Drawn, Fill, Group, Pairs, Tensor},
+        memory::{Drawn, Fill, Pairs, Site, Span, Tensor},
         plan::Plan,
     },
     lora::init::{Layer, Rule, Start, StartError},
@@ -26,18 +26,13 @@ pub struct Initial {
 
 /// The layers of a plan's adapters, in its order, as a scheme sees them that is asked for `rank`.
 pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<Item = Layer<'a>> {
-    plan.parameters.chunks_exact(2).map(move |pair| {
-        let [a, b] = [&pair[0], &pair[1]];
-        debug_assert!(a.group == Group::A && b.group == Group::B, "adapters lie as pairs");
-        let name = a.name.trim_end_matches(".lora_A.weight");
-        Layer {
-            name,
-            inputs: a.shape[1],
-            outputs: b.shape[0],
-            rank,
-            scale: run.settings.scale as f32,
-            chosen: &run.chosen,
-        }
+    plan.sites.iter().map(move |site| Layer {
+        name: &site.module,
+        inputs: site.inputs,
+        outputs: site.outputs,
+        rank,
+        scale: run.settings.scale as f32,
+        chosen: &run.chosen,
     })
 }
 
@@ -46,7 +41,7 @@ pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<It
 /// # Errors
 /// If the scheme can't start one of the layers, or has to ask a device for it.
 pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
-    let rank = plan.ranks().next().unwrap_or(0);
+    let rank = plan.rank();
     if let Rule::Fill(laws) = run.scheme.rule {
         run.scheme.check(rank, run.settings.scale)?;
         return Ok(Initial::drawn(plan, layers(plan, rank, run).map(|layer| laws(&layer)).collect(), run));
@@ -93,11 +88,13 @@ impl Initial {
 
     /// Draws every factor of a run by its law; `laws` of A and B, in the order of the layers.
     fn drawn(plan: &Plan, laws: Vec<[Law; 2]>, run: &Run) -> Initial {
-        let parameters = plan.parameters.iter().zip(laws.into_iter().flatten());
-        let fills = parameters.filter(|(_, law)| *law != Law::Zeros).map(|(parameter, law)| Fill {
-            offset: parameter.span.offset,
-            len: parameter.span.len,
-            stream: Stream::new(run.seed, &parameter.name),
+        let factors = plan.sites.iter().zip(laws).flat_map(|(site, laws)| {
+            site.factors().into_iter().zip(site.names()).zip(laws).filter(|(_, law)| *law != Law::Zeros)
+        });
+        let fills = factors.map(|((Span { offset, len }, name), law)| Fill {
+            offset,
+            len,
+            stream: Stream::new(run.seed, &name),
             law,
         });
         let pairs = match plan.frozen_pairs {
@@ -106,14 +103,13 @@ impl Initial {
             false => Pairs::None,
         };
         let drawn = Some(Drawn { fills: fills.collect(), len: plan.trained_len(), pairs });
-        Initial { drawn, ranks: plan.ranks().collect(), ..Initial::default() }
+        Initial { drawn, ranks: plan.sites.iter().map(|site| site.rank).collect(), ..Initial::default() }
     }
 
     /// Lays the starts of all layers out, each filled up with zeros to the plan's rank.
     pub fn lay(plan: &Plan, starts: Vec<Start>) -> Initial {
         let (mut trained, mut frozen_pairs, mut ranks) = (vec![], vec![], vec![]);
-        for (pair, start) in plan.parameters.chunks_exact(2).zip(starts) {
-            let ([rank, inputs], [outputs, _]) = (pair[0].shape, pair[1].shape);
+        for (&Site { rank, inputs, outputs, .. }, start) in plan.sites.iter().zip(starts) {
             let own = start.rank(inputs);
             assert!(own <= rank, "a layer of rank {own} does not fit a plan of rank {rank}");
             fill(&mut trained, &start.a, &start.b, [own, rank, inputs, outputs]);

@@ -5,7 +5,6 @@
 
 use crate::{
     device::{DeviceError, RunState},
-    graph::plan::{Optimizer, Plan, Update},
     lab::train::Cohort,
 };
 
@@ -47,7 +46,7 @@ impl Cohort<'_> {
     pub fn restore(&mut self, state: &CohortState) -> Result<(), StateError> {
         let sizes = |runs, trained, moments| format!("{runs} runs of {trained} numbers and {moments} moments each");
         let (runs, trained) = (self.runs().len(), self.plan().trained_len());
-        let moments = trained * moments(self.plan());
+        let moments = trained * self.plan().moments();
         let fits = |run: &RunState| run.trained.len() == trained && run.moments.len() == moments;
         if state.runs.len() != runs || !state.runs.iter().all(fits) {
             let first = state.runs.first().map_or((0, 0), |run| (run.trained.len(), run.moments.len()));
@@ -57,14 +56,5 @@ impl Cohort<'_> {
         self.device().restore(&state.runs);
         self.go_on_after(state.step);
         Ok(())
-    }
-}
-
-/// Moments that the plan's optimiser keeps of every trained number.
-fn moments(plan: &Plan) -> usize {
-    match plan.updates.last() {
-        Some(Update::Step(Optimizer::AdamW { .. })) => 2,
-        Some(Update::Step(Optimizer::Sgd { .. })) => 1,
-        _ => 0,
     }
 }
