@@ -1,9 +1,11 @@
 //! Models small enough for finite differences and error bounds: how they are recorded, their weights, their rows.
 
+use loralab_core::graph::memory::InputName;
+use loralab_data::Batch;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Inputs, RunSettings},
     graph::{
         memory::{Data, Group, Tensor, Weight},
         plan::{Optimizer, Plan, Shape},
@@ -77,10 +79,21 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The rows as the data give them, of a decoder.
+    pub fn batch(&self) -> Batch {
+        let (tokens, targets, weights) = (self.tokens.clone(), self.targets.clone(), self.weights.clone());
+        Batch { tokens, targets, weights, examples: vec![], counted: 0 }
+    }
+
     /// The device's view.
-    pub fn input(&self) -> Input<'_> {
+    pub fn input(&self) -> Inputs<'_> {
         let Rows { tokens, targets, weights, features, expected } = self;
-        Input { tokens, targets, weights, features, expected }
+        Inputs::new()
+            .with(InputName::Tokens, tokens)
+            .with(InputName::Targets, targets)
+            .with(InputName::Weights, weights)
+            .with(InputName::Features, features)
+            .with(InputName::Expected, expected)
     }
 }
 

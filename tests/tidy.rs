@@ -34,8 +34,10 @@ const ROOMS: [(&str, &[&str]); 2] = [
 ];
 
 /// Inside a room of core, the modules from the lowest up: each may use those before it. A module that is not named here is used by its room only.
-const MODULES: [(&str, &[&str]); 2] =
-    [("graph", &["memory", "shader", "ops", "plan", "tape"]), ("lora", &["peft", "init", "theory"])];
+const MODULES: [(&str, &[&str]); 2] = [
+    ("graph", &["memory", "shader", "ops", "update", "recording", "placement", "plan", "tape"]),
+    ("lora", &["peft", "init", "theory"]),
+];
 
 /// Most lines of a source file before its own tests begin: what a reader can hold in mind.
 const LONGEST: usize = 500;

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
-    device::{Input, Machine, RunSettings, wait, webgpu::Tiling},
+    device::{Inputs, Machine, RunSettings, wait, webgpu::Tiling},
     lab::{Room, Sweep},
 };
 use loralab_data::{Dataset, Split};
@@ -63,7 +63,7 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
     let plan = Arc::new(sweep.plan(runs, Room::of(experiment, cells)));
     let zeros = vec![0.0; plan.trained_len()];
     let batch = sweep.batch(experiment.seeds[0])?;
-    let inputs = vec![Input::from(&batch); runs];
+    let inputs = vec![Inputs::from(&batch); runs];
     let (step, validation) = wait(async {
         let mut device = prepared.machine.make(plan.clone(), prepared.base.tensors.clone()).await?;
         let pairs = if plan.frozen_pairs { &zeros[..] } else { &[] };

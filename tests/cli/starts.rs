@@ -1,9 +1,10 @@
 //! Starts that others train: `tests/fixtures/make_peft_from_init.py` trained what `init` writes with PyTorch + PEFT.
 
+use loralab_core::graph::memory::InputName;
 use std::{fs, sync::Arc};
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Inputs, RunSettings},
     graph::{
         plan::Shape,
         tape::{Purpose, Tape},
@@ -98,7 +99,10 @@ fn losses(base: &Base, adapter: &Adapter, settings: RunSettings) -> Vec<f64> {
         let [tokens, targets]: [Vec<u32>; 2] =
             ["tokens", "targets"].map(|name| part(name).map(|token| (*token).into()).collect());
         let weights: Vec<f32> = part("mask").map(|mask| f32::from(*mask) / counted as f32).collect();
-        let input = Input { tokens: &tokens, targets: &targets, weights: &weights, ..Input::default() };
+        let input = Inputs::new()
+            .with(InputName::Tokens, &tokens)
+            .with(InputName::Targets, &targets)
+            .with(InputName::Weights, &weights);
         device.step(&[input], &[LEARNING_RATE]).remove(0).expect("the run does not diverge").loss
     };
     (0..STEPS).map(step).collect()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Gpu, Input, MakeDevice, RunSettings, wait},
+    device::{Cpu, Device, Gpu, Inputs, MakeDevice, RunSettings, wait},
     graph::{
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
@@ -173,7 +173,7 @@ fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
     device.load(0, &values, &[], SETTINGS);
     let mut rows: Vec<Vec<f32>> = vec![vec![]; widths.len()];
     for batch in batches {
-        let probe = device.probe(&[Input::from(batch)]).remove(0);
+        let probe = device.probe(&[Inputs::from(batch)]).remove(0);
         for (layer, features) in probe.observed.iter().enumerate() {
             for (row, weight) in features.chunks_exact(widest).zip(&batch.weights) {
                 if *weight != 0.0 {
@@ -210,7 +210,7 @@ fn gradients(base: &Base, batches: &[Batch]) -> Vec<(String, Matrix)> {
     device.load(0, &values, &[], SETTINGS);
     let mut sums = vec![0.0; values.len()];
     for batch in batches {
-        let (_, gradient) = device.gradient(0, Input::from(batch));
+        let (_, gradient) = device.gradient(0, Inputs::from(batch));
         sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / batches.len() as f64);
     }
     let of = |parameter: &loralab_core::graph::memory::Parameter| {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input},
+    device::{Cpu, Inputs},
     graph::{
         plan::Shape,
         tape::{Purpose, Tape},
@@ -73,7 +73,7 @@ fn a_cohort_that_subtracts_its_start_begins_exactly_at_the_base() {
     decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &Adapters { rank: 1, target_modules: vec![] }));
     let bare = Cpu::<f32>::new(Arc::new(tape.compile(Purpose::Train(ADAMW))), NANO.tensors.clone(), Some(1));
     for (seed, trace) in seeds.into_iter().zip(traces) {
-        let evaluations = bare.evaluate(&[Input::from(&batches(seed, 1)[0])]);
+        let evaluations = bare.evaluate(&[Inputs::from(&batches(seed, 1)[0])]);
         let base = evaluations[0].as_ref().map(|evaluation| evaluation.loss);
         assert_eq!(Some(trace.losses[0]), base, "seed {seed}");
     }

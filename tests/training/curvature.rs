@@ -50,9 +50,7 @@ fn hessian(subject: &Subject) -> (Eigen, Mat<f64>, Vec<f64>) {
 fn probed(subject: &Subject, products: usize) -> Curvature {
     let plan = subject.tape().compile(TRAIN);
     let (trained, frozen_pairs) = (subject.trained(&plan), subject.frozen_pairs(&plan));
-    let input = subject.rows.input();
-    let (tokens, targets, weights) = (input.tokens.to_vec(), input.targets.to_vec(), input.weights.to_vec());
-    let batch = Batch { tokens, targets, weights, examples: vec![], counted: 0 };
+    let batch = subject.rows.batch();
     let probed = Probed {
         trained: &trained,
         frozen_pairs: &frozen_pairs,

@@ -4,7 +4,7 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings, wait},
+    device::{Cpu, Inputs, RunSettings, wait},
     graph::{
         memory::{Group, Tensor},
         plan::{Plan, Shape},
@@ -72,8 +72,8 @@ fn everything(batch: &Batch, weight_of: impl Fn(&str) -> Vec<f32>) -> (Vec<f32>,
     };
     let (predicts, _) = of(Purpose::Predict);
     let (trains, plan) = of(Purpose::Train(ADAMW));
-    let gradient = trains.gradient(0, Input::from(batch)).1;
-    (predicts.predict(&[Input::from(batch)]).remove(0), gradient, plan)
+    let gradient = trains.gradient(0, Inputs::from(batch)).1;
+    (predicts.predict(&[Inputs::from(batch)]).remove(0), gradient, plan)
 }
 
 fn base_weight(name: &str) -> Vec<f32> {

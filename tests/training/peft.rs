@@ -1,9 +1,10 @@
 //! The same training in PyTorch + PEFT and here: `tests/fixtures/make_peft.py` made the numbers, and `make_adamw.py` those of betas near 1.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
+    device::{Cpu, Device, Gpu, Inputs, RunSettings, wait},
     graph::{
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
@@ -104,8 +105,11 @@ struct Rows {
 }
 
 impl Rows {
-    fn input(&self) -> Input<'_> {
-        Input { tokens: &self.tokens, targets: &self.targets, weights: &self.weights, ..Input::default() }
+    fn input(&self) -> Inputs<'_> {
+        Inputs::new()
+            .with(InputName::Tokens, &self.tokens)
+            .with(InputName::Targets, &self.targets)
+            .with(InputName::Weights, &self.weights)
     }
 }
 

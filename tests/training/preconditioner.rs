@@ -1,9 +1,10 @@
 //! Steps whose gradients are preconditioned.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
+    device::{Cpu, Device, Gpu, Inputs, RunSettings, wait},
     graph::{
         memory::{Data, Tensor, Weight},
         plan::{Optimizer, Plan, Preconditioner, Shape},
@@ -54,7 +55,10 @@ fn left_after_one_step(preconditioner: Option<Preconditioner>, sketched: bool) -
     let features: Vec<f32> = (0..INPUTS * INPUTS).map(|at| f32::from(u8::from(at / INPUTS == at % INPUTS))).collect();
     let expected: Vec<f32> =
         (0..INPUTS).flat_map(|i| (0..OUTPUTS).map(|o| m[o * INPUTS + i]).collect::<Vec<_>>()).collect();
-    let input = Input { features: &features, expected: &expected, weights: &[0.25; INPUTS], ..Input::default() };
+    let input = Inputs::new()
+        .with(InputName::Features, &features)
+        .with(InputName::Expected, &expected)
+        .with(InputName::Weights, &[0.25_f32; INPUTS][..]);
     let before = device.loss(0, input);
     // 2 · weight · s² · rate = 1.
     device.step(&[input], &[0.5]);
@@ -96,7 +100,7 @@ fn trained(runs: &[Run], preconditioner: Option<Preconditioner>, make: &Make) ->
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
     for step in 0..6 {
         let of_run: Vec<_> = runs.iter().map(|run| batches(run.seed, 6).swap_remove(step)).collect();
-        let inputs: Vec<Input<'_>> = of_run.iter().map(Input::from).collect();
+        let inputs: Vec<Inputs<'_>> = of_run.iter().map(Inputs::from).collect();
         device.step(&inputs, &rates);
         let reports = wait(device.reports()).expect("the device does not fail").swap_remove(0);
         for (losses, report) in losses.iter_mut().zip(reports) {

@@ -3,7 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use loralab_core::{
-    device::{Gpu, Input, Machine},
+    device::{Gpu, Inputs, Machine},
     lab::{
         Room, State, Sweep,
         train::{Run, start},
@@ -48,7 +48,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     };
     let states = runs.iter().map(state).collect::<Result<Vec<State>, String>>()?;
     let batches = runs.iter().map(|run| sweep.batch(run.seed)).collect::<Result<Vec<_>, _>>().map_err(words)?;
-    let inputs: Vec<Input<'_>> = batches.iter().map(Input::from).collect();
+    let inputs: Vec<Inputs<'_>> = batches.iter().map(Inputs::from).collect();
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
 
     let mut gpu = Gpu::new(accelerator.clone(), plan.clone(), base.tensors.clone()).await.map_err(words)?;

@@ -19,7 +19,7 @@ use loralab_core::{
         calibrate::{Calibration, Finder, Incremental},
         train::Run,
     },
-    lora::init::{Inputs, KnownLayer, Layer, Rule, Scheme, StartError, find},
+    lora::init::{InputMoments, KnownLayer, Layer, Rule, Scheme, StartError, find},
     models::{Adapters, Base, Config},
 };
 use loralab_data::Dataset;
@@ -93,8 +93,11 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
     let (left, right) = (draw("left"), draw("right"));
     let fall = Mat::from_fn(width, width, |i, k| left[(i, k)] / ((k + 1) as f64).sqrt());
     let weight = fall * right.transpose();
-    let inputs =
-        Inputs { rows: 4 * width, mean: vec![0.0; width], second: to_rows((weight.transpose() * &weight).as_ref()) };
+    let inputs = InputMoments {
+        rows: 4 * width,
+        mean: vec![0.0; width],
+        second: to_rows((weight.transpose() * &weight).as_ref()),
+    };
     let rows = to_rows(weight.as_ref());
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
     let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };

@@ -3,12 +3,13 @@
 use loralab_cpu::Store;
 
 use crate::graph::{
-    memory::{Group, Parameter, Site, Span, Value, Weight},
+    memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
         Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Orthonormal, Pass, Relu,
         Reverse, RmsNorm, Rope, Swiglu,
     },
-    plan::{Optimizer, Plan, Ports, Preconditioner, Shape, Update},
+    plan::{Optimizer, Plan, Preconditioner, Shape, Update},
+    recording::{Recording, Results},
 };
 
 /// What a plan is compiled for.
@@ -31,12 +32,13 @@ pub enum Purpose {
 pub struct Tape {
     shape: Shape,
     nodes: Vec<Node>,
-    columns: Vec<usize>,
+    types: Vec<Type>,
     needed: Vec<bool>,
     parameters: Vec<Parameter>,
     sites: Vec<Site>,
     tables: Vec<Vec<f64>>,
-    ports: Ports,
+    inputs: Vec<(InputName, Value)>,
+    results: Results<Value>,
     frozen_pairs: bool,
     preconditioner: Option<Preconditioner>,
     observed: Vec<(Vec<String>, Value)>,
@@ -49,12 +51,13 @@ impl Tape {
         Tape {
             shape,
             nodes: Vec::new(),
-            columns: Vec::new(),
+            types: Vec::new(),
             needed: Vec::new(),
             parameters: Vec::new(),
             sites: Vec::new(),
             tables: Vec::new(),
-            ports: Ports::default(),
+            inputs: Vec::new(),
+            results: Results::default(),
             frozen_pairs,
             preconditioner: None,
             observed: Vec::new(),
@@ -117,43 +120,43 @@ impl Tape {
 
     /// Looks the step's tokens up in `table`, (V, width).
     pub fn embedding(&mut self, table: Weight, width: usize) -> Value {
-        self.ports.tokens = true;
-        self.push(Embedding { width, table }, vec![])
+        let tokens = self.input(InputName::Tokens, 1);
+        self.push(Embedding { width, table }, vec![tokens])
     }
 
     /// x Wᵀ.
     pub fn linear(&mut self, x: Value, weight: Weight, outputs: usize) -> Value {
-        let inputs = self.columns[x.0];
+        let inputs = self.columns(x);
         self.push(Linear { inputs, outputs, weight }, vec![x])
     }
 
     /// x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
     pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
-        let inputs = self.columns[x.0];
+        let inputs = self.columns(x);
         let [a, b] = self.site(module, [inputs, outputs], rank);
         self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
     }
 
     /// x · w / √(mean(x²) + ε).
     pub fn rms_norm(&mut self, x: Value, weight: Weight, epsilon: f64) -> Value {
-        self.push(RmsNorm { width: self.columns[x.0], epsilon, weight }, vec![x])
+        self.push(RmsNorm { width: self.columns(x), epsilon, weight }, vec![x])
     }
 
     /// Rotates the halves of each head by position; `table` is the index of the cosines, followed by the sines.
     pub fn rope(&mut self, x: Value, head_size: usize, table: usize) -> Value {
-        let heads = self.columns[x.0] / head_size;
+        let heads = self.columns(x) / head_size;
         self.push(Rope { tokens: self.shape.tokens, heads, head_size, table }, vec![x])
     }
 
     /// Causal attention of each sequence.
     pub fn attention(&mut self, q: Value, k: Value, v: Value, head_size: usize) -> Value {
-        let (heads, kv_heads) = (self.columns[q.0] / head_size, self.columns[k.0] / head_size);
+        let (heads, kv_heads) = (self.columns(q) / head_size, self.columns(k) / head_size);
         self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, head_size }, vec![q, k, v])
     }
 
     /// gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
-        self.push(Swiglu { columns: self.columns[gate.0] }, vec![gate, up])
+        self.push(Swiglu { columns: self.columns(gate) }, vec![gate, up])
     }
 
     /// Orthonormal rows with the span of those of x, of each run.
@@ -163,60 +166,64 @@ impl Tape {
     pub fn orthonormal(&mut self, x: Value) -> Value {
         assert!(!self.needed[x.0], "no gradient passes through orthonormal rows");
         assert_eq!(self.shape.sequences, 1, "the rows of a run become orthonormal together, as one sequence");
-        self.push(Orthonormal { rows: self.shape.tokens, width: self.columns[x.0] }, vec![x])
+        self.push(Orthonormal { rows: self.shape.tokens, width: self.columns(x) }, vec![x])
     }
 
     /// max(x, 0).
     pub fn relu(&mut self, x: Value) -> Value {
-        self.push(Relu { columns: self.columns[x.0] }, vec![x])
+        self.push(Relu { columns: self.columns(x) }, vec![x])
     }
 
     /// a + b.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
-        self.push(Add { columns: self.columns[a.0] }, vec![a, b])
+        self.push(Add { columns: self.columns(a) }, vec![a, b])
+    }
+
+    /// An input, a row of so many columns for every token. Asked for twice, it is the same value.
+    pub fn input(&mut self, name: InputName, columns: usize) -> Value {
+        let kind = Type { dtype: name.dtype(), rows: Rows::Token, columns };
+        if let Some((_, value)) = self.inputs.iter().find(|(known, _)| *known == name) {
+            assert_eq!(self.types[value.0], kind, "{name:?} is read in two shapes");
+            return *value;
+        }
+        let value = self.value(kind, false);
+        self.inputs.push((name, value));
+        value
     }
 
     /// The step's feature rows, (N, columns).
     pub fn features(&mut self, columns: usize) -> Value {
-        let value = self.value(columns, false);
-        self.ports.features = Some(value);
-        value
+        self.input(InputName::Features, columns)
     }
 
     /// Ends the model with the cross-entropy of `logits` against the step's targets.
     pub fn cross_entropy(&mut self, logits: Value) {
-        let weights = self.value(1, false);
-        self.push(CrossEntropy { vocabulary: self.columns[logits.0] }, vec![logits, weights]);
-        self.end(logits, weights);
-        self.ports.targets = true;
-        self.ports.correct = self.nodes.last().map(|node| node.writes[2]);
+        let [targets, weights] = [InputName::Targets, InputName::Weights].map(|name| self.input(name, 1));
+        let loss = self.push(CrossEntropy { vocabulary: self.columns(logits) }, vec![logits, targets, weights]);
+        let correct = self.nodes.last().map(|node| node.writes[2]);
+        self.results = Results { prediction: Some(logits), loss: Some(loss), correct };
     }
 
     /// Ends the model with the squared error of `prediction` against the step's expected rows.
     pub fn mse(&mut self, prediction: Value) {
-        let outputs = self.columns[prediction.0];
-        let (expected, weights) = (self.value(outputs, false), self.value(1, false));
-        self.push(Mse { outputs }, vec![prediction, expected, weights]);
-        self.end(prediction, weights);
-        self.ports.expected = Some(expected);
+        let outputs = self.columns(prediction);
+        let (expected, weights) = (self.input(InputName::Expected, outputs), self.input(InputName::Weights, 1));
+        let loss = self.push(Mse { outputs }, vec![prediction, expected, weights]);
+        self.results = Results { prediction: Some(prediction), loss: Some(loss), correct: None };
     }
 
     /// Compiles what was recorded.
     pub fn compile(self, purpose: Purpose) -> Plan {
-        let (mut plan, columns) = self.record(purpose);
-        plan.assign_buffers(&columns, matches!(purpose, Purpose::Probe | Purpose::Predict));
-        plan
+        Plan::new(self.record(purpose))
     }
 
     /// Compiles to a plan in which every value keeps a buffer of its own: more memory, the same bits. For tests of the reuse.
     pub fn compile_without_reuse(self, purpose: Purpose) -> Plan {
-        let (mut plan, columns) = self.record(purpose);
-        plan.buffers = columns;
-        plan
+        Plan::without_reuse(self.record(purpose))
     }
 
-    /// A plan whose dispatches still name values, and the columns of each value.
-    fn record(mut self, purpose: Purpose) -> (Plan, Vec<usize>) {
+    /// Both passes, before values have memory.
+    fn record(mut self, purpose: Purpose) -> Recording {
         if matches!(purpose, Purpose::Observe | Purpose::Moments) {
             self.end_at_observed();
         }
@@ -229,63 +236,64 @@ impl Tape {
             Purpose::Predict | Purpose::Moments => vec![],
         };
         let moments = if purpose == Purpose::Moments { self.moments() } else { vec![] };
-        let mut forward: Vec<Dispatch> = self.nodes.iter().map(Dispatch::forward).collect();
-        let (mut backward, columns, updates) = match purpose {
+        let mut forward: Vec<Dispatch<Value>> = self.nodes.iter().map(Dispatch::forward).collect();
+        let (mut backward, types) = match purpose {
+            Purpose::Train(_) | Purpose::Probe => Reverse::pass(&self.nodes, self.types, self.needed),
+            Purpose::Predict | Purpose::Observe | Purpose::Moments => (moments, self.types),
+        };
+        let updates = match purpose {
             Purpose::Train(optimizer) => {
-                let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
                 let precondition = self.preconditioner.map(Update::Precondition);
                 let updates = [Some(Update::Finite), Some(Update::Clip), precondition, Some(Update::Step(optimizer))];
-                (backward, columns, updates.into_iter().flatten().collect())
+                updates.into_iter().flatten().collect()
             }
-            Purpose::Probe => {
-                let (backward, columns) = Reverse::pass(&self.nodes, self.columns, self.needed);
-                (backward, columns, vec![])
-            }
-            Purpose::Predict | Purpose::Observe | Purpose::Moments => (moments, self.columns, vec![]),
+            _ => vec![],
         };
         for dispatch in forward.iter_mut().chain(&mut backward) {
-            let values = dispatch.reads.iter().chain(dispatch.writes.iter().map(|(value, _)| value));
-            dispatch.columns = values.map(|value| columns[value.0]).collect();
+            dispatch.types = dispatch.uses().map(|value| types[value.0]).collect();
         }
-        let plan = Plan {
+        if !matches!(purpose, Purpose::Probe | Purpose::Predict) {
+            self.results.prediction = None;
+        }
+        let read = |value: &Value| forward.iter().chain(&backward).any(|dispatch| dispatch.reads.contains(value));
+        self.inputs.retain(|(_, value)| read(value));
+        Recording {
             shape: self.shape,
             forward,
             backward,
             updates,
-            buffers: vec![],
-            ports: self.ports,
-            observed: observed.into_iter().map(|value| (value, columns[value.0])).collect(),
+            types,
+            inputs: self.inputs,
+            results: self.results,
+            observed,
             parameters: self.parameters,
             sites: self.sites,
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,
-        };
-        (plan, columns)
+        }
     }
 
     /// Forgets what comes after the last observed value: the rest of a model, its loss too.
     fn end_at_observed(&mut self) {
         let writes = |node: &Node| node.writes.iter().any(|value| self.observed.iter().any(|(_, x)| x == value));
         self.nodes.truncate(self.nodes.iter().rposition(writes).map_or(0, |last| last + 1));
-        let Ports { tokens, weights, features, .. } = self.ports;
-        self.ports = Ports { tokens, weights, features, ..Ports::default() };
+        self.inputs.retain(|(name, _)| *name != InputName::Expected);
+        self.results = Results::default();
     }
 
     /// The dispatches that sum up what was observed, and the parameters that they write the gradients of.
     ///
     /// A row that does not count is cut out by the squared error's gradient, 2 w (x − 0), which is exactly 0 where w is. What it is compared with is
     /// a port, as wide as the widest of the observed, which the step has to fill with zeros.
-    fn moments(&mut self) -> Vec<Dispatch> {
+    fn moments(&mut self) -> Vec<Dispatch<Value>> {
         let observed = std::mem::take(&mut self.observed);
-        let widest = observed.iter().map(|(_, x)| self.columns[x.0]).max().unwrap_or(1);
-        let zeros = self.value(widest, false);
-        self.ports.expected = Some(zeros);
-        let weights = self.ports.weights.expect("a model ends with a loss, which has row weights");
+        let widest = observed.iter().map(|(_, x)| self.columns(*x)).max().unwrap_or(1);
+        let (zeros, weights) = (self.input(InputName::Expected, widest), self.input(InputName::Weights, 1));
         let mut dispatches = Vec::new();
         for (modules, x) in observed {
             let module = &modules[0];
-            let columns = self.columns[x.0];
-            let counted = self.value(columns, false);
+            let columns = self.columns(x);
+            let counted = self.value(Type::floats(columns), false);
             let mut second = |name: String, outputs: usize| {
                 let weight = Weight::Trained(self.parameter(name, [outputs, columns], Group::Matrix));
                 Linear { inputs: columns, outputs, weight }
@@ -302,22 +310,20 @@ impl Tape {
                 (Op::from(gram), Pass::BackwardWeight, vec![x, counted], vec![]),
                 (Op::from(mean), Pass::BackwardWeight, vec![x, weights], vec![]),
             ] {
-                dispatches.push(Dispatch { label: module.clone(), op, pass, reads, writes, columns: vec![] });
+                dispatches.push(Dispatch { label: module.clone(), op, pass, reads, writes, types: vec![] });
             }
         }
         dispatches
     }
 
-    fn end(&mut self, prediction: Value, weights: Value) {
-        self.ports.prediction = Some(prediction);
-        self.ports.weights = Some(weights);
-        self.ports.loss = self.nodes.last().map(|node| node.writes[0]);
+    fn columns(&self, value: Value) -> usize {
+        self.types[value.0].columns
     }
 
-    fn value(&mut self, columns: usize, needed: bool) -> Value {
-        self.columns.push(columns);
+    fn value(&mut self, kind: Type, needed: bool) -> Value {
+        self.types.push(kind);
         self.needed.push(needed);
-        Value(self.columns.len() - 1)
+        Value(self.types.len() - 1)
     }
 
     /// Records an op. What it reads must differ, since the gradient of each goes to a buffer of its own.
@@ -326,7 +332,7 @@ impl Tape {
         let twice = (1..reads.len()).any(|i| reads[..i].contains(&reads[i]));
         assert!(!twice, "{} reads one value twice; an op takes different values", op.name());
         let needed = op.trains() || reads.iter().any(|value| self.needed[value.0]);
-        let writes: Vec<Value> = op.outputs().into_iter().map(|columns| self.value(columns, needed)).collect();
+        let writes: Vec<Value> = op.outputs().into_iter().map(|kind| self.value(kind, needed)).collect();
         let result = writes[0];
         self.nodes.push(Node { label: self.label.clone(), op, reads, writes });
         result

@@ -180,7 +180,7 @@ impl Sweep<'_> {
 pub fn columns(base: &Base, experiment: &Resolved) -> usize {
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
     let tape = record(base, experiment, shape, Room::default());
-    tape.compile(Purpose::Train(optimizer(experiment))).buffers.iter().sum()
+    tape.compile(Purpose::Train(optimizer(experiment))).columns()
 }
 
 /// Refuses phases of one run of which the largest does not fit, the training with its own words.

@@ -17,7 +17,7 @@ use loralab_data::Batch;
 use loralab_linalg::{Lanczos, NoConvergence, Ritz};
 
 use crate::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Inputs, RunSettings},
     graph::{memory::Tensor, plan::Plan},
 };
 
@@ -139,7 +139,7 @@ impl Hessian<'_> {
         let share = Dual::from_f64(1.0 / batches.len() as f64);
         let (mut loss, mut gradient) = (Dual::ZERO, vec![Dual::ZERO; trained.len()]);
         for batch in *batches {
-            let (of_batch, by_batch) = device.gradient(0, Input::from(batch));
+            let (of_batch, by_batch) = device.gradient(0, Inputs::from(batch));
             loss += share * of_batch;
             gradient.iter_mut().zip(by_batch).for_each(|(sum, g)| *sum += share * g);
         }

@@ -1,11 +1,12 @@
 //! Writing text with a base, or a base and an adapter.
 
+use crate::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_linalg::Draws;
 
 use crate::{
-    device::{Cpu, Device, DeviceError, Input, RunSettings},
+    device::{Cpu, Device, DeviceError, Inputs, RunSettings},
     graph::{
         memory::Tensor,
         plan::{Plan, Shape},
@@ -148,7 +149,10 @@ impl Generator {
             let mut tokens = seen.to_vec();
             tokens.resize(self.window, 0);
             let (targets, weights) = (vec![0; self.window], vec![0.0; self.window]);
-            let input = Input { tokens: &tokens, targets: &targets, weights: &weights, ..Input::default() };
+            let input = Inputs::new()
+                .with(InputName::Tokens, &tokens)
+                .with(InputName::Targets, &targets)
+                .with(InputName::Weights, &weights);
             let logits = &self.device.predict(&[input]).await?[0];
             let last = &logits[(seen.len() - 1) * self.vocabulary..seen.len() * self.vocabulary];
             if !last.iter().all(|logit| logit.is_finite()) {
@@ -167,7 +171,7 @@ impl Generator {
 
 impl Loaded {
     /// The part of the model whose values are the first that are not finite, among so many rows of the input.
-    fn first_not_finite(&self, input: Input<'_>, rows: usize) -> String {
+    fn first_not_finite(&self, input: Inputs<'_>, rows: usize) -> String {
         let mut cpu = Cpu::<f32>::new(self.plan.clone(), self.base.clone(), Some(1));
         cpu.load(0, &self.trained, &self.frozen, self.settings);
         // What a GPU alone can't hold shows in the logits only.

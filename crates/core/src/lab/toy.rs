@@ -3,6 +3,7 @@
 //! Data and teacher are the same for all; a seed fixes a student's frozen weights and its adapter's start. Runs that share those are a cohort. The
 //! zero product of W_h is left out (see [`teacher_student`](crate::models::teacher_student)), so a step's work goes with n, not with n².
 
+use crate::graph::memory::InputName;
 use std::{ops::ControlFlow, sync::Arc};
 
 use loralab_cpu::{Matrix, Scalar, Store};
@@ -11,7 +12,7 @@ use loralab_linalg::Stream;
 
 use super::SweepError;
 use crate::{
-    device::{Cpu, Device, DeviceError, Evaluation, Input, RunSettings},
+    device::{Cpu, Device, DeviceError, Evaluation, Inputs, RunSettings},
     graph::{
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
@@ -110,7 +111,10 @@ impl Lesson {
             let mut weights = vec![0.0; rows];
             weights[..count].fill(1.0 / count as f32);
             let blank = vec![0.0; rows];
-            let input = Input { features: &features, expected: &blank, weights: &weights, ..Input::default() };
+            let input = Inputs::new()
+                .with(InputName::Features, &features)
+                .with(InputName::Expected, &blank)
+                .with(InputName::Weights, &weights);
             let expected = device.predict(&[input]).remove(0);
             Examples { features, expected, weights }
         };
@@ -119,8 +123,11 @@ impl Lesson {
 }
 
 impl Examples {
-    fn input(&self) -> Input<'_> {
-        Input { features: &self.features, expected: &self.expected, weights: &self.weights, ..Input::default() }
+    fn input(&self) -> Inputs<'_> {
+        Inputs::new()
+            .with(InputName::Features, &self.features)
+            .with(InputName::Expected, &self.expected)
+            .with(InputName::Weights, &self.weights)
     }
 }
 

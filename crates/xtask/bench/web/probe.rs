@@ -5,12 +5,13 @@
 //! equal losses show that the same is computed.
 #![cfg(target_family = "wasm")]
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use js_sys::{Array, Date, Float32Array};
 use loralab_core::{
     device::{
-        Device, Input, Machine, RunSettings,
+        Device, Inputs, Machine, RunSettings,
         webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
     },
     graph::{
@@ -148,7 +149,10 @@ impl Probe {
     /// If the GPU fails.
     pub async fn step(&mut self) -> Result<f64, JsError> {
         let Probe { device, weights, features, expected, name: _ } = self;
-        let input = Input { weights, features, expected, ..Input::default() };
+        let input = Inputs::new()
+            .with(InputName::Weights, weights)
+            .with(InputName::Features, features)
+            .with(InputName::Expected, expected);
         device.step(&[input], &[LEARNING_RATE]);
         let reports = device.reports().await?;
         let report = reports.last().and_then(|runs| runs[0].as_ref());

@@ -18,7 +18,7 @@ impl<S: Scalar> Cpu<S> {
         // A worker carries a lane in an arena; a run's lanes are added up in a workspace.
         let (arenas, workspaces) = (workers.min(plan.shape.runs * lanes), workers.min(plan.shape.runs));
         let summed = if plan.backward.is_empty() { 0 } else { elements };
-        let columns: usize = plan.buffers.iter().sum();
+        let columns = plan.columns();
         let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
         let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
         let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();

@@ -23,12 +23,12 @@ use rings::Rings;
 pub use update::SHADERS;
 
 use super::{
-    Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, bytes,
+    Answer, Cost, Device, DeviceError, Evaluation, Inputs, Needs, Probe, RunSettings, RunState, StepReport, bytes,
 };
 use crate::{
     device::webgpu::{Accelerator, Filler, GpuError, Tiling},
     graph::{
-        memory::{Drawn, Tensor, Value},
+        memory::{Buffer, Drawn, Tensor},
         ops::{Dispatch, Op},
         plan::{Optimizer, Plan},
         shader::{Grid, Launch, Memory, Tiles},
@@ -126,7 +126,7 @@ impl Gpu {
     /// What a cohort with this plan takes on a GPU, term by term, and how many runs its buffers can hold.
     pub fn needs(accelerator: &Accelerator, plan: &Plan, base: &[Tensor]) -> Needs {
         let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
-        let columns: usize = plan.buffers.iter().sum();
+        let columns = plan.columns();
         let moments = plan.moments();
         let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(plan.preconditioner().is_some());
         let matrices = update::preconditioner_words(plan);
@@ -152,7 +152,8 @@ impl Gpu {
         if matrices > 0 {
             terms.push(Cost::per_run(format!("preconditioners: {matrices} numbers × 4 bytes"), 4 * matrices));
         }
-        let widest = plan.buffers.iter().max().map_or(0, |&columns| rows as u64 * columns as u64 * 4);
+        let widest =
+            plan.buffers.iter().map(|kind| kind.columns).max().map_or(0, |columns| rows as u64 * columns as u64 * 4);
         let largest = widest.max(elements as u64 * 4 * moments.max(1) as u64).max(1);
         let by_binding = accelerator.largest_buffer() / largest;
         let by_groups =
@@ -168,7 +169,7 @@ impl Gpu {
     }
 
     /// Puts the rows of `inputs` where the kernels read them, and every gradient at zero; for whoever replays dispatch by dispatch.
-    pub fn place(&mut self, inputs: &[Input<'_>]) {
+    pub fn place(&mut self, inputs: &[Inputs<'_>]) {
         self.flush();
         self.fill(inputs);
         self.submit(self.before().iter().chain(self.next()));
@@ -201,7 +202,7 @@ impl Gpu {
     /// Whatever went wrong on the GPU.
     pub async fn update(
         &mut self,
-        inputs: &[Input<'_>],
+        inputs: &[Inputs<'_>],
         learning_rates: &[f64],
     ) -> Result<Vec<Option<StepReport>>, GpuError> {
         let slot = self.push(inputs, learning_rates);
@@ -212,11 +213,11 @@ impl Gpu {
     }
 
     fn losses(&self) -> Memory {
-        Memory::Rows(self.plan.ports.loss.unwrap_or(Value(0)))
+        Memory::Rows(self.plan.results.loss.unwrap_or(Buffer(0)))
     }
 
     /// Gathers a step's rows and rates; returns its slot.
-    fn push(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> usize {
+    fn push(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) -> usize {
         let (beta1, beta2) = match self.plan.optimizer() {
             Some(Optimizer::AdamW { beta1, beta2, .. }) => (beta1, beta2),
             _ => (0.0, 0.0),
@@ -230,7 +231,7 @@ impl Gpu {
     }
 
     /// Writes rows, without rates, to the slot that is due.
-    fn fill(&mut self, inputs: &[Input<'_>]) {
+    fn fill(&mut self, inputs: &[Inputs<'_>]) {
         self.rings.push(&self.buffers, inputs, []);
         self.rings.write(&self.accelerator, &self.buffers);
     }
@@ -333,9 +334,9 @@ impl Gpu {
     }
 
     /// Losses and right rows of some batches, as many as the rings hold.
-    async fn evaluate_some(&mut self, batches: &[Vec<Input<'_>>]) -> Result<Vec<Vec<Option<Evaluation>>>, GpuError> {
+    async fn evaluate_some(&mut self, batches: &[Vec<Inputs<'_>>]) -> Result<Vec<Vec<Option<Evaluation>>>, GpuError> {
         let losses = self.buffers.get(self.losses()).cloned();
-        let correct = self.plan.ports.correct.and_then(|value| self.buffers.get(Memory::Rows(value)).cloned());
+        let correct = self.plan.results.correct.and_then(|buffer| self.buffers.get(Memory::Rows(buffer)).cloned());
         let results: Vec<wgpu::Buffer> = losses.into_iter().chain(correct).collect();
         let bytes = 4 * (self.plan.shape.rows_per_run() * self.plan.shape.runs) as u64;
         let total = bytes * (results.len() * batches.len()) as u64;
@@ -395,7 +396,7 @@ impl Device for Gpu {
         self.runs[run] = Progress::default();
     }
 
-    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) {
+    fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) {
         assert!(self.awaited.len() < self.buffers.slots, "no more steps fit until their reports are read");
         let slot = self.push(inputs, learning_rates);
         self.awaited.push(slot);
@@ -409,7 +410,7 @@ impl Device for Gpu {
         Box::pin(self.read_reports())
     }
 
-    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Inputs<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
         Box::pin(async move {
             self.flush();
             let mut evaluations = Vec::with_capacity(batches.len());
@@ -420,18 +421,18 @@ impl Device for Gpu {
         })
     }
 
-    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
+    fn predict<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
         Box::pin(async move {
             self.place(inputs);
             self.submit(self.forward());
-            let Some(value) = self.plan.ports.prediction else { return Ok(vec![]) };
-            let words = self.words(Memory::Rows(value)).await?.unwrap_or_default();
+            let Some(buffer) = self.plan.results.prediction else { return Ok(vec![]) };
+            let words = self.words(Memory::Rows(buffer)).await?.unwrap_or_default();
             let of_run = words.len() / self.plan.shape.runs;
             Ok(words.chunks_exact(of_run).map(floats).collect())
         })
     }
 
-    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>> {
+    fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>> {
         Box::pin(async move { Ok(self.pass(inputs).await?) })
     }
 
@@ -469,7 +470,7 @@ fn shares(plan: &Plan) -> Vec<f64> {
     const MOVED: f64 = 16.0;
     let rows = (plan.shape.rows_per_run() * plan.shape.runs) as f64;
     let work = |dispatch: &Dispatch| {
-        let moved = dispatch.columns.iter().sum::<usize>() as f64;
+        let moved = dispatch.types.iter().map(|kind| kind.columns).sum::<usize>() as f64;
         rows * (dispatch.op.flops_per_row(dispatch.pass) as f64 + MOVED * moved)
     };
     let elements = MOVED * plan.trained_len() as f64 * plan.shape.runs as f64;

@@ -2,7 +2,7 @@
 
 use super::buffers::Buffers;
 use crate::{
-    device::{Input, webgpu::Accelerator},
+    device::{Inputs, webgpu::Accelerator},
     graph::shader::Memory,
 };
 
@@ -24,7 +24,7 @@ impl Rings {
     pub fn push(
         &mut self,
         buffers: &Buffers,
-        inputs: &[Input<'_>],
+        inputs: &[Inputs<'_>],
         rates: impl IntoIterator<Item = [f32; 3]>,
     ) -> usize {
         let (slot, before) = (self.slot, self.words.len());

@@ -1,7 +1,7 @@
 //! What each dispatch of a step takes, by the GPU's own clock.
 
 use super::{Gpu, Ready, encode};
-use crate::device::{Input, webgpu::GpuError};
+use crate::device::{Inputs, webgpu::GpuError};
 
 /// Queries that a set may have.
 const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
@@ -27,7 +27,7 @@ impl Gpu {
     /// Whatever went wrong on the GPU.
     pub async fn seconds(
         &mut self,
-        inputs: &[Input<'_>],
+        inputs: &[Inputs<'_>],
         learning_rates: &[f64],
     ) -> Result<Option<Vec<f64>>, GpuError> {
         let accelerator = self.accelerator.clone();

@@ -1,7 +1,7 @@
 //! What follows a complete gradient on a GPU, and what surrounds a step: tables and launches of shaders that belong to no op of the tape.
 
 use crate::graph::{
-    memory::{Group, Value},
+    memory::{Buffer, Group},
     plan::{Optimizer, Plan, Update},
     shader::{Launch, Memory, Shader, shader, word},
 };
@@ -142,7 +142,7 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
     let all = runs * elements;
     let [k, p] = [elements, runs].map(word);
     let head = [k, p, word(plan.parameters.len())];
-    let loss = Memory::Rows(plan.ports.loss.unwrap_or(Value(0)));
+    let loss = Memory::Rows(plan.results.loss.unwrap_or(Buffer(0)));
     let gradients = if plan.preconditioner().is_some() { Memory::Preconditioned } else { Memory::Gradients };
     let inputs = [gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
     let with = |outputs: &[Memory]| [&inputs[..], outputs].concat();

@@ -2,7 +2,7 @@
 
 use loralab_cpu::{Scalar, Scratch, Threads, Weights};
 
-use super::{Span, Tensor, Value, Weight};
+use super::{Buffer, Span, Tensor, Weight};
 
 /// One worker's view while it computes a block of whole sequences of one run.
 ///
@@ -10,10 +10,6 @@ use super::{Span, Tensor, Value, Weight};
 pub struct Lane<'a, S> {
     /// Row values.
     pub values: &'a mut Values<S>,
-    /// Token ids going in, (rows).
-    pub tokens: &'a [u32],
-    /// Token ids expected, (rows).
-    pub targets: &'a [u32],
     /// Everything the run trains, flat.
     pub trained: &'a [S],
     /// The frozen second pairs in the layout of `trained`; empty where the plan has none.
@@ -57,14 +53,21 @@ impl<'a, S: Scalar> Lane<'a, S> {
 pub struct Values<S> {
     /// Rows of the lane: whole sequences of one run.
     pub rows: usize,
-    /// One per buffer of the plan.
+    /// One per buffer of the plan; empty where it holds integers.
     pub buffers: Vec<Vec<S>>,
+    /// One per buffer of the plan; empty where it holds floats.
+    pub words: Vec<Vec<u32>>,
 }
 
 impl<S: Scalar> Values<S> {
     /// Reads a value of `columns` columns.
-    pub fn read(&self, value: Value, columns: usize) -> &[S] {
-        &self.buffers[value.0][..self.rows * columns]
+    pub fn read(&self, buffer: Buffer, columns: usize) -> &[S] {
+        &self.buffers[buffer.0][..self.rows * columns]
+    }
+
+    /// Reads a column of integers.
+    pub fn ids(&self, buffer: Buffer) -> &[u32] {
+        &self.words[buffer.0][..self.rows]
     }
 
     /// Runs `write` on the (rows, columns) elements of the values in `targets` while the others can be read.
@@ -72,7 +75,7 @@ impl<S: Scalar> Values<S> {
     /// The buffers are moved out and back (three words each); no op reads a buffer that it writes.
     pub fn write<const COUNT: usize>(
         &mut self,
-        targets: [(Value, usize); COUNT],
+        targets: [(Buffer, usize); COUNT],
         write: impl FnOnce(&Self, [&mut [S]; COUNT]),
     ) {
         let mut buffers = targets.map(|(value, _)| std::mem::take(&mut self.buffers[value.0]));

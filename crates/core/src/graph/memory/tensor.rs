@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use half::{bf16, f16};
 use loralab_cpu::{Scalar, Weights};
 
+use super::Dtype;
+
 /// The elements of a frozen tensor, row-major, as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
@@ -31,13 +33,18 @@ impl Data {
         self.len() == 0
     }
 
+    /// How an element is stored.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Data::F32(_) => Dtype::F32,
+            Data::F16(_) => Dtype::F16,
+            Data::Bf16(_) => Dtype::Bf16,
+        }
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        match self {
-            Data::F32(data) => 4 * data.len(),
-            Data::F16(data) => 2 * data.len(),
-            Data::Bf16(data) => 2 * data.len(),
-        }
+        self.dtype().bytes() * self.len()
     }
 
     /// Every element as f32 (exact).

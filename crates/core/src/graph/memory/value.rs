@@ -1,10 +1,12 @@
 //! Handles: what an op reads and writes, before anyone decides where it lies.
 
-/// A row-shaped value of a plan, (N, columns): an activation, a gradient of one, or an input of the step.
-///
-/// Before [`crate::graph::plan`] assigns memory it names a value; afterwards it names the buffer that holds it.
+/// A value that a recorded model computes or reads, before it has memory: an activation, a gradient of one, or an input of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub usize);
+
+/// The memory of a plan that holds a value, and others before and after it lives: an index into [`Plan::buffers`](crate::graph::plan::Plan::buffers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Buffer(pub usize);
 
 /// A tensor's place in the flat buffer that holds everything a run trains.
 ///

@@ -4,7 +4,7 @@ use loralab_cpu::{Scalar, add};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::Lane,
+    memory::{Lane, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -32,8 +32,8 @@ impl Kernel for Add {
     const NAME: &'static str = "add";
     const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.columns]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.columns)]
     }
 
     fn flops_per_row(&self, _: Pass) -> usize {

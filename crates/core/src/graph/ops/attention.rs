@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::Lane,
+    memory::{Lane, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -61,8 +61,8 @@ impl Kernel for Attention {
     const NAME: &'static str = "attention";
     const SHADERS: &'static [Shader] = &[FORWARD, DELTA, BACKWARD_QUERY, BACKWARD_KEY_VALUE];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.heads * self.head_size, self.heads]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.heads * self.head_size), Type::floats(self.heads)]
     }
 
     fn flops_per_row(&self, pass: Pass) -> usize {

@@ -9,7 +9,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::Lane,
+    memory::{Lane, Type},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -26,7 +26,7 @@ shader! {
     constants {}
 }
 
-/// Reads logits (N, V) and row weights (N, 1); writes the row losses, the log-sum-exp and 1 where the row is right, each (N, 1).
+/// Reads logits (N, V), the expected token ids (N, 1) and row weights (N, 1); writes the row losses, the log-sum-exp and 1 where the row is right, each (N, 1).
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
     /// V.
@@ -37,8 +37,8 @@ impl Kernel for CrossEntropy {
     const NAME: &'static str = "cross_entropy";
     const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![1, 1, 1]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(1), Type::floats(1), Type::floats(1)]
     }
 
     fn flops_per_row(&self, _: Pass) -> usize {
@@ -46,23 +46,24 @@ impl Kernel for CrossEntropy {
     }
 
     fn backward(&self, node: &Node, reverse: &mut Reverse) {
-        let ([logits, weights], lse) = ([node.reads[0], node.reads[1]], node.writes[1]);
+        let (logits, lse) = (node.reads[0], node.writes[1]);
         if let Some(dlogits) = reverse.contribute(logits) {
-            reverse.dispatch(self.clone(), Pass::BackwardInput, vec![logits, weights, lse], vec![dlogits]);
+            let reads = [&node.reads[..], &[lse]].concat();
+            reverse.dispatch(self.clone(), Pass::BackwardInput, reads, vec![dlogits]);
         }
     }
 
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
         let (rows, vocabulary) = (grid.all_rows(), word(self.vocabulary));
         if dispatch.pass == Pass::Forward {
-            let ([logits, weights], [loss, lse, correct]) = (dispatch.read(), dispatch.write().map(|(out, _)| out));
-            let [logits, weights, loss, lse, correct] = [logits, weights, loss, lse, correct].map(Memory::Rows);
-            let buffers = [logits, Memory::Targets, weights, loss, lse, correct];
+            let ([logits, targets, weights], [loss, lse, correct]) =
+                (dispatch.read(), dispatch.write().map(|(out, _)| out));
+            let buffers = [logits, targets, weights, loss, lse, correct].map(Memory::Rows);
             vec![Launch::in_rows(&FORWARD, rows, &[word(rows), vocabulary], &buffers)]
         } else {
-            let ([logits, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
-            let [logits, weights, lse, dlogits] = [logits, weights, lse, dlogits].map(Memory::Rows);
-            let (elements, buffers) = (rows * self.vocabulary, [logits, Memory::Targets, weights, lse, dlogits]);
+            let ([logits, targets, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
+            let buffers = [logits, targets, weights, lse, dlogits].map(Memory::Rows);
+            let elements = rows * self.vocabulary;
             vec![Launch::over(&BACKWARD_INPUT, elements, &[word(elements), vocabulary], &buffers)]
         }
     }
@@ -70,17 +71,17 @@ impl Kernel for CrossEntropy {
     fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
         let (shape, columns) = (Shape { rows: lane.values.rows, vocabulary: self.vocabulary }, self.vocabulary);
         if dispatch.pass == Pass::Forward {
-            let ([logits, weights], [(loss, _), (lse, _), (correct, _)]) = (dispatch.read(), dispatch.write());
+            let ([logits, targets, weights], [(loss, _), (lse, _), (correct, _)]) = (dispatch.read(), dispatch.write());
             lane.values.write([(loss, 1), (lse, 1), (correct, 1)], |values, [loss, lse, correct]| {
                 let (logits, weights) = (values.read(logits, columns), values.read(weights, 1));
-                cross_entropy::forward(shape, logits, lane.targets, weights, lse, loss, correct);
+                cross_entropy::forward(shape, logits, values.ids(targets), weights, lse, loss, correct);
             });
         } else {
-            let ([logits, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
+            let ([logits, targets, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
             lane.values.write([(dlogits, columns)], |values, [dlogits]| {
                 let (logits, weights, lse) =
                     (values.read(logits, columns), values.read(weights, 1), values.read(lse, 1));
-                cross_entropy::backward(shape, logits, lane.targets, weights, lse, dlogits);
+                cross_entropy::backward(shape, logits, values.ids(targets), weights, lse, dlogits);
             });
         }
     }

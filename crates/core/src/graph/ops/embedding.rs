@@ -4,7 +4,7 @@ use loralab_cpu::{Scalar, embedding};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Weight},
+    memory::{Lane, Type, Weight},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -21,7 +21,7 @@ shader! {
     constants {}
 }
 
-/// Looks tokens up in a table. Writes y.
+/// Looks tokens up in a table. Reads token ids, (N, 1); writes y.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     /// Columns of the table.
@@ -34,8 +34,8 @@ impl Kernel for Embedding {
     const NAME: &'static str = "embedding";
     const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_WEIGHT];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.width]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.width)]
     }
 
     fn trains(&self) -> bool {
@@ -48,24 +48,25 @@ impl Kernel for Embedding {
 
     fn backward(&self, node: &Node, reverse: &mut Reverse) {
         if let (true, Some(dy)) = (self.trains(), reverse.gradient(node.writes[0])) {
-            reverse.dispatch(self.clone(), Pass::BackwardWeight, vec![dy], vec![]);
+            reverse.dispatch(self.clone(), Pass::BackwardWeight, vec![node.reads[0], dy], vec![]);
         }
     }
 
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
         let (rows, width) = (word(grid.rows), word(self.width));
         if dispatch.pass == Pass::Forward {
-            let ([(y, _)], table) = (dispatch.write(), grid.weight(self.table));
+            let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
+            let table = grid.weight(self.table);
             let elements = grid.all_rows() * self.width;
             let params = [word(elements), rows, width, table.offset, table.stride];
-            let buffers = [Memory::Tokens, table.memory, Memory::Rows(y)];
+            let buffers = [Memory::Rows(tokens), table.memory, Memory::Rows(y)];
             vec![Launch::over(&FORWARD, elements, &params, &buffers).with(&[table.format])]
         } else if let Weight::Trained(table) = self.table {
-            let [dy] = dispatch.read();
+            let [tokens, dy] = dispatch.read();
             let elements = grid.runs * table.len;
             let vocabulary = word(table.len / self.width);
             let params = [word(elements), rows, vocabulary, width, word(table.offset), word(grid.trained)];
-            let buffers = [Memory::Tokens, Memory::Rows(dy), Memory::Gradients];
+            let buffers = [Memory::Rows(tokens), Memory::Rows(dy), Memory::Gradients];
             vec![Launch::over(&BACKWARD_WEIGHT, elements, &params, &buffers)]
         } else {
             vec![]
@@ -74,15 +75,15 @@ impl Kernel for Embedding {
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
         if dispatch.pass == Pass::Forward {
-            let [(y, _)] = dispatch.write();
+            let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
             let table = lane.weight(self.table);
-            lane.values.write([(y, self.width)], |_, [y]| {
-                embedding::forward(lane.tokens, table, self.width, y, lane.scratch.weights());
+            lane.values.write([(y, self.width)], |values, [y]| {
+                embedding::forward(values.ids(tokens), table, self.width, y, lane.scratch.weights());
             });
         } else if let Weight::Trained(table) = self.table {
-            let [dy] = dispatch.read();
-            let dy = lane.values.read(dy, self.width);
-            embedding::backward(lane.tokens, self.width, dy, &mut lane.gradients[table.range()]);
+            let [tokens, dy] = dispatch.read();
+            let (tokens, dy) = (lane.values.ids(tokens), lane.values.read(dy, self.width));
+            embedding::backward(tokens, self.width, dy, &mut lane.gradients[table.range()]);
         }
     }
 }

@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse, TILE};
 use crate::graph::{
-    memory::{Lane, Weight},
+    memory::{Lane, Type, Weight},
     shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
 };
 
@@ -57,8 +57,8 @@ impl Kernel for Linear {
     const NAME: &'static str = "linear";
     const SHADERS: &'static [Shader] = &[FORWARD, FORWARD_LARGE, BACKWARD_INPUT, BACKWARD_INPUT_LARGE, BACKWARD_WEIGHT];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.outputs]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.outputs)]
     }
 
     fn trains(&self) -> bool {

@@ -10,7 +10,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Span, Weight},
+    memory::{Lane, Span, Type, Weight},
     shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
 };
 
@@ -115,8 +115,8 @@ impl Kernel for LoraLinear {
     const SHADERS: &'static [Shader] =
         &[DOWN, FORWARD, FORWARD_LARGE, BACKWARD_INPUT, BACKWARD_INPUT_LARGE, BACKWARD_ADAPTER];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.outputs, self.rank]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.outputs), Type::floats(self.rank)]
     }
 
     fn trains(&self) -> bool {

@@ -33,7 +33,7 @@ pub use rope::Rope;
 pub use swiglu::Swiglu;
 
 use crate::graph::{
-    memory::{Lane, Value},
+    memory::{Buffer, Lane, Type, Value},
     shader::{Grid, Launch, Shader},
 };
 
@@ -65,9 +65,9 @@ impl Pass {
     }
 }
 
-/// One kernel launch over the rows of a cohort.
+/// One kernel launch over the rows of a cohort. Its operands are values while a model is recorded, and buffers in a plan.
 #[derive(Clone, Debug)]
-pub struct Dispatch {
+pub struct Dispatch<V = Buffer> {
     /// The part of the model it belongs to, e.g. `layers.0.self_attn.q_proj`.
     pub label: String,
     /// The op, with everything that is known when the plan is made.
@@ -75,16 +75,16 @@ pub struct Dispatch {
     /// Which of its kernels.
     pub pass: Pass,
     /// What it reads, in the order the op's file gives.
-    pub reads: Vec<Value>,
+    pub reads: Vec<V>,
     /// What it writes; [`Store::Add`] also reads.
-    pub writes: Vec<(Value, Store)>,
-    /// Columns of what it reads and then of what it writes.
-    pub columns: Vec<usize>,
+    pub writes: Vec<(V, Store)>,
+    /// Types of what it reads and then of what it writes.
+    pub types: Vec<Type>,
 }
 
-impl Dispatch {
+impl Dispatch<Value> {
     /// The forward dispatch of a recorded op.
-    pub fn forward(node: &Node) -> Dispatch {
+    pub fn forward(node: &Node) -> Dispatch<Value> {
         let writes = node.writes.iter().map(|&value| (value, Store::Set)).collect();
         Dispatch {
             label: node.label.clone(),
@@ -92,21 +92,35 @@ impl Dispatch {
             pass: Pass::Forward,
             reads: node.reads.clone(),
             writes,
-            columns: vec![],
+            types: vec![],
         }
     }
+}
 
-    /// Everything it reads and writes, with the columns of each.
-    pub fn operands(&self) -> impl Iterator<Item = (Value, usize)> + '_ {
-        let values = self.reads.iter().copied().chain(self.writes.iter().map(|(value, _)| *value));
-        values.zip(self.columns.iter().copied())
+impl<V: Copy> Dispatch<V> {
+    /// Everything it reads and then writes.
+    pub fn uses(&self) -> impl Iterator<Item = V> + '_ {
+        self.reads.iter().copied().chain(self.writes.iter().map(|(value, _)| *value))
     }
 
-    fn read<const COUNT: usize>(&self) -> [Value; COUNT] {
+    /// The same, with the type of each.
+    pub fn operands(&self) -> impl Iterator<Item = (V, Type)> + '_ {
+        self.uses().zip(self.types.iter().copied())
+    }
+
+    /// The same dispatch on what `place` gives for each operand.
+    pub fn placed<W>(self, place: impl Fn(V) -> W) -> Dispatch<W> {
+        let Dispatch { label, op, pass, reads, writes, types } = self;
+        let reads = reads.into_iter().map(&place).collect();
+        let writes = writes.into_iter().map(|(value, store)| (place(value), store)).collect();
+        Dispatch { label, op, pass, reads, writes, types }
+    }
+
+    fn read<const COUNT: usize>(&self) -> [V; COUNT] {
         std::array::from_fn(|i| self.reads[i])
     }
 
-    fn write<const COUNT: usize>(&self) -> [(Value, Store); COUNT] {
+    fn write<const COUNT: usize>(&self) -> [(V, Store); COUNT] {
         std::array::from_fn(|i| self.writes[i])
     }
 }
@@ -119,8 +133,8 @@ pub(crate) trait Kernel {
     /// The shaders of this op.
     const SHADERS: &'static [Shader];
 
-    /// Columns of the values that the forward pass writes, the result first.
-    fn outputs(&self) -> Vec<usize>;
+    /// Types of the values that the forward pass writes, the result first.
+    fn outputs(&self) -> Vec<Type>;
 
     /// Whether the forward pass uses weights that are trained.
     fn trains(&self) -> bool {
@@ -165,8 +179,8 @@ macro_rules! ops {
                 match self { $(Op::$op(_) => <$op as Kernel>::NAME),* }
             }
 
-            /// Columns of the values that the forward pass writes, the result first.
-            pub fn outputs(&self) -> Vec<usize> {
+            /// Types of the values that the forward pass writes, the result first.
+            pub fn outputs(&self) -> Vec<Type> {
                 match self { $(Op::$op(op) => op.outputs()),* }
             }
 

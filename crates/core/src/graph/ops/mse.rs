@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::Lane,
+    memory::{Lane, Type},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -35,8 +35,8 @@ impl Kernel for Mse {
     const NAME: &'static str = "mse";
     const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![1]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(1)]
     }
 
     fn flops_per_row(&self, _: Pass) -> usize {

@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::Lane,
+    memory::{Lane, Type},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -32,8 +32,8 @@ impl Kernel for Orthonormal {
     const NAME: &'static str = "orthonormal";
     const SHADERS: &'static [Shader] = &[FORWARD];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.width]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.width)]
     }
 
     fn flops_per_row(&self, _: Pass) -> usize {

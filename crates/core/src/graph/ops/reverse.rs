@@ -3,7 +3,7 @@
 use loralab_cpu::Store;
 
 use super::{Add, Dispatch, Op, Pass};
-use crate::graph::memory::Value;
+use crate::graph::memory::{Type, Value};
 
 /// One op of a recorded forward pass.
 #[derive(Clone, Debug)]
@@ -23,35 +23,35 @@ pub struct Node {
 /// A value that is read by several ops gathers its gradient in one buffer: the first contribution overwrites, later ones add. The two inputs
 /// of an `add` share the gradient of its result until one of them has to be added to; a copy is made only if the other is still to be read.
 pub struct Reverse {
-    columns: Vec<usize>,
+    types: Vec<Type>,
     needed: Vec<bool>,
     producer: Vec<usize>,
     gradients: Vec<Option<Value>>,
     node: usize,
     label: String,
-    dispatches: Vec<Dispatch>,
+    dispatches: Vec<Dispatch<Value>>,
 }
 
 impl Reverse {
-    /// Reverses `nodes`, the last of which must be a loss; `columns` of every value there is and whether its gradient is `needed`.
+    /// Reverses `nodes`, the last of which must be a loss; `types` of every value there is and whether its gradient is `needed`.
     ///
-    /// Returns the backward dispatches and the columns of all values, the new ones included.
-    pub fn pass(nodes: &[Node], columns: Vec<usize>, needed: Vec<bool>) -> (Vec<Dispatch>, Vec<usize>) {
-        let mut producer = vec![usize::MAX; columns.len()];
+    /// Returns the backward dispatches and the types of all values, the new ones included.
+    pub fn pass(nodes: &[Node], types: Vec<Type>, needed: Vec<bool>) -> (Vec<Dispatch<Value>>, Vec<Type>) {
+        let mut producer = vec![usize::MAX; types.len()];
         for (index, node) in nodes.iter().enumerate() {
             for value in &node.writes {
                 producer[value.0] = index;
             }
         }
-        let gradients = vec![None; columns.len()];
+        let gradients = vec![None; types.len()];
         let mut reverse =
-            Reverse { columns, needed, producer, gradients, node: 0, label: String::new(), dispatches: Vec::new() };
+            Reverse { types, needed, producer, gradients, node: 0, label: String::new(), dispatches: Vec::new() };
         for (index, node) in nodes.iter().enumerate().rev() {
             reverse.node = index;
             reverse.label.clone_from(&node.label);
             node.op.backward(node, &mut reverse);
         }
-        (reverse.dispatches, reverse.columns)
+        (reverse.dispatches, reverse.types)
     }
 
     /// The gradient of a node's result; none where nothing that is trained depends on it.
@@ -65,7 +65,7 @@ impl Reverse {
             return None;
         }
         let Some(gradient) = self.gradients[value.0] else {
-            let fresh = self.scratch(self.columns[value.0]);
+            let fresh = self.value(self.types[value.0]);
             self.gradients[value.0] = Some(fresh);
             return Some((fresh, Store::Set));
         };
@@ -78,8 +78,8 @@ impl Reverse {
         if !still_read {
             return Some((gradient, Store::Add));
         }
-        let columns = self.columns[value.0];
-        let copy = self.scratch(columns);
+        let copy = self.value(self.types[value.0]);
+        let columns = self.types[value.0].columns;
         self.dispatch(Add { columns }, Pass::BackwardInput, vec![gradient], vec![(copy, Store::Set)]);
         self.gradients[value.0] = Some(copy);
         Some((copy, Store::Add))
@@ -97,15 +97,19 @@ impl Reverse {
         free
     }
 
-    /// A new value of `columns` columns.
+    /// A new value of floats, a row of `columns` for every token.
     pub fn scratch(&mut self, columns: usize) -> Value {
-        self.columns.push(columns);
-        Value(self.columns.len() - 1)
+        self.value(Type::floats(columns))
+    }
+
+    fn value(&mut self, kind: Type) -> Value {
+        self.types.push(kind);
+        Value(self.types.len() - 1)
     }
 
     /// Appends a dispatch of the current node.
     pub fn dispatch(&mut self, op: impl Into<Op>, pass: Pass, reads: Vec<Value>, writes: Vec<(Value, Store)>) {
-        let (label, columns) = (self.label.clone(), vec![]);
-        self.dispatches.push(Dispatch { label, op: op.into(), pass, reads, writes, columns });
+        let (label, types) = (self.label.clone(), vec![]);
+        self.dispatches.push(Dispatch { label, op: op.into(), pass, reads, writes, types });
     }
 }

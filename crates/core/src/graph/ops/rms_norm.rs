@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Weight},
+    memory::{Lane, Type, Weight},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -45,8 +45,8 @@ impl Kernel for RmsNorm {
     const NAME: &'static str = "rms_norm";
     const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.width, 1]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.width), Type::floats(1)]
     }
 
     fn trains(&self) -> bool {

@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::Lane,
+    memory::{Lane, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -35,8 +35,8 @@ impl Kernel for Rope {
     const NAME: &'static str = "rope";
     const SHADERS: &'static [Shader] = &[ROTATE];
 
-    fn outputs(&self) -> Vec<usize> {
-        vec![self.heads * self.head_size]
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.heads * self.head_size)]
     }
 
     fn flops_per_row(&self, _: Pass) -> usize {

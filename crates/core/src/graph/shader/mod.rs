@@ -9,7 +9,7 @@ use loralab_cpu::Store;
 
 pub use tile::{Product, Tile, Tiles, UnknownTile};
 
-use crate::graph::memory::{Data, Tensor, Value, Weight};
+use crate::graph::memory::{Buffer, Dtype, Tensor, Weight};
 
 /// Invocations of a workgroup that goes over elements one by one.
 const ELEMENTS_A_GROUP: u32 = 256;
@@ -95,14 +95,10 @@ pub(crate) use shader;
 /// What a launch binds; a device knows where each lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Memory {
-    /// A row buffer of the plan, (N, columns).
-    Rows(Value),
+    /// A buffer of the plan, all runs one after the other.
+    Rows(Buffer),
     /// Rows of so many columns that last for one dispatch of the plan only.
     Scratch(u32),
-    /// Token ids going in, (N).
-    Tokens,
-    /// Token ids expected, (N).
-    Targets,
     /// What each run trains, (K, elements).
     Trained,
     /// The frozen second pairs, in the layout of what is trained.
@@ -230,7 +226,7 @@ impl Grid<'_> {
     pub fn weight(&self, weight: Weight) -> Bound {
         match weight {
             Weight::Frozen(index) => {
-                let format = format(&self.base[index].data);
+                let format = format(self.base[index].data.dtype());
                 Bound { memory: Memory::Base(index), offset: 0, stride: 0, format }
             }
             Weight::Trained(span) => {
@@ -242,11 +238,11 @@ impl Grid<'_> {
 }
 
 /// The constant `FORMAT` of weights that are stored like these.
-pub fn format(data: &Data) -> u32 {
-    match data {
-        Data::F32(_) => 0,
-        Data::F16(_) => 1,
-        Data::Bf16(_) => 2,
+pub fn format(stored: Dtype) -> u32 {
+    match stored {
+        Dtype::F32 | Dtype::U32 => 0,
+        Dtype::F16 => 1,
+        Dtype::Bf16 => 2,
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     incremental::{Finder, Incremental},
 };
 use crate::{
-    device::Input,
+    device::Inputs,
     graph::{plan::Plan, tape::Purpose},
     lab::train::{Initial, Run, layers},
     lora::init::{Layer, SeenLayer, Start, StartError},
@@ -56,7 +56,7 @@ impl Calibration<'_, '_> {
         let mut tokens = 0;
         let mut begun: Option<Vec<Start>> = None;
         for batch in self.batches(run.seed, MOST_BATCHES)? {
-            let values = device.probe(&[Input::from(&batch)]).await?.swap_remove(0).observed;
+            let values = device.probe(&[Inputs::from(&batch)]).await?.swap_remove(0).observed;
             tokens += batch.tokens.len();
             for ((incremental, values), width) in found.iter_mut().zip(values).zip(&widths) {
                 let finder = finders.get_mut(width).expect("every width has its own");

@@ -10,7 +10,7 @@ use super::{
     triplets::{Products, Side, triplets},
 };
 use crate::{
-    device::{Answer, Device, Input, RunSettings},
+    device::{Answer, Device, Inputs, RunSettings},
     graph::{
         memory::Site,
         plan::{Optimizer, Plan, Shape},
@@ -110,7 +110,7 @@ impl Products for Probes {
             self.device.load(0, &values, &[], RunSettings::PLAIN);
             let mut sums = vec![0.0; values.len()];
             for batch in &self.batches {
-                let gradient = self.device.probe(&[Input::from(batch)]).await?.swap_remove(0).gradient;
+                let gradient = self.device.probe(&[Inputs::from(batch)]).await?.swap_remove(0).gradient;
                 sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / self.batches.len() as f32);
                 self.tokens += batch.tokens.len();
             }

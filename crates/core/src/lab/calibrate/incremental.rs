@@ -1,11 +1,13 @@
 //! The leading principal components of rows that come in batches, without their moments: what is carried from batch to batch is of the size of an adapter.
 
+use super::range;
+use crate::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_linalg::{Mat, NoConvergence, Stream, Svd, from_rows, spanned_svd, to_rows};
 
 use crate::{
-    device::{Device, DeviceError, Input, MakeDevice, Probe, RunSettings},
+    device::{Device, DeviceError, Inputs, MakeDevice, Probe, RunSettings},
     graph::{
         memory::{Span, Weight},
         plan::Plan,
@@ -51,7 +53,7 @@ impl Finder {
     async fn find(&mut self, width: usize) -> Result<Result<(Vec<f64>, Mat<f64>), NoConvergence>, DeviceError> {
         self.stack.resize(self.rows * width, 0.0);
         self.device.load(0, &self.stack, &[], RunSettings::PLAIN);
-        let input = Input { features: &self.drawn, ..Input::default() };
+        let input = Inputs::new().with(InputName::Features, &self.drawn);
         let Probe { observed, prediction, .. } = self.device.probe(&[input]).await?.swap_remove(0);
         let rows = |values: &[f32]| from_rows(values, self.drawn.len() / width, width);
         let spanned = spanned_svd(rows(&observed[1]).as_ref(), rows(&prediction).as_ref());
@@ -68,7 +70,7 @@ pub(super) fn finding(width: usize, rows: usize, asked: usize) -> Plan {
     let (sought, iterations) = if whole { (width, 0) } else { (sought, ITERATIONS) };
     let rows = sought + rows + 1;
     let weight = Weight::Trained(Span { offset: 0, len: rows * width });
-    Plan::range(weight, [rows, width], sought, iterations)
+    range(weight, [rows, width], sought, iterations)
 }
 
 /// Incremental principal component analysis: of the rows so far there is the mean, and of their scatter about it the leading eigenvectors, times the roots of

@@ -16,6 +16,7 @@ mod labels;
 mod moments;
 mod needs;
 mod preheat;
+mod range;
 mod triplets;
 mod weights;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use incremental::{Finder, Incremental};
 pub use needs::{Phase, Setup, once, probed};
+pub use range::{orthonormal, range, transposed_product};
 
 use loralab_data::{Batch, Dataset, Sampler};
 

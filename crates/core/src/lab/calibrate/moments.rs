@@ -1,5 +1,6 @@
 //! The moments of the layers' inputs.
 
+use crate::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_data::Batch;
@@ -7,10 +8,10 @@ use loralab_linalg::from_rows;
 
 use super::{BATCHES, Calibrated, Calibration, CalibrationError};
 use crate::{
-    device::{Device, DeviceError, Input},
+    device::{Device, DeviceError, Inputs},
     graph::{plan::Plan, tape::Purpose},
     lab::train::{Initial, Run, layers, weight},
-    lora::init::{Code, Inputs, KnownLayer, Layer, Start, StartError},
+    lora::init::{Code, InputMoments, KnownLayer, Layer, Start, StartError},
 };
 
 /// A rule that looks at the inputs of all layers.
@@ -22,7 +23,7 @@ pub(super) struct Moments {
     pub(super) plan: Arc<Plan>,
     /// For each layer, which of the inputs is its own.
     pub(super) of_layer: Vec<usize>,
-    inputs: Vec<Inputs>,
+    inputs: Vec<InputMoments>,
     /// What a squared error of zero is held to: as many rows as a batch has, as wide as the widest input.
     pub(super) zeros: Vec<f32>,
 }
@@ -81,7 +82,7 @@ impl Calibration<'_, '_> {
         let (tape, of_layer) = self.observed(layers);
         let plan = Arc::new(tape.compile(Purpose::Moments));
         let widths: Vec<usize> = plan.parameters.chunks_exact(2).map(|pair| pair[0].shape[1]).collect();
-        let empty = |&width: &usize| Inputs { rows: 0, mean: vec![0.0; width], second: vec![0.0; width * width] };
+        let empty = |&width: &usize| InputMoments { rows: 0, mean: vec![0.0; width], second: vec![0.0; width * width] };
         let widest = widths.iter().max().copied().unwrap_or(1);
         Ok(Moments {
             device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
@@ -99,7 +100,7 @@ impl Moments {
         // Twice the weight is the row's share.
         let share = 0.5 / batch.counted.max(1) as f32;
         let weights: Vec<f32> = batch.weights.iter().map(|x| if *x == 0.0 { 0.0 } else { share }).collect();
-        let input = Input { weights: &weights, expected, ..Input::from(batch) };
+        let input = Inputs::from(batch).with(InputName::Weights, &weights).with(InputName::Expected, expected);
         Ok(self.device.probe(&[input]).await?.swap_remove(0).gradient)
     }
 

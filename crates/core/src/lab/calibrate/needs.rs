@@ -189,7 +189,7 @@ impl Setup<'_> {
 /// Counts the numbers that a probe of a plan's one run reads back: in the parts of which it is put together, and whole.
 pub fn probed(name: &str, plan: &Plan) -> Cost {
     let rows = plan.shape.rows_per_run() as u64;
-    let predicted = plan.ports.prediction.map_or(0, |value| plan.buffers[value.0]);
+    let predicted = plan.predicted_columns();
     let columns = (predicted + plan.observed.iter().map(|(_, columns)| columns).sum::<usize>()) as u64;
     let gradient = if plan.backward.is_empty() { 0 } else { plan.trained_len() as u64 };
     Cost::shared(

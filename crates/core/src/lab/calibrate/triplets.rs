@@ -1,5 +1,7 @@
 //! The randomised decomposition of matrices that a device multiplies.
 
+use super::orthonormal;
+use crate::graph::memory::InputName;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
@@ -7,10 +9,7 @@ use std::{
 
 use loralab_linalg::{Mat, MatRef, NoConvergence, Stream, Svd, from_rows, spanned_svd, to_rows};
 
-use crate::{
-    device::{Answer, Device, DeviceError, Input, MakeDevice},
-    graph::plan::Plan,
-};
+use crate::device::{Answer, Device, DeviceError, Inputs, MakeDevice};
 
 /// From which side a matrix is multiplied.
 #[derive(Clone, Copy)]
@@ -30,7 +29,7 @@ pub(super) trait Products {
 /// The leading singular triplets of each matrix, nearly, from rows Ωᵀ, (k, I), that were drawn for it: Halko, Martinsson and Tropp 2011, arXiv 0909.4061,
 /// algorithms 4.4 and 5.1, as [`loralab_linalg::randomised_svd`] has them. What is made orthonormal, (O, k) and (k, I), is so on devices too, after every
 /// product, so that a direction that is weak beside the first is lost in the rounding of one product at most; (k, k) is decomposed here. Of one matrix that a
-/// device holds, [`Plan::range`] does all but the last.
+/// device holds, [`range`](super::range()) does all but the last.
 pub(super) async fn triplets(
     matrices: &mut dyn Products,
     drawn: Vec<Mat<f64>>,
@@ -84,13 +83,13 @@ impl Bases<'_> {
         let device = match self.devices.entry((rows, width)) {
             Entry::Occupied(device) => device.into_mut(),
             Entry::Vacant(place) => {
-                let plan = Arc::new(Plan::orthonormal(rows, width));
+                let plan = Arc::new(orthonormal(rows, width));
                 place.insert((self.make_device)(plan, Arc::new([])).await?)
             }
         };
         let mut features = to_rows(matrix.subrows(0, rows));
         loop {
-            let input = Input { features: &features, ..Input::default() };
+            let input = Inputs::new().with(InputName::Features, &features);
             let basis = device.predict(&[input]).await?.swap_remove(0);
             let (known, none): (Vec<&[f32]>, Vec<&[f32]>) =
                 basis.chunks_exact(width).partition(|row| row.iter().any(|x| *x != 0.0));

@@ -1,12 +1,13 @@
 //! What is known of the layers' weights where the weights are: one product, or their leading singular triplets.
 
+use crate::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix, spanned_svd, to_rows};
 
-use super::{Calibrated, Calibration, CalibrationError};
+use super::{Calibrated, Calibration, CalibrationError, range, transposed_product};
 use crate::{
-    device::{DeviceError, Input, Probe},
+    device::{DeviceError, Inputs, Probe},
     graph::{memory::Weight, plan::Plan},
     lab::train::{Initial, Run, layers, tensor},
     lora::init::{Layer, Sketch, Start, StartError},
@@ -15,7 +16,7 @@ use crate::{
 impl Calibration<'_, '_> {
     /// The start of a run whose scheme looks at the leading triplets of weights. Layer follows on layer, so that little of the base is in a GPU's memory.
     ///
-    /// A device goes through [`Plan::range`]. What is left here is (k, k), which is decomposed in f64, and how its factors combine the bases.
+    /// A device goes through [`range`](super::range()). What is left here is (k, k), which is decomposed in f64, and how its factors combine the bases.
     pub(super) async fn by_weights(
         &self,
         run: &Run,
@@ -31,7 +32,7 @@ impl Calibration<'_, '_> {
             let columns = (sketch.ranks * layer.rank).min(layer.inputs).min(layer.outputs);
             let stream = Stream::new(run.seed, &format!("{}.sketch", layer.name));
             let drawn = normal_matrix(&stream, layer.inputs, columns);
-            let range = Plan::range(Weight::Frozen(index), shape, columns, sketch.iterations);
+            let range = range(Weight::Frozen(index), shape, columns, sketch.iterations);
             let Probe { observed, prediction, .. } = self.ask(range, drawn.transpose()).await?;
             let rows = |values: &[f32], width| from_rows(values, columns, width);
             let (basis, product) = (rows(&observed[0], layer.outputs), rows(&observed[1], layer.inputs));
@@ -56,7 +57,7 @@ impl Calibration<'_, '_> {
         for layer in layers(plan, self.adapters.rank, run) {
             let index = tensor(&self.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
             let rows = rows(&layer, &self.base.tensors[index].data.to_f32(), run.seed);
-            let product = Plan::transposed_product(index, [layer.outputs, layer.inputs], rows.nrows());
+            let product = transposed_product(index, [layer.outputs, layer.inputs], rows.nrows());
             let product = self.ask(product, rows.as_ref()).await?.prediction;
             let product = from_rows(&product, rows.nrows(), layer.inputs);
             starts.push(run.scheme.finite(&layer, start(&layer, &rows, &product))?);
@@ -68,6 +69,6 @@ impl Calibration<'_, '_> {
     async fn ask(&self, plan: Plan, rows: MatRef<'_, f64>) -> Result<Probe, DeviceError> {
         let mut device = (self.make_device)(Arc::new(plan), self.base.tensors.clone()).await?;
         let features = to_rows(rows);
-        Ok(device.probe(&[Input { features: &features, ..Input::default() }]).await?.swap_remove(0))
+        Ok(device.probe(&[Inputs::new().with(InputName::Features, &features)]).await?.swap_remove(0))
     }
 }

@@ -10,7 +10,7 @@ use loralab_linalg::{Mat, Stream, normal_matrix, thin_qr};
 
 use super::{BaseGradient, Lens, Moment, diagnose, kl_from_base};
 use crate::{
-    device::{Device, DeviceError, Input, Probe, RunSettings, RunState, Workers},
+    device::{Device, DeviceError, Inputs, Probe, RunSettings, RunState, Workers},
     graph::plan::{Optimizer, Plan},
     lab::train::Cohort,
 };
@@ -200,7 +200,7 @@ impl Probes {
     }
 
     async fn probe(&mut self) -> Result<Vec<Probe>, DeviceError> {
-        self.device.probe(&vec![Input::from(&self.batch); self.plan.shape.runs]).await
+        self.device.probe(&vec![Inputs::from(&self.batch); self.plan.shape.runs]).await
     }
 }
 

@@ -9,7 +9,7 @@ use loralab_data::{Batch, Dataset, ExactMatches, Sampler};
 
 use super::initial::{Initial, start};
 use crate::{
-    device::{Device, DeviceError, Evaluation, Input, RunSettings, StepReport},
+    device::{Device, DeviceError, Evaluation, Inputs, RunSettings, StepReport},
     graph::{memory::Tensor, plan::Plan},
     lora::init::{Chosen, Rule, Scheme, StartError},
 };
@@ -139,7 +139,7 @@ impl<'a> Cohort<'a> {
         self.step += 1;
         let batches: BTreeMap<u64, Batch> =
             self.samplers.iter_mut().map(|(&seed, sampler)| (seed, sampler.batch(step))).collect();
-        let inputs: Vec<Input<'_>> = self.runs.iter().map(|run| Input::from(&batches[&run.seed])).collect();
+        let inputs: Vec<Inputs<'_>> = self.runs.iter().map(|run| Inputs::from(&batches[&run.seed])).collect();
         let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor(run)).collect();
         self.device.step(&inputs, &learning_rates);
         self.learning_rates.push_back(learning_rates);
@@ -217,7 +217,7 @@ pub async fn validate(
     batches: &[Batch],
 ) -> Result<Vec<Option<Validation>>, DeviceError> {
     let mut totals: Vec<Option<Total>> = vec![Some(Total::default()); runs];
-    let inputs: Vec<Vec<Input<'_>>> = batches.iter().map(|batch| vec![Input::from(batch); runs]).collect();
+    let inputs: Vec<Vec<Inputs<'_>>> = batches.iter().map(|batch| vec![Inputs::from(batch); runs]).collect();
     for (batch, evaluations) in batches.iter().zip(device.evaluate(&inputs).await?) {
         for (total, evaluation) in totals.iter_mut().zip(evaluations) {
             *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));

@@ -5,6 +5,7 @@ mod initial;
 mod pretrain;
 mod state;
 
+use crate::graph::memory::InputName;
 pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate};
 pub use initial::{Initial, layers, start, tensor, weight};
 use loralab_data::Batch;
@@ -12,10 +13,13 @@ pub use pretrain::{Pretraining, pretrain};
 
 pub use state::{CohortState, StateError};
 
-use crate::device::Input;
+use crate::device::Inputs;
 
-impl<'a> From<&'a Batch> for Input<'a> {
+impl<'a> From<&'a Batch> for Inputs<'a> {
     fn from(batch: &'a Batch) -> Self {
-        Input { tokens: &batch.tokens, targets: &batch.targets, weights: &batch.weights, ..Input::default() }
+        Inputs::new()
+            .with(InputName::Tokens, &batch.tokens)
+            .with(InputName::Targets, &batch.targets)
+            .with(InputName::Weights, &batch.weights)
     }
 }

@@ -6,7 +6,7 @@ use half::f16;
 use loralab_data::{Dataset, Error, Sampler};
 
 use crate::{
-    device::{Cpu, Input, RunSettings},
+    device::{Cpu, Inputs, RunSettings},
     graph::{
         memory::{Data, Tensor},
         plan::{Optimizer, Shape},
@@ -85,7 +85,7 @@ pub fn pretrain(
     };
     for step in 0..*steps {
         let batch = sampler.batch(step as u64);
-        let reports = device.step(&[Input::from(&batch)], &[settings.learning_rate(step)]);
+        let reports = device.step(&[Inputs::from(&batch)], &[settings.learning_rate(step)]);
         let loss = reports.iter().flatten().next().map_or(f64::NAN, |report| report.loss);
         if !on_step(step + 1, loss, &|| base(&device.trained(0))) {
             break;

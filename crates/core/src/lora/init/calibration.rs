@@ -6,7 +6,7 @@ use super::{Layer, StartError};
 
 /// The moments of a layer's input x over the rows of some batches that count: those that predict something the loss looks at.
 #[derive(Clone, Debug)]
-pub struct Inputs {
+pub struct InputMoments {
     /// Rows.
     pub rows: usize,
     /// E\[x\], (I).
@@ -51,7 +51,7 @@ pub struct KnownLayer<'a> {
     /// The layer.
     pub layer: Layer<'a>,
     /// Its inputs; modules that read the same value share them.
-    pub inputs: &'a Inputs,
+    pub inputs: &'a InputMoments,
     /// How they go with the labels, where the scheme asks for it.
     pub code: Option<&'a Code>,
     /// Its weight W, (O, I).
@@ -66,7 +66,7 @@ pub struct SeenLayer<'a> {
     pub inputs: &'a Components,
 }
 
-impl Inputs {
+impl InputMoments {
     /// E\[x xᵀ\], (I, I).
     pub fn second(&self) -> Mat<f64> {
         from_rows(&self.second, self.mean.len(), self.mean.len())
@@ -93,7 +93,7 @@ impl KnownLayer<'_> {
 
     /// The sum of the variances of the layer's inputs, which must not be rounding: what is left by subtracting equal numbers.
     pub(super) fn variance(&self, scheme: &'static str) -> Result<f64, StartError> {
-        let Inputs { mean, second, .. } = self.inputs;
+        let InputMoments { mean, second, .. } = self.inputs;
         let power: f64 = second.iter().step_by(mean.len() + 1).map(|x| f64::from(*x)).sum();
         let variance = power - mean.iter().map(|x| x * x).sum::<f64>();
         if variance > 1e-6 * power {

@@ -31,7 +31,7 @@ mod quantiser;
 mod scheme;
 mod sylvester;
 
-pub use calibration::{Code, Components, Inputs, KnownLayer, SeenLayer};
+pub use calibration::{Code, Components, InputMoments, KnownLayer, SeenLayer};
 pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 pub(crate) use draw::Factor;
 pub(crate) use loftq::{kept, rounds};

@@ -287,7 +287,7 @@ pub enum StartError {
         /// Directions that are needed.
         needed: usize,
     },
-    /// Inputs that do not vary.
+    /// InputMoments that do not vary.
     #[error(
         "the scheme {scheme} starts from how the inputs of `{module}` vary, but all are alike; give it other data, or choose a scheme that needs nothing, such as init-a"
     )]
