@@ -230,6 +230,9 @@ pub struct Settings {
     /// Sequences per step and run [default: 8]
     #[arg(long, value_name = "B", help_heading = "Training", value_parser = setting::<usize>("batch_size"))]
     batch_size: Option<usize>,
+    /// Batches whose gradients are added up for one step, the mean taken over the tokens of all [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Training", value_parser = setting::<usize>("gradient_accumulation"))]
+    gradient_accumulation: Option<usize>,
     /// Tokens (bytes) per sequence [default: 64]
     #[arg(long, visible_alias = "max-seq-length", value_name = "T", help_heading = "Training", value_parser = setting::<usize>("tokens"))]
     tokens: Option<usize>,
@@ -442,6 +445,7 @@ impl Settings {
             warmup_steps: self.warmup_steps,
             steps: self.steps,
             batch_size: self.batch_size,
+            gradient_accumulation: self.gradient_accumulation,
             tokens: self.tokens,
             evaluate_every: self.evaluate_every,
             diagnose_every: self.diagnose_every,

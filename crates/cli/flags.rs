@@ -7,7 +7,7 @@ use clap::{
 use loralab_experiment::{nearest, nearest_key};
 
 /// Other names of flags, wherever a command has the flag.
-const NAMES: [(&str, &[&str]); 8] = [
+const NAMES: [(&str, &[&str]); 9] = [
     ("learning-rate", &["lr"]),
     ("learning-rates", &["lr"]),
     ("steps", &["max-steps", "iters"]),
@@ -16,6 +16,7 @@ const NAMES: [(&str, &[&str]); 8] = [
     ("rank", &["lora-r"]),
     ("alpha", &["lora-alpha"]),
     ("evaluate-every", &["eval-steps"]),
+    ("gradient-accumulation", &["gradient-accumulation-steps"]),
 ];
 
 /// The command line with every flag under all its names.

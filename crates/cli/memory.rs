@@ -43,7 +43,7 @@ pub fn check_file(path: &Path, what: &str, copies: u64) -> anyhow::Result<()> {
 /// Refuses settings whose batch, position tables and adapters alone are larger than memory, before anything of that size
 /// is made. What a cohort needs to the byte is decided later, by the device.
 pub fn check(experiment: &Resolved, config: &Config, available: u64) -> anyhow::Result<()> {
-    let Resolved { batch_size, tokens, rank, .. } = *experiment;
+    let Resolved { gradient_accumulation, batch_size, tokens, rank, .. } = *experiment;
     let columns: usize = MODULES
         .iter()
         .filter(|name| experiment.target_modules.iter().any(|module| module.name() == **name))
@@ -51,7 +51,11 @@ pub fn check(experiment: &Resolved, config: &Config, available: u64) -> anyhow::
         .sum();
     refuse(
         &[
-            ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
+            (
+                "a batch",
+                "`batch_size`, `gradient_accumulation` or `tokens`",
+                product(&[12, gradient_accumulation, batch_size, tokens]),
+            ),
             ("the tables of positions", "`tokens`", product(&[12, tokens, config.head_size()])),
             ("the adapters of one run", "`rank`", product(&[4, rank, columns, config.layers])),
         ],
@@ -61,11 +65,15 @@ pub fn check(experiment: &Resolved, config: &Config, available: u64) -> anyhow::
 
 /// The same of what depends on the data, too: the batches of a validation, and the activations of a sequence at least.
 pub fn check_data(experiment: &Resolved, base: &Base, data: &Split, available: u64) -> anyhow::Result<()> {
-    let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
+    let Resolved { gradient_accumulation, batch_size, tokens, validation_examples, .. } = *experiment;
     let batches = data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
     refuse(
         &[
-            ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
+            (
+                "a batch",
+                "`batch_size`, `gradient_accumulation` or `tokens`",
+                product(&[12, gradient_accumulation, batch_size, tokens]),
+            ),
             ("the tables of positions", "`tokens`", product(&[12, tokens, base.config.head_size()])),
             (
                 "the validation",

@@ -21,10 +21,11 @@ const SHORT: Duration = Duration::from_millis(500);
 
 /// The parts of the data, and how often the training goes through its own.
 pub fn data(experiment: &Resolved, data: &Split) -> String {
-    let Resolved { steps, batch_size, tokens, validation_examples, .. } = *experiment;
+    let Resolved { steps, tokens, validation_examples, .. } = *experiment;
+    let per_step = experiment.sequences_per_step();
     let [train, held_out] = [&data.train, &data.validation].map(|part| part.sequences(tokens));
     let validated = held_out.min(validation_examples);
-    let epochs = steps as f64 * batch_size as f64 / train.max(1) as f64;
+    let epochs = steps as f64 * experiment.sequences_per_step() as f64 / train.max(1) as f64;
     let epochs = if epochs < 10.0 { format!("{epochs:.2}") } else { format!("{epochs:.0}") };
     let parts = match (&data.train, &data.validation) {
         (Dataset::Text(text), Dataset::Text(rest)) => format!(
@@ -36,7 +37,7 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
     };
     format!(
         "{parts} validated with: their mean loss, in nats per token, is what is compared.\n\
-         {steps} steps of {batch_size} sequences are {epochs} epochs."
+         {steps} steps of {per_step} sequences are {epochs} epochs."
     )
 }
 

@@ -50,7 +50,7 @@ pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolv
     // A warm-up is held to the steps once they are known.
     let first = resolve(&Experiment { steps: None, warmup_steps: None, ..settings.clone() })?;
     let data = data(&first)?;
-    let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.batch_size as f64).ceil();
+    let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.sequences_per_step() as f64).ceil();
     // A float beyond the largest whole number becomes that.
     let settings = Experiment { steps: Some(steps.max(1.0) as usize), ..settings.clone() };
     Ok((resolve(&settings)?, data))

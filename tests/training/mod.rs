@@ -14,6 +14,8 @@ use loralab_core::{
 };
 use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 
+// Gradients that are added up over several passes are those of the large batch.
+mod accumulation;
 // Sixteen runs together equal each alone, whatever the number of threads.
 mod cohort;
 mod curvature;

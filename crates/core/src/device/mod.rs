@@ -181,9 +181,19 @@ pub trait Device {
         self.load(run, &drawn.numbers(), &drawn.frozen_pairs(), settings);
     }
 
-    /// Hands over one step of every run; a run that has diverged takes no part. At most [`steps_ahead`](Device::steps_ahead) steps may be handed over
-    /// before their reports are asked for.
-    fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]);
+    /// Hands over a forward and a backward pass over these rows, one input a run: their loss and gradient are added to those of the passes since the last
+    /// update. An update must follow before anything else is asked of the device.
+    fn accumulate(&mut self, inputs: &[Inputs<'_>]);
+
+    /// Hands over what follows a complete gradient, one learning rate a run. A run that has diverged takes no part. At most
+    /// [`steps_ahead`](Device::steps_ahead) updates may be handed over before their reports are asked for.
+    fn update(&mut self, learning_rates: &[f64]);
+
+    /// Hands over a step of one pass.
+    fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) {
+        self.accumulate(inputs);
+        self.update(learning_rates);
+    }
 
     /// Steps that are best handed over at once.
     fn steps_ahead(&self) -> usize {

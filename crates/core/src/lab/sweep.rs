@@ -195,7 +195,10 @@ impl<'a> Sweep<'a> {
                 match start {
                     Ok(start) => {
                         initial.push(start.initial.clone());
-                        costs.push(StartCost::of(start.tokens, self.experiment.batch_size * self.experiment.tokens));
+                        costs.push(StartCost::of(
+                            start.tokens,
+                            self.experiment.sequences_per_step() * self.experiment.tokens,
+                        ));
                     }
                     Err(reason) => {
                         let cell = cells.remove(initial.len());
@@ -219,7 +222,8 @@ impl<'a> Sweep<'a> {
             let plan = Arc::new(if runs.len() == whole.shape.runs { whole } else { self.plan(runs.len(), room) });
             let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
             let device = make_device(plan.clone(), base.clone()).await?;
-            let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, &self.data.train)?;
+            let passes = self.experiment.gradient_accumulation;
+            let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, &self.data.train, passes)?;
             let mut probes = match self.probe_plan(cells.len(), room) {
                 None => None,
                 Some(plan) => Some(self.probes(plan, base, make_device).await?),

@@ -243,7 +243,7 @@ impl Judge<'_> {
             cpu.restore(&gpu.states().await.map_err(|DeviceError::Gpu(error)| error)?);
             gpu.set_words(Memory::Gradients, &before);
             let mut gradients = exact(gradients);
-            let reports = gpu.update(self.inputs, learning_rates).await?;
+            let reports = gpu.replay_updates(self.inputs, learning_rates).await?;
             let trained = read(gpu, Memory::Trained).await?;
             for run in 0..self.states.len() {
                 let zero = Tracked::ZERO;

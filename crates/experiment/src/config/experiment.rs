@@ -69,8 +69,10 @@ pub struct Experiment {
     pub warmup_steps: Option<usize>,
     /// Optimiser steps (default 200).
     pub steps: Option<usize>,
-    /// Sequences per step and run (default 8).
+    /// Sequences per pass and run (default 8).
     pub batch_size: Option<usize>,
+    /// Passes whose gradients are added up for one step (default 1).
+    pub gradient_accumulation: Option<usize>,
     /// Tokens per sequence (default 64); `max_seq_length` is read too.
     #[serde(alias = "max_seq_length")]
     pub tokens: Option<usize>,
@@ -242,6 +244,7 @@ impl Experiment {
             warmup_steps: over.warmup_steps.or(self.warmup_steps),
             steps: over.steps.or(self.steps),
             batch_size: over.batch_size.or(self.batch_size),
+            gradient_accumulation: over.gradient_accumulation.or(self.gradient_accumulation),
             tokens: over.tokens.or(self.tokens),
             evaluate_every: over.evaluate_every.or(self.evaluate_every),
             diagnose_every: over.diagnose_every.or(self.diagnose_every),

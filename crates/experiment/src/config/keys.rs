@@ -83,7 +83,9 @@ keys! {
     "steps": "a whole number of at least 1", "200",
         "Optimiser steps of every run.", "";
     "batch_size": "a whole number of at least 1", "8",
-        "Sequences that a run sees in a step.", "";
+        "Sequences that a run sees in a pass; a step is one pass unless gradients are accumulated.", "";
+    "gradient_accumulation": "a whole number of at least 1", "4",
+        "Passes whose gradients are added up for one step: a batch so many times as large, in the memory of one.", "";
     "tokens": "a whole number of at least 1", "64",
         "Length of a sequence, in bytes.", "";
     "evaluate_every": "a whole number of steps, or 0 for once at the end", "50",
@@ -102,7 +104,7 @@ keys! {
 }
 
 /// Names other tools give to our settings, so that a habit leads to the right one.
-const FAMILIAR: [(&str, &str); 22] = [
+const FAMILIAR: [(&str, &str); 23] = [
     ("model", "base"),
     ("dataset", "data"),
     ("scheme", "schemes"),
@@ -121,6 +123,7 @@ const FAMILIAR: [(&str, &str); 22] = [
     ("num_train_epochs", "steps"),
     ("lora_target_modules", "target_modules"),
     ("per_device_train_batch_size", "batch_size"),
+    ("gradient_accumulation_steps", "gradient_accumulation"),
     ("eval_steps", "evaluate_every"),
     ("max_length", "tokens"),
     ("adam_epsilon", "epsilon"),

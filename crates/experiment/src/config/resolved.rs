@@ -112,6 +112,8 @@ pub struct Resolved {
     pub steps: usize,
     /// Sequences per step and run, at least 1.
     pub batch_size: usize,
+    /// Passes whose gradients are added up for one step.
+    pub gradient_accumulation: usize,
     /// Tokens per sequence, at least 1.
     pub tokens: usize,
     /// Steps between validations; 0 validates only at the end.
@@ -192,6 +194,7 @@ impl Experiment {
             warmup_steps,
             steps,
             batch_size: count("batch_size", self.batch_size, 8)?,
+            gradient_accumulation: count("gradient_accumulation", self.gradient_accumulation, 1)?,
             tokens: count("tokens", self.tokens, 64)?,
             evaluate_every: self.evaluate_every.unwrap_or(50),
             diagnose_every: self.diagnose_every.unwrap_or(0),
@@ -333,6 +336,11 @@ impl Resolved {
         Cell::grid(&self.schemes, &self.learning_rates, &self.seeds)
     }
 
+    /// Sequences of a step: those of all its passes.
+    pub fn sequences_per_step(&self) -> usize {
+        self.batch_size.saturating_mul(self.gradient_accumulation)
+    }
+
     /// What the peak learning rate of a run of so many steps is multiplied by at a step counted from 0; nothing is left of it after the last.
     pub fn schedule_factor(&self, step: usize, steps: usize) -> f64 {
         if step < steps { self.schedule.factor(step, steps, self.warmup_steps) } else { 0.0 }
@@ -384,6 +392,7 @@ impl Resolved {
             warmup_steps: Some(self.warmup_steps),
             steps: Some(self.steps),
             batch_size: Some(self.batch_size),
+            gradient_accumulation: Some(self.gradient_accumulation),
             tokens: Some(self.tokens),
             evaluate_every: Some(self.evaluate_every),
             diagnose_every: Some(self.diagnose_every),
@@ -554,6 +563,7 @@ mod tests {
             ("max_grad_norm = 1e-50", "1e-50"),
             ("steps = 0", "0"),
             ("batch_size = 0", "0"),
+            ("gradient_accumulation = 0", "0"),
             ("tokens = 0", "0"),
             ("validation_examples = 0", "0"),
             ("cohort = 0", "0"),

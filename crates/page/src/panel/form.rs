@@ -17,7 +17,18 @@ pub const SHIPPED: [&str; 2] = ["nano", "tiny"];
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("What is learnt", &["base", "task"]),
     ("Starts, rates, seeds", &["schemes", "scheme_options", "learning_rates", "seeds"]),
-    ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples", "diagnose_every"]),
+    (
+        "Length",
+        &[
+            "steps",
+            "batch_size",
+            "gradient_accumulation",
+            "tokens",
+            "evaluate_every",
+            "validation_examples",
+            "diagnose_every",
+        ],
+    ),
     ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
     (
         "Optimiser",

@@ -48,6 +48,10 @@ struct Run<S> {
     second_moment: Vec<S>,
     steps: u64,
     diverged: bool,
+    /// Passes since the last update, and the sums of their losses and of their gradients.
+    passes: usize,
+    loss: S,
+    gradients: Vec<S>,
 }
 
 /// How far a lane is carried.
@@ -103,12 +107,15 @@ impl<S: Scalar> Cpu<S> {
         let moments = moments(&plan);
         let run = Run {
             settings: RunSettings::PLAIN,
+            gradients: vec![S::ZERO; if plan.updates.is_empty() { 0 } else { trained.len() }],
             trained,
             frozen_pairs: vec![],
             first_moment: vec![S::ZERO; moments[0]],
             second_moment: vec![S::ZERO; moments[1]],
             steps: 0,
             diverged: false,
+            passes: 0,
+            loss: S::ZERO,
         };
         Cpu {
             lanes: lanes(plan.shape.sequences, plan.shape.tokens),
@@ -286,25 +293,49 @@ impl<S: Scalar> Cpu<S> {
         }
         run.first_moment.fill(S::ZERO);
         run.second_moment.fill(S::ZERO);
-        (run.settings, run.steps, run.diverged) = (settings, 0, false);
+        (run.settings, run.steps, run.diverged, run.passes) = (settings, 0, false, 0);
     }
 
-    /// One step of every run that has not diverged; the report of the others is none.
-    pub fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+    /// Adds the loss and the gradient of these rows to those of every run that has not diverged.
+    pub fn accumulate(&mut self, inputs: &[Inputs<'_>]) {
         let mut runs = std::mem::take(&mut self.runs);
-        let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = runs.iter_mut().map(|run| (run, None)).collect();
-        self.workers.for_each(&mut tasks, |index, (run, report)| {
+        self.workers.for_each(&mut runs, |index, run| {
             if !run.diverged {
                 let mut lanes = self.workspace();
                 self.replay(run, inputs[index], &mut lanes, Extent::Gradient);
                 let loss = total_loss(&lanes);
-                *report = Some(update(run, &self.plan, loss, sum_gradients(&mut lanes), learning_rates[index]));
+                sum_gradients(&mut lanes);
+                if run.passes == 0 {
+                    run.loss = loss;
+                    std::mem::swap(&mut run.gradients, &mut lanes[0].gradients);
+                } else {
+                    run.loss = run.loss + loss;
+                    add(&lanes[0].gradients, &mut run.gradients);
+                }
+                run.passes += 1;
                 self.workspaces.put(lanes);
             }
         });
-        let reports = tasks.into_iter().map(|(_, report)| report).collect();
         self.runs = runs;
-        reports
+    }
+
+    /// What follows a complete gradient, for every run that has not diverged; the report of the others is none.
+    pub fn update(&mut self, learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+        let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = self.runs.iter_mut().map(|run| (run, None)).collect();
+        self.workers.for_each(&mut tasks, |index, (run, report)| {
+            if !run.diverged {
+                let mut gradients = std::mem::take(&mut run.gradients);
+                *report = Some(update(run, &self.plan, run.loss, &mut gradients, learning_rates[index]));
+                (run.gradients, run.passes) = (gradients, 0);
+            }
+        });
+        tasks.into_iter().map(|(_, report)| report).collect()
+    }
+
+    /// One step of one pass of every run that has not diverged; the report of the others is none.
+    pub fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+        self.accumulate(inputs);
+        self.update(learning_rates)
     }
 
     /// The loss of every run that has not diverged.
@@ -362,8 +393,12 @@ impl<S: Scalar> Device for Cpu<S> {
         self.load(run, trained, frozen_pairs, settings);
     }
 
-    fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) {
-        let reports = self.step(inputs, learning_rates);
+    fn accumulate(&mut self, inputs: &[Inputs<'_>]) {
+        self.accumulate(inputs);
+    }
+
+    fn update(&mut self, learning_rates: &[f64]) {
+        let reports = self.update(learning_rates);
         self.reports.push(reports);
     }
 
@@ -436,8 +471,10 @@ fn total_loss<S: Scalar>(lanes: &[Partial<S>]) -> S {
 /// Adds the lanes' gradients, in order, into the first lane's.
 fn sum_gradients<S: Scalar>(lanes: &mut [Partial<S>]) -> &mut [S] {
     let (first, others) = lanes.split_at_mut(1);
-    for lane in others {
-        loralab_cpu::add::backward(&lane.gradients, &mut first[0].gradients, loralab_cpu::Store::Add);
-    }
+    others.iter().for_each(|lane| add(&lane.gradients, &mut first[0].gradients));
     &mut first[0].gradients
+}
+
+fn add<S: Scalar>(gradients: &[S], sum: &mut [S]) {
+    loralab_cpu::add::backward(gradients, sum, loralab_cpu::Store::Add);
 }

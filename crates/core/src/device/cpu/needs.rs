@@ -21,12 +21,15 @@ impl<S: Scalar> Cpu<S> {
         let columns = plan.columns();
         let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
         let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
-        let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
+        let kept = 1
+            + usize::from(!plan.updates.is_empty())
+            + usize::from(plan.frozen_pairs)
+            + moments(plan).iter().filter(|&&len| len > 0).count();
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let terms = vec![
             Cost::per_run(
-                format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
+                format!("adapters, gradients and moments: {kept} buffers × {elements} elements × {size} bytes"),
                 bytes(&[kept, elements, size]),
             ),
             Cost::per_run(format!("batch: {rows} rows × 12 bytes"), bytes(&[12, rows])),

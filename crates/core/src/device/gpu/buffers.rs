@@ -124,6 +124,7 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
         }
         Memory::Settings => ("settings", 4 * runs),
         Memory::States => ("states", 2 * runs),
+        Memory::Losses => ("losses", 64 * runs),
         Memory::Partials => ("sums over gradients", 2 * runs * update::blocks(plan)),
         Memory::Rates => ("learning rates", 3 * runs * slots),
         Memory::Reports => ("reports", 4 * runs * slots),

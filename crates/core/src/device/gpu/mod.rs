@@ -1,10 +1,11 @@
 //! The GPU device: replays a plan on a GPU, all runs of a cohort in each launch.
 //!
 //! Everything is made once: a buffer for each row buffer of the plan, the flat buffers of all runs, a pipeline and a bind group for each launch. A
-//! step is then a list of launches in one compute pass. What differs from step to step lies in *rings* of a few steps: the host fills in rows and
-//! learning rates ahead, the kernels read them at the place that `slot` says and leave what they have to say in a ring of reports, and the last
-//! launch of a step moves `slot` on. So several steps go to the GPU in one submit, and the host reads once for all of them. A step that takes long
-//! is cut into several submits instead, so that a display stays alive and nobody waits long for a pause.
+//! step is then a list of launches in one compute pass: one or more *passes* over a batch each, which gather losses and gradients, and an update after the
+//! last. What differs from pass to pass lies in *rings* of a few passes: the host fills in rows and learning rates ahead, the kernels read them at the place
+//! that `slot` says and leave their reports in a ring of the same length, and the last launch moves `slot` on. So several steps go to the GPU in one submit,
+//! and the host reads once for all of them. A pass that takes long is cut into several submits instead, so that a display stays alive and nobody waits long
+//! for a pause.
 
 mod buffers;
 mod probe;
@@ -39,6 +40,8 @@ use crate::{
 const SUBMIT: f64 = 0.1;
 /// Seconds of steps that are handed over at once.
 const AHEAD: f64 = 0.05;
+/// The entry of a step that clears the gradients.
+const CLEAR: usize = 1;
 /// The flags of a report.
 const NO_PART: u32 = 0;
 const DIVERGED: u32 = 2;
@@ -48,20 +51,36 @@ pub struct Gpu {
     accelerator: Arc<Accelerator>,
     plan: Arc<Plan>,
     buffers: Buffers,
-    /// Everything that a step launches: the rows are loaded and the gradients cleared, then follow the dispatches of the plan one by one, all
-    /// updates, and the move to the next slot.
+    /// Everything that a step of one pass launches: the rows are loaded and the gradients cleared, then follow the dispatches of the plan one by one, the
+    /// gathering of the losses, all updates, and the move to the next slot.
     step: Vec<Vec<Ready>>,
     /// The share that each entry of `step` has in its work.
     shares: Vec<f64>,
     runs: Vec<Progress>,
     rings: Rings,
     filler: Filler,
-    /// The slots of steps handed over that nobody has asked about; those after `submitted` wait on the host.
+    /// Passes that wait on the host.
+    waiting: Vec<Pass>,
+    /// The slot of the last pass.
+    slot: usize,
+    /// Passes since the last update, and those of the last step.
+    gathered: usize,
+    passes_per_step: usize,
+    /// The slots of the updates that nobody has asked about.
     awaited: Vec<usize>,
+    /// Passes submitted since reports were read, when the first of them was, and how long a pass takes.
     submitted: usize,
-    /// When the first of them was submitted, and how long a step takes.
     since: f64,
-    step_seconds: f64,
+    pass_seconds: f64,
+}
+
+/// A pass that was handed over.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// Whether it is the first of its step, so that the gradients are cleared before it.
+    first: bool,
+    /// Whether an update follows it.
+    last: bool,
 }
 
 /// What the host knows of a run.
@@ -89,7 +108,8 @@ impl Gpu {
         let mut passes = launches(&accelerator.tiles());
         let updates = update::launches(&plan);
         let clear = if plan.backward.is_empty() { vec![] } else { vec![update::clear(&plan)] };
-        let used = passes.iter().flatten().chain(&updates).chain(&clear);
+        let gather = update::gather(&plan);
+        let used = passes.iter().flatten().chain(&updates).chain(&clear).chain(&gather);
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
         // A forward pass alone is over before a timing would be.
         if matches!(accelerator.options().tiling, Tiling::Timed(_)) && !plan.backward.is_empty() {
@@ -97,8 +117,9 @@ impl Gpu {
             passes = launches(&accelerator.tiles());
         }
         let (load, next) = (buffers.loads(), vec![update::next(buffers.slots)]);
+        let gather: Vec<Launch> = gather.into_iter().collect();
         let mut ready = replay::Maker::new(&accelerator, &buffers);
-        let lists = [&load, &clear].into_iter().chain(&passes).chain([&updates, &next]);
+        let lists = [&load, &clear].into_iter().chain(&passes).chain([&gather, &updates, &next]);
         accelerator.build_all(lists.clone().flatten()).await?;
         let step = ready.each(lists).await?;
         ready.finish();
@@ -108,7 +129,7 @@ impl Gpu {
         let runs = vec![Progress::default(); plan.shape.runs];
         Ok(Gpu {
             // The first guess is of a fast GPU; the first reading corrects it.
-            step_seconds: plan.flops() as f64 / if accelerator.found().software { 2e9 } else { 2e12 },
+            pass_seconds: plan.flops() as f64 / if accelerator.found().software { 2e9 } else { 2e12 },
             accelerator,
             plan,
             buffers,
@@ -117,6 +138,10 @@ impl Gpu {
             runs,
             rings: Rings::default(),
             filler,
+            waiting: vec![],
+            slot: 0,
+            gathered: 0,
+            passes_per_step: 1,
             awaited: vec![],
             submitted: 0,
             since: 0.0,
@@ -196,18 +221,20 @@ impl Gpu {
         }
     }
 
-    /// Runs what follows a complete gradient, once, at these learning rates, on what the buffers hold now; for whoever replays dispatch by dispatch.
+    /// Runs what follows a complete gradient, once, at these learning rates, on the losses and gradients that the buffers hold now; for whoever replays
+    /// dispatch by dispatch.
     ///
     /// # Errors
     /// Whatever went wrong on the GPU.
-    pub async fn update(
+    pub async fn replay_updates(
         &mut self,
         inputs: &[Inputs<'_>],
         learning_rates: &[f64],
     ) -> Result<Vec<Option<StepReport>>, GpuError> {
-        let slot = self.push(inputs, learning_rates);
+        let slot = self.rings.push(&self.buffers, inputs);
+        self.set_rates(learning_rates);
         self.rings.write(&self.accelerator, &self.buffers);
-        self.submit(self.updates().iter().chain(self.next()));
+        self.submit(self.after());
         let words = self.words(Memory::Reports).await?.unwrap_or_default();
         Ok(self.reports_of(slot, &words))
     }
@@ -216,8 +243,8 @@ impl Gpu {
         Memory::Rows(self.plan.results.loss.unwrap_or(Buffer(0)))
     }
 
-    /// Gathers a step's rows and rates; returns its slot.
-    fn push(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) -> usize {
+    /// Sets the rates of the update after the last pass.
+    fn set_rates(&mut self, learning_rates: &[f64]) {
         let (beta1, beta2) = match self.plan.optimizer() {
             Some(Optimizer::AdamW { beta1, beta2, .. }) => (beta1, beta2),
             _ => (0.0, 0.0),
@@ -227,38 +254,46 @@ impl Gpu {
             let bias = |beta: f64| (1.0 - beta.powf(run.steps as f64)) as f32;
             [*rate as f32, bias(beta1), bias(beta2)]
         };
-        self.rings.push(&self.buffers, inputs, self.runs.iter_mut().zip(learning_rates).map(of_run))
+        self.rings.rate(self.runs.iter_mut().zip(learning_rates).map(of_run));
     }
 
-    /// Writes rows, without rates, to the slot that is due.
+    /// Writes the rows of a pass without an update to the slot that is due.
     fn fill(&mut self, inputs: &[Inputs<'_>]) {
-        self.rings.push(&self.buffers, inputs, []);
+        self.rings.push(&self.buffers, inputs);
         self.rings.write(&self.accelerator, &self.buffers);
     }
 
-    /// Submits the steps that wait on the host: together where they are short, each in parts where it is long.
+    /// Submits the passes that wait on the host: together where they are short, each in parts where it is long.
     fn flush(&mut self) {
-        let waiting = self.awaited.len() - self.submitted;
-        if waiting == 0 {
+        if self.waiting.is_empty() {
             return;
         }
         if self.submitted == 0 {
             self.since = (self.accelerator.options().clock)();
         }
-        self.submitted = self.awaited.len();
+        self.submitted += self.waiting.len();
         self.rings.write(&self.accelerator, &self.buffers);
-        if self.step_seconds <= SUBMIT {
-            self.submit(std::iter::repeat_n(&self.step, waiting).flatten());
-            return;
-        }
-        for _ in 0..waiting {
-            let mut from = 0;
-            while from < self.step.len() {
-                let until = from + part(&self.shares[from..], SUBMIT / self.step_seconds);
-                self.submit(&self.step[from..until]);
-                from = until;
+        if self.pass_seconds <= SUBMIT {
+            self.submit(self.waiting.iter().flat_map(|pass| self.entries(*pass)).map(|entry| &self.step[entry]));
+        } else {
+            for pass in &self.waiting {
+                let entries: Vec<usize> = self.entries(*pass).collect();
+                let shares: Vec<f64> = entries.iter().map(|&entry| self.shares[entry]).collect();
+                let mut from = 0;
+                while from < entries.len() {
+                    let until = from + part(&shares[from..], SUBMIT / self.pass_seconds);
+                    self.submit(entries[from..until].iter().map(|&entry| &self.step[entry]));
+                    from = until;
+                }
             }
         }
+        self.waiting.clear();
+    }
+
+    /// The entries of a step that a pass launches.
+    fn entries(&self, Pass { first, last }: Pass) -> impl Iterator<Item = usize> + use<> {
+        let updates = self.step.len() - 2;
+        (0..self.step.len()).filter(move |&entry| (first || entry != CLEAR) && (last || entry != updates))
     }
 
     /// What comes before the plan's dispatches: loading, clearing.
@@ -268,7 +303,7 @@ impl Gpu {
 
     /// The plan's dispatches, forward first.
     fn passes(&self) -> &[Vec<Ready>] {
-        &self.step[2..self.step.len() - 2]
+        &self.step[2..self.step.len() - 3]
     }
 
     fn forward(&self) -> &[Vec<Ready>] {
@@ -279,8 +314,9 @@ impl Gpu {
         &self.passes()[self.plan.forward.len()..]
     }
 
-    fn updates(&self) -> &[Vec<Ready>] {
-        &self.step[self.step.len() - 2..][..1]
+    /// What comes after the plan's dispatches: gathering, updates, the move to the next slot.
+    fn after(&self) -> &[Vec<Ready>] {
+        &self.step[self.step.len() - 3..]
     }
 
     fn next(&self) -> &[Vec<Ready>] {
@@ -295,8 +331,7 @@ impl Gpu {
 
     async fn read_reports(&mut self) -> Result<Vec<Vec<Option<StepReport>>>, DeviceError> {
         self.flush();
-        let steps = self.awaited.len();
-        self.submitted = 0;
+        let (steps, passes) = (self.awaited.len(), std::mem::take(&mut self.submitted));
         if steps == 0 {
             return Ok(vec![]);
         }
@@ -304,7 +339,7 @@ impl Gpu {
         let mut reports = Vec::with_capacity(steps);
         if let Ok(Some(words)) = &words {
             let seconds = (self.accelerator.options().clock)() - self.since;
-            self.step_seconds = seconds / steps as f64;
+            self.pass_seconds = seconds / passes as f64;
             reports.extend((0..steps).map(|step| self.reports_of(self.awaited[step], words)));
         }
         self.awaited.clear();
@@ -396,14 +431,30 @@ impl Device for Gpu {
         self.runs[run] = Progress::default();
     }
 
-    fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) {
-        assert!(self.awaited.len() < self.buffers.slots, "no more steps fit until their reports are read");
-        let slot = self.push(inputs, learning_rates);
-        self.awaited.push(slot);
+    fn accumulate(&mut self, inputs: &[Inputs<'_>]) {
+        if self.waiting.len() == self.buffers.slots {
+            self.flush();
+        }
+        self.slot = self.rings.push(&self.buffers, inputs);
+        self.waiting.push(Pass { first: self.gathered == 0, last: false });
+        self.gathered += 1;
+    }
+
+    fn update(&mut self, learning_rates: &[f64]) {
+        let ahead = (self.awaited.len() + 1) * self.gathered;
+        assert!(
+            self.awaited.is_empty() || ahead <= self.buffers.slots,
+            "no more steps fit until their reports are read"
+        );
+        self.set_rates(learning_rates);
+        self.waiting.last_mut().expect("an update follows a pass").last = true;
+        self.awaited.push(self.slot);
+        self.passes_per_step = std::mem::take(&mut self.gathered);
     }
 
     fn steps_ahead(&self) -> usize {
-        ((AHEAD / self.step_seconds) as usize).clamp(1, self.buffers.slots)
+        let fit = self.buffers.slots / self.passes_per_step;
+        ((AHEAD / (self.pass_seconds * self.passes_per_step as f64)) as usize).clamp(1, fit.max(1))
     }
 
     fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>> {
@@ -475,7 +526,7 @@ fn shares(plan: &Plan) -> Vec<f64> {
     };
     let elements = MOVED * plan.trained_len() as f64 * plan.shape.runs as f64;
     let passes = plan.forward.iter().chain(&plan.backward).map(work);
-    let work: Vec<f64> = [rows, elements].into_iter().chain(passes).chain([4.0 * elements, 1.0]).collect();
+    let work: Vec<f64> = [rows, elements].into_iter().chain(passes).chain([rows, 4.0 * elements, 1.0]).collect();
     let all = work.iter().sum::<f64>();
     work.into_iter().map(|work| work / all).collect()
 }

@@ -1,7 +1,7 @@
 //! What follows a complete gradient on a GPU, and what surrounds a step: tables and launches of shaders that belong to no op of the tape.
 
 use crate::graph::{
-    memory::{Buffer, Group},
+    memory::Group,
     plan::{Optimizer, Plan, Update},
     shader::{Launch, Memory, Shader, shader, word},
 };
@@ -17,9 +17,9 @@ shader! {
 }
 shader! {
     TOTAL = "finite/total", workgroup 64;
-    params { rows_per_run: u32, blocks: u32, runs: u32 }
+    params { blocks: u32, runs: u32 }
     buffers {
-        read partials: u32, read row_loss: f32, read settings: f32, read slot: u32, write states: u32, write reports: u32,
+        read partials: u32, write gathered: f32, read settings: f32, read slot: u32, write states: u32, write reports: u32,
     }
     constants {}
 }
@@ -89,6 +89,12 @@ shader! {
     constants {}
 }
 shader! {
+    GATHER = "step/gather", workgroup 64;
+    params { rows_per_run: u32 }
+    buffers { read row_loss: f32, write gathered: f32 }
+    constants {}
+}
+shader! {
     CLEAR = "step/clear", workgroup 256;
     params { elements: u32 }
     buffers { write gradients: f32 }
@@ -97,7 +103,7 @@ shader! {
 
 /// The shaders of this module.
 pub const SHADERS: &[Shader] =
-    &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, CLEAR];
+    &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, GATHER, CLEAR];
 
 /// Numbers that a run's preconditioners take: a matrix of every tensor, and room to invert it in.
 pub fn preconditioner_words(plan: &Plan) -> u64 {
@@ -127,6 +133,13 @@ pub fn clear(plan: &Plan) -> Launch {
     Launch::over(&CLEAR, elements, &[word(elements)], &[Memory::Gradients])
 }
 
+/// Gathers the losses of a pass; none where the plan takes no steps.
+pub fn gather(plan: &Plan) -> Option<Launch> {
+    let losses = plan.results.loss.filter(|_| !plan.updates.is_empty())?;
+    let buffers = [Memory::Rows(losses), Memory::Losses];
+    Some(Launch::new(&GATHER, &[word(plan.shape.rows_per_run())], &buffers, [plan.shape.runs, 1, 1]))
+}
+
 /// Moves on in rings of so many slots.
 pub fn next(slots: usize) -> Launch {
     Launch::new(&NEXT, &[word(slots)], &[Memory::Slot], [1; 3])
@@ -142,17 +155,16 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
     let all = runs * elements;
     let [k, p] = [elements, runs].map(word);
     let head = [k, p, word(plan.parameters.len())];
-    let loss = Memory::Rows(plan.results.loss.unwrap_or(Buffer(0)));
     let gradients = if plan.preconditioner().is_some() { Memory::Preconditioned } else { Memory::Gradients };
     let inputs = [gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
     let with = |outputs: &[Memory]| [&inputs[..], outputs].concat();
     match update {
         Update::Finite => {
-            let rows = word(plan.shape.rows_per_run());
-            let total = [Memory::Partials, loss, Memory::Settings, Memory::Slot, Memory::States, Memory::Reports];
+            let total =
+                [Memory::Partials, Memory::Losses, Memory::Settings, Memory::Slot, Memory::States, Memory::Reports];
             vec![
                 Launch::new(&PARTIAL, &[k, word(blocks)], &[Memory::Gradients, Memory::Partials], [blocks, runs, 1]),
-                Launch::new(&TOTAL, &[rows, word(blocks), p], &total, [runs, 1, 1]),
+                Launch::new(&TOTAL, &[word(blocks), p], &total, [runs, 1, 1]),
             ]
         }
         Update::Clip => vec![Launch::over(&CLIP, all, &[k, p], &[Memory::States, Memory::Gradients])],

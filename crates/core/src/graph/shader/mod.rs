@@ -121,6 +121,8 @@ pub enum Memory {
     Moments,
     /// Two a run: whether it has diverged, and its clipping factor.
     States,
+    /// 64 sums of losses a run, of the passes since its last update.
+    Losses,
     /// Sums over blocks of a run's gradients.
     Partials,
     /// Learning rates and bias corrections of the steps to come, by slot.

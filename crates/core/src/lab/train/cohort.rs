@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     sync::Arc,
 };
 
@@ -10,7 +11,10 @@ use loralab_data::{Batch, Dataset, ExactMatches, Sampler};
 use super::initial::{Initial, start};
 use crate::{
     device::{Device, DeviceError, Evaluation, Inputs, RunSettings, StepReport},
-    graph::{memory::Tensor, plan::Plan},
+    graph::{
+        memory::{InputName, Tensor},
+        plan::Plan,
+    },
     lora::init::{Chosen, Rule, Scheme, StartError},
 };
 
@@ -75,6 +79,8 @@ pub struct Cohort<'a> {
     plan: Arc<Plan>,
     device: Box<dyn Device>,
     samplers: BTreeMap<u64, Sampler<'a>>,
+    /// Passes whose gradients are added up for one step.
+    passes: usize,
     /// How each run began; alike runs share it.
     initial: Vec<Arc<Initial>>,
     step: usize,
@@ -103,10 +109,11 @@ impl<'a> Cohort<'a> {
                 None => Arc::new(start(&plan, base, run)?),
             });
         }
-        Ok(Self::begin(runs, initial, plan, device, train)?)
+        Ok(Self::begin(runs, initial, plan, device, train, 1)?)
     }
 
-    /// Puts every run at the start that is given for it.
+    /// Puts every run at the start that is given for it. A step adds up the gradients of so many `passes` over B sequences each, and is that of their
+    /// batch as a whole: the mean is taken over all tokens that count.
     ///
     /// # Errors
     /// If the data do not fit the plan's sequences.
@@ -116,16 +123,18 @@ impl<'a> Cohort<'a> {
         plan: Arc<Plan>,
         mut device: Box<dyn Device>,
         train: &'a Dataset,
+        passes: usize,
     ) -> Result<Self, loralab_data::Error> {
         let shape = plan.shape;
         let mut samplers = BTreeMap::new();
         for run in &runs {
-            samplers.insert(run.seed, Sampler::new(train, run.seed, shape.sequences, shape.tokens)?);
+            samplers
+                .insert(run.seed, Sampler::new(train, run.seed, passes.saturating_mul(shape.sequences), shape.tokens)?);
         }
         for (index, (run, initial)) in runs.iter().zip(&initial).enumerate() {
             initial.put(&mut *device, index, run.settings);
         }
-        Ok(Cohort { runs, plan, device, samplers, initial, step: 0, learning_rates: VecDeque::new() })
+        Ok(Cohort { runs, plan, device, samplers, passes, initial, step: 0, learning_rates: VecDeque::new() })
     }
 
     /// Hands one step of every run that is alive to the device; `factor` is the schedule's share of the peak learning rate.
@@ -139,9 +148,13 @@ impl<'a> Cohort<'a> {
         self.step += 1;
         let batches: BTreeMap<u64, Batch> =
             self.samplers.iter_mut().map(|(&seed, sampler)| (seed, sampler.batch(step))).collect();
-        let inputs: Vec<Inputs<'_>> = self.runs.iter().map(|run| Inputs::from(&batches[&run.seed])).collect();
+        let rows = self.plan.shape.rows_per_run();
+        for pass in 0..self.passes {
+            let part = |run: &Run| part(&batches[&run.seed], pass * rows..(pass + 1) * rows);
+            self.device.accumulate(&self.runs.iter().map(part).collect::<Vec<_>>());
+        }
         let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor(run)).collect();
-        self.device.step(&inputs, &learning_rates);
+        self.device.update(&learning_rates);
         self.learning_rates.push_back(learning_rates);
     }
 
@@ -205,6 +218,14 @@ impl<'a> Cohort<'a> {
     pub fn device(&mut self) -> &mut dyn Device {
         &mut *self.device
     }
+}
+
+/// Some rows of a batch, with the weights that they have in it.
+fn part(batch: &Batch, rows: Range<usize>) -> Inputs<'_> {
+    Inputs::new()
+        .with(InputName::Tokens, &batch.tokens[rows.clone()])
+        .with(InputName::Targets, &batch.targets[rows.clone()])
+        .with(InputName::Weights, &batch.weights[rows])
 }
 
 /// How well each of a device's runs that is alive does on `batches`, as [`loralab_data::validation`] gives them.
