@@ -24,12 +24,11 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
     let beside = arguments.adapter.as_ref().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
     let asked = arguments.base.as_deref();
-    let (mut base, base_name) = source::base(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
-    base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
+    let (base, base_name) = source::base(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
     let threads = source::threads(arguments.threads)?;
     let machine = device::open(&arguments.device, threads, false)?;
     let make_device = |plan, base| machine.make(plan, base);
-    let generator = wait(Generator::new(&base, adapter.as_ref(), &make_device));
+    let generator = wait(Generator::new(&base, adapter.as_ref(), LONGEST_WINDOW, &make_device));
     let mut generator = generator.map_err(|error| match error {
         GenerateError::Adapter(sentence) => {
             anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")

@@ -76,10 +76,10 @@ pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
         }
     };
     let base = base.with_context(|| format!("the base `{name}` cannot be used"))?;
-    if base.config.vocabulary != tokenizer::VOCABULARY {
+    if base.model.vocabulary() != tokenizer::VOCABULARY {
         bail!(
             "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({} tokens) can be used",
-            base.config.vocabulary,
+            base.model.vocabulary(),
             tokenizer::VOCABULARY
         );
     }

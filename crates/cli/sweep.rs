@@ -6,7 +6,7 @@ use anyhow::{Error, Result, anyhow, bail};
 use loralab_core::{
     device::{Machine, Needs, wait},
     graph::{memory::Tensor, plan::Plan},
-    lab::{Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
+    lab::{self, Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
     lora::init::find,
     models::Base,
 };
@@ -100,10 +100,11 @@ impl Prepared {
     /// The same where the data may have been read before.
     fn with_data(experiment: &Resolved, data: Option<Split>, device: &DeviceArguments, quiet: bool) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
+        experiment.targets(&base.model.targets()).map_err(usage)?;
         let threads = source::threads(experiment.threads.map(Into::into))?;
         // What is wrong with the settings is said before a device is looked for.
         let free = memory::available(experiment.memory);
-        memory::check(experiment, &base.config, free)?;
+        memory::check(experiment, &base, free)?;
         let data = data.map_or_else(|| source::data(experiment), Ok)?;
         memory::check_data(experiment, &base, &data, free)?;
         let machine = device::open(device, threads, quiet)?;
@@ -114,7 +115,8 @@ impl Prepared {
     /// The same with another base, on the same device.
     pub fn with_base(&self, experiment: &Resolved) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
-        memory::check(experiment, &base.config, self.available)?;
+        experiment.targets(&base.model.targets()).map_err(usage)?;
+        memory::check(experiment, &base, self.available)?;
         let (available, machine) = (self.available, self.machine.clone());
         Ok(Self { base, base_name, data: source::data(experiment)?, available, machine })
     }
@@ -148,8 +150,7 @@ impl Prepared {
 
     /// The tensors of the base that runs with this room train on.
     pub fn stored(&self, room: Room, experiment: &Resolved) -> Arc<[Tensor]> {
-        let modules: Vec<String> = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
-        room.base(&self.base, &modules).tensors
+        room.base(&self.base, &lab::adapters(&self.base, experiment)).tensors
     }
 
     /// What a plan needs of the device.
@@ -274,7 +275,7 @@ pub fn train_grid(
         false => (None, experiment.cells()),
     };
     let mut cohorts = prepared.cohorts_of(&sweep, experiment, &cells)?;
-    let trained_on = prepared.base.config.tokens;
+    let trained_on = prepared.base.model.longest();
     if experiment.tokens > trained_on && !output.quiet {
         note(format_args!(
             "The base was trained on sequences of {trained_on} tokens; it does not know what to do with the rest of {}.",
@@ -418,8 +419,8 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
     let command = |name: &String| {
         let own = experiment.scheme_options.iter().filter(|option| option.scheme == *name);
         let options: Vec<String> = own.map(ToString::to_string).collect();
-        let modules: Vec<String> = experiment.target_modules.iter().map(ToString::to_string).collect();
-        let (base, rank, modules) = (quoted(base), experiment.rank, modules.join(","));
+        let modules = experiment.target_modules.as_ref().map_or("all-linear".to_owned(), |modules| modules.join(","));
+        let (base, rank) = (quoted(base), experiment.rank);
         let mut command = format!("loralab init {name} --base {base} --rank {rank} --target-modules {modules}");
         if !options.is_empty() {
             command += &format!(" --scheme-options {}", options.join(","));

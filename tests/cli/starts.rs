@@ -10,7 +10,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lora::peft::{Adapter, Module},
-    models::{Adapters, Base, MODULES, Training, decoder},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use safetensors::SafeTensors;
 
@@ -81,7 +81,7 @@ fn losses(base: &Base, adapter: &Adapter, settings: RunSettings) -> Vec<f64> {
     let frozen_pairs = adapter.modules.iter().any(|module| module.frozen.is_some());
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, frozen_pairs);
     let adapters = Adapters { rank: adapter.rank, target_modules: MODULES.map(str::to_owned).into() };
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let (mut trained, mut frozen) = (vec![], vec![]);
     for site in &plan.sites {

@@ -13,7 +13,7 @@ use loralab_core::{
         train::{Initial, Run},
     },
     lora::init::{Layer, StartError, find},
-    models::{Adapters, Base, MODULES, Training, decoder},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::{Batch, Dataset, Example, Sampler};
 use loralab_linalg::{Draws, Stream, normal_matrix};
@@ -83,7 +83,7 @@ pub fn on(
 
 fn plan(base: &Base, adapters: &Adapters, frozen_pairs: bool) -> Plan {
     let mut tape = Tape::new(SHAPE, frozen_pairs);
-    decoder(&mut tape, &base.config, Training::Adapters(base, adapters));
+    base.model.record(&mut tape, Training::Adapters(base, adapters));
     tape.compile(Purpose::Train(Optimizer::SignSgd))
 }
 
@@ -161,7 +161,7 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
 
 /// The rows that go into every adapted layer and count.
 fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
-    let widest = base.config.feed_forward.max(base.config.width);
+    let widest = base.model.linears().iter().map(|linear| linear.inputs).max().expect("it has linear maps");
     let adapters = Adapters { rank: widest, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let plan = plan(base, &adapters, false);
     let mut values = vec![0.0; plan.trained_len()];
@@ -191,7 +191,7 @@ fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
 /// The mean gradient of every weight.
 fn gradients(base: &Base, batches: &[Batch]) -> Vec<(String, Matrix)> {
     let mut tape = Tape::new(SHAPE, false);
-    decoder(&mut tape, &base.config, Training::Everything);
+    base.model.record(&mut tape, Training::Everything);
     let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
     let values: Vec<f32> = plan
         .parameters

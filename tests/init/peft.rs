@@ -11,7 +11,7 @@ use loralab_core::{
     },
     lab::train::{Initial, Run},
     lora::init::{Layer, Quantiser, find},
-    models::{Adapters, MODULES, Training, decoder},
+    models::{Adapters, Training, llama::MODULES},
 };
 use loralab_data::Dataset;
 use safetensors::SafeTensors;
@@ -54,7 +54,7 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     // One window of text is all there is, so every batch holds the same.
     let shape = Shape { runs: 1, sequences: 1, tokens: TOKENS };
     let mut tape = Tape::new(shape, scheme.frozen_pair);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &room));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &room));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };

@@ -9,7 +9,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lab::train::{Cohort, Run, start},
-    models::{Adapters, MODULES, Training, decoder},
+    models::{Adapters, Training, llama::MODULES},
 };
 
 use super::{ADAMW, NANO, TRANSLATION, run};
@@ -26,7 +26,7 @@ fn train(
 ) -> Vec<(Vec<f64>, Vec<f32>)> {
     let adapters = Adapters { rank: 2, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs: runs.len(), sequences, tokens: TOKENS }, false);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let initial = |run: &Run| Arc::new(start(&plan, &NANO.tensors, run).expect("it is drawn"));
     let initials = runs.iter().map(initial).collect();

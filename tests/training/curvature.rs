@@ -8,7 +8,7 @@ use loralab_core::{
         train::{Run, start},
     },
     lora::init,
-    models::{Adapters, Base, MODULES, Training, decoder},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_cpu::Dual;
 use loralab_data::Batch;
@@ -135,7 +135,7 @@ fn shipped(base: &Base, scheme: &str, batch: &Batch, sequences: usize) -> Curvat
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let tokens = batch.tokens.len() / sequences;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = tape.compile(TRAIN);
     let settings = RunSettings { scale: 2.0, ..RunSettings::PLAIN };
     let scheme = init::find(scheme).expect("it is known");

@@ -12,7 +12,7 @@ use loralab_core::{
     },
     lab::{Observer, Sweep},
     lora::{init, peft::Adapter},
-    models::{Training, decoder},
+    models::Training,
 };
 use loralab_data::{Batch, validation};
 use loralab_experiment::{Cell, Diagnosis, Event, Experiment};
@@ -62,7 +62,7 @@ fn witness(settings: &str) -> Witness {
 fn everything(batch: &Batch, weight_of: impl Fn(&str) -> Vec<f32>) -> (Vec<f32>, Vec<f64>, Arc<Plan>) {
     let of = |purpose| {
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: TOKENS }, false);
-        decoder(&mut tape, &NANO.config, Training::Everything);
+        NANO.model.record(&mut tape, Training::Everything);
         let plan = Arc::new(tape.compile(purpose));
         let values: Vec<f32> = plan.parameters.iter().flat_map(|parameter| weight_of(&parameter.name)).collect();
         let mut device = Cpu::<f64>::new(plan.clone(), Arc::from([]), Some(1));
@@ -109,7 +109,7 @@ fn alignment_and_change_are_those_of_formed_gradients_and_merged_weights() {
     );
     let batch = validation(&TRANSLATION.validation, 1, TOKENS, 1).expect("it fits").remove(0);
     let (said, gradient, plan) = everything(&batch, base_weight);
-    let columns = NANO.config.vocabulary;
+    let columns = NANO.model.vocabulary();
     for (scheme, step, kl, adapters) in &witness.looks {
         let adapter = &witness.adapters.iter().find(|(of, _)| of == scheme).expect("every run gives one").1;
         assert_eq!((*step, adapters.len()), (3, 14));

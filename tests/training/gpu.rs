@@ -54,7 +54,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
         }
         let said = loralab_linalg::norm(&expected[index].prediction);
         let off: Vec<f32> = prediction.iter().zip(&expected[index].prediction).map(|(x, y)| x - y).collect();
-        assert!(prediction.len() == rows[index].tokens.len() * NANO.config.vocabulary && said > 0.0);
+        assert!(prediction.len() == rows[index].tokens.len() * NANO.model.vocabulary() && said > 0.0);
         assert!(loralab_linalg::norm(&off) <= 1e-5 * said, "the logits of run {index} are off");
         let (exact, double) = cpu.gradient(index, inputs[index]);
         let loss_off = ((loss - exact) / exact).abs();

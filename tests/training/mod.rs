@@ -10,7 +10,7 @@ use loralab_core::{
     },
     lab::train::{Cohort, Run, Validation},
     lora::init,
-    models::{Adapters, Base, MODULES, Training, decoder},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 
@@ -84,7 +84,7 @@ fn run(scheme: &str, seed: u64, learning_rate: f64) -> Run {
 fn plan(runs: usize, frozen_pairs: bool, purpose: Purpose) -> Plan {
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, frozen_pairs);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     tape.compile(purpose)
 }
 

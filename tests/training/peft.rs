@@ -9,7 +9,7 @@ use loralab_core::{
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
-    models::{Adapters, MODULES, Training, decoder},
+    models::{Adapters, Training, llama::MODULES},
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -61,7 +61,7 @@ impl Fixture {
         let adapters = Adapters { rank: self.settings.rank, target_modules: MODULES.map(str::to_owned).into() };
         let [_, sequences, tokens] = self.shape;
         let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
-        decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+        NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
         tape.compile(Purpose::Train(optimizer))
     }
 

@@ -11,7 +11,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lab::train::{Run, start},
-    models::{Adapters, MODULES, Training, decoder},
+    models::{Adapters, Training, llama::MODULES},
 };
 use loralab_linalg::Stream;
 
@@ -83,7 +83,7 @@ type Make = dyn Fn(Arc<Plan>) -> Box<dyn Device>;
 fn plan(runs: usize, preconditioner: Option<Preconditioner>) -> Plan {
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, false);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     tape.precondition(preconditioner);
     tape.compile(Purpose::Train(ADAMW))
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use loralab_core::{
     lab::train::{self, Pretraining},
-    models::Config,
+    models::llama::Config,
 };
 use loralab_data::{Dataset, tokenizer};
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
@@ -110,7 +110,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         trained.complete(output.quiet)?;
         of_widths.push(DecoderWidth {
             width,
-            parameters: base.config.parameters(),
+            parameters: base.model.parameters(),
             pretraining_loss: loss,
             summary: trained.summary,
         });

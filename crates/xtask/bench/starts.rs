@@ -20,7 +20,7 @@ use loralab_core::{
         train::Run,
     },
     lora::init::{InputMoments, KnownLayer, Layer, Rule, Scheme, StartError, find},
-    models::{Adapters, Base, Config},
+    models::{Adapters, Base, llama::Config},
 };
 use loralab_data::Dataset;
 use loralab_linalg::{Mat, Stream, normal_matrix, to_rows};
@@ -101,7 +101,7 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
     let rows = to_rows(weight.as_ref());
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
     let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };
-    let base = Base { config: NO_DECODER, tensors: [tensor].into() };
+    let base = Base { model: NO_DECODER.into(), tensors: [tensor].into() };
     let batch = to_rows(normal_matrix(&Stream::new(0, "batch"), ROWS, width).as_ref());
     let mut finder =
         wait(Finder::new(width, ROWS, find("eva")?.rule.spread() * RANK, &|plan, base| machine.make(plan, base)))?;

@@ -36,7 +36,7 @@ impl Sweep<'_> {
     /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
     pub(super) fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
         let shape = Shape { sequences: 1, ..self.shape(runs) };
-        let logits = [runs, shape.tokens, self.base.config.vocabulary].map(|size| size as u64).iter().product::<u64>();
+        let logits = [runs, shape.tokens, self.base.model.vocabulary()].map(|size| size as u64).iter().product::<u64>();
         let training = Purpose::Train(optimizer(self.experiment));
         let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { training };
         (self.experiment.diagnose_every > 0).then(|| self.compile(shape, room, purpose))
@@ -91,7 +91,7 @@ impl Sweep<'_> {
         terms.push(Cost::per_run(what, 4 * elements + 4 * batches * rows));
         if room.quantiser.is_some() {
             // All tensors are copied, and those that carry adapters become 32 bits wide.
-            let stored = 4 * self.base.config.parameters() as u64;
+            let stored = 4 * self.base.model.parameters() as u64;
             terms.push(Cost::shared(format!("the quantised base: at most {stored} bytes"), stored));
         }
 
@@ -106,7 +106,7 @@ impl Sweep<'_> {
         let mut terms = once(needs(&alone).terms);
         terms.push(probed("what it says", &alone));
         phases.push(Phase { name: "the validation of the base".to_owned(), needs: Needs { terms, most_runs: None } });
-        let adapters = adapters(self.experiment);
+        let adapters = adapters(self.base, self.experiment);
         phases.extend(setup(self.base, self.experiment, &adapters).phases(schemes, runs, &plan, needs));
         for phase in &mut phases[1..] {
             phase.needs.terms.extend(held.clone());

@@ -13,7 +13,7 @@ use crate::{
         tape::{Purpose, Tape},
     },
     lora::peft::{Adapter, Module},
-    models::{Adapters, Base, MODULES, Training, decoder},
+    models::{Adapters, Base, Linear, Training},
 };
 
 use super::{MakeDevice, Room};
@@ -71,27 +71,28 @@ pub enum GenerateError {
 }
 
 impl Generator {
-    /// A generator from a base and, if there is one, an adapter of its shapes.
+    /// A generator from a base and, if there is one, an adapter of its shapes. It sees as many tokens at once as the base was trained on, at most `longest`.
     ///
     /// # Errors
     /// Says which module of the adapter does not fit the base, or how the device fails.
     pub async fn new(
         base: &Base,
         adapter: Option<&Adapter>,
+        longest: usize,
         make_device: MakeDevice<'_>,
     ) -> Result<Generator, GenerateError> {
-        // An adapter that was trained on a quantised base is nothing to the base as it came.
-        let base = &adapter
-            .map_or_else(|| base.clone(), |adapter| Room::of_base_name(&adapter.base).base(base, &adapted(adapter)));
-        let (window, vocabulary) = (base.config.tokens, base.config.vocabulary);
-        check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let adapters = Adapters {
             rank: adapter.map_or(1, |adapter| adapter.rank),
             target_modules: adapter.map_or(vec![], adapted),
         };
+        // An adapter that was trained on a quantised base is nothing to the base as it came.
+        let base =
+            &adapter.map_or_else(|| base.clone(), |adapter| Room::of_base_name(&adapter.base).base(base, &adapters));
+        let (window, vocabulary) = (base.model.longest().min(longest), base.model.vocabulary());
+        check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let frozen_pairs = adapter.is_some_and(|adapter| adapter.modules.iter().any(|module| module.frozen.is_some()));
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: window }, frozen_pairs);
-        decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+        base.model.record(&mut tape, Training::Adapters(base, &adapters));
         let plan = Arc::new(tape.compile(Purpose::Predict));
         let (mut trained, mut frozen) = (Vec::new(), Vec::new());
         let mut left_alone = [0, 0];
@@ -181,11 +182,8 @@ impl Loaded {
 
 /// Whether the modules of an adapter are made for linear layers of the base, before anything of their sizes is.
 fn check(modules: &[Module], base: &Base) -> Result<(), String> {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
-    let layer = |tensor: &Tensor| tensor.name.strip_suffix(".weight").map(str::to_owned);
-    let layers = base.tensors.iter().filter_map(|tensor| Some((layer(tensor)?, tensor.shape)));
-    let layers: Vec<_> = layers.filter(|(name, _)| MODULES.contains(&&*last(name))).collect();
-    for (name, [rows, columns]) in &layers {
+    let layers = base.model.linears();
+    for Linear { name, inputs: columns, outputs: rows } in &layers {
         match modules.iter().find(|module| module.name == *name) {
             Some(Module { inputs, outputs, .. }) if [outputs, inputs] != [rows, columns] => {
                 return Err(format!(
@@ -195,7 +193,7 @@ fn check(modules: &[Module], base: &Base) -> Result<(), String> {
             _ => {}
         }
     }
-    match modules.iter().find(|module| layers.iter().all(|(name, _)| module.name != *name)) {
+    match modules.iter().find(|module| layers.iter().all(|layer| module.name != layer.name)) {
         Some(Module { name, .. }) => Err(format!("the adapter's `{name}` is no linear layer of the base")),
         None => Ok(()),
     }

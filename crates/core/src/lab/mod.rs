@@ -28,4 +28,5 @@ pub use residual::{residual, residual_of};
 pub use room::Room;
 pub use snapshot::{Snapshot, SnapshotError};
 pub use sweep::{Listening, Observer, Sweep, SweepError, Turn};
+pub use translate::adapters;
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -46,7 +46,7 @@ pub fn residual(begun: Begun, base: &Base, scheme: &'static str) -> Result<Begun
         *tensor = Tensor { data: Data::F32(left), ..tensor.clone() };
     }
     adapter.base = format!("{}{RESIDUAL}", adapter.base);
-    let base = Base { config: base.config.clone(), tensors: tensors.into() };
+    let base = Base { model: base.model.clone(), tensors: tensors.into() };
     Ok(Begun { adapter, layers, tokens, base: Some(base) })
 }
 

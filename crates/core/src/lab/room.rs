@@ -6,7 +6,7 @@ use super::translate::options;
 use crate::{
     graph::memory::{Data, Tensor},
     lora::init::{self, Quantiser, Rule},
-    models::Base,
+    models::{Adapters, Base},
 };
 
 /// What a plan has room for beside adapters of the experiment's rank. Runs that need different room are trained in different cohorts.
@@ -57,12 +57,9 @@ impl Room {
     }
 
     /// The base that runs with this room train on: its adapted weights at what few bits leave of them, if it is stored so.
-    pub fn base(&self, base: &Base, target_modules: &[String]) -> Base {
+    pub fn base(&self, base: &Base, adapters: &Adapters) -> Base {
         let Some(quantiser) = self.quantiser else { return base.clone() };
-        let adapted = |name: &str| {
-            let module = name.trim_end_matches(".weight").rsplit('.').next();
-            target_modules.iter().any(|target| module == Some(target))
-        };
+        let adapted = |name: &str| name.strip_suffix(".weight").is_some_and(|module| adapters.target(module));
         let kept = |tensor: &Tensor| match adapted(&tensor.name) {
             true => {
                 let (rounds, rank) = self.rounds;
@@ -71,7 +68,7 @@ impl Room {
             }
             false => tensor.clone(),
         };
-        Base { config: base.config.clone(), tensors: base.tensors.iter().map(kept).collect() }
+        Base { model: base.model.clone(), tensors: base.tensors.iter().map(kept).collect() }
     }
 
     /// The name of that base.

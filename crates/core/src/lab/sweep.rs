@@ -4,7 +4,7 @@ use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
 use loralab_data::{Batch, Sampler, Split};
 use loralab_experiment::{
-    Bytes, Cell, Diagnosis, Diverged, Evaluation, Event, PackError, Resolved, RunResult, StartCost,
+    Bytes, Cell, Diagnosis, Diverged, Evaluation, Event, ExperimentError, PackError, Resolved, RunResult, StartCost,
 };
 
 use super::{
@@ -74,6 +74,9 @@ pub enum SweepError {
     /// A scheme that does not exist.
     #[error(transparent)]
     Scheme(#[from] init::UnknownScheme),
+    /// A setting that the model refuses.
+    #[error(transparent)]
+    Setting(#[from] ExperimentError),
     /// An option of a scheme that can't be chosen so.
     #[error(transparent)]
     Option(#[from] init::ChoiceError),
@@ -134,6 +137,7 @@ impl<'a> Sweep<'a> {
     /// If the data do not fit the sequences.
     pub fn new(base: &'a Base, base_name: &str, experiment: &'a Resolved, data: &'a Split) -> Result<Self, SweepError> {
         let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
+        experiment.targets(&base.model.targets())?;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?;
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
         Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe })
@@ -220,7 +224,7 @@ impl<'a> Sweep<'a> {
                 continue;
             }
             let plan = Arc::new(if runs.len() == whole.shape.runs { whole } else { self.plan(runs.len(), room) });
-            let base = room.base(self.base, &adapters(self.experiment).target_modules).tensors;
+            let base = room.base(self.base, &adapters(self.base, self.experiment)).tensors;
             let device = make_device(plan.clone(), base.clone()).await?;
             let passes = self.experiment.gradient_accumulation;
             let mut cohort = Cohort::begin(runs, initial, plan.clone(), device, &self.data.train, passes)?;
@@ -319,7 +323,7 @@ impl<'a> Sweep<'a> {
         plan: &Plan,
         make_device: MakeDevice<'_>,
     ) -> Result<Vec<Begun>, SweepError> {
-        let adapters = adapters(self.experiment);
+        let adapters = adapters(self.base, self.experiment);
         let calibration = calibration(self.base, self.experiment, &self.data.train, &adapters, make_device);
         Ok(calibration.starts(runs, plan).await?)
     }
@@ -402,7 +406,7 @@ impl<'a> Sweep<'a> {
         let frozen_pairs = cohort.initial(run).frozen_pairs();
         let scheme = cohort.runs()[run].scheme;
         let base_name = room.base_name(&self.base_name);
-        export(cohort.plan(), &base_name, self.experiment, scheme, trained, frozen_pairs)
+        export(cohort.plan(), self.base, &base_name, self.experiment, scheme, trained, frozen_pairs)
     }
 }
 

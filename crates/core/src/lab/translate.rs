@@ -19,15 +19,15 @@ use crate::{
         init::{self, Scheme, Trains},
         peft::{Adapter, Module},
     },
-    models::{Adapters, Base, Training, decoder},
+    models::{Adapters, Base, Training},
 };
 
 /// The decoder with the experiment's adapters.
 pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Room) -> Tape {
     let mut tape = Tape::new(shape, room.frozen_pairs);
-    let Adapters { rank, target_modules } = adapters(experiment);
+    let Adapters { rank, target_modules } = adapters(base, experiment);
     let adapters = Adapters { rank: rank * room.spread, target_modules };
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
     tape
 }
@@ -107,6 +107,7 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
 /// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.
 pub(super) fn export(
     plan: &Plan,
+    base: &Base,
     base_name: &str,
     experiment: &Resolved,
     scheme: &Scheme,
@@ -132,13 +133,14 @@ pub(super) fn export(
         rank,
         alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
         use_rslora: asked && experiment.scaling == Scaling::RsLora,
-        target_modules: adapters(experiment).target_modules,
+        target_modules: adapters(base, experiment).target_modules,
         modules: modules.collect(),
     }
 }
 
-/// Which modules carry an adapter, and of which rank.
-pub(super) fn adapters(experiment: &Resolved) -> Adapters {
-    let target_modules = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
-    Adapters { rank: experiment.rank, target_modules }
+/// Which modules carry an adapter, and of which rank; names that the model does not know are refused by [`Resolved::targets`].
+pub fn adapters(base: &Base, experiment: &Resolved) -> Adapters {
+    let known = base.model.targets();
+    let named = |module: &String| experiment.target_modules.as_ref().is_none_or(|named| named.contains(module));
+    Adapters { rank: experiment.rank, target_modules: known.into_iter().filter(named).collect() }
 }

@@ -1,22 +1,22 @@
-//! The frozen base: a decoder's weights in the precision they were stored in, read from and written to safetensors.
+//! The frozen base: a model's weights in the precision they were stored in, read from and written to safetensors.
 
 use std::{collections::HashMap, sync::Arc};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::{Config, config_json};
+use super::Model;
 use crate::graph::memory::{Data, Tensor};
 
 /// Where a base's sizes stand in a safetensors file of ours: the file's own metadata, as the JSON of a `config.json`.
 const CONFIG_KEY: &str = "config";
 
-/// A pretrained decoder. Cloning shares the weights.
+/// A pretrained model. Cloning shares the weights.
 #[derive(Clone, Debug)]
 pub struct Base {
-    /// Sizes.
-    pub config: Config,
-    /// Weights, in the order of [`Config::tensors`].
+    /// Its family and sizes.
+    pub model: Model,
+    /// Weights, in the order of [`Model::tensors`].
     pub tensors: Arc<[Tensor]>,
 }
 
@@ -99,24 +99,22 @@ impl Base {
         let (_, metadata) = SafeTensors::read_metadata(bytes)?;
         let text =
             metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
-        let config = config_json::read(text)?;
+        let model = Model::from_json(text)?;
         let file = SafeTensors::deserialize(bytes)?;
         // Before the names of that many layers are listed.
-        if config.layers > file.len() {
-            let (layers, tensors) = (config.layers, file.len());
+        if model.layers() > file.len() {
+            let (layers, tensors) = (model.layers(), file.len());
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
         }
-        let tensors = config.tensors().into_iter().map(|(name, shape)| tensor(&file, name, shape));
+        let tensors = model.tensors().into_iter().map(|(name, shape)| tensor(&file, name, shape));
         let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
-        // Older files hold the rotary frequencies, and some the tied embedding twice.
-        let repeated = |name: &str| name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight");
         match file
             .names()
             .into_iter()
-            .find(|name| !repeated(name) && tensors.iter().all(|tensor| tensor.name != **name))
+            .find(|name| !model.repeats(name) && tensors.iter().all(|tensor| tensor.name != **name))
         {
             Some(name) => Err(BaseError::Unused(name.to_owned())),
-            None => Ok(Base { tensors, config }),
+            None => Ok(Base { tensors, model }),
         }
     }
 
@@ -136,12 +134,12 @@ impl Base {
             let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
             views.push((&tensor.name, TensorView::new(dtype, shape, bytes)?));
         }
-        let config = config_json::write(&self.config)?;
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), (CONFIG_KEY.to_owned(), config)]);
+        let metadata =
+            HashMap::from([("format".to_owned(), "pt".to_owned()), (CONFIG_KEY.to_owned(), self.model.to_json())]);
         Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
-    /// The index of a tensor that [`Config::tensors`] lists.
+    /// The index of a tensor that [`Model::tensors`] lists.
     pub(crate) fn index(&self, name: &str) -> usize {
         self.tensors.iter().position(|tensor| tensor.name == name).expect("a base holds every tensor its config lists")
     }
@@ -182,10 +180,11 @@ fn little_endian(data: &Data) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::llama::Config;
 
     #[test]
     fn a_tensor_without_a_place_is_another_models() {
-        let config = Config {
+        let model = Model::from(Config {
             vocabulary: 4,
             width: 2,
             layers: 1,
@@ -196,7 +195,7 @@ mod tests {
             epsilon: 1e-6,
             tied: true,
             tokens: 8,
-        };
+        });
         let zeros = |(name, shape): (String, [usize; 2])| Tensor {
             name,
             shape,
@@ -204,12 +203,12 @@ mod tests {
         };
         let with = |more: &str| {
             let more = more.split_whitespace().map(|name| (name.to_owned(), [1, 2]));
-            let tensors = config.tensors().into_iter().chain(more).map(zeros).collect();
+            let tensors = model.tensors().into_iter().chain(more).map(zeros).collect();
             Base::from_safetensors(
-                &Base { config: config.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
+                &Base { model: model.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
             )
         };
-        assert_eq!(with("lm_head.weight model.layers.0.self_attn.rotary_emb.inv_freq").expect("a base").config, config);
+        assert_eq!(with("lm_head.weight model.layers.0.self_attn.rotary_emb.inv_freq").expect("a base").model, model);
         let bias = with("model.layers.0.self_attn.q_proj.bias").expect_err("biases are not run").to_string();
         assert!(bias.contains("tensor `model.layers.0.self_attn.q_proj.bias` has no place"), "{bias}");
         assert!(matches!(with("model.layers.1.input_layernorm.weight"), Err(BaseError::Unused(_))));

@@ -26,9 +26,7 @@ pub use experiment::{Experiment, Seeds};
 pub use grid::{Cell, SECOND_NAMES, first_name};
 pub use keys::{KEYS, Key, nearest_key};
 pub use link::{LINK_VERSION, Link, LinkFault};
-pub use names::{
-    Accuracy, BEGIN_ELSEWHERE, Form, Module, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task,
-};
+pub use names::{Accuracy, BEGIN_ELSEWHERE, Form, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task};
 pub use nearest::nearest;
 pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use preset::{PRESETS, Preset};

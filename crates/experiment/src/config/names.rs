@@ -92,26 +92,6 @@ impl Scaling {
 }
 
 names! {
-    /// A linear map of a decoder block that can carry an adapter, named as in Llama.
-    Module for "target_modules" {
-        /// Attention queries.
-        QProj = "q_proj",
-        /// Attention keys.
-        KProj = "k_proj",
-        /// Attention values.
-        VProj = "v_proj",
-        /// Attention output.
-        OProj = "o_proj",
-        /// The gate of the feed-forward part.
-        GateProj = "gate_proj",
-        /// The way up of the feed-forward part.
-        UpProj = "up_proj",
-        /// The way down of the feed-forward part.
-        DownProj = "down_proj",
-    }
-}
-
-names! {
     /// The rule that turns gradients into steps; its options are in [`Optimizer`](crate::Optimizer).
     OptimizerName for "optimizer" {
         /// Adam with decoupled weight decay (arXiv 1711.05101).
@@ -239,12 +219,12 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_variant() {
-        for &module in Module::ALL {
-            assert_eq!(Module::named(module.name()), Ok(module));
-            let json = serde_json::to_string(&module).expect("a name is JSON");
-            assert_eq!(json, format!("\"{module}\""));
+        for &task in Task::ALL {
+            assert_eq!(Task::named(task.name()), Ok(task));
+            let json = serde_json::to_string(&task).expect("a name is JSON");
+            assert_eq!(json, format!("\"{task}\""));
         }
-        assert_eq!(Module::ALL.len(), 7);
+        assert_eq!(Task::ALL.len(), 3);
     }
 
     #[test]

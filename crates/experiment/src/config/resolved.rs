@@ -9,9 +9,12 @@ use crate::config::error::ExperimentError;
 use crate::config::experiment::{Experiment, Seeds};
 use crate::config::grid::{Cell, first_name};
 use crate::config::keys::{Key, key};
-use crate::config::names::{Module, OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
+use crate::config::names::{OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
 use crate::config::number::learning_rate_text;
 use crate::config::scheme_option::SchemeOption;
+
+/// PEFT's word for every linear map.
+const ALL_LINEAR: &str = "all-linear";
 
 /// The largest number of runs in a sweep.
 pub const LARGEST_GRID: u64 = 100_000;
@@ -92,8 +95,8 @@ pub struct Resolved {
     pub alpha: f64,
     /// How α and r make the scale.
     pub scaling: Scaling,
-    /// The maps that carry an adapter, distinct, at least one, in the order of [`Module::ALL`].
-    pub target_modules: Vec<Module>,
+    /// Ends of the names of the modules that carry an adapter, distinct, at least one; none for all that the model has. See [`Resolved::targets`].
+    pub target_modules: Option<Vec<String>>,
     /// The optimiser and its options.
     pub optimizer: Optimizer,
     /// Weight decay, at least 0.
@@ -253,16 +256,13 @@ impl Experiment {
         }
     }
 
-    fn resolve_modules(&self) -> Result<Vec<Module>, ExperimentError> {
-        let Some(names) = &self.target_modules else { return Ok(Module::ALL.to_vec()) };
-        // PEFT's word for every linear map.
-        if names.iter().any(|name| name == "all-linear") && names.len() == 1 {
-            return Ok(Module::ALL.to_vec());
+    fn resolve_modules(&self) -> Result<Option<Vec<String>>, ExperimentError> {
+        let Some(names) = &self.target_modules else { return Ok(None) };
+        if names.len() == 1 && names[0] == ALL_LINEAR {
+            return Ok(None);
         }
         distinct("target_modules", names, Clone::clone)?;
-        let mut modules = names.iter().map(|name| Module::named(name)).collect::<Result<Vec<_>, _>>()?;
-        modules.sort();
-        Ok(modules)
+        Ok(Some(names.clone()))
     }
 
     fn resolve_scheme_options(&self, known_schemes: &[&str]) -> Result<Vec<SchemeOption>, ExperimentError> {
@@ -336,6 +336,19 @@ impl Resolved {
         Cell::grid(&self.schemes, &self.learning_rates, &self.seeds)
     }
 
+    /// The modules that carry an adapter, of those that a model has, in the model's order.
+    ///
+    /// # Errors
+    /// If one is named that the model does not have.
+    pub fn targets(&self, known: &[String]) -> Result<Vec<String>, ExperimentError> {
+        let Some(named) = &self.target_modules else { return Ok(known.to_vec()) };
+        if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            return Err(unknown_name("target_modules", unknown, &known));
+        }
+        Ok(known.iter().filter(|module| named.contains(module)).cloned().collect())
+    }
+
     /// Sequences of a step: those of all its passes.
     pub fn sequences_per_step(&self) -> usize {
         self.batch_size.saturating_mul(self.gradient_accumulation)
@@ -378,7 +391,7 @@ impl Resolved {
             rank: Some(self.rank),
             alpha: Some(self.alpha),
             scaling: Some(self.scaling.to_string()),
-            target_modules: Some(self.target_modules.iter().map(Module::to_string).collect()),
+            target_modules: Some(self.target_modules.clone().unwrap_or_else(|| vec![ALL_LINEAR.to_owned()])),
             optimizer: Some(self.optimizer.name().to_string()),
             beta1: None,
             beta2: None,
@@ -498,7 +511,7 @@ mod tests {
         assert_eq!(resolved.learning_rates, [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2]);
         assert_eq!(resolved.cells().len(), 28);
         assert_eq!(resolved.scale(), 2.0);
-        assert_eq!(resolved.target_modules, Module::ALL);
+        assert_eq!(resolved.target_modules, None);
         assert_eq!(resolved.optimizer, Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 });
         assert_eq!(resolved.max_grad_norm, Some(1.0));
         assert_eq!((resolved.steps, resolved.batch_size, resolved.tokens), (200, 8, 64));
@@ -588,7 +601,6 @@ mod tests {
             ("schedule = 'cosin'", "cosine"),
             ("task = 'question'", "questions"),
             ("scaling = 'rs-lora'", "rslora"),
-            ("target_modules = ['q_prj']", "q_proj"),
             ("scheme_options = ['evaa.rho=1']", "eva"),
             ("preconditioner = 'riemanian'", "riemannian"),
         ] {
@@ -649,8 +661,13 @@ mod tests {
     #[test]
     fn modules_are_put_in_order_and_all_linear_is_all() {
         let resolved = resolve("target_modules = ['up_proj', 'q_proj']").expect("both are known");
-        assert_eq!(resolved.target_modules, [Module::QProj, Module::UpProj]);
-        assert_eq!(resolve("target_modules = 'all-linear'").expect("PEFT's word").target_modules, Module::ALL);
+        let known = ["q_proj", "v_proj", "up_proj"].map(str::to_owned);
+        assert_eq!(resolved.targets(&known), Ok(vec!["q_proj".to_owned(), "up_proj".to_owned()]));
+        let all = resolve("target_modules = 'all-linear'").expect("PEFT's word");
+        assert_eq!((&all.target_modules, all.targets(&known)), (&None, Ok(known.to_vec())));
+        let unknown = resolve("target_modules = ['q_prj']").expect("a model decides").targets(&known);
+        let sentence = unknown.expect_err("no such module").to_string();
+        assert!(sentence.contains("q_prj") && sentence.contains("\"q_proj\""), "{sentence}");
     }
 
     #[test]

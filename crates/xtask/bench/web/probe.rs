@@ -150,9 +150,9 @@ impl Probe {
     pub async fn step(&mut self) -> Result<f64, JsError> {
         let Probe { device, weights, features, expected, name: _ } = self;
         let input = Inputs::new()
-            .with(InputName::Weights, weights)
-            .with(InputName::Features, features)
-            .with(InputName::Expected, expected);
+            .with(InputName::Weights, &*weights)
+            .with(InputName::Features, &*features)
+            .with(InputName::Expected, &*expected);
         device.step(&[input], &[LEARNING_RATE]);
         let reports = device.reports().await?;
         let report = reports.last().and_then(|runs| runs[0].as_ref());

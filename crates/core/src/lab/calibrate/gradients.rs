@@ -18,7 +18,7 @@ use crate::{
     },
     lab::train::{Initial, Run, layers},
     lora::init::{Layer, Sketch, Start, StartError},
-    models::{Adapters, Base, Training, decoder},
+    models::{Adapters, Base, Training},
 };
 
 /// Adapters that multiply the mean gradient of their weights over some batches from either side.
@@ -93,7 +93,7 @@ pub(super) fn columns(layers: &[Layer<'_>], rank: usize, sketch: Sketch) -> usiz
 pub(super) fn probing(base: &Base, adapters: &Adapters, shape: Shape, columns: usize) -> Plan {
     let adapters = Adapters { rank: columns, target_modules: adapters.target_modules.clone() };
     let mut tape = Tape::new(shape, false);
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.compile(Purpose::Train(Optimizer::SignSgd))
 }
 

@@ -16,7 +16,7 @@ impl Calibration<'_, '_> {
     /// is compared with is as wide as the inputs, so inputs of each width are asked for on their own.
     pub(super) async fn codes(&self, run: &Run, layers: &[Layer<'_>]) -> Result<(Vec<Code>, usize), CalibrationError> {
         let batches: Vec<Batch> = self.batches(run.seed, BATCHES)?.collect();
-        let labels = Labels::of(&batches, self.base.config.vocabulary, self.adapters.rank, run.seed);
+        let labels = Labels::of(&batches, self.base.model.vocabulary(), self.adapters.rank, run.seed);
         let mut found: Vec<Option<Code>> = vec![None; layers.len()];
         let mut tokens = 0;
         while let Some(width) = found.iter().zip(layers).find(|(code, _)| code.is_none()).map(|(_, layer)| layer.inputs)

@@ -36,7 +36,7 @@ use crate::{
     },
     lab::train::{Initial, Run, start},
     lora::init::{Layer, Rule, StartError},
-    models::{Adapters, Base, Training, decoder},
+    models::{Adapters, Base, Training},
 };
 
 /// Batches that a start reads.
@@ -167,7 +167,7 @@ impl Calibration<'_, '_> {
 fn observed(base: &Base, shape: Shape, layers: &[Layer<'_>]) -> (Tape, Vec<usize>) {
     let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
     let mut tape = Tape::new(shape, false);
-    decoder(&mut tape, &base.config, Training::Observed(base, &modules));
+    base.model.record(&mut tape, Training::Observed(base, &modules));
     let groups = tape.observed();
     let own = |module: &String| groups.iter().position(|group| group.contains(module));
     let of_layer = modules.iter().filter_map(own).collect();

@@ -12,7 +12,7 @@ use crate::{
     },
     lab::train::{Cohort, CohortError, Initial, Run, layers},
     lora::init::{self, Chosen, Layer, Start, StartError},
-    models::{Adapters, Training, decoder},
+    models::{Adapters, Training},
 };
 
 /// How the preheated adapter begins.
@@ -69,7 +69,7 @@ pub(super) fn heating(setup: &Setup<'_>, runs: usize, ranks: usize) -> Plan {
     let Setup { base, adapters, sequences, tokens, optimizer, preconditioner } = *setup;
     let adapters = Adapters { rank: ranks * adapters.rank, target_modules: adapters.target_modules.clone() };
     let mut tape = Tape::new(Shape { runs, sequences, tokens }, false);
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner);
     tape.compile(Purpose::Train(optimizer))
 }

@@ -12,7 +12,10 @@ use crate::{
         plan::{Optimizer, Shape},
         tape::{Purpose, Tape},
     },
-    models::{Base, Config, Training, decoder, initial_weight},
+    models::{
+        Base, Model, Training,
+        llama::{Config, initial_weight},
+    },
 };
 
 /// Settings of a pretraining.
@@ -60,7 +63,7 @@ pub fn pretrain(
     let Pretraining { config, sequences, tokens, steps, seed, .. } = settings;
     let mut sampler = Sampler::new(train, *seed, *sequences, *tokens)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences: *sequences, tokens: *tokens }, false);
-    decoder(&mut tape, config, Training::Everything);
+    Model::from(config.clone()).record(&mut tape, Training::Everything);
     let optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
     let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
     let start: Vec<f32> = plan
@@ -75,13 +78,14 @@ pub fn pretrain(
     let base = |trained: &[f32]| {
         let mut config = config.clone();
         config.tokens = *tokens;
-        let tensors = config.tensors().into_iter().map(|(name, shape)| {
+        let model = Model::from(config);
+        let tensors = model.tensors().into_iter().map(|(name, shape)| {
             let parameter = plan.parameters.iter().find(|parameter| parameter.name == name);
             let span = parameter.expect("pretraining declares every tensor of the config").span;
             let data = Data::F16(trained[span.range()].iter().map(|&x| f16::from_f32(x)).collect());
             Tensor { name, shape, data }
         });
-        Base { tensors: tensors.collect(), config }
+        Base { tensors: tensors.collect(), model }
     };
     for step in 0..*steps {
         let batch = sampler.batch(step as u64);
