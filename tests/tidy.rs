@@ -9,9 +9,10 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows the vocabulary and the figures only: it must never reach a device.
-const CRATES: [(&str, &[&str]); 15] = [
-    (".", &["core", "data", "experiment", "figure", "report"]),
-    ("crates/core", &["cpu", "data", "experiment", "linalg", "statistics"]),
+const CRATES: [(&str, &[&str]); 16] = [
+    (".", &["checkpoint", "core", "data", "experiment", "figure", "report"]),
+    ("crates/checkpoint", &[]),
+    ("crates/core", &["checkpoint", "cpu", "data", "experiment", "linalg", "statistics"]),
     ("crates/cpu", &[]),
     ("crates/data", &["linalg"]),
     ("crates/experiment", &["statistics"]),

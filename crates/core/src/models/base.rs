@@ -1,9 +1,9 @@
 //! The frozen base: a model's weights in the precision they were stored in, read from and written to safetensors.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
 
 use super::Model;
 use crate::graph::memory::{Data, Tensor};
@@ -25,7 +25,7 @@ pub struct Base {
 pub enum BaseError {
     /// The file is not safetensors, or ends too early.
     #[error("it is not a whole safetensors file ({0}); copy it again, or make a base with `loralab pretrain`")]
-    File(#[from] safetensors::SafeTensorError),
+    File(#[from] CheckpointError),
     /// The sizes of the model are not in the file.
     #[error(
         "it says nothing about the model's sizes: its safetensors metadata needs the key `config` with the JSON of a Hugging Face config.json"
@@ -71,12 +71,12 @@ pub enum BaseError {
         needed: [usize; 2],
     },
     /// A tensor is stored in a type that is not read.
-    #[error("tensor `{name}` is stored as {found:?}; F32, F16 and BF16 are read")]
+    #[error("tensor `{name}` is stored as {found}; F32, F16 and BF16 are read")]
     Type {
         /// The tensor.
         name: String,
         /// The file's type.
-        found: Dtype,
+        found: Format,
     },
     /// A tensor holds NaN or infinity.
     #[error(
@@ -96,24 +96,25 @@ impl Base {
     /// # Errors
     /// Says what is missing, misshapen, damaged or not understood.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Base, BaseError> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
-        let text =
-            metadata.metadata().as_ref().and_then(|entries| entries.get(CONFIG_KEY)).ok_or(BaseError::NoConfig)?;
-        let model = Model::from_json(text)?;
-        let file = SafeTensors::deserialize(bytes)?;
+        Base::from_checkpoint(&read_safetensors(bytes)?)
+    }
+
+    /// Reads a base from a checkpoint whose metadata hold its `config.json`.
+    ///
+    /// # Errors
+    /// Says what is missing, misshapen, damaged or not understood.
+    pub fn from_checkpoint(file: &Checkpoint<'_>) -> Result<Base, BaseError> {
+        let model = Model::from_json(file.metadata.get(CONFIG_KEY).ok_or(BaseError::NoConfig)?)?;
         // Before the names of that many layers are listed.
-        if model.layers() > file.len() {
-            let (layers, tensors) = (model.layers(), file.len());
+        if model.layers() > file.tensors.len() {
+            let (layers, tensors) = (model.layers(), file.tensors.len());
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
         }
-        let tensors = model.tensors().into_iter().map(|(name, shape)| tensor(&file, name, shape));
+        let tensors = model.tensors().into_iter().map(|(name, shape)| tensor(file, name, shape));
         let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
-        match file
-            .names()
-            .into_iter()
-            .find(|name| !model.repeats(name) && tensors.iter().all(|tensor| tensor.name != **name))
-        {
-            Some(name) => Err(BaseError::Unused(name.to_owned())),
+        let is_used = |name: &str| model.repeats(name) || tensors.iter().any(|tensor| tensor.name == name);
+        match file.tensors.iter().find(|stored| !is_used(&stored.name)) {
+            Some(stored) => Err(BaseError::Unused(stored.name.clone())),
             None => Ok(Base { tensors, model }),
         }
     }
@@ -123,20 +124,18 @@ impl Base {
     /// # Errors
     /// Only if the safetensors library refuses the tensors.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, BaseError> {
-        let bytes: Vec<Vec<u8>> = self.tensors.iter().map(|tensor| little_endian(&tensor.data)).collect();
-        let mut views = Vec::new();
-        for (tensor, bytes) in self.tensors.iter().zip(&bytes) {
-            let dtype = match tensor.data {
-                Data::F32(_) => Dtype::F32,
-                Data::F16(_) => Dtype::F16,
-                Data::Bf16(_) => Dtype::BF16,
+        let stored = |tensor: &Tensor| {
+            let (format, bytes) = match &tensor.data {
+                Data::F32(data) => (Format::F32, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                Data::F16(data) => (Format::F16, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                Data::Bf16(data) => (Format::Bf16, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
             };
             let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
-            views.push((&tensor.name, TensorView::new(dtype, shape, bytes)?));
-        }
-        let metadata =
-            HashMap::from([("format".to_owned(), "pt".to_owned()), (CONFIG_KEY.to_owned(), self.model.to_json())]);
-        Ok(safetensors::serialize(views, Some(metadata))?)
+            Stored { name: tensor.name.clone(), shape, format, bytes }
+        };
+        let config = (CONFIG_KEY.to_owned(), self.model.to_json());
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), config]);
+        Ok(write_safetensors(&Checkpoint { metadata, tensors: self.tensors.iter().map(stored).collect() })?)
     }
 
     /// The index of a tensor that [`Model::tensors`] lists.
@@ -150,31 +149,22 @@ impl Base {
     }
 }
 
-fn tensor(file: &SafeTensors<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
-    let Ok(view) = file.tensor(&name) else { return Err(BaseError::Missing { name, shape }) };
-    let vector = shape[0] == 1 && view.shape() == [shape[1]];
-    if view.shape() != shape && !vector {
-        return Err(BaseError::Shape { name, found: view.shape().to_vec(), needed: shape });
+fn tensor(file: &Checkpoint<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
+    let Some(stored) = file.tensor(&name) else { return Err(BaseError::Missing { name, shape }) };
+    let vector = shape[0] == 1 && stored.shape == [shape[1]];
+    if stored.shape != shape && !vector {
+        return Err(BaseError::Shape { name, found: stored.shape.clone(), needed: shape });
     }
-    let bytes = view.data();
-    let data = match view.dtype() {
-        Dtype::F32 => Data::F32(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-        Dtype::F16 => Data::F16(bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect()),
-        Dtype::BF16 => Data::Bf16(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]])).collect()),
-        found => return Err(BaseError::Type { name, found }),
+    let data = match &stored.format {
+        Format::F32 => Data::F32(stored.elements(f32::from_le_bytes)),
+        Format::F16 => Data::F16(stored.elements(f16::from_le_bytes)),
+        Format::Bf16 => Data::Bf16(stored.elements(bf16::from_le_bytes)),
+        other @ Format::Other(_) => return Err(BaseError::Type { name, found: other.clone() }),
     };
     if let Some(index) = data.to_f32().iter().position(|x| !x.is_finite()) {
         return Err(BaseError::NotFinite { name, index });
     }
     Ok(Tensor { name, shape, data })
-}
-
-fn little_endian(data: &Data) -> Vec<u8> {
-    match data {
-        Data::F32(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::F16(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        Data::Bf16(data) => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
-    }
 }
 
 #[cfg(test)]

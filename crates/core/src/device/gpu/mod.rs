@@ -404,18 +404,3 @@ fn floats(words: &[u32]) -> Vec<f32> {
 fn sum(words: &[u32]) -> f64 {
     words.iter().map(|&bits| f64::from(f32::from_bits(bits))).sum()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_step_is_cut_between_its_entries() {
-        let shares = [0.1, 0.2, 0.3, 0.4];
-        assert_eq!(part(&shares, 0.65), 3);
-        assert_eq!(part(&shares[3..], 0.65), 1);
-        // An entry that is too long by itself goes alone, and something always goes.
-        assert_eq!(part(&shares, 0.05), 1);
-        assert_eq!(part(&shares, 2.0), 4);
-    }
-}

@@ -11,11 +11,9 @@ mod config;
 mod pattern;
 mod ranks;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use half::{bf16, f16};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
 use serde_json::json;
 
 use config::Config;
@@ -86,10 +84,10 @@ pub enum AdapterError {
     },
     /// The tensors' file is damaged.
     #[error("adapter_model.safetensors cannot be read: {0}; it may be cut off, so copy or download it again")]
-    Unreadable(#[source] SafeTensorError),
+    Unreadable(#[source] CheckpointError),
     /// The tensors do not fit the format.
     #[error("adapter_model.safetensors cannot be written: {0}")]
-    Unwritable(#[source] SafeTensorError),
+    Unwritable(#[source] CheckpointError),
     /// The rank is 0.
     #[error("the adapter has rank 0; a LoRA adapter needs a rank of at least 1")]
     NoRank,
@@ -122,12 +120,12 @@ pub enum AdapterError {
     )]
     Unexpected(String),
     /// A tensor is stored in numbers that are not read here.
-    #[error("the tensor \"{tensor}\" is stored as {found:?}; F32, F16 or BF16 is needed")]
+    #[error("the tensor \"{tensor}\" is stored as {found}; F32, F16 or BF16 is needed")]
     Type {
         /// The tensor's name.
         tensor: String,
         /// How it is stored.
-        found: Dtype,
+        found: Format,
     },
     /// A tensor's shape does not go with the rank.
     #[error("the tensor \"{tensor}\" has shape {found:?}; {needed} is needed")]
@@ -219,17 +217,14 @@ impl Adapter {
         for (module, own) in &modules {
             let rank = written(*own);
             let (a, b) = if widened { module.widened(*own) } else { (module.a.clone(), module.b.clone()) };
-            tensors.push((module.tensor("A"), [rank, module.inputs], bytes(&a)));
-            tensors.push((module.tensor("B"), [module.outputs, rank], bytes(&b)));
+            tensors.push(Stored::of_f32(module.tensor("A"), vec![rank, module.inputs], &a));
+            tensors.push(Stored::of_f32(module.tensor("B"), vec![module.outputs, rank], &b));
         }
-        let views = tensors.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
-            (name, view.expect("the bytes were made for this shape"))
-        });
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let checkpoint = Checkpoint { metadata, tensors };
         Ok(PeftFiles {
             config_json: self.config_json(&ranks, &target_modules),
-            safetensors: safetensors::serialize(views, Some(metadata)).map_err(AdapterError::Unwritable)?,
+            safetensors: write_safetensors(&checkpoint).map_err(AdapterError::Unwritable)?,
         })
     }
 
@@ -272,12 +267,13 @@ impl Adapter {
     /// plain LoRA layer does.
     pub fn from_peft(config_json: &str, safetensors: &[u8]) -> Result<Self, AdapterError> {
         let config = Config::parse(config_json)?;
-        let file = SafeTensors::deserialize(safetensors).map_err(AdapterError::Unreadable)?;
+        let file = read_safetensors(safetensors).map_err(AdapterError::Unreadable)?;
 
         let mut pairs: BTreeMap<&str, [Option<Matrix>; 2]> = BTreeMap::new();
-        for (name, view) in file.iter() {
-            let (module, factor) = parse_name(name).ok_or_else(|| AdapterError::Unexpected(name.to_owned()))?;
-            pairs.entry(module).or_default()[factor] = Some(Matrix::read(name, &view)?);
+        for stored in &file.tensors {
+            let name = &stored.name;
+            let (module, factor) = parse_name(name).ok_or_else(|| AdapterError::Unexpected(name.clone()))?;
+            pairs.entry(module).or_default()[factor] = Some(Matrix::read(stored)?);
         }
         let rank_of = |name: &str| config.rank_pattern.said(name).unwrap_or(config.r);
         let ranks: Vec<usize> = pairs.keys().map(|name| rank_of(name)).collect();
@@ -393,30 +389,18 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn read(name: &str, view: &TensorView<'_>) -> Result<Self, AdapterError> {
-        let tensor = name.to_owned();
-        let values = match view.dtype() {
-            Dtype::F32 => decode(view.data(), f32::from_le_bytes),
-            Dtype::F16 => decode(view.data(), |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Dtype::BF16 => decode(view.data(), |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            found => return Err(AdapterError::Type { tensor, found }),
+    fn read(stored: &Stored<'_>) -> Result<Self, AdapterError> {
+        let tensor = stored.name.clone();
+        let Some(values) = stored.to_f32() else {
+            return Err(AdapterError::Type { tensor, found: stored.format.clone() });
         };
-        check_finite(&values, || format!("the tensor \"{name}\""))?;
-        let &[rows, columns] = view.shape() else {
-            let found = view.shape().to_vec();
+        check_finite(&values, || format!("the tensor \"{tensor}\""))?;
+        let &[rows, columns] = &*stored.shape else {
+            let found = stored.shape.clone();
             return Err(AdapterError::Shape { tensor, found, needed: "a matrix".to_owned() });
         };
         Ok(Self { shape: [rows, columns], values })
     }
-}
-
-/// The values of a run of bytes, N bytes each.
-fn decode<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&chunk| value(chunk)).collect()
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn check_finite(values: &[f32], place: impl Fn() -> String) -> Result<(), AdapterError> {
@@ -440,6 +424,9 @@ fn covers(target: &str, module: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+    use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
     use super::*;
     use loralab_linalg::Stream;
     use serde_json::Value;
@@ -503,6 +490,10 @@ mod tests {
             (name, TensorView::new(dtype, shape.to_vec(), bytes).expect("bytes that fit"))
         });
         safetensors::serialize(views, None).expect("a small file")
+    }
+
+    fn little_endian(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     const CONFIG: &str = r#"{"peft_type": "LORA", "r": 1, "lora_alpha": 16, "target_modules": ["proj"]}"#;
@@ -725,7 +716,7 @@ mod tests {
 
     #[test]
     fn tensors_that_do_not_fit_are_errors() {
-        let two = bytes(&[1.0, 2.0]);
+        let two = little_endian(&[1.0, 2.0]);
         let refused = |tensors: &[(&str, Dtype, &[usize], &[u8])]| {
             Adapter::from_peft(CONFIG, &file(tensors)).expect_err("a refused file").to_string()
         };
@@ -751,7 +742,7 @@ mod tests {
             format!("the tensor \"{A}\" is stored as I32; F32, F16 or BF16 is needed")
         );
         assert_eq!(
-            refused(&[(A, Dtype::F32, a, &bytes(&[0.0, f32::NAN])), (B, Dtype::F32, b, &two)]),
+            refused(&[(A, Dtype::F32, a, &little_endian(&[0.0, f32::NAN])), (B, Dtype::F32, b, &two)]),
             format!("the tensor \"{A}\" holds NaN at position 1; an adapter needs finite numbers, so its run diverged")
         );
         let magnitude = "base_model.model.proj.lora_magnitude_vector";
