@@ -3,11 +3,7 @@
 use loralab_data::Dataset;
 use loralab_experiment::{Budget, Cell, PackError, Resolved, pack};
 
-use super::{
-    Sweep, SweepError,
-    room::Room,
-    translate::{adapters, optimizer, options, record, run_of, setup},
-};
+use super::{Sweep, SweepError};
 use crate::{
     device::{Cost, Needs},
     graph::{
@@ -15,8 +11,10 @@ use crate::{
         tape::Purpose,
     },
     lab::{
+        Room,
         calibrate::{Phase, once, probed},
         train::Run,
+        translate::{adapters, optimizer, options, record, run_of, setup},
     },
     lora::init::{self, Rule},
     models::Base,
