@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use loralab_core::{
     device::wait,
-    lab::{GenerateError, Generator, Room, Sampling, residual_of},
+    lab::{GenerateError, Generator, Sampling, residual_of},
     lora::peft::Adapter,
 };
 use loralab_experiment::Base;
@@ -92,8 +92,10 @@ fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>, beside: Option<&P
         };
     }
     // What quantises the base is done to it when the adapter is laid on.
-    let remembered = adapter.map(|adapter| Room::bare_name(&adapter.base)).filter(|name| !name.is_empty());
-    match (asked, remembered) {
+    let own =
+        |adapter: &'_ Adapter| adapter.quantised_base.as_ref().map_or(&adapter.base, |stored| &stored.base).clone();
+    let remembered = adapter.map(own).filter(|name| !name.is_empty());
+    match (asked, remembered.as_deref()) {
         (None, None) | (Some("tiny"), _) | (None, Some("tiny")) => Ok(Base::Tiny),
         (Some("nano"), _) | (None, Some("nano")) => Ok(Base::Nano),
         (Some(path), _) => Ok(Base::Path(path.to_owned())),

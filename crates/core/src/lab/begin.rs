@@ -81,15 +81,8 @@ pub async fn begin(
     let start = calibration.starts(&run, &plan).await?.swap_remove(0)?;
     let initial = &*start.initial;
     let kept = room.base(base, &adapters);
-    let adapter = export(
-        &plan,
-        base,
-        &room.base_name(base_name),
-        experiment,
-        run[0].scheme,
-        initial.trained(),
-        initial.frozen_pairs(),
-    );
+    let adapter =
+        export(&plan, base, room, base_name, experiment, run[0].scheme, initial.trained(), initial.frozen_pairs());
     let modules = adapter.modules.iter().zip(&initial.ranks);
     let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter));
     let layers = layers.collect::<Result<_, _>>()?;

@@ -86,8 +86,7 @@ impl Generator {
             target_modules: adapter.map_or(vec![], adapted),
         };
         // An adapter that was trained on a quantised base is nothing to the base as it came.
-        let base =
-            &adapter.map_or_else(|| base.clone(), |adapter| Room::of_base_name(&adapter.base).base(base, &adapters));
+        let base = &adapter.map_or_else(|| base.clone(), |adapter| Room::of_adapter(adapter).base(base, &adapters));
         let (window, vocabulary) = (base.model.longest().min(longest), base.model.vocabulary());
         check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let frozen_pairs = adapter.is_some_and(|adapter| adapter.modules.iter().any(|module| module.frozen.is_some()));

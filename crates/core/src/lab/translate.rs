@@ -108,6 +108,7 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
 pub(super) fn export(
     plan: &Plan,
     base: &Base,
+    room: Room,
     base_name: &str,
     experiment: &Resolved,
     scheme: &Scheme,
@@ -129,7 +130,8 @@ pub(super) fn export(
     let rank = plan.rank();
     let asked = rank == experiment.rank;
     Adapter {
-        base: base_name.to_owned(),
+        base: room.base_name(base_name),
+        quantised_base: room.quantised_base(base_name),
         rank,
         alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
         use_rslora: asked && experiment.scaling == Scaling::RsLora,

@@ -15,6 +15,7 @@ use crate::{
         train::{Cohort, Initial, Run, Validation},
         translate::{adapters, export, optimizer},
     },
+    lora::peft::Adapter,
 };
 
 /// Which cohort of a sweep it is, and the snapshot that it goes on from.
@@ -259,12 +260,11 @@ impl UnderWay<'_, '_> {
     }
 
     /// The adapter of a run that has trained this.
-    fn adapter(&self, run: usize, trained: &[f32]) -> crate::lora::peft::Adapter {
+    fn adapter(&self, run: usize, trained: &[f32]) -> Adapter {
         let Sweep { base, base_name, experiment, .. } = self.sweep;
         let frozen_pairs = self.cohort.initial(run).frozen_pairs();
         let scheme = self.cohort.runs()[run].scheme;
-        let base_name = self.room.base_name(base_name);
-        export(self.cohort.plan(), base, &base_name, experiment, scheme, trained, frozen_pairs)
+        export(self.cohort.plan(), base, self.room, base_name, experiment, scheme, trained, frozen_pairs)
     }
 }
 

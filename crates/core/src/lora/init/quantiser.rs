@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Numbers that share a magnitude in NF4, row after row.
 const BLOCK: usize = 64;
 
@@ -30,7 +32,8 @@ const NF4: [f64; 16] = [
 ];
 
 /// How weights are brought to few bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Quantiser {
     /// Sixteen levels, spaced as normal numbers are, over blocks of 64.
     Nf4,

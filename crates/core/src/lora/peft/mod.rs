@@ -14,11 +14,16 @@ mod ranks;
 use std::collections::{BTreeMap, HashSet};
 
 use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use crate::lora::init::Quantiser;
 
 use config::Config;
 use ranks::Ranks;
 
+/// The metadata of the tensors' file that name a quantised base, as JSON.
+const QUANTISED_BASE: &str = "quantised_base";
 /// PEFT wraps the base model twice; every tensor's name shows it.
 const PREFIX: &str = "base_model.model.";
 
@@ -27,6 +32,8 @@ const PREFIX: &str = "base_model.model.";
 pub struct Adapter {
     /// The base model's name or path, as PEFT looks it up; empty if not known.
     pub base: String,
+    /// Set where the adapter belongs to a quantised base; `base` then says so in words.
+    pub quantised_base: Option<QuantisedBase>,
     /// Rank of every pair, R.
     pub rank: usize,
     /// α, from which the scale follows: see [`Adapter::scale`].
@@ -37,6 +44,20 @@ pub struct Adapter {
     pub target_modules: Vec<String>,
     /// The adapted modules.
     pub modules: Vec<Module>,
+}
+
+/// A base whose adapted weights are kept in few bits; the adapter belongs to that, not to the base as it came. It stands in the metadata of the tensors' file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantisedBase {
+    /// The base as it came.
+    pub base: String,
+    /// How its adapted weights are kept.
+    pub quantiser: Quantiser,
+    /// In how many rounds LoftQ brought them there.
+    pub rounds: usize,
+    /// The rank of those rounds; 0 where one round is all.
+    pub rank: usize,
 }
 
 /// The factors of one adapted layer.
@@ -220,7 +241,10 @@ impl Adapter {
             tensors.push(Stored::of_f32(module.tensor("A"), vec![rank, module.inputs], &a));
             tensors.push(Stored::of_f32(module.tensor("B"), vec![module.outputs, rank], &b));
         }
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        if let Some(quantised) = &self.quantised_base {
+            metadata.insert(QUANTISED_BASE.to_owned(), serde_json::to_string(quantised)?);
+        }
         let checkpoint = Checkpoint { metadata, tensors };
         Ok(PeftFiles {
             config_json: self.config_json(&ranks, &target_modules),
@@ -288,6 +312,7 @@ impl Adapter {
         };
         let mut adapter = Self {
             base: config.base_model_name_or_path.unwrap_or_default(),
+            quantised_base: file.metadata.get(QUANTISED_BASE).map(|text| serde_json::from_str(text)).transpose()?,
             rank: config.r,
             alpha: config.lora_alpha,
             use_rslora: config.use_rslora,
@@ -451,6 +476,7 @@ mod tests {
     fn adapter() -> Adapter {
         Adapter {
             base: "org/base".to_owned(),
+            quantised_base: None,
             rank: 2,
             alpha: 3.0,
             use_rslora: false,
