@@ -172,7 +172,7 @@ pub struct Settings {
     /// What is learnt, a task over the little world: translation, questions or arithmetic [default: translation]
     #[arg(long, value_name = "TASK", help_heading = "What is trained")]
     task: Option<String>,
-    /// What is learnt, from a file: UTF-8 text, or lines {"prompt": "...", "completion": "..."} in a .jsonl
+    /// What is learnt, from a file: UTF-8 text, or lines {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "task", help_heading = "What is trained")]
     data: Option<String>,
 
@@ -327,7 +327,7 @@ pub struct PretrainArguments {
     /// Minutes between writes of the base as it is, to a file beside the output that is removed at the end; 0 writes none
     #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
     pub save_every: f64,
-    /// UTF-8 text to learn [default: stories of the little world and exercises, 4 MB of them]
+    /// UTF-8 text to learn; - reads it from stdin [default: stories of the little world and exercises, 4 MB of them]
     #[arg(long, value_name = "FILE")]
     pub data: Option<String>,
 

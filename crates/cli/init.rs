@@ -57,7 +57,7 @@ pub struct InitArguments {
     /// What a start that reads data is shown: a task [default: translation]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// The same: a text, or lines of {"prompt": "...", "completion": "..."}
+    /// The same from a file: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
     /// Length of the sequences of data [default: 64]

@@ -1,11 +1,15 @@
 //! What an experiment names, read: its settings, its base, its data.
 
-use std::{io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use anyhow::{Context, anyhow, bail};
 use loralab_core::{init, model};
 use loralab_data::{Dataset, HELD_OUT, Split, Task, tokenizer};
-use loralab_experiment::{Base, Data, Experiment, Resolved, nearest};
+use loralab_experiment::{Base, Bytes, Data, Experiment, Resolved, nearest};
 
 use crate::{failure::usage, memory};
 
@@ -102,14 +106,20 @@ pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
     }
 }
 
-/// The data in a file: JSON lines where its name ends so, else a text; what looks structured is refused.
+/// The data in a file: JSON lines where its name ends so, else a text; what looks structured is refused. Data from a pipe are what they look like; `-` is
+/// stdin.
 pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
     // Once as it is in the file, once as data, and once in parts.
     memory::check_file(path, "data file", 3)?;
-    let bytes = read(path, "data file")?;
-    let dataset = Dataset::file(&path.to_string_lossy(), &bytes, tokens);
+    let is_stdin = path == Path::new("-");
+    let is_named = path.is_file();
+    let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(path, "data file")? };
+    let dataset = match is_named && !is_stdin {
+        true => Dataset::file(&path.to_string_lossy(), &bytes, tokens),
+        false => Dataset::unnamed(&bytes, tokens),
+    };
     let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
-    split.map_err(|error| anyhow!("{}: {error}", path.display()))
+    split.map_err(|error| anyhow!("{}: {error}", if is_stdin { "stdin".into() } else { path.to_string_lossy() }))
 }
 
 /// The number of threads, unless it is so large that starting them would take all there is.
@@ -133,9 +143,25 @@ pub fn read(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
     if path.is_dir() {
         bail!("the {what} `{name}` is a folder, but a file is needed; name the file in it");
     }
-    std::fs::read(path).map_err(|error| match error.kind() {
+    let unread = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => anyhow!("there is no {what} `{name}`; check the path"),
         io::ErrorKind::PermissionDenied => anyhow!("the {what} `{name}` may not be read; check its permissions"),
         _ => anyhow!("the {what} `{name}` cannot be read: {error}"),
-    })
+    };
+    // The size of a pipe or a device is not known before it is read.
+    match path.is_file() {
+        true => std::fs::read(path).map_err(unread),
+        false => all_of(File::open(path).map_err(unread)?, &format!("the {what} `{name}`")),
+    }
+}
+
+/// All that comes through a pipe, unless that does not end; `what` it is.
+fn all_of(pipe: impl Read, what: &str) -> anyhow::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 30;
+    let mut bytes = Vec::new();
+    let read = pipe.take(MOST + 1).read_to_end(&mut bytes).with_context(|| format!("{what} cannot be read"))?;
+    if read as u64 > MOST {
+        bail!("{what} is no file, and through a pipe at most {} are read; put what it holds into a file", Bytes(MOST));
+    }
+    Ok(bytes)
 }

@@ -117,7 +117,7 @@ impl Prepared {
         let (base, base_name) = source::base(&experiment.base)?;
         memory::check(experiment, &base.config, self.available)?;
         let (available, machine) = (self.available, self.machine.clone());
-        Ok(Self { base, base_name, data: source::data(experiment)?, available, machine })
+        Ok(Self { base, base_name, data: self.data.clone(), available, machine })
     }
 
     /// The sweep of this experiment.

@@ -13,27 +13,46 @@ fn structured_data_are_not_learnt_as_text() {
     let lines = (0..40).map(line).collect::<String>();
     let values = "{\"text\": \"Rose is a rose is a rose.\"}\n".repeat(40);
     let table = "prompt,completion\n".to_owned() + &"Is it so?,yes\n".repeat(40);
-    for (name, contents) in [
-        ("lines.ndjson", &lines),
-        ("lines.txt", &lines),
-        ("lines", &lines),
-        ("values.json", &values),
-        ("values", &values),
-        ("table.csv", &table),
-        ("table.tsv", &table.replace(',', "\t")),
+    let plain = "Rose is a rose is a rose is a rose.\n".repeat(40);
+    for (name, contents, holds) in [
+        ("lines.ndjson", &lines, "it holds JSON lines"),
+        ("lines.txt", &lines, "it holds JSON lines"),
+        ("lines", &lines, "it holds JSON lines"),
+        ("values.json", &values, "it holds JSON lines"),
+        ("values", &values, "it holds JSON lines"),
+        ("table.csv", &table, "it holds comma-separated values"),
+        ("table.txt", &table, "it holds comma-separated values"),
+        ("table.tsv", &table.replace(',', "\t"), "it holds tab-separated values"),
+        ("table", &table.replace(',', "\t"), "it holds tab-separated values"),
+        ("table.dat", &table.replace(',', ";"), "it holds values separated by semicolons"),
+        ("plain.csv", &plain, "its name is that of comma-separated values"),
     ] {
         place.write(name, contents);
-        let words = [name, "not plain text", ".txt", ".jsonl"];
+        let words = [name, holds, "plain text", ".jsonl"];
         place.refuse(&small("sweep", &["--data", name]), 1, &words);
         place.refuse(&["init", "eva", "--data", name, "--output", "start"], 1, &words);
         place.refuse(&["pretrain", "--data", name, "--output", "new.safetensors"], 1, &words);
     }
-    place.refuse(&small("sweep", &["--data", "lines"]), 1, &["Name it .jsonl"]);
-    place.write("plain", "Rose is a rose is a rose is a rose.\n".repeat(40));
-    place.write("values.txt", &values);
-    for name in ["plain", "values.txt"] {
+    place.refuse(&small("sweep", &["--data", "lines"]), 1, &["ends in .jsonl, and its prompts"]);
+    place.refuse(&small("sweep", &["--data", "plain.csv"]), 1, &["ends in .txt"]);
+    for (name, contents) in [("plain", &plain), ("values.raw", &values), ("table.raw", &table)] {
+        place.write(name, contents);
         place.succeed(&small("sweep", &["--data", name, "--dry-run"]));
     }
+}
+
+#[test]
+fn texts_in_another_encoding_are_told_as_such() {
+    let place = Place::new();
+    let wide: Vec<u8> = "Rose is a rose.\n".repeat(40).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    place.write("wide.txt", [b"\xff\xfe", &wide[..]].concat());
+    place.refuse(&small("sweep", &["--data", "wide.txt"]), 1, &["wide.txt: it begins", "UTF-16", "save it as UTF-8"]);
+    place.write("unmarked.txt", &wide);
+    place.refuse(&small("sweep", &["--data", "unmarked.txt"]), 1, &["byte 1 is 0x00, which no text has", "encoding"]);
+    // Two sequences of 64 tokens with the byte after each, with a byte-order mark before them.
+    place.write("marked.txt", "\u{feff}".to_owned() + &"ab".repeat(65));
+    let told = place.succeed(&small("sweep", &["--data", "marked.txt", "--dry-run"])).stdout;
+    assert!(told.contains("65 bytes of text to train on"), "{told}");
 }
 
 #[test]
@@ -281,10 +300,37 @@ fn a_report_that_cannot_be_written_gives_no_flag_it_has_not() {
 #[cfg(target_os = "linux")]
 fn data_from_a_pipe_are_known_by_their_content() {
     let place = Place::new();
-    place.write("lines", "{\"prompt\": \"a\", \"completion\": \"b\"}\n".repeat(40));
-    let program = env!("CARGO_BIN_EXE_loralab");
-    let command = format!("cat lines | {program} sweep --base nano --data /dev/stdin --dry-run");
-    let output = Command::new("sh").args(["-c", &command]).current_dir(place.0.path()).output().expect("a shell");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && told.contains("Name it .jsonl"), "{told}");
+    let line = |i| format!("{{\"prompt\": \"{i}+1=\", \"completion\": \"{}\"}}\n", i + 1);
+    place.write("lines", (0..40).map(line).collect::<String>());
+    place.write("table", "so,1\nnot so,2\n".repeat(40));
+    place.write("plain", "Rose is a rose is a rose is a rose.\n".repeat(40));
+    let piped = |from: &str, command: &str| {
+        let command = format!("{from} | {} {command}", env!("CARGO_BIN_EXE_loralab"));
+        let output = Command::new("sh").args(["-c", &command]).current_dir(place.0.path()).output().expect("a shell");
+        let text = |bytes| String::from_utf8(bytes).expect("the binary writes UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for data in ["-", "/dev/stdin"] {
+        let sweep = format!("sweep --base nano --dry-run --data {data}");
+        let (code, told, said) = piped("cat lines", &sweep);
+        assert!(code == Some(0) && told.contains("36 examples to train on"), "{told}{said}");
+        let (code, told, said) = piped("cat plain", &sweep);
+        assert!(code == Some(0) && told.contains("bytes of text to train on"), "{told}{said}");
+        let (code, told, said) = piped("cat table", &sweep);
+        assert!(code == Some(1) && told.is_empty() && said.contains("it holds comma-separated values"), "{said}");
+        assert!(said.contains("put it in a file whose name ends in .raw"), "{said}");
+    }
+    // All of it trains, validates, and stands in the results.
+    let (code, _, said) = piped("cat lines", "train --base nano --data - --steps 2 --batch-size 2 --quiet");
+    assert!(code == Some(0), "{said}");
+    assert!(place.read("results/experiment.toml").contains("data = \"-\""));
+    place.refuse(&small("sweep", &["--data", "-", "--dry-run"]), 1, &["stdin: the data is empty"]);
+}
+
+/// A device that never ends is not read until memory does.
+#[test]
+#[cfg(target_os = "linux")]
+fn data_that_do_not_end_are_refused() {
+    let place = Place::new();
+    place.refuse(&small("sweep", &["--data", "/dev/zero"]), 1, &["`/dev/zero` is no file", "at most 1 GiB"]);
 }
