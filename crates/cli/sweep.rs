@@ -25,7 +25,7 @@ use crate::{
     interrupt::Interrupt,
     memory, outlook,
     progress::Progress,
-    results::{EXPERIMENT, Results},
+    results::{EXPERIMENT, METRICS, Results},
     search::{self, Search},
     source,
     terminal::{Stream, note, print},
@@ -335,11 +335,6 @@ pub fn train_grid(
         }
     }
     let (complete, seconds) = (ended(&runs) == planned, started.elapsed().as_secs_f64());
-    let mut told = watch(&mut results, &mut stream, experiment, output, interrupt, started);
-    let _ = told.event(Event::Finished { complete, seconds });
-    let (_, unwritten) = told.end();
-    failure = failure.or(unwritten).or(stream.end().err().map(Error::new));
-
     let accuracy = match prepared.data.train {
         Dataset::Examples(_) => Accuracy::ExactMatch,
         Dataset::Text(_) => Accuracy::Token,
@@ -359,9 +354,36 @@ pub fn train_grid(
         validation_examples: Some(held_out.min(experiment.validation_examples)),
         order,
     };
-    let summary = Summary::from_runs(setting, &runs);
+    let mut summary = Summary::from_runs(setting, &runs);
+    summary.planned = (!complete).then_some(planned);
     let reason = summary.why_nothing_started().filter(|_| complete);
-    if results.keeps_earlier() && !runs.iter().any(|run| run.is_over() && run.failed.is_none()) {
+    let has_ended = runs.iter().any(|run| run.is_over() && run.failed.is_none());
+    // First of all the summary: what it says is not told again.
+    let mut written = Ok(());
+    if has_ended || !results.keeps_earlier() {
+        written = trained::write_summary(&mut results, &mut summary);
+        if written.is_ok() {
+            written = results.replace_earlier();
+        }
+    }
+    let unwritten = results.unwritten().len();
+    let finished = |unwritten: &[String]| -> Result<String> {
+        Ok(serde_json::to_string(&Event::Finished { complete, seconds, unwritten: unwritten.to_vec() })?)
+    };
+    let logged = results.insist(|results| {
+        let line = finished(results.unwritten())?;
+        results.log(&line, false)
+    });
+    if results.unwritten().len() > unwritten && written.is_ok() {
+        written = trained::write_summary(&mut results, &mut summary);
+    }
+    if output.json {
+        stream.line(&finished(results.unwritten())?, logged_in(&results));
+    }
+    let unwritten = results.take_failure();
+    let summed_up = written.is_ok() && !results.keeps_earlier();
+    failure = failure.or(unwritten).or(logged.and_then(|()| results.sync()).err()).or(stream.end().err().map(Error::new));
+    if results.keeps_earlier() && !has_ended {
         let stays = format!("the earlier results in `{}` stay", results.folder().display());
         return Err(match (failure, reason) {
             (Some(error), _) => error.context(format!("no run had ended, so {stays}")),
@@ -374,8 +396,6 @@ pub fn train_grid(
             }
         });
     }
-    let written = trained::write_summary(&results, &summary);
-    let summed_up = written.is_ok();
     let curves = written.and_then(|()| trained::write_figures(&results, &summary)).unwrap_or_else(|error| {
         failure.get_or_insert(error);
         vec![]
@@ -400,6 +420,11 @@ pub fn train_grid(
     })
 }
 
+/// Where every event is, whoever reads them.
+fn logged_in(results: &Results) -> String {
+    format!("`{}` has every event", results.folder().join(METRICS).display())
+}
+
 /// The command that lets the best adapter answer one of the held-out prompts.
 fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split) -> Option<String> {
     let loss = |run: &RunResult| run.finished_loss().unwrap_or(f64::INFINITY);
@@ -408,6 +433,9 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
         of_scheme.and_then(|scheme| scheme.best_learning_rate) == Some(run.cell.learning_rate)
     };
     let best = runs.iter().filter(is_best).min_by(|x, y| loss(x).total_cmp(&loss(y)))?;
+    if !results.has_adapter(&best.cell) {
+        return None;
+    }
     let Dataset::Examples(examples) = &data.validation else { return None };
     let prompt = quoted(&String::from_utf8_lossy(&examples.first()?.prompt));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::Experiment;
 use crate::names::OptimizerName;
-use crate::number::{factor_text, rounded_rate_text};
+use crate::number::{factor_text, fixed_text, rounded_rate_text};
 use crate::summary::Summary;
 
 /// The share of itself that λ may be off by without a word.
@@ -127,8 +127,8 @@ impl CurvatureFound {
                 let off = self.imprecision(&scheme.scheme);
                 if descends && off > PRECISE {
                     sentence.push_str(&format!(
-                        ". λ is known only to {:.0} % of itself there; a larger `--products` tells it better",
-                        100.0 * off
+                        ". λ is known only to {} % of itself there; a larger `--products` tells it better",
+                        fixed_text(100.0 * off, 0)
                     ));
                 }
                 sentence + "."

@@ -66,7 +66,7 @@ pub use names::{
     Accuracy, BEGIN_ELSEWHERE, Form, Module, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task,
 };
 pub use nearest::nearest;
-pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
+pub use number::{factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 pub use preset::{PRESETS, Preset};
 pub use record::Record;

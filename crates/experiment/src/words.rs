@@ -2,7 +2,7 @@
 
 use loralab_statistics::{LEVEL, interval_of_mean};
 
-use crate::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
+use crate::number::{decimals, factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 use crate::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 use crate::summary::{Failure, RateSummary, SchemeSummary, Summary};
 
@@ -68,6 +68,16 @@ impl Summary {
         if sentences.is_empty() {
             sentences.push("No run has come to its end.".to_owned());
         }
+        if let Some(planned) = self.planned {
+            let ended = self.ended();
+            sentences.push(format!("The sweep was stopped: {ended} of {planned} runs had ended, and this is theirs."));
+        }
+        let unwritten: Vec<&str> = self.unwritten.iter().map(String::as_str).collect();
+        match &unwritten[..] {
+            [] => {}
+            [one] => sentences.push(format!("The adapter of {one} could not be written.")),
+            _ => sentences.push(format!("The adapters of {} could not be written.", listed(&unwritten))),
+        }
         sentences.join(" ")
     }
 
@@ -87,7 +97,7 @@ impl Summary {
 
     fn best_in_words(&self, scheme: &SchemeSummary, best: &RateSummary, first: bool) -> String {
         let loss = with_interval(scheme, best);
-        let accuracy = best.mean_accuracy.map(|share| format!("{share:.2}"));
+        let accuracy = best.mean_accuracy.map(|share| fixed_text(share, 2));
         let rate = learning_rate_text(best.learning_rate);
         if first {
             let measure = self.setting.accuracy.words();
@@ -134,7 +144,7 @@ impl Summary {
                 ),
                 text(scheme.best_loss.map(loss_text)),
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
-                text(scheme.best_accuracy.map(|share| format!("{share:.3}"))),
+                text(scheme.best_accuracy.map(|share| fixed_text(share, 3))),
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
                 scheme.runs.to_string(),
                 scheme.diverged().to_string(),
@@ -148,7 +158,7 @@ impl Summary {
             "-".to_owned(),
             text(base.base_loss.map(loss_text)),
             "-".to_owned(),
-            text(base.base_accuracy.map(|share| format!("{share:.3}"))),
+            text(base.base_accuracy.map(|share| fixed_text(share, 3))),
             "-".to_owned(),
             "-".to_owned(),
             "-".to_owned(),
@@ -216,12 +226,21 @@ fn rates_text(ends: [f64; 2], open: [bool; 2]) -> String {
     }
 }
 
+/// A factor above 1 with enough digits to be told from 1.
+fn above_one_text(factor: f64) -> String {
+    let digits = (2..6).map(|decimals| fixed_text(factor, decimals));
+    match factor_text(factor) {
+        text if text == "1.0" => digits.into_iter().find(|text| text.trim_end_matches('0') != "1.").unwrap_or(text),
+        text => text,
+    }
+}
+
 /// A distance with the decimals of the loss it belongs to.
 fn beside(mean: f64, spread: f64) -> String {
     if loss_text(mean).contains('e') {
         return format!("{spread:.1e}");
     }
-    format!("{spread:.0$}", decimals(mean))
+    fixed_text(spread, decimals(mean))
 }
 
 impl Summary {
@@ -255,12 +274,12 @@ impl Summary {
             Some([low, high]) if low > 1.0 && high.is_finite() => {
                 format!(
                     "{more} wants {ratio} times ({} to {}) the learning rate of {less}.",
-                    factor_text(low),
-                    factor_text(high)
+                    above_one_text(low),
+                    above_one_text(high)
                 )
             }
             Some([low, _]) if low > 1.0 => {
-                format!("{more} wants at least {} times the learning rate of {less}.", factor_text(low))
+                format!("{more} wants at least {} times the learning rate of {less}.", above_one_text(low))
             }
             _ if !open.is_empty() && !of_open.iter().any(|optimum| optimum.at_edge) => {
                 let known = of_open.iter().all(|optimum| optimum.interval.is_some());
@@ -299,6 +318,9 @@ impl Summary {
                 "{with}, nothing tells whether the difference between {first} and {second} is more than chance: {remedy}."
             );
         };
+        if [*loss_difference, low, high] == [0.0; 3] {
+            return format!("{at}, {first} and {second} have the same losses.");
+        }
         let [size, low, high] = [*loss_difference, low, high].map(|value| beside(*loss_difference, value));
         if pair.losses_differ() == Some(true) {
             format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
@@ -337,8 +359,9 @@ impl Summary {
             // As many digits as tell it from 100.
             let digits = (1.0 - (100.0 - level).log10().floor()).clamp(1.0, 9.0) as usize;
             sentences.push(format!(
-                "{} pairs were compared, so each interval is one of {level:.digits$} %, for 95 % together (Bonferroni).",
-                pairs.len()
+                "{} pairs were compared, so each interval is one of {} %, for 95 % together (Bonferroni).",
+                pairs.len(),
+                fixed_text(level, digits)
             ));
         }
         sentences

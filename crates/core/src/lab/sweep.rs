@@ -39,7 +39,7 @@ pub trait Observer {
     /// Something happened; the answer says whether to go on. After a break, the cohort's runs are reported as they stand.
     fn event(&mut self, event: Event) -> ControlFlow<()>;
 
-    /// A run ended without diverging; this is its adapter.
+    /// A run ended without diverging; this is its adapter. What the runs of a cohort came to is told before, since it must not be lost with an adapter.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
 
     /// Waited for before every step, and before whether a snapshot is wanted: whoever shares a thread with the sweep, as a page's worker does, hears
@@ -275,13 +275,13 @@ impl<'a> Sweep<'a> {
             let seconds = observer.seconds() - started;
             let finished = ended.iter().any(|result| result.final_loss.is_some());
             let trained = if finished { cohort.device().trained().await? } else { vec![] };
-            for (run, mut result) in ended.into_iter().enumerate() {
+            for result in &mut ended {
                 result.seconds = seconds / cells.len() as f64;
-                if result.final_loss.is_some() {
-                    flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, room, run, &trained[run])));
-                }
                 results.push(result.clone());
-                flow = both(flow, observer.event(Event::RunFinished { result }));
+                flow = both(flow, observer.event(Event::RunFinished { result: result.clone() }));
+            }
+            for (run, result) in ended.iter().enumerate().filter(|(_, result)| result.final_loss.is_some()) {
+                flow = both(flow, observer.adapter(&result.cell, self.adapter(&cohort, room, run, &trained[run])));
             }
             flow = both(flow, observer.event(Event::CohortFinished { cohort: index, seconds }));
             if flow.is_break() {
