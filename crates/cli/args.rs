@@ -109,10 +109,10 @@ pub struct TrainArguments {
     )]
     pub scheme_options: Option<Vec<String>>,
     /// The peak learning rate [default: 4e-3]
-    #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = setting::<f64>("learning_rates"))]
+    #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = one_of::<f64>("learning_rates"))]
     pub learning_rate: Option<f64>,
     /// Fixes the adapter's draw and the data order [default: 0]
-    #[arg(long, value_name = "N", help_heading = "The run", value_parser = setting::<u64>("seeds"))]
+    #[arg(long, value_name = "N", help_heading = "The run", value_parser = one_of::<u64>("seeds"))]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub settings: Settings,
@@ -457,6 +457,18 @@ impl Settings {
 pub fn setting<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
     let needs = KEYS.iter().find(|key| key.name == name).map_or("another value", |key| key.needs);
     move |text| text.trim().parse().map_err(|_| format!("it must be {needs}"))
+}
+
+/// The same where the setting is a list, and one of its values is wanted.
+fn one_of<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        setting(name)(text).map_err(|sentence| {
+            let one =
+                sentence.replace("a list of whole numbers", "a whole number").replace("a list of numbers", "a number");
+            let one = one.split(", or how many").next().unwrap_or(&one).to_owned();
+            if text.contains(',') { format!("{one}; several are for `loralab sweep`") } else { one }
+        })
+    }
 }
 
 fn seeds(text: &str) -> Result<Seeds, String> {

@@ -42,6 +42,9 @@ pub const FILES: [&str; 8] =
 /// The files of an adapter.
 pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", BASE];
 
+/// What can be done about a folder that holds results, beside choosing another.
+pub const OVERWRITE: &str = ", or replace its results with `--overwrite`";
+
 /// The file in a results folder that whoever writes there has locked.
 const LOCK: &str = ".lock";
 /// New results, until the first is whole and they replace the earlier ones.
@@ -110,7 +113,7 @@ impl Results {
     pub fn claim(folder: &Path, overwrite: bool) -> Result<Self> {
         let check = || match overwrite {
             true => Self::refuse_file(folder),
-            false => Self::check_free(folder, ", or replace its results with `--overwrite`"),
+            false => Self::check_free(folder, OVERWRITE),
         };
         check()?;
         let lock = lock(&folder.join(LOCK), folder)?;
@@ -232,7 +235,8 @@ impl Results {
         }
         // What is someone else's stays.
         let _ = fs::remove_dir(folder);
-        let removed = || anyhow!("the adapter of {run} was removed, to make room for the results on a disk that is full");
+        let removed =
+            || anyhow!("the adapter of {run} was removed, to make room for the results on a disk that is full");
         self.failure.get_or_insert_with(removed);
         self.unwritten.push(run);
         true
@@ -357,7 +361,11 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     while (&mut log).take(LONGEST_LINE + 1).read_until(b'\n', &mut line).with_context(unread)? > 0 {
         number += 1;
         if line.len() as u64 > LONGEST_LINE {
-            bail!("line {number} of `{}` is longer than {}, so it is no event of a sweep", path.display(), Bytes(LONGEST_LINE));
+            bail!(
+                "line {number} of `{}` is longer than {}, so it is no event of a sweep",
+                path.display(),
+                Bytes(LONGEST_LINE)
+            );
         }
         match serde_json::from_slice::<Event>(&line) {
             Ok(event) if event.cell().is_some_and(is_best) => events.push(event),

@@ -20,6 +20,9 @@ const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
 const TASK_EXAMPLES: usize = 4096;
 const DATA_SEED: u64 = 0;
 
+/// Most steps that epochs may be: floats count no further one by one.
+const MOST_STEPS: f64 = (1_u64 << 53) as f64;
+
 /// The settings, checked: `defaults` < the file < the flags.
 pub fn experiment(defaults: Experiment, file: Option<&Path>, flags: Experiment) -> anyhow::Result<Resolved> {
     resolve(&settings(defaults, file, flags)?)
@@ -55,7 +58,9 @@ pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolv
     let first = resolve(&Experiment { steps: None, warmup_steps: None, ..settings.clone() })?;
     let data = data(&first)?;
     let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.batch_size as f64).ceil();
-    // A float beyond the largest whole number becomes that.
+    if steps > MOST_STEPS {
+        return Err(usage(format_args!("`--epochs` of {epochs:e} would be {steps:.1e} steps; give a smaller number")));
+    }
     let settings = Experiment { steps: Some(steps.max(1.0) as usize), ..settings.clone() };
     Ok((resolve(&settings)?, data))
 }
@@ -67,6 +72,12 @@ pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
         Base::Nano => ("nano", model::Base::from_safetensors(NANO)),
         Base::Path(path) => {
             if !Path::new(path).exists() {
+                if is_hub_name(path) {
+                    bail!(
+                        "there is no base `{path}` here, and models are not fetched from Hugging Face by their names: \
+                         name a safetensors file on this machine, of a model that reads bytes"
+                    );
+                }
                 let nearest = nearest(path, ["tiny", "nano"]);
                 let remedy = nearest.map_or_else(
                     || "Check the path, or make a base with `loralab pretrain`.".to_owned(),
@@ -88,6 +99,14 @@ pub fn base(base: &Base) -> anyhow::Result<(model::Base, String)> {
         );
     }
     Ok((base, name.to_owned()))
+}
+
+/// Whether it looks like `owner/model`.
+fn is_hub_name(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    let [owner, model] = parts[..] else { return false };
+    let is_word = |part: &str| part.chars().any(char::is_alphanumeric) && !part.starts_with('.');
+    is_word(owner) && is_word(model) && !model.ends_with(".safetensors") && !Path::new(owner).exists()
 }
 
 /// The data of an experiment, the same for every seed of a run, in a part to train on and one to validate with.

@@ -13,8 +13,7 @@ use loralab_core::{
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{
-    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, SECOND_NAMES, Seeds, Setting, Summary,
-    symptoms_in_words,
+    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
 };
 
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
     interrupt::Interrupt,
     memory, outlook,
     progress::Progress,
-    results::{EXPERIMENT, METRICS, Results},
+    results::{EXPERIMENT, METRICS, OVERWRITE, Results},
     search::{self, Search},
     source,
     terminal::{Stream, note, print},
@@ -71,8 +70,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         ("seeds", experiment.seeds.len(), "--seed"),
     ];
     if let Some((name, count, flag)) = lists.into_iter().find(|(_, count, _)| *count > 1) {
+        let typed = if name == "schemes" { arguments.scheme.as_deref() } else { None };
+        let has = typed.map_or_else(|| "the config file has".to_owned(), |typed| format!("`--scheme {typed}` names"));
         return Err(usage(format_args!(
-            "`train` makes one run, but the config file has {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
+            "`train` makes one run, but {has} {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
     run(&experiment, data, false, &arguments.device, &arguments.output)
@@ -176,7 +177,11 @@ fn run(
     output: &Output,
 ) -> Result<()> {
     if output.dry_run {
-        return dry_run(experiment, searches, &Prepared::with_data(experiment, data, device, output.quiet)?);
+        dry_run(experiment, searches, &Prepared::with_data(experiment, data, device, output.quiet)?)?;
+        if let (false, Err(error)) = (output.overwrite, Results::check_free(&output.output, OVERWRITE)) {
+            note(format_args!("Without `--dry-run` this is refused: {error}."));
+        }
+        return Ok(());
     }
     let interrupt = Interrupt::listen(output.quiet);
     let results = Results::claim(&output.output, output.overwrite)?;
@@ -210,10 +215,6 @@ fn tell(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result
     }
     if let Some(words) = options_in_words(experiment) {
         print(format_args!("{words}\n"))?;
-    }
-    let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
-    for (second, first) in SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second)) {
-        print(format_args!("{second} is {first} under another name, so it is not trained again.\n"))?;
     }
     for (scheme, command) in quantised(experiment, &prepared.base_name) {
         print(format_args!(
@@ -284,6 +285,9 @@ pub fn train_grid(
     }
     let make_device = |plan, base| prepared.machine.make(plan, base);
     let machine = prepared.machine.describe();
+    if !output.quiet {
+        outlook::cautions(experiment, &prepared.base).iter().for_each(note);
+    }
     results.begin()?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     if !(output.quiet || output.json) {
@@ -382,7 +386,8 @@ pub fn train_grid(
     }
     let unwritten = results.take_failure();
     let summed_up = written.is_ok() && !results.keeps_earlier();
-    failure = failure.or(unwritten).or(logged.and_then(|()| results.sync()).err()).or(stream.end().err().map(Error::new));
+    failure =
+        failure.or(unwritten).or(logged.and_then(|()| results.sync()).err()).or(stream.end().err().map(Error::new));
     if results.keeps_earlier() && !has_ended {
         let stays = format!("the earlier results in `{}` stay", results.folder().display());
         return Err(match (failure, reason) {

@@ -235,6 +235,92 @@ fn flags_of_other_tools_are_taken() {
 }
 
 #[test]
+fn a_dry_run_says_that_the_run_is_refused() {
+    let place = Place::new();
+    fs::create_dir(place.path("results")).expect("a folder");
+    place.write("results/notes.txt", "mine");
+    let told = place.succeed(&small("sweep", &["--dry-run"])).stderr;
+    assert!(told.contains("Without `--dry-run` this is refused: the results folder `results` exists"), "{told}");
+    for flags in [&["--dry-run", "--overwrite"][..], &["--dry-run", "--output", "other"]] {
+        let told = place.succeed(&small("sweep", flags)).stderr;
+        assert!(!told.contains("refused"), "{told}");
+    }
+}
+
+#[test]
+fn all_schemes_are_each_start_once() {
+    let place = Place::new();
+    let told = |schemes: &str| place.succeed(&small("sweep", &["--schemes", schemes, "--dry-run"])).stdout;
+    let once = "peft-default is init-a-kaiming under another name, so it is not trained again.";
+    let all = told("all");
+    assert!(all.contains(once) && all.contains("27 schemes"), "{all}");
+    assert!(told("all,init-a").contains("27 schemes") && told("pissa,all").contains("27 schemes"));
+    let both = told("all,peft-default");
+    assert!(both.contains("28 schemes") && !both.contains(once), "{both}");
+    place.refuse(&small("train", &["--scheme", "all"]), 2, &["`--scheme all` names 27 schemes", "`loralab sweep`"]);
+}
+
+#[test]
+fn one_value_is_asked_for_where_one_is_wanted() {
+    let place = Place::new();
+    for (flag, value, words) in [
+        ("--lr", "1e-3,2e-3", "it must be a number above 0 and within"),
+        ("--seed", "1,2", "it must be a whole number from 0 to 9007199254740991; several are for `loralab sweep`"),
+    ] {
+        place.refuse(&["train", flag, value], 2, &[words, "several are for `loralab sweep`"]);
+        let one = place.run(&["train", flag, "x"]);
+        assert!(one.code == 2 && !one.stderr.contains("several") && !one.stderr.contains("list"), "{}", one.stderr);
+    }
+    for flags in [&["--base", "nano", "--base", "tiny"][..], &["--steps", "3", "--max-steps", "4"]] {
+        place.refuse(&[&["train"], flags].concat(), 2, &["cannot be used multiple times", "tip: give it once"]);
+    }
+}
+
+#[test]
+fn a_rank_that_gains_nothing_is_told() {
+    let place = Place::new();
+    let words = "no change of q_proj has a rank above 32";
+    let flags = ["--target-modules", "q_proj,gate_proj", "--rank"];
+    let told = |command: &[&str], rank| place.succeed(&[command, &flags, &[rank]].concat());
+    for (rank, is_told) in [("33", true), ("32", false)] {
+        let dry = told(&small("sweep", &["--dry-run"]), rank).stdout;
+        assert_eq!(dry.contains(words), is_told, "{dry}");
+        let trained = told(&small("train", &["--overwrite"]), rank).stderr;
+        assert_eq!(trained.contains(words), is_told, "{trained}");
+        let started = told(&["init", "init-a", "--base", "nano", "--output", rank], rank).stderr;
+        assert_eq!(started.contains(words), is_told, "{started}");
+    }
+}
+
+#[test]
+fn memory_of_a_start_is_bounded_by_a_flag() {
+    let place = Place::new();
+    let init = ["init", "eva", "--base", "nano", "--batch-size", "512", "--output", "start", "--memory", "1MB"];
+    place.refuse(&init, 2, &["`memory`"]);
+    place.refuse(&["init", "loftq-nf4", "--residual-base", "-o", "start"], 2, &["a quantised base of its own"]);
+    place.refuse(&["init", "init-a", "--residual-base", "-o", "start"], 2, &["init-a leaves the base as it is"]);
+}
+
+#[test]
+fn names_of_a_hub_and_numbers_beyond_counting_are_refused() {
+    let place = Place::new();
+    for command in [&["sweep"][..], &["generate", "--prompt", "a"], &["init", "init-a", "-o", "start"]] {
+        let words = ["`meta-llama/Llama-3.2-1B`", "not fetched from Hugging Face", "safetensors file on this machine"];
+        place.refuse(&[command, &["--base", "meta-llama/Llama-3.2-1B"]].concat(), 1, &words);
+    }
+    place.refuse(&["sweep", "--base", "models/own.safetensors"], 1, &["Check the path"]);
+    place.refuse(&["train", "--epochs", "1e30"], 2, &["`--epochs` of 1e30 would be 4.6e32 steps"]);
+}
+
+#[test]
+fn one_of_something_is_not_told_as_many() {
+    let place = Place::new();
+    let flags = ["--base", "nano", "--steps", "2", "--validation-examples", "1", "--threads", "1", "--dry-run"];
+    let told = place.succeed(&[&["sweep"], &flags[..]].concat()).stdout;
+    assert!(told.contains("of which 1 is validated with") && told.contains("CPU, 1 thread,"), "{told}");
+}
+
+#[test]
 fn tips_name_what_was_meant() {
     let place = Place::new();
     for (command, flag, tip) in [

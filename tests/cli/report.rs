@@ -236,7 +236,10 @@ fn only_files_are_read() {
             fs::remove_file(&path).expect("a file");
             make(&path);
             let Outcome { code, stderr, .. } = ends_well(&place).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(code == 1 && stderr.contains(&format!("`results/{name}` is a folder, a pipe or a device")), "{stderr}");
+            assert!(
+                code == 1 && stderr.contains(&format!("`results/{name}` is a folder, a pipe or a device")),
+                "{stderr}"
+            );
         }
     }
     // A hole of 8 TB, where the disk can have one.

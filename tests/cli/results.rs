@@ -245,8 +245,7 @@ fn on_a_disk_of(place: &Place, kib: usize, before: &str, arguments: &[&str]) -> 
 }
 
 /// Four adapters of 300 KiB each.
-const LARGE: [&str; 7] =
-    ["--rank", "64", "--learning-rates", "1e-3,2e-3", "--seeds", "1", "--quiet"];
+const LARGE: [&str; 7] = ["--rank", "64", "--learning-rates", "1e-3,2e-3", "--seeds", "1", "--quiet"];
 
 /// What was found is whole, and agrees on which adapters are missing; their number.
 fn missing(place: &Place, folder: &str, outcome: &Outcome) -> usize {

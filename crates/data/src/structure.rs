@@ -37,9 +37,7 @@ impl Structure {
     /// What would be read instead.
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
-            Self::Examples => {
-                "Put it in a file whose name ends in .jsonl, and its prompts and completions are learnt"
-            }
+            Self::Examples => "Put it in a file whose name ends in .jsonl, and its prompts and completions are learnt",
             Self::JsonLines => {
                 "Give each line the fields prompt and completion and put it in such a file; or put it in one whose name ends in .raw, and every byte of it is learnt"
             }

@@ -163,7 +163,8 @@ mod tests {
             each("\tone\ttwo"),
             each("\txorl\t%ebx,%r15d"),
             each("{ REG_OKAY,\t\"no errors\" },"),
-            "against me,\nAnd I nothing to back my suit at all,\nBut the plain devil,\nAnd yet to win her, all\n".to_owned(),
+            "against me,\nAnd I nothing to back my suit at all,\nBut the plain devil,\nAnd yet to win her, all\n"
+                .to_owned(),
             each("int i = 0; int j = 1;"),
             each("{\"a\":1,\"b\":2}"),
             "a,b\nc,d\ne,f\n".to_owned(),

@@ -242,9 +242,10 @@ impl ToyReadout {
         }
         let mut sentences = Vec::new();
         for ToySlope { scheme, fit } in &self.slopes {
-            let range = fit
-                .interval
-                .map_or_else(|| ", its error unknown".to_owned(), |[low, high]| format!(" ({} to {})", fixed_text(low, 2), fixed_text(high, 2)));
+            let range = fit.interval.map_or_else(
+                || ", its error unknown".to_owned(),
+                |[low, high]| format!(" ({} to {})", fixed_text(low, 2), fixed_text(high, 2)),
+            );
             let mut sentence = format!(
                 "With a readout of {}, the best learning rate from {scheme} goes as n^{}{range} over widths {} to {}",
                 self.readout.words(),

@@ -439,6 +439,36 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stopped_or_not_written_is_said() {
+        let mut summary = Summary::from_runs(setting(), &runs("init-a", &A, 0.006));
+        assert!(!summary.sentence().contains("stopped") && !summary.sentence().contains("could not be written"));
+        summary.planned = Some(28);
+        summary.unwritten = vec!["init-a_lr1e-3_seed0".to_owned()];
+        let said = summary.sentence();
+        assert!(said.contains("The sweep was stopped: 14 of 28 runs had ended, and this is theirs."), "{said}");
+        assert!(said.ends_with("The adapter of init-a_lr1e-3_seed0 could not be written."), "{said}");
+        summary.unwritten = (0..7).map(|seed| format!("init-a_lr1e-3_seed{seed}")).collect();
+        let said = summary.sentence();
+        assert!(said.contains("The adapters of init-a_lr1e-3_seed0, "), "{said}");
+        assert!(said.ends_with("and 3 others could not be written."), "{said}");
+        let json = serde_json::to_string(&summary).expect("a summary is JSON");
+        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
+    }
+
+    #[test]
+    fn equal_losses_are_no_difference_by_chance() {
+        let said = sentence(&[runs("init-a", &A, 0.006), runs("init-b", &A, 0.006)].concat());
+        assert!(said.contains("init-a and init-b have the same losses."), "{said}");
+        assert!(!said.contains("chance"), "{said}");
+    }
+
+    #[test]
+    fn a_bound_above_one_is_written_as_one() {
+        let texts = [1.5, 1.04, 1.004, 1.000_000_1, 34.2].map(super::above_one_text);
+        assert_eq!(texts, ["1.5", "1.04", "1.004", "1.0", "34"]);
+    }
+
+    #[test]
     fn the_headline_in_words() {
         let runs = [runs("init-a", &A, 0.006), runs("init-b", &B, 0.008)].concat();
         assert_eq!(

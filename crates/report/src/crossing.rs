@@ -60,7 +60,9 @@ fn crossings(found: &CrossingFound) -> Table {
         ];
         row.extend(Cell::ends(crossing.and_then(|crossing| crossing.interval), rounded_rate_text));
         row.extend([0, 1].map(|end| crossing.map_or(Cell::Unknown, |crossing| Cell::whole(crossing.below[end]))));
-        row.push(Cell::number(crossing.map(|crossing| crossing.share), |share| format!("{} %", fixed_text(100.0 * share, 0))));
+        row.push(Cell::number(crossing.map(|crossing| crossing.share), |share| {
+            format!("{} %", fixed_text(100.0 * share, 0))
+        }));
         row
     });
     Table {

@@ -1,7 +1,8 @@
 //! The report of a sweep.
 
 use loralab_experiment::{
-    Curve, Experiment, Optimum, SchemeSummary, Summary, factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text,
+    Curve, Experiment, Optimum, SchemeSummary, Summary, factor_text, fixed_text, learning_rate_text, loss_text,
+    rounded_rate_text,
 };
 use loralab_figure::{FigureError, lora_features, loss_by_learning_rate, training_curves};
 
@@ -106,12 +107,17 @@ pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, 
     facts
 }
 
-/// A setting's value, unless it is a number with more digits than can be read.
+/// A setting's value, its numbers by their power of ten where they have more digits than can be read.
 fn shortened(value: &str) -> String {
-    match value.parse::<f64>() {
-        Ok(number) if value.len() > 25 => format!("{number:e}"),
-        _ => value.to_owned(),
-    }
+    let delimiters = [',', ' ', '[', ']'];
+    let shorten = |piece: &str| {
+        let number = piece.trim_end_matches(delimiters);
+        match number.parse::<f64>() {
+            Ok(value) if number.len() > 25 => format!("{value:e}{}", &piece[number.len()..]),
+            _ => piece.to_owned(),
+        }
+    };
+    value.split_inclusive(delimiters).map(shorten).collect()
 }
 
 pub(crate) fn schemes(summary: &Summary) -> Table {
