@@ -35,7 +35,9 @@ pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
 /// That a matrix has no change of so high a rank, where that is so.
 pub fn rank_in_words(experiment: &Resolved, base: &Base) -> Option<String> {
     let modules = experiment.target_modules.iter().map(|module| module.name());
-    let narrowest = modules.map(|name| (base.config.module_shape(name).into_iter().min().unwrap_or(0), name)).min();
+    let narrowest = modules
+        .map(|name| (base.config.module_shape(name).into_iter().min().unwrap_or(0), name))
+        .min_by_key(|(width, _)| *width);
     let (width, module) = narrowest.filter(|(width, _)| *width < experiment.rank)?;
     Some(format!(
         "The rank is {}, but no change of {module} has a rank above {width}: a higher one takes memory and time, and gains nothing there.",

@@ -97,7 +97,7 @@ pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, 
         .to_toml()
         .lines()
         .filter_map(|line| line.split_once(" = "))
-        .map(|(name, value)| (name.to_owned(), shortened(value)))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let setting = &summary.setting;
     facts.push(("base alone".to_owned(), setting.base_loss.map_or_else(|| "–".to_owned(), loss_text)));
@@ -105,19 +105,6 @@ pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, 
     facts.push(("loralab".to_owned(), summary.version.clone()));
     facts.push(("wall time".to_owned(), seconds(setting.wall_seconds)));
     facts
-}
-
-/// A setting's value, its numbers by their power of ten where they have more digits than can be read.
-fn shortened(value: &str) -> String {
-    let delimiters = [',', ' ', '[', ']'];
-    let shorten = |piece: &str| {
-        let number = piece.trim_end_matches(delimiters);
-        match number.parse::<f64>() {
-            Ok(value) if number.len() > 25 => format!("{value:e}{}", &piece[number.len()..]),
-            _ => piece.to_owned(),
-        }
-    };
-    value.split_inclusive(delimiters).map(shorten).collect()
 }
 
 pub(crate) fn schemes(summary: &Summary) -> Table {
