@@ -266,7 +266,7 @@ fn missing(place: &Place, folder: &str, outcome: &Outcome) -> usize {
     }
     if let [first, ..] = &unwritten[..] {
         assert!(*code == 1 && stderr.contains("4 of 4 runs had ended, and the results in `results` are theirs"));
-        assert!(stderr.contains(&format!("error: 4 of 4")) && stderr.contains(first), "{stderr}");
+        assert!(stderr.contains("error: 4 of 4") && stderr.contains(first), "{stderr}");
     }
     unwritten.len()
 }

@@ -142,7 +142,7 @@ mod tests {
             (format!("{sentences}{}", "It is,1\n".repeat(200_000)), ','),
             (format!("{}no, it, is not", "It is,1\n".repeat(200)), ','),
         ] {
-            assert_eq!(separator(&text), Some(wanted), "{:.200}", text);
+            assert_eq!(separator(&text), Some(wanted), "{text:.200}");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
             ",\n,\n,\n,\n".to_owned(),
             "a, b".repeat(1 << 20),
         ] {
-            assert_eq!(separator(&text), None, "{:.200}", text);
+            assert_eq!(separator(&text), None, "{text:.200}");
         }
     }
 }
