@@ -37,6 +37,16 @@ pub fn named(command: Command) -> Command {
 /// The error with a tip that is meant: of an unknown flag the one that others call so, or one that is spelt much like it, or none.
 pub fn with_tip(error: clap::Error, command: &Command, typed: impl Iterator<Item = String>) -> clap::Error {
     let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() == ErrorKind::ArgumentConflict
+        && error.get(ContextKind::PriorArg) == error.get(ContextKind::InvalidArg)
+    {
+        let mut better = error;
+        better.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec!["give it once, with the value that is meant".into()]),
+        );
+        return better;
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }

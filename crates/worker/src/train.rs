@@ -134,7 +134,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
         return Err(format!("no run could start: {reason}").into());
     }
     let seconds = host.seconds() - reporter.started;
-    reporter.tell(Event::Finished { complete: ended == runs, seconds });
+    reporter.tell(Event::Finished { complete: ended == runs, seconds, unwritten: vec![] });
     reporter.flush();
     Ok(())
 }

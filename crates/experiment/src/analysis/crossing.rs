@@ -11,7 +11,7 @@ use loralab_statistics::{LEVEL, interval, interval_of_mean, interval_of_range, m
 
 use crate::analysis::summary::Summary;
 use crate::config::experiment::Experiment;
-use crate::config::number::{factor_text, rounded_rate_text};
+use crate::config::number::{factor_text, fixed_text, rounded_rate_text};
 use crate::protocol::run::RunResult;
 
 /// The share of resamples that must have a crossing for it to be given an interval.
@@ -168,7 +168,7 @@ impl Pair {
         let known = match interval {
             Some([low, high]) => format!("{at} ({} to {})", rounded_rate_text(*low), rounded_rate_text(*high)),
             None if *share < CERTAIN => {
-                format!("{at}, which is not certain: {:.0} % of resamples cross", 100.0 * share)
+                format!("{at}, which is not certain: {} % of resamples cross", fixed_text(100.0 * share, 0))
             }
             None => format!("{at}, which has no interval"),
         };
@@ -185,7 +185,7 @@ impl Pair {
 
 /// A ratio near 1, with two decimals; a large one as a factor.
 fn factor_text_of_ratio(ratio: f64) -> String {
-    if ratio < 9.95 { format!("{ratio:.2}") } else { factor_text(ratio) }
+    if ratio < 9.95 { fixed_text(ratio, 2) } else { factor_text(ratio) }
 }
 
 impl Table {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::summary::Summary;
 use crate::config::experiment::Experiment;
 use crate::config::names::OptimizerName;
-use crate::config::number::{factor_text, rounded_rate_text};
+use crate::config::number::{factor_text, fixed_text, rounded_rate_text};
 
 /// The share of itself that λ may be off by without a word.
 const PRECISE: f64 = 0.02;
@@ -127,8 +127,8 @@ impl CurvatureFound {
                 let off = self.imprecision(&scheme.scheme);
                 if descends && off > PRECISE {
                     sentence.push_str(&format!(
-                        ". λ is known only to {:.0} % of itself there; a larger `--products` tells it better",
-                        100.0 * off
+                        ". λ is known only to {} % of itself there; a larger `--products` tells it better",
+                        fixed_text(100.0 * off, 0)
                     ));
                 }
                 sentence + "."

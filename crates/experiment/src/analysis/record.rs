@@ -107,7 +107,7 @@ impl Record {
                     self.results[place].final_loss = last;
                 }
             }
-            Event::Finished { complete, seconds } => {
+            Event::Finished { complete, seconds, .. } => {
                 self.complete = Some(*complete);
                 self.setting.wall_seconds = *seconds;
             }
@@ -233,12 +233,12 @@ mod tests {
         // Stopped: what was evaluated on the way stays.
         let stopped = RunResult { final_loss: None, accuracy: None, ..record.results()[0].clone() };
         record.hear(&Event::RunFinished { result: stopped });
-        record.hear(&Event::Finished { complete: false, seconds: 2.0 });
+        record.hear(&Event::Finished { complete: false, seconds: 2.0, unwritten: vec![] });
         assert_eq!(record.summary().schemes[0].learning_rates[0].losses, [Some(1.5), None]);
         assert_eq!((record.when().as_str(), record.complete), ("After 2 of 4 steps", Some(false)));
 
         record.hear(&evaluated(4, 1.0));
-        record.hear(&Event::Finished { complete: true, seconds: 4.0 });
+        record.hear(&Event::Finished { complete: true, seconds: 4.0, unwritten: vec![] });
         assert_eq!((record.when().as_str(), record.summary().setting.wall_seconds), ("After the last step", 4.0));
         assert_eq!(record.summary().schemes[0].learning_rates[0].losses, [Some(1.0), None]);
     }

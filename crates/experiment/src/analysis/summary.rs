@@ -47,6 +47,12 @@ pub struct Summary {
     /// The runs that could not start, by scheme and reason.
     #[serde(default)]
     pub failures: Vec<Failure>,
+    /// How many runs were to be trained, where it was stopped before they had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<usize>,
+    /// The runs whose adapters could not be written, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwritten: Vec<String>,
 }
 
 /// Runs of a scheme that could not start.
@@ -154,11 +160,25 @@ impl Summary {
                 None => failures.push(Failure { scheme: scheme.clone(), reason: reason.clone(), runs: 1 }),
             }
         }
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), setting, schemes: summaries, comparisons, failures }
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            setting,
+            schemes: summaries,
+            comparisons,
+            failures,
+            planned: None,
+            unwritten: vec![],
+        }
     }
 }
 
 impl Summary {
+    /// Runs that came to their end, diverged, or could not start.
+    pub fn ended(&self) -> usize {
+        let trained = self.schemes.iter().map(|scheme| scheme.runs);
+        trained.chain(self.failures.iter().map(|failure| failure.runs)).fold(0, usize::saturating_add)
+    }
+
     /// Why there is nothing to compare, if of the runs that ended not even one could start.
     pub fn why_nothing_started(&self) -> Option<String> {
         let [first, ..] = &self.failures[..] else { return None };

@@ -8,7 +8,7 @@ use crate::analysis::exponents::ExponentFit;
 use crate::analysis::optimum::{Comparison, Trials};
 use crate::analysis::summary::{SchemeSummary, Setting, Summary};
 use crate::config::names::{Accuracy, Form, Readout};
-use crate::config::number::{factor_text, loss_text, rounded_rate_text};
+use crate::config::number::{factor_text, fixed_text, loss_text, rounded_rate_text};
 use crate::protocol::run::RunResult;
 
 /// `summary.json` of `reproduce toy`.
@@ -242,13 +242,14 @@ impl ToyReadout {
         }
         let mut sentences = Vec::new();
         for ToySlope { scheme, fit } in &self.slopes {
-            let range = fit
-                .interval
-                .map_or_else(|| ", its error unknown".to_owned(), |[low, high]| format!(" ({low:.2} to {high:.2})"));
+            let range = fit.interval.map_or_else(
+                || ", its error unknown".to_owned(),
+                |[low, high]| format!(" ({} to {})", fixed_text(low, 2), fixed_text(high, 2)),
+            );
             let mut sentence = format!(
-                "With a readout of {}, the best learning rate from {scheme} goes as n^{:.2}{range} over widths {} to {}",
+                "With a readout of {}, the best learning rate from {scheme} goes as n^{}{range} over widths {} to {}",
                 self.readout.words(),
-                fit.slope,
+                fixed_text(fit.slope, 2),
                 fit.from,
                 fit.to
             );
@@ -282,8 +283,10 @@ impl ToyReadout {
         let inside = |exponent: f64| (low..=high).contains(&exponent);
         (points.len() > 2 && !(inside(narrow) && inside(wide))).then(|| {
             format!(
-                "That interval takes them to lie on a line, and the optima of {scheme} do not: they go as n^{narrow:.2} over the narrower half of the \
-                 widths and as n^{wide:.2} over the wider."
+                "That interval takes them to lie on a line, and the optima of {scheme} do not: they go as n^{} over the narrower half of the \
+                 widths and as n^{} over the wider.",
+                fixed_text(narrow, 2),
+                fixed_text(wide, 2)
             )
         })
     }

@@ -4,7 +4,7 @@ use loralab_statistics::{LEVEL, interval_of_mean};
 
 use crate::analysis::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 use crate::analysis::summary::{Failure, RateSummary, SchemeSummary, Summary};
-use crate::config::number::{decimals, factor_text, learning_rate_text, loss_text, rounded_rate_text};
+use crate::config::number::{decimals, factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 
 /// Most schemes that a sentence names, where there are more than one more: a table tells of all.
 const NAMED: usize = 4;
@@ -68,6 +68,16 @@ impl Summary {
         if sentences.is_empty() {
             sentences.push("No run has come to its end.".to_owned());
         }
+        if let Some(planned) = self.planned {
+            let ended = self.ended();
+            sentences.push(format!("The sweep was stopped: {ended} of {planned} runs had ended, and this is theirs."));
+        }
+        let unwritten: Vec<&str> = self.unwritten.iter().map(String::as_str).collect();
+        match &unwritten[..] {
+            [] => {}
+            [one] => sentences.push(format!("The adapter of {one} could not be written.")),
+            _ => sentences.push(format!("The adapters of {} could not be written.", listed(&unwritten))),
+        }
         sentences.join(" ")
     }
 
@@ -87,7 +97,7 @@ impl Summary {
 
     fn best_in_words(&self, scheme: &SchemeSummary, best: &RateSummary, first: bool) -> String {
         let loss = with_interval(scheme, best);
-        let accuracy = best.mean_accuracy.map(|share| format!("{share:.2}"));
+        let accuracy = best.mean_accuracy.map(|share| fixed_text(share, 2));
         let rate = learning_rate_text(best.learning_rate);
         if first {
             let measure = self.setting.accuracy.words();
@@ -134,7 +144,7 @@ impl Summary {
                 ),
                 text(scheme.best_loss.map(loss_text)),
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
-                text(scheme.best_accuracy.map(|share| format!("{share:.3}"))),
+                text(scheme.best_accuracy.map(|share| fixed_text(share, 3))),
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
                 scheme.runs.to_string(),
                 scheme.diverged().to_string(),
@@ -148,7 +158,7 @@ impl Summary {
             "-".to_owned(),
             text(base.base_loss.map(loss_text)),
             "-".to_owned(),
-            text(base.base_accuracy.map(|share| format!("{share:.3}"))),
+            text(base.base_accuracy.map(|share| fixed_text(share, 3))),
             "-".to_owned(),
             "-".to_owned(),
             "-".to_owned(),
@@ -216,12 +226,21 @@ fn rates_text(ends: [f64; 2], open: [bool; 2]) -> String {
     }
 }
 
+/// A factor above 1 with enough digits to be told from 1.
+fn above_one_text(factor: f64) -> String {
+    let digits = (2..6).map(|decimals| fixed_text(factor, decimals));
+    match factor_text(factor) {
+        text if text == "1.0" => digits.into_iter().find(|text| text.trim_end_matches('0') != "1.").unwrap_or(text),
+        text => text,
+    }
+}
+
 /// A distance with the decimals of the loss it belongs to.
 fn beside(mean: f64, spread: f64) -> String {
     if loss_text(mean).contains('e') {
         return format!("{spread:.1e}");
     }
-    format!("{spread:.0$}", decimals(mean))
+    fixed_text(spread, decimals(mean))
 }
 
 impl Summary {
@@ -255,12 +274,12 @@ impl Summary {
             Some([low, high]) if low > 1.0 && high.is_finite() => {
                 format!(
                     "{more} wants {ratio} times ({} to {}) the learning rate of {less}.",
-                    factor_text(low),
-                    factor_text(high)
+                    above_one_text(low),
+                    above_one_text(high)
                 )
             }
             Some([low, _]) if low > 1.0 => {
-                format!("{more} wants at least {} times the learning rate of {less}.", factor_text(low))
+                format!("{more} wants at least {} times the learning rate of {less}.", above_one_text(low))
             }
             _ if !open.is_empty() && !of_open.iter().any(|optimum| optimum.at_edge) => {
                 let known = of_open.iter().all(|optimum| optimum.interval.is_some());
@@ -299,6 +318,9 @@ impl Summary {
                 "{with}, nothing tells whether the difference between {first} and {second} is more than chance: {remedy}."
             );
         };
+        if [*loss_difference, low, high] == [0.0; 3] {
+            return format!("{at}, {first} and {second} have the same losses.");
+        }
         let [size, low, high] = [*loss_difference, low, high].map(|value| beside(*loss_difference, value));
         if pair.losses_differ() == Some(true) {
             format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
@@ -337,8 +359,9 @@ impl Summary {
             // As many digits as tell it from 100.
             let digits = (1.0 - (100.0 - level).log10().floor()).clamp(1.0, 9.0) as usize;
             sentences.push(format!(
-                "{} pairs were compared, so each interval is one of {level:.digits$} %, for 95 % together (Bonferroni).",
-                pairs.len()
+                "{} pairs were compared, so each interval is one of {} %, for 95 % together (Bonferroni).",
+                pairs.len(),
+                fixed_text(level, digits)
             ));
         }
         sentences
@@ -413,6 +436,36 @@ mod tests {
 
     fn sentence(runs: &[crate::RunResult]) -> String {
         Summary::from_runs(setting(), runs).sentence()
+    }
+
+    #[test]
+    fn what_was_stopped_or_not_written_is_said() {
+        let mut summary = Summary::from_runs(setting(), &runs("init-a", &A, 0.006));
+        assert!(!summary.sentence().contains("stopped") && !summary.sentence().contains("could not be written"));
+        summary.planned = Some(28);
+        summary.unwritten = vec!["init-a_lr1e-3_seed0".to_owned()];
+        let said = summary.sentence();
+        assert!(said.contains("The sweep was stopped: 14 of 28 runs had ended, and this is theirs."), "{said}");
+        assert!(said.ends_with("The adapter of init-a_lr1e-3_seed0 could not be written."), "{said}");
+        summary.unwritten = (0..7).map(|seed| format!("init-a_lr1e-3_seed{seed}")).collect();
+        let said = summary.sentence();
+        assert!(said.contains("The adapters of init-a_lr1e-3_seed0, "), "{said}");
+        assert!(said.ends_with("and 3 others could not be written."), "{said}");
+        let json = serde_json::to_string(&summary).expect("a summary is JSON");
+        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
+    }
+
+    #[test]
+    fn equal_losses_are_no_difference_by_chance() {
+        let said = sentence(&[runs("init-a", &A, 0.006), runs("init-b", &A, 0.006)].concat());
+        assert!(said.contains("init-a and init-b have the same losses."), "{said}");
+        assert!(!said.contains("chance"), "{said}");
+    }
+
+    #[test]
+    fn a_bound_above_one_is_written_as_one() {
+        let texts = [1.5, 1.04, 1.004, 1.000_000_1, 34.2].map(super::above_one_text);
+        assert_eq!(texts, ["1.5", "1.04", "1.004", "1.0", "34"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use keys::{KEYS, Key, nearest_key};
 pub use link::{LINK_VERSION, Link, LinkFault};
 pub use names::{Accuracy, BEGIN_ELSEWHERE, Form, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task};
 pub use nearest::nearest;
-pub use number::{factor_text, learning_rate_text, loss_text, rounded_rate_text};
+pub use number::{factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use preset::{PRESETS, Preset};
 pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
 pub use scheme_option::SchemeOption;

@@ -13,10 +13,10 @@ pub fn rounded_rate_text(learning_rate: f64) -> String {
 /// A factor with two digits, or its whole part: `0.52`, `2.1`, `34`.
 pub fn factor_text(factor: f64) -> String {
     match factor {
+        size if size.abs() >= 1e4 => format!("{size:.0e}"),
         size if size < 0.995 => format!("{size:.2}"),
         size if size < 9.95 => format!("{size:.1}"),
-        size if size < 1e4 => format!("{size:.0}"),
-        size => format!("{size:.0e}"),
+        size => format!("{size:.0}"),
     }
 }
 
@@ -28,6 +28,11 @@ pub(crate) fn range_text([low, high]: [f64; 2], text: fn(f64) -> String) -> Stri
         (false, true) => format!(" (at most {})", text(high)),
         (false, false) => " (not bounded)".to_owned(),
     }
+}
+
+/// A number with so many decimals; a large one, such as only a damaged file has, by its power of ten: `0.25`, `1.0e308`.
+pub fn fixed_text(value: f64, decimals: usize) -> String {
+    if value.abs() < 1e7 { format!("{value:.decimals$}") } else { format!("{value:.1e}") }
 }
 
 /// Decimals that show at least three digits of an ordinary loss: 3 below 1, 2 below 10, else 1.
@@ -57,6 +62,8 @@ mod tests {
         assert_eq!(texts, ["1e-3", "6.4e-2", "1.28e-1", "1e0"]);
         assert_eq!([0.0051, 1.26, 0.01].map(rounded_rate_text), ["5.1e-3", "1.3e0", "1.0e-2"]);
         assert_eq!([0.52, 2.14, 9.96, 34.2, 2e5].map(factor_text), ["0.52", "2.1", "10", "34", "2e5"]);
+        assert_eq!([1e308, -1e308].map(factor_text), ["1e308", "-1e308"]);
+        assert_eq!([0.256, 86400.0, -1e308].map(|value| fixed_text(value, 2)), ["0.26", "86400.00", "-1.0e308"]);
         let ranges = [[1.4, 4.7], [1.4, f64::INFINITY], [0.0, 4.7], [0.0, f64::INFINITY]];
         let ranges = ranges.map(|ends| range_text(ends, factor_text));
         assert_eq!(ranges, [" (1.4 to 4.7)", " (at least 1.4)", " (at most 4.7)", " (not bounded)"]);

@@ -141,9 +141,13 @@ impl Experiment {
     /// The first value that is wrong, as a sentence that names the setting, the value, what was needed and what to do.
     pub fn resolve(&self, known_schemes: &[&str]) -> Result<Resolved, ExperimentError> {
         let mut schemes = self.schemes.clone().unwrap_or_else(|| ["init-a", "init-b"].map(str::to_owned).to_vec());
-        if schemes == ["all"] {
+        if schemes.iter().any(|scheme| scheme == "all") {
             let once = known_schemes.iter().filter(|&&scheme| first_name(scheme).is_none());
-            schemes = once.map(|&scheme| scheme.to_owned()).collect();
+            let mut all: Vec<String> = once.map(|&scheme| scheme.to_owned()).collect();
+            let others = schemes.into_iter().filter(|scheme| scheme != "all" && !all.contains(scheme));
+            let others: Vec<String> = others.collect();
+            all.extend(others);
+            schemes = all;
         }
         for scheme in &schemes {
             if !known_schemes.contains(&scheme.as_str()) {

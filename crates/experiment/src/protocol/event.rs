@@ -114,6 +114,9 @@ pub enum Event {
         complete: bool,
         /// Wall time, in seconds.
         seconds: f64,
+        /// The runs whose adapters could not be written, by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unwritten: Vec<String>,
     },
 }
 
@@ -182,7 +185,7 @@ mod tests {
             Event::Diverged { cell, step: 4, tensor: "logits".to_owned() },
             Event::RunFinished { result },
             Event::CohortFinished { cohort: 0, seconds: 2.0 },
-            Event::Finished { complete: true, seconds: 4.0 },
+            Event::Finished { complete: true, seconds: 4.0, unwritten: vec!["init-a_lr2e-3_seed1".to_owned()] },
         ];
         for event in &events {
             let line = serde_json::to_string(event).expect("an event is JSON");

@@ -245,7 +245,7 @@ impl Form<'_> {
         format!(
             "<div id=\"own\" class=\"own\"{hidden}><label class=\"label\" for=\"own-text\">Your text, or lines of JSON with a prompt and a completion</label>\
              <textarea id=\"own-text\" rows=\"5\" spellcheck=\"false\" placeholder=\"Paste at least a few hundred letters, or drop a file here.\">{}</textarea>\
-             <label class=\"file\">Choose a file <input type=\"file\" id=\"own-file\" accept=\".txt,.md,.jsonl,text/*\"></label>\
+             <label class=\"file\">Choose a file <input type=\"file\" id=\"own-file\" accept=\".txt,.md,.jsonl,.raw,text/*\"></label>\
              <span class=\"note\" id=\"own-name\" data-name=\"{1}\">{1}</span> <span class=\"note\">It stays in this tab.</span></div>",
             escaped(self.text.unwrap_or_default()),
             escaped(name)

@@ -47,7 +47,7 @@ pub trait Observer {
     /// Something happened; the answer says whether to go on. After a break, the cohort's runs are reported as they stand.
     fn event(&mut self, event: Event) -> ControlFlow<()>;
 
-    /// A run ended without diverging; this is its adapter.
+    /// A run ended without diverging; this is its adapter. What the runs of a cohort came to is told before, since it must not be lost with an adapter.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
 
     /// Waited for before every step, and before whether a snapshot is wanted: whoever shares a thread with the sweep, as a page's worker does, hears

@@ -197,13 +197,12 @@ impl UnderWay<'_, '_> {
         let finished = self.results.iter().any(|result| result.final_loss.is_some());
         let trained = if finished { self.cohort.device().trained().await? } else { vec![] };
         let share = seconds / self.results.len() as f64;
-        for run in 0..self.results.len() {
-            self.results[run].seconds = share;
-            if self.results[run].final_loss.is_some() {
-                let adapter = self.adapter(run, &trained[run]);
-                telling.adapter(&self.results[run].cell, adapter);
-            }
-            telling.event(Event::RunFinished { result: self.results[run].clone() });
+        for result in &mut self.results {
+            result.seconds = share;
+            telling.event(Event::RunFinished { result: result.clone() });
+        }
+        for (run, result) in self.results.iter().enumerate().filter(|(_, result)| result.final_loss.is_some()) {
+            telling.adapter(&result.cell, self.adapter(run, &trained[run]));
         }
         Ok(self.results)
     }

@@ -25,11 +25,18 @@ pub(super) struct Config {
     /// Whether not every module of these names is meant.
     #[serde(skip)]
     pub narrows: bool,
+    /// The layers that are meant, if not all are: one or a list.
+    #[serde(default)]
+    layers_to_transform: Value,
+    /// Modules that are not meant: names, or ends of names, or a pattern.
+    #[serde(default)]
+    exclude_modules: Value,
 }
 
 /// Settings that change what an adapter computes, with what they would take.
-const UNSUPPORTED: [(&str, &str); 9] = [
+const UNSUPPORTED: [(&str, &str); 11] = [
     ("alora_invocation_tokens", "an adapter here is on from the first token; train it without"),
+    ("arrow_config", "Arrow chooses among several adapters for each token; one is run here"),
     ("bias", "biases are not trained; train the adapter with bias=\"none\""),
     ("fan_in_fan_out", "weights must be stored as (outputs, inputs)"),
     ("layer_replication", "the base model must keep its own layers"),
@@ -37,6 +44,7 @@ const UNSUPPORTED: [(&str, &str); 9] = [
     ("modules_to_save", "only LoRA factors are trained, no whole modules"),
     ("target_parameters", "only linear modules are adapted, no bare parameters"),
     ("trainable_token_indices", "only LoRA factors are trained, no token embeddings"),
+    ("use_qalora", "QA-LoRA averages groups of inputs before A; train the adapter without it"),
     ("use_dora", "DoRA rescales the base weights; train the adapter without it"),
 ];
 
@@ -68,6 +76,28 @@ impl Config {
         config.alpha_pattern = Pattern::parse("alpha_pattern", setting("alpha_pattern"))?;
         config.narrows = ["layers_to_transform", "exclude_modules"].into_iter().any(|key| !is_off(setting(key)));
         if config.r == 0 { Err(AdapterError::NoRank) } else { Ok(config) }
+    }
+}
+
+impl Config {
+    /// Refuses tensors of a module that the settings leave out: PEFT would not load them.
+    pub fn check_meant(&self, module: &str) -> Result<(), AdapterError> {
+        let refuse = |key, value: &Value| {
+            let reason = "the file has tensors of a module that this leaves out, and PEFT would not load them; remove the setting or the tensors";
+            Err(AdapterError::Unsupported { key, found: value.to_string(), reason })
+        };
+        let layer = module.split('.').find_map(|part| part.parse::<u64>().ok());
+        let is_layer = |value: &Value| value.as_u64() == layer;
+        let layers = &self.layers_to_transform;
+        if !is_off(layers) && !layers.as_array().map_or_else(|| is_layer(layers), |all| all.iter().any(is_layer)) {
+            return refuse("layers_to_transform", layers);
+        }
+        let excluded = self.exclude_modules.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let is_module = |name: &str| module == name || module.ends_with(&format!(".{name}"));
+        if excluded.into_iter().any(is_module) {
+            return refuse("exclude_modules", &self.exclude_modules);
+        }
+        Ok(())
     }
 }
 

@@ -299,6 +299,7 @@ impl Adapter {
             let (module, factor) = parse_name(name).ok_or_else(|| AdapterError::Unexpected(name.clone()))?;
             pairs.entry(module).or_default()[factor] = Some(Matrix::read(stored)?);
         }
+        pairs.keys().try_for_each(|module| config.check_meant(module))?;
         let rank_of = |name: &str| config.rank_pattern.said(name).unwrap_or(config.r);
         let ranks: Vec<usize> = pairs.keys().map(|name| rank_of(name)).collect();
         let modules = pairs.into_iter().zip(&ranks).map(|((name, pair), rank)| Module::from_pair(name, pair, *rank));
@@ -790,6 +791,11 @@ mod tests {
             ("alora_invocation_tokens", json!([111, 119])),
             ("alpha_pattern", json!({"(?!self_attn)q_proj": 128})),
             ("init_lora_weights", json!("pissa_niter_4")),
+            ("use_qalora", json!(true)),
+            ("arrow_config", json!({"top_k": 3})),
+            ("layers_to_transform", json!([1, 2])),
+            ("layers_to_transform", json!(1)),
+            ("exclude_modules", json!(["q_proj"])),
         ] {
             let sentence = config_refusal(key, value.clone());
             assert!(sentence.contains(&format!("sets \"{key}\" to {value}")), "{sentence}");
