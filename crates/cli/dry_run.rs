@@ -1,10 +1,10 @@
 //! `--dry-run`: what a sweep would train, and the arithmetic of its memory.
 
 use anyhow::Result;
-use loralab_core::lab::{Room, Sweep};
+use loralab_core::lab::{Prepared, Room, Sweep};
 use loralab_experiment::{Bytes, Cell, Resolved};
 
-use crate::{outlook, sweep::Prepared, terminal::print};
+use crate::{outlook, terminal::print};
 
 /// Prints the grid, the cohorts and their memory term by term.
 pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohorts: &[Vec<Cell>]) -> Result<()> {

@@ -14,9 +14,10 @@ use crate::{
     interrupt,
     model_card::{self, Form},
     outlook,
+    prepare::{prepare, refused},
     results::{ADAPTER_FILES, BASE, Results, lock_output, write_folder},
     source,
-    sweep::{Prepared, options_in_words},
+    sweep::options_in_words,
     terminal::{note, print},
 };
 
@@ -117,12 +118,13 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     Results::check_free(&arguments.output, "")?;
     interrupt::end_when_asked("nothing is written");
     let _lock = lock_output(&arguments.output)?;
-    let prepared = Prepared::new(&experiment, &arguments.device, false)?;
+    let prepared = prepare(&experiment, &arguments.device, false)?;
     if let Some(words) = outlook::rank_in_words(&experiment, &prepared.base) {
         note(words);
     }
     let began = Instant::now();
-    let mut begun = wait(prepared.begin(&experiment))?;
+    let mut begun =
+        wait(prepared.begin(&experiment, &experiment.cells()[0])).map_err(|error| refused(error, &experiment))?;
     if arguments.residual_base {
         begun = residual(begun, &prepared.base, scheme.name).map_err(usage)?;
     }

@@ -9,13 +9,11 @@ use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Inputs, Machine, RunSettings, wait, webgpu::Tiling},
-    lab::{Room, Sweep, adapters},
+    lab::{Prepared, Room, Sweep, adapters},
     models::Base,
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{Cell, Resolved, SECOND_NAMES};
-
-use crate::sweep::Prepared;
 
 /// A first step that takes less is timed again: it also fills memory that later ones find.
 const SHORT: Duration = Duration::from_millis(500);

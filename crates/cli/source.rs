@@ -7,18 +7,18 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use loralab_core::{lora::init, models};
-use loralab_data::{Dataset, HELD_OUT, Split, Task, tokenizer};
+use loralab_core::{
+    lab::{self, DataFile},
+    lora::init,
+    models,
+};
+use loralab_data::{Split, tokenizer};
 use loralab_experiment::{Base, Bytes, Data, Experiment, Resolved, nearest};
 
 use crate::{failure::usage, memory};
 
 const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
 const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
-
-/// Examples that a task is made of, and the seed that fixes them and what is held out.
-const TASK_EXAMPLES: usize = 4096;
-const DATA_SEED: u64 = 0;
 
 /// Most steps that epochs may be: floats count no further one by one.
 const MOST_STEPS: f64 = (1_u64 << 53) as f64;
@@ -30,8 +30,7 @@ pub fn experiment(defaults: Experiment, file: Option<&Path>, flags: Experiment) 
 
 /// The settings with their defaults, checked.
 pub fn resolve(experiment: &Experiment) -> anyhow::Result<Resolved> {
-    let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    experiment.resolve(&schemes).map_err(usage)
+    lab::resolve(experiment).map_err(usage)
 }
 
 /// The settings as they are written: `defaults` < the file < the flags.
@@ -111,34 +110,22 @@ fn is_hub_name(name: &str) -> bool {
 
 /// The data of an experiment, the same for every seed of a run, in a part to train on and one to validate with.
 pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
-    let tokens = experiment.tokens;
     match &experiment.data {
-        Data::Task(task) => {
-            let task = Task::find(task.name())?;
-            let examples = Dataset::Examples(task.examples(DATA_SEED, TASK_EXAMPLES));
-            // The examples are ours, so what does not fit is the setting.
-            examples.split(DATA_SEED, HELD_OUT, tokens).map_err(|error| {
-                usage(format_args!("`tokens` is {tokens}, too few for the task {}: {error}", task.name()))
-            })
-        }
-        Data::Path(path) => file(Path::new(path), tokens),
+        // The examples are ours, so what does not fit is the setting.
+        Data::Task(_) => lab::data(experiment, None).map_err(usage),
+        Data::Path(path) => file(Path::new(path), experiment.tokens),
     }
 }
 
-/// The data in a file: JSON lines where its name ends so, else a text; what looks structured is refused. Data from a pipe are what they look like; `-` is
-/// stdin.
+/// The data in a file. Those from a pipe are what they look like; `-` is stdin.
 pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
     // Once as it is in the file, once as data, and once in parts.
     memory::check_file(path, "data file", 3)?;
     let is_stdin = path == Path::new("-");
-    let is_named = path.is_file();
     let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(path, "data file")? };
-    let dataset = match is_named && !is_stdin {
-        true => Dataset::file(&path.to_string_lossy(), &bytes, tokens),
-        false => Dataset::unnamed(&bytes, tokens),
-    };
-    let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
-    split.map_err(|error| anyhow!("{}: {error}", if is_stdin { "stdin".into() } else { path.to_string_lossy() }))
+    let name = if is_stdin { "stdin".into() } else { path.to_string_lossy() };
+    let file = DataFile { path: &name, is_named: path.is_file() && !is_stdin, bytes: &bytes };
+    Ok(file.split(tokens)?)
 }
 
 /// The number of threads, unless it is so large that starting them would take all there is.

@@ -10,7 +10,12 @@ use loralab_core::{
 use loralab_experiment::Experiment;
 
 use crate::{
-    args::VerifyArguments, dry_run::counted, failure::usage, interrupt, search, source, sweep::Prepared,
+    args::VerifyArguments,
+    dry_run::counted,
+    failure::usage,
+    interrupt,
+    prepare::{prepare, refused},
+    search, source,
     terminal::print,
 };
 
@@ -28,14 +33,14 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
         ..Experiment::default()
     };
     let experiment = source::experiment(defaults, arguments.settings.config.as_deref(), flags)?;
-    let prepared = Prepared::new(&experiment, &arguments.device, false)?;
+    let prepared = prepare(&experiment, &arguments.device, false)?;
     let Machine::Gpu(accelerator) = &prepared.machine else {
         return Err(usage(
             "there is no real GPU here to be verified; `loralab devices` lists what there is, and `--device gpu` takes a software one too",
         ));
     };
-    let sweep = prepared.sweep(&experiment)?;
-    let cohorts = prepared.cohorts(&sweep, &experiment)?;
+    let sweep = prepared.sweep(&experiment).map_err(|error| refused(error, &experiment))?;
+    let cohorts = prepared.cohorts(&sweep, &experiment.cells()).map_err(|error| refused(error, &experiment))?;
     let cells = cohorts.first().ok_or_else(|| anyhow!("the grid has no runs"))?;
     let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;

@@ -8,9 +8,10 @@ use super::{Output, finish};
 use crate::{
     args::{self, Grid, Settings},
     device::DeviceArguments,
+    grid::train_grid,
     interrupt::Interrupt,
+    prepare::prepare,
     search, source,
-    sweep::{Prepared, train_grid},
 };
 
 /// Rates from 2.5e-4 to 6.4e-2, two to each doubling.
@@ -38,7 +39,7 @@ pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
     let interrupt = Interrupt::listen(output.quiet);
     let results = output.claim()?;
     let quiet = output.quiet || output.json;
-    let prepared = Prepared::new(&experiment, device, quiet)?;
+    let prepared = prepare(&experiment, device, quiet)?;
     let mut trained = train_grid(&experiment, false, &prepared, device, results, &sweep_output(output), &interrupt)?;
     trained.complete(output.quiet)?;
     let found = CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs);

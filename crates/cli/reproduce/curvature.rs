@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use loralab_core::{
     device::wait,
-    lab::{Probed, Room, Sweep, curvature, curvature_bytes},
+    lab::{Prepared, Probed, Room, Sweep, curvature, curvature_bytes},
 };
 use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
@@ -15,9 +15,11 @@ use crate::{
     args::{Grid, Settings},
     device::DeviceArguments,
     failure::usage,
+    grid::train_grid,
     interrupt::Interrupt,
-    memory, search, source,
-    sweep::{Prepared, train_grid},
+    memory,
+    prepare::{prepare, refused},
+    search, source,
 };
 
 /// `loralab reproduce curvature`: the Hessian's largest eigenvalue at each start, and a sweep to set it against.
@@ -57,8 +59,8 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let experiment = source::resolve(&settings)?;
     let interrupt = Interrupt::listen(output.quiet);
     let results = output.claim()?;
-    let prepared = Prepared::new(&experiment, device, output.quiet || output.json)?;
-    let sweep = prepared.sweep(&experiment)?;
+    let prepared = prepare(&experiment, device, output.quiet || output.json)?;
+    let sweep = prepared.sweep(&experiment).map_err(|error| refused(error, &experiment))?;
     check_memory(&experiment, &prepared, &sweep, *products)?;
     let mut trained = train_grid(&experiment, searches, &prepared, device, results, &sweep_output(output), &interrupt)?;
     trained.complete(output.quiet)?;

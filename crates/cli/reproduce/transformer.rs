@@ -20,11 +20,12 @@ use crate::{
     args::{Grid, Settings},
     device::DeviceArguments,
     failure::usage,
+    grid::train_grid,
     interrupt::Interrupt,
+    prepare::{prepare, with_base},
     pretrain::{TRAIN, VALIDATION, validation},
     results::Results,
     search, source,
-    sweep::{Prepared, train_grid},
 };
 
 /// Columns of a head, of which widths are multiples.
@@ -67,7 +68,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
     let interrupt = Interrupt::listen(output.quiet);
     let mut results = output.claim()?;
     let started = Instant::now();
-    let shipped = Prepared::new(&experiment, device, output.quiet || output.json)?;
+    let shipped = prepare(&experiment, device, output.quiet || output.json)?;
     let of_sweep = |name: &str| Results::claim(&output.output.join(name), output.overwrite);
 
     let text = |(seed, bytes)| Dataset::Text(loralab_data::pretraining(seed, bytes));
@@ -102,7 +103,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         let file = results.folder().join(file);
         let experiment =
             Resolved { base: loralab_experiment::Base::Path(file.display().to_string()), ..experiment.clone() };
-        let prepared = shipped.with_base(&experiment)?;
+        let prepared = with_base(&shipped, &experiment)?;
         let searches = grid.learning_rates.is_none();
         let folder = of_sweep(&format!("width-{width}"))?;
         let shown = sweep_output(output);

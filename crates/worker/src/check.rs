@@ -5,11 +5,10 @@ use std::{fmt::Write, sync::Arc};
 use loralab_core::{
     device::{Gpu, Inputs, Machine},
     lab::{
-        Room, State, Sweep,
+        self, Room, State, Sweep,
         train::{Run, start},
         verify,
     },
-    lora::init,
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Experiment, Message, Seeds};
@@ -33,8 +32,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
         batch_size: Some(1),
         ..Experiment::default()
     };
-    let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    let experiment = experiment.resolve(&schemes).map_err(words)?;
+    let experiment = lab::resolve(&experiment).map_err(words)?;
     let base = base("nano", host).await?;
     let data = Dataset::Examples(Task::Translation.examples(0, 256)).split(0, HELD_OUT, experiment.tokens);
     let data = data.map_err(words)?;

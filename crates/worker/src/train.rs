@@ -4,20 +4,15 @@ use std::ops::ControlFlow;
 
 use loralab_core::{
     device::{Cost, DeviceError, Machine, webgpu::GpuError},
-    lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn, least_bytes},
-    lora::{init, peft::Adapter},
-    models::Base,
+    lab::{self, DataError, DataFile, Listening, Observer, Prepared, Snapshot, SweepError, Turn, least_bytes},
+    lora::peft::Adapter,
 };
-use loralab_data::{Dataset, HELD_OUT, Split, Task};
+use loralab_data::Split;
 use loralab_experiment::{
     self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, PackError, Resolved,
 };
 
 use crate::{Control, Host, base, words};
-
-/// Examples of a task, those held out included, and the seed of both; as the binary has them.
-const EXAMPLES: usize = 4096;
-const DATA_SEED: u64 = 0;
 
 /// Bytes that a cohort may take. A tab may have up to 4 GiB, but a phone's browser ends a tab that takes so much.
 const MEMORY: u64 = 512 << 20;
@@ -86,18 +81,15 @@ pub(crate) async fn train(asked: &Asked, machine: &Machine, control: &Control, h
 }
 
 async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn Host) -> Result<(), Failure> {
-    let experiment = resolved(&asked.experiment)?;
-    let name = base_name(&experiment);
-    let base = base(name, host).await?;
-    let data = split(&experiment, asked.data.as_deref())?;
-    let available = available(&base, &experiment, &data)?;
+    let experiment = lab::resolve(&asked.experiment).map_err(words)?;
+    let prepared = prepare(&experiment, asked.data.as_deref(), machine, host).await?;
     let from = asked.from.as_ref().map(|bytes| Snapshot::from_bytes(&bytes.0).map_err(words)).transpose()?;
-    let sweep = Sweep::new(&base, name, &experiment, &data)?;
-    let cohorts = sweep.cohorts(|plan| machine.needs(plan, &base.tensors), available)?;
+    let sweep = prepared.sweep(&experiment)?;
+    let cohorts = prepared.cohorts(&sweep, &experiment.cells())?;
     let mut largest = (0, 0, 0);
     let total = |(runs, shared, per_run): (usize, u64, u64)| shared + per_run * runs as u64;
     for cells in &cohorts {
-        for phase in sweep.phases(cells, &|plan| machine.needs(plan, &base.tensors))? {
+        for phase in sweep.phases(cells, &|plan| prepared.needs(plan))? {
             let sum = |of: fn(&Cost) -> u64| phase.needs.terms.iter().map(of).sum::<u64>();
             let needs = (cells.len(), sum(|cost| cost.shared), sum(|cost| cost.per_run));
             largest = if total(needs) > total(largest) { needs } else { largest };
@@ -111,13 +103,8 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     let mut reporter = Reporter { host, control, events: vec![], started, told: 0.0, kept: started, size: 0, step };
     let make_device = |plan, base| machine.make(plan, base);
     if from.is_none() {
-        reporter.tell(Event::Started {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: machine.describe(),
-            runs: cohorts.iter().map(Vec::len).sum(),
-            steps: experiment.steps,
-            schemes: experiment.schemes.clone(),
-        });
+        let runs = cohorts.iter().map(Vec::len).sum();
+        reporter.tell(prepared.started(&experiment, env!("CARGO_PKG_VERSION"), runs));
         // The page shows that it has begun before the first, long work on this thread.
         reporter.flush();
         host.breathe().await;
@@ -139,52 +126,43 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     Ok(())
 }
 
-/// The bytes that a cohort of the experiment may take, of which no run by itself needs more.
+/// Everything that an experiment needs, whose `data` may name a text that came with it.
 ///
 /// # Errors
-/// If one does.
-pub(crate) fn available(base: &Base, experiment: &Resolved, data: &Split) -> Result<u64, PackError> {
-    // Nothing larger can be allocated, whatever the setting says.
-    let available = experiment.memory.map_or(MEMORY, |memory| memory.0).min(isize::MAX as u64);
-    let bytes_per_run = least_bytes(base, experiment, &data.validation);
-    if bytes_per_run > available {
-        return Err(PackError { bytes_per_run, shared_bytes: 0, available });
-    }
-    Ok(available)
-}
-
-/// The experiment with every setting at hand.
-pub(crate) fn resolved(experiment: &Experiment) -> Result<Resolved, String> {
-    let schemes: Vec<_> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    experiment.resolve(&schemes).map_err(words)
-}
-
-/// What its base is called.
-pub(crate) fn base_name(experiment: &Resolved) -> &str {
-    match &experiment.base {
+/// If something is missing or refused, or no run fits the memory that a tab may take.
+pub(crate) async fn prepare(
+    experiment: &Resolved,
+    text: Option<&str>,
+    machine: &Machine,
+    host: &dyn Host,
+) -> Result<Prepared, String> {
+    let base_name = match &experiment.base {
         experiment::Base::Nano => "nano",
         experiment::Base::Tiny => "tiny",
         experiment::Base::Path(path) => path,
+    };
+    let base = base(base_name, host).await?;
+    let data = data(experiment, text)?;
+    // Nothing larger can be allocated, whatever the setting says.
+    let available = experiment.memory.map_or(MEMORY, |memory| memory.0).min(isize::MAX as u64);
+    let bytes_per_run = least_bytes(&base, experiment, &data.validation);
+    if bytes_per_run > available {
+        return Err(words(PackError { bytes_per_run, shared_bytes: 0, available }));
     }
+    Ok(Prepared { base, base_name: base_name.to_owned(), data, available, machine: machine.clone() })
 }
 
-/// The data of an experiment: a task's, or those of the file that it names.
-pub(crate) fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, String> {
-    let tokens = experiment.tokens;
-    let dataset = match (&experiment.data, file) {
-        (experiment::Data::Task(task), _) => {
-            Ok(Dataset::Examples(Task::find(task.name()).map_err(words)?.examples(DATA_SEED, EXAMPLES)))
-        }
-        (experiment::Data::Path(name), None) => {
-            return Err(format!(
-                "the experiment learns `{name}`, which is not in the page; paste its text, or drop the file"
-            ));
-        }
-        (experiment::Data::Path(name), Some(text)) => Dataset::file(name, text.as_bytes(), tokens),
+/// The data of an experiment, which `text` holds where they are no task's.
+fn data(experiment: &Resolved, text: Option<&str>) -> Result<Split, String> {
+    let file = match (&experiment.data, text) {
+        (experiment::Data::Path(path), Some(text)) => Some(DataFile { path, is_named: true, bytes: text.as_bytes() }),
+        _ => None,
     };
-    dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens)).map_err(|error| match &experiment.data {
-        experiment::Data::Task(task) => format!("`tokens` is {tokens}, too few for the task {task}: {error}"),
-        experiment::Data::Path(name) => format!("{name}: {error}"),
+    lab::data(experiment, file).map_err(|error| match error {
+        DataError::Missing(name) => {
+            format!("the experiment learns `{name}`, which is not in the page; paste its text, or drop the file")
+        }
+        error => words(error),
     })
 }
 

@@ -1,0 +1,279 @@
+//! The training of a grid: every cell, or those that a search chooses, with the results folder written as it goes.
+
+use std::time::Instant;
+
+use anyhow::{Error, Result, anyhow, bail};
+use loralab_core::{
+    device::wait,
+    lab::{Observer, Prepared, Sweep},
+};
+use loralab_data::Dataset;
+use loralab_experiment::{Accuracy, Cell, Event, Resolved, RunResult, Setting, Summary};
+
+use crate::{
+    args::Output,
+    device::DeviceArguments,
+    failure::Stopped,
+    interrupt::Interrupt,
+    outlook,
+    prepare::refused,
+    progress::Progress,
+    results::{EXPERIMENT, METRICS, Results},
+    search::Search,
+    terminal::{Stream, note},
+    trained::{self, Trained, ended},
+    watch::Watch,
+};
+
+/// A grid under way.
+struct Grid<'a> {
+    experiment: &'a Resolved,
+    prepared: &'a Prepared,
+    sweep: &'a Sweep<'a>,
+    output: &'a Output,
+    interrupt: &'a Interrupt,
+    results: Results,
+    stream: Stream,
+    started: Instant,
+    search: Option<Search>,
+    /// Runs that were to be trained so far.
+    planned: usize,
+    runs: Vec<RunResult>,
+    base_loss: Option<f64>,
+    base_accuracy: Option<f64>,
+    failure: Option<Error>,
+}
+
+/// Trains every cell, or those that a search chooses, and writes the results folder.
+///
+/// A failure after a run has ended is told by [`Trained::complete`], so that what came of that run can be told first.
+///
+/// # Errors
+/// If the experiment is refused, or a device fails or a file cannot be written before a run has ended.
+pub fn train_grid(
+    experiment: &Resolved,
+    searches: bool,
+    prepared: &Prepared,
+    device: &DeviceArguments,
+    mut results: Results,
+    output: &Output,
+    interrupt: &Interrupt,
+) -> Result<Trained> {
+    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?;
+    let (search, cells) = match searches {
+        true => {
+            let (search, cells) = Search::new(experiment, output.quiet || output.json);
+            (Some(search), cells)
+        }
+        false => (None, experiment.cells()),
+    };
+    let cohorts = prepared.cohorts(&sweep, &cells).map_err(|error| refused(error, experiment))?;
+    if !output.quiet {
+        caution(experiment, prepared);
+    }
+    results.begin()?;
+    results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
+    if !(output.quiet || output.json) {
+        note(outlook::data(experiment, &prepared.data));
+        note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
+    }
+    let mut grid = Grid {
+        experiment,
+        prepared,
+        sweep: &sweep,
+        output,
+        interrupt,
+        results,
+        stream: Stream::default(),
+        started: Instant::now(),
+        search,
+        planned: cells.len(),
+        runs: vec![],
+        base_loss: None,
+        base_accuracy: None,
+        failure: None,
+    };
+    if grid.begin()? {
+        grid.rounds(cohorts);
+    }
+    grid.end(device)
+}
+
+/// Says what may not be as it was meant.
+fn caution(experiment: &Resolved, prepared: &Prepared) {
+    let trained_on = prepared.base.model.longest();
+    if experiment.tokens > trained_on {
+        note(format_args!(
+            "The base was trained on sequences of {trained_on} tokens; it does not know what to do with the rest of {}.",
+            experiment.tokens
+        ));
+    }
+    outlook::cautions(experiment, &prepared.base).iter().for_each(note);
+}
+
+impl Grid<'_> {
+    /// Tells that the sweep begins, and how the base alone does; whether to go on.
+    fn begin(&mut self) -> Result<bool> {
+        let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
+        let make_device = |plan, base| prepared.machine.make(plan, base);
+        let started = prepared.started(experiment, env!("CARGO_PKG_VERSION"), self.planned);
+        let mut told = self.watch();
+        let mut flow = told.event(started);
+        let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
+        let (loss, accuracy) = (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
+        if flow.is_continue() {
+            flow = told.event(Event::Base { loss, accuracy });
+        }
+        let (_, failure) = told.end();
+        (self.base_loss, self.base_accuracy, self.failure) = (loss, accuracy, failure);
+        Ok(flow.is_continue() && self.failure.is_none())
+    }
+
+    /// Trains cohorts, and those that a search wants after them. Runs that ended before something fails are not lost with it.
+    fn rounds(&mut self, mut cohorts: Vec<Vec<Cell>>) {
+        while self.failure.is_none() {
+            self.failure = self.search.as_ref().and_then(|search| search.tell(&self.results, self.experiment).err());
+            if self.failure.is_some() {
+                return;
+            }
+            self.round(&cohorts);
+            let all_ended = self.failure.is_none() && ended(&self.runs) == self.planned;
+            let Some(search) = self.search.as_mut().filter(|_| all_ended) else { return };
+            let cells = search.next(self.base_loss, &self.runs);
+            if cells.is_empty() {
+                return;
+            }
+            self.planned += cells.len();
+            match self.prepared.cohorts(self.sweep, &cells) {
+                Ok(of_round) => cohorts = of_round,
+                Err(error) => self.failure = Some(refused(error, self.experiment)),
+            }
+        }
+    }
+
+    fn round(&mut self, cohorts: &[Vec<Cell>]) {
+        let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
+        let make_device = |plan, base| prepared.machine.make(plan, base);
+        let mut told = self.watch();
+        let outcome = wait(sweep.run(cohorts, &make_device, &mut told));
+        let (of_round, unwritten) = told.end();
+        self.runs.extend(of_round);
+        self.failure = unwritten.or(outcome.err().map(|error| refused(error, experiment)));
+    }
+
+    fn watch(&mut self) -> Watch<'_> {
+        let progress = Progress::new(self.experiment.steps, self.output.quiet || self.output.json);
+        let stream = self.output.json.then_some(&mut self.stream);
+        Watch::new(&mut self.results, progress, stream, self.interrupt.clone(), self.started)
+    }
+
+    /// Whether every run that was planned came to its end.
+    fn is_complete(&self) -> bool {
+        ended(&self.runs) == self.planned
+    }
+
+    fn sum_up(&self, seconds: f64) -> Summary {
+        let data = &self.prepared.data;
+        let accuracy = match data.train {
+            Dataset::Examples(_) => Accuracy::ExactMatch,
+            Dataset::Text(_) => Accuracy::Token,
+        };
+        let held_out = data.validation.sequences(self.experiment.tokens);
+        let setting = Setting {
+            device: self.prepared.machine.describe(),
+            wall_seconds: seconds,
+            base_loss: self.base_loss,
+            base_accuracy: self.base_accuracy,
+            accuracy,
+            validation_examples: Some(held_out.min(self.experiment.validation_examples)),
+            order: self.experiment.schemes.clone(),
+        };
+        let mut summary = Summary::from_runs(setting, &self.runs);
+        summary.planned = (!self.is_complete()).then_some(self.planned);
+        summary
+    }
+
+    /// Writes the summary first of all, since what it says is not told again, and then the last line of the log.
+    fn write_down(&mut self, summary: &mut Summary, seconds: f64, has_ended: bool) -> Result<()> {
+        let complete = self.is_complete();
+        let results = &mut self.results;
+        let mut written = Ok(());
+        if has_ended || !results.keeps_earlier() {
+            written = trained::write_summary(results, summary);
+            if written.is_ok() {
+                written = results.replace_earlier();
+            }
+        }
+        let unwritten = results.unwritten().len();
+        let finished = |unwritten: &[String]| -> Result<String> {
+            Ok(serde_json::to_string(&Event::Finished { complete, seconds, unwritten: unwritten.to_vec() })?)
+        };
+        let logged = results.insist(|results| {
+            let line = finished(results.unwritten())?;
+            results.log(&line, false)
+        });
+        if results.unwritten().len() > unwritten && written.is_ok() {
+            written = trained::write_summary(results, summary);
+        }
+        if self.output.json {
+            let log = results.folder().join(METRICS);
+            self.stream.line(&finished(results.unwritten())?, format_args!("`{}` has every event", log.display()));
+        }
+        let unwritten = results.take_failure();
+        let synced = logged.and_then(|()| results.sync());
+        let first = self.failure.take().or(unwritten).or(synced.err());
+        self.failure = first.or(std::mem::take(&mut self.stream).end().err().map(Error::new));
+        written
+    }
+
+    /// Writes everything down, and says what came of it.
+    fn end(mut self, device: &DeviceArguments) -> Result<Trained> {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let mut summary = self.sum_up(seconds);
+        let reason = summary.why_nothing_started().filter(|_| self.is_complete());
+        let has_ended = self.runs.iter().any(|run| run.is_over() && run.failed.is_none());
+        let written = self.write_down(&mut summary, seconds, has_ended);
+        let summed_up = written.is_ok() && !self.results.keeps_earlier();
+        if self.results.keeps_earlier() && !has_ended {
+            return Err(self.nothing_ended(reason));
+        }
+        let curves = written.and_then(|()| trained::write_figures(&self.results, &summary)).unwrap_or_else(|error| {
+            self.failure.get_or_insert(error);
+            vec![]
+        });
+        if let Err(error) = trained::write_tiles(&self.results, &self.prepared.machine, device) {
+            self.failure.get_or_insert(error);
+        }
+        if let (None, Some(reason)) = (&self.failure, reason) {
+            bail!(reason);
+        }
+        let Grid { experiment, search, results, runs, planned, failure, .. } = self;
+        Ok(Trained {
+            searched: search.as_ref().map(|search| search.in_words(experiment)),
+            experiment: search.map_or_else(|| experiment.clone(), |search| search.experiment(experiment)),
+            summary,
+            runs,
+            curves,
+            results,
+            planned,
+            stopped_by: self.interrupt.by(),
+            failure,
+            summed_up,
+        })
+    }
+
+    /// Why no run came to its end, where earlier results stay in the folder.
+    fn nothing_ended(self, reason: Option<String>) -> Error {
+        let stays = format!("the earlier results in `{}` stay", self.results.folder().display());
+        match (self.failure, reason) {
+            (Some(error), _) => error.context(format!("no run had ended, so {stays}")),
+            (_, Some(reason)) => anyhow!("{reason}; {stays}"),
+            _ => {
+                if !self.output.quiet {
+                    note(format_args!("Stopped by {} before a run had ended: {stays}.", self.interrupt.by()));
+                }
+                Stopped.into()
+            }
+        }
+    }
+}
