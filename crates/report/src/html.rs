@@ -30,12 +30,13 @@ pub fn page(report: &Report, hashes: &[(String, String)]) -> String {
     debug_assert!(written.is_ok(), "a text takes whatever is written to it");
     page.push_str("<dl>\n");
     for (name, value) in &report.facts {
-        page.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(&shortened(value))));
+        page.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value)));
     }
     page.push_str("</dl>\n");
     for part in &report.sections {
         section(&mut page, part);
     }
+    page = shortened(&page);
     page.push_str("<h2>Files</h2>\n<p>SHA-256 of what stands beside this page; of <code>summary.json</code>, without its wall time.</p>\n<div class=\"wide\"><table>\n");
     for (name, hash) in hashes {
         page.push_str(&format!(
@@ -93,22 +94,43 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A text, its numbers by their power of ten where they have more digits than can be read.
-fn shortened(value: &str) -> String {
-    let delimiters = [',', ' ', '[', ']'];
-    let shorten = |piece: &str| {
-        let number = piece.trim_end_matches(delimiters);
+/// A text, its numbers by their power of ten where they have more digits than can be read, as only those of a damaged file have.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 25;
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let (mut short, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(start) = rest.find(is_number) {
+        let (before, number) = rest.split_at(start);
+        let run = &number[..number.find(|c| !is_number(c)).unwrap_or(number.len())];
+        // A sentence may end after it.
+        let length = run.trim_end_matches('.').len().max(1);
+        let (number, after) = number.split_at(length);
+        short.push_str(before);
         match number.parse::<f64>() {
-            Ok(value) if number.len() > 25 => format!("{value:e}{}", &piece[number.len()..]),
-            _ => piece.to_owned(),
+            Ok(value) if number.len() > MOST => short.push_str(&format!("{value:e}")),
+            _ => short.push_str(number),
         }
-    };
-    value.split_inclusive(delimiters).map(shorten).collect()
+        rest = after;
+    }
+    short + rest
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_nobody_reads_are_short() {
+        for (text, short) in [
+            (format!("η = {} n^-0.5, {}", 1e308, -1e300), "η = 1e308 n^-0.5, -1e300"),
+            (format!("[{}, 0.1] at {}.", 2e40, 5e-324), "[2e40, 0.1] at 5e-324."),
+            (format!("{} and 1.5 … v0.1.0 ü", u64::MAX), "18446744073709551615 and 1.5 … v0.1.0 ü"),
+            ("1".repeat(400) + &".1".repeat(30), &("1".repeat(400) + &".1".repeat(30))),
+            (String::new(), ""),
+        ] {
+            assert_eq!(shortened(&text), short);
+        }
+    }
 
     #[test]
     fn a_page_escapes_what_it_is_given_and_needs_nothing_else() {
