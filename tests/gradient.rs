@@ -1,11 +1,11 @@
 //! Gradients of whole models on the CPU device in f64, against finite differences of their own loss.
 //!
 //! The ops are tested one by one in `crates/cpu`; here it is the reverse pass that is on trial: who adds to whose gradient, what is shared, what
-//! is copied, in which buffer, and whether lanes are summed.
+//! is copied, in which buffer, and whether micro-batches are summed.
 
 use loralab_linalg::Draws;
 
-use crate::small::{Subject, TRAIN, subjects, two_lanes};
+use crate::small::{Subject, TRAIN, subjects, two_micro_batches};
 
 /// Elements of each tensor that are tried.
 const TRIED: u32 = 6;
@@ -18,7 +18,7 @@ const TOLERANCE: f64 = 3e-8;
 
 #[test]
 fn whole_models_have_the_gradient_of_their_loss() {
-    let subjects = subjects(2).into_iter().chain([two_lanes()]);
+    let subjects = subjects(2).into_iter().chain([two_micro_batches()]);
     let worst: Vec<(&str, f64)> = subjects.map(|subject| (subject.what, check(&subject, 1.0))).collect();
     println!("worst errors, as shares of the tensor's largest gradient: {worst:#?}");
     for (what, worst) in worst {

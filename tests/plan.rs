@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use loralab_core::{
     device::Slice,
     graph::{
-        memory::{Buffer, Group, InputName, Lane, Values, Weight},
+        memory::{Buffer, Group, InputName, MicroBatch, Values, Weight},
         ops::{Dispatch, Op},
         plan::{Plan, Shape},
         recording::Results,
@@ -15,11 +15,11 @@ use loralab_core::{
 };
 use loralab_cpu::{Scratch, Store, Threads};
 
-use crate::small::{SETTINGS, Subject, TRAIN, subjects, two_lanes};
+use crate::small::{SETTINGS, Subject, TRAIN, subjects, two_micro_batches};
 
 #[test]
 fn reuse_changes_no_bit_of_loss_or_gradient() {
-    for subject in subjects(2).iter().chain([&two_lanes()]) {
+    for subject in subjects(2).iter().chain([&two_micro_batches()]) {
         let reused = subject.device::<f32>(subject.tape().compile(TRAIN));
         let separate = subject.device::<f32>(subject.tape().compile_without_reuse(TRAIN));
         let (loss, gradient) = reused.gradient(0, subject.rows.input());
@@ -39,16 +39,16 @@ fn nothing_left_in_a_buffer_is_ever_read() {
 }
 
 #[test]
-fn lanes_together_are_all_rows_of_a_run() {
-    let subject = two_lanes();
+fn micro_batches_together_are_all_rows_of_a_run() {
+    let subject = two_micro_batches();
     let plan = subject.tape().compile(TRAIN);
     let (loss, gradient) = replay_poisoned(&subject, &plan);
     let (sum, gradients) = subject.device::<f64>(plan).gradient(0, subject.rows.input());
     let near = |x: f64, y: f64| (x - y).abs() <= 1e-12 * (1.0 + y.abs());
-    assert!(near(sum, loss), "the lanes' losses sum to {sum}, all rows at once give {loss}");
+    assert!(near(sum, loss), "the micro-batches' losses sum to {sum}, all rows at once give {loss}");
     assert!(
         gradients.iter().zip(&gradient).all(|(&sum, &whole)| near(sum, whole)),
-        "the lanes' gradients do not add up"
+        "the micro-batches' gradients do not add up"
     );
 }
 
@@ -192,7 +192,7 @@ fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
         }
     }
     let mut gradients = vec![0.0; plan.trained_len()];
-    let mut lane = Lane {
+    let mut micro_batch = MicroBatch {
         values: &mut values,
         trained: &wide(subject.trained(plan)),
         frozen_pairs: &wide(subject.frozen_pairs(plan)),
@@ -204,7 +204,7 @@ fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
         scratch: &mut Scratch::new(),
     };
     for dispatch in dispatches(plan) {
-        Op::run(dispatch, &mut lane);
+        Op::run(dispatch, &mut micro_batch);
     }
     let loss =
         plan.results.loss.map_or(f64::NAN, |buffer| values.read(buffer, 1).iter().fold(0.0, |sum, loss| sum + loss));

@@ -141,10 +141,10 @@ pub fn subjects(layers: usize) -> Vec<Subject> {
     ]
 }
 
-/// A decoder whose rows are cut into two lanes on the CPU.
-pub fn two_lanes() -> Subject {
+/// A decoder whose rows are cut into two micro-batches on the CPU.
+pub fn two_micro_batches() -> Subject {
     let shape = Shape { runs: 1, sequences: 4, tokens: 64 };
-    adapted("adapters, rows in two lanes", shape, &config(2, 1, true), &MODULES, false)
+    adapted("adapters, rows in two micro-batches", shape, &config(2, 1, true), &MODULES, false)
 }
 
 const NETWORK: Network = Network { inputs: 3, width: 7, rank: 2, form: Form::Residual, readout: Readout::Standard };

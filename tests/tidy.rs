@@ -82,14 +82,17 @@ fn rooms_depend_one_way() {
     let upward = "use crate::{\n    graph::memory::{Value, Weight},\n    lab::train::Cohort,\n};\n";
     assert_eq!(room_problems(rooms, "models/base", "", upward).len(), 1);
     assert_eq!(room_problems(rooms, "lora/init", "", "let x = crate::lab::Sweep::new();").len(), 1);
-    assert_eq!(room_problems(rooms, "graph/ops/linear", "", "use crate::graph::{memory::Lane, plan::Plan};").len(), 1);
+    assert_eq!(
+        room_problems(rooms, "graph/ops/linear", "", "use crate::graph::{memory::MicroBatch, plan::Plan};").len(),
+        1
+    );
     assert_eq!(room_problems(rooms, "graph/ops/linear", "", "use super::super::tape::Tape;").len(), 1);
     assert_eq!(room_problems(rooms, "elsewhere", "", "").len(), 1);
     assert!(
         room_problems(rooms, "graph/tape", "", "//! See [`crate::lab`].\nuse super::{memory, ops::Op};\n").is_empty()
     );
     assert!(
-        room_problems(rooms, "lab/sweep", "", "use super::room::Room;\nuse crate::{graph::plan::Plan, lora};\n")
+        room_problems(rooms, "lab/sweep", "", "use super::room::PlanNeeds;\nuse crate::{graph::plan::Plan, lora};\n")
             .is_empty()
     );
 }

@@ -1,7 +1,7 @@
 //! `--dry-run`: what a sweep would train, and the arithmetic of its memory.
 
 use anyhow::Result;
-use loralab_core::lab::{Prepared, Room, Sweep};
+use loralab_core::lab::{PlanNeeds, Prepared, Sweep};
 use loralab_experiment::{Bytes, Cell, Resolved};
 
 use crate::{outlook, terminal::print};
@@ -25,7 +25,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
     let shape = |cells: &Vec<Cell>| {
         let mut schemes: Vec<&str> = cells.iter().map(|cell| cell.scheme.as_str()).collect();
         schemes.dedup();
-        (cells.len(), Room::of(experiment, cells), schemes.join(","))
+        (cells.len(), PlanNeeds::of(experiment, cells), schemes.join(","))
     };
     let mut largest = 0;
     for alike in cohorts.chunk_by(|one, other| shape(one) == shape(other)) {

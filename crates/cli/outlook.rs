@@ -9,7 +9,7 @@ use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Inputs, Machine, RunSettings, wait, webgpu::Tiling},
-    lab::{Prepared, Room, Sweep, adapters},
+    lab::{PlanNeeds, Prepared, Sweep, adapters},
     models::Base,
 };
 use loralab_data::{Dataset, Split};
@@ -85,7 +85,7 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
         }
         Machine::Gpu(_) => cells.len(),
     };
-    let plan = Arc::new(sweep.plan(runs, Room::of(experiment, cells)));
+    let plan = Arc::new(sweep.plan(runs, PlanNeeds::of(experiment, cells)));
     let zeros = vec![0.0; plan.trained_len()];
     let batch = sweep.batch(experiment.seeds[0])?;
     let inputs = vec![Inputs::from(&batch); runs];

@@ -1,7 +1,7 @@
 //! `loralab plan`: the list of dispatches that a training step replays.
 
 use anyhow::Result;
-use loralab_core::lab::Room;
+use loralab_core::lab::PlanNeeds;
 use loralab_experiment::Experiment;
 
 use crate::{
@@ -20,7 +20,7 @@ pub fn plan(arguments: &PlanArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment).map_err(|error| refused(error, &experiment))?;
     let cohorts = prepared.cohorts(&sweep, &experiment.cells()).map_err(|error| refused(error, &experiment))?;
     let first = cohorts.first().map_or(&[][..], Vec::as_slice);
-    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), Room::of(&experiment, first));
+    let plan = sweep.plan(arguments.runs.unwrap_or(first.len()), PlanNeeds::of(&experiment, first));
     print(plan.print(&prepared.base.tensors))?;
     Ok(())
 }

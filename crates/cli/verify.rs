@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, bail};
 use loralab_core::{
     device::{Gpu, Inputs, Machine, wait},
-    lab::{Room, State, verify as judge},
+    lab::{PlanNeeds, State, verify as judge},
 };
 use loralab_experiment::Experiment;
 
@@ -42,7 +42,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     let sweep = prepared.sweep(&experiment).map_err(|error| refused(error, &experiment))?;
     let cohorts = prepared.cohorts(&sweep, &experiment.cells()).map_err(|error| refused(error, &experiment))?;
     let cells = cohorts.first().ok_or_else(|| anyhow!("the grid has no runs"))?;
-    let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, cells)));
+    let plan = Arc::new(sweep.plan(cells.len(), PlanNeeds::of(&experiment, cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>()?;
     let make_device = |plan, base| prepared.machine.make(plan, base);
     let starts = wait(sweep.starts(&runs, &plan, &make_device)).map_err(usage)?;

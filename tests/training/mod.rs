@@ -46,7 +46,7 @@ mod toy;
 /// AdamW with PyTorch's defaults.
 pub const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
-/// B and T of a run: two lanes on the CPU.
+/// B and T of a run: two micro-batches on the CPU.
 const SEQUENCES: usize = 4;
 const TOKENS: usize = 64;
 

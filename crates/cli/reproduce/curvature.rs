@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use loralab_core::{
     device::wait,
-    lab::{Prepared, Probed, Room, Sweep, curvature, curvature_bytes},
+    lab::{PlanNeeds, Prepared, Probed, Sweep, curvature, curvature_bytes},
 };
 use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
@@ -72,9 +72,9 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
         // A start that trains briefly to know itself does so at the rate at which its run would go on: here, the best.
         let Some(learning_rate) = probed_rate(&trained.summary, scheme) else { continue };
         let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate, seed };
-        let room = Room::of(&experiment, [&of_seed(0)]);
-        let plan = Arc::new(sweep.plan(1, room));
-        let base = prepared.stored(room, &experiment);
+        let plan_needs = PlanNeeds::of(&experiment, [&of_seed(0)]);
+        let plan = Arc::new(sweep.plan(1, plan_needs));
+        let base = prepared.stored(plan_needs, &experiment);
         for &seed in &experiment.seeds {
             if stopped {
                 break;
@@ -127,7 +127,7 @@ fn check_memory(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, p
     let available = memory::available(experiment.memory);
     for scheme in &experiment.schemes {
         let cell = Cell { scheme: scheme.clone(), learning_rate: experiment.learning_rates[0], seed: 0 };
-        let plan = sweep.plan(1, Room::of(experiment, [&cell]));
+        let plan = sweep.plan(1, PlanNeeds::of(experiment, [&cell]));
         let needed = curvature_bytes(&plan, &prepared.base.tensors, threads(experiment), products);
         if needed > available {
             return Err(usage(format_args!(

@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::Arc};
 use loralab_core::{
     device::{Gpu, Inputs, Machine},
     lab::{
-        self, Room, State, Sweep,
+        self, PlanNeeds, State, Sweep,
         train::{Run, start},
         verify,
     },
@@ -38,7 +38,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     let data = data.map_err(words)?;
     let sweep = Sweep::new(&base, "nano", &experiment, &data).map_err(words)?;
     let cells = experiment.cells();
-    let plan = Arc::new(sweep.plan(cells.len(), Room::of(&experiment, &cells)));
+    let plan = Arc::new(sweep.plan(cells.len(), PlanNeeds::of(&experiment, &cells)));
     let runs = cells.iter().map(|cell| sweep.start(cell)).collect::<Result<Vec<_>, _>>().map_err(words)?;
     let state = |run: &Run| {
         let (trained, frozen_pairs) = start(&plan, &base.tensors, run).map_err(words)?.numbers();

@@ -99,7 +99,7 @@ pub fn print(workload: &Workload) -> Result<()> {
     }
     let rest = whole.median - rows.iter().map(|(.., seconds)| seconds.median).sum::<f64>();
     let share = 100.0 * rest / whole.median;
-    println!("| the rest: sums over lanes, finite, clip, adamw | 1 | {:.1} | | | {share:.1} % |", 1e6 * rest);
+    println!("| the rest: sums over micro-batches, finite, clip, adamw | 1 | {:.1} | | | {share:.1} % |", 1e6 * rest);
     let rate = plan.flops() as f64 / whole.median / 1e9;
     println!("| **the whole step** | 1 | {:.1} | {rate:.1} | | 100 % |\n", whole.scaled(1e6));
     Ok(())

@@ -5,7 +5,7 @@ use loralab_experiment::{Beginning, Cell, Resolved};
 use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
-    MakeDevice, Room, SweepError,
+    MakeDevice, PlanNeeds, SweepError,
     translate::{adapters, calibration, export, options, record, run_of, setup},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// An adapter before its first step.
-pub struct Begun {
+pub struct AdapterStart {
     /// The adapter, its frozen pairs included.
     pub adapter: Adapter,
     /// What its layers are, in its order.
@@ -46,7 +46,7 @@ pub fn check_memory(
 ) -> Result<(), SweepError> {
     let run = run_of(experiment, cell)?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let plan = record(base, experiment, shape, Room::of(experiment, [cell])).compile(Purpose::Predict);
+    let plan = record(base, experiment, shape, PlanNeeds::of(experiment, [cell])).compile(Purpose::Predict);
     let adapters = adapters(base, experiment);
     for phase in setup(base, experiment, &adapters).phases(&[run], 1, &plan, needs) {
         if phase.of(1) > available {
@@ -67,26 +67,34 @@ pub async fn begin(
     cell: &Cell,
     train: &Dataset,
     make_device: MakeDevice<'_>,
-) -> Result<Begun, SweepError> {
+) -> Result<AdapterStart, SweepError> {
     let run = run_of(experiment, cell)?;
     experiment.targets(&base.model.targets())?;
     check_options(&experiment.schemes, options(experiment))?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let room = Room::of(experiment, [cell]);
-    let plan = record(base, experiment, shape, room).compile(Purpose::Predict);
+    let plan_needs = PlanNeeds::of(experiment, [cell]);
+    let plan = record(base, experiment, shape, plan_needs).compile(Purpose::Predict);
     let adapters = adapters(base, experiment);
     let calibration = calibration(base, experiment, train, &adapters, make_device);
     let run = [run];
     let start = calibration.starts(&run, &plan).await?.swap_remove(0)?;
     let initial = &*start.initial;
-    let kept = room.base(base, &adapters);
-    let adapter =
-        export(&plan, base, room, base_name, experiment, run[0].scheme, initial.trained(), initial.frozen_pairs());
+    let kept = plan_needs.base(base, &adapters);
+    let adapter = export(
+        &plan,
+        base,
+        plan_needs,
+        base_name,
+        experiment,
+        run[0].scheme,
+        initial.trained(),
+        initial.frozen_pairs(),
+    );
     let modules = adapter.modules.iter().zip(&initial.ranks);
     let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter));
     let layers = layers.collect::<Result<_, _>>()?;
-    Ok(Begun { adapter, layers, tokens: start.tokens, base: room.quantiser.map(|_| kept) })
+    Ok(AdapterStart { adapter, layers, tokens: start.tokens, base: plan_needs.quantiser.map(|_| kept) })
 }
 
 fn beginning(

@@ -16,7 +16,7 @@ use crate::{
     models::{Adapters, Base, Linear, Training},
 };
 
-use super::{MakeDevice, Room};
+use super::{MakeDevice, PlanNeeds};
 
 /// How the next byte is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,7 +86,8 @@ impl Generator {
             target_modules: adapter.map_or(vec![], adapted),
         };
         // An adapter that was trained on a quantised base is nothing to the base as it came.
-        let base = &adapter.map_or_else(|| base.clone(), |adapter| Room::of_adapter(adapter).base(base, &adapters));
+        let base =
+            &adapter.map_or_else(|| base.clone(), |adapter| PlanNeeds::of_adapter(adapter).base(base, &adapters));
         let (window, vocabulary) = (base.model.longest().min(longest), base.model.vocabulary());
         check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let frozen_pairs = adapter.is_some_and(|adapter| adapter.modules.iter().any(|module| module.frozen.is_some()));

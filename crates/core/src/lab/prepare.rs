@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, Resolved};
 
-use super::{Begun, Room, Sweep, SweepError, adapters, begin, check_memory};
+use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, begin, check_memory};
 use crate::{
     device::{Machine, Needs},
     graph::{memory::Tensor, plan::Plan},
@@ -130,7 +130,7 @@ impl Prepared {
     ///
     /// # Errors
     /// If the scheme can't start such an adapter, memory does not suffice, or a device fails.
-    pub async fn begin(&self, experiment: &Resolved, cell: &Cell) -> Result<Begun, SweepError> {
+    pub async fn begin(&self, experiment: &Resolved, cell: &Cell) -> Result<AdapterStart, SweepError> {
         let make_device = |plan, base| self.machine.make(plan, base);
         check_memory(&self.base, experiment, cell, &|plan| self.needs(plan), self.available)?;
         begin(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await
@@ -148,8 +148,8 @@ impl Prepared {
     }
 
     /// The tensors of the base that runs with these needs train on.
-    pub fn stored(&self, room: Room, experiment: &Resolved) -> Arc<[Tensor]> {
-        room.base(&self.base, &adapters(&self.base, experiment)).tensors
+    pub fn stored(&self, plan_needs: PlanNeeds, experiment: &Resolved) -> Arc<[Tensor]> {
+        plan_needs.base(&self.base, &adapters(&self.base, experiment)).tensors
     }
 
     /// What a plan needs of the device.

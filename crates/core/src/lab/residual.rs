@@ -7,7 +7,7 @@
 
 use loralab_linalg::{Mat, Scale, from_rows, to_rows};
 
-use super::Begun;
+use super::AdapterStart;
 use crate::{
     graph::memory::{Data, Tensor},
     lora::{init::StartError, peft::Module},
@@ -21,10 +21,10 @@ const RESIDUAL: &str = ", less the starting adapter";
 ///
 /// # Errors
 /// [`StartError::NotFinite`] if a weight leaves the range of f32.
-pub fn residual(begun: Begun, base: &Base, scheme: &'static str) -> Result<Begun, StartError> {
-    let Begun { mut adapter, mut layers, tokens, .. } = begun;
+pub fn residual(begun: AdapterStart, base: &Base, scheme: &'static str) -> Result<AdapterStart, StartError> {
+    let AdapterStart { mut adapter, mut layers, tokens, .. } = begun;
     if adapter.modules.iter().all(|module| module.frozen.is_none()) {
-        return Ok(Begun { adapter, layers, tokens, ..begun });
+        return Ok(AdapterStart { adapter, layers, tokens, ..begun });
     }
     let scale = adapter.scale();
     let mut tensors = base.tensors.to_vec();
@@ -47,7 +47,7 @@ pub fn residual(begun: Begun, base: &Base, scheme: &'static str) -> Result<Begun
     }
     adapter.base = format!("{}{RESIDUAL}", adapter.base);
     let base = Base { model: base.model.clone(), tensors: tensors.into() };
-    Ok(Begun { adapter, layers, tokens, base: Some(base) })
+    Ok(AdapterStart { adapter, layers, tokens, base: Some(base) })
 }
 
 /// The base that a start was taken out of to make the one of this name, if it was so made.

@@ -3,7 +3,7 @@
 use loralab_data::Dataset;
 use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling};
 
-use super::{MakeDevice, Room, SweepError};
+use super::{MakeDevice, PlanNeeds, SweepError};
 use crate::{
     device::RunSettings,
     graph::{
@@ -23,10 +23,10 @@ use crate::{
 };
 
 /// The decoder with the experiment's adapters.
-pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Room) -> Tape {
-    let mut tape = Tape::new(shape, room.frozen_pairs);
+pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_needs: PlanNeeds) -> Tape {
+    let mut tape = Tape::new(shape, plan_needs.frozen_pairs);
     let Adapters { rank, target_modules } = adapters(base, experiment);
-    let adapters = Adapters { rank: rank * room.spread, target_modules };
+    let adapters = Adapters { rank: rank * plan_needs.spread, target_modules };
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
     tape
@@ -108,7 +108,7 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
 pub(super) fn export(
     plan: &Plan,
     base: &Base,
-    room: Room,
+    plan_needs: PlanNeeds,
     base_name: &str,
     experiment: &Resolved,
     scheme: &Scheme,
@@ -130,8 +130,8 @@ pub(super) fn export(
     let rank = plan.rank();
     let asked = rank == experiment.rank;
     Adapter {
-        base: room.base_name(base_name),
-        quantised_base: room.quantised_base(base_name),
+        base: plan_needs.base_name(base_name),
+        quantised_base: plan_needs.quantised_base(base_name),
         rank,
         alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
         use_rslora: asked && experiment.scaling == Scaling::RsLora,

@@ -10,7 +10,7 @@ use loralab_cpu::{Scalar, Scratch, Store, Threads, Tracked};
 use crate::{
     device::{Cpu, Device, DeviceError, Gpu, Inputs, RunSettings, webgpu::GpuError},
     graph::{
-        memory::{Buffer, Dtype, Lane, Tensor, Type, Values},
+        memory::{Buffer, Dtype, MicroBatch, Tensor, Type, Values},
         ops::{Dispatch, Op, Pass},
         plan::Plan,
         shader::Memory,
@@ -201,7 +201,7 @@ impl Judge<'_> {
                 }
             }
             let mut gradients = exact(&before[run * elements..(run + 1) * elements]);
-            let mut lane = Lane {
+            let mut micro_batch = MicroBatch {
                 values: &mut values,
                 trained: &exact(&state.trained),
                 frozen_pairs: &exact(&state.frozen_pairs),
@@ -212,7 +212,7 @@ impl Judge<'_> {
                 threads: Threads::One,
                 scratch: &mut Scratch::new(),
             };
-            Op::run(dispatch, &mut lane);
+            Op::run(dispatch, &mut micro_batch);
             for (buffer, kind) in dispatch.operands().skip(dispatch.reads.len()) {
                 comparison.compare(run, &results[&buffer][of_run(run, kind)], &values.buffers[buffer.0]);
             }

@@ -1,7 +1,7 @@
-//! The CPU device: replays a plan run by run and lane by lane.
+//! The CPU device: replays a plan run by run and micro-batch by micro-batch.
 //!
-//! A run's rows are cut into *lanes* of whole sequences, at least [`LANE_ROWS`] rows each. A worker carries one lane through the whole forward
-//! and backward pass, so activations stay in its cache and nothing waits inside a step; the lanes' gradients are then added in order and the run
+//! A run's rows are cut into *micro-batches* of whole sequences, at least [`MICRO_BATCH_ROWS`] rows each. A worker carries one micro-batch through the whole forward
+//! and backward pass, so activations stay in its cache and nothing waits inside a step; the micro-batches' gradients are then added in order and the run
 //! is updated. Cut and order depend on the shape of one run only, hence a run's bits depend neither on its cohort nor on the threads.
 
 mod needs;
@@ -15,21 +15,21 @@ use update::update;
 
 use super::{Answer, Device, Evaluation, Inputs, Probe, RunSettings, RunState, Slice, StepReport, workers::Workers};
 use crate::graph::{
-    memory::{Buffer, Dtype, Lane, Tensor, Type, Values},
+    memory::{Buffer, Dtype, MicroBatch, Tensor, Type, Values},
     ops::{Dispatch, Op},
     plan::Plan,
     recording::Results,
 };
 
-/// Fewest rows of a lane, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
-const LANE_ROWS: usize = 128;
+/// Fewest rows of a micro-batch, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
+const MICRO_BATCH_ROWS: usize = 128;
 
 /// A CPU, computing in `S`.
 pub struct Cpu<S> {
     plan: Arc<Plan>,
     base: Arc<[Tensor]>,
     tables: Vec<Vec<S>>,
-    lanes: usize,
+    micro_batches: usize,
     runs: Vec<Run<S>>,
     workers: Workers,
     arenas: Pool<Arena<S>>,
@@ -54,7 +54,7 @@ struct Run<S> {
     gradients: Vec<S>,
 }
 
-/// How far a lane is carried.
+/// How far a micro-batch is carried.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     /// Through the forward pass.
@@ -65,13 +65,13 @@ enum Extent {
     Probe,
 }
 
-/// What a worker computes a lane in.
+/// What a worker computes a micro-batch in.
 struct Arena<S> {
     values: Values<S>,
     scratch: Scratch<S>,
 }
 
-/// A lane's share of a run's results.
+/// A micro-batch's share of a run's results.
 #[derive(Clone, Default)]
 struct Partial<S> {
     gradients: Vec<S>,
@@ -118,7 +118,7 @@ impl<S: Scalar> Cpu<S> {
             loss: S::ZERO,
         };
         Cpu {
-            lanes: lanes(plan.shape.sequences, plan.shape.tokens),
+            micro_batches: micro_batches(plan.shape.sequences, plan.shape.tokens),
             runs: vec![run; plan.shape.runs],
             tables,
             plan,
@@ -132,20 +132,20 @@ impl<S: Scalar> Cpu<S> {
 
     /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
     pub fn gradient(&self, run: usize, inputs: Inputs<'_>) -> (S, Vec<S>) {
-        let mut lanes = self.workspace();
-        self.replay(&self.runs[run], inputs, &mut lanes, Extent::Gradient);
-        let loss = total_loss(&lanes);
-        let gradient = sum_gradients(&mut lanes).to_vec();
-        self.workspaces.put(lanes);
+        let mut micro_batches = self.workspace();
+        self.replay(&self.runs[run], inputs, &mut micro_batches, Extent::Gradient);
+        let loss = total_loss(&micro_batches);
+        let gradient = sum_gradients(&mut micro_batches).to_vec();
+        self.workspaces.put(micro_batches);
         (loss, gradient)
     }
 
     /// Loss of one run in the device's own scalar, without a step; for tests and probes.
     pub fn loss(&self, run: usize, inputs: Inputs<'_>) -> S {
-        let mut lanes = self.workspace();
-        self.replay(&self.runs[run], inputs, &mut lanes, Extent::Forward);
-        let loss = total_loss(&lanes);
-        self.workspaces.put(lanes);
+        let mut micro_batches = self.workspace();
+        self.replay(&self.runs[run], inputs, &mut micro_batches, Extent::Forward);
+        let loss = total_loss(&micro_batches);
+        self.workspaces.put(micro_batches);
         loss
     }
 
@@ -165,75 +165,90 @@ impl<S: Scalar> Cpu<S> {
     }
 
     fn workspace(&self) -> Vec<Partial<S>> {
-        self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.lanes])
+        self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.micro_batches])
     }
 
-    /// Computes the gradient of one run on the caller's thread, lane by lane; each dispatch waits for `around` to call it. For whoever has a clock.
+    /// Computes the gradient of one run on the caller's thread, micro-batch by micro-batch; each dispatch waits for `around` to call it. For whoever has a clock.
     pub fn observe(&self, run: usize, inputs: Inputs<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
-        let mut lanes = self.workspace();
-        for (index, partial) in lanes.iter_mut().enumerate() {
-            self.replay_lane(&self.runs[run], inputs, index, partial, Extent::Gradient, |dispatch, lane| {
-                around(dispatch, &mut || Op::run(dispatch, lane));
-            });
+        let mut micro_batches = self.workspace();
+        for (index, partial) in micro_batches.iter_mut().enumerate() {
+            self.replay_micro_batch(
+                &self.runs[run],
+                inputs,
+                index,
+                partial,
+                Extent::Gradient,
+                |dispatch, micro_batch| {
+                    around(dispatch, &mut || Op::run(dispatch, micro_batch));
+                },
+            );
         }
-        self.workspaces.put(lanes);
+        self.workspaces.put(micro_batches);
     }
 
-    /// The part of the model whose values are the first of a run's forward pass that are not finite, among the first `rows` rows of a plan of one lane.
+    /// The part of the model whose values are the first of a run's forward pass that are not finite, among the first `rows` rows of a plan of one micro-batch.
     pub fn first_not_finite(&self, run: usize, inputs: Inputs<'_>, rows: usize) -> Option<String> {
-        let mut lanes = self.workspace();
+        let mut micro_batches = self.workspace();
         let mut found = None;
-        self.replay_lane(&self.runs[run], inputs, 0, &mut lanes[0], Extent::Forward, |dispatch, lane| {
-            Op::run(dispatch, lane);
-            let mut written = dispatch.operands().skip(dispatch.reads.len());
-            let is_finite = |(buffer, kind): (Buffer, Type)| {
-                let values = lane.values.read(buffer, kind.columns);
-                finite::first_non_finite(&values[..values.len().min(rows * kind.columns)]).is_none()
-            };
-            if found.is_none() && !written.all(is_finite) {
-                found = Some(dispatch.label.clone());
-            }
-        });
-        self.workspaces.put(lanes);
+        self.replay_micro_batch(
+            &self.runs[run],
+            inputs,
+            0,
+            &mut micro_batches[0],
+            Extent::Forward,
+            |dispatch, micro_batch| {
+                Op::run(dispatch, micro_batch);
+                let mut written = dispatch.operands().skip(dispatch.reads.len());
+                let is_finite = |(buffer, kind): (Buffer, Type)| {
+                    let values = micro_batch.values.read(buffer, kind.columns);
+                    finite::first_non_finite(&values[..values.len().min(rows * kind.columns)]).is_none()
+                };
+                if found.is_none() && !written.all(is_finite) {
+                    found = Some(dispatch.label.clone());
+                }
+            },
+        );
+        self.workspaces.put(micro_batches);
         found
     }
 
-    /// Carries all lanes of a run through the passes.
-    fn replay(&self, run: &Run<S>, inputs: Inputs<'_>, lanes: &mut [Partial<S>], extent: Extent) {
-        self.workers.for_each(lanes, |index, partial| {
-            self.replay_lane(run, inputs, index, partial, extent, Op::run);
+    /// Carries all micro-batches of a run through the passes.
+    fn replay(&self, run: &Run<S>, inputs: Inputs<'_>, micro_batches: &mut [Partial<S>], extent: Extent) {
+        self.workers.for_each(micro_batches, |index, partial| {
+            self.replay_micro_batch(run, inputs, index, partial, extent, Op::run);
         });
     }
 
-    /// Carries one lane of a run through the passes; `each` runs every dispatch.
-    fn replay_lane(
+    /// Carries one micro-batch of a run through the passes; `each` runs every dispatch.
+    fn replay_micro_batch(
         &self,
         run: &Run<S>,
         inputs: Inputs<'_>,
         index: usize,
         partial: &mut Partial<S>,
         extent: Extent,
-        mut each: impl FnMut(&Dispatch, &mut Lane<'_, S>),
+        mut each: impl FnMut(&Dispatch, &mut MicroBatch<'_, S>),
     ) {
         let plan = &*self.plan;
-        let rows = plan.shape.rows_per_run() / self.lanes;
+        let rows = plan.shape.rows_per_run() / self.micro_batches;
         let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
         for input in &plan.inputs {
             let rows = inputs.of(input, plan.shape);
-            // Every lane has as many of them.
-            let lane = index * (rows.len() / self.lanes)..(index + 1) * (rows.len() / self.lanes);
+            // Every micro-batch has as many of them.
+            let micro_batch =
+                index * (rows.len() / self.micro_batches)..(index + 1) * (rows.len() / self.micro_batches);
             match rows {
                 Slice::F32(rows) => {
                     let buffer = &mut arena.values.buffers[input.buffer.0];
-                    buffer.iter_mut().zip(&rows[lane]).for_each(|(to, &from)| *to = S::from_f32(from));
+                    buffer.iter_mut().zip(&rows[micro_batch]).for_each(|(to, &from)| *to = S::from_f32(from));
                 }
-                Slice::U32(rows) => arena.values.words[input.buffer.0].copy_from_slice(&rows[lane]),
+                Slice::U32(rows) => arena.values.words[input.buffer.0].copy_from_slice(&rows[micro_batch]),
             }
         }
         let backward: &[Dispatch] = if extent == Extent::Forward { &[] } else { &plan.backward };
         partial.gradients.clear();
         partial.gradients.resize(if backward.is_empty() { 0 } else { plan.trained_len() }, S::ZERO);
-        let mut lane = Lane {
+        let mut micro_batch = MicroBatch {
             values: &mut arena.values,
             trained: &run.trained,
             frozen_pairs: &run.frozen_pairs,
@@ -241,22 +256,22 @@ impl<S: Scalar> Cpu<S> {
             base: &self.base,
             tables: &self.tables,
             scale: S::from_f64(run.settings.scale),
-            threads: if plan.shape.runs * self.lanes == 1 { Threads::Idle } else { Threads::One },
+            threads: if plan.shape.runs * self.micro_batches == 1 { Threads::Idle } else { Threads::One },
             scratch: &mut arena.scratch,
         };
         for dispatch in &plan.forward {
-            each(dispatch, &mut lane);
+            each(dispatch, &mut micro_batch);
         }
         if extent == Extent::Probe {
             // The backward pass gives their buffers on.
             partial.observed.resize_with(plan.observed.len(), Vec::new);
             for (observed, &(value, columns)) in partial.observed.iter_mut().zip(&plan.observed) {
                 observed.clear();
-                observed.extend_from_slice(lane.values.read(value, columns));
+                observed.extend_from_slice(micro_batch.values.read(value, columns));
             }
         }
         for dispatch in backward {
-            each(dispatch, &mut lane);
+            each(dispatch, &mut micro_batch);
         }
         let Results { prediction, loss, correct } = plan.results;
         for (buffer, result) in
@@ -301,19 +316,19 @@ impl<S: Scalar> Cpu<S> {
         let mut runs = std::mem::take(&mut self.runs);
         self.workers.for_each(&mut runs, |index, run| {
             if !run.diverged {
-                let mut lanes = self.workspace();
-                self.replay(run, inputs[index], &mut lanes, Extent::Gradient);
-                let loss = total_loss(&lanes);
-                sum_gradients(&mut lanes);
+                let mut micro_batches = self.workspace();
+                self.replay(run, inputs[index], &mut micro_batches, Extent::Gradient);
+                let loss = total_loss(&micro_batches);
+                sum_gradients(&mut micro_batches);
                 if run.passes == 0 {
                     run.loss = loss;
-                    std::mem::swap(&mut run.gradients, &mut lanes[0].gradients);
+                    std::mem::swap(&mut run.gradients, &mut micro_batches[0].gradients);
                 } else {
                     run.loss = run.loss + loss;
-                    add(&lanes[0].gradients, &mut run.gradients);
+                    add(&micro_batches[0].gradients, &mut run.gradients);
                 }
                 run.passes += 1;
-                self.workspaces.put(lanes);
+                self.workspaces.put(micro_batches);
             }
         });
         self.runs = runs;
@@ -342,11 +357,11 @@ impl<S: Scalar> Cpu<S> {
     pub fn evaluate(&self, inputs: &[Inputs<'_>]) -> Vec<Option<Evaluation>> {
         self.each_run(inputs, |run, input| {
             (!run.diverged).then(|| {
-                let mut lanes = self.workspace();
-                self.replay(run, input, &mut lanes, Extent::Forward);
-                let loss = total_loss(&lanes).to_f64();
-                let correct = joined(&lanes, |lane| &lane.correct);
-                self.workspaces.put(lanes);
+                let mut micro_batches = self.workspace();
+                self.replay(run, input, &mut micro_batches, Extent::Forward);
+                let loss = total_loss(&micro_batches).to_f64();
+                let correct = joined(&micro_batches, |micro_batch| &micro_batch.correct);
+                self.workspaces.put(micro_batches);
                 Evaluation { loss, correct }
             })
         })
@@ -355,10 +370,10 @@ impl<S: Scalar> Cpu<S> {
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
     pub fn predict(&self, inputs: &[Inputs<'_>]) -> Vec<Vec<f32>> {
         self.each_run(inputs, |run, input| {
-            let mut lanes = self.workspace();
-            self.replay(run, input, &mut lanes, Extent::Forward);
-            let prediction = joined(&lanes, |lane| &lane.prediction);
-            self.workspaces.put(lanes);
+            let mut micro_batches = self.workspace();
+            self.replay(run, input, &mut micro_batches, Extent::Forward);
+            let prediction = joined(&micro_batches, |micro_batch| &micro_batch.prediction);
+            self.workspaces.put(micro_batches);
             prediction
         })
     }
@@ -366,17 +381,17 @@ impl<S: Scalar> Cpu<S> {
     /// What a pass over these rows says of each run, as [`Device::probe`] does.
     pub fn probe(&self, inputs: &[Inputs<'_>]) -> Vec<Probe> {
         self.each_run(inputs, |run, input| {
-            let mut lanes = self.workspace();
-            self.replay(run, input, &mut lanes, Extent::Probe);
-            let observed = |index: usize| joined(&lanes, |lane| &lane.observed[index]);
+            let mut micro_batches = self.workspace();
+            self.replay(run, input, &mut micro_batches, Extent::Probe);
+            let observed = |index: usize| joined(&micro_batches, |micro_batch| &micro_batch.observed[index]);
             let mut probe = Probe {
-                loss: total_loss(&lanes).to_f64(),
+                loss: total_loss(&micro_batches).to_f64(),
                 observed: (0..self.plan.observed.len()).map(observed).collect(),
-                prediction: joined(&lanes, |lane| &lane.prediction),
+                prediction: joined(&micro_batches, |micro_batch| &micro_batch.prediction),
                 gradient: vec![],
             };
-            probe.gradient = sum_gradients(&mut lanes).iter().map(|x| x.to_f64() as f32).collect();
-            self.workspaces.put(lanes);
+            probe.gradient = sum_gradients(&mut micro_batches).iter().map(|x| x.to_f64() as f32).collect();
+            self.workspaces.put(micro_batches);
             probe
         })
     }
@@ -443,11 +458,13 @@ impl<S: Scalar> Arena<S> {
     }
 }
 
-/// The number of lanes: the largest divisor of B that leaves each at least [`LANE_ROWS`] rows.
-fn lanes(sequences: usize, tokens: usize) -> usize {
+/// The number of micro-batches: the largest divisor of B that leaves each at least [`MICRO_BATCH_ROWS`] rows.
+fn micro_batches(sequences: usize, tokens: usize) -> usize {
     (1..=sequences)
         .rev()
-        .find(|&lanes| sequences.is_multiple_of(lanes) && sequences / lanes * tokens >= LANE_ROWS)
+        .find(|&micro_batches| {
+            sequences.is_multiple_of(micro_batches) && sequences / micro_batches * tokens >= MICRO_BATCH_ROWS
+        })
         .unwrap_or(1)
 }
 
@@ -457,21 +474,23 @@ fn moments(plan: &Plan) -> [usize; 2] {
     [1, 2].map(|moment| if moments >= moment { plan.trained_len() } else { 0 })
 }
 
-/// A result of all lanes, one after the other, in a list that is exactly as long.
-fn joined<S: Scalar>(lanes: &[Partial<S>], of: impl Fn(&Partial<S>) -> &Vec<S>) -> Vec<f32> {
-    let mut whole = Vec::with_capacity(lanes.iter().map(|lane| of(lane).len()).sum());
-    lanes.iter().for_each(|lane| whole.extend(of(lane).iter().map(|x| x.to_f64() as f32)));
+/// A result of all micro-batches, one after the other, in a list that is exactly as long.
+fn joined<S: Scalar>(micro_batches: &[Partial<S>], of: impl Fn(&Partial<S>) -> &Vec<S>) -> Vec<f32> {
+    let mut whole = Vec::with_capacity(micro_batches.iter().map(|micro_batch| of(micro_batch).len()).sum());
+    micro_batches.iter().for_each(|micro_batch| whole.extend(of(micro_batch).iter().map(|x| x.to_f64() as f32)));
     whole
 }
 
-fn total_loss<S: Scalar>(lanes: &[Partial<S>]) -> S {
-    lanes.iter().fold(S::ZERO, |sum, lane| sum + lane.loss.iter().fold(S::ZERO, |sum, &loss| sum + loss))
+fn total_loss<S: Scalar>(micro_batches: &[Partial<S>]) -> S {
+    micro_batches
+        .iter()
+        .fold(S::ZERO, |sum, micro_batch| sum + micro_batch.loss.iter().fold(S::ZERO, |sum, &loss| sum + loss))
 }
 
-/// Adds the lanes' gradients, in order, into the first lane's.
-fn sum_gradients<S: Scalar>(lanes: &mut [Partial<S>]) -> &mut [S] {
-    let (first, others) = lanes.split_at_mut(1);
-    others.iter().for_each(|lane| add(&lane.gradients, &mut first[0].gradients));
+/// Adds the micro-batches' gradients, in order, into the first micro-batch's.
+fn sum_gradients<S: Scalar>(micro_batches: &mut [Partial<S>]) -> &mut [S] {
+    let (first, others) = micro_batches.split_at_mut(1);
+    others.iter().for_each(|micro_batch| add(&micro_batch.gradients, &mut first[0].gradients));
     &mut first[0].gradients
 }
 

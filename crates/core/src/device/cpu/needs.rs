@@ -2,7 +2,7 @@
 
 use loralab_cpu::Scalar;
 
-use super::{Cpu, lanes, moments};
+use super::{Cpu, micro_batches, moments};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
     graph::{memory::Tensor, plan::Plan},
@@ -13,14 +13,14 @@ impl<S: Scalar> Cpu<S> {
     pub fn needs(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Needs {
         let size = size_of::<S>();
         let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
-        let lanes = lanes(plan.shape.sequences, plan.shape.tokens);
+        let micro_batches = micro_batches(plan.shape.sequences, plan.shape.tokens);
         let workers = Workers::new(threads).count();
-        // A worker carries a lane in an arena; a run's lanes are added up in a workspace.
-        let (arenas, workspaces) = (workers.min(plan.shape.runs * lanes), workers.min(plan.shape.runs));
+        // A worker carries a micro-batch in an arena; a run's micro-batches are added up in a workspace.
+        let (arenas, workspaces) = (workers.min(plan.shape.runs * micro_batches), workers.min(plan.shape.runs));
         let summed = if plan.backward.is_empty() { 0 } else { elements };
         let columns = plan.columns();
         let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
-        let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
+        let pairs = if plan.frozen_pairs { rows / micro_batches * frozen_columns(plan) } else { 0 };
         let kept = 1
             + usize::from(!plan.updates.is_empty())
             + usize::from(plan.frozen_pairs)
@@ -39,10 +39,10 @@ impl<S: Scalar> Cpu<S> {
             ),
             Cost::shared(
                 format!(
-                    "activations: {arenas} workers × {} rows of a lane × {columns} columns × {size} bytes",
-                    rows / lanes
+                    "activations: {arenas} workers × {} rows of a micro-batch × {columns} columns × {size} bytes",
+                    rows / micro_batches
                 ),
-                bytes(&[arenas, rows / lanes, columns, size]),
+                bytes(&[arenas, rows / micro_batches, columns, size]),
             ),
             Cost::shared(
                 format!(
@@ -52,8 +52,10 @@ impl<S: Scalar> Cpu<S> {
                 bytes(&[arenas, widest + pairs, size]),
             ),
             Cost::shared(
-                format!("gradients: {workspaces} workspaces × {lanes} lanes × {summed} elements × {size} bytes"),
-                bytes(&[workspaces, lanes, summed, size]),
+                format!(
+                    "gradients: {workspaces} workspaces × {micro_batches} micro-batches × {summed} elements × {size} bytes"
+                ),
+                bytes(&[workspaces, micro_batches, summed, size]),
             ),
         ];
         Needs { terms, most_runs: None }

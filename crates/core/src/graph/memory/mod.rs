@@ -1,11 +1,11 @@
-//! Where numbers live, and how they come there: the values of a plan, the tensors of a base, what is drawn at random, and the lane a CPU worker computes on.
+//! Where numbers live, and how they come there: the values of a plan, the tensors of a base, what is drawn at random, and the micro-batch a CPU worker computes on.
 //!
 //! Nothing here knows any mathematics.
 
 mod fill;
 mod input;
 mod kind;
-mod lane;
+mod micro_batch;
 mod shape;
 mod site;
 mod tensor;
@@ -14,7 +14,7 @@ mod value;
 pub use fill::{Drawn, Fill, Pairs};
 pub use input::{Input, InputName};
 pub use kind::{Dtype, Rows, Type};
-pub use lane::{Lane, Values};
+pub use micro_batch::{MicroBatch, Values};
 pub use shape::Shape;
 pub use site::Site;
 pub use tensor::{Data, Tensor};

@@ -4,7 +4,7 @@ use loralab_cpu::{Scalar, add};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -63,15 +63,18 @@ impl Kernel for Add {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
         let columns = self.columns;
         if dispatch.pass == Pass::Forward {
             let ([a, b], [(y, _)]) = (dispatch.read(), dispatch.write());
-            lane.values
+            micro_batch
+                .values
                 .write([(y, columns)], |values, [y]| add::forward(values.read(a, columns), values.read(b, columns), y));
         } else {
             let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(dx, columns)], |values, [dx]| add::backward(values.read(dy, columns), dx, store));
+            micro_batch
+                .values
+                .write([(dx, columns)], |values, [dx]| add::backward(values.read(dy, columns), dx, store));
         }
     }
 }

@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -118,9 +118,9 @@ impl Kernel for Attention {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
         let shape = Shape {
-            sequences: lane.values.rows / self.tokens,
+            sequences: micro_batch.values.rows / self.tokens,
             tokens: self.tokens,
             heads: self.heads,
             kv_heads: self.kv_heads,
@@ -129,17 +129,17 @@ impl Kernel for Attention {
         let (wide, narrow) = (self.heads * self.head_size, self.kv_heads * self.head_size);
         if dispatch.pass == Pass::Forward {
             let ([q, k, v], [(y, _), (lse, _)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(y, wide), (lse, self.heads)], |values, [y, lse]| {
+            micro_batch.values.write([(y, wide), (lse, self.heads)], |values, [y, lse]| {
                 let (q, k, v) = (values.read(q, wide), values.read(k, narrow), values.read(v, narrow));
-                attention::forward(shape, q, k, v, y, lse, lane.scratch);
+                attention::forward(shape, q, k, v, y, lse, micro_batch.scratch);
             });
         } else {
             let ([q, k, v, y, lse, dy], [dq, dk, dv]) = (dispatch.read(), dispatch.write());
             let stores = [dq.1, dk.1, dv.1];
-            lane.values.write([(dq.0, wide), (dk.0, narrow), (dv.0, narrow)], |values, [dq, dk, dv]| {
+            micro_batch.values.write([(dq.0, wide), (dk.0, narrow), (dv.0, narrow)], |values, [dq, dk, dv]| {
                 let (q, k, v) = (values.read(q, wide), values.read(k, narrow), values.read(v, narrow));
                 let (y, dy, lse) = (values.read(y, wide), values.read(dy, wide), values.read(lse, self.heads));
-                attention::backward(shape, q, k, v, y, lse, dy, dq, dk, dv, stores, lane.scratch);
+                attention::backward(shape, q, k, v, y, lse, dy, dq, dk, dv, stores, micro_batch.scratch);
             });
         }
     }

@@ -9,7 +9,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -68,17 +68,17 @@ impl Kernel for CrossEntropy {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-        let (shape, columns) = (Shape { rows: lane.values.rows, vocabulary: self.vocabulary }, self.vocabulary);
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let (shape, columns) = (Shape { rows: micro_batch.values.rows, vocabulary: self.vocabulary }, self.vocabulary);
         if dispatch.pass == Pass::Forward {
             let ([logits, targets, weights], [(loss, _), (lse, _), (correct, _)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(loss, 1), (lse, 1), (correct, 1)], |values, [loss, lse, correct]| {
+            micro_batch.values.write([(loss, 1), (lse, 1), (correct, 1)], |values, [loss, lse, correct]| {
                 let (logits, weights) = (values.read(logits, columns), values.read(weights, 1));
                 cross_entropy::forward(shape, logits, values.ids(targets), weights, lse, loss, correct);
             });
         } else {
             let ([logits, targets, weights, lse], [(dlogits, _)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(dlogits, columns)], |values, [dlogits]| {
+            micro_batch.values.write([(dlogits, columns)], |values, [dlogits]| {
                 let (logits, weights, lse) =
                     (values.read(logits, columns), values.read(weights, 1), values.read(lse, 1));
                 cross_entropy::backward(shape, logits, values.ids(targets), weights, lse, dlogits);

@@ -4,7 +4,7 @@ use loralab_cpu::{Scalar, embedding};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type, Weight},
+    memory::{MicroBatch, Type, Weight},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -73,17 +73,17 @@ impl Kernel for Embedding {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
         if dispatch.pass == Pass::Forward {
             let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
-            let table = lane.weight(self.table);
-            lane.values.write([(y, self.width)], |values, [y]| {
-                embedding::forward(values.ids(tokens), table, self.width, y, lane.scratch.weights());
+            let table = micro_batch.weight(self.table);
+            micro_batch.values.write([(y, self.width)], |values, [y]| {
+                embedding::forward(values.ids(tokens), table, self.width, y, micro_batch.scratch.weights());
             });
         } else if let Weight::Trained(table) = self.table {
             let [tokens, dy] = dispatch.read();
-            let (tokens, dy) = (lane.values.ids(tokens), lane.values.read(dy, self.width));
-            embedding::backward(tokens, self.width, dy, &mut lane.gradients[table.range()]);
+            let (tokens, dy) = (micro_batch.values.ids(tokens), micro_batch.values.read(dy, self.width));
+            embedding::backward(tokens, self.width, dy, &mut micro_batch.gradients[table.range()]);
         }
     }
 }

@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse, TILE};
 use crate::graph::{
-    memory::{Lane, Type, Weight},
+    memory::{MicroBatch, Type, Weight},
     shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
 };
 
@@ -109,28 +109,35 @@ impl Kernel for Linear {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-        let shape = Shape { rows: lane.values.rows, inputs: self.inputs, outputs: self.outputs };
-        let w = lane.weight(self.weight);
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let shape = Shape { rows: micro_batch.values.rows, inputs: self.inputs, outputs: self.outputs };
+        let w = micro_batch.weight(self.weight);
         match dispatch.pass {
             Pass::Forward => {
                 let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
-                lane.values.write([(y, self.outputs)], |values, [y]| {
-                    linear::forward(shape, values.read(x, self.inputs), w, y, lane.threads, lane.scratch.weights());
+                micro_batch.values.write([(y, self.outputs)], |values, [y]| {
+                    linear::forward(
+                        shape,
+                        values.read(x, self.inputs),
+                        w,
+                        y,
+                        micro_batch.threads,
+                        micro_batch.scratch.weights(),
+                    );
                 });
             }
             Pass::BackwardInput => {
                 let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
-                lane.values.write([(dx, self.inputs)], |values, [dx]| {
+                micro_batch.values.write([(dx, self.inputs)], |values, [dx]| {
                     let dy = values.read(dy, self.outputs);
-                    linear::backward_input(shape, dy, w, dx, store, lane.threads, lane.scratch.weights());
+                    linear::backward_input(shape, dy, w, dx, store, micro_batch.threads, micro_batch.scratch.weights());
                 });
             }
             Pass::BackwardWeight | Pass::BackwardAdapter => {
                 let Weight::Trained(span) = self.weight else { return };
                 let [x, dy] = dispatch.read();
-                let (x, dy) = (lane.values.read(x, self.inputs), lane.values.read(dy, self.outputs));
-                linear::backward_weight(shape, x, dy, &mut lane.gradients[span.range()]);
+                let (x, dy) = (micro_batch.values.read(x, self.inputs), micro_batch.values.read(dy, self.outputs));
+                linear::backward_weight(shape, x, dy, &mut micro_batch.gradients[span.range()]);
             }
         }
     }

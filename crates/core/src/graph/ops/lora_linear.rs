@@ -10,7 +10,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Span, Type, Weight},
+    memory::{MicroBatch, Span, Type, Weight},
     shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
 };
 
@@ -86,8 +86,8 @@ pub struct LoraLinear {
 }
 
 impl LoraLinear {
-    fn frozen<'a, S: Scalar>(&self, lane: &Lane<'a, S>) -> Option<Pair<'a, S>> {
-        self.frozen_pair.then(|| Pair { a: lane.frozen_pair(self.a), b: lane.frozen_pair(self.b) })
+    fn frozen<'a, S: Scalar>(&self, micro_batch: &MicroBatch<'a, S>) -> Option<Pair<'a, S>> {
+        self.frozen_pair.then(|| Pair { a: micro_batch.frozen_pair(self.a), b: micro_batch.frozen_pair(self.b) })
     }
 
     /// z (N, R) = x Aᵀ, with A of `matrix`.
@@ -199,29 +199,41 @@ impl Kernel for LoraLinear {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-        let shape = Shape { rows: lane.values.rows, inputs: self.inputs, outputs: self.outputs, rank: self.rank };
-        let pair = Pair { a: lane.trained(self.a), b: lane.trained(self.b) };
-        let (w, frozen, scale) = (lane.weight(self.weight), self.frozen(lane), lane.scale);
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let shape =
+            Shape { rows: micro_batch.values.rows, inputs: self.inputs, outputs: self.outputs, rank: self.rank };
+        let pair = Pair { a: micro_batch.trained(self.a), b: micro_batch.trained(self.b) };
+        let (w, frozen, scale) = (micro_batch.weight(self.weight), self.frozen(micro_batch), micro_batch.scale);
         match dispatch.pass {
             Pass::Forward => {
                 let ([x], [(y, _), (z, _)]) = (dispatch.read(), dispatch.write());
-                lane.values.write([(y, self.outputs), (z, self.rank)], |values, [y, z]| {
+                micro_batch.values.write([(y, self.outputs), (z, self.rank)], |values, [y, z]| {
                     let x = values.read(x, self.inputs);
-                    lora_linear::forward(shape, x, w, pair, frozen, scale, z, y, lane.scratch);
+                    lora_linear::forward(shape, x, w, pair, frozen, scale, z, y, micro_batch.scratch);
                 });
             }
             Pass::BackwardInput => {
                 let ([dy, dz], [(dx, store)]) = (dispatch.read(), dispatch.write());
-                lane.values.write([(dx, self.inputs)], |values, [dx]| {
+                micro_batch.values.write([(dx, self.inputs)], |values, [dx]| {
                     let (dy, dz) = (values.read(dy, self.outputs), values.read(dz, self.rank));
-                    lora_linear::backward_input(shape, dy, dz, w, pair.a, frozen, scale, dx, store, lane.scratch);
+                    lora_linear::backward_input(
+                        shape,
+                        dy,
+                        dz,
+                        w,
+                        pair.a,
+                        frozen,
+                        scale,
+                        dx,
+                        store,
+                        micro_batch.scratch,
+                    );
                 });
             }
             Pass::BackwardAdapter | Pass::BackwardWeight => {
                 let ([x, z, dy], [(dz, _)]) = (dispatch.read(), dispatch.write());
-                let (da, db) = two_spans(lane.gradients, self.a, self.b);
-                lane.values.write([(dz, self.rank)], |values, [dz]| {
+                let (da, db) = two_spans(micro_batch.gradients, self.a, self.b);
+                micro_batch.values.write([(dz, self.rank)], |values, [dz]| {
                     let (x, z, dy) =
                         (values.read(x, self.inputs), values.read(z, self.rank), values.read(dy, self.outputs));
                     lora_linear::backward_adapter(shape, x, z, dy, pair.b, scale, dz, da, db);

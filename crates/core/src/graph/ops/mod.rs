@@ -1,4 +1,4 @@
-//! Ops: one file each. An op says what a forward pass computes, which dispatches give its gradient, and how a lane runs them.
+//! Ops: one file each. An op says what a forward pass computes, which dispatches give its gradient, and how a micro-batch runs them.
 //!
 //! A [`Dispatch`] is one kernel launch: the same list is replayed by every device. Values are (N, columns) over all runs of a cohort;
 //! nothing here knows models, and nothing here allocates while a step runs.
@@ -33,7 +33,7 @@ pub use rope::Rope;
 pub use swiglu::Swiglu;
 
 use crate::graph::{
-    memory::{Buffer, Lane, Type, Value},
+    memory::{Buffer, MicroBatch, Type, Value},
     shader::{Grid, Launch, Shader},
 };
 
@@ -155,8 +155,8 @@ pub(crate) trait Kernel {
     /// What runs one dispatch on a GPU, over the rows of all runs.
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch>;
 
-    /// Computes one dispatch on one lane.
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>);
+    /// Computes one dispatch on one micro-batch.
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>);
 }
 
 macro_rules! ops {
@@ -214,9 +214,9 @@ macro_rules! ops {
                 match &dispatch.op { $(Op::$op(op) => op.launch(dispatch, grid)),* }
             }
 
-            /// Computes one dispatch on one lane of the CPU.
-            pub fn run<S: Scalar>(dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-                match &dispatch.op { $(Op::$op(op) => op.run(dispatch, lane)),* }
+            /// Computes one dispatch on one micro-batch of the CPU.
+            pub fn run<S: Scalar>(dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+                match &dispatch.op { $(Op::$op(op) => op.run(dispatch, micro_batch)),* }
             }
         }
     };

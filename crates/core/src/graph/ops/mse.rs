@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -59,11 +59,11 @@ impl Kernel for Mse {
         vec![Launch::over(shader, count, &[word(count), word(self.outputs)], &buffers)]
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-        let (shape, columns) = (Shape { rows: lane.values.rows, outputs: self.outputs }, self.outputs);
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let (shape, columns) = (Shape { rows: micro_batch.values.rows, outputs: self.outputs }, self.outputs);
         let ([prediction, target, weights], [(out, _)]) = (dispatch.read(), dispatch.write());
         let width = if dispatch.pass == Pass::Forward { 1 } else { columns };
-        lane.values.write([(out, width)], |values, [out]| {
+        micro_batch.values.write([(out, width)], |values, [out]| {
             let (prediction, target) = (values.read(prediction, columns), values.read(target, columns));
             let weights = values.read(weights, 1);
             match dispatch.pass {

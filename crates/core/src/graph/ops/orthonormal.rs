@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, shader, word},
 };
 
@@ -22,7 +22,7 @@ shader! {
 /// zero. Reads x; writes y. It is for what is sought, not trained: no gradient passes through it.
 #[derive(Clone, Debug)]
 pub struct Orthonormal {
-    /// Rows of a run. They must be one sequence, as a lane is to hold them all.
+    /// Rows of a run. They must be one sequence, as a micro-batch is to hold them all.
     pub rows: usize,
     /// Columns.
     pub width: usize,
@@ -50,10 +50,10 @@ impl Kernel for Orthonormal {
         vec![Launch::in_rows(&FORWARD, grid.runs, &params, &[x, y].map(Memory::Rows))]
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
         let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
         let &Orthonormal { rows, width } = self;
-        lane.values.write([(y, width)], |values, [y]| {
+        micro_batch.values.write([(y, width)], |values, [y]| {
             orthonormal::forward(Shape { rows, width }, values.read(x, width), y);
         });
     }

@@ -4,7 +4,7 @@ use loralab_cpu::{Scalar, relu};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -59,14 +59,14 @@ impl Kernel for Relu {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
         let columns = self.columns;
         if dispatch.pass == Pass::Forward {
             let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(y, columns)], |values, [y]| relu::forward(values.read(x, columns), y));
+            micro_batch.values.write([(y, columns)], |values, [y]| relu::forward(values.read(x, columns), y));
         } else {
             let ([x, dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(dx, columns)], |values, [dx]| {
+            micro_batch.values.write([(dx, columns)], |values, [dx]| {
                 relu::backward(values.read(x, columns), values.read(dy, columns), dx, store);
             });
         }

@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type, Weight},
+    memory::{MicroBatch, Type, Weight},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -97,31 +97,31 @@ impl Kernel for RmsNorm {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-        let shape = Shape { rows: lane.values.rows, width: self.width };
-        let w = lane.weight(self.weight);
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let shape = Shape { rows: micro_batch.values.rows, width: self.width };
+        let w = micro_batch.weight(self.weight);
         match dispatch.pass {
             Pass::Forward => {
                 let ([x], [(y, _), (inverse_rms, _)]) = (dispatch.read(), dispatch.write());
-                lane.values.write([(y, self.width), (inverse_rms, 1)], |values, [y, inverse_rms]| {
+                micro_batch.values.write([(y, self.width), (inverse_rms, 1)], |values, [y, inverse_rms]| {
                     let (x, epsilon) = (values.read(x, self.width), S::from_f64(self.epsilon));
-                    rms_norm::forward(shape, x, w, epsilon, y, inverse_rms, lane.scratch.weights());
+                    rms_norm::forward(shape, x, w, epsilon, y, inverse_rms, micro_batch.scratch.weights());
                 });
             }
             Pass::BackwardInput => {
                 let ([x, inverse_rms, dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
-                lane.values.write([(dx, self.width)], |values, [dx]| {
+                micro_batch.values.write([(dx, self.width)], |values, [dx]| {
                     let (x, dy) = (values.read(x, self.width), values.read(dy, self.width));
                     let inverse_rms = values.read(inverse_rms, 1);
-                    rms_norm::backward_input(shape, x, w, inverse_rms, dy, dx, store, lane.scratch.weights());
+                    rms_norm::backward_input(shape, x, w, inverse_rms, dy, dx, store, micro_batch.scratch.weights());
                 });
             }
             Pass::BackwardWeight | Pass::BackwardAdapter => {
                 let Weight::Trained(span) = self.weight else { return };
                 let [x, inverse_rms, dy] = dispatch.read();
-                let (x, dy) = (lane.values.read(x, self.width), lane.values.read(dy, self.width));
-                let inverse_rms = lane.values.read(inverse_rms, 1);
-                rms_norm::backward_weight(shape, x, inverse_rms, dy, &mut lane.gradients[span.range()]);
+                let (x, dy) = (micro_batch.values.read(x, self.width), micro_batch.values.read(dy, self.width));
+                let inverse_rms = micro_batch.values.read(inverse_rms, 1);
+                rms_norm::backward_weight(shape, x, inverse_rms, dy, &mut micro_batch.gradients[span.range()]);
             }
         }
     }

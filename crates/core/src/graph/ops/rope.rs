@@ -7,7 +7,7 @@ use loralab_cpu::{
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -60,12 +60,13 @@ impl Kernel for Rope {
         vec![Launch::over(&ROTATE, pairs, &params, &[Memory::Rows(from), tables[0], tables[1], Memory::Rows(to)])]
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
-        let shape = Shape { rows: lane.values.rows, tokens: self.tokens, heads: self.heads, head_size: self.head_size };
-        let (cos, sin) = (&lane.tables[self.table], &lane.tables[self.table + 1]);
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let shape =
+            Shape { rows: micro_batch.values.rows, tokens: self.tokens, heads: self.heads, head_size: self.head_size };
+        let (cos, sin) = (&micro_batch.tables[self.table], &micro_batch.tables[self.table + 1]);
         let columns = self.heads * self.head_size;
         let ([from], [(to, store)]) = (dispatch.read(), dispatch.write());
-        lane.values.write([(to, columns)], |values, [to]| {
+        micro_batch.values.write([(to, columns)], |values, [to]| {
             let from = values.read(from, columns);
             match dispatch.pass {
                 Pass::Forward => rope::forward(shape, from, cos, sin, to),

@@ -4,7 +4,7 @@ use loralab_cpu::{Scalar, swiglu};
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
-    memory::{Lane, Type},
+    memory::{MicroBatch, Type},
     shader::{Grid, Launch, Memory, Shader, adds, shader, word},
 };
 
@@ -63,17 +63,17 @@ impl Kernel for Swiglu {
         }
     }
 
-    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
         let columns = self.columns;
         if dispatch.pass == Pass::Forward {
             let ([gate, up], [(y, _)]) = (dispatch.read(), dispatch.write());
-            lane.values.write([(y, columns)], |values, [y]| {
+            micro_batch.values.write([(y, columns)], |values, [y]| {
                 swiglu::forward(values.read(gate, columns), values.read(up, columns), y);
             });
         } else {
             let ([gate, up, dy], [dgate, dup]) = (dispatch.read(), dispatch.write());
             let stores = [dgate.1, dup.1];
-            lane.values.write([(dgate.0, columns), (dup.0, columns)], |values, [dgate, dup]| {
+            micro_batch.values.write([(dgate.0, columns), (dup.0, columns)], |values, [dgate, dup]| {
                 let (gate, up, dy) = (values.read(gate, columns), values.read(up, columns), values.read(dy, columns));
                 swiglu::backward(gate, up, dy, dgate, dup, stores);
             });

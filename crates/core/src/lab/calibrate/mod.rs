@@ -76,7 +76,7 @@ pub struct Calibrated {
 }
 
 /// How a run begins, or why its scheme can't start it.
-pub type Begun = Result<Arc<Calibrated>, StartError>;
+pub type RunStart = Result<Arc<Calibrated>, StartError>;
 
 /// Why a start can't be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -97,8 +97,8 @@ impl Calibration<'_, '_> {
     ///
     /// # Errors
     /// If the data do not fit, or a device fails.
-    pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<Begun>, CalibrationError> {
-        let mut found: Vec<Option<Begun>> = vec![None; runs.len()];
+    pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<RunStart>, CalibrationError> {
+        let mut found: Vec<Option<RunStart>> = vec![None; runs.len()];
         let preheated: Vec<usize> =
             (0..runs.len()).filter(|&index| matches!(runs[index].scheme.rule, Rule::Preheat { .. })).collect();
         let rule = preheated.first().map(|&index| runs[index].scheme.rule_with(&runs[index].chosen));

@@ -11,7 +11,7 @@ use crate::{
         tape::Purpose,
     },
     lab::{
-        Room,
+        PlanNeeds,
         calibrate::{Phase, once, probed},
         train::Run,
         translate::{adapters, optimizer, options, record, run_of, setup},
@@ -27,25 +27,25 @@ const LOOKED_AT: u64 = 8;
 
 impl Sweep<'_> {
     /// The plan that `runs` cells share which need this room.
-    pub fn plan(&self, runs: usize, room: Room) -> Plan {
-        self.compile(self.shape(runs), room, Purpose::Train(optimizer(self.experiment)))
+    pub fn plan(&self, runs: usize, plan_needs: PlanNeeds) -> Plan {
+        self.compile(self.shape(runs), plan_needs, Purpose::Train(optimizer(self.experiment)))
     }
 
     /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
-    pub(super) fn probe_plan(&self, runs: usize, room: Room) -> Option<Plan> {
+    pub(super) fn probe_plan(&self, runs: usize, plan_needs: PlanNeeds) -> Option<Plan> {
         let shape = Shape { sequences: 1, ..self.shape(runs) };
         let logits = [runs, shape.tokens, self.base.model.vocabulary()].map(|size| size as u64).iter().product::<u64>();
         let training = Purpose::Train(optimizer(self.experiment));
         let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { training };
-        (self.experiment.diagnose_every > 0).then(|| self.compile(shape, room, purpose))
+        (self.experiment.diagnose_every > 0).then(|| self.compile(shape, plan_needs, purpose))
     }
 
     fn shape(&self, runs: usize) -> Shape {
         Shape { runs, sequences: self.experiment.batch_size, tokens: self.experiment.tokens }
     }
 
-    fn compile(&self, shape: Shape, room: Room, purpose: Purpose) -> Plan {
-        record(self.base, self.experiment, shape, room).compile(purpose)
+    fn compile(&self, shape: Shape, plan_needs: PlanNeeds, purpose: Purpose) -> Plan {
+        record(self.base, self.experiment, shape, plan_needs).compile(purpose)
     }
 
     /// What a cohort of these cells has in memory at each time, the training first, given what a device says that a plan needs; the cells must
@@ -55,7 +55,7 @@ impl Sweep<'_> {
     /// If a scheme is unknown.
     pub fn phases(&self, cells: &[Cell], needs: &dyn Fn(&Plan) -> Needs) -> Result<Vec<Phase>, SweepError> {
         let schemes = self.schemes(cells)?;
-        Ok(self.phases_of(cells.len(), Room::of(self.experiment, cells), &schemes, needs))
+        Ok(self.phases_of(cells.len(), PlanNeeds::of(self.experiment, cells), &schemes, needs))
     }
 
     /// One run of each scheme among the cells.
@@ -69,11 +69,17 @@ impl Sweep<'_> {
         first.into_iter().map(|cell| run_of(self.experiment, cell)).collect()
     }
 
-    fn phases_of(&self, runs: usize, room: Room, schemes: &[Run], needs: &dyn Fn(&Plan) -> Needs) -> Vec<Phase> {
-        let plan = self.plan(runs, room);
+    fn phases_of(
+        &self,
+        runs: usize,
+        plan_needs: PlanNeeds,
+        schemes: &[Run],
+        needs: &dyn Fn(&Plan) -> Needs,
+    ) -> Vec<Phase> {
+        let plan = self.plan(runs, plan_needs);
         let Needs { mut terms, mut most_runs } = needs(&plan);
         let (elements, rows) = (plan.trained_len() as u64, plan.shape.rows_per_run() as u64);
-        if let Some(probe) = self.probe_plan(runs, room) {
+        if let Some(probe) = self.probe_plan(runs, plan_needs) {
             let of_probe = needs(&probe);
             most_runs = most_runs.into_iter().chain(of_probe.most_runs).min();
             terms.extend(of_probe.terms.into_iter().map(|cost| Cost { what: format!("looks: {}", cost.what), ..cost }));
@@ -87,7 +93,7 @@ impl Sweep<'_> {
             "adapters at the end: {elements} elements × 4 bytes, and right answers: {batches} batches × {rows} rows × 4 bytes"
         );
         terms.push(Cost::per_run(what, 4 * elements + 4 * batches * rows));
-        if room.quantiser.is_some() {
+        if plan_needs.quantiser.is_some() {
             // All tensors are copied, and those that carry adapters become 32 bits wide.
             let stored = 4 * self.base.model.parameters() as u64;
             terms.push(Cost::shared(format!("the quantised base: at most {stored} bytes"), stored));
@@ -95,12 +101,12 @@ impl Sweep<'_> {
 
         // What there is at all times.
         let drawn = schemes.iter().all(|run| matches!(run.scheme.rule, Rule::Fill(_)));
-        let factors = elements * (u64::from(!drawn) + u64::from(room.frozen_pairs));
+        let factors = elements * (u64::from(!drawn) + u64::from(plan_needs.frozen_pairs));
         let held = [self.data(), Cost::per_run(format!("starts: {factors} elements × 4 bytes"), 4 * factors)];
         terms.extend(held.clone());
         let mut phases = vec![Phase { name: "the training".to_owned(), needs: Needs { terms, most_runs } }];
 
-        let alone = self.compile(self.shape(1), Room::default(), Purpose::Predict);
+        let alone = self.compile(self.shape(1), PlanNeeds::default(), Purpose::Predict);
         let mut terms = once(needs(&alone).terms);
         terms.push(probed("what it says", &alone));
         phases.push(Phase { name: "the validation of the base".to_owned(), needs: Needs { terms, most_runs: None } });
@@ -149,18 +155,18 @@ impl Sweep<'_> {
             // Said before anything is trained or written.
             init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
         }
-        let mut rooms: Vec<Room> = Vec::new();
-        for room in cells.iter().map(|cell| Room::of(self.experiment, [cell])) {
-            if !rooms.contains(&room) {
-                rooms.push(room);
+        let mut all_needs: Vec<PlanNeeds> = Vec::new();
+        for plan_needs in cells.iter().map(|cell| PlanNeeds::of(self.experiment, [cell])) {
+            if !all_needs.contains(&plan_needs) {
+                all_needs.push(plan_needs);
             }
         }
         let mut cohorts = Vec::new();
-        for room in rooms {
+        for plan_needs in all_needs {
             let alike: Vec<Cell> =
-                cells.iter().filter(|cell| Room::of(self.experiment, [*cell]) == room).cloned().collect();
+                cells.iter().filter(|cell| PlanNeeds::of(self.experiment, [*cell]) == plan_needs).cloned().collect();
             let schemes = self.schemes(&alike)?;
-            let phases = |runs: usize| self.phases_of(runs, room, &schemes, &needs);
+            let phases = |runs: usize| self.phases_of(runs, plan_needs, &schemes, &needs);
             let of_one = phases(1);
             refuse(&of_one, available)?;
             let fits = |runs: usize| phases(runs).iter().all(|phase| phase.of(runs) <= available);
@@ -177,7 +183,7 @@ impl Sweep<'_> {
 /// Columns of all the buffers that a row of a training step goes through, whatever the sizes of a batch.
 pub fn columns(base: &Base, experiment: &Resolved) -> usize {
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let tape = record(base, experiment, shape, Room::default());
+    let tape = record(base, experiment, shape, PlanNeeds::default());
     tape.compile(Purpose::Train(optimizer(experiment))).columns()
 }
 

@@ -1,8 +1,8 @@
 //! A sweep: a grid of cells, packed into cohorts, trained one cohort after the other.
 
 mod budget;
+mod reporter;
 mod snapshot;
-mod telling;
 mod under_way;
 
 use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
@@ -10,8 +10,8 @@ use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 pub use budget::columns;
 use loralab_data::{Batch, Sampler, Split};
 use loralab_experiment::{Bytes, Cell, Event, ExperimentError, PackError, Resolved, RunResult};
+use reporter::Reporter;
 pub use snapshot::{Snapshot, SnapshotError};
-use telling::Telling;
 use under_way::Place;
 
 use crate::{
@@ -21,8 +21,8 @@ use crate::{
         tape::Purpose,
     },
     lab::{
-        Room,
-        calibrate::{Begun, CalibrationError},
+        PlanNeeds,
+        calibrate::{CalibrationError, RunStart},
         train::{Run, StateError, Validation, validate},
         translate::{adapters, calibration, record, run_of},
     },
@@ -151,7 +151,7 @@ impl<'a> Sweep<'a> {
     /// If the device fails.
     pub async fn base(&self, make_device: MakeDevice<'_>) -> Result<Option<Validation>, SweepError> {
         let Resolved { batch_size: sequences, tokens, .. } = *self.experiment;
-        let plan = record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, Room::default())
+        let plan = record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, PlanNeeds::default())
             .compile(Purpose::Predict);
         let mut device = make_device(Arc::new(plan), self.base.tensors.clone()).await?;
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
@@ -182,18 +182,18 @@ impl<'a> Sweep<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<RunResult>, SweepError> {
         let mut results = from.map_or_else(Vec::new, |from| from.results.clone());
-        let mut telling = Telling::new(observer);
+        let mut reporter = Reporter::new(observer);
         for (index, cells) in cohorts.iter().enumerate().skip(from.map_or(0, |from| from.cohort)) {
             let place = Place { index, of: cohorts.len(), from: from.filter(|from| from.cohort == index) };
-            let started = telling.seconds();
-            let under_way = self.begin_cohort(place, cells, make_device, &mut results, &mut telling).await?;
+            let started = reporter.seconds();
+            let under_way = self.begin_cohort(place, cells, make_device, &mut results, &mut reporter).await?;
             if let Some(mut under_way) = under_way {
-                under_way.train(&mut telling, &results).await?;
-                results.extend(under_way.end(telling.seconds() - started, &mut telling).await?);
+                under_way.train(&mut reporter, &results).await?;
+                results.extend(under_way.end(reporter.seconds() - started, &mut reporter).await?);
             }
-            let seconds = telling.seconds() - started;
-            telling.event(Event::CohortFinished { cohort: index, seconds });
-            if telling.is_over() {
+            let seconds = reporter.seconds() - started;
+            reporter.event(Event::CohortFinished { cohort: index, seconds });
+            if reporter.is_over() {
                 break;
             }
         }
@@ -209,7 +209,7 @@ impl<'a> Sweep<'a> {
         runs: &[Run],
         plan: &Plan,
         make_device: MakeDevice<'_>,
-    ) -> Result<Vec<Begun>, SweepError> {
+    ) -> Result<Vec<RunStart>, SweepError> {
         let adapters = adapters(self.base, self.experiment);
         let calibration = calibration(self.base, self.experiment, &self.data.train, &adapters, make_device);
         Ok(calibration.starts(runs, plan).await?)

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use loralab_experiment::{Cell, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost};
 
-use super::{Snapshot, Sweep, SweepError, telling::Telling};
+use super::{Snapshot, Sweep, SweepError, reporter::Reporter};
 use crate::{
     device::MakeDevice,
     graph::{memory::Tensor, plan::Plan},
     lab::{
-        Room,
-        calibrate::Begun,
+        PlanNeeds,
+        calibrate::RunStart,
         diagnose::{Probes, Seen},
         train::{Cohort, Initial, Run, Validation},
         translate::{adapters, export, optimizer},
@@ -33,7 +33,7 @@ pub(super) struct Place<'s> {
 pub(super) struct UnderWay<'a, 's> {
     sweep: &'s Sweep<'a>,
     place: Place<'s>,
-    room: Room,
+    plan_needs: PlanNeeds,
     cohort: Cohort<'a>,
     probes: Option<Probes>,
     results: Vec<RunResult>,
@@ -58,27 +58,27 @@ impl<'a> Sweep<'a> {
         cells: &[Cell],
         make_device: MakeDevice<'_>,
         results: &mut Vec<RunResult>,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Result<Option<UnderWay<'a, 's>>, SweepError> {
         if place.from.is_none() {
             let (cohort, cohorts) = (place.index, place.of);
-            telling.event(Event::CohortStarted { cohort, cohorts, cells: cells.to_vec() });
+            reporter.event(Event::CohortStarted { cohort, cohorts, cells: cells.to_vec() });
         }
         let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
-        let room = Room::of(self.experiment, cells);
-        let whole = self.plan(runs.len(), room);
-        let starts = self.starts_told(place, &runs, &whole, make_device, telling).await?;
-        let started = self.started(place, cells, runs, starts, results, telling);
+        let plan_needs = PlanNeeds::of(self.experiment, cells);
+        let whole = self.plan(runs.len(), plan_needs);
+        let starts = self.starts_told(place, &runs, &whole, make_device, reporter).await?;
+        let started = self.started(place, cells, runs, starts, results, reporter);
         if started.runs.is_empty() {
             return Ok(None);
         }
         let count = started.runs.len();
-        let plan = Arc::new(if count == whole.shape.runs { whole } else { self.plan(count, room) });
-        let base = room.base(self.base, &adapters(self.base, self.experiment)).tensors;
+        let plan = Arc::new(if count == whole.shape.runs { whole } else { self.plan(count, plan_needs) });
+        let base = plan_needs.base(self.base, &adapters(self.base, self.experiment)).tensors;
         let device = make_device(plan.clone(), base.clone()).await?;
         let passes = self.experiment.gradient_accumulation;
         let mut cohort = Cohort::begin(started.runs, started.initials, plan, device, &self.data.train, passes)?;
-        let probes = match self.probe_plan(count, room) {
+        let probes = match self.probe_plan(count, plan_needs) {
             None => None,
             Some(plan) => Some(self.probes(plan, base, make_device).await?),
         };
@@ -88,7 +88,7 @@ impl<'a> Sweep<'a> {
             cohort.restore(&from.state)?;
             (results, told) = (from.begun.clone(), from.state.step);
         }
-        Ok(Some(UnderWay { sweep: self, place, room, cohort, probes, results, told }))
+        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, told }))
     }
 
     /// How the runs of a cohort begin; tells of it where data were read for that.
@@ -98,9 +98,9 @@ impl<'a> Sweep<'a> {
         runs: &[Run],
         plan: &Plan,
         make_device: MakeDevice<'_>,
-        telling: &mut Telling<'_>,
-    ) -> Result<Vec<Begun>, SweepError> {
-        let began = telling.seconds();
+        reporter: &mut Reporter<'_>,
+    ) -> Result<Vec<RunStart>, SweepError> {
+        let began = reporter.seconds();
         let starts = self.starts(runs, plan, make_device).await?;
         let tokens = starts.iter().flatten().map(|start| start.tokens).max().unwrap_or(0);
         if tokens > 0 && place.from.is_none() {
@@ -110,8 +110,8 @@ impl<'a> Sweep<'a> {
                     schemes.push(run.scheme.name.to_owned());
                 }
             }
-            let seconds = telling.seconds() - began;
-            telling.event(Event::Calibrated { schemes, tokens, seconds });
+            let seconds = reporter.seconds() - began;
+            reporter.event(Event::Calibrated { schemes, tokens, seconds });
         }
         Ok(starts)
     }
@@ -122,9 +122,9 @@ impl<'a> Sweep<'a> {
         place: Place<'_>,
         cells: &[Cell],
         runs: Vec<Run>,
-        starts: Vec<Begun>,
+        starts: Vec<RunStart>,
         failed: &mut Vec<RunResult>,
-        telling: &mut Telling<'_>,
+        reporter: &mut Reporter<'_>,
     ) -> Started {
         let mut started = Started::default();
         let tokens = self.experiment.sequences_per_step() * self.experiment.tokens;
@@ -141,7 +141,7 @@ impl<'a> Sweep<'a> {
                 Err(reason) => {
                     let result = RunResult { failed: Some(reason.to_string()), ..begun(cell) };
                     failed.push(result.clone());
-                    telling.event(Event::RunFinished { result });
+                    reporter.event(Event::RunFinished { result });
                 }
             }
         }
@@ -159,13 +159,13 @@ impl<'a> Sweep<'a> {
 
 impl UnderWay<'_, '_> {
     /// Trains to the last step, or until the observer asks for an end; `ended` are the results of the cohorts before.
-    pub async fn train(&mut self, telling: &mut Telling<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
+    pub async fn train(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
         let steps = self.sweep.experiment.steps;
         for step in self.told..steps {
-            if telling.listen().await {
-                self.snapshot(telling, ended).await?;
+            if reporter.listen().await {
+                self.snapshot(reporter, ended).await?;
             }
-            if !telling.turn().await {
+            if !reporter.turn().await {
                 break;
             }
             let experiment = self.sweep.experiment;
@@ -181,66 +181,66 @@ impl UnderWay<'_, '_> {
             if !(self.cohort.is_busy() || evaluates || diagnoses || step + 1 == steps) {
                 continue;
             }
-            self.tell_steps(telling).await?;
-            if diagnoses && !telling.is_over() {
-                self.diagnose(telling).await?;
+            self.tell_steps(reporter).await?;
+            if diagnoses && !reporter.is_over() {
+                self.diagnose(reporter).await?;
             }
-            if evaluates && !telling.is_over() {
-                self.evaluate(telling).await?;
+            if evaluates && !reporter.is_over() {
+                self.evaluate(reporter).await?;
             }
         }
         Ok(())
     }
 
     /// What every run came to; hands over the adapters of those that are whole.
-    pub async fn end(mut self, seconds: f64, telling: &mut Telling<'_>) -> Result<Vec<RunResult>, SweepError> {
+    pub async fn end(mut self, seconds: f64, reporter: &mut Reporter<'_>) -> Result<Vec<RunResult>, SweepError> {
         let finished = self.results.iter().any(|result| result.final_loss.is_some());
         let trained = if finished { self.cohort.device().trained().await? } else { vec![] };
         let share = seconds / self.results.len() as f64;
         for result in &mut self.results {
             result.seconds = share;
-            telling.event(Event::RunFinished { result: result.clone() });
+            reporter.event(Event::RunFinished { result: result.clone() });
         }
         for (run, result) in self.results.iter().enumerate().filter(|(_, result)| result.final_loss.is_some()) {
-            telling.adapter(&result.cell, self.adapter(run, &trained[run]));
+            reporter.adapter(&result.cell, self.adapter(run, &trained[run]));
         }
         Ok(self.results)
     }
 
     /// Hands over the sweep as it stands, once every step was told of.
-    async fn snapshot(&mut self, telling: &mut Telling<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
-        self.tell_steps(telling).await?;
+    async fn snapshot(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
+        self.tell_steps(reporter).await?;
         let (results, begun) = (ended.to_vec(), self.results.clone());
         let state = self.cohort.state().await?;
-        telling.snapshot(Snapshot { cohort: self.place.index, results, begun, state });
+        reporter.snapshot(Snapshot { cohort: self.place.index, results, begun, state });
         Ok(())
     }
 
     /// Tells of the steps that were handed over since this was last done.
-    async fn tell_steps(&mut self, telling: &mut Telling<'_>) -> Result<(), SweepError> {
+    async fn tell_steps(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         for outcomes in self.cohort.outcomes().await? {
             self.told += 1;
-            telling.step(self.told, outcomes, &mut self.results);
+            reporter.step(self.told, outcomes, &mut self.results);
         }
         Ok(())
     }
 
     /// Tells what goes on inside the adapters of every run that is alive.
-    async fn diagnose(&mut self, telling: &mut Telling<'_>) -> Result<(), SweepError> {
+    async fn diagnose(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         let Some(probes) = &mut self.probes else { return Ok(()) };
         let seen = probes.after(&mut self.cohort).await?;
         for (result, Seen { kl_from_base, adapters }) in self.results.iter().zip(seen) {
             if result.diverged.is_none() && adapters.iter().all(Diagnosis::is_finite) {
                 let (cell, step) = (result.cell.clone(), self.told);
                 let kl_from_base = kl_from_base.and_then(Event::finite);
-                telling.event(Event::Diagnosis { cell, step, kl_from_base, adapters });
+                reporter.event(Event::Diagnosis { cell, step, kl_from_base, adapters });
             }
         }
         Ok(())
     }
 
     /// Tells how the runs do on the held-out data.
-    async fn evaluate(&mut self, telling: &mut Telling<'_>) -> Result<(), SweepError> {
+    async fn evaluate(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         let step = self.told;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
         for (result, validation) in self.results.iter_mut().zip(validations) {
@@ -253,7 +253,7 @@ impl UnderWay<'_, '_> {
                     result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
                 }
             }
-            telling.event(Event::Evaluation { cell, step, loss, accuracy });
+            reporter.event(Event::Evaluation { cell, step, loss, accuracy });
         }
         Ok(())
     }
@@ -263,7 +263,7 @@ impl UnderWay<'_, '_> {
         let Sweep { base, base_name, experiment, .. } = self.sweep;
         let frozen_pairs = self.cohort.initial(run).frozen_pairs();
         let scheme = self.cohort.runs()[run].scheme;
-        export(self.cohort.plan(), base, self.room, base_name, experiment, scheme, trained, frozen_pairs)
+        export(self.cohort.plan(), base, self.plan_needs, base_name, experiment, scheme, trained, frozen_pairs)
     }
 }
 

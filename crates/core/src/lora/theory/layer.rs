@@ -164,8 +164,8 @@ fn dot(x: &[f64], y: &[f64]) -> f64 {
     let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
     let rest: f64 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in xs.zip(ys) {
-        for lane in 0..LANES {
-            sums[lane] += x[lane] * y[lane];
+        for micro_batch in 0..LANES {
+            sums[micro_batch] += x[micro_batch] * y[micro_batch];
         }
     }
     sums.iter().sum::<f64>() + rest

@@ -1,4 +1,4 @@
-//! Telling: events handed to an observer, and its answers kept.
+//! Reporter: events handed to an observer, and its answers kept.
 
 use std::ops::ControlFlow;
 
@@ -8,15 +8,15 @@ use super::{Observer, Snapshot};
 use crate::{lab::train::StepOutcome, lora::peft::Adapter};
 
 /// An observer, and whether it has asked for an end.
-pub(super) struct Telling<'a> {
+pub(super) struct Reporter<'a> {
     observer: &'a mut dyn Observer,
     over: bool,
 }
 
-impl<'a> Telling<'a> {
+impl<'a> Reporter<'a> {
     /// Nothing was told yet.
     pub fn new(observer: &'a mut dyn Observer) -> Self {
-        Telling { observer, over: false }
+        Reporter { observer, over: false }
     }
 
     /// Whether an answer asked for an end. What is under way is still told.

@@ -1,4 +1,4 @@
-//! A lane: a fixed block of one run's rows, and everything a CPU worker needs to compute on it.
+//! A micro-batch: a fixed block of one run's rows, and everything a CPU worker needs to compute on it.
 
 use loralab_cpu::{Scalar, Scratch, Threads, Weights};
 
@@ -6,15 +6,15 @@ use super::{Buffer, Span, Tensor, Weight};
 
 /// One worker's view while it computes a block of whole sequences of one run.
 ///
-/// A lane is all a kernel sees, so its result cannot depend on the cohort or on the number of threads.
-pub struct Lane<'a, S> {
+/// A micro-batch is all a kernel sees, so its result cannot depend on the cohort or on the number of threads.
+pub struct MicroBatch<'a, S> {
     /// Row values.
     pub values: &'a mut Values<S>,
     /// Everything the run trains, flat.
     pub trained: &'a [S],
     /// The frozen second pairs in the layout of `trained`; empty where the plan has none.
     pub frozen_pairs: &'a [S],
-    /// This lane's share of the gradients, in the layout of `trained`; kernels add to it.
+    /// This micro-batch's share of the gradients, in the layout of `trained`; kernels add to it.
     pub gradients: &'a mut [S],
     /// Tensors of the frozen base.
     pub base: &'a [Tensor],
@@ -22,13 +22,13 @@ pub struct Lane<'a, S> {
     pub tables: &'a [Vec<S>],
     /// The run's LoRA scale s.
     pub scale: S,
-    /// Whose threads it may use: idle ones where it is the only lane that is computed.
+    /// Whose threads it may use: idle ones where it is the only micro-batch that is computed.
     pub threads: Threads,
     /// Reusable memory of the kernels.
     pub scratch: &'a mut Scratch<S>,
 }
 
-impl<'a, S: Scalar> Lane<'a, S> {
+impl<'a, S: Scalar> MicroBatch<'a, S> {
     /// A weight as the kernels want it.
     pub fn weight(&self, weight: Weight) -> Weights<'a, S> {
         match weight {
@@ -48,10 +48,10 @@ impl<'a, S: Scalar> Lane<'a, S> {
     }
 }
 
-/// The row buffers of a lane, each (rows, columns) from its start.
+/// The row buffers of a micro-batch, each (rows, columns) from its start.
 #[derive(Default)]
 pub struct Values<S> {
-    /// Rows of the lane: whole sequences of one run.
+    /// Rows of the micro-batch: whole sequences of one run.
     pub rows: usize,
     /// One per buffer of the plan; empty where it holds integers.
     pub buffers: Vec<Vec<S>>,

@@ -14,7 +14,7 @@ use crate::{
 
 /// What a plan has room for beside adapters of the experiment's rank. Runs that need different room are trained in different cohorts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct PlanNeeds {
     /// Frozen second pairs.
     pub frozen_pairs: bool,
     /// The rank of the plan's adapters, in multiples of the experiment's.
@@ -27,31 +27,31 @@ pub struct Room {
     pub rounds: (usize, usize),
 }
 
-impl Default for Room {
-    fn default() -> Room {
-        Room { frozen_pairs: false, spread: 1, preheat: 1, quantiser: None, rounds: (1, 0) }
+impl Default for PlanNeeds {
+    fn default() -> PlanNeeds {
+        PlanNeeds { frozen_pairs: false, spread: 1, preheat: 1, quantiser: None, rounds: (1, 0) }
     }
 }
 
-impl Room {
+impl PlanNeeds {
     /// What these cells of an experiment need. A scheme that does not exist needs nothing.
-    pub fn of<'a>(experiment: &Resolved, cells: impl IntoIterator<Item = &'a Cell>) -> Room {
-        let mut room = Room::default();
+    pub fn of<'a>(experiment: &Resolved, cells: impl IntoIterator<Item = &'a Cell>) -> PlanNeeds {
+        let mut plan_needs = PlanNeeds::default();
         for scheme in cells.into_iter().filter_map(|cell| init::find(&cell.scheme).ok()) {
             let chosen = scheme.chosen(options(experiment)).unwrap_or_default();
             let rule = scheme.rule_with(&chosen);
-            room.frozen_pairs |= scheme.frozen_pair;
-            room.spread = room.spread.max(rule.spread());
-            if let (None, Some(quantiser)) = (room.quantiser, rule.quantiser()) {
-                room.quantiser = Some(quantiser);
+            plan_needs.frozen_pairs |= scheme.frozen_pair;
+            plan_needs.spread = plan_needs.spread.max(rule.spread());
+            if let (None, Some(quantiser)) = (plan_needs.quantiser, rule.quantiser()) {
+                plan_needs.quantiser = Some(quantiser);
                 let rounds = init::rounds(&chosen);
-                room.rounds = if rounds > 1 { (rounds, experiment.rank) } else { (1, 0) };
+                plan_needs.rounds = if rounds > 1 { (rounds, experiment.rank) } else { (1, 0) };
             }
             if let Rule::Preheat { ranks, .. } = rule {
-                room.preheat = room.preheat.max(ranks);
+                plan_needs.preheat = plan_needs.preheat.max(ranks);
             }
         }
-        room
+        plan_needs
     }
 
     /// The base that runs with this room train on: its adapted weights at what few bits leave of them, if it is stored so.
@@ -87,11 +87,11 @@ impl Room {
     }
 
     /// What the base of an adapter needs.
-    pub fn of_adapter(adapter: &Adapter) -> Room {
+    pub fn of_adapter(adapter: &Adapter) -> PlanNeeds {
         match adapter.quantised_base {
-            None => Room::default(),
+            None => PlanNeeds::default(),
             Some(QuantisedBase { quantiser, rounds, rank, .. }) => {
-                Room { quantiser: Some(quantiser), rounds: (rounds, rank), ..Room::default() }
+                PlanNeeds { quantiser: Some(quantiser), rounds: (rounds, rank), ..PlanNeeds::default() }
             }
         }
     }
