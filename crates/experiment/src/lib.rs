@@ -61,7 +61,7 @@ pub use exponents::{ExponentCell, ExponentFit, Exponents, RateLaw, RateLawOf};
 pub use grid::{Cell, SECOND_NAMES, first_name};
 pub use keys::{KEYS, Key, nearest_key};
 pub use link::{LINK_VERSION, Link, LinkFault};
-pub use message::{AdapterFiles, Ask, Message, SchemeInfo};
+pub use message::{AdapterFiles, Ask, Message};
 pub use names::{
     Accuracy, BEGIN_ELSEWHERE, Form, Module, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task,
 };

@@ -1,13 +1,11 @@
 //! What the page knows, and what becomes of it when something happens.
 
-use loralab_experiment::{
-    Ask, Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, SchemeBeginning, SchemeInfo,
-};
+use loralab_experiment::{Ask, Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, SchemeBeginning};
 use loralab_figure::Spot;
 use loralab_page::{
-    File, Progress, Sweep, duration, memory,
+    File, Progress, SchemeInfo, Sweep, duration, memory,
     panel::{Written, check},
-    why_no_gpu,
+    schemes, why_no_gpu,
 };
 use wasm_bindgen::JsValue;
 use web_sys::{Element, HtmlInputElement, Worker};
@@ -21,6 +19,15 @@ use super::{
 /// How long a worker has to hear that it is to stop before it is ended, in milliseconds.
 const GRACE: i32 = 90;
 
+/// The status while the worker is fetched and nothing else is to be said.
+pub(super) const LOADING: &str = "Loading the training code; all else on the page can be used.";
+
+/// The status while a training waits for that.
+pub(super) const AWAITED: &str = "Loading the training code; the training begins once it is there.";
+
+/// The status while the worker has a training and has not told of it yet.
+const PREPARING: &str = "Preparing …";
+
 /// What stands where the results will be.
 const NOTHING: &str = "Press Run, and the losses appear here while they fall.";
 
@@ -32,8 +39,8 @@ pub struct Page {
     /// What the worker trains on, and whether that is a GPU.
     pub(super) place: Option<(String, bool)>,
     pub(super) state: State,
-    /// Whether the address asks for the experiment to be trained at once.
-    asked: bool,
+    /// The training that the worker is asked for as soon as it is loaded.
+    pub(super) asked: Option<Ask>,
     /// The experiment in the form.
     pub(super) experiment: Experiment,
     pub(super) text: Option<File>,
@@ -91,6 +98,8 @@ impl OwnBase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Loading,
+    /// It could not be loaded.
+    Missing,
     Waiting,
     Training,
     /// Between being told to wait and waiting.
@@ -100,7 +109,7 @@ pub enum State {
 }
 
 impl Page {
-    /// Reads the address and starts a worker.
+    /// Reads the address, shows the experiment there, and starts a worker.
     pub fn open() -> Self {
         let link = Link::parse(&dom::window().location().search().unwrap_or_default());
         let said: Vec<String> = link.faults.iter().map(LinkFault::to_string).collect();
@@ -114,19 +123,18 @@ impl Page {
             LinkFault::Value { name, text, .. } => Some(((*name).to_owned(), text.clone())),
             _ => None,
         });
-        let page = Self {
+        let mut page = Self {
             worker: worker::start(device),
             device,
             place: None,
             state: State::Loading,
-            // What a link does not say whole is looked at before it is trained.
-            asked: link.run && said.is_empty(),
+            asked: None,
             experiment: link.experiment,
             text: None,
             base: None,
             wrong: vec![],
             unread: unread.collect(),
-            schemes: vec![],
+            schemes: schemes(),
             sweep: None,
             before: None,
             progress: Progress::default(),
@@ -143,14 +151,25 @@ impl Page {
             lost_at: None,
             report: String::new(),
         };
-        page.show_presets();
+        page.show_form();
         page.show_take();
+        page.turn(State::Loading);
+        // What a link does not say whole is looked at before it is trained.
+        if said.is_empty() {
+            match page.wrong.first() {
+                Some((_, wrong)) => say(&format!("The link's experiment can't be run: {wrong}")),
+                None => say(LOADING),
+            }
+            if link.run {
+                page.train();
+            }
+        }
         page
     }
 
     /// Whether closing the page would lose something.
     pub fn is_training(&self) -> bool {
-        !matches!(self.state, State::Loading | State::Waiting)
+        self.asked.is_some() || !matches!(self.state, State::Loading | State::Missing | State::Waiting)
     }
 
     /// A button was pressed.
@@ -177,18 +196,26 @@ impl Page {
     }
 
     fn train(&mut self) {
-        if self.state != State::Waiting || !self.can_begin("trained") {
+        if self.is_training() || self.recovers || !self.can_begin("trained") {
             return;
         }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data, from: None });
+        let ask = Ask::Train { experiment: self.full(), data, from: None };
         self.before = self.sweep.replace(sweep);
         self.progress = Progress::default();
         self.chosen = None;
         self.written = Written::default();
-        self.turn(State::Training);
-        say("Preparing …");
+        if self.state == State::Missing {
+            self.begin_worker();
+        }
+        if self.state == State::Loading {
+            self.asked = Some(ask);
+            self.turn(State::Loading);
+            say(AWAITED);
+        } else {
+            self.hand_over(&ask);
+        }
         // What an earlier visit left stays in the store, and is offered again at the next.
         hide("kept", true);
         self.kept = None;
@@ -200,6 +227,13 @@ impl Page {
         self.show_progress();
         self.show_take();
         self.address();
+    }
+
+    /// Has the worker train.
+    fn hand_over(&mut self, ask: &Ask) {
+        worker::ask(&self.worker, ask);
+        self.turn(State::Training);
+        say(PREPARING);
     }
 
     fn pause(&mut self) {
@@ -231,6 +265,12 @@ impl Page {
         if !self.is_training() || self.state == State::Stopping {
             return;
         }
+        if self.asked.take().is_some() {
+            self.turn(State::Loading);
+            say("Stopped.");
+            self.give_back();
+            return;
+        }
         self.turn(State::Stopping);
         say("Stopping …");
         worker::ask(&self.worker, &Ask::Stop);
@@ -249,7 +289,7 @@ impl Page {
     /// Something that the worker tells.
     pub fn hear(&mut self, message: Message, bytes: JsValue) {
         match message {
-            Message::Ready { device, gpu, schemes } => self.ready(device, gpu, schemes),
+            Message::Ready { device, gpu } => self.ready(device, gpu),
             Message::Base { name, weights } => self.base_taken(&name, weights),
             Message::Building { done, of } => self.show_building(done, of),
             Message::Memory { cohorts, runs, shared, per_run } => {
@@ -297,12 +337,7 @@ impl Page {
         }
     }
 
-    fn ready(&mut self, device: String, gpu: bool, schemes: Vec<SchemeInfo>) {
-        let first = self.schemes.is_empty();
-        self.schemes = schemes;
-        if first {
-            self.show_form();
-        }
+    fn ready(&mut self, device: String, gpu: bool) {
         let agent = dom::window().navigator().user_agent().unwrap_or_default();
         write(
             "device-note",
@@ -316,17 +351,16 @@ impl Page {
         if let Some(base) = &self.base {
             worker::ask(&self.worker, &base.ask());
         }
+        let recovers = std::mem::take(&mut self.recovers);
         self.turn(State::Waiting);
-        if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
-            // A name in the link that nothing has is known as such only now.
-            match self.wrong.first() {
-                Some((_, said)) if first => say(&format!("The link's experiment can't be run: {said}")),
-                _ => say("Ready."),
-            }
+        if element::<Element>("status").text_content().is_some_and(|text| text == LOADING) {
+            say("Ready.");
         }
-        if std::mem::take(&mut self.asked) {
-            self.train();
-        } else if std::mem::take(&mut self.recovers) {
+        // Not before, so that the copies do not delay the page. Without them, as in some private windows, nothing else is worse.
+        let _ = dom::call("keepOffline", &[]);
+        if let Some(ask) = self.asked.take() {
+            self.hand_over(&ask);
+        } else if recovers {
             self.bring(None, true);
         } else if self.written.prompt.is_empty() {
             self.write_texts();
@@ -367,23 +401,28 @@ impl Page {
 
     /// Says why something can't be done, and starts afresh.
     pub fn refuse(&mut self, reason: &str) {
-        // A worker that could not be loaded will not be so at the next try.
+        // One that could not be loaded is tried again when it is wanted again.
         let again = self.state != State::Loading;
+        (self.asked, self.recovers) = (None, false);
         // One that no worker takes is not offered to the next.
         self.base = self.base.take().filter(|base| base.taken);
         worker::end(&self.worker);
-        self.turn(State::Loading);
+        self.turn(State::Missing);
         say(&format!("Not done: {}.", reason.trim_end_matches('.')));
+        self.give_back();
+        if again {
+            self.begin_worker();
+        }
+    }
+
+    /// A sweep that did not begin gives its place back.
+    fn give_back(&mut self) {
         self.show_progress();
-        // A sweep that did not begin gives its place back.
         if self.sweep.as_ref().is_some_and(|sweep| !sweep.has_begun) {
             write("empty", NOTHING);
             self.sweep = self.before.take();
             self.draw_all();
             self.show_take();
-        }
-        if again {
-            self.begin_worker();
         }
     }
 
@@ -398,7 +437,7 @@ impl Page {
         self.state = state;
         let training = self.is_training();
         let held = document_focus();
-        enable("run", state == State::Waiting);
+        enable("run", !training && !self.recovers);
         enable("pause", matches!(state, State::Training | State::Paused));
         enable("step", matches!(state, State::Training | State::Paused));
         enable("stop", training && state != State::Stopping);
@@ -413,7 +452,8 @@ impl Page {
         // A button that can't be pressed any more loses the focus; the next that can gets it.
         if ["run", "pause", "step", "stop"].contains(&held.as_str()) {
             let next = match state {
-                State::Waiting => "run",
+                State::Loading if training => "stop",
+                State::Loading | State::Missing | State::Waiting => "run",
                 State::Training | State::Paused if held == "run" => "pause",
                 _ => return,
             };
@@ -439,9 +479,7 @@ impl Page {
         self.chosen = None;
         self.written = Written::default();
         self.sweep = Some(sweep);
-        if !self.schemes.is_empty() {
-            self.show_form();
-        }
+        self.show_form();
         self.address();
         self.write_texts();
     }
