@@ -101,14 +101,14 @@ fn build_with(finish: impl Fn(&Path) -> Result<()>) -> Result<ExitCode> {
 
 /// Has wasm-opt make a module smaller.
 fn optimise(module: &Path) -> Result<()> {
+    let name = module.file_name().unwrap_or_default().display();
     if !npm::is_there() {
         println!(
-            "npm can't be run, so wasm-opt, which comes from its registry, was left out for {}: it is whole, and a little larger",
-            module.display()
+            "npm can't be run, so wasm-opt, which comes from its registry, was left out for {name}: it works, and is larger"
         );
         return Ok(());
     }
-    println!("== making {} smaller, with wasm-opt: up to a minute", module.display());
+    println!("== making {name} smaller, with wasm-opt: up to a minute");
     let program = npm::provide(npm::PAGE)?.join("binaryen/bin/wasm-opt");
     let mut optimise = Command::new("node");
     optimise.arg(&program).args(WASM_OPT).arg(module).arg("--output").arg(module);
