@@ -67,8 +67,8 @@ fn the_page_can_be_used_before_its_worker_is_there() {
     assert_eq!(answer["about"], true);
     assert!(answer["wrong"].as_str().is_some_and(|said| said.starts_with("`rank` is 0, but it must be")), "{answer:#}");
     assert_eq!(answer["refused"], "Not trained: a setting is not right; its field says why.");
-    let form = SMALL.replace("&learning", "&schemes=init-a&learning").replace("&device=cpu", "");
-    assert_eq!(answer["form"], json!(form.clone() + "&rank=4"));
+    let form = SMALL.replace("&seeds=1", "&seeds=1&rank=4").replace("&learning", "&schemes=init-a&learning");
+    assert_eq!(answer["form"], form.trim_end_matches("&device=cpu"));
     assert!(
         answer["command"].as_str().is_some_and(|said| said.contains("--schemes init-a ") && said.contains("--rank 4"))
     );
@@ -155,4 +155,25 @@ fn a_worker_that_did_not_arrive_is_tried_again() {
     let answer = &report["answer"];
     assert!(answer["first"][0].as_str().is_some_and(|said| said.contains("Its files did not arrive")), "{answer:#}");
     assert_eq!((&answer["first"][1], &answer["first"][2], &answer["losses"]), (&json!(false), &json!(true), &json!(3)));
+}
+
+#[test]
+fn the_program_waits_for_the_functions_that_it_calls() {
+    let report = play_with(
+        true,
+        SMALL,
+        Withheld::Late("browser.js".to_owned()),
+        &r#"
+        await new Promise((next) => setTimeout(next, 2000));
+        const before = [text("status"), find("run").disabled];
+        await fetch("/arrive", { method: "POST" });
+        await until(() => !find("run").disabled);
+        choose("open-files", { "metrics.jsonl": LOG });
+        await until(() => text("status").startsWith("Opened"));
+        return before;
+        "#
+        .replace("LOG", &json!(LOG).to_string()),
+    );
+    assert_no_errors(&report);
+    assert_eq!(report["answer"], json!(["Loading …", true]), "{report:#}");
 }
