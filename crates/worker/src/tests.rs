@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use loralab_core::{adapter::Adapter, device::wait};
+use loralab_core::{adapter::Adapter, device::wait, init};
 use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record, RunResult, first_name};
 
 use super::*;
