@@ -11,7 +11,8 @@ use web_sys::{Element, HtmlInputElement};
 use super::{
     dom::{self, fill, say, write},
     draw::Part,
-    page::{AWAITED, LOADING, OwnBase, Page, State},
+    load::{AWAITED, LOADING},
+    page::{OwnBase, Page, State},
     worker,
 };
 

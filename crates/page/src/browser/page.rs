@@ -5,31 +5,20 @@ use loralab_figure::Spot;
 use loralab_page::{
     File, Progress, SchemeInfo, Sweep, duration, memory,
     panel::{Written, check},
-    schemes, why_no_gpu,
+    schemes,
 };
 use wasm_bindgen::JsValue;
-use web_sys::{Element, HtmlInputElement, Worker};
+use web_sys::{HtmlInputElement, Worker};
 
 use super::{
     dom::{self, element, enable, fill, hide, now, say, write},
     draw::{Part, Stale},
+    load::{AWAITED, LOADING},
     with_page, worker,
 };
 
 /// How long a worker has to hear that it is to stop before it is ended, in milliseconds.
 const GRACE: i32 = 90;
-
-/// The status while the worker is fetched and nothing else is to be said.
-pub(super) const LOADING: &str = "Loading the training code; all else on the page can be used.";
-
-/// The status while a training waits for that.
-pub(super) const AWAITED: &str = "Loading the training code; the training begins once it is there.";
-
-/// The status while the worker has a training and has not told of it yet.
-const PREPARING: &str = "Preparing …";
-
-/// What stands where the results will be.
-const NOTHING: &str = "Press Run, and the losses appear here while they fall.";
 
 /// What the page knows.
 pub struct Page {
@@ -52,7 +41,7 @@ pub struct Page {
     pub(super) schemes: Vec<SchemeInfo>,
     pub(super) sweep: Option<Sweep>,
     /// What was shown before the sweep that is about to begin.
-    before: Option<Sweep>,
+    pub(super) before: Option<Sweep>,
     pub(super) progress: Progress,
     /// The run that was chosen in the grid.
     pub(super) chosen: Option<Cell>,
@@ -229,13 +218,6 @@ impl Page {
         self.address();
     }
 
-    /// Has the worker train.
-    fn hand_over(&mut self, ask: &Ask) {
-        worker::ask(&self.worker, ask);
-        self.turn(State::Training);
-        say(PREPARING);
-    }
-
     fn pause(&mut self) {
         if self.state == State::Training {
             worker::ask(&self.worker, &Ask::Pause);
@@ -337,36 +319,6 @@ impl Page {
         }
     }
 
-    fn ready(&mut self, device: String, gpu: bool) {
-        let agent = dom::window().navigator().user_agent().unwrap_or_default();
-        write(
-            "device-note",
-            &match (gpu, self.device) {
-                (false, Device::Auto | Device::Gpu) => why_no_gpu(&agent, self.device == Device::Gpu),
-                _ => format!("Trains on: {device}."),
-            },
-        );
-        self.place = Some((device, gpu));
-        write("memory-note", "");
-        if let Some(base) = &self.base {
-            worker::ask(&self.worker, &base.ask());
-        }
-        let recovers = std::mem::take(&mut self.recovers);
-        self.turn(State::Waiting);
-        if element::<Element>("status").text_content().is_some_and(|text| text == LOADING) {
-            say("Ready.");
-        }
-        // Not before, so that the copies do not delay the page. Without them, as in some private windows, nothing else is worse.
-        let _ = dom::call("keepOffline", &[]);
-        if let Some(ask) = self.asked.take() {
-            self.hand_over(&ask);
-        } else if recovers {
-            self.bring(None, true);
-        } else if self.written.prompt.is_empty() {
-            self.write_texts();
-        }
-    }
-
     /// Takes in an event of a message that came `now`; what looks different for it is drawn soon.
     fn happened(&mut self, event: &Event, now: f64) {
         self.progress.hear(event, now);
@@ -397,39 +349,6 @@ impl Page {
             }
             _ => {}
         }
-    }
-
-    /// Says why something can't be done, and starts afresh.
-    pub fn refuse(&mut self, reason: &str) {
-        // One that could not be loaded is tried again when it is wanted again.
-        let again = self.state != State::Loading;
-        (self.asked, self.recovers) = (None, false);
-        // One that no worker takes is not offered to the next.
-        self.base = self.base.take().filter(|base| base.taken);
-        worker::end(&self.worker);
-        self.turn(State::Missing);
-        say(&format!("Not done: {}.", reason.trim_end_matches('.')));
-        self.give_back();
-        if again {
-            self.begin_worker();
-        }
-    }
-
-    /// A sweep that did not begin gives its place back.
-    fn give_back(&mut self) {
-        self.show_progress();
-        if self.sweep.as_ref().is_some_and(|sweep| !sweep.has_begun) {
-            write("empty", NOTHING);
-            self.sweep = self.before.take();
-            self.draw_all();
-            self.show_take();
-        }
-    }
-
-    pub(super) fn begin_worker(&mut self) {
-        worker::end(&self.worker);
-        self.worker = worker::start(self.device);
-        self.turn(State::Loading);
     }
 
     /// Goes into a state, and lets the buttons show it.
