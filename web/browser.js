@@ -58,6 +58,7 @@ globalThis.loralab = {
     paint(svg, context);
     download(name, "image/png", await new Promise((done) => canvas.toBlob(done)));
   },
+  keepOffline: () => navigator.serviceWorker?.register("offline.js").catch(() => {}),
   copy: (text) => navigator.clipboard.writeText(text),
   read: async (files) => {
     // The adapters of a results folder are of no use here; a base comes alone.
@@ -67,6 +68,3 @@ globalThis.loralab = {
     return Promise.all(wanted.map(async (file) => [file.webkitRelativePath || file.name, await content(file)]));
   },
 };
-
-// Kept for when there is no network; without, as in some private windows or while the page is being worked on, nothing else is worse for it.
-navigator.serviceWorker?.register("offline.js").catch(() => {});

@@ -1,4 +1,4 @@
-// What a program of WebAssembly can't say: why it does not run yet, or can't go on. For the page, and for its worker.
+// Says why a program of WebAssembly could not be loaded, which it can't say itself. For the page, and for its worker.
 
 // The smallest module with vectors (https://github.com/GoogleChromeLabs/wasm-feature-detect).
 const VECTORS = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
@@ -15,9 +15,8 @@ globalThis.unloaded = (program, why) => {
 const tell = ({ message, reason, target }) => {
   const status = document.getElementById("status");
   const why = message ?? reason?.message;
-  if (why?.includes("the rest of the program")) {
-    status.textContent = `Not done: ${why.replace(/^Uncaught Error: /, "")}; reload the page.`;
-  } else if (status?.textContent.startsWith("Loading") && (why || target.tagName === "SCRIPT")) {
+  // The text that stands there until the program runs.
+  if (status?.textContent === "Loading …" && (why || target.tagName === "SCRIPT")) {
     status.textContent = unloaded("The page's program", why);
   }
 };

@@ -9,6 +9,7 @@ mod experiment;
 mod form;
 mod inside;
 mod kept;
+mod late;
 mod links;
 mod offline;
 mod results;
@@ -23,26 +24,30 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use chromium::Chromium;
-use server::Server;
+use server::{Server, Withheld};
 
 /// Far more than any scene takes, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Opens the page at `query`, does what the JavaScript of `scene` says, and gives back what it returns under `answer`, beside the `errors`
-/// of the page and every address that it `fetched`. What is `missing` from `dist/` is not served.
+/// of the page and every address that it `fetched`. What is `missing` from `dist/` is not served until the scene posts to `/arrive`.
 fn play(query: &str, missing: &str, scene: &str) -> Value {
     play_on(true, query, missing, scene)
 }
 
 /// The same in a Chromium with WebGPU or without.
 fn play_on(gpu: bool, query: &str, missing: &str, scene: &str) -> Value {
+    play_with(gpu, query, Withheld::Missing(missing.to_owned()), scene)
+}
+
+fn play_with(gpu: bool, query: &str, withheld: Withheld, scene: &str) -> Value {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
     assert!(
         dist.join("index.html").exists(),
         "dist/index.html is missing: `cargo xtask web --release` builds it, as `cargo xtask test` does before the tests"
     );
     let harness = include_str!("harness.html").replace("{{query}}", query).replace("{{scene}}", scene);
-    let server = Server::start(dist, harness, missing.to_owned());
+    let server = Server::start(dist, harness, withheld);
     let chromium = Chromium::open(&format!("{}/harness", server.origin()), gpu);
     let report = server.reports.recv_timeout(PATIENCE);
     let report = report.unwrap_or_else(|_| panic!("the page came to no end in {PATIENCE:?}; {}", chromium.said()));
@@ -264,41 +269,6 @@ fn a_browser_without_vectors_is_told_so() {
         answer[1],
         "It could not be loaded (why). It needs a browser with WebAssembly SIMD, as all have had since 2023."
     );
-}
-
-#[test]
-fn a_first_step_needs_no_later_half() {
-    // What `cargo xtask` watches to know what that calls.
-    let report = play(
-        "?v=1&base=nano&schemes=init-a,init-b&learning_rates=1e-3,4e-3&seeds=1&steps=50&batch_size=1&evaluate_every=0&diagnose_every=0&device=gpu",
-        "*_later.wasm",
-        r#"
-        await ready();
-        press("run");
-        await until(() => /Not done|Step \d+ of 50/.test(text("status") + text("pace")));
-        return text("status") + text("pace");
-        "#,
-    );
-    let said = report["answer"].as_str().expect("a text");
-    assert!(said.contains(" of 50"), "{report:#}");
-}
-
-#[test]
-fn a_later_half_that_is_missing_is_told() {
-    for (missing, act) in [
-        ("worker*_later.wasm", r#"press("run");"#),
-        ("*_later.wasm", r#"choose("open-files", { "metrics.jsonl": '{"event": "finished"}' });"#),
-    ] {
-        let scene = r#"
-            await ready();
-            ACT
-            await until(() => text("status").startsWith("Not done"));
-            return text("status");
-        "#;
-        let report = play("?v=1&steps=1&device=cpu", missing, &scene.replace("ACT", act));
-        let said = report["answer"].as_str().unwrap_or_else(|| panic!("{report:#}"));
-        assert!(said.contains("the rest of the program could not be fetched (status 404)"), "{report:#}");
-    }
 }
 
 #[test]

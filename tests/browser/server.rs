@@ -12,6 +12,7 @@ use std::{
         mpsc::{self, Receiver, Sender},
     },
     thread,
+    time::Duration,
 };
 
 use loralab_core::device::shaders;
@@ -23,26 +24,45 @@ pub struct Server {
     pub reports: Receiver<String>,
 }
 
+/// Files that are not served until the scene posts to `/arrive`: those whose names begin with a text, and end with what follows its star if it has one. The
+/// empty text stands for none.
+pub enum Withheld {
+    /// Asked for, they are not found.
+    Missing(String),
+    /// Asked for, they are waited for.
+    Late(String),
+}
+
+impl Withheld {
+    fn has(&self, path: &str) -> bool {
+        let (Self::Missing(names) | Self::Late(names)) = self;
+        let (start, end) = names.split_once('*').unwrap_or((names, ""));
+        !names.is_empty() && path.starts_with(start) && path.ends_with(end)
+    }
+}
+
 /// What is served.
 struct Site {
     folder: PathBuf,
     harness: String,
     /// The text of every shader, as JSON.
     shaders: String,
-    /// Files that begin with this, and end with what follows its star if it has one, are not served; empty for none.
-    missing: String,
+    withheld: Withheld,
+    /// Whether those are served by now.
+    arrived: AtomicBool,
     /// Whether the network is gone: nothing is answered but a report.
     gone: AtomicBool,
 }
 
 impl Server {
-    pub fn start(folder: PathBuf, harness: String, missing: String) -> Self {
+    pub fn start(folder: PathBuf, harness: String, withheld: Withheld) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let origin = format!("http://{}", listener.local_addr().expect("it was bound"));
         let (sender, reports) = mpsc::channel();
         let texts: BTreeMap<&str, &str> = shaders().map(|shader| (shader.name, shader.source)).collect();
         let shaders = serde_json::to_string(&texts).expect("texts are JSON");
-        let site = Arc::new(Site { folder, harness, shaders, missing, gone: AtomicBool::new(false) });
+        let (arrived, gone) = (AtomicBool::new(false), AtomicBool::new(false));
+        let site = Arc::new(Site { folder, harness, shaders, withheld, arrived, gone });
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (site, sender) = (site.clone(), sender.clone());
@@ -83,6 +103,10 @@ impl Site {
                 self.gone.store(true, Ordering::Relaxed);
                 ("200 OK", "text/plain", vec![])
             }
+            "arrive" => {
+                self.arrived.store(true, Ordering::Relaxed);
+                ("200 OK", "text/plain", vec![])
+            }
             "axe.js" => ("200 OK", "text/javascript", axe()),
             "report" => {
                 let mut body = vec![0; length];
@@ -112,10 +136,12 @@ impl Site {
             Some("wasm") => "application/wasm",
             _ => "application/octet-stream",
         };
-        let (start, end) = self.missing.split_once('*').unwrap_or((&self.missing, ""));
-        let held_back = !self.missing.is_empty() && path.starts_with(start) && path.ends_with(end);
+        let arrived = || self.arrived.load(Ordering::Relaxed) || !self.withheld.has(path);
+        while matches!(self.withheld, Withheld::Late(_)) && !arrived() {
+            thread::sleep(Duration::from_millis(20));
+        }
         match fs::read(self.folder.join(path)) {
-            Ok(body) if !held_back => ("200 OK", kind, body),
+            Ok(body) if arrived() => ("200 OK", kind, body),
             _ => ("404 Not Found", "text/plain", vec![]),
         }
     }

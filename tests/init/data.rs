@@ -9,7 +9,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lab::{
-        calibrate::{Calibration, CalibrationError},
+        calibrate::{Calibration, CalibrationError, Setup},
         train::{Initial, Run},
     },
     lora::init::{Layer, StartError, find},
@@ -67,12 +67,7 @@ pub fn on(
 ) -> Result<Arc<Initial>, CalibrationError> {
     let optimizer = Optimizer::Sgd { momentum: 0.0 };
     let calibration = Calibration {
-        base,
-        adapters,
-        sequences,
-        tokens,
-        optimizer,
-        preconditioner: None,
+        setup: Setup { base, adapters, sequences, tokens, optimizer, preconditioner: None },
         steps: STEPS,
         train,
         make_device,

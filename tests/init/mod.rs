@@ -11,7 +11,7 @@ mod triplets;
 // Starts that are made from a weight, against decompositions of their own.
 mod weights;
 
-use std::sync::Arc;
+use std::{env, fs, sync::Arc};
 
 use half::{bf16, f16};
 use loralab_core::{
@@ -28,6 +28,7 @@ use loralab_core::{
 
 use crate::small::{base, config, token_rows};
 use loralab_experiment::BEGIN_ELSEWHERE;
+use serde_json::json;
 
 const SHAPE: Shape = Shape { runs: 1, sequences: 3, tokens: 5 };
 
@@ -173,4 +174,20 @@ fn options_are_taken_and_their_defaults_change_nothing() {
 fn stored_precision_matters_to_the_base_itself() {
     let [f32, f16, bf16] = bases().map(|(_, base)| logits(&base, &[], ALL[0], 4, 1.0));
     assert!(f32 != f16 && f16 != bf16 && f32 != bf16);
+}
+
+#[test]
+fn the_page_offers_every_scheme() {
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/page/src/schemes.json");
+    let line =
+        |scheme: &&Scheme| json!({ "name": scheme.name, "about": scheme.about, "source": scheme.source }).to_string();
+    let list = format!("[\n{}\n]\n", ALL.iter().map(line).collect::<Vec<_>>().join(",\n"));
+    if env::var_os("LORALAB_WRITE_SCHEMES").is_some() {
+        fs::write(PATH, &list).expect("the list can be written");
+    }
+    assert_eq!(
+        fs::read_to_string(PATH).expect("the page's list"),
+        list,
+        "the page's list is not the core's; `LORALAB_WRITE_SCHEMES=1 cargo test --test tests the_page_offers` writes it"
+    );
 }

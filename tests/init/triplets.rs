@@ -10,7 +10,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lab::{
-        calibrate::Calibration,
+        calibrate::{Calibration, Setup},
         train::{Initial, Run},
     },
     lora::init::find,
@@ -187,12 +187,14 @@ fn runs_that_begin_together_begin_as_they_do_alone() {
     let runs = [run(1, &[]), init_a, run(2, &[]), run(1, &[("niter", 1.0)]), run(1, &[])];
     on_each_device(|make_device| {
         let calibration = Calibration {
-            base: &base,
-            adapters: &adapters,
-            sequences: SHAPE.sequences,
-            tokens: SHAPE.tokens,
-            optimizer: Optimizer::SignSgd,
-            preconditioner: None,
+            setup: Setup {
+                base: &base,
+                adapters: &adapters,
+                sequences: SHAPE.sequences,
+                tokens: SHAPE.tokens,
+                optimizer: Optimizer::SignSgd,
+                preconditioner: None,
+            },
             steps: 1,
             train: &Dataset::Text(vec![]),
             make_device,

@@ -10,6 +10,7 @@ mod opened;
 mod own_text;
 pub mod panel;
 mod progress;
+mod schemes;
 mod sweep;
 mod zip;
 
@@ -17,5 +18,6 @@ pub use gpu_missing::why_no_gpu;
 pub use kept::{About, News};
 pub use own_text::own_text_name;
 pub use progress::{Progress, building, duration, memory};
+pub use schemes::{SchemeInfo, schemes};
 pub use sweep::{File, Sweep, peft};
 pub use zip::zip;

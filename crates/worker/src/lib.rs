@@ -13,9 +13,9 @@ mod write;
 use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
-use loralab_core::{device::Machine, lora::init, models::Base};
+use loralab_core::{device::Machine, models::Base};
 use loralab_data::tokenizer::VOCABULARY;
-use loralab_experiment::{Ask, Message, SchemeInfo};
+use loralab_experiment::{Ask, Message};
 
 /// The base that comes with the worker: small enough to be sent with it.
 static NANO: &[u8] = include_bytes!("../../core/bases/nano.safetensors");
@@ -46,13 +46,7 @@ pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// What the page is told first.
 pub fn ready(machine: &Machine) -> Message {
-    let info = |scheme: &&init::Scheme| SchemeInfo {
-        name: scheme.name.to_owned(),
-        about: scheme.about.to_owned(),
-        source: scheme.source.to_owned(),
-    };
-    let gpu = matches!(machine, Machine::Gpu(_));
-    Message::Ready { device: machine.describe(), gpu, schemes: init::ALL.iter().map(info).collect() }
+    Message::Ready { device: machine.describe(), gpu: matches!(machine, Machine::Gpu(_)) }
 }
 
 /// Does what was asked, and posts everything that comes of it.

@@ -1,6 +1,9 @@
 use std::cell::RefCell;
 
-use loralab_core::{device::wait, lora::peft::Adapter};
+use loralab_core::{
+    device::wait,
+    lora::{init, peft::Adapter},
+};
 use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record, RunResult, first_name};
 
 use super::*;

@@ -16,7 +16,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lab::{
-        calibrate::{Calibration, Finder, Incremental},
+        calibrate::{Calibration, Finder, Incremental, Setup},
         train::Run,
     },
     lora::init::{InputMoments, KnownLayer, Layer, Rule, Scheme, StartError, find},
@@ -62,12 +62,14 @@ fn asked(scheme: &'static Scheme, base: &Base, machine: &Machine) -> Result<()> 
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let make_device = |plan, base| machine.make(plan, base);
     let calibration = Calibration {
-        base,
-        adapters: &Adapters { rank: RANK, target_modules: vec![] },
-        sequences: 1,
-        tokens: 1,
-        optimizer: Optimizer::SignSgd,
-        preconditioner: None,
+        setup: Setup {
+            base,
+            adapters: &Adapters { rank: RANK, target_modules: vec![] },
+            sequences: 1,
+            tokens: 1,
+            optimizer: Optimizer::SignSgd,
+            preconditioner: None,
+        },
         steps: 1,
         train: &Dataset::Text(vec![]),
         make_device: &make_device,

@@ -41,14 +41,15 @@ const SCENES: [(&str, &[&str], &str); 3] = [
 ];
 
 /// Watches the page from before its first script on: when what is shown changes, and every task that the browser calls long.
-const WATCH: &str = "globalThis.seen = { long: [], ready: null, pressed: null, first: null, done: null };
+const WATCH: &str = "globalThis.seen = { long: [], usable: null, ready: null, pressed: null, first: null, done: null };
 new PerformanceObserver((list) => {
   for (const { startTime, duration } of list.getEntries()) seen.long.push([startTime, duration]);
 }).observe({ type: 'longtask', buffered: true });
 setInterval(() => {
   const text = (id) => document.getElementById(id)?.textContent ?? '';
   const now = performance.now();
-  if (seen.ready === null && document.getElementById('run')?.disabled === false) seen.ready = now;
+  if (seen.usable === null && document.getElementById('run')?.disabled === false) seen.usable = now;
+  if (seen.ready === null && text('status') === 'Ready.') seen.ready = now;
   if (seen.first === null && seen.pressed !== null && text('pace') !== '') seen.first = now;
   if (seen.done === null && seen.first !== null && text('status').startsWith('Done')) seen.done = now;
 }, 10);";
@@ -58,6 +59,7 @@ const PRESS: &str = "seen.pressed = performance.now(); document.getElementById('
 
 /// What a scene came to, in milliseconds.
 struct Seen {
+    usable: f64,
     ready: f64,
     first: f64,
     trained: f64,
@@ -75,14 +77,14 @@ pub fn measure() -> Result<ExitCode> {
     let sent = sizes::rows(&dist)?;
     let origin = serve(dist, 0)?;
     let mut text = format!(
-        "# The page, measured\n\n`cargo xtask web --release`, then `cargo xtask bench page`\n\n{}\nMilliseconds: from opening to *ready*, from pressing *Run* to the first step that is shown (within \
+        "# The page, measured\n\n`cargo xtask web --release`, then `cargo xtask bench page`\n\n{}\nMilliseconds: from opening until all but training can be done (*usable*) and until the worker is there (*ready*), from pressing *Run* to the first step that is shown (within \
          10 ms), from that to the end. Of the page's tasks longer than {NOTICED} ms their number and the longest, while loading and while training: the browser's own count, of the thread that a\n\
          person feels. Worker, GPU in software and page share two threads here.\n\n\
-         | scene | ready | first step | trained | long tasks, loading | long tasks, training |\n|---|---:|---:|---:|---|---|\n",
+         | scene | usable | ready | first step | trained | long tasks, loading | long tasks, training |\n|---|---:|---:|---:|---:|---|---|\n",
         machine::lines()
     );
     for (name, flags, query) in SCENES {
-        let Seen { ready, first, trained, loading, training } =
+        let Seen { usable, ready, first, trained, loading, training } =
             look(flags, &format!("{origin}/index.html{query}")).with_context(|| name.to_owned())?;
         let tasks = |tasks: &[f64]| match tasks.first() {
             Some(longest) => format!("{}, up to {longest:.0}", tasks.len()),
@@ -91,15 +93,15 @@ pub fn measure() -> Result<ExitCode> {
         // Writing to a String can't fail.
         let _ = writeln!(
             text,
-            "| {name} | {ready:.0} | {first:.0} | {trained:.0} | {} | {} |",
+            "| {name} | {usable:.0} | {ready:.0} | {first:.0} | {trained:.0} | {} | {} |",
             tasks(&loading),
             tasks(&training)
         );
     }
-    text += "\nWhat a browser is sent, in KB, as it is and as gzip makes it. The later half of a module comes once the page is ready, or when a function of it is called before.\n\n\
-             | part | raw | gzipped |\n|---|---:|---:|\n";
-    for [raw, sent, name] in sent {
-        let _ = writeln!(text, "| {name} | {raw} | {sent} |");
+    text += "\nSent to a browser, in KB: as it is, by gzip, by Brotli. The worker comes once the page can be used.\n\n\
+             | part | raw | gzip | Brotli |\n|---|---:|---:|---:|\n";
+    for [raw, gzip, brotli, name] in sent {
+        let _ = writeln!(text, "| {name} | {raw} | {gzip} | {brotli} |");
     }
     print!("{text}");
     let path = Path::new(ROOT).join(WRITTEN);
@@ -117,7 +119,8 @@ fn look(flags: &[&str], address: &str) -> Result<Seen> {
     chromium.wait_until("seen.done !== null", said)?;
     let seen = chromium.evaluate("seen")?;
     let time = |name: &str| seen[name].as_f64().with_context(|| format!("the page told no time of `{name}`"));
-    let (ready, pressed, first, done) = (time("ready")?, time("pressed")?, time("first")?, time("done")?);
+    let (usable, ready) = (time("usable")?, time("ready")?);
+    let (pressed, first, done) = (time("pressed")?, time("first")?, time("done")?);
     let tasks = seen["long"].as_array().context("the page told no tasks")?;
     let long = |during: &dyn Fn(f64) -> bool| {
         let times = tasks.iter().filter_map(|task| Some((task[0].as_f64()?, task[1].as_f64()?)));
@@ -126,5 +129,5 @@ fn look(flags: &[&str], address: &str) -> Result<Seen> {
         long
     };
     let (loading, training) = (long(&|start| start < pressed), long(&|start| start >= pressed && start < done));
-    Ok(Seen { ready, first: first - pressed, trained: done - first, loading, training })
+    Ok(Seen { usable, ready, first: first - pressed, trained: done - first, loading, training })
 }

@@ -2,13 +2,11 @@
 
 mod bench_page;
 mod bench_web;
-mod halves;
 #[path = "../bench/machine.rs"]
 mod machine;
 mod npm;
 mod screenshots;
 mod sizes;
-mod split;
 mod system;
 mod web;
 

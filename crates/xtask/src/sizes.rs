@@ -1,75 +1,113 @@
-//! What a browser is sent when it opens the page.
+//! The files of the built page as a host sends them: compressed, and their sizes.
 
 use std::{fs, io::Write, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use brotli::CompressorWriter;
 use flate2::{Compression, write::GzEncoder};
 
-use crate::{ROOT, halves::is_later};
+/// Files that a host compresses. A base is noise to a compressor.
+const COMPRESSED: [&str; 5] = ["css", "html", "js", "svg", "wasm"];
 
-/// The base that is fetched as a file of its own, and the one that is within the worker's.
-const BASES: [&str; 2] = ["tiny.safetensors", "nano.safetensors"];
+/// The ends of the compressed copies' names.
+const COPIES: [&str; 2] = [".gz", ".br"];
 
-/// Prints the size of every part of `dist`, as it is and as a host sends it, and their sums.
-pub fn tell(dist: &Path) -> Result<()> {
-    println!("\n{:>8}  {:>8}  sent to a browser, KB", "raw", "gzipped");
-    for [raw, sent, name] in rows(dist)? {
-        println!("{raw:>8}  {sent:>8}  {name}");
+/// Writes two copies beside each file of `dist` that a host compresses, by gzip and by Brotli, each as small as it gets.
+pub fn compress(dist: &Path) -> Result<()> {
+    for entry in fs::read_dir(dist)? {
+        let path = entry?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if COMPRESSED.contains(&extension) {
+            let bytes = fs::read(&path)?;
+            for (end, copy) in COPIES.into_iter().zip([gzip(&bytes)?, brotli(&bytes)?]) {
+                fs::write(path.with_extension(format!("{extension}{end}")), copy)?;
+            }
+        }
     }
     Ok(())
 }
 
-/// Of every part of `dist`: kilobytes as it is, kilobytes as a host sends it, its name; then the same of all that a first step on a GPU needs, without the bases, and of
-/// what comes later.
-pub fn rows(dist: &Path) -> Result<Vec<[String; 3]>> {
-    let mut parts = Vec::new();
-    for entry in fs::read_dir(dist)? {
-        let entry = entry?;
-        let bytes = fs::read(entry.path())?;
-        parts.push((entry.file_name().to_string_lossy().into_owned(), bytes.len(), gzipped(&bytes)?));
+/// Prints [`rows`].
+pub fn tell(dist: &Path) -> Result<()> {
+    println!("\n{:>8}  {:>8}  {:>8}  sent to a browser, KB", "raw", "gzip", "Brotli");
+    for [raw, gzip, brotli, name] in rows(dist)? {
+        println!("{raw:>8}  {gzip:>8}  {brotli:>8}  {name}");
     }
-    parts.sort_by_key(|&(_, _, sent)| std::cmp::Reverse(sent));
-    let [tiny, nano] = BASES;
-    let within = fs::read(Path::new(ROOT).join("crates/core/bases").join(nano)).context("the base nano is missing")?;
-    let within = gzipped(&within)?;
-    let sum = |is_in: &dyn Fn(&str) -> bool| -> usize {
-        parts.iter().filter(|(name, ..)| is_in(name)).map(|(_, _, sent)| sent).sum()
-    };
-    let first = sum(&|name| name != tiny && !is_later(name)).saturating_sub(within);
-    let sums = [
-        (first, "all that a first step on a GPU needs, but the two bases"),
-        (sum(&is_later), "what comes once the page is ready"),
-    ]
-    .map(|(sent, what)| [String::new(), kilobytes(sent), what.to_owned()]);
-    let row = |(name, raw, sent): &(String, usize, usize)| {
-        let note = match name.as_str() {
-            "worker_bg.wasm" => format!(" ({} of it, gzipped, are the base nano)", kilobytes(within)),
-            _ => String::new(),
-        };
-        [kilobytes(*raw), kilobytes(*sent), format!("{name}{note}")]
-    };
-    Ok(parts.iter().map(row).chain(sums).collect())
+    Ok(())
 }
 
-/// Bytes as gzip leaves them at its slowest, which a host that compresses once uses.
-fn gzipped(bytes: &[u8]) -> Result<usize> {
+/// Of every file of `dist`: kilobytes as it is, by gzip, by Brotli; its name. Then the sums of the page, with which a person can use it, of the worker, which is
+/// fetched after that, and of both. A file without compressed copies is sent as it is.
+pub fn rows(dist: &Path) -> Result<Vec<[String; 4]>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dist)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !COPIES.iter().any(|end| name.ends_with(end)) {
+            let raw = fs::metadata(dist.join(&name))?.len();
+            let copy = |end| fs::metadata(dist.join(format!("{name}{end}"))).map_or(raw, |copy| copy.len());
+            files.push(([raw, copy(COPIES[0]), copy(COPIES[1])], name));
+        }
+    }
+    files.sort_by_key(|&([_, gzip, _], _)| std::cmp::Reverse(gzip));
+    let sum = |is_in: &dyn Fn(&str) -> bool, name: &str| {
+        let parts = files.iter().filter(|(_, name)| is_in(name));
+        (parts.fold([0; 3], |sum, (part, _)| [0, 1, 2].map(|kind| sum[kind] + part[kind])), name.to_owned())
+    };
+    let is_worker = |name: &str| name.starts_with("worker") || name == "start.js";
+    // The base `tiny` and the service worker are fetched when all else is there.
+    let is_late = |name: &str| name.ends_with(".safetensors") || name == "offline.js";
+    let sums = [
+        sum(&|name| !is_worker(name) && !is_late(name), "the page"),
+        sum(&is_worker, "the worker, with the base nano"),
+        sum(&|name| !is_late(name), "both"),
+    ];
+    let row = |([raw, gzip, brotli], name): &([u64; 3], String)| {
+        let [raw, gzip, brotli] = [raw, gzip, brotli].map(|&bytes| format!("{:.1}", bytes as f64 / 1000.0));
+        [raw, gzip, brotli, name.clone()]
+    };
+    Ok(files.iter().chain(&sums).map(row).collect())
+}
+
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
-    Ok(encoder.finish()?.len())
+    Ok(encoder.finish()?)
 }
 
-fn kilobytes(bytes: usize) -> String {
-    format!("{:.1}", bytes as f64 / 1000.0)
+fn brotli(bytes: &[u8]) -> Result<Vec<u8>> {
+    // The highest quality, and the largest window that every browser takes (RFC 7932 §9.1).
+    let mut encoder = CompressorWriter::new(Vec::new(), 1 << 16, 11, 24);
+    encoder.write_all(bytes)?;
+    Ok(encoder.into_inner())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     #[test]
-    fn what_repeats_is_sent_in_little() {
-        let sent = gzipped(&[7; 100_000]).expect("memory can be written to");
-        assert!(sent > 20 && sent < 500, "{sent}");
-        assert_eq!(kilobytes(1_250), "1.2");
+    fn copies_stand_beside_each_file_and_hold_the_same() {
+        let folder = std::env::temp_dir().join(format!("loralab-sizes-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        let files = ["index.html", "page_bg.wasm", "worker.js", "tiny.safetensors"];
+        for file in files {
+            fs::write(folder.join(file), file.repeat(1000)).expect("a temporary file");
+        }
+        compress(&folder).expect("they can be compressed");
+        for file in &files[..3] {
+            let [mut gzip, mut brotli] = [String::new(), String::new()];
+            let open = |end: &str| fs::File::open(folder.join(format!("{file}{end}"))).expect("a copy");
+            flate2::read::GzDecoder::new(open(".gz")).read_to_string(&mut gzip).expect("it is gzip's");
+            brotli::Decompressor::new(open(".br"), 4096).read_to_string(&mut brotli).expect("it is Brotli's");
+            assert!(gzip == file.repeat(1000) && brotli == gzip, "{file}");
+        }
+        let rows = rows(&folder).expect("the folder can be read");
+        let of = |name: &str| rows.iter().find(|row| row[3] == name).unwrap_or_else(|| panic!("{rows:?}"));
+        assert_eq!(of("tiny.safetensors")[..3], ["16.0", "16.0", "16.0"]);
+        // Copies are no parts of the page, and the sums are of its own files: 10 + 12 and 9 thousand bytes.
+        assert_eq!((rows.len(), &of("the page")[0][..], &of("both")[0][..]), (4 + 3, "22.0", "31.0"));
+        fs::remove_dir_all(folder).expect("it was made");
     }
 }

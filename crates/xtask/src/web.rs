@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::{ROOT, WASM, cargo, halves, npm, provide, run, screenshots::server, sizes, wasm_target_is_there};
+use crate::{ROOT, WASM, cargo, npm, provide, run, screenshots::server, sizes, wasm_target_is_there};
 
 /// A program of crates.io that building the page needs.
 struct Tool {
@@ -66,7 +66,8 @@ pub fn release(port: Option<u16>) -> Result<ExitCode> {
         return Ok(code);
     }
     let dist = fs::canonicalize(PathBuf::from(ROOT).join("dist"))?;
-    println!("== what of it a browser is sent: compressing each file as a host does");
+    println!("== compressing each file for hosts that serve compressed ones, by gzip and Brotli: some seconds");
+    sizes::compress(&dist)?;
     sizes::tell(&dist)?;
     println!("\nThe page is in {}, for any static host.", dist.display());
     let Some(port) = port else {
@@ -87,7 +88,6 @@ fn build_with(finish: impl Fn(&Path) -> Result<()>) -> Result<ExitCode> {
     if code == ExitCode::SUCCESS {
         let dist = PathBuf::from(ROOT).join("dist");
         seal(&dist).context("the built page in dist/ could not be given its Content-Security-Policy")?;
-        halves::cut(&dist)?;
         for entry in fs::read_dir(&dist)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "wasm") {
@@ -101,14 +101,14 @@ fn build_with(finish: impl Fn(&Path) -> Result<()>) -> Result<ExitCode> {
 
 /// Has wasm-opt make a module smaller.
 fn optimise(module: &Path) -> Result<()> {
+    let name = module.file_name().unwrap_or_default().display();
     if !npm::is_there() {
         println!(
-            "npm can't be run, so wasm-opt, which comes from its registry, was left out for {}: it is whole, and a little larger",
-            module.display()
+            "npm can't be run, so wasm-opt, which comes from its registry, was left out for {name}: it works, and is larger"
         );
         return Ok(());
     }
-    println!("== making {} smaller, with wasm-opt: up to a minute", module.display());
+    println!("== making {name} smaller, with wasm-opt: up to a minute");
     let program = npm::provide(npm::PAGE)?.join("binaryen/bin/wasm-opt");
     let mut optimise = Command::new("node");
     optimise.arg(&program).args(WASM_OPT).arg(module).arg("--output").arg(module);

@@ -19,7 +19,10 @@ use loralab_core::{
         plan::{Optimizer, Shape},
         tape::{Purpose, Tape},
     },
-    lab::{calibrate::Calibration, train::Run},
+    lab::{
+        calibrate::{Calibration, Setup},
+        train::Run,
+    },
     lora::init::{ALL, Layer, Rule, Scheme, Start},
     models::{Adapters, Base, llama::Config},
 };
@@ -79,12 +82,14 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
     let machine = Machine::Cpu(Some(1));
     let make_device = |plan, base| machine.make(plan, base);
     let calibration = Calibration {
-        base: &Base { model: config.into(), tensors: [tensor].into() },
-        adapters: &Adapters { rank, target_modules: vec![] },
-        sequences: 1,
-        tokens: 1,
-        optimizer: Optimizer::SignSgd,
-        preconditioner: None,
+        setup: Setup {
+            base: &Base { model: config.into(), tensors: [tensor].into() },
+            adapters: &Adapters { rank, target_modules: vec![] },
+            sequences: 1,
+            tokens: 1,
+            optimizer: Optimizer::SignSgd,
+            preconditioner: None,
+        },
         steps: 1,
         train: &Dataset::Text(vec![]),
         make_device: &make_device,

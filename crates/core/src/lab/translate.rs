@@ -40,17 +40,7 @@ pub(super) fn calibration<'a, 'm>(
     adapters: &'a Adapters,
     make_device: MakeDevice<'m>,
 ) -> Calibration<'a, 'm> {
-    Calibration {
-        base,
-        adapters,
-        sequences: experiment.batch_size,
-        tokens: experiment.tokens,
-        optimizer: optimizer(experiment),
-        preconditioner: preconditioner(experiment),
-        steps: experiment.steps,
-        train,
-        make_device,
-    }
+    Calibration { setup: setup(base, experiment, adapters), steps: experiment.steps, train, make_device }
 }
 
 /// The base, adapters and training that an experiment's starts are made for.

@@ -20,17 +20,6 @@ pub struct AdapterFiles {
     pub tensors: Blob,
 }
 
-/// A scheme, as a person who chooses needs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SchemeInfo {
-    /// Its name.
-    pub name: String,
-    /// What it does, in one line.
-    pub about: String,
-    /// The paper it comes from.
-    pub source: String,
-}
-
 /// Something that the page asks of the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
@@ -95,8 +84,6 @@ pub enum Message {
         device: String,
         /// Whether that is a GPU.
         gpu: bool,
-        /// The schemes there are.
-        schemes: Vec<SchemeInfo>,
     },
     /// A base was taken.
     Base {
@@ -221,7 +208,6 @@ mod tests {
     #[test]
     fn every_message_is_json_and_back() {
         let text = |cell| Message::Text { cell, text: "…".to_owned() };
-        let scheme = SchemeInfo { name: "init-a".to_owned(), about: "a".to_owned(), source: "b".to_owned() };
         let layer = Beginning {
             module: "model.layers.0.mlp.up_proj".to_owned(),
             rank: 2,
@@ -235,7 +221,7 @@ mod tests {
         let start =
             SchemeBeginning { scheme: "eva".to_owned(), scale: 2.0, layers: vec![layer], tokens: 512, seconds: 0.5 };
         let messages = [
-            Message::Ready { device: "CPU".to_owned(), gpu: false, schemes: vec![scheme] },
+            Message::Ready { device: "CPU".to_owned(), gpu: false },
             Message::Base { name: "my.safetensors".to_owned(), weights: 9 },
             Message::Building { done: 1, of: 9 },
             Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },

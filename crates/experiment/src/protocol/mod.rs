@@ -15,5 +15,5 @@ pub use blob::Blob;
 pub use curve::{Curve, Look, Point, spread};
 pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
 pub use event::Event;
-pub use message::{AdapterFiles, Ask, Message, SchemeInfo};
+pub use message::{AdapterFiles, Ask, Message};
 pub use run::{Diverged, Evaluation, RunResult, StartCost};

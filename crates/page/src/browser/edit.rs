@@ -11,6 +11,7 @@ use web_sys::{Element, HtmlInputElement};
 use super::{
     dom::{self, fill, say, write},
     draw::Part,
+    load::{AWAITED, LOADING},
     page::{OwnBase, Page, State},
     worker,
 };
@@ -21,7 +22,7 @@ impl Page {
         self.lean(&self.experiment)
     }
 
-    /// The schemes that the worker has, by name.
+    /// The schemes there are, by name.
     pub(super) fn known(&self) -> Vec<&str> {
         self.schemes.iter().map(|scheme| scheme.name.as_str()).collect()
     }
@@ -39,14 +40,8 @@ impl Page {
     }
 
     pub(super) fn show_presets(&self) {
-        let same = |preset: &&loralab_experiment::Preset| {
-            let known = self.known();
-            let of = |experiment: &Experiment| match known.is_empty() {
-                true => experiment.settings(),
-                false => experiment.without_defaults(&known).settings(),
-            };
-            of(&preset.experiment()) == of(&self.experiment)
-        };
+        let of = |experiment: &Experiment| self.lean(experiment).settings();
+        let same = |preset: &&loralab_experiment::Preset| of(&preset.experiment()) == of(&self.experiment);
         fill("presets", &presets(PRESETS.iter().find(same).map(|preset| preset.name)));
     }
 
@@ -147,9 +142,9 @@ impl Page {
         if id == "device" {
             self.device = Device::named(&dom::value("device")).unwrap_or_default();
             dom::remember_device(self.device.name());
-            if !self.is_training() {
+            if !self.is_training() || self.state == State::Loading {
                 self.begin_worker();
-                say("Loading …");
+                say(if self.asked.is_some() { AWAITED } else { LOADING });
             }
             return;
         }
@@ -160,10 +155,9 @@ impl Page {
             }
             return;
         }
-        if ["prompt", "own-text", "own-file", "own-base"].contains(&id) || self.schemes.is_empty() {
-            return;
+        if !["prompt", "own-text", "own-file", "own-base"].contains(&id) {
+            self.read_form();
         }
-        self.read_form();
     }
 
     /// The experiment becomes what the fields say.
@@ -264,13 +258,19 @@ impl Page {
 
     /// A base of one's own was chosen.
     pub fn take_base(&mut self, name: String, file: Vec<u8>) {
-        if self.state != State::Waiting {
+        if self.is_training() {
             say("Another base can be brought once nothing is trained.");
             return;
         }
+        if self.state == State::Missing {
+            self.begin_worker();
+        }
         say(&format!("Reading {name} …"));
         let base = OwnBase { name, file: Blob(file), taken: false };
-        worker::ask(&self.worker, &base.ask());
+        // A worker that is being loaded is handed it then.
+        if self.state == State::Waiting {
+            worker::ask(&self.worker, &base.ask());
+        }
         self.base = Some(base);
     }
 

@@ -3,6 +3,7 @@
 mod dom;
 mod draw;
 mod edit;
+mod load;
 mod page;
 mod resume;
 mod show;

@@ -1,28 +1,24 @@
 //! What the page knows, and what becomes of it when something happens.
 
-use loralab_experiment::{
-    Ask, Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, SchemeBeginning, SchemeInfo,
-};
+use loralab_experiment::{Ask, Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, SchemeBeginning};
 use loralab_figure::Spot;
 use loralab_page::{
-    File, Progress, Sweep, duration, memory,
+    File, Progress, SchemeInfo, Sweep, duration, memory,
     panel::{Written, check},
-    why_no_gpu,
+    schemes,
 };
 use wasm_bindgen::JsValue;
-use web_sys::{Element, HtmlInputElement, Worker};
+use web_sys::{HtmlInputElement, Worker};
 
 use super::{
     dom::{self, element, enable, fill, hide, now, say, write},
     draw::{Part, Stale},
+    load::{AWAITED, LOADING},
     with_page, worker,
 };
 
 /// How long a worker has to hear that it is to stop before it is ended, in milliseconds.
 const GRACE: i32 = 90;
-
-/// What stands where the results will be.
-const NOTHING: &str = "Press Run, and the losses appear here while they fall.";
 
 /// What the page knows.
 pub struct Page {
@@ -32,8 +28,8 @@ pub struct Page {
     /// What the worker trains on, and whether that is a GPU.
     pub(super) place: Option<(String, bool)>,
     pub(super) state: State,
-    /// Whether the address asks for the experiment to be trained at once.
-    asked: bool,
+    /// The training that the worker is asked for as soon as it is loaded.
+    pub(super) asked: Option<Ask>,
     /// The experiment in the form.
     pub(super) experiment: Experiment,
     pub(super) text: Option<File>,
@@ -45,7 +41,7 @@ pub struct Page {
     pub(super) schemes: Vec<SchemeInfo>,
     pub(super) sweep: Option<Sweep>,
     /// What was shown before the sweep that is about to begin.
-    before: Option<Sweep>,
+    pub(super) before: Option<Sweep>,
     pub(super) progress: Progress,
     /// The run that was chosen in the grid.
     pub(super) chosen: Option<Cell>,
@@ -91,6 +87,8 @@ impl OwnBase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Loading,
+    /// It could not be loaded.
+    Missing,
     Waiting,
     Training,
     /// Between being told to wait and waiting.
@@ -100,7 +98,7 @@ pub enum State {
 }
 
 impl Page {
-    /// Reads the address and starts a worker.
+    /// Reads the address, shows the experiment there, and starts a worker.
     pub fn open() -> Self {
         let link = Link::parse(&dom::window().location().search().unwrap_or_default());
         let said: Vec<String> = link.faults.iter().map(LinkFault::to_string).collect();
@@ -114,19 +112,18 @@ impl Page {
             LinkFault::Value { name, text, .. } => Some(((*name).to_owned(), text.clone())),
             _ => None,
         });
-        let page = Self {
+        let mut page = Self {
             worker: worker::start(device),
             device,
             place: None,
             state: State::Loading,
-            // What a link does not say whole is looked at before it is trained.
-            asked: link.run && said.is_empty(),
+            asked: None,
             experiment: link.experiment,
             text: None,
             base: None,
             wrong: vec![],
             unread: unread.collect(),
-            schemes: vec![],
+            schemes: schemes(),
             sweep: None,
             before: None,
             progress: Progress::default(),
@@ -143,14 +140,25 @@ impl Page {
             lost_at: None,
             report: String::new(),
         };
-        page.show_presets();
+        page.show_form();
         page.show_take();
+        page.turn(State::Loading);
+        // What a link does not say whole is looked at before it is trained.
+        if said.is_empty() {
+            match page.wrong.first() {
+                Some((_, wrong)) => say(&format!("The link's experiment can't be run: {wrong}")),
+                None => say(LOADING),
+            }
+            if link.run {
+                page.train();
+            }
+        }
         page
     }
 
     /// Whether closing the page would lose something.
     pub fn is_training(&self) -> bool {
-        !matches!(self.state, State::Loading | State::Waiting)
+        self.asked.is_some() || !matches!(self.state, State::Loading | State::Missing | State::Waiting)
     }
 
     /// A button was pressed.
@@ -177,18 +185,26 @@ impl Page {
     }
 
     fn train(&mut self) {
-        if self.state != State::Waiting || !self.can_begin("trained") {
+        if self.is_training() || self.recovers || !self.can_begin("trained") {
             return;
         }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        worker::ask(&self.worker, &Ask::Train { experiment: self.full(), data, from: None });
+        let ask = Ask::Train { experiment: self.full(), data, from: None };
         self.before = self.sweep.replace(sweep);
         self.progress = Progress::default();
         self.chosen = None;
         self.written = Written::default();
-        self.turn(State::Training);
-        say("Preparing …");
+        if self.state == State::Missing {
+            self.begin_worker();
+        }
+        if self.state == State::Loading {
+            self.asked = Some(ask);
+            self.turn(State::Loading);
+            say(AWAITED);
+        } else {
+            self.hand_over(&ask);
+        }
         // What an earlier visit left stays in the store, and is offered again at the next.
         hide("kept", true);
         self.kept = None;
@@ -231,6 +247,12 @@ impl Page {
         if !self.is_training() || self.state == State::Stopping {
             return;
         }
+        if self.asked.take().is_some() {
+            self.turn(State::Loading);
+            say("Stopped.");
+            self.give_back();
+            return;
+        }
         self.turn(State::Stopping);
         say("Stopping …");
         worker::ask(&self.worker, &Ask::Stop);
@@ -249,7 +271,7 @@ impl Page {
     /// Something that the worker tells.
     pub fn hear(&mut self, message: Message, bytes: JsValue) {
         match message {
-            Message::Ready { device, gpu, schemes } => self.ready(device, gpu, schemes),
+            Message::Ready { device, gpu } => self.ready(device, gpu),
             Message::Base { name, weights } => self.base_taken(&name, weights),
             Message::Building { done, of } => self.show_building(done, of),
             Message::Memory { cohorts, runs, shared, per_run } => {
@@ -297,42 +319,6 @@ impl Page {
         }
     }
 
-    fn ready(&mut self, device: String, gpu: bool, schemes: Vec<SchemeInfo>) {
-        let first = self.schemes.is_empty();
-        self.schemes = schemes;
-        if first {
-            self.show_form();
-        }
-        let agent = dom::window().navigator().user_agent().unwrap_or_default();
-        write(
-            "device-note",
-            &match (gpu, self.device) {
-                (false, Device::Auto | Device::Gpu) => why_no_gpu(&agent, self.device == Device::Gpu),
-                _ => format!("Trains on: {device}."),
-            },
-        );
-        self.place = Some((device, gpu));
-        write("memory-note", "");
-        if let Some(base) = &self.base {
-            worker::ask(&self.worker, &base.ask());
-        }
-        self.turn(State::Waiting);
-        if element::<Element>("status").text_content().is_some_and(|text| text.starts_with("Loading")) {
-            // A name in the link that nothing has is known as such only now.
-            match self.wrong.first() {
-                Some((_, said)) if first => say(&format!("The link's experiment can't be run: {said}")),
-                _ => say("Ready."),
-            }
-        }
-        if std::mem::take(&mut self.asked) {
-            self.train();
-        } else if std::mem::take(&mut self.recovers) {
-            self.bring(None, true);
-        } else if self.written.prompt.is_empty() {
-            self.write_texts();
-        }
-    }
-
     /// Takes in an event of a message that came `now`; what looks different for it is drawn soon.
     fn happened(&mut self, event: &Event, now: f64) {
         self.progress.hear(event, now);
@@ -365,40 +351,12 @@ impl Page {
         }
     }
 
-    /// Says why something can't be done, and starts afresh.
-    pub fn refuse(&mut self, reason: &str) {
-        // A worker that could not be loaded will not be so at the next try.
-        let again = self.state != State::Loading;
-        // One that no worker takes is not offered to the next.
-        self.base = self.base.take().filter(|base| base.taken);
-        worker::end(&self.worker);
-        self.turn(State::Loading);
-        say(&format!("Not done: {}.", reason.trim_end_matches('.')));
-        self.show_progress();
-        // A sweep that did not begin gives its place back.
-        if self.sweep.as_ref().is_some_and(|sweep| !sweep.has_begun) {
-            write("empty", NOTHING);
-            self.sweep = self.before.take();
-            self.draw_all();
-            self.show_take();
-        }
-        if again {
-            self.begin_worker();
-        }
-    }
-
-    pub(super) fn begin_worker(&mut self) {
-        worker::end(&self.worker);
-        self.worker = worker::start(self.device);
-        self.turn(State::Loading);
-    }
-
     /// Goes into a state, and lets the buttons show it.
     pub(super) fn turn(&mut self, state: State) {
         self.state = state;
         let training = self.is_training();
         let held = document_focus();
-        enable("run", state == State::Waiting);
+        enable("run", !training && !self.recovers);
         enable("pause", matches!(state, State::Training | State::Paused));
         enable("step", matches!(state, State::Training | State::Paused));
         enable("stop", training && state != State::Stopping);
@@ -413,7 +371,8 @@ impl Page {
         // A button that can't be pressed any more loses the focus; the next that can gets it.
         if ["run", "pause", "step", "stop"].contains(&held.as_str()) {
             let next = match state {
-                State::Waiting => "run",
+                State::Loading if training => "stop",
+                State::Loading | State::Missing | State::Waiting => "run",
                 State::Training | State::Paused if held == "run" => "pause",
                 _ => return,
             };
@@ -439,9 +398,7 @@ impl Page {
         self.chosen = None;
         self.written = Written::default();
         self.sweep = Some(sweep);
-        if !self.schemes.is_empty() {
-            self.show_form();
-        }
+        self.show_form();
         self.address();
         self.write_texts();
     }

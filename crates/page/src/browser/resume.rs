@@ -51,7 +51,7 @@ impl Page {
     /// Goes on with the sweep of an earlier visit.
     pub(super) fn go_on(&mut self) {
         if self.state != State::Waiting {
-            say("Wait until the page is ready, or stop the training, before another is gone on with.");
+            say("Wait until the training code is loaded, or stop the training, before another is gone on with.");
             return;
         }
         self.lost_at = None;

@@ -1,11 +1,13 @@
 //! The experiment as a form: a field for every setting, with what it does, who says so, and a way back to its default.
 
 use loralab_experiment::{
-    Experiment, ExperimentError, KEYS, Key, OptimizerName, Preconditioner, Scaling, Schedule, SchemeInfo, Task,
-    first_name,
+    Experiment, ExperimentError, KEYS, Key, OptimizerName, Preconditioner, Scaling, Schedule, Task, first_name,
 };
 
-use crate::html::{escaped, unbroken};
+use crate::{
+    SchemeInfo,
+    html::{escaped, unbroken},
+};
 
 /// What the field `task` has for a text of one's own.
 pub const OWN_TEXT: &str = "own-text";

@@ -32,19 +32,19 @@ impl Calibration<'_, '_> {
         asked: usize,
         cosine: f64,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
         let (tape, of_layer) = self.observed(&layers);
         let observed = Arc::new(tape.compile(Purpose::Observe));
         let mut finders = BTreeMap::new();
         let widths: Vec<usize> = observed.observed.iter().map(|(_, width)| *width).collect();
         for &width in &widths {
             if let Entry::Vacant(place) = finders.entry(width) {
-                let rows = self.shape().rows_per_run();
-                place.insert(Finder::new(width, rows, asked * self.adapters.rank, self.make_device).await?);
+                let rows = self.setup.shape().rows_per_run();
+                place.insert(Finder::new(width, rows, asked * self.setup.adapters.rank, self.make_device).await?);
             }
         }
         let mut found: Vec<Incremental> = widths.iter().map(|&width| Incremental::new(width)).collect();
-        let mut device = (self.make_device)(observed, self.base.tensors.clone()).await?;
+        let mut device = (self.make_device)(observed, self.setup.base.tensors.clone()).await?;
         let given = |found: &[Incremental]| -> Result<Vec<Start>, StartError> {
             let known = layers.iter().zip(&of_layer).map(|(layer, &own)| match &found[own].found {
                 Ok(inputs) => Ok(SeenLayer { layer: *layer, inputs }),

@@ -38,7 +38,7 @@ impl Calibration<'_, '_> {
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         sketch: Sketch,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
         let (triplets, tokens) = self.gradients(&layers, run.seed, sketch).await?;
         let starts =
             layers.iter().zip(&triplets).map(|(layer, gradient)| run.scheme.finite(layer, start(layer, gradient)?));
@@ -52,7 +52,7 @@ impl Calibration<'_, '_> {
         seed: u64,
         sketch: Sketch,
     ) -> Result<(Vec<Svd>, usize), CalibrationError> {
-        let columns = columns(layers, self.adapters.rank, sketch);
+        let columns = columns(layers, self.setup.adapters.rank, sketch);
         let iterations = if layers.iter().any(|layer| columns < narrow(layer)) { sketch.iterations } else { 0 };
         let mut probes = self.probes(columns, seed).await?;
         let drawn = |layer: &Layer<'_>| {
@@ -66,9 +66,9 @@ impl Calibration<'_, '_> {
     }
 
     async fn probes(&self, columns: usize, seed: u64) -> Result<Probes, CalibrationError> {
-        let plan = Arc::new(probing(self.base, self.adapters, self.shape(), columns));
+        let plan = Arc::new(probing(self.setup.base, self.setup.adapters, self.setup.shape(), columns));
         Ok(Probes {
-            device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
+            device: (self.make_device)(plan.clone(), self.setup.base.tensors.clone()).await?,
             plan,
             batches: self.batches(seed, BATCHES)?.collect(),
             tokens: 0,

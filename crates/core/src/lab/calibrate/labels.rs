@@ -16,7 +16,7 @@ impl Calibration<'_, '_> {
     /// is compared with is as wide as the inputs, so inputs of each width are asked for on their own.
     pub(super) async fn codes(&self, run: &Run, layers: &[Layer<'_>]) -> Result<(Vec<Code>, usize), CalibrationError> {
         let batches: Vec<Batch> = self.batches(run.seed, BATCHES)?.collect();
-        let labels = Labels::of(&batches, self.base.model.vocabulary(), self.adapters.rank, run.seed);
+        let labels = Labels::of(&batches, self.setup.base.model.vocabulary(), self.setup.adapters.rank, run.seed);
         let mut found: Vec<Option<Code>> = vec![None; layers.len()];
         let mut tokens = 0;
         while let Some(width) = found.iter().zip(layers).find(|(code, _)| code.is_none()).map(|(_, layer)| layer.inputs)
@@ -24,7 +24,7 @@ impl Calibration<'_, '_> {
             let alike: Vec<usize> = (0..layers.len()).filter(|&index| layers[index].inputs == width).collect();
             let of_width: Vec<Layer<'_>> = alike.iter().map(|&index| layers[index]).collect();
             let mut moments = self.moments(&of_width).await?;
-            let size = self.adapters.rank.min(width);
+            let size = self.setup.adapters.rank.min(width);
             let mut crosses = vec![Mat::<f64>::zeros(size, width); moments.plan.parameters.len() / 2];
             let zeros = moments.zeros.clone();
             for batch in &batches {

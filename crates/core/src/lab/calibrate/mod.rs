@@ -31,12 +31,12 @@ use loralab_data::{Batch, Dataset, Sampler};
 use crate::{
     device::{DeviceError, MakeDevice},
     graph::{
-        plan::{Optimizer, Plan, Preconditioner, Shape},
+        plan::{Plan, Shape},
         tape::Tape,
     },
     lab::train::{Initial, Run, start},
     lora::init::{Layer, Rule, StartError},
-    models::{Adapters, Base, Training},
+    models::{Base, Training},
 };
 
 /// Batches that a start reads.
@@ -46,18 +46,8 @@ const MOST_BATCHES: u64 = 32;
 
 /// What starts that ask a device are made with.
 pub struct Calibration<'a, 'm> {
-    /// The base.
-    pub base: &'a Base,
-    /// The modules with adapters, and the rank that a scheme is asked for.
-    pub adapters: &'a Adapters,
-    /// B of a run.
-    pub sequences: usize,
-    /// T.
-    pub tokens: usize,
-    /// What trains where a start is a training.
-    pub optimizer: Optimizer,
-    /// What its gradients are multiplied by before it sees them.
-    pub preconditioner: Option<Preconditioner>,
+    /// The base, the adapters and the training that the starts are for.
+    pub setup: Setup<'a>,
     /// Steps of a run.
     pub steps: usize,
     /// The training data.
@@ -123,7 +113,7 @@ impl Calibration<'_, '_> {
                 Rule::Product { rows, start } => self.by_product(run, plan, rows, start).await,
                 Rule::Triplets { start, sketch } => self.by_weights(run, plan, start, sketch).await,
                 Rule::Gradients { start, sketch } => self.by_gradients(run, plan, start, sketch).await,
-                _ => start(plan, &self.base.tensors, run)
+                _ => start(plan, &self.setup.base.tensors, run)
                     .map(|initial| Calibrated { initial: Arc::new(initial), tokens: 0 })
                     .map_err(CalibrationError::from),
             };
@@ -141,24 +131,14 @@ impl Calibration<'_, '_> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What starts are made for.
-    fn setup(&self) -> Setup<'_> {
-        let Calibration { base, adapters, sequences, tokens, optimizer, preconditioner, .. } = *self;
-        Setup { base, adapters, sequences, tokens, optimizer, preconditioner }
-    }
-
-    fn shape(&self) -> Shape {
-        Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
-    }
-
     /// See [`observed`].
     fn observed(&self, layers: &[Layer<'_>]) -> (Tape, Vec<usize>) {
-        observed(self.base, self.shape(), layers)
+        observed(self.setup.base, self.setup.shape(), layers)
     }
 
     /// The first batches of a seed.
     fn batches(&self, seed: u64, count: u64) -> Result<impl Iterator<Item = Batch>, CalibrationError> {
-        let mut sampler = Sampler::new(self.train, seed, self.sequences, self.tokens)?;
+        let mut sampler = Sampler::new(self.train, seed, self.setup.sequences, self.setup.tokens)?;
         Ok((0..count).map(move |step| sampler.batch(step)))
     }
 }

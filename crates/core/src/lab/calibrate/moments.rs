@@ -37,7 +37,7 @@ impl Calibration<'_, '_> {
         start: Begin,
         labels: bool,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
         let mut moments = self.moments(&layers).await?;
         let mut tokens = 0;
         for batch in self.batches(run.seed, BATCHES)? {
@@ -62,7 +62,7 @@ impl Calibration<'_, '_> {
             .iter()
             .map(|layer| {
                 move || {
-                    let rows = weight(&self.base.tensors, layer).ok_or_else(|| run.scheme.no_weight(layer))?;
+                    let rows = weight(&self.setup.base.tensors, layer).ok_or_else(|| run.scheme.no_weight(layer))?;
                     Ok(from_rows(&rows, layer.outputs, layer.inputs))
                 }
             })
@@ -85,7 +85,7 @@ impl Calibration<'_, '_> {
         let empty = |&width: &usize| InputMoments { rows: 0, mean: vec![0.0; width], second: vec![0.0; width * width] };
         let widest = widths.iter().max().copied().unwrap_or(1);
         Ok(Moments {
-            device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
+            device: (self.make_device)(plan.clone(), self.setup.base.tensors.clone()).await?,
             of_layer,
             inputs: widths.iter().map(empty).collect(),
             zeros: vec![0.0; plan.shape.rows_per_run() * widest],

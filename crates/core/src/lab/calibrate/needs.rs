@@ -18,7 +18,7 @@ use crate::{
         tape::Purpose,
     },
     lab::train::{Run, layers},
-    lora::init::{Layer, Rule},
+    lora::init::{Layer, Rule, Sketch},
     models::{Adapters, Base},
 };
 
@@ -72,118 +72,152 @@ impl Setup<'_> {
         phases
     }
 
-    fn shape(&self) -> Shape {
+    pub(super) fn shape(&self) -> Shape {
         Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
     }
 
     /// What the start of a run takes, or of all `runs` runs where it is a training of them together.
     fn needs(&self, run: &Run, runs: usize, plan: &Plan, needs: &dyn Fn(&Plan) -> Needs) -> Needs {
-        let rows = self.sequences as u64 * self.tokens as u64;
-        let of_run: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
-        let widest = of_run.iter().map(|layer| layer.inputs as u64).max().unwrap_or(0);
-        // Of the largest layer, in f64.
-        let weight = 8 * of_run.iter().map(|layer| layer.inputs as u64 * layer.outputs as u64).max().unwrap_or(0);
-        let square = 8 * widest * widest;
-        let of_plan = |name: &str, plan: &Plan| {
-            let terms = once(needs(plan).terms).into_iter();
-            let terms = terms.map(|cost| Cost { what: format!("{name}: {}", cost.what), ..cost });
-            terms.chain([probed(name, plan)]).collect::<Vec<Cost>>()
-        };
-        let decomposed = |copies: u64, bytes: u64, what: &str| {
-            Cost::shared(format!("{what} in 64 bits: {copies} × {bytes} bytes"), copies * bytes)
-        };
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let costs = Costs::new(self, &layers, needs);
         let mut most_runs = None;
         let terms = match run.scheme.rule_with(&run.chosen) {
             Rule::Fill(_) | Rule::Draw(_) => vec![],
-            Rule::Weights(_) | Rule::Quantised(..) => vec![decomposed(6, weight, "the largest weight and its parts")],
+            Rule::Weights(_) | Rule::Quantised(..) => {
+                vec![decomposed(6, costs.weight, "the largest weight and its parts")]
+            }
             Rule::Product { .. } | Rule::Triplets { .. } => {
                 // Layer follows on layer, and a device holds one weight and a few rows.
                 let base = self.base.bytes() as u64;
                 vec![
                     Cost::shared("frozen base as stored", base),
-                    decomposed(3, weight, "the largest weight and its parts"),
+                    decomposed(3, costs.weight, "the largest weight and its parts"),
                 ]
             }
-            Rule::Activations { labels, spread, .. } => {
-                let plan = observed(self.base, self.shape(), &of_run).0.compile(Purpose::Moments);
-                let mut terms = of_plan("moments of inputs", &plan);
-                let moments = 4 * plan.trained_len() as u64;
-                terms.push(Cost::shared(format!("moments so far, and of a batch: 2 × {moments} bytes"), 2 * moments));
-                terms.push(Cost::shared(
-                    format!("rows that they are held to: {rows} × {widest} × 4 bytes"),
-                    4 * rows * widest,
-                ));
-                if labels {
-                    // The device of the moments stands beside one for each width of inputs, one after the other.
-                    let beside = of_plan("labels", &plan).iter().map(|cost| cost.shared).sum::<u64>();
-                    terms.push(Cost::shared("the same again, for the labels", beside));
-                    terms.push(Cost::shared(
-                        format!("codes of the labels: 2 × {rows} rows × {widest} × 4 bytes, and {BATCHES} batches"),
-                        8 * rows * widest + 12 * rows * BATCHES,
-                    ));
-                }
-                if spread > 1 {
-                    let kept = |layer: &Layer<'_>| {
-                        8 * (layer.inputs + layer.outputs) as u64 * layer.inputs.min(layer.outputs) as u64
-                    };
-                    let kept = of_run.iter().map(kept).sum();
-                    terms.push(Cost::shared(format!("decompositions of all weights: {kept} bytes"), kept));
-                }
-                terms.push(decomposed(8, square.max(weight), "a layer's moments, weight and their parts"));
-                terms
-            }
-            Rule::Components { spread, .. } => {
-                let plan = observed(self.base, self.shape(), &of_run).0.compile(Purpose::Observe);
-                let mut terms = of_plan("inputs of layers", &plan);
-                let widths: BTreeSet<usize> = plan.observed.iter().map(|(_, width)| *width).collect();
-                let asked = spread * self.adapters.rank;
-                for &width in &widths {
-                    let finder = finding(width, self.shape().rows_per_run(), asked);
-                    let (elements, name) = (finder.trained_len() as u64, format!("components of {width} columns"));
-                    terms.extend(of_plan(&name, &finder));
-                    terms.push(Cost::shared(
-                        format!("{name}: what is decomposed, {elements} elements × 4 bytes"),
-                        4 * elements,
-                    ));
-                }
-                let sought = |width: usize| finding(width, 0, asked).shape.tokens;
-                let carried = plan.observed.iter().map(|(_, width)| 8 * (sought(*width) * width) as u64).sum();
-                terms.push(Cost::shared(format!("directions that are carried: {carried} bytes"), carried));
-                terms.push(Cost::shared(
-                    format!("rows that count: {rows} × {widest} columns × 4 bytes"),
-                    4 * rows * widest,
-                ));
-                terms
-            }
-            Rule::Gradients { sketch, .. } => {
-                let columns = columns(&of_run, self.adapters.rank, sketch);
-                let plan = probing(self.base, self.adapters, self.shape(), columns);
-                let elements = plan.trained_len() as u64;
-                let mut terms = of_plan("gradients", &plan);
-                terms.push(Cost::shared(format!("vectors and sums: 2 × {elements} elements × 4 bytes"), 8 * elements));
-                terms.push(Cost::shared(
-                    format!("sketches and triplets: 5 × {elements} elements × 8 bytes"),
-                    40 * elements,
-                ));
-                terms
-                    .push(Cost::shared(format!("{BATCHES} batches: {rows} rows × 12 bytes each"), 12 * rows * BATCHES));
-                terms
-            }
+            Rule::Activations { labels, spread, .. } => costs.activations(labels, spread),
+            Rule::Components { spread, .. } => costs.components(spread),
+            Rule::Gradients { sketch, .. } => costs.gradients(sketch),
             Rule::Preheat { ranks, .. } => {
                 let plan = heating(self, runs, ranks);
-                let elements = plan.trained_len() as u64;
-                let of_all = needs(&plan);
-                most_runs = of_all.most_runs;
-                let named = |cost: Cost| Cost { what: format!("training before: {}", cost.what), ..cost };
-                let mut terms: Vec<Cost> = of_all.terms.into_iter().map(named).collect();
-                terms.push(Cost::per_run(format!("what it learnt: {elements} elements × 4 bytes"), 4 * elements));
-                terms.push(Cost::shared(format!("a start of it: {elements} elements × 4 bytes"), 4 * elements));
-                terms.push(decomposed(6, weight, "the largest product and its parts"));
-                terms
+                most_runs = needs(&plan).most_runs;
+                costs.preheat(&plan)
             }
         };
         Needs { terms, most_runs }
     }
+}
+
+/// The sizes that the memory of a run's start follows from.
+struct Costs<'a> {
+    setup: &'a Setup<'a>,
+    layers: &'a [Layer<'a>],
+    needs: &'a dyn Fn(&Plan) -> Needs,
+    /// Rows of a batch.
+    rows: u64,
+    /// I of the widest layer.
+    widest: u64,
+    /// Bytes of the largest weight in f64.
+    weight: u64,
+}
+
+impl<'a> Costs<'a> {
+    fn new(setup: &'a Setup<'a>, layers: &'a [Layer<'a>], needs: &'a dyn Fn(&Plan) -> Needs) -> Self {
+        let elements = layers.iter().map(|layer| layer.inputs as u64 * layer.outputs as u64);
+        Costs {
+            setup,
+            layers,
+            needs,
+            rows: setup.sequences as u64 * setup.tokens as u64,
+            widest: layers.iter().map(|layer| layer.inputs as u64).max().unwrap_or(0),
+            weight: 8 * elements.max().unwrap_or(0),
+        }
+    }
+
+    /// A device for a plan, and what a probe of it reads back.
+    fn of_plan(&self, name: &str, plan: &Plan) -> Vec<Cost> {
+        let terms = once((self.needs)(plan).terms).into_iter();
+        let terms = terms.map(|cost| Cost { what: format!("{name}: {}", cost.what), ..cost });
+        terms.chain([probed(name, plan)]).collect()
+    }
+
+    /// Moments of the layers' inputs, with codes of the labels or decompositions of all weights beside them.
+    fn activations(&self, labels: bool, spread: usize) -> Vec<Cost> {
+        let Costs { rows, widest, .. } = *self;
+        let plan = observed(self.setup.base, self.setup.shape(), self.layers).0.compile(Purpose::Moments);
+        let mut terms = self.of_plan("moments of inputs", &plan);
+        let moments = 4 * plan.trained_len() as u64;
+        terms.push(Cost::shared(format!("moments so far, and of a batch: 2 × {moments} bytes"), 2 * moments));
+        terms.push(Cost::shared(format!("rows that they are held to: {rows} × {widest} × 4 bytes"), 4 * rows * widest));
+        if labels {
+            // The device of the moments stands beside one for each width of inputs, one after the other.
+            let beside = self.of_plan("labels", &plan).iter().map(|cost| cost.shared).sum::<u64>();
+            terms.push(Cost::shared("the same again, for the labels", beside));
+            terms.push(Cost::shared(
+                format!("codes of the labels: 2 × {rows} rows × {widest} × 4 bytes, and {BATCHES} batches"),
+                8 * rows * widest + 12 * rows * BATCHES,
+            ));
+        }
+        if spread > 1 {
+            let kept =
+                |layer: &Layer<'_>| 8 * (layer.inputs + layer.outputs) as u64 * layer.inputs.min(layer.outputs) as u64;
+            let kept = self.layers.iter().map(kept).sum();
+            terms.push(Cost::shared(format!("decompositions of all weights: {kept} bytes"), kept));
+        }
+        let square = 8 * widest * widest;
+        terms.push(decomposed(8, square.max(self.weight), "a layer's moments, weight and their parts"));
+        terms
+    }
+
+    /// Principal components of the layers' inputs, batch by batch.
+    fn components(&self, spread: usize) -> Vec<Cost> {
+        let Costs { rows, widest, .. } = *self;
+        let shape = self.setup.shape();
+        let plan = observed(self.setup.base, shape, self.layers).0.compile(Purpose::Observe);
+        let mut terms = self.of_plan("inputs of layers", &plan);
+        let widths: BTreeSet<usize> = plan.observed.iter().map(|(_, width)| *width).collect();
+        let asked = spread * self.setup.adapters.rank;
+        for &width in &widths {
+            let finder = finding(width, shape.rows_per_run(), asked);
+            let (elements, name) = (finder.trained_len() as u64, format!("components of {width} columns"));
+            terms.extend(self.of_plan(&name, &finder));
+            terms
+                .push(Cost::shared(format!("{name}: what is decomposed, {elements} elements × 4 bytes"), 4 * elements));
+        }
+        let sought = |width: usize| finding(width, 0, asked).shape.tokens;
+        let carried = plan.observed.iter().map(|(_, width)| 8 * (sought(*width) * width) as u64).sum();
+        terms.push(Cost::shared(format!("directions that are carried: {carried} bytes"), carried));
+        terms.push(Cost::shared(format!("rows that count: {rows} × {widest} columns × 4 bytes"), 4 * rows * widest));
+        terms
+    }
+
+    /// The layers' gradients, as adapters that are probes see them.
+    fn gradients(&self, sketch: Sketch) -> Vec<Cost> {
+        let rows = self.rows;
+        let columns = columns(self.layers, self.setup.adapters.rank, sketch);
+        let plan = probing(self.setup.base, self.setup.adapters, self.setup.shape(), columns);
+        let elements = plan.trained_len() as u64;
+        let mut terms = self.of_plan("gradients", &plan);
+        terms.push(Cost::shared(format!("vectors and sums: 2 × {elements} elements × 4 bytes"), 8 * elements));
+        terms.push(Cost::shared(format!("sketches and triplets: 5 × {elements} elements × 8 bytes"), 40 * elements));
+        terms.push(Cost::shared(format!("{BATCHES} batches: {rows} rows × 12 bytes each"), 12 * rows * BATCHES));
+        terms
+    }
+
+    /// The training before, by `plan`.
+    fn preheat(&self, plan: &Plan) -> Vec<Cost> {
+        let elements = plan.trained_len() as u64;
+        let named = |cost: Cost| Cost { what: format!("training before: {}", cost.what), ..cost };
+        let mut terms: Vec<Cost> = (self.needs)(plan).terms.into_iter().map(named).collect();
+        terms.push(Cost::per_run(format!("what it learnt: {elements} elements × 4 bytes"), 4 * elements));
+        terms.push(Cost::shared(format!("a start of it: {elements} elements × 4 bytes"), 4 * elements));
+        terms.push(decomposed(6, self.weight, "the largest product and its parts"));
+        terms
+    }
+}
+
+/// So many copies of a matrix of so many bytes, for its decomposition.
+fn decomposed(copies: u64, bytes: u64, what: &str) -> Cost {
+    Cost::shared(format!("{what} in 64 bits: {copies} × {bytes} bytes"), copies * bytes)
 }
 
 /// Counts the numbers that a probe of a plan's one run reads back: in the parts of which it is put together, and whole.

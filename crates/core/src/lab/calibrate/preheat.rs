@@ -28,11 +28,11 @@ impl Calibration<'_, '_> {
         ranks: usize,
         steps: usize,
     ) -> Result<Vec<Result<Calibrated, StartError>>, CalibrationError> {
-        let wide = Arc::new(heating(&self.setup(), runs.len(), ranks));
-        let device = (self.make_device)(wide.clone(), self.base.tensors.clone()).await?;
+        let wide = Arc::new(heating(&self.setup, runs.len(), ranks));
+        let device = (self.make_device)(wide.clone(), self.setup.base.tensors.clone()).await?;
         let scheme = init::find(BEGIN).expect("the scheme is in the list");
         let begun = runs.iter().map(|run| Run { scheme, chosen: Chosen::default(), ..run.clone() }).collect();
-        let cohort = Cohort::new(begun, wide.clone(), &self.base.tensors, device, self.train);
+        let cohort = Cohort::new(begun, wide.clone(), &self.setup.base.tensors, device, self.train);
         let mut cohort = cohort.map_err(|error| match error {
             CohortError::Data(error) => CalibrationError::from(error),
             CohortError::Start(error) => error.into(),
@@ -47,7 +47,7 @@ impl Calibration<'_, '_> {
         let trained = cohort.device().trained().await?;
         let mut found = Vec::with_capacity(runs.len());
         for (run, trained) in runs.iter().zip(trained) {
-            let starts = layers(plan, self.adapters.rank, run).zip(&wide.sites).map(|(layer, site)| {
+            let starts = layers(plan, self.setup.adapters.rank, run).zip(&wide.sites).map(|(layer, site)| {
                 let [a, b] = [0, 1].map(|factor| {
                     let [rows, columns] = site.shapes()[factor];
                     from_rows(&trained[site.factors()[factor].range()], rows, columns)
@@ -57,7 +57,7 @@ impl Calibration<'_, '_> {
                 run.scheme.finite(&layer, start(&layer, &product)?)
             });
             let starts: Result<_, _> = starts.collect();
-            let tokens = steps * self.sequences * self.tokens;
+            let tokens = steps * self.setup.sequences * self.setup.tokens;
             found.push(starts.map(|starts| Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens }));
         }
         Ok(found)

@@ -24,10 +24,10 @@ impl Calibration<'_, '_> {
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         sketch: Sketch,
     ) -> Result<Calibrated, CalibrationError> {
-        run.scheme.check(self.adapters.rank, run.settings.scale)?;
+        run.scheme.check(self.setup.adapters.rank, run.settings.scale)?;
         let mut starts = vec![];
-        for layer in layers(plan, self.adapters.rank, run) {
-            let index = tensor(&self.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
+        for layer in layers(plan, self.setup.adapters.rank, run) {
+            let index = tensor(&self.setup.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
             let shape = [layer.outputs, layer.inputs];
             let columns = (sketch.ranks * layer.rank).min(layer.inputs).min(layer.outputs);
             let stream = Stream::new(run.seed, &format!("{}.sketch", layer.name));
@@ -52,11 +52,11 @@ impl Calibration<'_, '_> {
         rows: fn(&Layer<'_>, &[f32], u64) -> Mat<f64>,
         start: fn(&Layer<'_>, &Mat<f64>, &Mat<f64>) -> Start,
     ) -> Result<Calibrated, CalibrationError> {
-        run.scheme.check(self.adapters.rank, run.settings.scale)?;
+        run.scheme.check(self.setup.adapters.rank, run.settings.scale)?;
         let mut starts = vec![];
-        for layer in layers(plan, self.adapters.rank, run) {
-            let index = tensor(&self.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
-            let rows = rows(&layer, &self.base.tensors[index].data.to_f32(), run.seed);
+        for layer in layers(plan, self.setup.adapters.rank, run) {
+            let index = tensor(&self.setup.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
+            let rows = rows(&layer, &self.setup.base.tensors[index].data.to_f32(), run.seed);
             let product = transposed_product(index, [layer.outputs, layer.inputs], rows.nrows());
             let product = self.ask(product, rows.as_ref()).await?.prediction;
             let product = from_rows(&product, rows.nrows(), layer.inputs);
@@ -67,7 +67,7 @@ impl Calibration<'_, '_> {
 
     /// What a plan says of these rows. Its device is gone by then, and what it held of the base.
     async fn ask(&self, plan: Plan, rows: MatRef<'_, f64>) -> Result<Probe, DeviceError> {
-        let mut device = (self.make_device)(Arc::new(plan), self.base.tensors.clone()).await?;
+        let mut device = (self.make_device)(Arc::new(plan), self.setup.base.tensors.clone()).await?;
         let features = to_rows(rows);
         Ok(device.probe(&[Inputs::new().with(InputName::Features, &features)]).await?.swap_remove(0))
     }
