@@ -1,4 +1,4 @@
-//! Files and folders that are no base, known by their first bytes: what else they are is said before their weights are read.
+//! Recognises files and folders that are no base by their first bytes, and names their kind before any weights are read.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -7,10 +7,10 @@ use loralab_core::models::Model;
 use loralab_data::tokenizer;
 use serde_json::Value;
 
-/// The files that can be a base; ends a sentence that names what was found instead.
+/// Description of a valid base; ends a sentence that names the kind of file found.
 const NEEDED: &str = "a base is one safetensors file of a decoder of Llama's shape that reads bytes (256 tokens), such as `loralab pretrain` makes";
 
-/// First bytes of other kinds of files, and what these are.
+/// First bytes of other kinds of files, with a description of each.
 const OTHERS: [(&[u8], &str); 5] = [
     (b"GGUF", "a GGUF file, which llama.cpp reads"),
     (b"PK\x03\x04", "a zip archive, as PyTorch writes checkpoints (.bin, .pt, .pth)"),
@@ -25,10 +25,10 @@ const OTHERS: [(&[u8], &str); 5] = [
 /// The longest header of a safetensors file that its library reads.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Refuses what can't be a base by what its first bytes, its header or its folder say; a checkpoint's weights are not read.
+/// Refuses a path that can't be a base, by its first bytes, header or folder; reads no weights.
 ///
 /// # Errors
-/// If it is none, in one sentence with the reason; or if it cannot be read.
+/// If it is not a base, in one sentence with the reason; or if it cannot be read.
 pub fn check(path: &Path) -> Result<()> {
     let name = path.display();
     if path.is_dir() {
@@ -67,16 +67,16 @@ pub fn check(path: &Path) -> Result<()> {
     if promised != length {
         bail!(refused(&format!("its header describes {promised} bytes, but it has {length}")));
     }
-    // A checkpoint of transformers keeps its sizes in a file beside it.
+    // transformers stores a checkpoint's sizes in a file beside it.
     let beside = || std::fs::read_to_string(path.with_file_name("config.json")).ok();
     match header["__metadata__"]["config"].as_str().map(str::to_owned).or_else(beside) {
         Some(config) => sizes(&config).with_context(|| format!("the base `{name}` cannot be used")),
-        // The reader of bases says what is missing.
+        // The reader of bases reports the missing config.
         None => Ok(()),
     }
 }
 
-/// Names the kind of a folder that cannot be a base.
+/// Refuses a folder, naming its kind.
 fn folder(path: &Path) -> Result<()> {
     let name = path.display();
     if path.join("adapter_config.json").exists() {

@@ -1,4 +1,4 @@
-//! The device that was asked for, opened.
+//! The device that `--device` names.
 
 use std::{
     path::Path,
@@ -17,32 +17,32 @@ use loralab_experiment::Bytes;
 
 use crate::{memory, progress, tiles};
 
-/// What a GPU with memory of its own surely has; no driver tells.
+/// Bytes that any GPU with its own memory has; drivers do not report the size.
 const ASSUMED: u64 = 4 << 30;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Where the work is done.
+/// The flags of the device.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Machine")]
 pub struct DeviceArguments {
-    /// auto (a real GPU if there is one, else the CPU), cpu, gpu (a software one if there is no other), or gpu:NAME or gpu:NUMBER as `loralab devices`
+    /// auto (a hardware GPU if there is one, else the CPU), cpu, gpu (a software GPU if there is no other), or gpu:NAME or gpu:NUMBER as `loralab devices`
     /// lists them
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Choice,
-    /// On a GPU, run shaders without checks of indices; `loralab verify --unchecked` shows whether that is safe there
+    /// On a GPU, run shaders without index checks; `loralab verify --unchecked` tests whether that is safe
     #[arg(long)]
     pub unchecked: bool,
-    /// How a GPU cuts large products: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once on a GPU and then kept), or the
-    /// `tiles.txt` of a result, to train as it did [default: 64x64; on a software GPU 128x128]
+    /// Tile sizes of large products on a GPU: 64x64, 128x64, 128x128, timed (the fastest for each shape, timed once per GPU and then stored), or the
+    /// `tiles.txt` of a result, to repeat its training [default: 64x64; on a software GPU 128x128]
     #[arg(long, value_name = "TILES")]
     pub tiles: Option<tiles::Choice>,
 }
 
-/// Which device to use.
+/// A value of `--device`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// A GPU if there is a real one, else the CPU.
+    /// A hardware GPU if there is one, else the CPU.
     Auto,
     /// The CPU.
     Cpu,
@@ -71,7 +71,7 @@ impl FromStr for Choice {
     }
 }
 
-/// Opens what was asked for; unless quiet, shows how far its kernels are compiled.
+/// Opens the chosen device; unless quiet, shows the progress of compiling its kernels.
 ///
 /// # Errors
 /// If there is no such device, or it cannot be opened.
@@ -87,7 +87,7 @@ pub fn open(arguments: &DeviceArguments, threads: Option<usize>, quiet: bool) ->
     }
 }
 
-/// Bytes that may be used: what was asked for, else half of what is free; of a GPU with memory of its own, what such a GPU surely has.
+/// Bytes that may be used: `asked`, else 4 GiB on a GPU with its own memory, else half of the free memory.
 pub fn available(machine: &Machine, asked: Option<Bytes>) -> u64 {
     match machine {
         Machine::Gpu(accelerator) if accelerator.found().discrete => asked.map_or(ASSUMED, |Bytes(bytes)| bytes),
@@ -95,14 +95,13 @@ pub fn available(machine: &Machine, asked: Option<Bytes>) -> u64 {
     }
 }
 
-/// Whether it is worth asking for a real GPU. On Linux each has a device file, and where there is none a driver's complaints would be all that
-/// asking brings.
+/// False if there is certainly no hardware GPU: on Linux each has a device file. Without one, a search would only print the drivers' complaints.
 fn may_have_gpu() -> bool {
     let files = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg"];
     !cfg!(target_os = "linux") || files.iter().any(|file| Path::new(file).exists())
 }
 
-/// Opens a GPU; what is wrong with the arguments is told apart from what is wrong with the GPU.
+/// Opens a GPU. The outer error is about the arguments, the inner one about the GPU.
 fn gpu(wanted: &Wanted, arguments: &DeviceArguments, quiet: bool) -> Result<Result<Accelerator, GpuError>> {
     let found = match wait(async { wanted.choose(adapters().await) }) {
         Ok(found) => found,

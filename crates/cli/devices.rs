@@ -1,4 +1,4 @@
-//! `loralab devices`: what there is to train on.
+//! `loralab devices`: lists the devices of this machine.
 
 use anyhow::Result;
 use loralab_core::device::{wait, webgpu::adapters};
@@ -6,7 +6,7 @@ use loralab_experiment::Bytes;
 
 use crate::{dry_run::counted, memory, terminal::print};
 
-/// Lists the CPU and every GPU, with what `--device` calls them.
+/// Lists the CPU and every GPU, with their names for `--device`.
 pub fn devices() -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let threads = counted(threads, "thread");

@@ -1,4 +1,4 @@
-//! `--dry-run`: what a sweep would train, and the arithmetic of its memory.
+//! `--dry-run`: prints the runs that a sweep would train, and the sum of its memory.
 
 use anyhow::Result;
 use loralab_core::lab::{PlanNeeds, Prepared, Sweep};
@@ -56,7 +56,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
     Ok(())
 }
 
-/// A number of things.
+/// A number with its noun, in the plural unless it is 1.
 pub fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! The results that a folder holds: which of its files loralab wrote. Whatever else is there is someone else's, and stays.
+//! Earlier results in a folder: the files that loralab wrote. All other files belong to someone else and stay.
 
 use std::{
     collections::BTreeSet,
@@ -18,14 +18,14 @@ use crate::{
 /// The files and folders that loralab wrote into a folder.
 #[derive(Debug, Default)]
 pub struct Earlier {
-    /// The summary first, so that no results are thought whole that are being removed.
+    /// The summary first, so that results that are half removed don't look complete.
     files: Vec<PathBuf>,
-    /// The folders that they are in, the innermost first; not the folder itself.
+    /// The folders of these files, innermost first, without the results folder itself.
     folders: Vec<PathBuf>,
 }
 
 impl Earlier {
-    /// Looks for it.
+    /// Finds the files of earlier results in a folder.
     pub fn of(folder: &Path) -> Self {
         let mut found = Self::default();
         found.look(folder);
@@ -37,14 +37,14 @@ impl Earlier {
         self.files.is_empty()
     }
 
-    /// Removes it.
+    /// Removes these files, and their folders if those are empty then.
     ///
     /// # Errors
     /// If a file cannot be removed.
     pub fn remove(&self) -> io::Result<()> {
         self.files.iter().try_for_each(fs::remove_file)?;
         for folder in &self.folders {
-            // One that holds something else stays.
+            // A folder that holds other files stays.
             let _ = fs::remove_dir(folder);
         }
         Ok(())
@@ -71,7 +71,7 @@ impl Earlier {
         }
     }
 
-    /// Takes these files of a folder, and what was cut off while one of them was written.
+    /// Adds the files of these names in a folder, and their partial versions that an interrupted write left.
     fn take<'a>(&mut self, folder: &Path, names: impl Iterator<Item = &'a str>) {
         let both = names.flat_map(|name| [folder.join(name), folder.join(format!(".{name}.partial"))]);
         self.files.extend(both.filter(|path| path.is_file() || path.is_symlink()));
@@ -87,17 +87,16 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// `width-32`, `width-32.safetensors`, `shipped`.
+/// True for `width-32`, `width-32.safetensors`, `shipped`.
 fn is_of_a_width(name: &str) -> bool {
     let width = name.strip_prefix("width-").map(|rest| rest.strip_suffix(".safetensors").unwrap_or(rest));
     name == "shipped" || width.is_some_and(|width| width.parse::<usize>().is_ok())
 }
 
-/// The names that the folder's own runs have: those that its experiment lists, and those that its log speaks of, since either may have been changed or
-/// removed.
+/// The names of the folder's runs: those in its experiment and those in its log, since either file may have been changed or removed.
 fn ids(folder: &Path) -> BTreeSet<String> {
     let experiment = folder.join(EXPERIMENT);
-    // What is no file might never end.
+    // Reading a pipe might never end.
     let is_file = |path: &PathBuf| path.is_file();
     let experiment = Some(experiment).filter(is_file);
     let listed = source::experiment(Experiment::default(), experiment.as_deref(), Experiment::default());

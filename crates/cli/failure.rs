@@ -1,4 +1,4 @@
-//! Exit codes of the command: 0 done, 1 failed, 2 asked for something that cannot be, 130 stopped by Ctrl-C or a signal.
+//! Exit codes of the command: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C or a signal.
 
 use std::{fmt, io, process::ExitCode};
 
@@ -6,11 +6,11 @@ use anyhow::Error;
 
 use crate::{interrupt::STOPPED, terminal::is_closed};
 
-/// What was asked for cannot be done as it was written: a flag, a setting, an existing folder.
+/// A usage error: a flag, a setting or an existing folder makes the command impossible.
 #[derive(Debug)]
 struct Usage(String);
 
-/// The work was asked to end early; what was done until then is written, and said.
+/// The work was stopped early; its results so far are written and reported.
 #[derive(Debug)]
 pub struct Stopped;
 
@@ -29,12 +29,12 @@ impl fmt::Display for Stopped {
 impl std::error::Error for Usage {}
 impl std::error::Error for Stopped {}
 
-/// An error that the one who typed the command can mend by typing another.
+/// A usage error, which another command line avoids; its exit code is 2.
 pub fn usage(sentence: impl fmt::Display) -> Error {
     Usage(sentence.to_string()).into()
 }
 
-/// Says what went wrong on stderr, and which exit code that is.
+/// Prints an error on stderr, and returns the exit code.
 pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     if error.downcast_ref::<io::Error>().is_some_and(is_closed) {
@@ -47,7 +47,7 @@ pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
 }
 
-/// The error and its causes, those left out that are part of what was said before.
+/// The error and its causes, without those whose text is already contained.
 fn sentence(error: &Error) -> String {
     let mut said = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

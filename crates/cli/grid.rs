@@ -1,4 +1,4 @@
-//! The training of a grid: every cell, or those that a search chooses, with the results folder written as it goes.
+//! Trains a grid: every cell, or those that a search chooses; writes the results folder meanwhile.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use crate::{
     watch::Watch,
 };
 
-/// A grid under way.
+/// A grid in training.
 struct Grid<'a> {
     experiment: &'a Resolved,
     prepared: &'a Prepared,
@@ -36,7 +36,7 @@ struct Grid<'a> {
     stream: Stream,
     started: Instant,
     search: Option<Search>,
-    /// Runs that were to be trained so far.
+    /// Number of runs planned so far.
     planned: usize,
     runs: Vec<RunResult>,
     base_loss: Option<f64>,
@@ -46,7 +46,7 @@ struct Grid<'a> {
 
 /// Trains every cell, or those that a search chooses, and writes the results folder.
 ///
-/// A failure after a run has ended is told by [`Trained::complete`], so that what came of that run can be told first.
+/// A failure after a run has ended is reported by [`Trained::complete`], so that the run's results can be reported first.
 ///
 /// # Errors
 /// If the experiment is refused, or a device fails or a file cannot be written before a run has ended.
@@ -99,7 +99,7 @@ pub fn train_grid(
     grid.end(device)
 }
 
-/// Says what may not be as it was meant.
+/// Prints warnings about settings that may be unintended.
 fn caution(experiment: &Resolved, prepared: &Prepared) {
     let trained_on = prepared.base.model.longest();
     if experiment.tokens > trained_on {
@@ -112,7 +112,7 @@ fn caution(experiment: &Resolved, prepared: &Prepared) {
 }
 
 impl Grid<'_> {
-    /// Tells that the sweep begins, and how the base alone does; whether to go on.
+    /// Reports the start of the sweep and the loss of the base alone; false if the sweep is to stop.
     fn begin(&mut self) -> Result<bool> {
         let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
         let make_device = |plan, base| prepared.machine.make(plan, base);
@@ -129,7 +129,7 @@ impl Grid<'_> {
         Ok(flow.is_continue() && self.failure.is_none())
     }
 
-    /// Trains cohorts, and those that a search wants after them. Runs that ended before something fails are not lost with it.
+    /// Trains these cohorts and the further ones of a search. A failure keeps the runs that have ended.
     fn rounds(&mut self, mut cohorts: Vec<Vec<Cell>>) {
         while self.failure.is_none() {
             self.failure = self.search.as_ref().and_then(|search| search.tell(&self.results, self.experiment).err());
@@ -167,7 +167,7 @@ impl Grid<'_> {
         Watch::new(&mut self.results, progress, stream, self.interrupt.clone(), self.started)
     }
 
-    /// Whether every run that was planned came to its end.
+    /// True if every planned run has ended.
     fn is_complete(&self) -> bool {
         ended(&self.runs) == self.planned
     }
@@ -193,7 +193,7 @@ impl Grid<'_> {
         summary
     }
 
-    /// Writes the summary first of all, since what it says is not told again, and then the last line of the log.
+    /// Writes the summary first, since the log does not contain it, and then the last line of the log.
     fn write_down(&mut self, summary: &mut Summary, seconds: f64, has_ended: bool) -> Result<()> {
         let complete = self.is_complete();
         let results = &mut self.results;
@@ -226,7 +226,7 @@ impl Grid<'_> {
         written
     }
 
-    /// Writes everything down, and says what came of it.
+    /// Writes all results, and returns the outcome.
     fn end(mut self, device: &DeviceArguments) -> Result<Trained> {
         let seconds = self.started.elapsed().as_secs_f64();
         let mut summary = self.sum_up(seconds);
@@ -262,7 +262,7 @@ impl Grid<'_> {
         })
     }
 
-    /// Why no run came to its end, where earlier results stay in the folder.
+    /// The reason why no run ended; earlier results stay in the folder.
     fn nothing_ended(self, reason: Option<String>) -> Error {
         let stays = format!("the earlier results in `{}` stay", self.results.folder().display());
         match (self.failure, reason) {

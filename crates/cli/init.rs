@@ -1,4 +1,4 @@
-//! `loralab init`: the start of an adapter by itself, for whoever trains it.
+//! `loralab init`: computes the start of an adapter, to train elsewhere.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -27,18 +27,18 @@ pub struct InitArguments {
     /// The initialisation scheme; `loralab schemes` lists them
     #[arg(value_name = "SCHEME")]
     pub scheme: String,
-    /// Numbers of the scheme that are not to be its defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
+    /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
     #[arg(long, visible_alias = "scheme-option", value_name = "OPTIONS", value_delimiter = ',')]
     pub scheme_options: Option<Vec<String>>,
     /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
     #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
     pub base: String,
-    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with a README.md that says how PEFT trains it; it must be new
+    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with instructions for PEFT in a README.md; it must be new
     /// or empty
     #[arg(long, value_name = "FOLDER")]
     pub output: PathBuf,
-    /// Take the start out of the weights: a plain adapter of rank r, and beside it the base that it belongs to. Otherwise a start that is taken out (pissa,
-    /// lora-ga, …) is an adapter of rank 2r for the untouched base, whose second half must be kept from training by the lines in its README.md
+    /// Subtract the start from the weights: writes a plain adapter of rank r, and the changed base beside it. Without this flag, a start that is subtracted
+    /// (pissa, lora-ga, …) is an adapter of rank 2r for the unchanged base, whose second half the lines in its README.md keep from training
     #[arg(long)]
     pub residual_base: bool,
     /// Inner size r of the adapter [default: 8]
@@ -53,13 +53,13 @@ pub struct InitArguments {
     /// The linear maps that carry an adapter, separated by commas, or all-linear [default: all-linear]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub target_modules: Option<Vec<String>>,
-    /// Fixes the adapter's draw, and the data that are read [default: 0]
+    /// Seed of the adapter's random numbers and of the data that are read [default: 0]
     #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
     pub seed: Option<u64>,
-    /// What a start that reads data is shown: a task [default: translation]
+    /// The task whose data a start reads, if it reads any [default: translation]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// The same from a file: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
+    /// Data from a file instead of a task: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
     /// Length of the sequences of data [default: 64]
@@ -76,7 +76,7 @@ pub struct InitArguments {
 }
 
 impl InitArguments {
-    /// The one start as settings.
+    /// The settings of this start.
     pub fn experiment(&self) -> Experiment {
         Experiment {
             base: Some(self.base.clone()),
@@ -98,7 +98,7 @@ impl InitArguments {
     }
 }
 
-/// Computes a start, writes it, and prints what it is, layer by layer.
+/// Computes a start, writes it, and prints a description of each layer.
 pub fn init(arguments: &InitArguments) -> Result<()> {
     let experiment = source::experiment(Experiment::default(), None, arguments.experiment())?;
     if experiment.schemes.len() != 1 {

@@ -1,5 +1,5 @@
-//! Being asked to end: by Ctrl-C, by a system or scheduler (SIGTERM), by a terminal that is closed (SIGHUP). The first time asks the work to stop where
-//! its results are whole, the second ends the process.
+//! Requests to stop: Ctrl-C, a system or scheduler (SIGTERM), a closed terminal (SIGHUP). The first stops the work where its results are complete, the
+//! second ends the process.
 
 use std::{
     io,
@@ -8,15 +8,15 @@ use std::{
 
 use crate::{lock, terminal::note};
 
-/// The exit code of a process that ended because it was asked to.
+/// The exit code of a process stopped on request.
 pub const STOPPED: u8 = 130;
 
-/// Knows if the work was asked to stop.
+/// A request to stop the work; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<OnceLock<&'static str>>);
 
 impl Interrupt {
-    /// Listens from now on.
+    /// Starts to listen for requests.
     pub fn listen(quiet: bool) -> Interrupt {
         let interrupt = Interrupt::default();
         let asked = interrupt.0.clone();
@@ -32,18 +32,18 @@ impl Interrupt {
         interrupt
     }
 
-    /// Whether to stop.
+    /// True if a stop was requested.
     pub fn is_pressed(&self) -> bool {
         self.0.get().is_some()
     }
 
-    /// Who asked: `Ctrl-C`, `SIGTERM` or `SIGHUP`.
+    /// The source of the request: `Ctrl-C`, `SIGTERM` or `SIGHUP`.
     pub fn by(&self) -> &'static str {
         self.0.get().unwrap_or(&CTRL_C)
     }
 }
 
-/// Ends the process when it is asked to, with these words: for work of which a part is nothing.
+/// Ends the process on request and prints these words; for work whose partial results are useless.
 pub fn end_when_asked(words: &'static str) {
     on_signal(move |by| {
         note(format_args!("Stopped by {by}: {words}."));
@@ -54,7 +54,7 @@ pub fn end_when_asked(words: &'static str) {
 
 const CTRL_C: &str = "Ctrl-C";
 
-/// Calls this with each signal, by name, on a thread of its own.
+/// Calls `heard` with the name of each signal, on a separate thread.
 fn on_signal(heard: impl FnMut(&'static str) + Send + 'static) {
     if let Err(error) = listen(heard) {
         note(format_args!("Ctrl-C will end the work without results: {error}"));
@@ -80,8 +80,8 @@ fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()
     Ok(())
 }
 
-/// True if whoever began this process has it ignore a signal, as `nohup` does with SIGHUP and a script with Ctrl-C for what it runs in the background: listening
-/// would undo that. Only Linux says so; elsewhere, whoever writes to no terminal doesn't mind that it is closed.
+/// True if the parent process made this one ignore a signal, as `nohup` does with SIGHUP and a shell script with Ctrl-C for background jobs; listening would
+/// undo that. Only Linux reports it; elsewhere SIGHUP counts as ignored if stderr is no terminal.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     use std::io::IsTerminal;
@@ -95,7 +95,7 @@ fn is_ignored(signal: i32) -> bool {
     ignored.map_or_else(closes, |mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// Has a write beyond the largest file that is allowed fail, as on a full disk, instead of ending the process without a word.
+/// Makes a write beyond the file size limit fail, as on a full disk, instead of ending the process silently.
 pub fn outlive_full_disks() {
     #[cfg(unix)]
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());

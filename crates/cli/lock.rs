@@ -1,4 +1,4 @@
-//! Two processes that write to the same place would mix their results: who writes somewhere holds a lock there.
+//! Locks on output paths, so that two processes do not mix their results in one place.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -9,10 +9,10 @@ use std::{
 
 use crate::terminal::note;
 
-/// The locks that this process holds, with the folders that were made for them.
+/// The locks that this process holds, each with the folders created for it.
 static HELD: Mutex<Vec<(PathBuf, Vec<PathBuf>)>> = Mutex::new(Vec::new());
 
-/// Removes the files of all locks that are held, for a process that ends where it stands.
+/// Removes the files of all held locks, for a process that exits at once.
 pub fn release_all() {
     for (path, made) in HELD.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         let _ = fs::remove_file(path);
@@ -20,7 +20,7 @@ pub fn release_all() {
     }
 }
 
-/// A locked file, which is removed when this is dropped. The system lets go of the lock however the process ends.
+/// A locked file, which is removed when this is dropped. The system releases the lock however the process ends.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -29,7 +29,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks the file at `path`, which is made if it is missing, and so is its folder; none if another process holds it.
+    /// Locks the file at `path`, and creates it and its folder if missing; none if another process holds the lock.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -57,13 +57,13 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                // Some network file systems have no locks; that is no reason to have no results.
+                // Some network file systems have no locks; results are written there all the same.
                 Err(TryLockError::Error(error)) => note(format_args!(
                     "`{}` cannot be locked ({error}): take care that no other process writes there.",
                     path.display()
                 )),
             }
-            // Whoever held it may have removed it since it was opened.
+            // The former holder may have removed the file since it was opened.
             if is_at(&file, path) {
                 return Ok(Some(file));
             }
@@ -76,14 +76,14 @@ impl Drop for Lock {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = held.iter().position(|(path, _)| *path == self.path) else { return };
         let (path, made) = held.swap_remove(place);
-        // Before the lock is let go of, so that what is removed is not another's.
+        // Before the lock is released, so that no other process's file is removed.
         let _ = fs::remove_file(path);
         remove_empty(&made);
     }
 }
 
 fn remove_empty(folders: &[PathBuf]) {
-    // One that holds something cannot be removed, and neither can those around it.
+    // A folder that is not empty cannot be removed, nor can its parents.
     let _ = folders.iter().try_for_each(fs::remove_dir);
 }
 

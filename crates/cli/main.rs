@@ -1,4 +1,4 @@
-//! The `loralab` command: files, terminal, exit codes. What it runs is in `loralab-core`.
+//! The `loralab` command: files, terminal, exit codes. `loralab-core` does the work.
 
 mod args;
 mod base;

@@ -1,4 +1,4 @@
-//! How much memory there is, and experiments that could never fit in it.
+//! Available memory, and refusal of experiments that cannot fit in it.
 
 use std::path::Path;
 
@@ -11,22 +11,22 @@ use loralab_experiment::{Bytes, Resolved};
 
 use crate::failure::usage;
 
-/// What a machine surely has, for systems that do not say.
+/// Bytes assumed to be free on systems that do not report them.
 const ASSUMED: u64 = 2 << 30;
 
-/// Bytes that may be used: what was asked for, else half of what is free, so that other programs keep room.
+/// Bytes that may be used: `asked`, else half of the free memory, so that other programs keep the rest.
 pub fn available(asked: Option<Bytes>) -> u64 {
     asked.map_or_else(|| free().map_or(ASSUMED, |free| free / 2), |Bytes(bytes)| bytes)
 }
 
-/// What Linux calls available: free, or freed when asked for.
+/// Bytes that Linux calls available: free, or freed on demand.
 fn free() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Refuses a file of which so many copies are made when it is read, where memory has no room for them.
+/// Refuses a file if `copies` of it exceed the free memory; reading it makes so many.
 pub fn check_file(path: &Path, what: &str, copies: u64) -> anyhow::Result<()> {
     let (Ok(file), Some(free)) = (path.metadata(), free()) else { return Ok(()) };
     if file.len().saturating_mul(copies) > free {
@@ -40,8 +40,8 @@ pub fn check_file(path: &Path, what: &str, copies: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Refuses settings whose batch, position tables and adapters alone are larger than memory, before anything of that size
-/// is made. What a cohort needs to the byte is decided later, by the device.
+/// Refuses settings whose batch, position tables and adapters alone exceed memory, before anything of that size is
+/// allocated. The device computes the exact need of a cohort later.
 pub fn check(experiment: &Resolved, base: &Base, available: u64) -> anyhow::Result<()> {
     let Resolved { gradient_accumulation, batch_size, tokens, rank, .. } = *experiment;
     let adapters = lab::adapters(base, experiment);
@@ -62,7 +62,7 @@ pub fn check(experiment: &Resolved, base: &Base, available: u64) -> anyhow::Resu
     )
 }
 
-/// The same of what depends on the data, too: the batches of a validation, and the activations of a sequence at least.
+/// Like [`check`], with the parts that depend on the data: the batches of a validation and the activations of at least one sequence.
 pub fn check_data(experiment: &Resolved, base: &Base, data: &Split, available: u64) -> anyhow::Result<()> {
     let Resolved { gradient_accumulation, batch_size, tokens, validation_examples, .. } = *experiment;
     let batches = data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
@@ -89,7 +89,7 @@ fn product(factors: &[usize]) -> u128 {
     factors.iter().fold(1, |product: u128, &factor| product.saturating_mul(factor as u128))
 }
 
-/// Refuses what is too large, alone or together with the others; each is what it is, what to lower, and its bytes.
+/// Refuses terms whose sum exceeds `available`; each has a name, the setting to lower, and its bytes.
 fn refuse(terms: &[(&str, &str, u128)], available: u64) -> anyhow::Result<()> {
     let bytes = |bytes: u128| Bytes(u64::try_from(bytes).unwrap_or(u64::MAX));
     let Some((what, setting, largest)) = terms.iter().max_by_key(|(.., bytes)| *bytes) else { return Ok(()) };

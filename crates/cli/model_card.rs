@@ -1,4 +1,4 @@
-//! The README.md beside a start: what it is, and how PEFT trains it as it is meant.
+//! The README.md beside a start: its description, and instructions for training it with PEFT.
 
 use anyhow::Result;
 use loralab_checkpoint::read_safetensors;
@@ -9,16 +9,16 @@ use loralab_core::lora::{
 
 use crate::results::BASE;
 
-/// The ways in which PEFT comes to train what a run here trains.
+/// The ways to make PEFT train what a run here trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// By itself.
+    /// PEFT's default, on the unchanged base.
     Plain,
-    /// By itself, on the base beside the adapter.
+    /// PEFT's default, on the base beside the adapter.
     OwnBase,
-    /// By itself where it knows MiCA, which the configuration names: A alone.
+    /// A alone, by MiCA in the configuration; a PEFT without MiCA needs [`FREEZE_B`].
     AOnly,
-    /// If it is told to leave the second half of every pair alone.
+    /// With [`FREEZE`], which keeps the second half of every pair from training.
     FrozenHalf,
 }
 
@@ -34,7 +34,7 @@ impl Form {
     }
 }
 
-/// The lines of Python that keep the second half of every pair at its start, whatever the optimiser, its weight decay and its clipping are.
+/// Lines of Python that keep the second half of every pair at its start, with any optimiser, weight decay and clipping.
 pub const FREEZE: &str = "\
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -49,17 +49,17 @@ for name, p in model.named_parameters():
         freeze_half(p, 1 if \"lora_B\" in name else 0)
 ";
 
-/// The lines that keep B, for a PEFT that does not know MiCA.
+/// Lines of Python that freeze B, for a PEFT without MiCA.
 pub const FREEZE_B: &str = "\
 for name, p in model.named_parameters():
     if \"lora_B\" in name:
         p.requires_grad_(False)
 ";
 
-/// The whole file.
+/// The text of the file.
 ///
 /// # Errors
-/// Only if the adapter's tensors are no safetensors.
+/// If the adapter's tensors are no safetensors.
 pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -> Result<String> {
     let base = &adapter.base;
     let training = match form {
@@ -88,7 +88,7 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
     ))
 }
 
-/// Lists the part of each tensor that is not to be trained, a line each.
+/// Lists the frozen part of each tensor, one per line.
 fn frozen(files: &PeftFiles) -> Result<String> {
     let checkpoint = read_safetensors(&files.safetensors)?;
     let mut lines: Vec<String> = checkpoint

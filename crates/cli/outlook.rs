@@ -1,4 +1,4 @@
-//! Sentences about the training that is about to begin: how much of the data it sees, and how long that takes here.
+//! Sentences about a training before it starts: the share of the data that it reads, and its estimated time.
 
 use std::{
     sync::Arc,
@@ -15,10 +15,10 @@ use loralab_core::{
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{Cell, Resolved, SECOND_NAMES};
 
-/// A first step that takes less is timed again: it also fills memory that later ones find.
+/// A shorter first step is timed again, since a first step also allocates memory.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// What may not be as it was meant: starts that are left out, and ranks that are higher than they need be.
+/// Warnings about settings that may be unintended: schemes left out, and ranks higher than necessary.
 pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
     let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
     let left_out = SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second));
@@ -29,7 +29,7 @@ pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
     cautions
 }
 
-/// That a matrix has no change of so high a rank, where that is so.
+/// A warning if the rank exceeds that of any change of some matrix; else none.
 pub fn rank_in_words(experiment: &Resolved, base: &Base) -> Option<String> {
     let (adapters, linears) = (adapters(base, experiment), base.model.linears());
     let adapted = linears.iter().filter(|linear| adapters.target(&linear.name));
@@ -42,7 +42,7 @@ pub fn rank_in_words(experiment: &Resolved, base: &Base) -> Option<String> {
     ))
 }
 
-/// The parts of the data, and how often the training goes through its own.
+/// A sentence on the sizes of training and validation data, and the number of epochs.
 pub fn data(experiment: &Resolved, data: &Split) -> String {
     let Resolved { steps, tokens, validation_examples, .. } = *experiment;
     let per_step = experiment.sequences_per_step();
@@ -65,7 +65,7 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
     )
 }
 
-/// Estimates the time that the runs of these cohorts take, by a step and a validation of some of them that are timed. What is timed is kept nowhere.
+/// Estimates the training time of these cohorts by timing a step and a validation of some of them. The timed steps do not count for any run.
 ///
 /// # Errors
 /// If a device fails.
@@ -78,7 +78,7 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
     }
     let Some(cells) = cohorts.iter().max_by_key(|cells| cells.len()) else { return Ok(String::new()) };
     let runs = match prepared.machine {
-        // A thread carries a run, so that as many as there are threads take as long as one.
+        // Each thread trains one run, so as many runs as threads take the time of one.
         Machine::Cpu(threads) => {
             let threads = threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
             cells.len().min(threads.unwrap_or(1))

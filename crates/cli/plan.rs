@@ -1,4 +1,4 @@
-//! `loralab plan`: the list of dispatches that a training step replays.
+//! `loralab plan`: prints the list of dispatches that a training step replays.
 
 use anyhow::Result;
 use loralab_core::lab::PlanNeeds;

@@ -1,4 +1,4 @@
-//! An experiment with the files that it names read, its sizes held against memory, and its device opened.
+//! Prepares an experiment: reads its files, checks its sizes against memory, and opens its device.
 
 use anyhow::{Error, Result};
 use loralab_core::lab::{Prepared, SweepError};
@@ -11,12 +11,12 @@ use crate::{
     memory, source,
 };
 
-/// Reads what the experiment names, and opens the device; unless quiet, it shows how far that is.
+/// Reads the files of the experiment and opens the device; unless quiet, shows the progress.
 pub fn prepare(experiment: &Resolved, device: &DeviceArguments, quiet: bool) -> Result<Prepared> {
     with_data(experiment, None, device, quiet)
 }
 
-/// The same where the data may have been read before.
+/// Like [`prepare`], with `data` that are read already, if given.
 pub fn with_data(
     experiment: &Resolved,
     data: Option<Split>,
@@ -26,7 +26,7 @@ pub fn with_data(
     let (base, base_name) = source::base(&experiment.base)?;
     experiment.targets(&base.model.targets()).map_err(usage)?;
     let threads = source::threads(experiment.threads.map(Into::into))?;
-    // What is wrong with the settings is said before a device is looked for.
+    // Errors in the settings come before the search for a device.
     let free = memory::available(experiment.memory);
     memory::check(experiment, &base, free)?;
     let data = data.map_or_else(|| source::data(experiment), Ok)?;
@@ -36,7 +36,7 @@ pub fn with_data(
     Ok(Prepared { base, base_name, data, available, machine })
 }
 
-/// The same with another base, on the same device and data.
+/// The same device and data with the base that `experiment` names.
 pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared> {
     let (base, base_name) = source::base(&experiment.base)?;
     experiment.targets(&base.model.targets()).map_err(usage)?;
@@ -44,7 +44,7 @@ pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared>
     Ok(Prepared { base, base_name, ..prepared.clone() })
 }
 
-/// Data of a file that do not fit are a failure; everything else that a sweep refuses is a setting.
+/// The error for a refused sweep: a failure if a file's data do not fit, else a usage error.
 pub fn refused(error: SweepError, experiment: &Resolved) -> Error {
     match (&error, &experiment.data) {
         (SweepError::Data(_), Data::Path(path)) => Error::new(error).context(path.clone()),

@@ -1,4 +1,4 @@
-//! `loralab pretrain`: a base trained from nothing.
+//! `loralab pretrain`: trains a base from random weights.
 
 use std::{
     ffi::OsStr,
@@ -33,7 +33,7 @@ use crate::{
     terminal::{note, print},
 };
 
-/// The little world's text: its seed and length, and those of the text to validate with.
+/// Seed and length in bytes of the generated text to train on, and of the text to validate with.
 pub const TRAIN: (u64, usize) = (0, 4_000_000);
 pub const VALIDATION: (u64, usize) = (7, 200_000);
 
@@ -55,7 +55,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
             Split { train: text(TRAIN), validation: text(VALIDATION) }
         }
     };
-    // What cannot be written is better known before the work than after it.
+    // Finds an output that can't be written before the work starts.
     let _lock = lock_output(output)?;
     // Another process may have written there in the meantime.
     check_output(output, arguments.overwrite)?;
@@ -76,12 +76,12 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     })?;
     steps.end();
     let bytes = base.to_safetensors()?;
-    // Reading it again is the test that every weight is finite in the precision it is stored in.
+    // Reading the bytes back tests that every weight is finite in its stored precision.
     if !loss.is_finite() || Base::from_safetensors(&bytes).is_err() {
         let written = saves.in_words().unwrap_or_else(|| "nothing was written".to_owned());
         bail!("the pretraining diverged at step {done}, so {written}; lower `--learning-rate`");
     }
-    // One that was stopped does not take the place of an earlier one.
+    // A stopped pretraining does not replace an earlier base.
     let stopped = done < settings.steps;
     let output = if stopped && output.exists() { saves.file.as_path() } else { output };
     write_whole(output, &bytes)?;
@@ -106,18 +106,18 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     Ok(told?)
 }
 
-/// The base as it is now and then, in a file beside the output.
+/// Saves the base at intervals in a file beside the output.
 struct Saves {
     file: PathBuf,
     every: Duration,
     last: Instant,
-    /// The step of the one that is written.
+    /// The step of the last save.
     step: Option<usize>,
 }
 
 impl Saves {
     fn new(output: &Path, minutes: f64) -> Self {
-        // Longer than a duration can be is never.
+        // An interval that overflows a duration means never.
         let every = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or_default();
         Self { file: unfinished(output), every, last: Instant::now(), step: None }
     }
@@ -126,7 +126,7 @@ impl Saves {
         !self.every.is_zero() && self.last.elapsed() >= self.every
     }
 
-    /// Writes the base, if it is one that can be used. If it cannot be written, the training goes on.
+    /// Writes the base if its weights are finite. The training continues if it cannot be written.
     fn save(&mut self, step: usize, base: &dyn Fn() -> Base, quiet: bool) {
         let saved = base().to_safetensors().map_err(Error::from).and_then(|bytes| {
             Base::from_safetensors(&bytes)?;
@@ -152,13 +152,13 @@ impl Saves {
         self.step.map(|step| format!("only the base of step {step} was written, to `{}`", self.file.display()))
     }
 
-    /// Removes what was saved, be it of an earlier pretraining.
+    /// Removes the saved file, including that of an earlier pretraining.
     fn remove(&self) {
         let _ = fs::remove_file(&self.file);
     }
 }
 
-/// `little.safetensors` as it is until its pretraining ends: `little.unfinished.safetensors`.
+/// The file of an unfinished pretraining: `little.unfinished.safetensors` for `little.safetensors`.
 fn unfinished(output: &Path) -> PathBuf {
     let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let (stem, extension) = (part(output.file_stem()), part(output.extension()));
@@ -214,7 +214,7 @@ fn settings(arguments: &PretrainArguments) -> Result<Pretraining> {
     })
 }
 
-/// Refuses sizes that memory does not hold, before anything of that size is made.
+/// Refuses sizes that exceed memory, before anything of that size is allocated.
 fn check_memory(settings: &Pretraining) -> Result<()> {
     let Pretraining { config, sequences, tokens, .. } = settings;
     let mut tape = Tape::new(Shape { runs: 1, sequences: *sequences, tokens: *tokens }, false);
@@ -236,7 +236,7 @@ fn check_memory(settings: &Pretraining) -> Result<()> {
     Ok(())
 }
 
-/// How well the base does on held-out text, with the weights as they are stored.
+/// Loss and accuracy of the base, with its stored weights, on held-out text.
 pub fn validation(base: &Base, settings: &Pretraining, held_out: &Dataset) -> Result<Validation> {
     let (sequences, tokens) = (settings.sequences, settings.tokens);
     let batches = loralab_data::validation(held_out, sequences, tokens, VALIDATION_SEQUENCES)?;

@@ -11,22 +11,22 @@ use loralab_experiment::{Event, loss_text};
 
 use crate::terminal::note;
 
-/// How a bar looks: what it is, itself, how far, how long still, and the losses.
+/// The template of a bar: name, bar, steps, remaining time, and losses.
 const BAR: &str = "{prefix} [{bar:16}] {pos}/{len}, {eta} left  {wide_msg}";
 
-/// Something with steps that goes on for a while.
+/// The progress of some work with steps.
 pub struct Steps {
     name: String,
     total: usize,
     started: Instant,
     bar: Option<ProgressBar>,
     lines: bool,
-    /// Tenths that were told in lines.
+    /// Number of tenths printed as lines.
     told: usize,
 }
 
 impl Steps {
-    /// Begins to show `total` steps of what `name` says; shows nothing when quiet.
+    /// Shows `total` steps under `name`; shows nothing when quiet.
     pub fn new(name: String, total: usize, quiet: bool) -> Self {
         let terminal = stderr().is_terminal();
         let bar = (terminal && !quiet).then(|| {
@@ -36,7 +36,7 @@ impl Steps {
         Self { name, total, started: Instant::now(), bar, lines: !terminal && !quiet, told: 0 }
     }
 
-    /// `done` steps are done; `losses` says how it goes.
+    /// Shows that `done` steps are done, with the text of `losses`.
     pub fn advance(&mut self, done: usize, losses: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_position(done as u64);
@@ -52,7 +52,7 @@ impl Steps {
         }
     }
 
-    /// No more steps follow.
+    /// Ends the display.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();
@@ -60,7 +60,7 @@ impl Steps {
     }
 }
 
-/// How many of how many kernels a GPU's driver has compiled: a bar that goes away when they all are, on a terminal only.
+/// Shows the kernels that a GPU's driver has compiled as a bar, on a terminal only; it disappears when `done` is `total`.
 pub fn kernels(done: usize, total: usize) {
     static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
     if !stderr().is_terminal() {
@@ -88,7 +88,7 @@ pub struct Progress {
     cohort: Option<Cohort>,
 }
 
-/// The cohort that is being trained.
+/// The cohort in training.
 struct Cohort {
     shown: Steps,
     step: usize,
@@ -98,12 +98,12 @@ struct Cohort {
 }
 
 impl Progress {
-    /// Of runs of so many steps.
+    /// For runs of `steps` steps each.
     pub fn new(steps: usize, quiet: bool) -> Self {
         Self { quiet, steps, cohort: None }
     }
 
-    /// Takes notice of an event.
+    /// Updates the display by an event.
     pub fn event(&mut self, event: &Event) {
         match (event, &mut self.cohort) {
             (Event::CohortStarted { cohort, cohorts, cells }, current) => {
@@ -119,7 +119,7 @@ impl Progress {
                     Some(Cohort { shown: Steps::new(name, self.steps, self.quiet), step: 0, lowest, diverged: 0 });
             }
             (Event::Step { cell, step, loss, .. }, Some(cohort)) => {
-                // The first word of a step says that the one before it is done.
+                // The first event of a step means that the step before is done.
                 if *step > cohort.step {
                     cohort.advance();
                     cohort.step = *step;

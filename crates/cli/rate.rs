@@ -1,4 +1,4 @@
-//! `loralab rate`: from a learning rate that is good at one width and rank, one to try at another.
+//! `loralab rate`: suggests a learning rate for another width and rank, from one that is good at a known width and rank.
 
 use std::str::FromStr;
 
@@ -15,19 +15,19 @@ use crate::{failure::usage, terminal::print, values::positive};
 /// `loralab rate`.
 #[derive(Debug, Args)]
 pub struct RateArguments {
-    /// The initialisation scheme: init-a or init-b, or one of their kind
+    /// The initialisation scheme: init-a or init-b, or a variant of either
     #[arg(value_name = "SCHEME")]
     scheme: String,
-    /// A learning rate that is good, with the width and the rank at which it is: 2e-4@1024x8
+    /// A good learning rate, with its width and rank: 2e-4@1024x8
     #[arg(long, value_name = "RATE@WIDTHxRANK")]
     known: Known,
-    /// The width, that is the inputs of a layer, and the rank at which one is wanted: 4096x32
+    /// The width (inputs of a layer) and rank to suggest a rate for: 4096x32
     #[arg(long = "for", value_name = "WIDTHxRANK")]
     wanted: Sizes,
-    /// α, at both
+    /// α, at both widths and ranks
     #[arg(long, value_name = "X", default_value = "16", value_parser = positive)]
     alpha: f64,
-    /// How the adapter's product is scaled, at both: classic (alpha / rank) or rslora (alpha / √rank)
+    /// Scaling of the adapter's product, at both: classic (alpha / rank) or rslora (alpha / √rank)
     #[arg(long, value_name = "NAME", default_value = "classic")]
     scaling: String,
 }
@@ -68,7 +68,7 @@ impl FromStr for Known {
     }
 }
 
-/// Prints the rate, how it comes about, and on what grounds.
+/// Prints the rate, its derivation and its source.
 ///
 /// # Errors
 /// If there is no such scheme, or no rule for it.

@@ -1,4 +1,4 @@
-//! `loralab report`: a results folder as one page, with its figures and tables as files.
+//! `loralab report`: makes a page of a results folder, and files of its figures and tables.
 
 use std::path::{Path, PathBuf};
 
@@ -27,14 +27,14 @@ pub struct ReportArguments {
 
 /// Writes the report into the folder.
 pub fn report(arguments: &ReportArguments) -> Result<()> {
-    // A sweep that goes on would write between what is read here.
+    // A sweep in training would change files between two reads.
     let _lock = arguments.results.is_dir().then(|| lock_folder(&arguments.results)).transpose()?;
     write(&arguments.results)?;
     print(format_args!("The report is `{}`.", arguments.results.join(REPORT).display()))?;
     Ok(())
 }
 
-/// Writes the page, its figures and its tables beside the results they are made from.
+/// Writes the page, its figures and its tables into the results folder.
 pub fn write(folder: &Path) -> Result<()> {
     let path = folder.join(SUMMARY);
     if !path.exists() && folder.join(METRICS).exists() {
@@ -48,7 +48,7 @@ pub fn write(folder: &Path) -> Result<()> {
     let text = |name: &str| -> Result<String> {
         let path = folder.join(name);
         check_file(&path)?;
-        // Once as a text, and a few times as what it says.
+        // Memory holds the file once as text, and several times as parsed values.
         memory::check_file(&path, "file of the results", 8)?;
         let bytes = source::read(&path, "file of the results")?;
         String::from_utf8(bytes)
@@ -94,7 +94,7 @@ pub fn write(folder: &Path) -> Result<()> {
     write_beside(&folder.join(REPORT), report.html(&inputs).as_bytes())
 }
 
-/// Writes a file of the report; where that can't be, copying the results helps, since the report stands beside them.
+/// Writes a file of the report. If the folder is not writable, the error advises to copy the results.
 fn write_beside(path: &Path, contents: &[u8]) -> Result<()> {
     write_whole(path, contents).map_err(|error| {
         anyhow!(
@@ -105,7 +105,7 @@ fn write_beside(path: &Path, contents: &[u8]) -> Result<()> {
     })
 }
 
-/// The curves of each scheme's best rate; none where the log is of another sweep.
+/// The curves of each scheme's best rate; none if the log belongs to another sweep.
 fn best(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
     let events = best_events(folder, summary)?;
     if let Some(scheme) = summary.schemes.iter().find(|scheme| !has_losses(scheme, &events)) {
@@ -121,7 +121,7 @@ fn best(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
     Ok(Curve::gather(&events))
 }
 
-/// Whether the runs of a scheme at its best rate end in the log with the losses that the summary has.
+/// True if the log and the summary have the same final losses of a scheme's runs at its best rate.
 fn has_losses(scheme: &SchemeSummary, events: &[Event]) -> bool {
     let Some(best) = scheme.best() else { return true };
     let mut logged: Vec<(u64, f64)> = events

@@ -1,8 +1,8 @@
 //! The results folder.
 //!
-//! Every file is written under a temporary name, brought to the disk and then renamed, so what has its name is whole, also after a power failure. Only
-//! `metrics.jsonl` grows as the sweep goes on, by whole lines. Earlier results stay until the first of the new ones is whole: until then those are
-//! written to a folder of their own in the results folder.
+//! Every file is written under a temporary name, synced to the disk and then renamed, so a file under its final name is complete, even after a power
+//! failure. Only `metrics.jsonl` grows during the sweep, by whole lines. Earlier results stay until the first new result is complete; until then new
+//! results are written to a temporary folder in the results folder.
 
 use std::{
     fs::{self, File},
@@ -17,52 +17,52 @@ use loralab_experiment::{Bytes, Cell, Event, Summary};
 
 use crate::{earlier::Earlier, failure::usage, lock::Lock, terminal::note, tiles::TILES};
 
-/// The log of events, one JSON object a line.
+/// The log of events, one JSON object per line.
 pub const METRICS: &str = "metrics.jsonl";
 /// The experiment with every setting written out.
 pub const EXPERIMENT: &str = "experiment.toml";
-/// What the sweep found.
+/// The summary of the sweep.
 pub const SUMMARY: &str = "summary.json";
 /// The headline figure.
 pub const LOSS_BY_LEARNING_RATE: &str = "loss_by_learning_rate.svg";
 /// Loss over steps.
 pub const TRAINING_CURVES: &str = "training_curves.svg";
-/// The rates that were searched for, choice by choice, with why each was tried.
+/// The choices of a search for learning rates, each with its reason.
 pub const SEARCH: &str = "search.json";
 /// The report, one page.
 pub const REPORT: &str = "report.html";
 /// A folder for each run that did not diverge, in PEFT's layout.
 pub const ADAPTERS: &str = "adapters";
-/// The base that an adapter belongs to, where it belongs to another than it was made for.
+/// The base that an adapter belongs to, if it differs from the base that the start was computed for.
 pub const BASE: &str = "base.safetensors";
 
-/// Every file of results beside those of a report, of adapters and of the sweeps of a reproduction.
+/// All files of results, without those of a report, of adapters and of the sweeps of a reproduction.
 pub const FILES: [&str; 8] =
     [METRICS, EXPERIMENT, SUMMARY, SEARCH, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
 /// The files of an adapter.
 pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", BASE];
 
-/// What can be done about a folder that holds results, beside choosing another.
+/// A remedy for a folder that holds results; follows the advice to choose another folder.
 pub const OVERWRITE: &str = ", or replace its results with `--overwrite`";
 
-/// The file in a results folder that whoever writes there has locked.
+/// The lock file of a results folder; its writer holds the lock.
 const LOCK: &str = ".lock";
-/// New results, until the first is whole and they replace the earlier ones.
+/// The folder of new results, until the first is complete and they replace the earlier ones.
 const NEW: &str = ".new.partial";
 
-/// A folder that results are written to, by this process alone.
+/// A results folder, locked by this process.
 #[derive(Debug)]
 pub struct Results {
     folder: PathBuf,
-    /// Where the results are now: the folder, or the one in it beside earlier results.
+    /// The current place of the results: the folder, or [`NEW`] in it if it holds earlier results.
     place: PathBuf,
     earlier: Earlier,
     log: Option<Log>,
     /// The runs whose adapters are written, by name.
     adapters: Vec<String>,
-    /// Those whose adapters could not be.
+    /// The runs whose adapters could not be written, by name.
     unwritten: Vec<String>,
-    /// Why not, of the first of them.
+    /// The error of the first of them.
     failure: Option<Error>,
     _lock: Lock,
 }
@@ -71,14 +71,14 @@ pub struct Results {
 #[derive(Debug)]
 struct Log {
     file: File,
-    /// How many bytes of it are whole lines.
+    /// Bytes of whole lines.
     length: u64,
-    /// Lines that are still to be written.
+    /// Lines not written yet.
     owed: String,
 }
 
 impl Results {
-    /// Refuses a folder that holds something; `remedy` is what can be done beside choosing another.
+    /// Refuses a folder that is not empty; `remedy` is advice added to that of choosing another.
     pub fn check_free(folder: &Path, remedy: &str) -> Result<()> {
         Self::refuse_file(folder)?;
         if !folder.exists() {
@@ -86,7 +86,7 @@ impl Results {
         }
         let name = folder.display();
         let entries = fs::read_dir(folder).with_context(|| format!("the results folder `{name}` cannot be read"))?;
-        // A process that was killed leaves its lock, which nobody holds.
+        // A killed process leaves its lock file, which nobody holds.
         if entries.flatten().any(|entry| entry.file_name() != LOCK) {
             return Err(usage(format_args!(
                 "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}"
@@ -105,11 +105,10 @@ impl Results {
         Ok(())
     }
 
-    /// Makes the folder and keeps other processes out of it. What it holds stays as it is, and if nothing is written to it, a folder that was made goes
-    /// away again.
+    /// Creates and locks the folder. Its contents stay unchanged; a created folder is removed again if nothing is written to it.
     ///
     /// # Errors
-    /// If it holds something that may not be overwritten, another process writes there, or nothing can be written there.
+    /// If it holds files that may not be overwritten, another process writes there, or it is not writable.
     pub fn claim(folder: &Path, overwrite: bool) -> Result<Self> {
         let check = || match overwrite {
             true => Self::refuse_file(folder),
@@ -133,7 +132,7 @@ impl Results {
         Ok(Self { folder: folder.to_owned(), place, earlier, log: None, adapters, unwritten, failure, _lock: lock })
     }
 
-    /// Begins the log of a sweep, and a folder for its adapters.
+    /// Creates the log of a sweep and the folder of its adapters.
     ///
     /// # Errors
     /// If they cannot be written.
@@ -152,20 +151,20 @@ impl Results {
         &self.folder
     }
 
-    /// Where what was written so far can be read.
+    /// The folder that holds the results written so far.
     pub fn place(&self) -> &Path {
         &self.place
     }
 
-    /// Whether the folder still holds the results that it held before.
+    /// True if the folder still holds its earlier results.
     pub fn keeps_earlier(&self) -> bool {
         self.place != self.folder
     }
 
-    /// Puts the results in the place of the earlier ones, which are removed. Called when the first of them is whole; there is nothing to do after that.
+    /// Removes the earlier results and moves the new ones to their place. Called when the first new result is complete; later calls do nothing.
     ///
     /// # Errors
-    /// If that fails; what is new is then beside what is left of the earlier ones.
+    /// If that fails; the new results are then beside the rest of the earlier ones.
     pub fn replace_earlier(&mut self) -> Result<()> {
         if !self.keeps_earlier() {
             return Ok(());
@@ -188,34 +187,34 @@ impl Results {
         put(&self.place.join(name), contents).with_context(|| unwritable(&self.folder.join(name)))
     }
 
-    /// Adds a line to the log. One that is owed is written before the next line, if it can't be now.
+    /// Adds a line to the log. If it cannot be written and `is_owed`, it is stored and written before the next line.
     ///
     /// # Errors
-    /// If it, or one that is owed, cannot be written.
+    /// If it, or a stored line, cannot be written.
     pub fn log(&mut self, line: &str, is_owed: bool) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
         let before = log.owed.len();
         log.owed += line;
         log.owed.push('\n');
-        // One write for all, so that a process that is killed leaves whole lines.
+        // One write for all lines, so that a killed process leaves whole lines.
         let written = log.file.write_all(log.owed.as_bytes());
         if written.is_ok() {
             log.length += log.owed.len() as u64;
             log.owed.clear();
         } else {
-            // So does a disk that is full.
+            // Removes the part of a line that a full disk leaves.
             let _ = log.file.set_len(log.length).and_then(|()| log.file.seek(SeekFrom::Start(log.length)));
             log.owed.truncate(if is_owed { log.owed.len() } else { before });
         }
         written.with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
-    /// Writes what may not be lost: on a disk that is full, adapters make room for it, the last one first.
+    /// Writes essential results: on a full disk it removes adapters to make room, the last one first.
     ///
     /// # Errors
-    /// If it cannot be written even so.
+    /// If the write fails even then.
     pub fn insist(&mut self, mut write: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        // Some disks have no more room than before when something is removed.
+        // Limited, since removing files does not free space on some disks.
         const MOST: usize = 16;
         for _ in 0..MOST {
             match write(self) {
@@ -226,14 +225,14 @@ impl Results {
         write(self)
     }
 
-    /// Removes the adapter that was written last, if there is one.
+    /// Removes the last adapter written; false if there is none.
     fn make_room(&mut self) -> bool {
         let Some(run) = self.adapters.pop() else { return false };
         let folder = self.place.join(ADAPTERS).join(&run);
         for name in ADAPTER_FILES {
             let _ = fs::remove_file(folder.join(name));
         }
-        // What is someone else's stays.
+        // A folder with files of someone else stays.
         let _ = fs::remove_dir(folder);
         let removed =
             || anyhow!("the adapter of {run} was removed, to make room for the results on a disk that is full");
@@ -242,14 +241,14 @@ impl Results {
         true
     }
 
-    /// Brings the log and the names of the adapters to the disk, on which everything else is already.
+    /// Syncs the log and the names of the adapters to the disk; all other files are synced when written.
     pub fn sync(&self) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
         let synced = log.file.sync_data().and_then(|()| sync_folder(&self.place.join(ADAPTERS)));
         synced.with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
-    /// Writes a run's adapter. If that can't be, the run is among the [`unwritten`](Self::unwritten).
+    /// Writes a run's adapter. If that fails, the run is added to [`unwritten`](Self::unwritten).
     pub fn adapter(&mut self, cell: &Cell, adapter: &Adapter) {
         let run = cell.id();
         match self.write_adapter(&run, adapter) {
@@ -277,17 +276,17 @@ impl Results {
         &self.unwritten
     }
 
-    /// Why the first of them could not be; told once.
+    /// Takes the error of the first adapter that was not written or had to be removed; none at the second call.
     pub fn take_failure(&mut self) -> Option<Error> {
         self.failure.take()
     }
 
-    /// Whether a run's adapter is written.
+    /// True if a run's adapter is written.
     pub fn has_adapter(&self, cell: &Cell) -> bool {
         self.adapters.contains(&cell.id())
     }
 
-    /// Where a run's adapter is.
+    /// The folder of a run's adapter.
     pub fn adapter_folder(&self, cell: &Cell) -> PathBuf {
         self.folder.join(ADAPTERS).join(cell.id())
     }
@@ -302,18 +301,18 @@ impl Drop for Results {
     }
 }
 
-/// Keeps other processes out of a results folder while something is added to what it holds.
+/// Locks a results folder while files are added to it.
 ///
 /// # Errors
-/// If one writes there, or nothing can be written there.
+/// If another process writes there, or it is not writable.
 pub fn lock_folder(folder: &Path) -> Result<Lock> {
     lock(&folder.join(LOCK), folder)
 }
 
-/// Keeps other processes from writing the same file or folder, and makes the folders around it. What cannot be written is so known before the work.
+/// Locks a file or folder to be written, and creates its parents. So an output that cannot be written is an error before the work.
 ///
 /// # Errors
-/// If one writes it already, or it cannot be written.
+/// If another process writes it, or it cannot be written.
 pub fn lock_output(output: &Path) -> Result<Lock> {
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     lock(&output.with_file_name(format!(".{name}.lock")), output)
@@ -326,13 +325,13 @@ fn lock(file: &Path, what: &Path) -> Result<Lock> {
     })
 }
 
-/// Most bytes of a line of a log: that of a cohort names all its runs.
+/// Most bytes of a line of a log; a cohort's line names all its runs.
 const LONGEST_LINE: u64 = 64 << 20;
 
-/// Refuses what is of no known size, such as a pipe, which would be read without end: results are files.
+/// Refuses a path that is no file, such as a pipe, which might be read without end.
 ///
 /// # Errors
-/// If it is no file.
+/// If the path exists and is no file.
 pub fn check_file(path: &Path) -> Result<()> {
     if path.exists() && !path.is_file() {
         bail!("`{}` is a folder, a pipe or a device, but results are read from files only", path.display());
@@ -340,8 +339,8 @@ pub fn check_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What happened to each scheme's runs at its best learning rate, out of the log: all events of a large sweep need not
-/// be held in memory. A last line that was cut off, as a process that is killed may leave it, is told of and left out.
+/// Reads from the log the events of each scheme's runs at its best learning rate; not all, since a large sweep's events
+/// may exceed memory. An incomplete last line, as a killed process may leave it, is reported and skipped.
 ///
 /// # Errors
 /// If the log cannot be read or is no file, or another line of it is no event.
@@ -386,8 +385,8 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// Writes a folder under a temporary name beside it and renames it, so that it is there with all of its files or not at all. A folder that holds
-/// something else keeps that.
+/// Writes a folder under a temporary name beside it and renames it, so that it appears with all of its files or not at all. An existing folder keeps
+/// its other files.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -395,11 +394,11 @@ pub fn write_folder(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
     put_folder(folder, files).and_then(|()| sync_folder(parent(folder))).with_context(|| unwritable(folder))
 }
 
-/// The same, but for its name, which is on the disk when the folder it is in is.
+/// Like [`write_folder`], without syncing the folder's name; a sync of its parent does that.
 fn put_folder(folder: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
     let partial = partial(folder);
     let write = || {
-        // Of a process that was killed.
+        // A killed process may have left one.
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
@@ -431,36 +430,36 @@ fn put(path: &Path, contents: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&partial)))
 }
 
-/// Writes a file that is on the disk, and not in memory only, when this returns.
+/// Writes a file and syncs it to the disk.
 fn write_synced(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(contents)?;
     file.sync_all()
 }
 
-/// Brings the names in a folder to the disk: without that, a power failure may undo a rename.
+/// Syncs the names in a folder to the disk; without that, a power failure may undo a rename.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // Some file systems keep their names in order without being asked, and refuse to be; some folders may be written and not read.
+        // Some file systems sync names by themselves and refuse the call; some folders are writable but not readable.
         Err(error) if matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => Ok(()),
         synced => synced,
     }
 }
 
-/// Elsewhere a folder cannot be opened to that end.
+/// Does nothing: other systems cannot open a folder for that.
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folder that something is in.
+/// The parent folder of a path.
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Gives a file or folder another name. A folder of that name which is not empty is kept, and what is in the other is moved into it.
+/// Renames a file or folder. If `to` is a folder that is not empty, the contents of `from` are moved into it.
 fn move_into(from: &Path, to: &Path) -> io::Result<()> {
     if from.is_dir() && to.is_dir() && fs::remove_dir(to).is_err() {
         for entry in fs::read_dir(from)?.collect::<io::Result<Vec<_>>>()? {
@@ -472,20 +471,20 @@ fn move_into(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Whether something was not written since there was no room for it.
+/// True if a write failed because the disk or quota is full.
 fn is_full(error: &Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     kinds.into_iter().any(|kind| matches!(kind, QuotaExceeded | StorageFull))
 }
 
-/// The temporary name of something: hidden, and in the same folder, so that renaming it is one step.
+/// The temporary name of a path: hidden, and in the same folder, so that the rename is atomic.
 fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.partial"))
 }
 
-/// What to do about a path that cannot be written.
+/// The message for a path that cannot be written, with a remedy.
 pub fn unwritable(path: &Path) -> String {
     format!("`{}` cannot be written; {SPACE}", path.display())
 }

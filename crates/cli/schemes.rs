@@ -1,10 +1,10 @@
-//! `loralab schemes`: what there is to compare.
+//! `loralab schemes`: lists the initialisation schemes.
 
 use loralab_core::lora::init::{self, Choice};
 
 use crate::terminal::print;
 
-/// Lists the schemes with what they do, where they come from, what they have to know, and their options with their defaults.
+/// Lists the schemes with description, source, required input, and options with their defaults.
 pub fn schemes() -> anyhow::Result<()> {
     let width = init::ALL.iter().map(|scheme| scheme.name.len()).max().unwrap_or(0);
     for scheme in init::ALL {

@@ -1,4 +1,4 @@
-//! `--learning-rates auto`: the rates are searched for, round by round, instead of listed.
+//! `--learning-rates auto`: searches for the rates, round by round.
 
 use anyhow::Result;
 use loralab_experiment::{Cell, Choice, KEYS, RateSearch, Resolved, RunResult};
@@ -9,7 +9,7 @@ use crate::{
     terminal::note,
 };
 
-/// What `--learning-rates` lists.
+/// An item of `--learning-rates`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
     /// Search for them.
@@ -27,7 +27,7 @@ pub fn rate(text: &str) -> Result<Rate, String> {
     }
 }
 
-/// The rates that are listed; none where they are to be searched for.
+/// The listed rates; none for a search.
 pub fn listed(rates: &[Rate]) -> Option<Vec<f64>> {
     let at = |rate: &Rate| match rate {
         Rate::Auto => None,
@@ -37,10 +37,10 @@ pub fn listed(rates: &[Rate]) -> Option<Vec<f64>> {
     (!listed.is_empty()).then_some(listed)
 }
 
-/// Whether rates are to be searched for.
+/// True if rates are to be searched for.
 ///
 /// # Errors
-/// If some are listed besides.
+/// If rates are listed beside `auto`.
 pub fn is_wanted(rates: Option<&[Rate]>) -> Result<bool> {
     let rates = rates.unwrap_or_default();
     match rates.contains(&Rate::Auto) {
@@ -51,10 +51,10 @@ pub fn is_wanted(rates: Option<&[Rate]>) -> Result<bool> {
     }
 }
 
-/// Refuses `auto` where nothing is trained that could be searched.
+/// Refuses `auto` for a command that does not train a sweep.
 ///
 /// # Errors
-/// If it is wanted.
+/// If `auto` is given.
 pub fn refuse(rates: Option<&[Rate]>, command: &str) -> Result<()> {
     match is_wanted(rates)? {
         true => Err(usage(format_args!(
@@ -64,26 +64,26 @@ pub fn refuse(rates: Option<&[Rate]>, command: &str) -> Result<()> {
     }
 }
 
-/// Stands above the experiment of a search, whose rates are those of all schemes together.
+/// The header of a search's experiment file; its rates are those of all schemes together.
 const SEARCHED: &str = "# The learning rates were searched for; search.json says which scheme got which. `--config` with this file trains every scheme at all of them,
 # and `--learning-rates auto` beside it searches again.
 ";
 
-/// A search under way, and what it is told to a terminal.
+/// A search for learning rates, and its messages on the terminal.
 pub struct Search {
     search: RateSearch,
     quiet: bool,
 }
 
 impl Search {
-    /// Of the rates of this experiment, with its first round.
+    /// A search for this experiment, with the cells of its first round.
     pub fn new(experiment: &Resolved, quiet: bool) -> (Self, Vec<Cell>) {
         let mut search = RateSearch::new(experiment);
         let cells = cells(&search.next(None, &[]));
         (Self { search, quiet }, cells)
     }
 
-    /// The runs of the next round; none when the search is over.
+    /// The cells of the next round; none when the search is over.
     pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Cell> {
         cells(&self.search.next(base_loss, runs))
     }
@@ -93,7 +93,7 @@ impl Search {
         Resolved { learning_rates: self.search.learning_rates(), ..experiment.clone() }
     }
 
-    /// Writes down what was chosen so far, and says what the round tries.
+    /// Writes the choices so far, and prints the rates of this round.
     pub fn tell(&self, results: &Results, experiment: &Resolved) -> Result<()> {
         let found = self.experiment(experiment).to_experiment().to_toml();
         results.write(EXPERIMENT, format!("{SEARCHED}{found}").as_bytes())?;
@@ -112,7 +112,7 @@ impl Search {
         Ok(())
     }
 
-    /// How much was trained, against every rate that was tried with every scheme and seed.
+    /// A sentence that compares the number of runs with that of the full grid.
     pub fn in_words(&self, experiment: &Resolved) -> String {
         let rates = self.search.learning_rates();
         let doublings = match &rates[..] {
@@ -128,7 +128,7 @@ impl Search {
     }
 }
 
-/// The runs of a round: seeds change slowest, then rates, then schemes, as in a grid.
+/// The cells of a round: seeds change slowest, then rates, then schemes, as in a grid.
 fn cells(choices: &[Choice]) -> Vec<Cell> {
     let mut cells: Vec<Cell> = choices.iter().flat_map(Choice::cells).collect();
     cells.sort_by(|a, b| a.seed.cmp(&b.seed).then(a.learning_rate.total_cmp(&b.learning_rate)));

@@ -1,4 +1,4 @@
-//! What an experiment names, read: its settings, its base, its data.
+//! Reads the settings, the base and the data of an experiment.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use crate::{failure::usage, memory};
 const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
 const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
 
-/// Most steps that epochs may be: floats count no further one by one.
+/// Most steps that epochs may amount to: above, f64 does not hold every integer.
 const MOST_STEPS: f64 = (1_u64 << 53) as f64;
 
 /// The settings, checked: `defaults` < the file < the flags.
@@ -33,7 +33,7 @@ pub fn resolve(experiment: &Experiment) -> anyhow::Result<Resolved> {
     lab::resolve(experiment).map_err(usage)
 }
 
-/// The settings as they are written: `defaults` < the file < the flags.
+/// The unchecked settings: `defaults` < the file < the flags.
 pub fn settings(defaults: Experiment, file: Option<&Path>, flags: Experiment) -> anyhow::Result<Experiment> {
     let mut experiment = defaults;
     if let Some(path) = file {
@@ -51,9 +51,9 @@ pub fn settings(defaults: Experiment, file: Option<&Path>, flags: Experiment) ->
     Ok(experiment.merge(flags))
 }
 
-/// The settings checked, with as many steps as `epochs` passes over the training data take; and these data, which are then read.
+/// The settings, checked, with the number of steps of `epochs` passes over the training data; and the data, which it reads for that.
 pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolved, Split)> {
-    // A warm-up is held to the steps once they are known.
+    // The warm-up is checked against the steps once they are known.
     let first = resolve(&Experiment { steps: None, warmup_steps: None, ..settings.clone() })?;
     let data = data(&first)?;
     let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.sequences_per_step() as f64).ceil();
@@ -64,7 +64,7 @@ pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolv
     Ok((resolve(&settings)?, data))
 }
 
-/// A base, and the name that adapters remember it by.
+/// Reads a base; returns it with its name, which adapters store.
 pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
     let (name, base) = match base {
         Base::Tiny => ("tiny", models::Base::from_safetensors(TINY)),
@@ -100,7 +100,7 @@ pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
     Ok((base, name.to_owned()))
 }
 
-/// Whether it looks like `owner/model`.
+/// True if the name looks like `owner/model`.
 fn is_hub_name(name: &str) -> bool {
     let parts: Vec<&str> = name.split('/').collect();
     let [owner, model] = parts[..] else { return false };
@@ -108,18 +108,18 @@ fn is_hub_name(name: &str) -> bool {
     is_word(owner) && is_word(model) && !model.ends_with(".safetensors") && !Path::new(owner).exists()
 }
 
-/// The data of an experiment, the same for every seed of a run, in a part to train on and one to validate with.
+/// The data of an experiment, split into training and validation, the same for every seed.
 pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
     match &experiment.data {
-        // The examples are ours, so what does not fit is the setting.
+        // A task's examples are generated, so if they don't fit, the setting is wrong.
         Data::Task(_) => lab::data(experiment, None).map_err(usage),
         Data::Path(path) => file(Path::new(path), experiment.tokens),
     }
 }
 
-/// The data in a file. Those from a pipe are what they look like; `-` is stdin.
+/// The data in a file; `-` is stdin. The kind of data from a pipe is recognised by content.
 pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
-    // Once as it is in the file, once as data, and once in parts.
+    // Memory holds the file's bytes, the data, and the split data.
     memory::check_file(path, "data file", 3)?;
     let is_stdin = path == Path::new("-");
     let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(path, "data file")? };
@@ -128,7 +128,7 @@ pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
     Ok(file.split(tokens)?)
 }
 
-/// The number of threads, unless it is so large that starting them would take all there is.
+/// The number of threads; refuses one so large that starting them would exhaust the machine.
 pub fn threads(asked: Option<usize>) -> anyhow::Result<Option<usize>> {
     const MOST: usize = 1024;
     match asked {
@@ -143,7 +143,7 @@ pub fn threads(asked: Option<usize>) -> anyhow::Result<Option<usize>> {
     }
 }
 
-/// The bytes of a file; `what` it is to the one who named it.
+/// The bytes of a file; `what` names its kind in an error.
 pub fn read(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
     let name = path.display();
     if path.is_dir() {
@@ -154,14 +154,14 @@ pub fn read(path: &Path, what: &str) -> anyhow::Result<Vec<u8>> {
         io::ErrorKind::PermissionDenied => anyhow!("the {what} `{name}` may not be read; check its permissions"),
         _ => anyhow!("the {what} `{name}` cannot be read: {error}"),
     };
-    // The size of a pipe or a device is not known before it is read.
+    // The size of a pipe or a device is unknown before the end.
     match path.is_file() {
         true => std::fs::read(path).map_err(unread),
         false => all_of(File::open(path).map_err(unread)?, &format!("the {what} `{name}`")),
     }
 }
 
-/// All that comes through a pipe, unless that does not end; `what` it is.
+/// All bytes of a pipe, up to a limit; `what` names its kind in an error.
 fn all_of(pipe: impl Read, what: &str) -> anyhow::Result<Vec<u8>> {
     const MOST: u64 = 1 << 30;
     let mut bytes = Vec::new();

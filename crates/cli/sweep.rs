@@ -30,7 +30,7 @@ pub fn sweep(arguments: &SweepArguments) -> Result<()> {
     run(&experiment, data, searches, &arguments.device, &arguments.output)
 }
 
-/// The settings checked; where they are to train for some epochs with the data, which that takes to know.
+/// The settings, checked; with the data if the length is in epochs, since that needs them.
 fn of_length(settings: &Experiment, length: Length) -> Result<(Resolved, Option<Split>)> {
     Ok(match length.epochs {
         Some(epochs) => {
@@ -113,7 +113,7 @@ fn dry_run(experiment: &Resolved, searches: bool, prepared: &Prepared) -> Result
     )
 }
 
-/// Says on stdout what came of it.
+/// Prints the results on stdout.
 fn tell(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result<()> {
     let Trained { summary, runs, results, searched, .. } = trained;
     print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
@@ -142,13 +142,13 @@ fn tell(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result
     Ok(())
 }
 
-/// Which numbers of schemes are not their defaults, if any are.
+/// A sentence with the schemes' options that are not their defaults; none if there are none.
 pub fn options_in_words(experiment: &Resolved) -> Option<String> {
     let options: Vec<String> = experiment.scheme_options.iter().map(ToString::to_string).collect();
     (!options.is_empty()).then(|| format!("Options of schemes that are not their defaults: {}.", options.join(", ")))
 }
 
-/// The command that lets the best adapter answer one of the held-out prompts.
+/// The command that answers one held-out prompt with the best adapter.
 fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split) -> Option<String> {
     let loss = |run: &RunResult| run.finished_loss().unwrap_or(f64::INFINITY);
     let is_best = |run: &&RunResult| {
@@ -183,7 +183,7 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
     trained.map(|name| (name.as_str(), command(name))).collect()
 }
 
-/// A text as one word for a shell.
+/// A text quoted as one word of a shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -1,11 +1,11 @@
-//! Words for a person: results on stdout, everything else on stderr.
+//! Terminal output: results on stdout, all else on stderr.
 
 use std::{
     fmt,
     io::{self, Write},
 };
 
-/// A line on stdout.
+/// Prints a line on stdout.
 ///
 /// # Errors
 /// If stdout is closed or cannot be written.
@@ -15,14 +15,14 @@ pub fn print(text: impl fmt::Display) -> io::Result<()> {
     printed.map_err(|error| io::Error::new(error.kind(), format!("stdout cannot be written: {error}")))
 }
 
-/// Lines on stdout for whoever follows the work there. If they are not read to the end, the work goes on.
+/// Lines on stdout for a reader during the work. If the reader stops, the work continues.
 #[derive(Debug, Default)]
 pub struct Stream {
     failure: Option<io::Error>,
 }
 
 impl Stream {
-    /// A line on stdout. When that fails for the first time, `instead` says on stderr where that line and those after it are.
+    /// Prints a line on stdout. At the first failure, prints on stderr `instead`, the place that has this line and the later ones.
     pub fn line(&mut self, line: &str, instead: impl fmt::Display) {
         if self.failure.is_some() {
             return;
@@ -34,21 +34,21 @@ impl Stream {
         }
     }
 
-    /// Nothing more is to be printed.
+    /// Ends the stream.
     ///
     /// # Errors
-    /// If lines were lost, and not because their reader had read enough.
+    /// If lines were lost for another reason than a closed pipe.
     pub fn end(self) -> io::Result<()> {
         self.failure.filter(|error| !is_closed(error)).map_or(Ok(()), Err)
     }
 }
 
-/// True if whoever read stdout has read enough, as `head` has.
+/// True if the reader of stdout has closed it, as `head` does.
 pub fn is_closed(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// A line on stderr. If nobody listens there, there is nobody to tell.
+/// Prints a line on stderr; ignores a failure, since there is no other place to report it.
 pub fn note(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The tiles of a GPU's products: which are asked for, and the file that keeps those that were timed, in the user's cache and beside each result.
+//! The tile sizes of a GPU's products: the `--tiles` flag, and the file of timed tiles in the user's cache and in each results folder.
 
 use std::{
     convert::Infallible,
@@ -15,17 +15,17 @@ use loralab_core::{
 
 use crate::{failure::usage, results::write_whole, terminal::note};
 
-/// The tiles of a result, where they were timed.
+/// The file of a result's timed tiles.
 pub const TILES: &str = "tiles.txt";
 
-/// Which tiles to use.
+/// A value of `--tiles`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// One for all products.
+    /// One tile for all products.
     All(Tile),
-    /// The fastest of each product.
+    /// The fastest tile for each product.
     Timed,
-    /// Those that this file has.
+    /// The tiles in this file.
     File(PathBuf),
 }
 
@@ -40,15 +40,15 @@ impl FromStr for Choice {
     }
 }
 
-/// How a GPU is to choose its tiles.
+/// The tiling of a GPU by the flag; the GPU's default without it.
 ///
 /// # Errors
-/// If a file was named that cannot be read, is damaged, or is of another GPU.
+/// If the file does not exist, cannot be read, is damaged, or belongs to another GPU.
 pub fn tiling(choice: Option<&Choice>, gpu: &Found, checks: Checks) -> Result<Tiling> {
     let Some(choice) = choice else { return Ok(Tiling::Given(gpu.tiles())) };
     match choice {
         Choice::All(tile) => Ok(Tiling::Given(Tiles::all(*tile))),
-        // A cache that cannot be used costs a timing, no more.
+        // A cache that cannot be read only means timing again.
         Choice::Timed => {
             let kept = cache(gpu, checks).and_then(|file| read(&file, gpu, checks).ok());
             Ok(Tiling::Timed(kept.unwrap_or_default()))
@@ -61,7 +61,7 @@ pub fn tiling(choice: Option<&Choice>, gpu: &Found, checks: Checks) -> Result<Ti
     }
 }
 
-/// Keeps the tiles that were timed for the next time.
+/// Stores the timed tiles in the cache.
 pub fn keep(gpu: &Accelerator) {
     let Some(file) = cache(gpu.found(), gpu.options().checks) else { return };
     let written = file.parent().map_or(Ok(()), fs::create_dir_all).map_err(anyhow::Error::from);
@@ -70,14 +70,14 @@ pub fn keep(gpu: &Accelerator) {
     }
 }
 
-/// The tiles of a GPU as a file has them.
+/// The tiles of a GPU as the text of a file.
 pub fn text(gpu: &Accelerator) -> String {
     let picked = gpu.tiles();
     let lines = picked.picked().map(|(product, tile)| format!("{tile} {product}\n"));
     format!("{}\n{}", header(gpu.found(), gpu.options().checks), lines.collect::<String>())
 }
 
-/// Says whose tiles they are.
+/// The first line of the file, which names the GPU and its checks.
 fn header(gpu: &Found, checks: Checks) -> String {
     format!("# tiles of {gpu}, checks {}", if checks == Checks::On { "on" } else { "off" })
 }
@@ -88,7 +88,7 @@ fn read(file: &Path, gpu: &Found, checks: Checks) -> Result<Tiles> {
     parse(&text, &header(gpu, checks)).map_err(|reason| anyhow!("the tiles in `{name}` {reason}"))
 }
 
-/// The tiles that a text has, if its first line is this header.
+/// Reads tiles from a text, whose first line must be `header`.
 fn parse(text: &str, header: &str) -> Result<Tiles, String> {
     let mut lines = text.lines();
     let found = lines.next().unwrap_or_default();
@@ -104,7 +104,7 @@ fn parse(text: &str, header: &str) -> Result<Tiles, String> {
     Ok(tiles)
 }
 
-/// Where the tiles of a GPU are kept, if this machine has a place for such files.
+/// The cache file of a GPU's tiles; none if this machine has no cache folder.
 fn cache(gpu: &Found, checks: Checks) -> Option<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = folder("XDG_CACHE_HOME")

@@ -1,4 +1,4 @@
-//! The outcome of training a grid, told and written.
+//! The outcome of training a grid, and its files.
 
 use anyhow::{Error, Result};
 use loralab_core::device::{Machine, webgpu::Tiling};
@@ -13,35 +13,35 @@ use crate::{
     tiles::{self, TILES},
 };
 
-/// The outcome of training a grid, and where it is written.
+/// The outcome of training a grid.
 pub struct Trained {
     /// The experiment, with the rates that were tried.
     pub experiment: Resolved,
-    /// What was found.
+    /// The summary of the runs.
     pub summary: Summary,
-    /// Every run.
+    /// The result of every run.
     pub runs: Vec<RunResult>,
     /// The curves of each scheme's best rate.
     pub curves: Vec<Curve>,
-    /// The folder.
+    /// The results folder.
     pub results: Results,
-    /// How many runs were to be trained.
+    /// Number of planned runs.
     pub planned: usize,
-    /// How the rates were searched for, if they were.
+    /// A sentence on the search for rates, if there was one.
     pub searched: Option<String>,
-    /// Who asked it to stop, if somebody did.
+    /// The source of the request to stop; meaningful only if there was one.
     pub stopped_by: &'static str,
-    /// What ended it early, or could not be written.
+    /// The error that ended it early or prevented a write.
     pub failure: Option<Error>,
-    /// Whether the summary is written.
+    /// True if the summary is written.
     pub summed_up: bool,
 }
 
 impl Trained {
-    /// Says so where it was stopped early.
+    /// Reports an early stop.
     ///
     /// # Errors
-    /// If it was, or something failed.
+    /// If the training was stopped early, or something failed.
     pub fn complete(&mut self, quiet: bool) -> Result<()> {
         let (ended, planned, folder) = (ended(&self.runs), self.planned, self.results.folder().display());
         if let Some(error) = self.failure.take() {
@@ -64,18 +64,18 @@ impl Trained {
         Err(Stopped.into())
     }
 
-    /// Whether the results are in their folder.
+    /// True if the results are complete in their folder.
     pub fn are_kept(&self) -> bool {
         self.summed_up && !self.results.keeps_earlier()
     }
 }
 
-/// How many runs have come to their end, diverged, or could not start.
+/// Number of runs that completed, diverged, or could not start.
 pub fn ended(runs: &[RunResult]) -> usize {
     runs.iter().filter(|run| run.is_over()).count()
 }
 
-/// Writes the summary, with the adapters that could not be written, after which the log is on the disk too.
+/// Syncs the log, and writes the summary with the names of the adapters that could not be written.
 ///
 /// # Errors
 /// If that fails.
@@ -99,7 +99,7 @@ pub fn write_figures(results: &Results, summary: &Summary) -> Result<Vec<Curve>>
     Ok(curves)
 }
 
-/// Keeps the tiles that a GPU was timed for.
+/// Writes the timed tiles of a GPU to the results, and to the cache if `--tiles timed` was given.
 ///
 /// # Errors
 /// If that fails.
@@ -114,7 +114,7 @@ pub fn write_tiles(results: &Results, machine: &Machine, device: &DeviceArgument
     results.write(TILES, tiles::text(gpu).as_bytes())
 }
 
-/// Writes a figure, unless no run has come far enough for one.
+/// Writes a figure, if the runs have enough points for one.
 fn figure(results: &Results, name: &str, figure: Result<Figure, FigureError>) -> Result<()> {
     match figure {
         Ok(figure) => results.write(name, figure.svg.as_bytes()),

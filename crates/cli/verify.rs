@@ -1,4 +1,4 @@
-//! `loralab verify`: every kernel of a training step on a GPU, held to the bound that the CPU derives for it.
+//! `loralab verify`: checks every kernel of a training step on a GPU against the error bound that the CPU derives for it.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::{
     terminal::print,
 };
 
-/// Looks at one step of the first cohort.
+/// Checks one step of the first cohort.
 pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     interrupt::end_when_asked("nothing is verified");
     search::refuse(arguments.grid.learning_rates.as_deref(), "verify")?;
     let flags = arguments.grid.over(arguments.settings.experiment());
-    // Small enough for a CPU that carries an error bound with every number.
+    // Small enough for the CPU, which computes an error bound with every number.
     let defaults = Experiment {
         base: Some("nano".to_owned()),
         batch_size: Some(2),
@@ -96,7 +96,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     Ok(())
 }
 
-/// A share in percent with two decimals; what is short of the whole is never rounded up to it.
+/// A share in percent with two decimals, rounded down so that only a whole share gives 100.
 fn percent(share: f64) -> String {
     format!("{:.2}", (1e4 * share).floor() / 100.0)
 }

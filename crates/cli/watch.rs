@@ -1,4 +1,4 @@
-//! Who watches a sweep in a terminal: the log, the adapters, the progress, and what asks it to end.
+//! The observer of a sweep in a terminal: writes the log and the adapters, shows progress, and passes on requests to stop.
 
 use std::{ops::ControlFlow, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{
     terminal::Stream,
 };
 
-/// Writes down what happens.
+/// Records the events of a sweep.
 pub struct Watch<'a> {
     results: &'a mut Results,
     progress: Progress,
@@ -25,7 +25,7 @@ pub struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Begins to watch; `started` is when the clock was, `stream` takes every event as JSON.
+    /// A new observer; `started` is the start of its clock, `stream` receives every event as JSON.
     pub fn new(
         results: &'a mut Results,
         progress: Progress,
@@ -36,14 +36,14 @@ impl<'a> Watch<'a> {
         Self { results, progress, stream, interrupt, started, failure: None, finished: vec![] }
     }
 
-    /// Ends the watch: which runs were done, and the first thing that could not be written.
+    /// Returns the results of the ended runs, and the first error of a write.
     pub fn end(self) -> (Vec<RunResult>, Option<Error>) {
         (self.finished, self.failure)
     }
 
     fn write(&mut self, event: &Event, line: &str) -> Result<()> {
         let of_a_step = matches!(event, Event::Step { .. } | Event::Evaluation { .. } | Event::Diagnosis { .. });
-        // What runs came to is logged later, where it can't be now.
+        // After a failure, events of steps are dropped; results of runs are stored and logged later.
         if of_a_step && self.failure.is_some() {
             return Ok(());
         }
@@ -52,14 +52,14 @@ impl<'a> Watch<'a> {
             Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
                 self.results.replace_earlier()?;
             }
-            // The runs of a cohort end together; bringing each to the disk by itself would take longer than some trainings.
+            // The runs of a cohort end together; a sync for each would take longer than some trainings.
             Event::CohortFinished { .. } => self.results.sync()?,
             _ => {}
         }
         Ok(())
     }
 
-    /// Whether to go on.
+    /// A break if a write failed or a stop was requested.
     fn flow(&self) -> ControlFlow<()> {
         if self.failure.is_some() || self.interrupt.is_pressed() {
             ControlFlow::Break(())

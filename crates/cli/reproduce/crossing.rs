@@ -14,7 +14,7 @@ use crate::{
     search, source,
 };
 
-/// Rates from 2.5e-4 to 6.4e-2, two to each doubling.
+/// Rates from 2.5e-4 to 6.4e-2, two per doubling.
 const DOUBLINGS: std::ops::RangeInclusive<i32> = -2..=6;
 
 /// `loralab reproduce crossing`: a sweep over a finer grid than `sweep`'s.
@@ -30,7 +30,7 @@ pub struct CrossingArguments {
     output: Output,
 }
 
-/// Trains the grid and writes down where the curves cross.
+/// Trains the grid and writes the rate at which the curves cross.
 pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
     let CrossingArguments { grid, settings, device, output } = arguments;
     search::refuse(grid.learning_rates.as_deref(), "reproduce crossing")?;
@@ -46,11 +46,11 @@ pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
     finish(output, trained.results, &Reproduction::Crossing(found))
 }
 
-/// The grid, where nothing else is asked for.
+/// The default grid.
 pub fn defaults() -> Experiment {
     let rate = |doublings: f64| {
         let rate = 1e-3 * doublings.exp2();
-        // Three digits are what one wants to read, and near enough to even steps.
+        // Three digits are readable, and close enough to even steps.
         format!("{rate:.2e}").parse().unwrap_or(rate)
     };
     let between = DOUBLINGS.flat_map(|k| [rate(f64::from(k)), rate(f64::from(k) + 0.5)]);
@@ -61,7 +61,7 @@ pub fn defaults() -> Experiment {
     }
 }
 
-/// What a sweep of a reproduction shows.
+/// The output settings of a reproduction's sweep.
 pub fn sweep_output(output: &Output) -> args::Output {
     args::Output {
         output: output.output.clone(),

@@ -22,14 +22,14 @@ use crate::{
     search, source,
 };
 
-/// `loralab reproduce curvature`: the Hessian's largest eigenvalue at each start, and a sweep to set it against.
+/// `loralab reproduce curvature`: the Hessian's largest eigenvalue at each start, and a sweep to compare with.
 #[derive(Debug, Args)]
 pub struct CurvatureArguments {
-    /// Training batches whose mean loss is probed
+    /// Training batches over whose mean loss the Hessian is taken
     #[arg(long, value_name = "N", default_value_t = 4)]
     batches: usize,
-    /// Most products with the Hessian for each start, fewer where both ends of its spectrum are known sooner; they are computed in 64 bits on the CPU,
-    /// whatever the device
+    /// Most products with the Hessian per start; fewer if both ends of its spectrum converge sooner. They are computed in f64 on the CPU, whatever the
+    /// device
     #[arg(long, value_name = "N", default_value_t = 200)]
     products: usize,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub struct CurvatureArguments {
     output: Output,
 }
 
-/// Sweeps, probes every start at its best rate, and writes down both.
+/// Trains the sweep, computes the extreme eigenvalues at every start, and writes both.
 pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let CurvatureArguments { batches, products, grid, settings, device, output } = arguments;
     for (name, value) in [("batches", *batches), ("products", *products)] {
@@ -69,7 +69,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let mut watch = Watch::new(output, &interrupt, "starts", total);
     let mut stopped = false;
     for scheme in &experiment.schemes {
-        // A start that trains briefly to know itself does so at the rate at which its run would go on: here, the best.
+        // A start that needs a short training uses the learning rate of its run: here the best rate.
         let Some(learning_rate) = probed_rate(&trained.summary, scheme) else { continue };
         let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate, seed };
         let plan_needs = PlanNeeds::of(&experiment, [&of_seed(0)]);
@@ -122,7 +122,7 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     finish(output, trained.results, &Reproduction::Curvature(found))
 }
 
-/// Refuses what the probes' memory does not hold, before anything is trained.
+/// Refuses probes that exceed memory, before anything is trained.
 fn check_memory(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, products: usize) -> Result<()> {
     let available = memory::available(experiment.memory);
     for scheme in &experiment.schemes {
@@ -141,18 +141,18 @@ fn check_memory(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, p
     Ok(())
 }
 
-/// Threads of the CPU; none for as many as there are.
+/// Threads of the CPU; none for all of them.
 fn threads(experiment: &Resolved) -> Option<usize> {
     experiment.threads.map(Into::into)
 }
 
-/// The best rate of a scheme; the smallest tried where every rate had a diverged seed, none where no run came to an end.
+/// The best rate of a scheme; the smallest rate tried if a seed diverged at every rate; none if no run ended.
 fn probed_rate(summary: &Summary, scheme: &str) -> Option<f64> {
     let of_scheme = summary.schemes.iter().find(|found| found.scheme == scheme)?;
     of_scheme.best_learning_rate.or_else(|| of_scheme.learning_rates.first().map(|rate| rate.learning_rate))
 }
 
-/// Plain gradient descent, whose rate the sharpness speaks of, unless another optimiser is asked for: constant, and not clipped.
+/// The defaults: plain gradient descent, whose stable rate follows from the sharpness, with a constant rate and no clipping.
 fn defaults() -> Experiment {
     Experiment {
         optimizer: Some("sgd".to_owned()),

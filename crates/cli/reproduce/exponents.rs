@@ -13,7 +13,7 @@ use crate::{failure::usage, interrupt::Interrupt, values::positive};
 /// The paper's narrowest layer, as a power of two.
 const NARROWEST: u32 = 7;
 
-/// Seeds at most of the largest stable rates: each takes many layers to find, and they scatter little.
+/// Most seeds for the largest stable rates: each needs many layers to find, and they scatter little.
 const RATE_SEEDS: u64 = 8;
 
 /// `loralab reproduce exponents`.
@@ -22,13 +22,13 @@ pub struct ExponentsArguments {
     /// The widest layer, a power of two; the narrowest has 128 columns
     #[arg(long, value_name = "N", default_value_t = 1 << 15)]
     widest: usize,
-    /// How many seeds, from 0, each a layer of its own
+    /// Number of seeds, from 0; each is a separate layer
     #[arg(long, value_name = "N", default_value_t = 20)]
     seeds: u64,
     /// Inner size r
     #[arg(long, value_name = "R", default_value_t = 4)]
     rank: usize,
-    /// Steps after which the quantities are measured, at least 3: before, one factor has not moved
+    /// Steps before the quantities are measured, at least 3; earlier, one factor has not changed
     #[arg(long, value_name = "N", default_value_t = 5)]
     steps: usize,
     /// c in the learning rate c n^-1/2 or c n^-1
@@ -38,7 +38,7 @@ pub struct ExponentsArguments {
     output: Output,
 }
 
-/// Measures the exponents and writes them down.
+/// Measures the exponents and writes them.
 pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
     let ExponentsArguments { widest, seeds, rank, steps, constant, ref output } = *arguments;
     let grid = grid(widest, seeds, rank, steps, constant)?;
@@ -51,7 +51,7 @@ pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
     if cells.is_empty() {
         return Err(output.stopped_early(&interrupt, &results));
     }
-    // Ranks stay well below the width, as the theory has it.
+    // Ranks stay well below the width, as the theory assumes.
     let rank_width = widest.min(1 << 13);
     let ranks =
         Ranks { ranks: (2..=6).map(|k| 1 << k).filter(|rank| rank * 16 <= rank_width).collect(), width: rank_width };

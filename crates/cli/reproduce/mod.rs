@@ -1,4 +1,4 @@
-//! `loralab reproduce`: the paper's claims, measured again.
+//! `loralab reproduce`: measures the paper's claims again.
 
 mod crossing;
 mod curvature;
@@ -21,22 +21,22 @@ use crate::{
     terminal::{is_closed, note, print},
 };
 
-/// What to reproduce.
+/// A reproduction to run.
 #[derive(Debug, Subcommand)]
 pub enum Reproduce {
-    /// The single-layer theory: exponents of width for both starts and rates, and what the largest stable rate owes to width and rank
+    /// The single-layer theory: exponents of width for both starts and rates, and the dependence of the largest stable rate on width and rank
     Exponents(exponents::ExponentsArguments),
     /// The teacher and its students: the best learning rate of each start against width, and the norms of the LoRA features
     Toy(toy::ToyArguments),
-    /// The starts init-a and init-b on the shipped base over a fine grid: where their curves cross, each one's best rate, and where it breaks
+    /// The schemes init-a and init-b on the shipped base over a fine grid: the rate where their curves cross, and each one's best and largest stable rate
     Crossing(crossing::CrossingArguments),
-    /// The best learning rate of each start on decoders of several widths, pretrained here, and on the shipped base
+    /// The best learning rate of each start on decoders of several widths, which it pretrains, and on the shipped base
     Transformer(transformer::TransformerArguments),
-    /// The largest eigenvalue of the Hessian at each start, the learning rate it implies, and a sweep to set it against
+    /// The largest eigenvalue of the Hessian at each start, the learning rate it implies, and a sweep to compare with
     Curvature(curvature::CurvatureArguments),
 }
 
-/// Where results go and what is shown.
+/// The flags of the results folder and the output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
@@ -54,7 +54,7 @@ pub struct Output {
     json: bool,
 }
 
-/// Measures what was asked for.
+/// Runs a reproduction.
 pub fn reproduce(what: &Reproduce) -> Result<()> {
     match what {
         Reproduce::Exponents(arguments) => exponents::reproduce(arguments),
@@ -65,7 +65,7 @@ pub fn reproduce(what: &Reproduce) -> Result<()> {
     }
 }
 
-/// A reproduction under way: its progress, and what asks it to end.
+/// The progress of a reproduction, and requests to stop it.
 struct Watch {
     steps: Steps,
     interrupt: Interrupt,
@@ -77,25 +77,25 @@ impl Watch {
         Self { steps, interrupt: interrupt.clone() }
     }
 
-    /// So many are done; whether to go on.
+    /// Shows that `done` steps are done; a break if a stop was requested.
     fn done(&mut self, done: usize) -> ControlFlow<()> {
         self.steps.advance(done, String::new);
         if self.interrupt.is_pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// The work is over.
+    /// Ends the progress display.
     fn end(self) {
         self.steps.end();
     }
 }
 
 impl Output {
-    /// The results folder, before anything is measured: what cannot be written is not noticed after it only.
+    /// Claims the results folder before the work, so that a folder that is not writable is an error at once.
     fn claim(&self) -> Result<Results> {
         Results::claim(&self.output, self.overwrite)
     }
 
-    /// Says what is left of a work that was asked to end, which ends with this error.
+    /// Reports a requested stop, with `left` for the remaining results, and returns the error to end with.
     fn stopped(&self, interrupt: &Interrupt, left: impl fmt::Display) -> Error {
         if !self.quiet {
             note(format_args!("Stopped by {}: {left}.", interrupt.by()));
@@ -103,13 +103,13 @@ impl Output {
         Stopped.into()
     }
 
-    /// The same where a part is whole and written.
+    /// Like [`stopped`](Self::stopped), if a part of the results is complete and written.
     fn stopped_with_part(&self, interrupt: &Interrupt) -> Error {
         let folder = self.output.display();
         self.stopped(interrupt, format_args!("the results in `{folder}` are what was measured to its end"))
     }
 
-    /// The same where nothing was measured to its end.
+    /// Like [`stopped`](Self::stopped), if no measurement is complete.
     fn stopped_early(&self, interrupt: &Interrupt, results: &Results) -> Error {
         let folder = self.output.display();
         match results.keeps_earlier() {
@@ -119,7 +119,7 @@ impl Output {
     }
 }
 
-/// Writes the summary and the report, and says what was found, also where it cannot be written.
+/// Writes the summary and the report, and prints the findings even if the write fails.
 fn finish(output: &Output, mut results: Results, found: &Reproduction) -> Result<()> {
     let summary = format!("{}\n", serde_json::to_string_pretty(found)?);
     let mut write = || {
@@ -134,6 +134,6 @@ fn finish(output: &Output, mut results: Results, found: &Reproduction) -> Result
         true => Ok(()),
         false => print(format_args!("\nThe report is `{}`.", results.folder().join(REPORT).display())),
     });
-    // What ended it early, if something did, is still to be said when nobody reads this.
+    // A closed stdout is no error here, since the caller may still have an early end to report.
     told.or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error.into()) })
 }

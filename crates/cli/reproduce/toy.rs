@@ -27,7 +27,7 @@ use crate::{
 const STARTS: [&str; 2] = ["init-a", "init-b"];
 /// The paper's narrowest student, as a power of two.
 const NARROWEST: u32 = 7;
-/// Rates on each side of where the best is expected, and of where it was found at least.
+/// Number of rates on each side of the expected best rate, and the least number on each side of the best rate found.
 const REACH: i32 = 3;
 const BESIDE: i32 = 2;
 /// Rates are powers of two with exponents in this range.
@@ -41,13 +41,13 @@ pub struct ToyArguments {
     /// The widest students, a power of two; the narrowest have 128 hidden columns
     #[arg(long, value_name = "N", default_value_t = 1 << 13)]
     widest: usize,
-    /// How many seeds, from 0, each a student's frozen weights and start
+    /// Number of seeds, from 0; each gives a student's frozen weights and start
     #[arg(long, value_name = "N", default_value_t = 4)]
     seeds: u64,
     /// Full-batch steps
     #[arg(long, value_name = "N", default_value_t = 100)]
     steps: usize,
-    /// residual: W_out φ(u + B A φ(u)) with u = W_in x; plain: W_out φ(B A φ(u)), in which nothing can learn
+    /// residual: W_out φ(u + B A φ(u)) with u = W_in x; plain: W_out φ(B A φ(u)), which cannot learn
     #[arg(long, value_name = "FORM", default_value = "residual", value_parser = Form::named)]
     form: Form,
     /// Variances of the students' readout, separated by commas: standard is 1/n, mean-field 1/n²
@@ -65,7 +65,7 @@ pub struct ToyArguments {
     output: Output,
 }
 
-/// Trains the students and writes down what came of them.
+/// Trains the students and writes the results.
 pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let ToyArguments { widest, seeds, steps, form, ref readouts, ref output, .. } = *arguments;
     refuse(arguments)?;
@@ -77,7 +77,7 @@ pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let school = School { machine, available, lesson: Lesson::new(form), steps, seeds, output, interrupt };
     let widths: Vec<usize> = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();
     let mut found = Vec::with_capacity(readouts.len());
-    // Widths that are whole when something fails, or asks to end, are not lost with the rest.
+    // Widths that are complete at a failure or a stop are still written.
     let mut ended = Ok(());
     for &readout in readouts {
         let of_readout;
@@ -113,7 +113,7 @@ pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     })
 }
 
-/// How many of the widths were trained to their end, in words.
+/// A sentence with the number of widths whose sweep is complete.
 fn how_far(readouts: &[Readout], found: &[ToyReadout], widths: usize) -> String {
     let of = |readout: &Readout| {
         let whole = found.iter().find(|found| found.readout == *readout).map_or(0, |found| found.widths.len());
@@ -148,7 +148,7 @@ fn refuse(arguments: &ToyArguments) -> Result<()> {
     Ok(())
 }
 
-/// Where students are taught.
+/// The machine, data and settings that all students share.
 struct School<'a> {
     machine: Machine,
     available: u64,
@@ -160,7 +160,7 @@ struct School<'a> {
 }
 
 impl School<'_> {
-    /// The widths that were swept to their end, if there is one, and whether these are all of them.
+    /// The widths whose sweep is complete, if any, and an error if these are not all.
     fn readout(&self, form: Form, readout: Readout, widths: &[usize]) -> (Option<ToyReadout>, Result<()>) {
         let (mut all, mut traces) = (Vec::new(), Vec::new());
         let ended = self.widths(form, readout, widths, &mut all, &mut traces);
@@ -168,7 +168,7 @@ impl School<'_> {
         (found, ended)
     }
 
-    /// Sweeps each width around the rate that the narrower one was best at, and traces the ends.
+    /// Sweeps each width around the best rate of the narrower one, and traces the narrowest and the widest.
     fn widths(
         &self,
         form: Form,
@@ -177,7 +177,7 @@ impl School<'_> {
         all: &mut Vec<ToyRuns>,
         traces: &mut Vec<ToyTrace>,
     ) -> Result<()> {
-        // Where the narrowest students are best, to begin with; wherever it is, the sweep goes on until it has found it.
+        // First guess of the narrowest students' best rates; the sweep continues until it has found them.
         let mut expected = match readout {
             Readout::Standard => [-5, -5],
             Readout::MeanField => [-3, -3],
@@ -187,14 +187,14 @@ impl School<'_> {
             if place == 0 || place + 1 == widths.len() {
                 traces.extend(self.trace(form, readout, width, &expected)?);
             }
-            // Twice the width wants half the rate, or a little more.
+            // Twice the width needs half the rate, or slightly more.
             expected = expected.map(|exponent| exponent - 1);
         }
         Ok(())
     }
 
-    /// Trains both starts at the rates around the expected ones, and further out until each one's best has neighbours on both sides; leaves where the
-    /// best were in `expected`.
+    /// Trains both starts at rates around the expected ones, and further out until each start's best rate has neighbours on both sides; stores the best
+    /// rates in `expected`.
     fn sweep(
         &self,
         form: Form,
@@ -214,7 +214,7 @@ impl School<'_> {
                 tried[start].sort_unstable();
                 let (Some(&first), Some(&last)) = (tried[start].first(), tried[start].last()) else { continue };
                 let best = best(&runs, STARTS[start], &tried[start]);
-                // Where every run diverged, the rates were too large.
+                // If every run diverged, the rates were too large.
                 let (low, high) = best.map_or((first - REACH, last), |best| (best - BESIDE, best + BESIDE));
                 expected[start] = best.unwrap_or(first);
                 let further = (low..first).chain(last + 1..=high);
@@ -247,7 +247,7 @@ impl School<'_> {
         Ok(runs)
     }
 
-    /// Trains every seed at each start's best, with its norms.
+    /// Trains every seed at each start's best rate, and records its norms.
     fn trace(&self, form: Form, readout: Readout, width: usize, best: &[i32; 2]) -> Result<Vec<ToyTrace>> {
         let trials: Vec<(usize, i32)> = best.iter().copied().enumerate().collect();
         let every = self.steps.div_ceil(RECORDS);
@@ -282,7 +282,7 @@ impl School<'_> {
         Ok(traces)
     }
 
-    /// Trains a student's trials, as many together as memory allows.
+    /// Trains a student's trials, as many at once as memory allows, and returns their histories.
     fn courses(
         &self,
         student: &Student,
@@ -319,7 +319,7 @@ impl School<'_> {
         Ok(courses)
     }
 
-    /// The progress of so many runs with each seed.
+    /// A progress display for `runs` runs per seed.
     fn watch(&self, name: &str, runs: usize) -> Pace {
         let runs = runs * self.seeds as usize;
         let name = format!("{name}, {runs} runs");
@@ -344,7 +344,7 @@ fn rate(exponent: i32) -> f64 {
     2f64.powi(exponent)
 }
 
-/// The exponent of the rate with the lowest mean loss over seeds, of those at which no seed diverged.
+/// The exponent of the rate with the lowest mean loss over seeds, among rates at which no seed diverged.
 fn best(runs: &[(RunResult, Option<f64>)], scheme: &str, tried: &[i32]) -> Option<i32> {
     let mean = |exponent: i32| {
         let of_rate = runs.iter().map(|(run, _)| run);
@@ -356,7 +356,7 @@ fn best(runs: &[(RunResult, Option<f64>)], scheme: &str, tried: &[i32]) -> Optio
     known.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(exponent, _)| exponent)
 }
 
-/// What a run came to: its error on the training examples, in place of a validation loss, and on the test examples.
+/// A run's result: its error on the training examples, in place of a validation loss, and on the test examples.
 fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult, Option<f64>) {
     let last = course.records.last().filter(|_| course.diverged.is_none());
     let run = RunResult {

@@ -28,17 +28,17 @@ use crate::{
     search, source,
 };
 
-/// Columns of a head, of which widths are multiples.
+/// Columns of a head; widths are multiples of it.
 const HEAD: usize = 16;
-/// Sequences and tokens of a pretraining's step.
+/// Sequences per pretraining step, and tokens per sequence.
 const BATCH: [usize; 2] = [32, 64];
-/// The width that this rate was found good for; others get it divided by the root of how many times wider they are.
+/// A pretraining rate and the width that it suits; at k times that width it is divided by √k.
 const RATE: (f64, f64) = (8e-3, 32.0);
 
-/// `loralab reproduce transformer`: the shipped base over a fine grid, and decoders of several widths over rates that are searched for.
+/// `loralab reproduce transformer`: sweeps the shipped base over a fine grid, and decoders of several widths over searched rates.
 #[derive(Debug, Args)]
 pub struct TransformerArguments {
-    /// The widths of the decoders that are pretrained here, separated by commas: multiples of 16
+    /// The widths of the decoders to pretrain, separated by commas: multiples of 16
     #[arg(long, value_name = "NS", default_value = "32,64,128", value_delimiter = ',')]
     widths: Vec<usize>,
     /// Layers of these decoders
@@ -57,7 +57,7 @@ pub struct TransformerArguments {
     output: Output,
 }
 
-/// Pretrains the decoders, sweeps over them and the shipped base, and writes down what came of it.
+/// Pretrains the decoders, sweeps over them and the shipped base, and writes the results.
 pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
     let TransformerArguments { widths, layers, pretraining_steps, grid, settings, device, output } = arguments;
     refuse(arguments)?;
@@ -167,7 +167,7 @@ fn pretraining(width: usize, layers: usize, steps: usize, experiment: &Resolved)
             layers,
             heads,
             kv_heads: heads,
-            // 8/3 of the width, as decoders of this kind have it, in whole sixteenths.
+            // 8/3 of the width, as usual in Llama, rounded up to a multiple of 16.
             feed_forward: (8 * width).div_ceil(3 * HEAD) * HEAD,
             rope_theta: 10_000.0,
             epsilon: 1e-5,
