@@ -148,7 +148,7 @@ mod tests {
         assert!(flat.start < 2.0 && flat.end > 2.0);
         assert!(around([0.0, 1.0], 0.0).expect("there is a value").start > 1e-7);
         assert_eq!(around([f64::NAN], 0.1), None);
-        // What a damaged file may hold does not make an end that is no number.
+        // Values that a damaged file may hold do not give a range with non-finite ends.
         assert_eq!(around([2.0, 1e308, f64::MAX, 5e-324, -1e308], 0.1), around([2.0], 0.1));
     }
 }

@@ -127,7 +127,7 @@ impl<'a> Canvas<'a> {
         if look.dashes.is_empty() {
             return self.path(places, width, look.colour.to_rgba());
         }
-        // plotters knows one dash and one gap only.
+        // plotters supports only one dash and one gap.
         dashes(places, look.dashes).iter().try_for_each(|dash| self.path(dash, width, look.colour.to_rgba()))
     }
 
@@ -228,7 +228,7 @@ mod tests {
     fn dashes_by_hand() {
         let pieces = dashes(&[(0.0, 0.0), (4.0, 0.0), (4.0, 6.0)], &[3.0, 2.0]);
         assert_eq!(pieces, [vec![(0.0, 0.0), (3.0, 0.0)], vec![(4.0, 1.0), (4.0, 4.0)]]);
-        // A dash goes round a corner.
+        // A dash continues around a corner.
         let pieces = dashes(&[(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)], &[3.0, 9.0]);
         assert_eq!(pieces, [vec![(0.0, 0.0), (2.0, 0.0), (2.0, 1.0)]]);
         assert!(dashes(&[(1.0, 1.0)], &[3.0, 2.0]).is_empty() && dashes(&[], &[3.0, 2.0]).is_empty());

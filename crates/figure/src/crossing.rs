@@ -103,7 +103,7 @@ fn note(summary: &Summary) -> String {
 fn upright(name: &str, look: usize, learning_rate: f64, summary: &Summary) -> Line {
     let ys = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates).filter_map(|rate| rate.mean_loss);
     let (low, high) = (ys().fold(f64::INFINITY, f64::min), ys().fold(0.0, f64::max));
-    // The panel cuts it off at its edges.
+    // The panel clips it at its edges.
     let points = [low / 10.0, high * 10.0].map(|y| PanelPoint::new(learning_rate, y)).into();
     Line { name: name.to_owned(), look, dashed: true, points }
 }

@@ -140,7 +140,7 @@ mod tests {
             for second in 0..first {
                 let (one, other) = (look(first), look(second));
                 assert_ne!((one.colour, one.mark), (other.colour, other.mark), "{first} and {second}");
-                // Of one colour, lines differ too.
+                // Schemes of one colour have different dashes.
                 assert!(one.colour != other.colour || one.dashes != other.dashes, "{first} and {second}");
             }
         }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 /// More steps than a linear division of a range has: the step is at least a fifth of the next larger one, so a quarter of the range has at most two and a half.
 const MOST: u32 = 12;
 
-/// Round numbers within a range, for a logarithmic axis: powers of ten, or also their doubles and fives, and so on,
+/// Round numbers within a range, for a logarithmic axis: powers of ten, or also twice and five times these, and so on,
 /// whichever first gives at least four. A range too narrow for that is divided linearly. There are none without a range of positive numbers.
 pub fn logarithmic(low: f64, high: f64) -> Vec<f64> {
     const STEPS: [&[&str]; 3] = [&["1"], &["1", "2", "5"], &["1", "1.5", "2", "3", "4", "5", "7"]];
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// A range out of a damaged file.
+    /// A range from a damaged file.
     #[test]
     fn impossible_ranges_have_few_ticks_and_soon() {
         let ends = [

@@ -1,6 +1,6 @@
 //! The curvature of an adapter's loss at its start, and the learning rates that it implies.
 //!
-//! Products with the Hessian are exact up to the rounding of `f64`: the backward pass on numbers that carry their derivative along v gives H v beside the
+//! Products with the Hessian are exact up to the rounding of `f64`: a backward pass on numbers that carry their derivative along v gives H v beside the
 //! gradient (Pearlmutter 1994, Neural Computation 6). Differences of `f32` gradients can't replace it: where the step is so small that the loss is quadratic
 //! along it, rounding outweighs them. So the computation runs on the CPU, whatever device trains. The ends of the spectrum come from the Lanczos method.
 //!
@@ -31,9 +31,9 @@ const NOTHING: f64 = 1e-4;
 pub struct Probed<'a> {
     /// The trained tensors, flat, in the plan's order.
     pub trained: &'a [f32],
-    /// The frozen pairs; empty where the plan has none.
+    /// The frozen pairs; empty if the plan has none.
     pub frozen_pairs: &'a [f32],
-    /// Scale and the rest of a run's settings.
+    /// The scale and the other settings of a run.
     pub settings: RunSettings,
     /// The batches whose mean loss is differentiated; each has the same weight.
     pub batches: &'a [Batch],
@@ -42,15 +42,15 @@ pub struct Probed<'a> {
 /// The curvature of a loss at one point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Curvature {
-    /// The loss there, in nats per token.
+    /// The loss at that point, in nats per token.
     pub loss: f64,
     /// ‖g‖, the norm of its gradient.
     pub gradient_norm: f64,
-    /// The largest eigenvalue of the Hessian: the sharpness.
+    /// The largest eigenvalue of the Hessian, the sharpness.
     pub largest: Ritz,
     /// The smallest eigenvalue.
     pub smallest: Ritz,
-    /// Products with the Hessian that this took.
+    /// The number of products with the Hessian that were computed.
     pub products: usize,
     /// The learning rate at which a first step along the signs of the gradient lowers the quadratic model most; none if the model has no minimum along it.
     pub sign_step: Option<f64>,
@@ -125,7 +125,7 @@ struct Hessian<'a> {
 }
 
 impl Hessian<'_> {
-    /// H v.
+    /// The product H v.
     fn product(&mut self, direction: &[f64]) -> Vec<f64> {
         self.along(direction).1.into_iter().map(|g| g.tangent).collect()
     }

@@ -57,9 +57,9 @@ pub enum DataError {
     /// The task does not exist, or does not fit the sequences.
     #[error("`tokens` is {tokens}, too few for the task {task}: {reason}")]
     Task {
-        /// Its name.
+        /// The task's name.
         task: &'static str,
-        /// T.
+        /// The number of tokens of a sequence, T.
         tokens: usize,
         /// The reason.
         reason: loralab_data::Error,
@@ -67,7 +67,7 @@ pub enum DataError {
     /// The file can't be used as training data.
     #[error("{path}: {reason}")]
     File {
-        /// The file.
+        /// The file's path.
         path: String,
         /// The reason.
         reason: loralab_data::Error,
@@ -94,7 +94,7 @@ pub fn data(experiment: &Resolved, file: Option<DataFile<'_>>) -> Result<Split, 
     }
 }
 
-/// Everything that training an experiment needs.
+/// Everything that the training of an experiment needs.
 #[derive(Clone)]
 pub struct Prepared {
     /// The frozen model.

@@ -81,7 +81,7 @@ pub struct Course {
 /// The errors of a run after a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
-    /// Steps done.
+    /// The number of steps done.
     pub step: usize,
     /// The mean squared error on the training examples.
     pub train: f64,
@@ -92,7 +92,7 @@ pub struct Record {
 }
 
 impl Lesson {
-    /// Standard normal inputs and a teacher's answers. The teacher is of the students' form, with a readout of variance 1/n, A ~ N(0, 1/n) and
+    /// Standard normal inputs and a teacher's outputs. The teacher is of the students' form, with a readout of variance 1/n, A ~ N(0, 1/n) and
     /// B ~ N(0, 1/R). Computed on the CPU, whatever device trains the students, so that all learn the same data.
     pub fn new(form: Form) -> Lesson {
         let [width, rank] = TEACHER;
@@ -297,7 +297,7 @@ mod tests {
             assert!(course.records[2].train < 0.8 * course.records[0].train, "{course:?}");
             assert!(course.diverged.is_none());
         }
-        // Both start at the frozen network; Z_B begins at 0.
+        // Both start at the frozen network; Z_B starts at 0.
         assert_eq!(courses[0].records[0].train, courses[1].records[0].train);
         assert_eq!(courses[0].records[0].norms.map(|norms| norms[1]), Some(0.0));
         assert_eq!(courses[1].records[0].norms, Some([0.0, 0.0]));

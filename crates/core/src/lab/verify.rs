@@ -22,7 +22,7 @@ use crate::{
 pub struct State {
     /// Its trained tensors, flat.
     pub trained: Vec<f32>,
-    /// Its frozen second pairs, flat; empty where the plan has none.
+    /// Its frozen second pairs, flat; empty if the plan has none.
     pub frozen_pairs: Vec<f32>,
     /// Its settings.
     pub settings: RunSettings,

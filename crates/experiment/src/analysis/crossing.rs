@@ -266,14 +266,14 @@ mod tests {
     use super::*;
     use crate::analysis::summary::tests::{run, setting};
 
-    /// Valleys in logarithms with their lowest places at `best`, so that two of them cross at one rate.
+    /// Curves that are parabolas in logarithms with their minima at `best`, so that two of them cross at one rate.
     fn valley(scheme: &str, best: f64, depth: f64, luck: f64) -> Vec<RunResult> {
         let mut runs = Vec::new();
         for seed in 0..4 {
             for k in 0..12 {
                 let rate = 1e-3 * 2f64.powf(f64::from(k) / 2.0);
                 let off = (rate / best).log2();
-                // Every seed tilts the curve its own way.
+                // Every seed tilts the curve differently.
                 let tilt = luck * (seed as f64 - 1.5) * off;
                 runs.push(run(scheme, rate, seed, depth * (0.1 * off * off + tilt).exp()));
             }
@@ -297,10 +297,10 @@ mod tests {
         assert!((crossing.learning_rate / (4e-3 * x.exp2()) - 1.0).abs() < 1e-9, "{crossing:?}");
         assert_eq!(crossing.share, 1.0);
         let [low, high] = crossing.interval.expect("four seeds");
-        // Alike seeds leave no doubt but what the grid leaves: the rates tried around it.
+        // Equal seeds leave only the grid's uncertainty: the rates tried around the crossing.
         let step = |end: f64, k: i32| (end / (1e-3 * 2f64.powf(f64::from(k) / 2.0)) - 1.0).abs();
         assert!(step(low, 5) < 1e-9 && step(high, 6) < 1e-9, "{low} to {high}");
-        // 1e-3 to 5.66e-3 are below 7.2e-3, all of them b's.
+        // The rates from 1e-3 to 5.66e-3 are below 7.2e-3, and b leads at all of them.
         assert_eq!(crossing.below, [6, 6]);
         assert!(pair.ratios[0].ratio > 1.0 && pair.ratios[11].ratio < 1.0);
         let words = found.sentence();
@@ -314,7 +314,7 @@ mod tests {
             let crossing = found(&runs).pairs[0].crossing.clone().expect("they cross");
             let [low, high] = crossing.interval.expect("four seeds");
             assert!(low < crossing.learning_rate && crossing.learning_rate < high);
-            // Less the step of the grid, which is there without any luck.
+            // Without the step of the grid, which remains even with equal seeds.
             (high / low).ln() - std::f64::consts::LN_2 / 2.0
         };
         let (little, much) = (width(0.002), width(0.1));

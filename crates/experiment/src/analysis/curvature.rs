@@ -37,7 +37,7 @@ pub struct StartCurvature {
     pub loss: f64,
     /// The norm of its gradient.
     pub gradient_norm: f64,
-    /// The largest eigenvalue λ of the Hessian, as far as the products have found it.
+    /// The largest eigenvalue λ of the Hessian, as estimated from the products.
     pub sharpness: f64,
     /// An eigenvalue lies within this distance of it, all errors included.
     pub residual: f64,

@@ -381,7 +381,7 @@ mod tests {
         assert!(low < best && best < high);
     }
 
-    /// The learning rates of a scheme whose best is followed by a cliff behind a gap: once an interval of no width, which the optimum was not in.
+    /// The learning rates of a scheme whose best is followed by a cliff behind a gap: the interval must not shrink to a point that misses the optimum.
     #[test]
     fn a_cliff_behind_a_gap_leaves_the_optimum_open_up_to_it() {
         let at = |rate: f64, loss: f64| [run("x", rate, 0, 0.99 * loss), run("x", rate, 1, 1.01 * loss)];
@@ -416,10 +416,10 @@ mod tests {
         assert!(falling.bounds().is_some_and(|[low, high]| low > 32e-3 && high == f64::INFINITY), "{falling:?}");
         let rising = optimum(&runs("x", 1e-6, 0.1, 0.0, 0.05));
         assert!(rising.open == [true, false] && rising.bounds().is_some_and(|[low, _]| low == 0.0), "{rising:?}");
-        // The seeds alone may carry it there: their optima are 4 doublings apart.
+        // The spread of seeds alone can reach the edge: their optima are 4 doublings apart.
         let unsure = optimum(&runs("x", 16e-3, 0.1, 4.0, 0.05));
         assert!(!unsure.at_edge && unsure.is_open(), "{unsure:?}");
-        // Of two schemes the one with the larger optimum is at the edge: only the other end of the ratio is known.
+        // The scheme with the larger optimum is at the edge, so only the other end of the ratio is known.
         let found = summary(&[runs("a", 1.0, 0.1, 0.0, 0.05), runs("b", 4e-3, 0.15, 0.0, 0.05)].concat());
         let pair = &found.comparisons[0];
         let open = if pair.first == "a" { [false, true] } else { [true, false] };
@@ -475,13 +475,13 @@ mod tests {
         let [pair] = &found[..] else { panic!("one pair") };
         assert_eq!((pair.first.as_str(), pair.second.as_str(), pair.level), ("a", "b", 0.95));
         assert_eq!((pair.losses_differ(), pair.rates_differ()), (Some(true), Some(true)));
-        // The seeds shift both schemes alike, so the ratio is known better than either rate.
+        // The seeds shift both schemes in the same way, so the ratio is known better than either rate.
         let [low, high] = pair.rate_ratio_interval.expect("five seeds");
         assert!((pair.rate_ratio / 4.0 - 1.0).abs() < 1e-6 && low > 3.99 && high < 4.01, "{pair:?}");
 
         let mut same = runs("b", 16e-3, 0.101, 0.1, 0.05);
         for run in &mut same {
-            // Not paired: the seeds' luck is turned round.
+            // Unpaired: the seeds' shifts are reversed.
             run.cell.seed = 4 - run.cell.seed;
         }
         let found = summary(&[runs("a", 16e-3, 0.1, 0.1, 0.05), same].concat()).comparisons;
@@ -504,13 +504,13 @@ mod tests {
     fn rates_far_from_the_best_may_have_fewer_seeds() {
         let whole = runs("x", 11e-3, 0.1, 0.2, 0.05);
         let best = optimum(&whole);
-        // Those beside the rates at which some choice of seeds is best, 8e-3 and 16e-3, have all seeds; the rest have one.
+        // The rates beside those at which some choice of seeds is best, 8e-3 and 16e-3, have all seeds; the rest have one.
         let near = |run: &&RunResult| run.cell.seed == 0 || (3e-3..40e-3).contains(&run.cell.learning_rate);
         let scouted: Vec<RunResult> = whole.iter().filter(near).cloned().collect();
         assert_eq!(scouted.len(), 4 * 5 + 4);
         let found = optimum(&scouted);
         assert_eq!((found.learning_rate, found.loss_interval), (best.learning_rate, best.loss_interval));
-        // The seeds that are missing count as going with the one that is there, whose valley is a fifth of a doubling off.
+        // Missing seeds follow the one that is present, whose minimum is a fifth of a doubling off.
         let apart = |end: usize| found.interval.expect("five seeds")[end] / best.interval.expect("five seeds")[end];
         assert!((apart(0) - 1.0).abs() < 0.1 && (0.9..1.5).contains(&apart(1)), "{found:?} {best:?}");
         assert!(!found.at_edge);

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(record.curves()[0].training, [Point { step: 1, loss: 2.5 }]);
         assert_eq!(record.curves()[1].diverged, Some(2));
 
-        // Stopped: what was evaluated on the way stays.
+        // A stopped run keeps the results of its evaluations.
         let stopped = RunResult { final_loss: None, accuracy: None, ..record.results()[0].clone() };
         record.hear(&Event::RunFinished { result: stopped });
         record.hear(&Event::Finished { complete: false, seconds: 2.0, unwritten: vec![] });

@@ -281,7 +281,7 @@ mod tests {
         experiment.resolve(&["a", "b"]).expect("it is right")
     }
 
-    /// Searches until it is over, each run having the loss that its curve gives; infinity diverges.
+    /// Searches to the end, with losses from the function `loss`; infinity is a divergence.
     fn search(schemes: &[&str], seeds: u64, loss: impl Fn(&Cell) -> f64) -> (RateSearch, Vec<RunResult>) {
         let mut search = RateSearch::new(&experiment(schemes, seeds));
         let mut runs: Vec<RunResult> = Vec::new();
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// A valley like those of sweeps: gentle below its best, steep above, a cliff at `edge`.
+    /// A loss curve like those of sweeps: gentle below its best, steep above, a cliff at `edge`.
     fn valley(best: f64, edge: f64) -> impl Fn(&Cell) -> f64 {
         move |cell| {
             let off = (cell.learning_rate / best).log2();
@@ -334,7 +334,7 @@ mod tests {
                     .interval
                     .is_some_and(|[low, high]| low <= optimum.learning_rate && optimum.learning_rate <= high)
             );
-            // On a grid of all doublings from the lowest to the highest rate tried, each would be trained with each seed.
+            // A grid of all doublings from the lowest to the highest rate tried would train each with every seed.
             let doublings = (rates[rates.len() - 1].learning_rate / rates[0].learning_rate).log2().round() as usize + 1;
             assert!(runs.len() < 3 * doublings, "{} runs of {doublings} doublings", runs.len());
         }
@@ -355,7 +355,7 @@ mod tests {
         let optimum = |runs: &[RunResult]| Summary::from_runs(setting(), runs).schemes[0].optimum.clone();
         let (found, of_grid) = (optimum(&runs).expect("one"), optimum(&grid).expect("one"));
         assert_eq!(found.learning_rate, of_grid.learning_rate);
-        // The seeds that the scouts lack go as theirs do, which here they do but for rounding.
+        // The seeds that the scouts lack follow theirs, here up to rounding.
         let apart =
             |end: usize| found.interval.expect("five seeds")[end] / of_grid.interval.expect("five seeds")[end] - 1.0;
         assert!(apart(0).abs() < 1e-9 && apart(1).abs() < 1e-9, "{found:?} {of_grid:?}");

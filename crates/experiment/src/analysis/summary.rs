@@ -20,7 +20,7 @@ pub struct Setting {
     pub wall_seconds: f64,
     /// Validation loss of the base alone, in nats per token.
     pub base_loss: Option<f64>,
-    /// The accuracy of the base alone, 0 to 1.
+    /// The accuracy of the base alone, the share of correct answers, 0 to 1.
     pub base_accuracy: Option<f64>,
     /// The accuracy measure.
     pub accuracy: Accuracy,
@@ -308,7 +308,7 @@ pub(crate) mod tests {
             run("init-a", 4e-3, 1, 0.3),
             run("init-a", 4e-3, 0, 0.1),
             run("init-a", 1e-3, 1, 0.5),
-            // Lower than any other, but with a diverged seed it cannot be best.
+            // Lower than any other, but a rate with a diverged seed can't be best.
             run("init-a", 2e-3, 0, 0.01),
             run("init-a", 2e-3, 1, f64::INFINITY),
             // Exactly twice the best is still stable.

@@ -182,7 +182,7 @@ fn optima(table: &[(f64, Trials)], chosen: &[usize]) -> Option<Optima> {
 /// The slope of the points for all seeds. Its interval is Student's, with two errors whose variances add: that of the seeds, from the bootstrap,
 /// and that of the grids. An optimum is taken as uniformly distributed in its bracket, independently at each width, so that the slope
 /// Σ wᵢ yᵢ with wᵢ = (xᵢ − x̄) / Σ (x − x̄)² has the variance Σ wᵢ² (highᵢ − lowᵢ)² / 12. Degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2),
-/// infinite for the grids' part. None with one seed, or where an optimum lies beyond its grid.
+/// infinite for the grids' part. None with one seed, or if an optimum lies beyond its grid.
 fn fit(seeds: u64, points: impl Fn(&[usize]) -> Option<Optima>) -> Option<ExponentFit> {
     let seeds = usize::try_from(seeds).ok()?;
     let estimate = |points: &Optima| slope(&points.iter().map(|&(x, [_, y, _])| (x, y)).collect::<Vec<_>>());
@@ -374,7 +374,7 @@ mod tests {
     use crate::analysis::summary::tests::run;
     use crate::config::grid::Cell;
 
-    /// Students whose loss is lowest at a rate of `constant` n^`exponent`, off by up to `luck` of a doubling from seed to seed.
+    /// Students whose loss is lowest at a rate of `constant` n^`exponent`; seeds differ by up to `luck` of a doubling.
     fn runs(laws: &[(&str, f64, f64)], luck: f64) -> Vec<ToyRuns> {
         let mut all = Vec::new();
         for width in [128, 512, 2048, 8192] {
@@ -421,7 +421,7 @@ mod tests {
         assert!(inside(&a.fit, -0.75) && inside(&b.fit, -1.0), "{found:?}");
         assert_eq!((a.fit.from, a.fit.to), (128, 8192));
         let ratio = found.ratio.expect("two starts");
-        // Both starts have the same luck, so it cancels.
+        // A seed shifts both starts equally, so the shift cancels.
         assert!(
             (ratio.slope - 0.25).abs() < 1e-6 && inside(&ratio, 0.25)
                 || ratio.interval.is_some_and(|[l, h]| h - l < 1e-6)
@@ -438,7 +438,7 @@ mod tests {
         assert!((test / found.widths[0].starts[0].best_loss.expect("a best") - 2.0).abs() < 1e-12);
     }
 
-    /// Optima that bend far more than seeds differ have an interval that is narrower than the bend.
+    /// Optima on a curve that bends far more than seeds differ: the interval is narrower than the bend.
     #[test]
     fn optima_that_do_not_lie_on_a_line_are_called_that() {
         let mut bent = runs(&[("init-a", 1.0, -0.75), ("init-b", 1.0, -1.0)], 0.1);
@@ -453,7 +453,7 @@ mod tests {
         assert!(!said.contains("optima of init-b do not"), "{said}");
     }
 
-    /// Optima that lie on a line, between the rates of grids of doublings, under valleys that fall more gently on one side or end at a cliff.
+    /// Optima on a line, between the rates of grids of doublings, with loss curves that fall more gently on one side or end at a cliff.
     #[test]
     fn the_interval_of_an_exponent_holds_it_in_95_of_100_sweeps() {
         let mut draws = loralab_linalg::Draws::new(0, "exponents");
@@ -468,7 +468,7 @@ mod tests {
                     .map(|doublings| {
                         let best = start + exponent * f64::from(doublings);
                         let of_seed = |seed| {
-                            // About normal, of standard deviation 0.2.
+                            // Approximately normal, of standard deviation 0.2.
                             let shift = 0.2 * ((0..12).map(|_| uniform()).sum::<f64>() - 6.0);
                             let of_rate = |k: i32| {
                                 let off = f64::from(k) - best - shift;

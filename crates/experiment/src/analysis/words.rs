@@ -493,7 +493,7 @@ mod tests {
 
     #[test]
     fn rates_that_the_seeds_do_not_tell_apart_are_called_that() {
-        // Each seed has its own best rate, and they are apart in opposite directions.
+        // Each seed has its own best rate, and the two schemes' seeds differ in opposite directions.
         let luck = |scheme: &str, first: [f64; 4], second: [f64; 4]| {
             let of_seed = move |seed: u64, losses: [f64; 4]| {
                 (0..4)
@@ -507,7 +507,7 @@ mod tests {
         };
         let (low, high) = ([0.5, 0.2, 0.4, 0.9], [0.9, 0.5, 0.2, 0.3]);
         let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
-        // The grid reaches far enough; the seeds are the reason.
+        // The grid is wide enough; the seeds are the reason.
         let words =
             "With these seeds, nothing bounds the optimum of x and y within the grid, so the ratio of the best rates";
         assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
@@ -550,7 +550,7 @@ mod tests {
         assert!(!sentence(&runs("y", &[0.4, 0.35, 0.5], 0.002)).contains("Beyond"));
     }
 
-    /// "wants 18 times the learning rate (5.1 to 64)", with intervals that overlapped wholly, one optimum at the edge and one validation example.
+    /// No claim like "wants 18 times the learning rate (5.1 to 64)" for fully overlapping intervals, one optimum at the edge and one validation example.
     #[test]
     fn a_ratio_is_claimed_only_where_its_interval_and_the_grid_show_it() {
         let x = runs("x", &[0.90, 0.80, 0.72, 0.66, 0.61, 0.57, 0.54], 0.02);
@@ -563,7 +563,7 @@ mod tests {
         assert!(!words.contains("times (") && !words.contains("wants at least"), "{words}");
     }
 
-    /// Summaries of older versions say neither which ends are open nor how many examples there were.
+    /// Summaries of older versions record neither the open ends nor the number of examples.
     #[test]
     fn older_summaries_are_read_and_their_edges_bound_nothing() {
         let found = Summary::from_runs(

@@ -82,7 +82,7 @@ pub enum Symptom {
     InternallyUnstable,
     /// Both parts of a step that come from B are less than a twentieth of A's part: the regime of Init\[B\] (§4.2 of the paper).
     BUndertrained,
-    /// A step changes neither factor by a millionth.
+    /// A step changes both factors by less than a millionth.
     NotLearning,
     /// More than half of a factor's elements have had a gradient and a √v̂ below Adam's ε.
     EpsilonFrozen,

@@ -30,7 +30,7 @@ pub enum Event {
     Base {
         /// Its validation loss, in nats per token.
         loss: Option<f64>,
-        /// Its accuracy, 0 to 1.
+        /// Its accuracy, the share of correct answers, 0 to 1.
         accuracy: Option<f64>,
     },
     /// A cohort started.
@@ -51,7 +51,7 @@ pub enum Event {
         /// Wall time, in seconds.
         seconds: f64,
     },
-    /// A run made an optimiser step.
+    /// A run did an optimiser step.
     Step {
         /// The run's cell.
         cell: Cell,
@@ -72,7 +72,7 @@ pub enum Event {
         step: usize,
         /// Mean validation loss, in nats per token.
         loss: Option<f64>,
-        /// The accuracy, 0 to 1.
+        /// The accuracy, the share of correct answers, 0 to 1.
         accuracy: Option<f64>,
     },
     /// A diagnostics snapshot of a run was taken.

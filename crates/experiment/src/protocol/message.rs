@@ -23,7 +23,7 @@ pub struct AdapterFiles {
 /// The description of a scheme for its selection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemeInfo {
-    /// Its name.
+    /// The scheme's name.
     pub name: String,
     /// A one-line description.
     pub about: String,
@@ -100,7 +100,7 @@ pub enum Message {
     },
     /// A base was loaded.
     Base {
-        /// Its name.
+        /// The base's name.
         name: String,
         /// The number of its weights.
         weights: usize,
@@ -137,7 +137,7 @@ pub enum Message {
     },
     /// A run ended without diverging.
     Adapter {
-        /// Its adapter.
+        /// The adapter's files.
         files: AdapterFiles,
     },
     /// A snapshot of the sweep after all events sent so far, to continue from.
@@ -211,7 +211,7 @@ mod tests {
             let text = serde_json::to_string(&ask).expect("an ask is JSON");
             assert_eq!(serde_json::from_str::<Ask>(&text).expect("what was written is read"), ask);
         }
-        // Where to go on from travels beside the text.
+        // The snapshot is sent beside the text.
         let ask = |from| Ask::Train { experiment: experiment.clone(), data: None, from };
         let text = |from| serde_json::to_string(&ask(from)).expect("an ask is JSON");
         assert_eq!(text(Some(Blob(vec![7; 1000]))), text(None));

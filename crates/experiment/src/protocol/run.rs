@@ -11,7 +11,7 @@ pub struct Evaluation {
     pub step: usize,
     /// Mean validation loss, in nats per token; `None` when it is not finite.
     pub loss: Option<f64>,
-    /// The accuracy, 0 to 1.
+    /// The accuracy, the share of correct answers, 0 to 1.
     pub accuracy: Option<f64>,
 }
 
@@ -47,7 +47,7 @@ pub struct RunResult {
     pub cell: Cell,
     /// Validation loss after the last step, in nats per token; `None` when the run diverged, was stopped or could not start.
     pub final_loss: Option<f64>,
-    /// The accuracy after the last step, 0 to 1.
+    /// The accuracy after the last step, the share of correct answers, 0 to 1.
     pub accuracy: Option<f64>,
     /// Set when the run diverged.
     pub diverged: Option<Diverged>,

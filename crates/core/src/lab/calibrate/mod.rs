@@ -50,19 +50,19 @@ pub struct Calibration<'a, 'm> {
     pub base: &'a Base,
     /// The modules with adapters, and the rank that a scheme is asked for.
     pub adapters: &'a Adapters,
-    /// B of a run.
+    /// The number of sequences of a run's batch, B.
     pub sequences: usize,
-    /// T.
+    /// The number of tokens of a sequence, T.
     pub tokens: usize,
     /// The optimiser of starts that are trained.
     pub optimizer: Optimizer,
     /// The preconditioner of gradients, applied before the optimiser.
     pub preconditioner: Option<Preconditioner>,
-    /// Steps of a run.
+    /// The steps of a run.
     pub steps: usize,
     /// The training data.
     pub train: &'a Dataset,
-    /// Makes the devices.
+    /// Creates the devices.
     pub make_device: MakeDevice<'m>,
 }
 
@@ -96,7 +96,7 @@ impl Calibration<'_, '_> {
     /// The start of each run that is to train by `plan`, or the reason it has none; runs with equal starts share one.
     ///
     /// # Errors
-    /// If the data do not fit, or a device fails.
+    /// If the data do not fit the sequences, or a device fails.
     pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<RunStart>, CalibrationError> {
         let mut found: Vec<Option<RunStart>> = vec![None; runs.len()];
         let preheated: Vec<usize> =

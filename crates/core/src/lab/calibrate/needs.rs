@@ -29,9 +29,9 @@ pub struct Setup<'a> {
     pub base: &'a Base,
     /// The modules with adapters, and the rank that a scheme is asked for.
     pub adapters: &'a Adapters,
-    /// B of a run.
+    /// The number of sequences of a run's batch, B.
     pub sequences: usize,
-    /// T.
+    /// The number of tokens of a sequence, T.
     pub tokens: usize,
     /// The optimiser of starts that are trained.
     pub optimizer: Optimizer,

@@ -313,7 +313,7 @@ mod tests {
                 .collect();
             let squares = squared_singular_values(scale, &pair, frozen);
             assert_close(squares.iter().sum::<f64>().sqrt(), norm(&formed));
-            // The largest singular value by power iteration on the formed product.
+            // The largest singular value by power iteration on the explicitly formed product.
             let mut x = vec![1.0; 7];
             for _ in 0..2000 {
                 let y: Vec<f64> = formed.chunks_exact(7).map(|row| dot(row, &x)).collect();

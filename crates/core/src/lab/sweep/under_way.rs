@@ -216,7 +216,7 @@ impl UnderWay<'_, '_> {
         Ok(())
     }
 
-    /// Reports the steps that the device finished since the last call.
+    /// Reports the steps queued since the last call.
     async fn tell_steps(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         for outcomes in self.cohort.outcomes().await? {
             self.told += 1;

@@ -23,13 +23,13 @@ use crate::{
 pub struct Pretraining {
     /// The sizes of the model.
     pub config: Config,
-    /// B.
+    /// The number of sequences of a batch, B.
     pub sequences: usize,
-    /// T.
+    /// The number of tokens of a sequence, T.
     pub tokens: usize,
-    /// Steps of AdamW (β 0.9, 0.95; gradients clipped to norm 1).
+    /// The number of AdamW steps (β 0.9, 0.95; gradients clipped to norm 1).
     pub steps: usize,
-    /// Peak learning rate; warmed up over the first 2 % of the steps, then a cosine down to a tenth.
+    /// The peak learning rate, with a warm-up over the first 2 % of the steps and a cosine decay to a tenth.
     pub learning_rate: f64,
     /// Decoupled weight decay of the matrices.
     pub weight_decay: f64,

@@ -164,7 +164,7 @@ mod tests {
         values.iter().all(|value| value.to_bits() == 0)
     }
 
-    /// Mean, variance and kurtosis. The kurtosis tells the distributions apart: 3 is normal, 1.8 uniform.
+    /// Checks mean, variance and kurtosis. The kurtosis distinguishes the distributions: 3 is normal, 1.8 uniform.
     fn assert_distribution(values: &[f32], variance: f64, kurtosis: f64) {
         let count = values.len() as f64;
         let moment = |power| values.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / count;
@@ -255,7 +255,7 @@ mod tests {
             let s = svd(factor).expect("finite").s;
             assert!(s[3] > 0.3 && s[4] < 1e-6, "{s:?}");
         }
-        // Entries of a row share one draw, so that the sample is smaller than it looks: the mean square alone is held.
+        // Entries of a row share one draw, so the sample is effectively smaller: only the mean square is checked.
         let wide = start("orthogonal", &LAYER, 1);
         for factor in [wide.a, wide.b] {
             let square = factor.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / factor.len() as f64;
@@ -337,7 +337,7 @@ mod tests {
         }
     }
 
-    /// FNV-1a over the bits of every factor. These must never change: a published result names its start by the seed.
+    /// FNV-1a over the bits of every factor. These must never change: a published result identifies its start by the seed.
     #[test]
     fn golden_starts() {
         let layer = Layer { inputs: 48, outputs: 40, rank: 8, ..LAYER };

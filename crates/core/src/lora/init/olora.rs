@@ -21,7 +21,7 @@ pub(super) static OLORA: Scheme = Scheme {
     options: &[],
 };
 
-/// The first columns of Q, which are those of the first columns of W.
+/// The first R columns of Q, as rows; they depend on the first R columns of W only.
 fn rows(layer: &Layer<'_>, weight: &[f32], _: u64) -> Mat<f64> {
     let count = layer.rank.min(layer.outputs).min(layer.inputs);
     let first = Mat::from_fn(layer.outputs, count, |row, column| f64::from(weight[row * layer.inputs + column]));

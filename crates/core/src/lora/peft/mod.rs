@@ -497,14 +497,14 @@ mod tests {
         adapter.to_peft().expect("a sound adapter")
     }
 
-    /// The sentence of the error that `adapter` cannot be written for.
+    /// The error message on writing the changed adapter.
     fn refusal(change: impl Fn(&mut Adapter)) -> String {
         let mut adapter = adapter();
         change(&mut adapter);
         adapter.to_peft().expect_err("a broken adapter").to_string()
     }
 
-    /// The sentence of the error that a configuration with one setting changed gives.
+    /// The error message on a configuration with one setting changed.
     fn config_refusal(key: &str, value: Value) -> String {
         let PeftFiles { config_json, safetensors } = written(&adapter());
         let mut config: Value = serde_json::from_str(&config_json).expect("our own JSON");
@@ -599,7 +599,7 @@ mod tests {
         }
     }
 
-    /// What ends in zeros is cut, what is all zeros goes, and what comes back computes the same.
+    /// Trailing zeros are cut, modules of zeros are left out, and the adapter that is read back computes the same.
     #[test]
     fn modules_have_ranks_of_their_own() {
         for frozen in [false, true] {
@@ -647,7 +647,7 @@ mod tests {
         assert!(doubled.0.iter().zip(&doubled.1).all(|(found, half)| (found - 2.0 * half).abs() < 1e-12));
     }
 
-    /// PEFT's `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", name)`, the first key of the file that fits. What it gives for these was asked of PEFT 0.21.2.
+    /// PEFT's `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", name)`, the first key of the file that fits. The expected values are from PEFT 0.21.2.
     #[test]
     fn patterns_are_regular_expressions_of_names() {
         let name = "model.layers.0.self_attn.q_proj";
@@ -672,7 +672,7 @@ mod tests {
         }
     }
 
-    /// A scale of 0 is one like any other.
+    /// A scale of 0 needs no special case.
     #[test]
     fn modules_of_scale_0_add_nothing() {
         let adapter = adapter();
@@ -688,7 +688,7 @@ mod tests {
         let [none, some] = read(&config);
         assert!(none.iter().all(|x| *x == 0.0));
         assert_eq!(some, product(&adapter, &adapter.modules[1]));
-        // However far the scales are apart, B stays within 32 bits.
+        // B stays finite in f32 for any ratio of the scales.
         config["lora_alpha"] = json!(1e-30);
         config["alpha_pattern"] = json!({"q_proj": 1e30});
         assert!(read(&config).iter().flatten().all(|x| x.is_finite()));
@@ -716,7 +716,7 @@ mod tests {
         let adapter = Adapter::from_peft(&config, &bytes).expect("a sound adapter");
         assert_eq!((&adapter.modules[0].a[..], &adapter.modules[0].b[..]), (&[1.5, -0.25][..], &[3.0, -128.0][..]));
         assert_eq!((adapter.target_modules, adapter.alpha), (vec!["proj".to_owned()], 16.0));
-        // A choice of layers leaves others without.
+        // A choice of layers leaves the others without an adapter.
         let [in_layer_a, in_layer_b] = [A, B].map(|name| name.replace("model.proj", "model.layers.0.proj"));
         let bytes = file(&[(&in_layer_a, Dtype::F16, &[1, 2], &a), (&in_layer_b, Dtype::BF16, &[2, 1], &b)]);
         let config = CONFIG.replace(r#""r": 1"#, r#""r": 1, "layers_to_transform": [0]"#);

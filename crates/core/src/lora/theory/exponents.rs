@@ -43,7 +43,7 @@ pub fn predicted(rate: f64, z_a: f64, b: f64) -> [Exponent; 6] {
 pub struct Grid {
     /// The widths n, rising.
     pub widths: Vec<usize>,
-    /// Seeds, each a layer of its own.
+    /// The number of seeds; each is a layer of its own.
     pub seeds: u64,
     /// The rank R.
     pub rank: usize,
@@ -154,7 +154,7 @@ pub(super) fn root_mean_square(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Every cell of the paper's table, and that of two random factors, by the fit where the leading term rules.
+    /// Every cell of the paper's table, and that of two random factors, by the fit in the range where the leading term dominates.
     #[test]
     fn every_exponent_is_within_a_twentieth_of_the_theory() {
         let grid = Grid { widths: (10..=15).map(|k| 1 << k).collect(), seeds: 16, rank: 4, steps: 5, constant: 1.0 };
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The table of the paper as its text has it, at both rates.
+    /// The table as in the paper's text, at both rates.
     #[test]
     fn the_theory_is_the_papers_table() {
         let none = f64::NEG_INFINITY;
@@ -190,7 +190,7 @@ mod tests {
         let grid = Grid { widths: vec![128, 256], seeds: 2, rank: 4, steps: 3, constant: 1.0 };
         let whole = exponents(&grid, |_| ControlFlow::Continue(()));
         assert!(whole.complete && whole.cells.len() == 72);
-        // Of four layers to a start and rate, two sets and all but one layer of the third.
+        // Of four layers for each start and rate, two sets are complete, and the third lacks one layer.
         let told = |done| if done < 11 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         let part = exponents(&grid, told);
         assert!(!part.complete);

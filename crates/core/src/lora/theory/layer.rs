@@ -1,4 +1,4 @@
-//! One layer with one example: Z = a B A x, whose output always has the same gradient d.
+//! A single layer with one example: Z = a B A x, whose output always has the same gradient d.
 
 use loralab_cpu::{adamw, sign_sgd};
 use loralab_linalg::Stream;
