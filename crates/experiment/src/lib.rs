@@ -1,15 +1,15 @@
-//! The vocabulary of loralab: what an experiment is, what happens while it runs, and what came out of it.
+//! The shared types of loralab: experiments, the events of their training, and their results.
 //!
-//! The binary, the page and the training core all speak in these types. The crate depends on serde, a TOML reader and
-//! loralab's statistics only: it opens no file, starts no thread, reads no clock and knows no GPU.
+//! The binary, the page and the training core share these types. The crate depends on serde, a TOML reader and
+//! loralab's statistics only: it opens no file, starts no thread, reads no clock and uses no GPU.
 //!
-//! - [`Experiment`] is what a person wrote: every setting optional. [`Experiment::resolve`] checks it once and gives
-//!   [`Resolved`], where every value is there and right.
-//! - [`Resolved::cells`] is the grid of runs, a [`Cell`] each; [`pack`] cuts it into cohorts that fit in memory.
-//! - [`Event`] is what a running sweep reports, [`RunResult`] what one run came to, [`Summary`] what a sweep found;
-//!   [`Record`] gathers the first into the last.
-//! - [`Link`] says an experiment in an address, [`command()`] on a command line, a [`Preset`] as a story;
-//!   [`Ask`] and [`Message`] are what the page and its worker say to each other.
+//! - [`Experiment`] is the user's input: every setting is optional. [`Experiment::resolve`] checks it once and gives
+//!   [`Resolved`], where every setting has a valid value.
+//! - [`Resolved::cells`] is the grid of runs, a [`Cell`] each; [`pack`] splits it into cohorts that fit in memory.
+//! - [`Event`] is a report of a sweep in training, [`RunResult`] the result of one run, [`Summary`] that of a sweep;
+//!   [`Record`] collects events into a summary.
+//! - [`Link`] encodes an experiment in an address, [`command()`] on a command line, a [`Preset`] is a prepared experiment with a description;
+//!   [`Ask`] and [`Message`] are the messages between the page and its worker.
 
 mod analysis;
 mod config;

@@ -1,4 +1,4 @@
-//! A rectangle with a scale along each side.
+//! A rectangle with an axis on two sides.
 
 use std::ops::Range;
 
@@ -13,25 +13,25 @@ use crate::canvas::{Canvas, Lettering, Place};
 use crate::palette::{GREY, GRID, INK};
 use crate::ticks;
 
-/// Fractions of a pixel that plotters' scales, whole numbers, are worked out in.
+/// Subdivisions of a pixel: plotters' scales compute in integers.
 const FINENESS: f64 = 64.0;
 
-/// Size of the numbers along an axis and of legends, in pixels.
+/// The font size of the numbers along an axis and of legends, in pixels.
 pub const SMALL: f64 = 12.5;
-/// Size of the titles of axes, in pixels.
+/// The font size of axis titles, in pixels.
 pub const MEDIUM: f64 = 13.5;
 
-/// How values lie along the horizontal axis.
+/// The scale of the horizontal axis.
 enum Scale {
     Logarithmic(Cartesian2d<LogCoord<f64>, LogCoord<f64>>),
     Linear(Cartesian2d<RangedCoordf64, LogCoord<f64>>),
 }
 
-/// A rectangle with a scale along each side; the vertical one is logarithmic.
+/// A rectangle with axes; the vertical one is logarithmic.
 pub struct Axes {
-    /// Left and right edge, in pixels.
+    /// The left and right edge, in pixels.
     pub across: Range<f64>,
-    /// Upper and lower edge, in pixels.
+    /// The upper and lower edge, in pixels.
     pub down: Range<f64>,
     values: (Range<f64>, Range<f64>),
     scale: Scale,
@@ -44,13 +44,13 @@ impl Axes {
         Self { across, down, values: (x, y), scale: Scale::Logarithmic(scale) }
     }
 
-    /// Axes with an even horizontal scale.
+    /// Axes with a linear horizontal scale.
     pub fn linear(across: Range<f64>, down: Range<f64>, x: Range<f64>, y: Range<f64>) -> Self {
         let scale = Cartesian2d::new(x.clone(), y.clone().log_scale(), fine(&across, &down));
         Self { across, down, values: (x, y), scale: Scale::Linear(scale) }
     }
 
-    /// Round numbers along the horizontal axis between two values, of those that it shows.
+    /// Round numbers between two values that the horizontal axis shows, with their labels.
     pub fn round(&self, low: f64, high: f64) -> Vec<(f64, String)> {
         let (low, high) = (low.max(self.values.0.start), high.min(self.values.0.end));
         let ticks = match self.scale {
@@ -60,7 +60,7 @@ impl Axes {
         ticks.into_iter().map(|tick| (tick, ticks::label(tick))).collect()
     }
 
-    /// Where a pair of values lies; values beyond the axes lie on their edge.
+    /// The position of a pair of values; values beyond the axes are moved to the edge.
     pub fn place(&self, x: f64, y: f64) -> Place {
         let values = (x.clamp(self.values.0.start, self.values.0.end), y.clamp(self.values.1.start, self.values.1.end));
         let (x, y) = match &self.scale {
@@ -70,7 +70,7 @@ impl Axes {
         (f64::from(x) / FINENESS, f64::from(y) / FINENESS)
     }
 
-    /// Draws grid, frame and numbers: those of `x_ticks` below, and, where asked for, round ones at the left.
+    /// Draws grid, frame and numbers: those of `x_ticks` below, and round ones at the left if `y_numbers` is set.
     pub fn draw(&self, canvas: &Canvas<'_>, x_ticks: &[(f64, String)], y_numbers: bool) -> Result<(), FigureError> {
         let (left, right) = (self.across.start, self.across.end);
         let (top, bottom) = (self.down.start, self.down.end);
@@ -91,13 +91,13 @@ impl Axes {
         canvas.path(&[(left, top), (left, bottom), (right, bottom)], 1.25, INK.to_rgba())
     }
 
-    /// Writes what the horizontal axis measures, below its numbers.
+    /// Writes the title of the horizontal axis, below its numbers.
     pub fn x_title(&self, canvas: &Canvas<'_>, title: &str) -> Result<(), FigureError> {
         let middle = (self.across.start + self.across.end) / 2.0;
         canvas.text(title, (middle, self.down.end + 32.0), Lettering::new(MEDIUM, INK).centred().below())
     }
 
-    /// Writes what the vertical axis measures, left of its numbers.
+    /// Writes the title of the vertical axis, left of its numbers.
     pub fn y_title(&self, canvas: &Canvas<'_>, title: &str) -> Result<(), FigureError> {
         let middle = (self.down.start + self.down.end) / 2.0;
         canvas.text(title, (self.across.start - 54.0, middle), Lettering::new(MEDIUM, INK).centred().upwards())
@@ -110,14 +110,14 @@ fn fine(across: &Range<f64>, down: &Range<f64>) -> (Range<i32>, Range<i32>) {
     (fine(across.start)..fine(across.end), fine(down.end)..fine(down.start))
 }
 
-/// Whether an axis can hold a value: it is positive, and far enough from the ends of what a number can be that the room beside it is a number, too.
+/// True if an axis can show a value: it is positive, and far enough from the limits of f64 that the margin beside it is finite and positive, too.
 pub fn holds(value: f64) -> bool {
     (1e-290..=1e290).contains(&value)
 }
 
-/// A range around the values that an axis [can hold](holds), with room at both ends for marks; `None` when there is no value.
+/// A range around the values that an axis [can show](holds), with a margin for marks at both ends; `None` without such a value.
 ///
-/// Values below a millionth of the largest, zero among them, do not stretch it.
+/// Values below a millionth of the largest, zero among them, do not extend it.
 pub fn around(values: impl IntoIterator<Item = f64>, room: f64) -> Option<Range<f64>> {
     let values: Vec<f64> = values.into_iter().filter(|value| holds(*value)).collect();
     let high = values.iter().copied().max_by(f64::total_cmp)?;
@@ -148,7 +148,7 @@ mod tests {
         assert!(flat.start < 2.0 && flat.end > 2.0);
         assert!(around([0.0, 1.0], 0.0).expect("there is a value").start > 1e-7);
         assert_eq!(around([f64::NAN], 0.1), None);
-        // What a damaged file may hold does not make an end that is no number.
+        // Values that a damaged file may hold do not give a range with non-finite ends.
         assert_eq!(around([2.0, 1e308, f64::MAX, 5e-324, -1e308], 0.1), around([2.0], 0.1));
     }
 }

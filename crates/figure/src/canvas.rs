@@ -1,4 +1,4 @@
-//! A sheet to draw on, measured in CSS pixels.
+//! A drawing surface measured in CSS pixels.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -11,21 +11,21 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::palette::Look;
 use crate::{Figure, FigureError, Spot};
 
-/// plotters places everything on whole units; four of them to a pixel make slow curves smooth.
+/// plotters places everything on integer units; four of them to a pixel make flat curves smooth.
 const UNITS: f64 = 4.0;
-/// plotters' SVG writes a font size divided by this.
+/// plotters' SVG divides font sizes by this.
 const FONT_FACTOR: f64 = 1.24;
 
-/// A place, in pixels from the upper left corner.
+/// A position, in pixels from the upper left corner.
 pub type Place = (f64, f64);
 
-/// A sheet to draw on.
+/// A drawing surface.
 pub struct Canvas<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
     spots: RefCell<Vec<Spot>>,
 }
 
-/// How a text looks and how it hangs on its point.
+/// The style of a text and its alignment at its position.
 #[derive(Clone, Copy)]
 pub struct Lettering {
     size: f64,
@@ -37,38 +37,38 @@ pub struct Lettering {
 }
 
 impl Lettering {
-    /// Text of a size in pixels that begins at its point and is centred on it vertically.
+    /// Text of a font size in pixels that starts at its position and is centred on it vertically.
     pub const fn new(size: f64, colour: RGBColor) -> Self {
         Self { size, colour, bold: false, upwards: false, across: HPos::Left, down: VPos::Center }
     }
 
-    /// In bold letters.
+    /// The same in bold.
     pub const fn bold(self) -> Self {
         Self { bold: true, ..self }
     }
 
-    /// Centred on its point.
+    /// The same, centred on its position.
     pub const fn centred(self) -> Self {
         Self { across: HPos::Center, ..self }
     }
 
-    /// Ending at its point.
+    /// The same, ending at its position.
     pub const fn ending(self) -> Self {
         Self { across: HPos::Right, ..self }
     }
 
-    /// Below its point.
+    /// The same, below its position.
     pub const fn below(self) -> Self {
         Self { down: VPos::Top, ..self }
     }
 
-    /// Running upwards.
+    /// The same, rotated to run upwards.
     pub const fn upwards(self) -> Self {
         Self { upwards: true, ..self }
     }
 }
 
-/// Draws a figure of a size in pixels. Title and description are for those who cannot see it.
+/// Draws a figure of a size in pixels. Title and description are for screen readers.
 pub fn draw(
     (width, height): (f64, f64),
     title: &str,
@@ -85,7 +85,7 @@ pub fn draw(
         canvas.area.present().map_err(failed)?;
         canvas.spots.into_inner()
     };
-    // plotters' own opening tag would give the size in its units and no words for a screen reader.
+    // plotters' own opening tag has the size in its units and no text for a screen reader.
     let body = body.split_once('>').map_or("", |(_, body)| body);
     let (title, description) = (escaped(title), escaped(description));
     let svg = format!(
@@ -104,40 +104,40 @@ impl<'a> Canvas<'a> {
         self.area.draw(&element).map_err(failed)
     }
 
-    /// Says what a place shows.
+    /// Records the text for a position.
     pub fn spot(&self, (x, y): Place, text: String) {
         self.spots.borrow_mut().push(Spot { x, y, text });
     }
 
-    /// A line through places.
+    /// A line through positions.
     pub fn path(&self, places: &[Place], width: f64, colour: RGBAColor) -> Result<(), FigureError> {
         let places: Vec<_> = places.iter().map(|&place| units(place)).collect();
         self.add(PathElement::new(places, colour.stroke_width(length(width))))
     }
 
-    /// A dashed line through places.
+    /// A dashed line through positions.
     pub fn dashed(&self, places: &[Place], width: f64, colour: RGBColor) -> Result<(), FigureError> {
         let places: Vec<_> = places.iter().map(|&place| units(place)).collect();
         let (dash, gap) = (length(6.0) as i32, length(4.0) as i32);
         self.add(DashedPathElement::new(places, dash, gap, colour.stroke_width(length(width))))
     }
 
-    /// A scheme's line through places, dashed as its look is.
+    /// A scheme's line through positions, with the dashes of its look.
     pub fn line(&self, places: &[Place], width: f64, look: Look) -> Result<(), FigureError> {
         if look.dashes.is_empty() {
             return self.path(places, width, look.colour.to_rgba());
         }
-        // plotters knows one dash and one gap only.
+        // plotters supports only one dash and one gap.
         dashes(places, look.dashes).iter().try_for_each(|dash| self.path(dash, width, look.colour.to_rgba()))
     }
 
-    /// A filled area within places.
+    /// A filled area with this outline.
     pub fn area(&self, places: &[Place], colour: RGBAColor) -> Result<(), FigureError> {
         let places: Vec<_> = places.iter().map(|&place| units(place)).collect();
         self.add(Polygon::new(places, colour.filled()))
     }
 
-    /// A circle of a radius.
+    /// A circle.
     pub fn ring(&self, centre: Place, radius: f64, width: f64, colour: RGBColor) -> Result<(), FigureError> {
         self.add(Circle::new(units(centre), length(radius), colour.stroke_width(length(width))))
     }
@@ -148,7 +148,7 @@ impl<'a> Canvas<'a> {
         self.path(&[(x - size, y + size), (x + size, y - size)], width, colour.to_rgba())
     }
 
-    /// A scheme's mark of a size like a disc of that radius.
+    /// A scheme's mark, as large as a disc of radius `size`.
     pub fn mark(&self, (x, y): Place, size: f64, look: Look) -> Result<(), FigureError> {
         let corners = look.mark.corners();
         if corners.is_empty() {
@@ -158,7 +158,7 @@ impl<'a> Canvas<'a> {
         self.area(&corners, look.colour.to_rgba())
     }
 
-    /// A text at a place.
+    /// A text at a position.
     pub fn text(&self, text: &str, place: Place, lettering: Lettering) -> Result<(), FigureError> {
         let Lettering { size, colour, bold, upwards, across, down } = lettering;
         let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
@@ -169,7 +169,7 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// The pieces of a line through places that its dashes cover; `pattern` is dash, gap, dash, gap …, in pixels.
+/// The pieces of a line that its dashes cover; `pattern` is dash, gap, dash, gap …, in pixels.
 fn dashes(places: &[Place], pattern: &[f64]) -> Vec<Vec<Place>> {
     let mut pieces: Vec<Vec<Place>> = vec![];
     let (mut turn, mut left) = (0, pattern[0]);
@@ -211,7 +211,7 @@ fn failed(error: impl Display) -> FigureError {
     FigureError::Drawing(error.to_string())
 }
 
-/// XML has no way to write control characters.
+/// The text without control characters, which XML can't represent.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
@@ -228,7 +228,7 @@ mod tests {
     fn dashes_by_hand() {
         let pieces = dashes(&[(0.0, 0.0), (4.0, 0.0), (4.0, 6.0)], &[3.0, 2.0]);
         assert_eq!(pieces, [vec![(0.0, 0.0), (3.0, 0.0)], vec![(4.0, 1.0), (4.0, 4.0)]]);
-        // A dash goes round a corner.
+        // A dash continues around a corner.
         let pieces = dashes(&[(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)], &[3.0, 9.0]);
         assert_eq!(pieces, [vec![(0.0, 0.0), (2.0, 0.0), (2.0, 1.0)]]);
         assert!(dashes(&[(1.0, 1.0)], &[3.0, 2.0]).is_empty() && dashes(&[], &[3.0, 2.0]).is_empty());

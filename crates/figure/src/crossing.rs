@@ -1,4 +1,4 @@
-//! Two starts against the learning rate, where their curves cross, and the best rate against a decoder's width.
+//! Figures of two starts: loss against learning rate with the crossing of their curves, and the best rate against a decoder's width.
 
 use loralab_experiment::{CrossingFound, CurvatureFound, DecoderWidth, Pair, SchemeSummary, Summary, Transformer};
 
@@ -6,12 +6,12 @@ use crate::FigureError;
 use crate::palette::place_of;
 use crate::panels::{Line, Panel, PanelPoint, Panels, panels};
 
-/// The look of guides, which no scheme among the first has.
+/// The look of guides, which none of the first schemes has.
 const GUIDE: usize = 6;
-/// That of equal losses.
+/// The look of the line of equal losses.
 const EQUAL: usize = 5;
 
-/// Loss against learning rate with each pair's crossing, and the pairs' losses divided by one another.
+/// Loss against learning rate with each pair's crossing, and the ratio of the pair's losses.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when every run diverged.
@@ -99,17 +99,17 @@ fn note(summary: &Summary) -> String {
     }
 }
 
-/// A dashed line at a learning rate, from the bottom to the top.
+/// A dashed vertical line at a learning rate, from the bottom to the top.
 fn upright(name: &str, look: usize, learning_rate: f64, summary: &Summary) -> Line {
     let ys = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates).filter_map(|rate| rate.mean_loss);
     let (low, high) = (ys().fold(f64::INFINITY, f64::min), ys().fold(0.0, f64::max));
-    // The panel cuts it off at its edges.
+    // The panel clips it at its edges.
     let points = [low / 10.0, high * 10.0].map(|y| PanelPoint::new(learning_rate, y)).into();
     Line { name: name.to_owned(), look, dashed: true, points }
 }
 
 /// Mean losses, from the lowest to the highest seed: on a logarithmic axis, a symmetric interval of a mean near 0 would have no lower end. Crossings are
-/// lines from top to bottom.
+/// vertical lines.
 fn losses(title: &str, summary: &Summary, pairs: &[Pair]) -> Panel {
     let line = |scheme: &SchemeSummary| {
         let point = |rate: &loralab_experiment::RateSummary| {

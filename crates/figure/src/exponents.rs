@@ -1,11 +1,11 @@
-//! How the quantities of a layer grow with its width.
+//! Figures of the growth of a layer's quantities with its width.
 
 use loralab_experiment::{ExponentCell, Exponents, OptimizerName, RateLawOf};
 
 use crate::FigureError;
 use crate::panels::{Line, Panel, PanelPoint, Panels, panels};
 
-/// The quantities against width, a panel for each start and rate; dashed, the theory's slope through the largest width.
+/// The quantities against width, a panel for each start and rate. Dashed lines have the theory's slope and pass through the largest width.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when nothing was measured with this optimiser.
@@ -73,7 +73,7 @@ pub fn stable_rates(found: &Exponents) -> Result<String, FigureError> {
             found.steps, found.seeds
         ),
         description: found.sentence(),
-        // A measurement that was stopped may have the one and not the other.
+        // A measurement that was stopped early may lack one of them.
         panels: [panel(RateLawOf::Width), panel(RateLawOf::Rank)]
             .into_iter()
             .filter(|of| !of.lines.is_empty())
@@ -83,7 +83,7 @@ pub fn stable_rates(found: &Exponents) -> Result<String, FigureError> {
     })
 }
 
-/// A dashed line of this slope, in logarithms, through the last point of a line.
+/// A dashed line with this slope, in logarithms, through the last point of a line.
 pub(crate) fn guide(line: &Line, slope: f64) -> Line {
     let points = match (line.points.first(), line.points.last()) {
         (Some(first), Some(last)) => {
@@ -95,7 +95,7 @@ pub(crate) fn guide(line: &Line, slope: f64) -> Line {
     Line { dashed: true, points, ..line.clone() }
 }
 
-/// `2^7`, as many as fit.
+/// A label for each size: `2^7` if all are powers of two, plain numbers otherwise.
 pub(crate) fn powers(sizes: &[usize]) -> Vec<(f64, String)> {
     if sizes.iter().any(|size| !size.is_power_of_two()) {
         return plain(sizes);

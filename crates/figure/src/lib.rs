@@ -1,12 +1,13 @@
-//! Figures of a sweep as SVG text, the same natively and in the page.
+//! Figures as SVG text, the same natively and in the page.
 //!
-//! [`loss_by_learning_rate()`] is the headline picture, [`training_curves()`] shows each scheme at its best, [`lora_features()`] what goes on inside, [`spectra()`] how adapters begin;
-//! [`exponents()`] and [`stable_rates()`] are the theory's, the `toy_` ones the toy experiment's, [`crossing()`] and [`transformer()`] those of
-//! decoders, [`panels()`] is what they are drawn with.
+//! [`loss_by_learning_rate()`] is the main figure of a sweep, [`training_curves()`] shows each scheme at its best rate, [`lora_features()`] the
+//! diagnostics, [`spectra()`] the starts;
+//! [`exponents()`] and [`stable_rates()`] belong to the theory, the `toy_` ones to the toy experiment, [`crossing()`] and [`transformer()`] to the
+//! decoders. [`panels()`] draws most of them.
 //!
 //! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
 //! guess the size of a text natively, and in a browser it asks the document, which a worker does not have and a strict
-//! Content-Security-Policy forbids. So no size of a text is ever asked for: every text hangs on a known point.
+//! Content-Security-Policy forbids. So no text is ever measured: every text is aligned at a known position.
 
 mod axes;
 mod canvas;
@@ -34,24 +35,24 @@ pub use training_curves::{training_curves, training_curves_at};
 /// A figure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// The whole of it, as SVG text.
+    /// The figure as SVG text.
     pub svg: String,
-    /// The places of its values, for whoever shows them to a pointer.
+    /// The positions of its values, for tooltips.
     pub spots: Vec<Spot>,
 }
 
-/// The place of a value.
+/// The position of a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spot {
     /// From the left edge, in pixels of the figure's own width.
     pub x: f64,
     /// From the upper edge, in pixels of its height.
     pub y: f64,
-    /// What is there.
+    /// The text for this position.
     pub text: String,
 }
 
-/// Why there is no figure.
+/// The reasons that there is no figure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FigureError {
     /// The results hold nothing to draw.

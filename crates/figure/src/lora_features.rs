@@ -12,17 +12,17 @@ use crate::{Figure, FigureError};
 const LEFT: f64 = 78.0;
 const HEADING: f64 = 84.0;
 const FOOT: f64 = 62.0;
-/// Beside the last panel, for the names of its lines.
+/// Space beside the last panel, for the names of its lines.
 const RIGHT: f64 = 40.0;
 const PANEL_HEIGHT: f64 = 240.0;
-/// Room between panels, for the title and the numbers of the lower one.
+/// Space between panels, for the title and the numbers of the lower one.
 const BETWEEN_ROWS: f64 = 62.0;
-/// Room between panels, for the names of the lines of the left one.
+/// Space between panels, for the names of the lines of the left one.
 const BETWEEN_COLUMNS: f64 = 46.0;
 const COLUMNS: usize = 3;
-/// Most marks of a line.
+/// The most marks of a line.
 const MARKS: usize = 16;
-/// Lines whose ends are nearer than this have their names moved apart, in pixels.
+/// Names of lines whose ends are nearer than this are moved apart, in pixels.
 const NAME_HEIGHT: f64 = 15.0;
 
 /// Steps with the smallest, middle and largest value over adapters.
@@ -31,14 +31,15 @@ type Band = Vec<(f64, [f64; 3])>;
 /// A quantity of an adapter, by its name in the figure.
 type Quantity = (&'static str, fn(&Diagnosis) -> f64);
 
-/// What is drawn; the second is dashed.
+/// The quantities that are drawn; the second is dashed.
 const QUANTITIES: [Quantity; 2] = [("Z_A", |adapter| adapter.z_a), ("Z_B", |adapter| adapter.z_b)];
 
 /// Root mean square of the LoRA features Z_A = A x (solid) and Z_B = s B Z_A (dashed) over optimiser steps, a panel for each run, all on the same
-/// scales: the adapter in the middle, and a band from the smallest to the largest; or the one adapter that is named. The quantities are those of Hayou, Ghosh & Yu 2024 (arXiv 2406.08447, §3).
+/// scales: the median adapter with a band from the smallest to the largest, or the adapter `module`. The quantities are those of Hayou, Ghosh & Yu 2024 (arXiv
+/// 2406.08447, §3).
 ///
 /// # Errors
-/// [`FigureError::Nothing`] when no run was looked into.
+/// [`FigureError::Nothing`] when no run has diagnostics.
 pub fn lora_features(runs: &[&Curve], module: Option<&str>) -> Result<Figure, FigureError> {
     let band = |curve: &Curve, of: fn(&Diagnosis) -> f64| -> Band {
         curve.looks.iter().filter_map(|seen| Some((seen.step as f64, seen.spread(module, of)?))).collect()
@@ -81,7 +82,7 @@ pub fn lora_features(runs: &[&Curve], module: Option<&str>) -> Result<Figure, Fi
             if column == 0 {
                 axes.y_title(canvas, "root mean square")?;
             }
-            // The lowest panel of each column.
+            // Only the lowest panel of each column has a title below.
             if place + columns >= shown.len() {
                 axes.x_title(canvas, "optimiser step")?;
             }
@@ -96,12 +97,12 @@ fn heading(cell: &Cell) -> String {
     format!("{} at {}", cell.scheme, learning_rate_text(cell.learning_rate))
 }
 
-/// A module's name without what all of them have in common.
+/// A module's name without the part that all modules have in common.
 fn short(module: &str) -> &str {
     module.trim_start_matches("model.")
 }
 
-/// The last values of every run, in words.
+/// The last values of every run, as text.
 fn described(shown: &[(&Cell, Look, [Band; 2])]) -> String {
     let run = |(cell, _, bands): &(&Cell, Look, [Band; 2])| {
         let last = |band: &Band| band.last().map(|(_, [_, middle, _])| loss_text(*middle)).unwrap_or_default();

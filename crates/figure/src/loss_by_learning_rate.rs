@@ -1,4 +1,4 @@
-//! The headline picture: final validation loss against learning rate, scheme by scheme.
+//! The main figure: final validation loss against learning rate, scheme by scheme.
 
 use loralab_experiment::{SchemeSummary, Summary, fixed_text, learning_rate_text, loss_text};
 use plotters::style::Color;
@@ -15,27 +15,27 @@ const LEFT: f64 = 78.0;
 const HEADING: f64 = 66.0;
 const FOOT: f64 = 62.0;
 const LEGEND_GAP: f64 = 24.0;
-/// Up to this many schemes get a band from the lowest to the highest seed; more would hide each other.
+/// The most schemes that get a band from the lowest to the highest seed; with more, bands would hide each other.
 const SCHEMES_WITH_BAND: usize = 4;
 const LEGEND_LINE: f64 = 19.0;
-/// Height of the row that shows where a scheme's optimum lies.
+/// The height of the row that shows a scheme's optimum.
 const OPTIMUM_ROW: f64 = 15.0;
-/// Up to this many schemes the legend says where each is best.
+/// The most schemes for which the legend shows the best rate.
 const SCHEMES_WITH_BEST: usize = 8;
 
 /// Final validation loss against learning rate, both logarithmic: a line per scheme through the means over seeds, bars
 /// from the lowest to the highest seed, a ring around the scheme's best, crosses above for seeds that diverged, and
-/// the base alone as a dashed line. Above it, where schemes are few, each one's optimum with its 95 % interval (a thin bar)
+/// the base alone as a dashed line. Above it, with few schemes, each one's optimum with its 95 % interval (a thin bar)
 /// and its plateau (a thick one). A rate at which a seed diverged has no mean, so the line is interrupted there.
-/// Schemes stand a few pixels beside each other, so that equal losses do not hide each other.
+/// Schemes are shifted by a few pixels, so that equal losses do not hide each other.
 ///
 /// # Errors
-/// [`FigureError::Nothing`] when no run has come to an end.
+/// [`FigureError::Nothing`] when no run has ended.
 pub fn loss_by_learning_rate(summary: &Summary) -> Result<Figure, FigureError> {
     loss_by_learning_rate_when(summary, "After the last step")
 }
 
-/// The same figure of a sweep that may be under way: every run stands in the summary as it stood `when`, which begins the line below the title.
+/// The same figure for a sweep that may be in training; `when` begins the line below the title, and names the steps that the summary refers to.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no run has been evaluated.
@@ -54,7 +54,7 @@ fn draw(summary: &Summary, when: &str) -> Result<Figure, FigureError> {
         _ => around(rates.iter().copied(), 0.06).ok_or(nothing)?,
     };
     let losses = rows().flat_map(|row| row.losses.iter().copied().flatten());
-    // When every run diverged there is still the base, and crosses.
+    // If every run diverged, the base and the crosses remain.
     let y = around(losses.chain(summary.setting.base_loss), 0.05).unwrap_or(0.1..10.0);
 
     let diverged: Vec<usize> =
@@ -106,7 +106,7 @@ fn has_interval(summary: &Summary, place: usize) -> bool {
     summary.schemes[place].optimum.as_ref().is_some_and(|optimum| optimum.interval.is_some())
 }
 
-/// The optimum's mark, its interval as a thin bar with caps at the ends that are bounded, and its plateau as a thick one.
+/// The optimum's mark, its interval as a thin bar with caps at the ends that are not open, and its plateau as a thick bar.
 fn draw_optimum(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary) -> Result<(), FigureError> {
     let look = look_of(&scheme.scheme);
     let Some(optimum) = &scheme.optimum else { return Ok(()) };
@@ -116,7 +116,7 @@ fn draw_optimum(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary
     }
     if let Some(bounds) = optimum.bounds() {
         canvas.path(&bounds.map(|end| (x(end), y)), 1.5, look.colour.to_rgba())?;
-        // An end that nothing bounds has no cap: its bar goes on to the edge.
+        // An open end has no cap: its bar continues to the edge.
         for end in bounds.into_iter().filter(|end| *end > 0.0 && end.is_finite()).map(x) {
             canvas.path(&[(end, y - 4.0), (end, y + 4.0)], 1.5, look.colour.to_rgba())?;
         }
@@ -142,7 +142,7 @@ fn draw_scheme(
         for row in piece {
             if let Some((mean, (low, high))) = row.mean_loss.zip(row.range()) {
                 means.push(place(row.learning_rate, mean));
-                // With the decimals of the mean it belongs to.
+                // With as many decimals as its mean.
                 let decimals = loss_text(mean).split_once('.').map_or(0, |(_, decimals)| decimals.len());
                 let half = row.loss_spread.map(|spread| spread / 2.0);
                 let spread = half.map_or_else(String::new, |half| match mean {
@@ -176,7 +176,7 @@ fn draw_scheme(
             canvas.mark(mean, 4.0, look)?;
         }
     }
-    // Seeds that came through where another diverged: their loss is known, their mean is not.
+    // Seeds that did not diverge where another did: they have a loss, but the rate has no mean.
     for row in scheme.learning_rates.iter().filter(|row| row.diverged > 0) {
         for loss in row.losses.iter().flatten() {
             canvas.mark(place(row.learning_rate, *loss), 2.5, look)?;
@@ -188,8 +188,8 @@ fn draw_scheme(
     Ok(())
 }
 
-/// One cross for each diverged seed, side by side above its learning rate; from four on, and where rates are close, one
-/// cross with their number, or alone where not even that fits.
+/// One cross for each diverged seed, side by side above its learning rate; from four on, and if rates are close, one
+/// cross with their number, or without it if the number does not fit.
 fn draw_crosses(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary) -> Result<(), FigureError> {
     let Look { colour, .. } = look_of(&scheme.scheme);
     let xs: Vec<_> = scheme.learning_rates.iter().map(|row| axes.place(row.learning_rate, 1.0).0).collect();
@@ -210,7 +210,7 @@ fn draw_crosses(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary
     Ok(())
 }
 
-/// The learning rates that were tried, as long as their labels fit beside each other; else round ones.
+/// The learning rates that were tried if their labels fit beside each other; else round ones.
 fn rate_ticks(rates: &[f64], low: f64, high: f64) -> Vec<(f64, String)> {
     const LABEL_WIDTH: f64 = 52.0;
     let apart = |a: f64, b: f64| (b / a).ln() / (high / low).ln() * PLOT_WIDTH;
@@ -230,7 +230,7 @@ fn seeds_in_words(summary: &Summary, when: &str) -> String {
     }
 }
 
-/// The column at the right.
+/// The legend, in a column at the right.
 struct Legend {
     schemes: Vec<(String, Option<String>)>,
     base: Option<String>,
@@ -261,7 +261,7 @@ impl Legend {
         (self.lines() as f64 + 0.5) * LEGEND_LINE
     }
 
-    /// Wide enough for the longest entry in a font of ordinary width.
+    /// The width of the longest entry in a font of ordinary width.
     fn width(&self) -> f64 {
         let entries =
             self.schemes.iter().flat_map(|(name, best)| [Some(name), best.as_ref()]).flatten().chain(&self.base);

@@ -1,10 +1,10 @@
-//! Colours and marks that tell schemes apart, also without seeing colours.
+//! Colours and marks that distinguish schemes, also for readers who don't see colours.
 
 use plotters::style::RGBColor;
 
 /// Text and the frame of a plot.
 pub const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-/// Text of second rank.
+/// Secondary text.
 pub const GREY: RGBColor = RGBColor(0x5a, 0x5a, 0x5a);
 /// Grid lines.
 pub const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
@@ -26,16 +26,16 @@ const COLOURS: [RGBColor; 7] = [
 pub enum Mark {
     /// A disc.
     Disc,
-    /// A square on its side.
+    /// An upright square.
     Square,
     /// A triangle pointing up.
     Triangle,
-    /// A square on its corner.
+    /// A square standing on a corner.
     Diamond,
 }
 
 impl Mark {
-    /// The corners of the shape around (0, 0), as large as a disc of radius 1; none of a disc.
+    /// The corners of the shape around (0, 0), as large as a disc of radius 1; empty for a disc.
     pub fn corners(self) -> &'static [(f64, f64)] {
         match self {
             Mark::Disc => &[],
@@ -46,31 +46,31 @@ impl Mark {
     }
 }
 
-/// How a scheme looks.
+/// The colour, mark and dashes of a scheme.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
     /// Its colour.
     pub colour: RGBColor,
     /// Its mark.
     pub mark: Mark,
-    /// Dashes and gaps of its line where others cross it, in pixels; none for a solid line.
+    /// Dashes and gaps of its line, in pixels, where others cross it; empty for a solid line.
     pub dashes: &'static [f64],
 }
 
-/// The look at a place in a list; 28 differ.
+/// The look with this index; 28 differ.
 pub fn look(place: usize) -> Look {
     const MARKS: [Mark; 4] = [Mark::Disc, Mark::Square, Mark::Triangle, Mark::Diamond];
     const DASHES: [&[f64]; 4] = [&[], &[7.0, 3.0], &[2.0, 2.5], &[9.0, 3.0, 2.0, 3.0]];
     Look {
         colour: COLOURS[place % COLOURS.len()],
-        // Seven colours and four marks have no common factor, so walking both lists meets every pair.
+        // Seven colours and four marks have no common factor, so stepping through both lists gives every pair.
         mark: MARKS[place % MARKS.len()],
         dashes: DASHES[place / COLOURS.len() % DASHES.len()],
     }
 }
 
-/// Every scheme in the order of looks: a scheme looks the same in every figure and table, whatever stands beside it. Those that are compared most come first,
-/// since as many as there are colours differ in colour alone; seven further on, one has the same colour and another mark and dash. New schemes go to the end.
+/// Every scheme in the order of looks: a scheme looks the same in every figure and table, whatever is beside it. The schemes compared most often come first,
+/// since within the first seven looks each has a colour of its own; seven further on, one has the same colour and another mark and dash. New schemes go to the end.
 pub const SCHEMES: [&str; 28] = [
     "init-a",
     "init-b",
@@ -102,7 +102,7 @@ pub const SCHEMES: [&str; 28] = [
     "peft-false",
 ];
 
-/// The place of a scheme's look. One that is not listed, as of another version, has the look of one that is, always the same.
+/// The index of a scheme's look. An unlisted scheme, as of another version, shares the look of a listed one, always the same.
 pub fn place_of(scheme: &str) -> usize {
     SCHEMES.iter().position(|known| *known == scheme).unwrap_or_else(|| {
         // FNV-1a.
@@ -140,7 +140,7 @@ mod tests {
             for second in 0..first {
                 let (one, other) = (look(first), look(second));
                 assert_ne!((one.colour, one.mark), (other.colour, other.mark), "{first} and {second}");
-                // Of one colour, lines differ too.
+                // Schemes of one colour have different dashes.
                 assert!(one.colour != other.colour || one.dashes != other.dashes, "{first} and {second}");
             }
         }

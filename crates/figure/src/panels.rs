@@ -1,4 +1,4 @@
-//! Panels of lines with intervals: what the reproductions draw.
+//! Panels of lines with intervals, which the figures of the reproductions use.
 
 use plotters::style::Color;
 
@@ -10,41 +10,41 @@ use crate::palette::{GREY, INK, Look, look};
 const LEFT: f64 = 78.0;
 const HEADING: f64 = 96.0;
 const FOOT: f64 = 62.0;
-/// Room between panels, for the numbers and titles of the next.
+/// Space between panels, for the numbers and titles of the next.
 const BETWEEN_COLUMNS: f64 = 92.0;
 const BETWEEN_ROWS: f64 = 84.0;
 const LEGEND_LINE: f64 = 19.0;
 const LEGEND_GAP: f64 = 24.0;
-/// Most marks of a line; a longer one has them on some of its points.
+/// The most marks of a line; a longer one has them on some of its points.
 const MARKS: usize = 16;
 
 /// A figure of panels that share a legend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panels {
-    /// What it shows.
+    /// The figure's title.
     pub title: String,
-    /// How it was made: seeds, intervals.
+    /// A line on seeds and intervals, below the title.
     pub note: String,
-    /// What is found in it, for those who cannot see it.
+    /// The figure's contents, for screen readers.
     pub description: String,
     /// The panels, row by row.
     pub panels: Vec<Panel>,
-    /// Panels in a row.
+    /// The number of panels in a row.
     pub columns: usize,
-    /// What the dashed lines of the same colours are, if there are any.
+    /// The meaning of dashed lines of the same colours, if there are any.
     pub dashes: Option<String>,
 }
 
 /// Lines over one pair of axes; the vertical one is logarithmic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What is special about it.
+    /// The panel's title.
     pub title: String,
-    /// What the horizontal axis measures.
+    /// The title of the horizontal axis.
     pub x_title: String,
-    /// What the vertical axis measures, with its unit.
+    /// The title of the vertical axis, with its unit.
     pub y_title: String,
-    /// Whether the horizontal axis is logarithmic.
+    /// True if the horizontal axis is logarithmic.
     pub logarithmic: bool,
     /// The numbers below the horizontal axis; round ones if there are none.
     pub x_ticks: Vec<(f64, String)>,
@@ -57,7 +57,7 @@ pub struct Panel {
 pub struct Line {
     /// Its name in the legend; lines of one name have one entry.
     pub name: String,
-    /// Its place in the list of looks.
+    /// The index of its look.
     pub look: usize,
     /// Dashed and without marks: a guide.
     pub dashed: bool,
@@ -68,11 +68,11 @@ pub struct Line {
 /// A point with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PanelPoint {
-    /// Horizontal.
+    /// The horizontal value.
     pub x: f64,
-    /// Vertical.
+    /// The vertical value.
     pub y: f64,
-    /// Lower and upper end of its interval.
+    /// The lower and upper end of its interval.
     pub interval: Option<[f64; 2]>,
 }
 
@@ -83,7 +83,7 @@ impl PanelPoint {
     }
 }
 
-/// Draws the panels. Points that are not positive numbers are left out, as are those at the ends of what a number can be.
+/// Draws the panels. Points that an axis can't show are left out: they are not positive, or near the limits of f64.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no panel has a point.
@@ -133,7 +133,7 @@ fn place(figure: &Panels) -> Result<Vec<(&Panel, Axes)>, FigureError> {
         let left = LEFT + column as f64 * (panel_width + BETWEEN_COLUMNS);
         let top = HEADING + row as f64 * (panel_height + BETWEEN_ROWS);
         let points = || panel.lines.iter().flat_map(|line| &line.points).filter(|point| is_shown(point));
-        // Guides may leave the panel; what was measured may not.
+        // Guides may leave the panel; measured lines may not.
         let measured = panel.lines.iter().filter(|line| !line.dashed).flat_map(|line| &line.points);
         let heights = measured.filter(|point| is_shown(point)).flat_map(|point| {
             [Some(point.y), point.interval.map(|ends| ends[0]), point.interval.map(|ends| ends[1])]
@@ -162,7 +162,7 @@ fn is_shown(point: &PanelPoint) -> bool {
     (holds(point.x) || point.x == 0.0) && holds(point.y)
 }
 
-/// Each name once, in the order of the lines, and what dashes mean.
+/// Each name once, in the order of the lines, and the meaning of dashes.
 fn legend(figure: &Panels) -> Vec<(String, Look, bool)> {
     let mut entries: Vec<(String, Look, bool)> = Vec::new();
     for line in figure.panels.iter().flat_map(|panel| &panel.lines) {
@@ -203,7 +203,7 @@ fn draw_line(canvas: &Canvas<'_>, axes: &Axes, line: &Line) -> Result<(), Figure
     }
     let crowded = points.len() > MARKS;
     if crowded {
-        // Bars would hide each other: a band.
+        // With many points, bars would hide each other, so a band is drawn.
         let ends = |end: usize| points.iter().filter_map(move |point| Some((point.x, point.interval?[end])));
         let outline: Vec<_> = ends(1).chain(ends(0).collect::<Vec<_>>().into_iter().rev()).collect();
         let outline: Vec<_> = outline.into_iter().map(|(x, y)| axes.place(x, y)).collect();

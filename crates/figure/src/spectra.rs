@@ -13,17 +13,17 @@ const HEADING: f64 = 84.0;
 const FOOT: f64 = 62.0;
 const RIGHT: f64 = 24.0;
 const PANEL_HEIGHT: f64 = 200.0;
-/// Room between panels, for the title and the numbers of the lower one.
+/// Space between panels, for the title and the numbers of the lower one.
 const BETWEEN_ROWS: f64 = 62.0;
 const BETWEEN_COLUMNS: f64 = 30.0;
 const COLUMNS: usize = 3;
-/// Most marks of a line.
+/// The most marks of a line.
 const MARKS: usize = 16;
-/// Most numbers below a panel.
+/// The most numbers below a panel.
 const TICKS: usize = 9;
 
-/// Singular values of starts by their place, a panel for each scheme, all on the same scales: thin, those of every layer; thick, the middle of them.
-/// They are those of s B A or, where that is zero, of the factor that is not. A value
+/// Singular values of starts by their index, a panel for each scheme, all on the same scales: thin lines for every layer, a thick one for their median.
+/// They are those of s B A or, if that is zero, of the nonzero factor. A value
 /// below a millionth of the largest is drawn at the lower edge.
 ///
 /// # Errors
@@ -77,17 +77,17 @@ fn heading(start: &SchemeBeginning) -> String {
     format!("{}: {}", start.scheme, start.drawn())
 }
 
-/// The spread over layers of the values at a place, from 0, among those layers that have so many.
+/// The spread over layers of the value with this index, from 0, among the layers that have one.
 fn at(start: &SchemeBeginning, place: usize) -> Option<[f64; 3]> {
     spread(start.layers.iter().filter_map(|layer| layer.spectrum.get(place).copied()))
 }
 
-/// How many values the layer with most has.
+/// The largest number of values of a layer.
 fn longest(start: &SchemeBeginning) -> usize {
     start.layers.iter().map(|layer| layer.spectrum.len()).max().unwrap_or(0)
 }
 
-/// The ends of every middle line, in words.
+/// The ends of every median line, as text.
 fn described(shown: &[(&SchemeBeginning, Look)]) -> String {
     let said = |(start, _): &(&SchemeBeginning, Look)| {
         let last = longest(start).saturating_sub(1);

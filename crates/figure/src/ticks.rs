@@ -1,17 +1,17 @@
 //! Round numbers along an axis.
 //!
-//! The range may come from a file, so that no number of steps is taken from it: whatever it is, there are few ticks, and soon.
+//! The range may come from a damaged file, so the number of steps is bounded: there are few ticks for any range.
 
 use std::cmp::Ordering;
 
-/// More steps than an even division of a range has: the step is at least a fifth of the next larger one, so a quarter of the range has at most two and a half.
+/// More steps than a linear division of a range has: the step is at least a fifth of the next larger one, so a quarter of the range has at most two and a half.
 const MOST: u32 = 12;
 
-/// Round numbers within a range, for a logarithmic axis: powers of ten, or also their doubles and fives, and so on,
-/// whichever first gives at least four. A range too narrow for that is divided evenly. There are none without a range of positive numbers.
+/// Round numbers within a range, for a logarithmic axis: powers of ten, or also twice and five times these, and so on,
+/// whichever first gives at least four. A range too narrow for that is divided linearly. There are none without a range of positive numbers.
 pub fn logarithmic(low: f64, high: f64) -> Vec<f64> {
     const STEPS: [&[&str]; 3] = [&["1"], &["1", "2", "5"], &["1", "1.5", "2", "3", "4", "5", "7"]];
-    // Below the smallest number with all its digits and above the largest no power of ten is one.
+    // Subnormal and infinite ends have no power of ten; they are clamped.
     let [low, high] = [low, high].map(|end| end.clamp(f64::MIN_POSITIVE, f64::MAX));
     if low.partial_cmp(&high) != Some(Ordering::Less) {
         return vec![];
@@ -24,14 +24,14 @@ pub fn logarithmic(low: f64, high: f64) -> Vec<f64> {
             .filter(|tick| (low..=high).contains(tick))
             .collect();
         if ticks.len() >= 4 {
-            // Over very many decades, every other one and so on.
+            // Over very many decades only every second, third … is kept.
             return ticks.iter().copied().step_by(ticks.len().div_ceil(9)).collect();
         }
     }
     linear(low, high)
 }
 
-/// Round numbers within a range, at even distances, four to nine of them; none without a range.
+/// Round numbers within a range, at equal distances, four to nine of them; none without a range.
 pub fn linear(low: f64, high: f64) -> Vec<f64> {
     let quarter = high / 4.0 - low / 4.0;
     if !(quarter > 0.0 && quarter.is_finite()) {
@@ -42,21 +42,21 @@ pub fn linear(low: f64, high: f64) -> Vec<f64> {
     let step = steps.into_iter().find(|step| *step <= quarter && *step > 0.0).unwrap_or(quarter);
     let first = (low / step).ceil();
     let ticks = (0..=MOST).map(|multiple| (first + f64::from(multiple)) * step);
-    // The product can round to just beyond an end.
+    // Rounding can move a product just beyond an end.
     let mut ticks: Vec<f64> = ticks.filter(|tick| (low..=high).contains(tick)).collect();
-    // Between neighbouring numbers there is no other.
+    // In a very narrow range neighbouring ticks may be the same number.
     ticks.dedup();
     ticks
 }
 
 /// A tick's label: the shortest decimal, with an exponent for the very small and very large.
 pub fn label(tick: f64) -> String {
-    // Multiples of a step carry rounding in their last bits, which nine digits drop.
+    // Multiples of a step have rounding errors in their last bits, which nine digits drop.
     let rounded: f64 = format!("{tick:.9e}").parse().unwrap_or(tick);
     if rounded != 0.0 && !(1e-3..1e5).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// `step · 10^decade`, to the last bit what its decimal says.
+/// `step · 10^decade`, rounded correctly from its decimal.
 fn round_number(step: &str, decade: i32) -> f64 {
     format!("{step}e{decade}").parse().expect("digits, an e and an integer are a number")
 }
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// A range out of a damaged file.
+    /// A range from a damaged file.
     #[test]
     fn impossible_ranges_have_few_ticks_and_soon() {
         let ends = [

@@ -1,4 +1,4 @@
-//! The toy experiment.
+//! Figures of the toy experiment.
 
 use loralab_experiment::{SchemeSummary, Toy, ToyReadout, ToyTrace, learning_rate_text};
 
@@ -7,7 +7,7 @@ use crate::exponents::powers;
 use crate::palette::place_of;
 use crate::panels::{Line, Panel, PanelPoint, Panels, panels};
 
-/// The optimal learning rate against width, a panel for each readout, with the slopes it is set against.
+/// The optimal learning rate against width, a panel for each readout, with the slopes that it is compared with.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no start has an optimum.
@@ -174,7 +174,7 @@ fn rate(learning_rate: f64) -> String {
     learning_rate_text(rounded)
 }
 
-/// The mean over seeds of what was recorded, with the lowest and highest seed.
+/// The mean of the records over seeds, with the lowest and highest seed.
 fn seeds(trace: &ToyTrace, records: &[Vec<f64>], dashed: bool, suffix: &str) -> Line {
     let point = |(place, &step): (usize, &usize)| {
         let of_step: Vec<f64> = records.iter().filter_map(|seed| seed.get(place).copied()).collect();

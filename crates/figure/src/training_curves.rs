@@ -14,14 +14,14 @@ const HEADING: f64 = 84.0;
 const FOOT: f64 = 62.0;
 const RIGHT: f64 = 20.0;
 const PANEL_HEIGHT: f64 = 280.0;
-/// Room between panels, for the title and the numbers of the lower one.
+/// Space between panels, for the title and the numbers of the lower one.
 const BETWEEN_ROWS: f64 = 62.0;
 const BETWEEN_COLUMNS: f64 = 34.0;
 const COLUMNS: usize = 3;
-/// Points of a drawn training curve; longer ones are averaged in pieces.
+/// The most points of a drawn training curve; longer ones are averaged in pieces.
 const MOST_POINTS: usize = 250;
 
-/// Training curves of a panel that are drawn; of more seeds only some are, since thousands of lines are one area, and take seconds.
+/// The most training curves drawn in a panel: thousands of lines are one area, and take seconds.
 const MOST_CURVES: usize = 32;
 
 /// A scheme at its best learning rate.
@@ -29,16 +29,16 @@ struct Panel<'a> {
     title: String,
     look: Look,
     curves: Vec<&'a Curve>,
-    /// What its start read before the first step, in steps.
+    /// The data that its start read before the first step, in steps.
     start: f64,
-    /// Whether step 0 is the base.
+    /// True if the base is the model at step 0.
     at_base: bool,
 }
 
 /// Loss over optimiser steps, a panel for each scheme at its best learning rate, all on the same scales: the training
-/// loss of each seed, or of some where there are many (light; over long trainings the mean of some steps), the validation loss averaged over seeds
-/// (dark, with bars from the lowest to the highest seed; it starts from the base where its scheme does), and the base alone (dashed). A start that read data is part of the
-/// time: its curves begin after as many steps as read as much.
+/// loss of each seed, or of some if there are many (light; over long trainings averaged over several steps), the validation loss averaged over seeds
+/// (dark, with bars from the lowest to the highest seed; it starts at the base if the scheme does), and the base alone (dashed). The horizontal axis includes
+/// a start that read data: its curves begin after as many steps as read as much.
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no scheme has a best learning rate with a curve.
@@ -113,7 +113,7 @@ fn draw(
             if column == 0 {
                 axes.y_title(canvas, "loss (nats per token)")?;
             }
-            // The lowest panel of each column.
+            // Only the lowest panel of each column has a title below.
             if place + columns >= panels.len() {
                 axes.x_title(canvas, x_title)?;
             }
@@ -141,7 +141,7 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
         }
         canvas.path(&places, 1.25, colour.mix(0.35))?;
     }
-    // (step, lowest, mean, highest), from the base on, where that is known and the start.
+    // (step, lowest, mean, highest), with the base at step 0 if it is known and the scheme starts there.
     let start = base.filter(|_| panel.at_base).map(|loss| (0.0, loss, loss, loss));
     let rows: Vec<_> = start.into_iter().chain(validations(&panel.curves)).collect();
     let means: Vec<_> = rows.iter().map(|&(step, _, mean, _)| place(step, mean)).collect();
@@ -184,7 +184,7 @@ fn draw_legend(canvas: &Canvas<'_>, base: bool, training: &str) -> Result<(), Fi
     Ok(())
 }
 
-/// The points of a curve as (step, loss), averaged in equal pieces where there are too many to draw.
+/// The points of a curve as (step, loss), averaged in equal pieces if there are too many to draw.
 fn thinned(points: &[Point]) -> Vec<(f64, f64)> {
     let piece = points.len().div_ceil(MOST_POINTS).max(1);
     let mean = |values: &[Point], of: fn(&Point) -> f64| values.iter().map(of).sum::<f64>() / values.len() as f64;

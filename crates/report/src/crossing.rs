@@ -5,10 +5,10 @@ use loralab_figure::{FigureError, crossing};
 
 use crate::{Cell, Figure, Report, Section, Table, of_sweep};
 
-/// What was found of schemes over a fine grid; `curves` are those of each scheme's best rate.
+/// The report on schemes over a fine grid; `curves` are those of each scheme's best rate.
 ///
 /// # Errors
-/// If no run has come to its end, or a figure cannot be drawn.
+/// If no run has ended, or a figure cannot be drawn.
 pub fn of_crossing(found: &CrossingFound, curves: &[Curve]) -> Result<Report, FigureError> {
     let mut report = of_sweep(&found.summary, &found.experiment, curves)?;
     report.title = "Where the curves of LoRA's starts cross".to_owned();
@@ -17,7 +17,7 @@ pub fn of_crossing(found: &CrossingFound, curves: &[Curve]) -> Result<Report, Fi
     Ok(report)
 }
 
-/// The crossings of a sweep's schemes.
+/// The section on the crossings of a sweep's schemes.
 pub(crate) fn of_pairs(found: &CrossingFound) -> Result<Section, FigureError> {
     Ok(Section {
         heading: "Where the curves cross".to_owned(),

@@ -5,10 +5,10 @@ use loralab_figure::{FigureError, implied_rates};
 
 use crate::{Cell, Figure, Report, Section, Table, of_sweep};
 
-/// What was found of the curvature at the starts and of the sweep; `curves` are those of each scheme's best rate.
+/// The report on the curvature at the starts and on the sweep; `curves` are those of each scheme's best rate.
 ///
 /// # Errors
-/// If no run has come to its end, or a figure cannot be drawn.
+/// If no run has ended, or a figure cannot be drawn.
 pub fn of_curvature(found: &CurvatureFound, curves: &[Curve]) -> Result<Report, FigureError> {
     let mut report = of_sweep(&found.summary, &found.experiment, curves)?;
     report.title = "The learning rate that the curvature at a start implies".to_owned();

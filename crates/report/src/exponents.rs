@@ -5,7 +5,7 @@ use loralab_figure::{FigureError, exponents, stable_rates};
 
 use crate::{Cell, Figure, Report, Section, Table, drawn, exponent, seconds};
 
-/// What was found of one layer.
+/// The report on the exponents of one layer.
 ///
 /// # Errors
 /// If a figure cannot be drawn.

@@ -1,4 +1,4 @@
-//! The page.
+//! The HTML page of a report.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ th:first-child,td:first-child,td.words,th.words{text-align:left}dl{display:grid;
 dt{color:#555}dd{margin:0}code{font:13px/1.4 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}\
 @media print{body{margin:0;max-width:none}figure,table{break-inside:avoid}}";
 
-/// The whole page; `hashes` are names of files and what they hash to.
+/// The whole page; `hashes` are names of files and their hashes.
 pub fn page(report: &Report, hashes: &[(String, String)]) -> String {
     let mut page = String::new();
     let title = escaped(&report.title);
@@ -66,7 +66,7 @@ fn section(page: &mut String, part: &Section) {
 }
 
 fn table(page: &mut String, table: &Table) {
-    // A column of words is set as words.
+    // A column of text is aligned as text.
     let words: Vec<bool> =
         (0..table.head.len()).map(|column| table.rows.iter().all(|row| matches!(row[column], Cell::Text(_)))).collect();
     let class = |column: usize| if words[column] { " class=\"words\"" } else { "" };
@@ -94,7 +94,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// A text, its numbers by their power of ten where they have more digits than can be read, as only those of a damaged file have.
+/// A text in which numbers with more digits than can be read, as in a damaged file, are written with an exponent.
 fn shortened(text: &str) -> String {
     const MOST: usize = 25;
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
@@ -102,7 +102,7 @@ fn shortened(text: &str) -> String {
     while let Some(start) = rest.find(is_number) {
         let (before, number) = rest.split_at(start);
         let run = &number[..number.find(|c| !is_number(c)).unwrap_or(number.len())];
-        // A sentence may end after it.
+        // A full stop after the number is not part of it.
         let length = run.trim_end_matches('.').len().max(1);
         let (number, after) = number.split_at(length);
         short.push_str(before);

@@ -1,6 +1,6 @@
-//! Reports: what an experiment found, as one page that needs nothing else, and its figures and tables as SVG and CSV.
+//! Reports: the results of an experiment as one self-contained page, and its figures and tables as SVG and CSV.
 //!
-//! A report is made from what the results folder holds and from nothing else, so the same results give the same report, byte for byte.
+//! A report is made from the contents of the results folder alone, so the same results give the same report, byte for byte.
 
 mod crossing;
 mod curvature;
@@ -23,7 +23,7 @@ use loralab_experiment::fixed_text;
 use loralab_figure::FigureError;
 use sha2::{Digest, Sha256};
 
-/// Every name that a figure or table of a report has as a file: what an earlier report may have left.
+/// Every file name of a figure or table of a report; an earlier report may have left such files.
 pub const FILES: [&str; 31] = [
     "comparisons.csv",
     "crossing.svg",
@@ -58,20 +58,20 @@ pub const FILES: [&str; 31] = [
     "transformer.svg",
 ];
 
-/// What is told of an experiment.
+/// The report on an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// What was done.
+    /// The title: the experiment.
     pub title: String,
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub found: String,
-    /// Settings, seeds, device, versions: name and value.
+    /// Settings, seeds, device and versions, as name and value.
     pub facts: Vec<(String, String)>,
-    /// The rest, in order.
+    /// The sections, in order.
     pub sections: Vec<Section>,
 }
 
-/// A part of a report.
+/// A section of a report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Section {
     /// Its heading.
@@ -91,7 +91,7 @@ pub struct Figure {
     pub name: String,
     /// The drawing.
     pub svg: String,
-    /// What is seen in it.
+    /// The caption.
     pub caption: String,
 }
 
@@ -100,37 +100,37 @@ pub struct Figure {
 pub struct Table {
     /// The name of its file, without `.csv`.
     pub name: String,
-    /// What it shows.
+    /// The caption.
     pub caption: String,
-    /// Names of its columns.
+    /// The names of its columns.
     pub head: Vec<String>,
     /// Its rows, each as long as `head`.
     pub rows: Vec<Vec<Cell>>,
 }
 
-/// What stands at a place of a table.
+/// An entry of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Words.
+    /// Text.
     Text(String),
-    /// A number in full, and how it is shown.
+    /// A number in full precision, and as it is shown.
     Number(f64, String),
-    /// What is not known.
+    /// No value.
     Unknown,
 }
 
 impl Cell {
-    /// A number shown in this way; unknown where there is none.
+    /// A number with its formatting; unknown if there is none.
     pub(crate) fn number(value: Option<f64>, shown: impl Fn(f64) -> String) -> Self {
         value.filter(|value| value.is_finite()).map_or(Self::Unknown, |value| Self::Number(value, shown(value)))
     }
 
-    /// A whole number.
+    /// An integer.
     pub(crate) fn whole(value: usize) -> Self {
         Self::Number(value as f64, value.to_string())
     }
 
-    /// Words.
+    /// Text.
     pub(crate) fn text(words: impl Into<String>) -> Self {
         Self::Text(words.into())
     }
@@ -140,7 +140,7 @@ impl Cell {
         [0, 1].map(|end| Self::number(interval.map(|ends| ends[end]), &shown))
     }
 
-    /// The same of an interval whose ends may be 0 and infinity, where nothing bounds a number above 0.
+    /// The ends of an interval of a positive number; an end that is 0 or infinite is shown as not bounded.
     pub(crate) fn bounds(interval: Option<[f64; 2]>, shown: impl Fn(f64) -> String) -> [Self; 2] {
         let cell = |end: f64| match end > 0.0 && end.is_finite() {
             true => Self::number(Some(end), &shown),
@@ -163,7 +163,7 @@ impl Report {
         files
     }
 
-    /// The page. `inputs` are the other files that the results are in, name and contents; the page names them, and its own, with their hashes.
+    /// The page. `inputs` are the other files of the results, name and contents; the page lists their hashes and those of its own files.
     pub fn html(&self, inputs: &[(String, String)]) -> String {
         let hashed = |(name, contents): &(String, String)| (name.clone(), hash(contents));
         html::page(self, &inputs.iter().chain(&self.files()).map(hashed).collect::<Vec<_>>())
@@ -171,7 +171,7 @@ impl Report {
 }
 
 impl Table {
-    /// The table as RFC 4180 has it: numbers in full, nothing where a value is not known.
+    /// The table as RFC 4180 CSV: numbers in full, and empty fields for unknown values.
     pub fn csv(&self) -> String {
         let quoted = |text: &str| {
             let plain = !text.contains([',', '"', '\n', '\r']);
@@ -191,7 +191,7 @@ impl Table {
     }
 }
 
-/// A drawing, unless there is nothing to draw.
+/// A drawing; none if there is nothing to draw.
 pub(crate) fn drawn(svg: Result<String, FigureError>) -> Result<Option<String>, FigureError> {
     match svg {
         Ok(svg) => Ok(Some(svg)),
@@ -205,7 +205,7 @@ fn hash(contents: &str) -> String {
     Sha256::digest(contents).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A summary as text without the times in it, the only numbers that differ when the same experiment is run again.
+/// A summary as text without its times, the only numbers that differ when the same experiment is run again.
 pub fn without_times(summary: &serde_json::Value) -> String {
     let mut summary = summary.clone();
     if let Some(fields) = summary.as_object_mut() {
@@ -214,13 +214,13 @@ pub fn without_times(summary: &serde_json::Value) -> String {
     summary.to_string()
 }
 
-/// An exponent.
+/// An exponent as text.
 pub(crate) fn exponent(value: f64) -> String {
-    // Not "-0.000".
+    // Avoids "-0.000".
     fixed_text(value + 0.0, 3).replace("-0.000", "0.000")
 }
 
-/// A time.
+/// A time as text.
 pub(crate) fn seconds(value: f64) -> String {
     format!("{} s", fixed_text(value, 1))
 }

@@ -1,10 +1,10 @@
-//! How the learning rates of a sweep were searched for.
+//! The section on the search for a sweep's learning rates.
 
 use loralab_experiment::{Choice, learning_rate_text};
 
 use crate::{Cell, Section, Table};
 
-/// What a search chose, and why.
+/// The choices of a search, and their reasons.
 pub fn of_search(choices: &[Choice]) -> Section {
     let row = |choice: &Choice| {
         let seeds: Vec<String> = choice.seeds.iter().map(u64::to_string).collect();

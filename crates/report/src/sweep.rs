@@ -8,10 +8,10 @@ use loralab_figure::{FigureError, lora_features, loss_by_learning_rate, training
 
 use crate::{Cell, Figure, Report, Section, Table, seconds};
 
-/// What a sweep found; `curves` are those of each scheme's best rate.
+/// The report on a sweep; `curves` are those of each scheme's best rate.
 ///
 /// # Errors
-/// If no run has come to its end, or a figure cannot be drawn.
+/// If no run has ended, or a figure cannot be drawn.
 pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) -> Result<Report, FigureError> {
     let mut figures = vec![Figure {
         name: "loss_by_learning_rate".to_owned(),
@@ -29,7 +29,7 @@ pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) ->
         Err(FigureError::Nothing(_)) => {}
         Err(error) => return Err(error),
     }
-    // One seed of each scheme is enough to see how its features go.
+    // One seed of each scheme is enough to show its features.
     let of_scheme = |scheme: &SchemeSummary| {
         let of_best = curves.iter().filter(|curve| curve.cell.scheme == scheme.scheme);
         of_best.min_by_key(|curve| curve.cell.seed)

@@ -5,7 +5,7 @@ use loralab_figure::{FigureError, toy_losses, toy_norms, toy_rates, toy_sweeps};
 
 use crate::{Cell, Figure, Report, Section, Table, drawn, exponent, seconds};
 
-/// What was found of the teacher's students.
+/// The report on the teacher's students.
 ///
 /// # Errors
 /// If a figure cannot be drawn.

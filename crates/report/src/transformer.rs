@@ -5,10 +5,10 @@ use loralab_figure::{FigureError, loss_by_learning_rate, transformer, transforme
 
 use crate::{Cell, Figure, Report, Section, Table, crossing::of_pairs, seconds, sweep};
 
-/// What was found of decoders of several widths, and of the shipped base.
+/// The report on decoders of several widths, and on the shipped base.
 ///
 /// # Errors
-/// If no run has come to its end, or a figure cannot be drawn.
+/// If no run has ended, or a figure cannot be drawn.
 pub fn of_transformer(found: &Transformer) -> Result<Report, FigureError> {
     let figure =
         |name: &str, svg: String, caption: &str| Figure { name: name.to_owned(), svg, caption: caption.to_owned() };

@@ -1,4 +1,4 @@
-//! The self-check: every kernel of a training step on this GPU, held to the bound that the CPU derives for it.
+//! The self-check: compares every kernel of a training step on this GPU with the error bound that the CPU derives for it.
 
 use std::{fmt::Write, sync::Arc};
 
@@ -15,7 +15,7 @@ use loralab_experiment::{Experiment, Message, Seeds};
 
 use crate::{Host, base, words};
 
-/// Checks one step of a small cohort, and reports.
+/// Checks one step of a small cohort, and posts a report.
 pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), String> {
     let Machine::Gpu(accelerator) = machine else {
         return Err(
@@ -23,7 +23,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
                 .to_owned(),
         );
     };
-    // Small enough for a processor that carries an error bound with every number.
+    // Small enough for a CPU that computes an error bound for every number.
     let experiment = Experiment {
         base: Some("nano".to_owned()),
         schemes: Some(vec!["init-a".to_owned(), "init-ab-subtract".to_owned()]),

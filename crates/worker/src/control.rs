@@ -1,4 +1,4 @@
-//! What the person wants of the training that is under way.
+//! The user's control of the training: pause, step, resume, stop.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,28 +8,28 @@ use std::{
 use futures_channel::oneshot;
 use loralab_experiment::Ask;
 
-/// Shared between the one who hears what is asked and the one who trains, on the same thread.
+/// The control that the message handler and the training share, on the same thread.
 #[derive(Default)]
 pub struct Control {
     pace: Cell<Pace>,
     busy: Cell<bool>,
-    /// Wakes the training that waits.
+    /// Wakes a paused training.
     waiting: RefCell<Option<oneshot::Sender<()>>>,
 }
 
-/// How the training goes on.
+/// The pace of the training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Pace {
     #[default]
     Run,
-    /// One step, then wait.
+    /// One step, then pause.
     Step,
     Wait,
     Stop,
 }
 
 impl Control {
-    /// Takes what concerns the training under way, and says whether `ask` was that.
+    /// Handles requests about the training; true if `ask` was one.
     pub fn hears(&self, ask: &Ask) -> bool {
         let pace = match ask {
             Ask::Pause => Pace::Wait,
@@ -40,39 +40,39 @@ impl Control {
                 return false;
             }
         };
-        // What is told to a training that is over must not hold up the next.
+        // A request for a training that has ended must not affect the next.
         if self.busy.get() {
             self.pace.set(pace);
             if let Some(sender) = self.waiting.take() {
-                // One that is gone needs no waking.
+                // A receiver that was dropped needs no waking.
                 let _ = sender.send(());
             }
         }
         true
     }
 
-    /// Begins a training, unless one is under way.
+    /// Marks a training as started; false if one is in progress.
     pub(crate) fn begin(&self) -> bool {
         self.pace.set(Pace::Run);
         !self.busy.replace(true)
     }
 
-    /// Whether a training is under way.
+    /// True if a training is in progress.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.get()
     }
 
-    /// The training is over.
+    /// Marks the training as ended.
     pub(crate) fn end(&self) {
         self.busy.set(false);
     }
 
-    /// Whether the training has to wait now.
+    /// True if the training is to pause now.
     pub(crate) fn waits(&self) -> bool {
         self.pace.get() == Pace::Wait
     }
 
-    /// Waits for as long as it is wanted, and says whether to go on.
+    /// Waits while the training is paused, and returns whether to continue.
     pub(crate) async fn turn(&self) -> ControlFlow<()> {
         loop {
             match self.pace.get() {
@@ -85,7 +85,7 @@ impl Control {
                 Pace::Wait => {
                     let (sender, receiver) = oneshot::channel();
                     self.waiting.replace(Some(sender));
-                    // A sender that is dropped wakes as well, and the pace is looked at again.
+                    // A dropped sender wakes the training as well; the loop then checks the pace again.
                     let _ = receiver.await;
                 }
             }

@@ -1,11 +1,11 @@
-//! How the runs of an experiment begin, scheme by scheme, without training any.
+//! The starts of an experiment's runs, scheme by scheme, without training.
 
 use loralab_core::{device::Machine, lab};
 use loralab_experiment::{Cell, Experiment, Message, SchemeBeginning};
 
 use crate::{Control, Host, train, words};
 
-/// Tells of the start of every scheme, with the first seed. A training that begins meanwhile ends it.
+/// Posts the start of every scheme, with the first seed. A training that starts meanwhile ends it.
 pub(crate) async fn inspect(
     experiment: &Experiment,
     data: Option<&str>,

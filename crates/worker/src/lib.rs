@@ -1,8 +1,8 @@
-//! The page's worker: trains a sweep, on the visitor's GPU or on the CPU, and tells the page about it as it goes.
+//! The page's worker: trains a sweep on the visitor's GPU or on the CPU, and reports its progress to the page.
 //!
-//! The page asks in [`Ask`]s and is answered in [`Message`]s. A sweep takes a turn before every step, in which what is asked is heard.
+//! The page sends [`Ask`]s and receives [`Message`]s. Before every step the worker handles the messages that have arrived.
 //!
-//! Nothing here knows a browser: `main.rs` brings the messages to and fro, so the same worker can be run and tested natively.
+//! Nothing here depends on a browser: `main.rs` transfers the messages, so the same worker can be run and tested natively.
 
 mod check;
 mod control;
@@ -17,39 +17,39 @@ use loralab_core::{device::Machine, models::Base};
 use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message};
 
-/// The base that comes with the worker: small enough to be sent with it.
+/// The base that is compiled into the worker.
 static NANO: &[u8] = include_bytes!("../../core/bases/nano.safetensors");
 
-/// Where the worker runs.
+/// The environment of the worker.
 pub trait Host {
-    /// Seconds since some moment of its own.
+    /// Seconds since a fixed point in time of the host's choice.
     fn seconds(&self) -> f64;
 
-    /// Hands a message on.
+    /// Posts a message to the page.
     fn post(&self, message: Message);
 
-    /// Lets the thread hear what is asked of it.
+    /// Lets the thread handle the messages that have arrived.
     fn breathe(&self) -> Wait<()>;
 
-    /// The bytes of the base `tiny`, which is fetched when it is first wanted; a sentence if it can't be.
+    /// The bytes of the base `tiny`, which is fetched on first use; a sentence if it can't be.
     fn tiny(&self) -> Wait<Result<Vec<u8>, String>>;
 
-    /// Keeps a base that a person brought, in the place of the one before.
+    /// Stores a base that the user loaded, in place of the one before.
     fn keep_base(&self, name: &str, base: Base);
 
-    /// The base that was kept, if that is its name.
+    /// The stored base, if it has this name.
     fn kept_base(&self, name: &str) -> Option<Base>;
 }
 
-/// Something that is waited for.
+/// A future of the host.
 pub type Wait<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// What the page is told first.
+/// The first message to the page.
 pub fn ready(machine: &Machine) -> Message {
     Message::Ready { device: machine.describe(), gpu: matches!(machine, Machine::Gpu(_)) }
 }
 
-/// Does what was asked, and posts everything that comes of it.
+/// Carries out a request, and posts the messages that answer it.
 pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn Host) {
     let done = match ask {
         Ask::Train { experiment, data, from } => {
@@ -76,7 +76,7 @@ pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn H
     }
 }
 
-/// Takes a person's own base.
+/// Stores the user's own base.
 fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
     let base = Base::from_safetensors(file).map_err(|error| format!("the base `{name}` cannot be used: {error}"))?;
     if base.model.vocabulary() != VOCABULARY {
@@ -92,7 +92,7 @@ fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
     Ok(())
 }
 
-/// One of the shipped bases, or the one that was brought.
+/// One of the shipped bases, or the stored one.
 async fn base(name: &str, host: &dyn Host) -> Result<Base, String> {
     match name {
         "nano" => Base::from_safetensors(NANO).map_err(words),

@@ -1,4 +1,4 @@
-//! The worker's ends in the browser: messages in, messages out, a clock, and a file.
+//! The browser side of the worker: incoming and outgoing messages, a clock, and a file.
 
 #[cfg(target_family = "wasm")]
 mod browser {
@@ -15,9 +15,9 @@ mod browser {
     use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent, Performance, Response};
 
     thread_local! {
-        /// The base `tiny`, once it is here.
+        /// The base `tiny`, once it was fetched.
         static TINY: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-        /// A base that a person brought, by its name.
+        /// The base that the user loaded, with its name.
         static OWN: RefCell<Option<(String, Base)>> = const { RefCell::new(None) };
     }
 
@@ -46,7 +46,7 @@ mod browser {
             let Message::Snapshot { file, .. } = message else {
                 return self.scope.post_message(&text).expect("a text can be posted");
             };
-            // Handed over, not copied.
+            // Transferred, not copied.
             let bytes = Uint8Array::from(&file.0[..]);
             let posted =
                 self.scope.post_message_with_transfer(&Array::of2(&text, &bytes), &Array::of1(&bytes.buffer()));
@@ -54,7 +54,7 @@ mod browser {
         }
 
         fn breathe(&self) -> Wait<()> {
-            // A message to oneself comes after those that wait; a timer would sleep for milliseconds.
+            // A message to oneself arrives after those that wait; a timer would sleep for milliseconds.
             let channel = MessageChannel::new().expect("every worker has channels");
             let heard = Promise::new(&mut |resolve, _| channel.port1().set_onmessage(Some(&resolve)));
             channel.port2().post_message(&JsValue::NULL).expect("null can be posted");
@@ -98,7 +98,7 @@ mod browser {
         Ok(Uint8Array::new(&bytes).to_vec())
     }
 
-    /// Waits to be asked.
+    /// Opens the device, and then handles messages.
     pub fn listen() {
         panic::set_hook(Box::new(|fault| {
             let reason = format!("loralab has a fault, and the training could not go on: {fault}");
@@ -115,7 +115,7 @@ mod browser {
         browser.post(ready(&machine));
         let control = Rc::new(Control::default());
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            // A text, or one with bytes beside it.
+            // The message is a text, or a text with bytes beside it.
             let (text, bytes) = match event.data().dyn_into::<Array>() {
                 Ok(both) => (both.get(0), both.get(1).dyn_into::<Uint8Array>().ok()),
                 Err(text) => (text, None),
@@ -133,16 +133,16 @@ mod browser {
             }
         });
         browser.scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        // It listens for as long as the worker lives.
+        // The handler must live as long as the worker.
         on_message.forget();
-        // So that a tab that has been loaded goes on without a network; a failure is told to whoever wants the base.
+        // Fetched early, so that a loaded tab works without a network; a failure is reported when the base is used.
         spawn_local(async {
             let _ = Browser::here().tiny().await;
         });
     }
 
-    /// What the worker's address asks for: the processor for `?device=cpu`, any GPU for `?device=gpu`, software too, or else a real one. It is the processor
-    /// again where there is no such GPU that works: the page sees that, and says so.
+    /// The device in the worker's address: the CPU for `?device=cpu`, any GPU for `?device=gpu`, software ones too, or else a hardware GPU. It is the CPU
+    /// again if there is no such GPU that works; the page detects this and reports it.
     #[expect(clippy::arc_with_non_send_sync, reason = "a browser's worker has one thread; natively the same is sent")]
     async fn machine() -> Machine {
         let query = Browser::here().scope.location().search();

@@ -8,7 +8,7 @@ use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record
 
 use super::*;
 
-/// Keeps what is posted; its clock gains a second with every message. What it answers to a message is heard at once.
+/// A host that collects the messages; its clock advances a second with every message. Its answer to a message is handled at once.
 struct Page<'a> {
     messages: RefCell<Vec<Message>>,
     control: &'a Control,
@@ -102,11 +102,11 @@ fn a_sweep_is_told_from_start_to_finish() {
     let (record, base) = (record(&messages), record(&messages[..3]).summary().setting.base_loss);
     let best = record.summary().schemes[0].best_loss.expect("it was evaluated");
     assert!(best < base.unwrap_or(f64::INFINITY).min(3.0), "{best}");
-    // What it takes of the memory is told before.
+    // The memory is reported first.
     let Message::Memory { cohorts: 1, runs: 4, shared, per_run } = messages[0] else { panic!("{:?}", messages[0]) };
     let nano = Base::from_safetensors(NANO).expect("it is whole").bytes() as u64;
     assert!(shared > nano && (1 << 16..1 << 26).contains(&per_run), "{shared} {per_run}");
-    // The adapters are whole, and of their runs.
+    // The adapters are complete, and belong to the runs.
     let files = adapters(&messages);
     assert_eq!(files.len(), 4);
     for files in files {
@@ -147,7 +147,7 @@ fn starts_are_told_without_training_and_make_way_for_it() {
     assert!(a.is_base() && pissa.is_base() && eva.is_base());
     assert_eq!((a.drawn(), pissa.drawn(), a.tokens, pissa.tokens), ("A", "s·BA", 0, 0));
     assert!(eva.tokens > 0 && a.layers.iter().all(|layer| layer.spectrum.len() == 4));
-    // The product's values are those of its norm: ‖sBA‖² is the sum of their squares, and PiSSA's are the weight's own, of which it has the largest.
+    // The spectrum agrees with the norm: ‖sBA‖² is the sum of squares. PiSSA's values are the largest of the weight's own.
     for layer in &pissa.layers {
         let all = layer.spectrum.iter().map(|value| value * value).sum::<f64>().sqrt();
         let norm = pissa.scale * layer.a * layer.b;
@@ -155,7 +155,7 @@ fn starts_are_told_without_training_and_make_way_for_it() {
         assert!((layer.product * layer.product - layer.energy).abs() < 1e-4 * layer.energy, "{layer:?}");
         assert!(layer.spectrum.windows(2).all(|pair| pair[0] >= pair[1]), "{layer:?}");
     }
-    // A training that is asked for in between goes first, and the rest is left.
+    // A training requested in between takes precedence, and the remaining starts are not computed.
     let control = Control::default();
     assert!(control.begin());
     let page = Page { messages: RefCell::default(), control: &control, reply: &|_| None, own: RefCell::default() };
@@ -168,10 +168,10 @@ fn starts_are_told_without_training_and_make_way_for_it() {
 
 #[test]
 fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
-    // Two cohorts, of which the second is interrupted; a run of it diverges before.
+    // Two cohorts; a run of the second diverges before the second is interrupted.
     let settings = "steps = 12\nlearning_rates = [1e-3, 1e38]\ncohort = 2\ndiagnose_every = 6\nevaluate_every = 3";
     let ask = |from| Ask::Train { experiment: experiment(settings), data: None, from };
-    // With a clock that only messages move, a word at every step makes the snapshots come soon.
+    // Only messages advance the clock, so a message at every step makes the snapshots frequent.
     let whole = dialogue(ask(None), &|message| match message {
         Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
         Message::Paused { .. } => Some(Ask::Step),
@@ -182,7 +182,7 @@ fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
     assert!(snapshots.len() > 4, "{}", snapshots.len());
     let told = |messages: &[Message]| -> Vec<String> {
         let line = |event: Event| match event {
-            // Seconds are those of this visit.
+            // Wall times differ between the two trainings.
             Event::RunFinished { result } => format!("{:?}", RunResult { seconds: 0.0, ..result }),
             Event::CohortFinished { cohort, .. } => format!("{cohort} is done"),
             Event::Finished { complete, .. } => format!("{complete}"),
@@ -197,7 +197,7 @@ fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
         assert_eq!(told(&resumed), told(&whole[place..]));
         assert_eq!(adapters(&resumed), adapters(&whole[place..]));
     }
-    // One of something else is refused.
+    // A snapshot of another experiment is refused.
     let Message::Snapshot { file, .. } = &whole[snapshots[0]] else { panic!("it is one") };
     let other = |settings: &str, file: &Blob| {
         let ask = Ask::Train { experiment: experiment(settings), data: None, from: Some(file.clone()) };
@@ -225,7 +225,7 @@ fn a_training_waits_steps_and_ends_when_it_is_told_to() {
     let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None, from: None };
     let messages = dialogue(ask(), &|message| match message {
         Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
-        // Waits before the first step, makes three, and ends.
+        // Pauses before the first step, does three steps, and stops.
         Message::Paused { step: 3 } => Some(Ask::Stop),
         Message::Paused { .. } => Some(Ask::Step),
         _ => None,
@@ -234,7 +234,7 @@ fn a_training_waits_steps_and_ends_when_it_is_told_to() {
     assert_eq!(messages.iter().filter_map(paused).collect::<Vec<_>>(), [0, 1, 2, 3]);
     assert_eq!(record(&messages).complete, Some(false));
     assert_eq!(record(&messages).curves()[0].training.len(), 3);
-    // What is told to a training that is over holds up none.
+    // A request to a training that has ended does not affect the next.
     let control = Control::default();
     assert!(control.hears(&Ask::Pause) && !control.hears(&Ask::Check));
     assert!(control.begin() && !control.waits() && !control.begin());
@@ -270,7 +270,7 @@ fn a_base_of_ones_own_is_trained_on_and_writes() {
     };
     let messages = dialogues(vec![bring(NANO), train("my.safetensors")], &|_| None);
     assert!(matches!(&messages[0], Message::Base { name, weights: 30_000..40_000 } if name == "my.safetensors"));
-    // The same weights under another name train the same.
+    // The same weights under another name give the same training.
     let losses = |messages: &[Message]| record(messages).summary().schemes[0].learning_rates[0].losses.clone();
     assert_eq!(losses(&messages), losses(&dialogue(train("nano"), &|_| None)));
     assert_eq!(adapters(&messages).len(), 4);

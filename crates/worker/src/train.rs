@@ -14,29 +14,29 @@ use loralab_experiment::{
 
 use crate::{Control, Host, base, words};
 
-/// Bytes that a cohort may take. A tab may have up to 4 GiB, but a phone's browser ends a tab that takes so much.
+/// The bytes that a cohort may take. A tab may have up to 4 GiB, but a phone's browser ends a tab that takes so much.
 const MEMORY: u64 = 512 << 20;
 
-/// Most seconds between two words about what happened.
+/// The most seconds between two reports to the page.
 const SILENCE: f64 = 0.05;
 
-/// Least seconds between two snapshots, and most of their bytes in a second: whoever keeps them writes each whole.
+/// The least seconds between two snapshots, and the most snapshot bytes per second: the page writes each as a whole.
 const SNAPSHOT_EVERY: f64 = 4.0;
 const SNAPSHOT_BYTES: f64 = 2e6;
 
-/// What is to be trained.
+/// The request of a training.
 pub(crate) struct Asked {
     /// The experiment.
     pub experiment: Experiment,
-    /// What the file holds that its `data` names.
+    /// The contents of the file that its `data` names.
     pub data: Option<String>,
-    /// A snapshot to go on from.
+    /// A snapshot to continue from.
     pub from: Option<Blob>,
 }
 
-/// Why a training came to no end.
+/// The reasons that a training ended early.
 enum Failure {
-    /// It can't be done.
+    /// The request can't be carried out.
     Refused(String),
     /// The GPU was lost.
     Lost(String),
@@ -63,7 +63,7 @@ impl From<SweepError> for Failure {
     }
 }
 
-/// Trains a sweep and tells of it.
+/// Trains a sweep and reports to the page.
 pub(crate) async fn train(asked: &Asked, machine: &Machine, control: &Control, host: &dyn Host) -> Result<(), String> {
     if !control.begin() {
         return Err("a training is under way; stop it before another is begun".to_owned());
@@ -105,7 +105,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     if from.is_none() {
         let runs = cohorts.iter().map(Vec::len).sum();
         reporter.tell(prepared.started(&experiment, env!("CARGO_PKG_VERSION"), runs));
-        // The page shows that it has begun before the first, long work on this thread.
+        // The page shows that the training has started before the first, long computation on this thread.
         reporter.flush();
         host.breathe().await;
         if let Some(validation) = sweep.base(&make_device).await? {
@@ -126,10 +126,10 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
     Ok(())
 }
 
-/// Everything that an experiment needs, whose `data` may name a text that came with it.
+/// Everything that an experiment needs; its `data` may name a text that came with it.
 ///
 /// # Errors
-/// If something is missing or refused, or no run fits the memory that a tab may take.
+/// If something is missing or refused, or no run fits into the memory that a tab may take.
 pub(crate) async fn prepare(
     experiment: &Resolved,
     text: Option<&str>,
@@ -143,7 +143,7 @@ pub(crate) async fn prepare(
     };
     let base = base(base_name, host).await?;
     let data = data(experiment, text)?;
-    // Nothing larger can be allocated, whatever the setting says.
+    // Nothing larger can be allocated, whatever the setting.
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0).min(isize::MAX as u64);
     let bytes_per_run = least_bytes(&base, experiment, &data.validation);
     if bytes_per_run > available {
@@ -152,7 +152,7 @@ pub(crate) async fn prepare(
     Ok(Prepared { base, base_name: base_name.to_owned(), data, available, machine: machine.clone() })
 }
 
-/// The data of an experiment, which `text` holds where they are no task's.
+/// The data of an experiment: a task's, or those in `text`.
 fn data(experiment: &Resolved, text: Option<&str>) -> Result<Split, String> {
     let file = match (&experiment.data, text) {
         (experiment::Data::Path(path), Some(text)) => Some(DataFile { path, is_named: true, bytes: text.as_bytes() }),
@@ -166,18 +166,18 @@ fn data(experiment: &Resolved, text: Option<&str>) -> Result<Split, String> {
     })
 }
 
-/// Hands the events of a sweep on, some at a time.
+/// Posts the events of a sweep, several at a time.
 struct Reporter<'a> {
     host: &'a dyn Host,
     control: &'a Control,
     events: Vec<Event>,
     started: f64,
-    /// When the page was last told something.
+    /// The time of the last report to the page.
     told: f64,
-    /// When it last got a snapshot, and the bytes of that.
+    /// The time of the last snapshot; the next field is its size in bytes.
     kept: f64,
     size: usize,
-    /// The last step that was told of.
+    /// The last step that was reported.
     step: usize,
 }
 
@@ -211,7 +211,7 @@ impl Observer for Reporter<'_> {
 
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {
         self.flush();
-        // One that PEFT would not load whole, such as of a run whose values have just left the finite, is no adapter.
+        // An adapter that PEFT would not load whole, such as of a run whose values have just become non-finite, is left out.
         if let Ok(files) = adapter.to_peft() {
             let tensors = Blob(files.safetensors);
             let files = AdapterFiles { cell: cell.clone(), config: files.config_json, tensors };
@@ -230,13 +230,13 @@ impl Observer for Reporter<'_> {
     }
 
     fn wants_snapshot(&self) -> bool {
-        // Whoever holds it up may close the page.
+        // A user who pauses may close the page.
         let every = SNAPSHOT_EVERY.max(self.size as f64 / SNAPSHOT_BYTES);
         self.control.waits() || self.host.seconds() - self.kept >= every
     }
 
     fn snapshot(&mut self, snapshot: Snapshot) {
-        // What it stands after is told before it.
+        // A snapshot must follow the events before it.
         self.flush();
         let (step, file) = (snapshot.state.step, Blob(snapshot.to_bytes()));
         drop(snapshot);

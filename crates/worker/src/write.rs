@@ -9,7 +9,7 @@ use loralab_experiment::{AdapterFiles, Message};
 
 use crate::{Host, base, words};
 
-/// Continues `prompt` with the likeliest bytes, up to `count` of them or the end of a line.
+/// Continues `prompt` with the likeliest bytes, up to `count` of them or to a newline.
 pub(crate) async fn write(
     name: &str,
     adapter: Option<&AdapterFiles>,

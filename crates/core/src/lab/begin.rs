@@ -1,4 +1,4 @@
-//! The start of one run by itself: the adapter, and what can be said of it before any step.
+//! The start of one run on its own: the adapter and measurements of it before any step.
 
 use loralab_data::Dataset;
 use loralab_experiment::{Beginning, Cell, Resolved};
@@ -25,18 +25,18 @@ use crate::{
 pub struct AdapterStart {
     /// The adapter, its frozen pairs included.
     pub adapter: Adapter,
-    /// What its layers are, in its order.
+    /// One entry per layer, in the order of the adapter's modules.
     pub layers: Vec<Beginning>,
-    /// Tokens that went through the model to know.
+    /// Tokens that went through the model to compute the start.
     pub tokens: usize,
-    /// The base that the adapter belongs to, where that is not the one it was made for.
+    /// The base that the adapter belongs to, if it is not the one it was made for.
     pub base: Option<Base>,
 }
 
-/// Refuses the start of a cell that does not fit `available` bytes, given what a device says that a plan needs.
+/// Checks that making the start of a cell fits into `available` bytes; `needs` is a device's estimate for a plan.
 ///
 /// # Errors
-/// If it does not, or the scheme is unknown.
+/// If it does not fit, or the scheme is unknown.
 pub fn check_memory(
     base: &Base,
     experiment: &Resolved,
@@ -56,7 +56,7 @@ pub fn check_memory(
     Ok(())
 }
 
-/// The start of a cell of an experiment.
+/// Makes the start of a cell of an experiment.
 ///
 /// # Errors
 /// If the scheme is unknown or can't start such an adapter, or a device fails.
@@ -134,7 +134,7 @@ fn beginning(
     let size = weight.norm_l2();
     let moved = match kept == weight && adds_nothing(module, scale) {
         true => 0.0,
-        // Where factors that are not zero cancel to the last bit, a device still rounds.
+        // Factors that are not zero may cancel to the last bit here; a device still rounds.
         false => share((kept - &weight + Scale(scale) * moved).norm_l2(), size).max(f64::MIN_POSITIVE),
     };
     Ok(Beginning {
@@ -153,12 +153,12 @@ fn beginning(
     })
 }
 
-/// A norm as a share of another: infinite where something stands beside nothing.
+/// A norm as a share of another; infinite for a norm above 0 over a norm of 0.
 pub(super) fn share(part: f64, whole: f64) -> f64 {
     if part > 0.0 { part / whole } else { 0.0 }
 }
 
-/// Whether s (x Aᵀ) Bᵀ − s (x A₀ᵀ) B₀ᵀ is exactly zero whatever x is and however it is rounded: every term has a factor of zero, or the pairs are equal.
+/// True if s (x Aᵀ) Bᵀ − s (x A₀ᵀ) B₀ᵀ is exactly zero for every x and every rounding: each term has a factor of zero, or the pairs are equal.
 fn adds_nothing(module: &Module, scale: f64) -> bool {
     let rank = module.a.len() / module.inputs.max(1);
     let is_zero = |a: &[f32], b: &[f32]| {
@@ -175,7 +175,7 @@ fn adds_nothing(module: &Module, scale: f64) -> bool {
         }
 }
 
-/// ‖P M‖² with P the projector on the columns of `factor` that are not zero.
+/// ‖P M‖² with P the projector onto the span of the nonzero columns of `factor`.
 fn captured(factor: Mat<f64>, m: Mat<f64>) -> f64 {
     let kept: Vec<usize> = (0..factor.ncols()).filter(|&k| factor.col(k).norm_l2() > 0.0).collect();
     let kept = Mat::from_fn(factor.nrows(), kept.len(), |row, k| factor[(row, kept[k])]);

@@ -1,14 +1,14 @@
-//! How curved the loss of an adapter is at its start, and the learning rates that this implies.
+//! The curvature of an adapter's loss at its start, and the learning rates that it implies.
 //!
-//! Products with the Hessian are exact up to the rounding of `f64`: the backward pass on numbers that carry their derivative along v gives H v beside the
-//! gradient (Pearlmutter 1994, Neural Computation 6). Differences of `f32` gradients are no substitute: where the step is so small that the loss is quadratic
-//! along it, rounding outweighs them. So a probe runs on the CPU, whatever trains. The ends of the spectrum are Lanczos'.
+//! Products with the Hessian are exact up to the rounding of `f64`: a backward pass on numbers that carry their derivative along v gives H v beside the
+//! gradient (Pearlmutter 1994, Neural Computation 6). Differences of `f32` gradients can't replace it: where the step is so small that the loss is quadratic
+//! along it, rounding outweighs them. So the computation runs on the CPU, whatever device trains. The ends of the spectrum come from the Lanczos method.
 //!
-//! Gradient descent on a quadratic with largest eigenvalue λ comes nearer to its lowest place at learning rates below 2/λ and is thrown out above
+//! Gradient descent on a quadratic with largest eigenvalue λ converges at learning rates below 2/λ and diverges above
 //! (Cohen et al. 2021, arXiv 2103.00065, §2).
 //!
-//! Adam divides every entry's gradient by its own size, so that 2/λ says nothing of it. Its first step is η times the signs of the gradient; what the
-//! curvature implies for that step is the η at which the quadratic model along it is lowest, ‖g‖₁ / sᵀHs with s the signs.
+//! Adam divides every entry's gradient by its own size, so 2/λ does not apply to it. Its first step is η times the signs of the gradient; the learning rate
+//! that the curvature implies for that step is the η at which the quadratic model along it is lowest, ‖g‖₁ / sᵀHs with s the signs.
 
 use std::sync::Arc;
 
@@ -21,60 +21,60 @@ use crate::{
     graph::{memory::Tensor, plan::Plan},
 };
 
-/// The residual, as a share of its end of the spectrum, at which that end is known.
+/// An end of the spectrum counts as known if its residual is at most this share of it.
 const KNOWN: f64 = 1e-2;
-/// The same as a share of the end that is further from 0, for an end that is nothing beside it.
+/// The same as a share of the end further from 0, for an end that is negligible beside it.
 const NOTHING: f64 = 1e-4;
 
-/// Where and on what the curvature is taken.
+/// The point and the data at which the curvature is computed.
 #[derive(Clone, Copy, Debug)]
 pub struct Probed<'a> {
-    /// The trained tensors, flat, as the plan has them.
+    /// The trained tensors, flat, in the plan's order.
     pub trained: &'a [f32],
-    /// The frozen pairs; empty where the plan has none.
+    /// The frozen pairs; empty if the plan has none.
     pub frozen_pairs: &'a [f32],
-    /// Scale and the rest of a run's settings.
+    /// The scale and the other settings of a run.
     pub settings: RunSettings,
-    /// Batches whose mean loss it is; each counts alike.
+    /// The batches whose mean loss is differentiated; each has the same weight.
     pub batches: &'a [Batch],
 }
 
-/// The curvature of a loss at one place.
+/// The curvature of a loss at one point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Curvature {
-    /// The loss there, in nats per token.
+    /// The loss at that point, in nats per token.
     pub loss: f64,
     /// ‖g‖, the norm of its gradient.
     pub gradient_norm: f64,
-    /// The largest eigenvalue of the Hessian: the sharpness.
+    /// The largest eigenvalue of the Hessian, the sharpness.
     pub largest: Ritz,
-    /// The smallest.
+    /// The smallest eigenvalue.
     pub smallest: Ritz,
-    /// Products with the Hessian that this took.
+    /// The number of products with the Hessian that were computed.
     pub products: usize,
-    /// The learning rate at which a first step along the signs of the gradient lowers the quadratic model most; none where it has no lowest place.
+    /// The learning rate at which a first step along the signs of the gradient lowers the quadratic model most; none if the model has no minimum along it.
     pub sign_step: Option<f64>,
 }
 
-/// Why there is no curvature.
+/// The reasons that there is no curvature.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CurvatureError {
-    /// A gradient that is not finite.
+    /// A gradient is not finite.
     #[error(
         "the gradients at the start are not finite, so the loss has no curvature there; lower `alpha` or choose another scheme"
     )]
     NotFinite(#[from] NoConvergence),
 }
 
-/// Bytes of memory that at most `products` products with the Hessian take on so many threads, for a plan of one run.
+/// The bytes of memory that at most `products` products with the Hessian take on `threads` threads, for a plan of one run.
 pub fn curvature_bytes(plan: &Plan, base: &[Tensor], threads: Option<usize>, products: usize) -> u64 {
     let device: u64 = Cpu::<Dual>::needs(plan, base, threads).terms.iter().map(|cost| cost.shared + cost.per_run).sum();
-    // Lanczos keeps its directions.
+    // Lanczos keeps all its directions.
     device + (products as u64 + 1) * plan.trained_len() as u64 * size_of::<f64>() as u64
 }
 
-/// The curvature from at most `products` products with the Hessian, fewer once both ends of its spectrum are known, on so many threads of the CPU; `plan` is
-/// that of one run, and `seed` draws Lanczos' first direction.
+/// The curvature from at most `products` products with the Hessian, fewer once both ends of its spectrum are known, on the CPU; `plan` is that of one run, and
+/// `seed` draws the first Lanczos direction.
 ///
 /// # Errors
 /// If a gradient is not finite.
@@ -112,20 +112,20 @@ pub fn curvature(
     Ok(Curvature { loss, gradient_norm, largest, smallest, products: taken, sign_step })
 }
 
-/// True if more products would hardly move them.
+/// True if more products would hardly change the ends.
 fn are_known(ends: &[Ritz; 2]) -> bool {
     let furthest = ends.iter().map(|end| end.value.abs()).fold(0.0, f64::max);
     ends.iter().all(|end| end.residual <= (KNOWN * end.value.abs()).max(NOTHING * furthest))
 }
 
-/// The second derivatives of the mean loss over the batches at one place.
+/// The second derivatives of the mean loss over the batches at one point.
 struct Hessian<'a> {
     device: Cpu<Dual>,
     probed: Probed<'a>,
 }
 
 impl Hessian<'_> {
-    /// H v.
+    /// The product H v.
     fn product(&mut self, direction: &[f64]) -> Vec<f64> {
         self.along(direction).1.into_iter().map(|g| g.tangent).collect()
     }

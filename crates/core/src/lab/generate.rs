@@ -1,4 +1,4 @@
-//! Writing text with a base, or a base and an adapter.
+//! Text generation with a base, or a base and an adapter.
 
 use crate::graph::memory::InputName;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use crate::{
 
 use super::{MakeDevice, PlanNeeds};
 
-/// How the next byte is chosen.
+/// The rule that chooses the next byte.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// 0 always takes the likeliest byte; 1 draws from the model's distribution; between them it is sharpened.
+    /// 0 always takes the likeliest byte; 1 draws from the model's distribution; values between sharpen it.
     pub temperature: f64,
-    /// Seed of the draws.
+    /// The seed of the draws.
     pub seed: u64,
 }
 
 /// A model that continues a text byte by byte.
 ///
-/// Each byte replays the forward pass over the whole window; for the small models and windows here that costs less than it would to keep keys
-/// and values.
+/// Each byte runs the forward pass over the whole window; for the small models and windows here that costs less than a cache of keys and
+/// values.
 pub struct Generator {
     device: Box<dyn Device>,
     window: usize,
@@ -39,7 +39,7 @@ pub struct Generator {
     left_alone: [usize; 2],
 }
 
-/// What the device was loaded with.
+/// The values that the device was loaded with.
 struct Loaded {
     plan: Arc<Plan>,
     base: Arc<[Tensor]>,
@@ -48,33 +48,33 @@ struct Loaded {
     settings: RunSettings,
 }
 
-/// Why there is no text.
+/// The reasons that there is no text.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// An adapter of another base.
+    /// The adapter belongs to another base.
     #[error("{0}")]
     Adapter(String),
-    /// Logits that are infinite or not a number.
+    /// The logits are infinite or not a number.
     #[error(
         "after {bytes} bytes the model's logits are not finite; the first values that are not are those of `{tensor}`, whose weights, or the adapter's, are too \
          large for 32-bit floats"
     )]
     NotFinite {
-        /// The part of the model whose values are the first that are not finite.
+        /// The first part of the model whose values are not finite.
         tensor: String,
-        /// Bytes of text that the model had seen.
+        /// Bytes of text that the model had read.
         bytes: usize,
     },
-    /// A device that fails.
+    /// A device fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
 impl Generator {
-    /// A generator from a base and, if there is one, an adapter of its shapes. It sees as many tokens at once as the base was trained on, at most `longest`.
+    /// A generator from a base and, optionally, an adapter of its shapes. Its window is as many tokens as the base was trained on, at most `longest`.
     ///
     /// # Errors
-    /// Says which module of the adapter does not fit the base, or how the device fails.
+    /// The module of the adapter that does not fit the base, or the failure of the device.
     pub async fn new(
         base: &Base,
         adapter: Option<&Adapter>,
@@ -85,7 +85,7 @@ impl Generator {
             rank: adapter.map_or(1, |adapter| adapter.rank),
             target_modules: adapter.map_or(vec![], adapted),
         };
-        // An adapter that was trained on a quantised base is nothing to the base as it came.
+        // An adapter that was trained on a quantised base belongs to the quantised weights only.
         let base =
             &adapter.map_or_else(|| base.clone(), |adapter| PlanNeeds::of_adapter(adapter).base(base, &adapters));
         let (window, vocabulary) = (base.model.longest().min(longest), base.model.vocabulary());
@@ -123,12 +123,12 @@ impl Generator {
         Ok(Generator { device, window, vocabulary, loaded, left_alone })
     }
 
-    /// How many layers of the base the adapter names without having tensors for them, and how many it names. The former are as in the base.
+    /// The number of layers that the adapter names without having tensors for them, and the number it names. The former are as in the base.
     pub fn left_alone(&self) -> [usize; 2] {
         self.left_alone
     }
 
-    /// Continues `prompt` by at most `count` bytes, handing each to `on_byte`, which ends the text early by returning false.
+    /// Continues `prompt` by at most `count` bytes. Each is passed to `on_byte`, which ends the text early by returning false.
     ///
     /// # Errors
     /// If a logit is not finite, or the device fails.
@@ -141,7 +141,7 @@ impl Generator {
     ) -> Result<(), GenerateError> {
         let mut draws = Draws::new(sampling.seed, "generate");
         let mut text: Vec<u32> = prompt.iter().map(|&byte| u32::from(byte)).collect();
-        // A model needs something to go on from; a line's end is what every text of the little world begins after.
+        // The model needs at least one token; every text of the training data begins after a newline.
         if text.is_empty() {
             text.push(u32::from(b'\n'));
         }
@@ -171,16 +171,16 @@ impl Generator {
 }
 
 impl Loaded {
-    /// The part of the model whose values are the first that are not finite, among so many rows of the input.
+    /// The first part of the model whose values are not finite, in the first `rows` rows of the input.
     fn first_not_finite(&self, input: Inputs<'_>, rows: usize) -> String {
         let mut cpu = Cpu::<f32>::new(self.plan.clone(), self.base.clone(), Some(1));
         cpu.load(0, &self.trained, &self.frozen, self.settings);
-        // What a GPU alone can't hold shows in the logits only.
+        // Values that overflow on a GPU but not here are seen in the logits only.
         cpu.first_not_finite(0, input, rows).unwrap_or_else(|| "lm_head".to_owned())
     }
 }
 
-/// Whether the modules of an adapter are made for linear layers of the base, before anything of their sizes is.
+/// Checks that the modules of an adapter fit linear layers of the base, before anything of their sizes is allocated.
 fn check(modules: &[Module], base: &Base) -> Result<(), String> {
     let layers = base.model.linears();
     for Linear { name, inputs: columns, outputs: rows } in &layers {
@@ -199,13 +199,13 @@ fn check(modules: &[Module], base: &Base) -> Result<(), String> {
     }
 }
 
-/// The last parts of the names of an adapter's modules: its target modules may be full names, or stand for a pattern.
+/// The last parts of the names of an adapter's modules: its target modules may be full names or patterns.
 fn adapted(adapter: &Adapter) -> Vec<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
     adapter.modules.iter().map(|module| last(&module.name)).collect()
 }
 
-/// The index of the next byte, of logits that are finite. Of equal logits the first is the likeliest, as in an evaluation and at Hugging Face.
+/// The index of the next byte, from finite logits. Of equal logits the first is the likeliest, as in an evaluation and in Hugging Face Transformers.
 fn choose(logits: &[f32], temperature: f64, draws: &mut Draws) -> usize {
     let best = (0..logits.len()).fold(0, |best, index| if logits[index] > logits[best] { index } else { best });
     if temperature <= 0.0 {

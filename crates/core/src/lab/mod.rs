@@ -1,6 +1,6 @@
-//! The laboratory: an experiment's words turned into cohorts, trained, and told about as events.
+//! The laboratory: the settings of an experiment turned into cohorts, which are trained and reported as events.
 //!
-//! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, be it a binary or a page.
+//! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, in a binary or in a page.
 
 mod begin;
 pub mod calibrate;

@@ -1,4 +1,4 @@
-//! What the plan of some runs has to have room for.
+//! The sizes and options of the plan that some runs share.
 
 use loralab_experiment::{Cell, Resolved};
 
@@ -12,18 +12,18 @@ use crate::{
     models::{Adapters, Base},
 };
 
-/// What a plan has room for beside adapters of the experiment's rank. Runs that need different room are trained in different cohorts.
+/// The properties of a plan beyond adapters of the experiment's rank. Runs with different needs are trained in different cohorts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanNeeds {
-    /// Frozen second pairs.
+    /// True if the adapters have frozen second pairs.
     pub frozen_pairs: bool,
-    /// The rank of the plan's adapters, in multiples of the experiment's.
+    /// The rank of the plan's adapters, as a multiple of the experiment's.
     pub spread: usize,
-    /// The rank of the training that comes before, in the same multiples.
+    /// The rank of the preheat that precedes the training, as a multiple of the experiment's.
     pub preheat: usize,
-    /// How the base is stored; none for as it came.
+    /// The quantiser of the base; none if the base is used as stored.
     pub quantiser: Option<Quantiser>,
-    /// In how many rounds at which rank it is brought there; (1, 0) where one is all.
+    /// Rounds of quantisation, and the rank of the low-rank fit between them; (1, 0) for a single round.
     pub rounds: (usize, usize),
 }
 
@@ -34,7 +34,7 @@ impl Default for PlanNeeds {
 }
 
 impl PlanNeeds {
-    /// What these cells of an experiment need. A scheme that does not exist needs nothing.
+    /// The needs of these cells of an experiment. Unknown schemes are ignored.
     pub fn of<'a>(experiment: &Resolved, cells: impl IntoIterator<Item = &'a Cell>) -> PlanNeeds {
         let mut plan_needs = PlanNeeds::default();
         for scheme in cells.into_iter().filter_map(|cell| init::find(&cell.scheme).ok()) {
@@ -54,7 +54,7 @@ impl PlanNeeds {
         plan_needs
     }
 
-    /// The base that runs with this room train on: its adapted weights at what few bits leave of them, if it is stored so.
+    /// The base that runs with these needs train on: its adapted weights are quantised if there is a quantiser.
     pub fn base(&self, base: &Base, adapters: &Adapters) -> Base {
         let Some(quantiser) = self.quantiser else { return base.clone() };
         let adapted = |name: &str| name.strip_suffix(".weight").is_some_and(|module| adapters.target(module));
@@ -69,7 +69,7 @@ impl PlanNeeds {
         Base { model: base.model.clone(), tensors: base.tensors.iter().map(kept).collect() }
     }
 
-    /// The name of that base, in words.
+    /// The name of that base, for people.
     pub fn base_name(&self, base: &str) -> String {
         match (self.quantiser, self.rounds) {
             (Some(quantiser), (1, _)) => format!("{base}, its adapted weights quantised to {quantiser}"),
@@ -80,13 +80,13 @@ impl PlanNeeds {
         }
     }
 
-    /// The same as an adapter remembers it.
+    /// That base as an adapter records it.
     pub fn quantised_base(&self, base: &str) -> Option<QuantisedBase> {
         let (rounds, rank) = self.rounds;
         self.quantiser.map(|quantiser| QuantisedBase { base: base.to_owned(), quantiser, rounds, rank })
     }
 
-    /// What the base of an adapter needs.
+    /// The needs of the base of an adapter.
     pub fn of_adapter(adapter: &Adapter) -> PlanNeeds {
         match adapter.quantised_base {
             None => PlanNeeds::default(),

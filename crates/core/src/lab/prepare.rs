@@ -1,4 +1,4 @@
-//! What command and worker both begin with: an experiment, and the files that it names as bytes, become everything that a training needs.
+//! Preparation that command and worker share: from an experiment and the bytes of the files it names to everything that a training needs.
 
 use std::sync::Arc;
 
@@ -13,36 +13,36 @@ use crate::{
     models::Base,
 };
 
-/// Examples that a task is made of, those held out included.
+/// The number of examples of a task, held-out ones included.
 const TASK_EXAMPLES: usize = 4096;
-/// Fixes these examples, and what is held out of any data.
+/// The seed of a task's examples, and of the choice of held-out data.
 const DATA_SEED: u64 = 0;
 
-/// The experiment with every setting at hand, checked.
+/// The experiment with every setting filled in and checked.
 ///
 /// # Errors
-/// In a sentence that names the setting.
+/// A sentence that names the setting.
 pub fn resolve(experiment: &Experiment) -> Result<Resolved, ExperimentError> {
     let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
     experiment.resolve(&schemes)
 }
 
-/// The file that an experiment's `data` name.
+/// The file that an experiment's `data` setting names.
 #[derive(Clone, Copy, Debug)]
 pub struct DataFile<'a> {
-    /// Its path in words.
+    /// Its path, for messages.
     pub path: &'a str,
-    /// Whether the end of the path says what it holds; it does not where it is a pipe.
+    /// True if the end of the path tells the file's format; false for a pipe.
     pub is_named: bool,
     /// Its bytes.
     pub bytes: &'a [u8],
 }
 
 impl DataFile<'_> {
-    /// What it holds, for sequences of so many tokens, in a part to train on and one to validate with.
+    /// The file's data in sequences of `tokens` tokens, split into a part to train on and one to validate with.
     ///
     /// # Errors
-    /// If it can't be learnt, or does not fit.
+    /// If the file can't be read as training data, or does not fit the sequences.
     pub fn split(self, tokens: usize) -> Result<Split, DataError> {
         let DataFile { path, is_named, bytes } = self;
         let dataset = if is_named { Dataset::file(path, bytes, tokens) } else { Dataset::unnamed(bytes, tokens) };
@@ -51,33 +51,33 @@ impl DataFile<'_> {
     }
 }
 
-/// Why there are no data to train on.
+/// The reasons that there are no data to train on.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A task that does not exist, or does not fit the sequences.
+    /// The task does not exist, or does not fit the sequences.
     #[error("`tokens` is {tokens}, too few for the task {task}: {reason}")]
     Task {
-        /// Its name.
+        /// The task's name.
         task: &'static str,
-        /// T.
+        /// The number of tokens of a sequence, T.
         tokens: usize,
-        /// What is wrong.
+        /// The reason.
         reason: loralab_data::Error,
     },
-    /// A file that can't be learnt.
+    /// The file can't be used as training data.
     #[error("{path}: {reason}")]
     File {
-        /// The file.
+        /// The file's path.
         path: String,
-        /// What is wrong.
+        /// The reason.
         reason: loralab_data::Error,
     },
-    /// A file that is not at hand.
+    /// The file is not available.
     #[error("the experiment learns `{0}`, which is not here")]
     Missing(String),
 }
 
-/// The data of an experiment, the same for every seed of a run, in a part to train on and one to validate with: a task's, or those of `file`.
+/// The data of an experiment, the same for every seed, split into a part to train on and one to validate with: a task's data, or those of `file`.
 ///
 /// # Errors
 /// If they do not fit the sequences, or are missing.
@@ -94,18 +94,18 @@ pub fn data(experiment: &Resolved, file: Option<DataFile<'_>>) -> Result<Split, 
     }
 }
 
-/// Everything that training an experiment needs.
+/// Everything that the training of an experiment needs.
 #[derive(Clone)]
 pub struct Prepared {
     /// The frozen model.
     pub base: Base,
-    /// What adapters call it.
+    /// The name of the base that adapters record.
     pub base_name: String,
-    /// What is trained on and validated with.
+    /// The data for training and validation.
     pub data: Split,
-    /// Bytes that may be used.
+    /// Bytes of memory that may be used.
     pub available: u64,
-    /// Where the work is done.
+    /// The machine that the work is done on.
     pub machine: Machine,
 }
 
@@ -118,7 +118,7 @@ impl Prepared {
         Sweep::new(&self.base, &self.base_name, experiment, &self.data)
     }
 
-    /// Cells of the sweep's schemes, cut into cohorts that fit in memory.
+    /// Cells of the sweep's schemes, split into cohorts that fit in memory.
     ///
     /// # Errors
     /// If a scheme can't start such adapters, or not even one run fits.
@@ -126,7 +126,7 @@ impl Prepared {
         sweep.cohorts_of(cells, |plan| self.needs(plan), self.available)
     }
 
-    /// The start of a cell.
+    /// Makes the start of a cell.
     ///
     /// # Errors
     /// If the scheme can't start such an adapter, memory does not suffice, or a device fails.
@@ -136,7 +136,7 @@ impl Prepared {
         begin(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await
     }
 
-    /// The first event of a sweep of so many runs; `version` is that of the program.
+    /// The first event of a sweep of `runs` runs; `version` is that of the program.
     pub fn started(&self, experiment: &Resolved, version: &str, runs: usize) -> Event {
         Event::Started {
             version: version.to_owned(),
@@ -152,7 +152,7 @@ impl Prepared {
         plan_needs.base(&self.base, &adapters(&self.base, experiment)).tensors
     }
 
-    /// What a plan needs of the device.
+    /// The memory that a plan needs on the device.
     pub fn needs(&self, plan: &Plan) -> Needs {
         self.machine.needs(plan, &self.base.tensors)
     }

@@ -1,9 +1,9 @@
-//! The residual base: a start that is taken out of the weights themselves instead of by a frozen pair.
+//! The residual base: a start that is subtracted from the weights themselves instead of by a frozen pair.
 //!
-//! A frozen pair makes y = x Wᵀ + s (x Aᵀ) Bᵀ − s (x A₀ᵀ) B₀ᵀ begin at the base. With W' = W − s B₀ A₀ the same function is y = x W'ᵀ + s (x Aᵀ) Bᵀ: a plain
-//! adapter of the same rank on another base. That is how PEFT trains PiSSA, OLoRA, CorDA and LoRA-GA.
+//! A frozen pair makes y = x Wᵀ + s (x Aᵀ) Bᵀ − s (x A₀ᵀ) B₀ᵀ equal the base at step 0. With W' = W − s B₀ A₀ the same function is y = x W'ᵀ + s (x Aᵀ) Bᵀ: a plain
+//! adapter of the same rank on another base. PEFT trains PiSSA, OLoRA, CorDA and LoRA-GA in this way.
 //!
-//! W' is formed in f64 and kept in f32, whatever W is stored in: the start differs from W by its own size, which 16 bits would round to their last place.
+//! W' is computed in f64 and stored in f32, whatever type W has: the start changes W by its own size, and 16 bits would round that change to their last place.
 
 use loralab_linalg::{Mat, Scale, from_rows, to_rows};
 
@@ -14,10 +14,10 @@ use crate::{
     models::Base,
 };
 
-/// What the name of a base goes on with where a start was taken out of it.
+/// The suffix of the name of a base that a start was subtracted from.
 const RESIDUAL: &str = ", less the starting adapter";
 
-/// The same start as a plain adapter, with its base beside it. A start without frozen pairs stays as it is.
+/// The same start as a plain adapter, together with its base. A start without frozen pairs is returned unchanged.
 ///
 /// # Errors
 /// [`StartError::NotFinite`] if a weight leaves the range of f32.
@@ -50,12 +50,12 @@ pub fn residual(begun: AdapterStart, base: &Base, scheme: &'static str) -> Resul
     Ok(AdapterStart { adapter, layers, tokens, base: Some(base) })
 }
 
-/// The base that a start was taken out of to make the one of this name, if it was so made.
+/// The name of the original base, if `name` is that of a residual base.
 pub fn residual_of(name: &str) -> Option<&str> {
     name.strip_suffix(RESIDUAL)
 }
 
-/// B A.
+/// The product B A.
 fn product(module: &Module, a: &[f32], b: &[f32]) -> Mat<f64> {
     let rank = a.len() / module.inputs.max(1);
     from_rows(b, module.outputs, rank) * from_rows(a, rank, module.inputs)

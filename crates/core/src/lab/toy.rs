@@ -1,7 +1,7 @@
 //! The paper's toy experiment (Hayou, Ghosh and Yu 2024, arXiv 2406.08447): students of many widths learn a teacher, each at many learning rates.
 //!
-//! Data and teacher are the same for all; a seed fixes a student's frozen weights and its adapter's start. Runs that share those are a cohort. The
-//! zero product of W_h is left out (see [`teacher_student`](crate::models::teacher_student)), so a step's work goes with n, not with n².
+//! Data and teacher are the same for all; a seed fixes a student's frozen weights and its adapter's start. Runs that share those form a cohort. The
+//! zero product of W_h is left out (see [`teacher_student`](crate::models::teacher_student)), so the cost of a step is proportional to n, not n².
 
 use crate::graph::memory::InputName;
 use std::{ops::ControlFlow, sync::Arc};
@@ -22,17 +22,17 @@ use crate::{
     models::teacher_student::{Network, teacher_student, weights},
 };
 
-/// Columns of x.
+/// The number of columns of x.
 pub const INPUTS: usize = 5;
-/// n and R of the teacher.
+/// The width n and rank R of the teacher.
 pub const TEACHER: [usize; 2] = [1000, 20];
-/// R of the students.
+/// The rank R of the students.
 pub const RANK: usize = 4;
-/// Examples to train on, and to test with.
+/// The numbers of training and test examples.
 pub const EXAMPLES: [usize; 2] = [1000, 100];
 const ADAM: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
-/// Examples with the teacher's answers, as rows of a plan; rows beyond the examples have weight 0.
+/// Examples with the teacher's outputs, as rows of a plan; rows beyond the examples have weight 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examples {
     features: Vec<f32>,
@@ -40,60 +40,60 @@ pub struct Examples {
     weights: Vec<f32>,
 }
 
-/// What the students learn and are tested with.
+/// The training and test data of the students.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lesson {
     train: Examples,
     test: Examples,
 }
 
-/// A student before its adapter: everything that runs of a cohort share.
+/// A student without its adapter: everything that the runs of a cohort share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Student {
-    /// Form and readout.
+    /// The form of the network.
     pub form: Form,
     /// The readout's variance.
     pub readout: Readout,
-    /// n.
+    /// The width n.
     pub width: usize,
-    /// Fixes frozen weights and starts.
+    /// The seed of the frozen weights and starts.
     pub seed: u64,
 }
 
-/// What one run of a cohort tries.
+/// The scheme and learning rate of one run of a cohort.
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
-    /// How the adapter starts.
+    /// The initialisation scheme.
     pub scheme: &'static Scheme,
-    /// Constant throughout.
+    /// The learning rate, constant over the training.
     pub learning_rate: f64,
 }
 
-/// How a run went.
+/// The training history of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Course {
-    /// The step, counted from 1, in which it went non-finite.
+    /// The step, counted from 1, in which a value became non-finite, and the reason.
     pub diverged: Option<(usize, String)>,
-    /// What was recorded, by rising step; the last step's is the last.
+    /// The records by rising step; the final step's comes last.
     pub records: Vec<Record>,
 }
 
-/// How a run stood.
+/// The errors of a run after a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
-    /// Steps done.
+    /// The number of steps done.
     pub step: usize,
-    /// Mean squared errors.
+    /// The mean squared error on the training examples.
     pub train: f64,
-    /// On the test examples.
+    /// The mean squared error on the test examples.
     pub test: f64,
-    /// Means over the training examples of ‖Z_A‖ and ‖Z_B‖, where they were asked for.
+    /// The means over the training examples of ‖Z_A‖ and ‖Z_B‖, if requested.
     pub norms: Option<[f64; 2]>,
 }
 
 impl Lesson {
-    /// Standard normal inputs and a teacher's answers. The teacher is of the students' form, with a readout of variance 1/n, A ~ N(0, 1/n) and
-    /// B ~ N(0, 1/R). Computed on the CPU whatever the students run on, so that all learn the same.
+    /// Standard normal inputs and a teacher's outputs. The teacher is of the students' form, with a readout of variance 1/n, A ~ N(0, 1/n) and
+    /// B ~ N(0, 1/R). Computed on the CPU, whatever device trains the students, so that all learn the same data.
     pub fn new(form: Form) -> Lesson {
         let [width, rank] = TEACHER;
         let network = Network { inputs: INPUTS, width, rank, form, readout: Readout::Standard };
@@ -132,12 +132,12 @@ impl Examples {
 }
 
 impl Student {
-    /// Its network.
+    /// The student's network.
     pub fn network(&self) -> Network {
         Network { inputs: INPUTS, width: self.width, rank: RANK, form: self.form, readout: self.readout }
     }
 
-    /// The step of a cohort of so many runs.
+    /// The plan of a training step of `runs` runs.
     pub fn plan(&self, runs: usize) -> Arc<Plan> {
         compile(self.network(), runs, EXAMPLES[0], Purpose::Train(ADAM))
     }
@@ -160,11 +160,11 @@ fn compile(network: Network, runs: usize, rows: usize, purpose: Purpose) -> Arc<
     Arc::new(tape.compile(purpose))
 }
 
-/// Trains a cohort for `steps` full-batch steps on a device made for `student.plan(trials.len())` and the student's [`weights`]. How the runs stand
-/// is recorded after the last step and, with norms, before the first and after every `every`-th if that is asked for. `told` hears of each step; none if it breaks.
+/// Trains a cohort for `steps` full-batch steps on a device made for `student.plan(trials.len())` and the student's [`weights`]. Records
+/// are taken after the last step and, with `every`, also before the first and after every `every`-th step, with norms. `told` is called after each step; none if it breaks.
 ///
 /// # Errors
-/// If a scheme needs more than draws, or the device fails.
+/// If a scheme needs more than random draws, or the device fails.
 pub async fn train(
     student: &Student,
     lesson: &Lesson,
@@ -241,8 +241,8 @@ async fn record(
     Ok(())
 }
 
-/// N⁻¹ Σᵢ ‖Z_A(xᵢ)‖ and the same of Z_B (the paper's norms), from h (N, n) and A (R, n), B (n, R), which lie after one another in `trained`.
-/// ‖B z‖² = zᵀ BᵀB z, so that no row of Z_B is ever made.
+/// N⁻¹ Σᵢ ‖Z_A(xᵢ)‖ and the same of Z_B (the paper's norms), from h (N, n) and A (R, n), B (n, R), which lie one after another in `trained`.
+/// ‖B z‖² = zᵀ BᵀB z, so no row of Z_B is formed.
 fn norms(hidden: &[f32], trained: &[f32]) -> [f64; 2] {
     let width = trained.len() / (2 * RANK);
     let rows = hidden.len() / width;
@@ -297,7 +297,7 @@ mod tests {
             assert!(course.records[2].train < 0.8 * course.records[0].train, "{course:?}");
             assert!(course.diverged.is_none());
         }
-        // Both start at the frozen network; Z_B begins at 0.
+        // Both start at the frozen network; Z_B starts at 0.
         assert_eq!(courses[0].records[0].train, courses[1].records[0].train);
         assert_eq!(courses[0].records[0].norms.map(|norms| norms[1]), Some(0.0));
         assert_eq!(courses[1].records[0].norms, Some([0.0, 0.0]));

@@ -1,4 +1,4 @@
-//! An experiment's words, as the values that the core works with.
+//! Translation of an experiment's settings into the types of the core.
 
 use loralab_data::Dataset;
 use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling};
@@ -22,7 +22,7 @@ use crate::{
     models::{Adapters, Base, Training},
 };
 
-/// The decoder with the experiment's adapters.
+/// The tape of the decoder with the experiment's adapters.
 pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_needs: PlanNeeds) -> Tape {
     let mut tape = Tape::new(shape, plan_needs.frozen_pairs);
     let Adapters { rank, target_modules } = adapters(base, experiment);
@@ -32,7 +32,7 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_need
     tape
 }
 
-/// What starts of an experiment are made with that read data.
+/// The inputs for data-dependent initialisation of an experiment.
 pub(super) fn calibration<'a, 'm>(
     base: &'a Base,
     experiment: &Resolved,
@@ -64,7 +64,7 @@ pub(super) fn optimizer(experiment: &Resolved) -> Optimizer {
     }
 }
 
-/// What gradients are multiplied by before the optimiser sees them.
+/// The preconditioner of gradients, applied before the optimiser.
 fn preconditioner(experiment: &Resolved) -> Option<Preconditioner> {
     match experiment.preconditioner {
         NamedPreconditioner::None => None,
@@ -73,12 +73,12 @@ fn preconditioner(experiment: &Resolved) -> Option<Preconditioner> {
     }
 }
 
-/// The options of schemes that an experiment chooses.
+/// The options of schemes that an experiment sets: scheme, option and value.
 pub(super) fn options(experiment: &Resolved) -> impl Iterator<Item = (&str, &str, f64)> {
     experiment.scheme_options.iter().map(|option| (option.scheme.as_str(), option.option.as_str(), option.value))
 }
 
-/// A cell as a run.
+/// The run of a cell.
 pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepError> {
     let scheme: &'static Scheme = init::find(&cell.scheme)?;
     let settings = RunSettings {
@@ -94,7 +94,7 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
     Ok(Run { scheme, chosen, seed: cell.seed, learning_rate: cell.learning_rate, settings })
 }
 
-/// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.
+/// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` if the scheme has them, in `plan`'s layout.
 pub(super) fn export(
     plan: &Plan,
     base: &Base,
@@ -116,7 +116,7 @@ pub(super) fn export(
             frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, site.a), factor(frozen_pairs, site.b))),
         }
     });
-    // Where layers may get more than they ask for, the scale stays that of what they asked for.
+    // If a scheme may give a layer more than the rank asked for, the scale stays that of the rank asked for.
     let rank = plan.rank();
     let asked = rank == experiment.rank;
     Adapter {
@@ -130,7 +130,7 @@ pub(super) fn export(
     }
 }
 
-/// Which modules carry an adapter, and of which rank; names that the model does not know are refused by [`Resolved::targets`].
+/// The modules that carry an adapter, and its rank. Names that the model does not know are refused by [`Resolved::targets`].
 pub fn adapters(base: &Base, experiment: &Resolved) -> Adapters {
     let known = base.model.targets();
     let named = |module: &String| experiment.target_modules.as_ref().is_none_or(|named| named.contains(module));

@@ -1,7 +1,7 @@
-//! A plan on a GPU, dispatch by dispatch, held to the bound that the CPU's tracked scalar derives.
+//! Verifies a plan on a GPU, dispatch by dispatch, against the error bound that the CPU's tracked scalar derives.
 //!
-//! Each dispatch gets exactly what the GPU has at that moment, so errors do not add up over a plan and the first kernel that is wrong is found by
-//! itself. Outputs are poisoned with NaN before they are overwritten, and gradients hold something before they are added to.
+//! Each dispatch is checked on the GPU's own inputs, so errors do not add up over a plan and the first wrong kernel is identified.
+//! Outputs are filled with NaN before they are overwritten, and gradients hold nonzero values before they are added to.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,32 +17,32 @@ use crate::{
     },
 };
 
-/// A run's state before the step that is looked at.
+/// A run's state before the step that is verified.
 #[derive(Clone, Debug)]
 pub struct State {
     /// Its trained tensors, flat.
     pub trained: Vec<f32>,
-    /// Its frozen second pairs, flat; empty where the plan has none.
+    /// Its frozen second pairs, flat; empty if the plan has none.
     pub frozen_pairs: Vec<f32>,
     /// Its settings.
     pub settings: RunSettings,
 }
 
-/// What a GPU did with a plan.
+/// The result of verifying a plan on a GPU.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Every kernel that was held to its bound, in order.
+    /// Every kernel that was compared with its bound, in order.
     pub kernels: Vec<Kernel>,
 }
 
-/// How one dispatch did.
+/// The result of one dispatch.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// The part of the model, the op and its pass.
+    /// The names of the model's part, the op and its pass.
     pub name: String,
-    /// Elements that were compared.
+    /// The number of elements compared.
     pub elements: usize,
-    /// The largest error, as a share of what is allowed.
+    /// The largest error, as a share of the allowed error.
     pub share: f64,
     /// The element with that error.
     pub worst: Element,
@@ -51,30 +51,30 @@ pub struct Kernel {
 /// One element of a result.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Element {
-    /// The run.
+    /// The index of the run.
     pub run: usize,
-    /// Its place in the run's result.
+    /// The index in the run's result.
     pub index: usize,
-    /// What the GPU says.
+    /// The GPU's value.
     pub gpu: f32,
-    /// What it should be.
+    /// The correct value.
     pub exact: f64,
-    /// How far it may be off.
+    /// The allowed error.
     pub allowed: f64,
 }
 
 impl Verdict {
-    /// The first kernel that left its bound.
+    /// The first kernel outside its bound.
     pub fn failure(&self) -> Option<&Kernel> {
-        // What is allowed is more than what arithmetic can lose, so that an error of all of it is none that can be; nor is NaN.
+        // The bound is more than arithmetic can lose, so an error equal to it is already wrong; so is NaN.
         self.kernels.iter().find(|kernel| kernel.share >= 1.0 || kernel.share.is_nan())
     }
 }
 
-/// Runs one step of `plan` on `gpu`, which must be made for it, and compares.
+/// Runs one step of `plan` on `gpu`, which must be made for it, and compares each dispatch with its bound.
 ///
 /// # Errors
-/// Whatever goes wrong on the GPU. A wrong result is no error but a [`Verdict`].
+/// If an operation on the GPU fails. A wrong result is not an error but part of the [`Verdict`].
 pub async fn verify(
     gpu: &mut Gpu,
     plan: &Arc<Plan>,
@@ -135,7 +135,7 @@ fn poison(gpu: &Gpu, plan: &Plan) {
     }
 }
 
-/// What a gradient holds before anything is added to it.
+/// The value of a gradient's element before anything is added to it.
 fn prefilled(index: usize) -> f32 {
     0.01 * ((index % 7) as f32 - 3.0)
 }
@@ -157,7 +157,7 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Compares the inputs as the GPU has them with what it was given, bit by bit.
+    /// Compares the inputs on the GPU with those that were given, bit by bit.
     async fn load(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
         let mut comparison = Comparison::new("inputs step/load".to_owned());
         for input in &self.plan.inputs {
@@ -171,7 +171,7 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Computes a dispatch from what the GPU had, and compares with what it made of it.
+    /// Computes a dispatch from the GPU's operands, and compares with the GPU's results.
     fn dispatch(
         &mut self,
         dispatch: &Dispatch,
@@ -223,7 +223,7 @@ impl Judge<'_> {
         self.verdict.kernels.push(comparison.0);
     }
 
-    /// The same for what follows a complete gradient.
+    /// Compares the updates that follow a complete gradient.
     async fn update(&mut self, gpu: &mut Gpu, gradients: &[f32], learning_rates: &[f64]) -> Result<(), GpuError> {
         let loss = self.plan.results.loss.map(Memory::Rows);
         let losses = match loss {
@@ -238,7 +238,7 @@ impl Judge<'_> {
             cpu.load(run, &state.trained, &state.frozen_pairs, rounded(state.settings));
         }
         let before: Vec<u32> = gradients.iter().map(|x| x.to_bits()).collect();
-        // Twice, since a first step finds its moments at zero; from the same gradients, which it changes, and from what the GPU has.
+        // Run twice, since a first step has zero moments. Both start from the same gradients, which the updates change, and from the GPU's state.
         for _ in 0..2 {
             cpu.restore(&gpu.states().await.map_err(|DeviceError::Gpu(error)| error)?);
             gpu.set_words(Memory::Gradients, &before);
@@ -266,7 +266,7 @@ impl Judge<'_> {
     }
 }
 
-/// Settings as a GPU holds them.
+/// The settings rounded to f32, as on the GPU.
 fn rounded(settings: RunSettings) -> RunSettings {
     let round = |x: f64| f64::from(x as f32);
     RunSettings {
@@ -290,7 +290,7 @@ impl Comparison {
             let off = (f64::from(gpu) - tracked.value).abs();
             let share = match tracked.error {
                 _ if off == 0.0 || gpu.is_nan() && tracked.value.is_nan() => 0.0,
-                // An infinite bound would allow everything, so it allows nothing.
+                // An infinite bound would accept any value, so it counts as a failure.
                 error if error.is_finite() => off / error,
                 _ => f64::NAN,
             };

@@ -1,7 +1,7 @@
-//! LoRA itself: how an adapter starts, how it is stored, and the theory of both. Numbers in, numbers out, no device.
+//! LoRA itself: the start of an adapter, its file format, and the theory of both. Pure functions of numbers, without a device.
 //!
-//! [`init`] computes the factors of one layer for each scheme from random draws, the layer's weight and statistics that it is given; [`peft`] reads and
-//! writes adapters in PEFT's layout; [`theory`] has the exponents and learning rate rules of the literature. Both use `init`, which stands alone.
+//! [`init`] computes the factors of one layer for each scheme from random draws, the layer's weight and statistics passed to it; [`peft`] reads and
+//! writes adapters in PEFT's layout; [`theory`] has the exponents and learning rate rules of the literature. Both use `init`, which uses neither.
 
 pub mod init;
 pub mod peft;

@@ -1,7 +1,7 @@
-//! What `reproduce crossing` found: from which learning rate on one start is better than another.
+//! The results of `reproduce crossing`: the learning rate above which one start is better than another.
 //!
-//! Hayou, Ghosh & Yu 2024 (arXiv 2406.08447): of two starts the one that wants the larger rates is the better once each is tuned, while at small rates
-//! the other leads. So the curves of their losses cross, and whoever compares them at one rate measures on which side of the crossing it lies.
+//! Hayou, Ghosh & Yu 2024 (arXiv 2406.08447): of two starts, the one with the larger optimal rate is better once each is tuned, while the other leads at
+//! small rates. So their loss curves cross, and a comparison at a single rate depends on which side of the crossing that rate is.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::config::experiment::Experiment;
 use crate::config::number::{factor_text, fixed_text, rounded_rate_text};
 use crate::protocol::run::RunResult;
 
-/// The share of resamples that must have a crossing for it to be given an interval.
+/// A crossing gets an interval only if at least this share of resamples has one.
 const CERTAIN: f64 = 0.95;
 
 /// `summary.json` of `reproduce crossing`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossingFound {
-    /// What the sweep found.
+    /// The summary of the sweep.
     #[serde(flatten)]
     pub summary: Summary,
     /// The experiment, with every setting.
@@ -29,52 +29,52 @@ pub struct CrossingFound {
     pub pairs: Vec<Pair>,
 }
 
-/// Two schemes at the rates that both were trained at.
+/// Two schemes at the rates at which both were trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// The scheme with the larger optimal rate.
     pub larger: String,
-    /// The other.
+    /// The other scheme.
     pub smaller: String,
-    /// Where they cross; none where the first does not lead at its best rate, or leads at all smaller ones too.
+    /// The crossing of their curves; none if the first scheme does not lead at its best rate, or leads at all smaller rates too.
     pub crossing: Option<Crossing>,
-    /// Their losses compared at each rate at which no seed of either diverged, from small to large.
+    /// The ratio of their losses at each rate at which no seed of either diverged, from small to large.
     pub ratios: Vec<LossRatio>,
 }
 
-/// Where two curves of loss against learning rate cross.
+/// The crossing of two curves of loss against learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
-    /// Below it the scheme of the smaller optimal rate leads, above it the other. Between two rates, losses are taken to change evenly in logarithms.
+    /// Below it the scheme with the smaller optimal rate leads, above it the other. Between two rates, the loss is interpolated linearly in logarithms.
     pub learning_rate: f64,
-    /// Its 95 % interval: the grid leaves open where between two rates the curves cross, and the seeds between which. None with fewer than two seeds, where
-    /// fewer than 95 % of resamples have a crossing, or with too few validation examples.
+    /// Its 95 % interval, with two parts: the grid leaves open where the curves cross between two rates, and the seeds between which rates. None with fewer than two
+    /// seeds, if fewer than 95 % of resamples have a crossing, or with too few validation examples.
     pub interval: Option<[f64; 2]>,
     /// The share of resamples of the seeds that have a crossing.
     pub share: f64,
-    /// Rates below it that were tried, and at how many of them the scheme of the smaller optimal rate leads.
+    /// The number of rates tried below it, and the number of those at which the scheme with the smaller optimal rate leads.
     pub below: [usize; 2],
 }
 
-/// Two losses at one learning rate.
+/// The ratio of two losses at one learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossRatio {
     /// The learning rate.
     pub learning_rate: f64,
-    /// Loss from the scheme of the larger optimal rate divided by the other's: geometric mean over seeds, which both share.
+    /// The loss of the scheme with the larger optimal rate divided by the other's: geometric mean over the seeds that both share.
     pub ratio: f64,
     /// Its 95 % interval; none with fewer than two seeds.
     pub interval: Option<[f64; 2]>,
 }
 
-/// The losses of one pair: logarithms of rates, and of each scheme's losses at each, a row a rate and a column a seed.
+/// The losses of one pair: logarithms of rates, and of each scheme's losses at each, one row per rate and one column per seed.
 struct Table {
     rates: Vec<f64>,
     losses: [Vec<Vec<f64>>; 2],
 }
 
 impl CrossingFound {
-    /// Out of what a sweep gave.
+    /// The crossings in the results of a sweep.
     pub fn new(summary: Summary, experiment: Experiment, runs: &[RunResult]) -> Self {
         let optimum = |scheme: &&crate::analysis::summary::SchemeSummary| {
             Some((scheme.scheme.clone(), scheme.optimum.as_ref()?.learning_rate))
@@ -94,7 +94,7 @@ impl CrossingFound {
         Self { summary, experiment, pairs }
     }
 
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub fn sentence(&self) -> String {
         let mut sentences: Vec<String> = self.pairs.iter().map(Pair::sentence).collect();
         sentences.push(self.summary.sentence());
@@ -118,7 +118,7 @@ impl Pair {
             let resamples = resamples(seeds.max(1));
             let with = resamples.iter().filter(|chosen| table.crossing(chosen).is_some()).count();
             let share = with as f64 / resamples.len() as f64;
-            // Near one of these rates, seeds that are few may all have it on the wrong side; where it is by them, they tell.
+            // Near one of these rates, all of a few seeds may have the crossing on its wrong side, so the interval of the estimate itself is included.
             let ends = errors.filter(|_| share >= CERTAIN).and_then(|errors| {
                 let [low, high] = interval_of_range([lower, upper], [errors[0], errors[2]], seeds, LEVEL)?;
                 let [least, most] = interval(at, errors[1], seeds, LEVEL)?;
@@ -146,14 +146,14 @@ impl Pair {
         Self { larger: larger.to_owned(), smaller: smaller.to_owned(), crossing, ratios }
     }
 
-    /// The same with nothing said of what it does not show of others.
+    /// The same pair without intervals, for validations on too few examples.
     fn without_intervals(mut self) -> Self {
         self.crossing.iter_mut().for_each(|crossing| crossing.interval = None);
         self.ratios.iter_mut().for_each(|ratio| ratio.interval = None);
         self
     }
 
-    /// Where the curves cross, in plain words.
+    /// The crossing of the curves as plain text.
     pub fn sentence(&self) -> String {
         let Self { larger, smaller, .. } = self;
         let Some(Crossing { learning_rate, interval, share, below: [below, leads] }) = &self.crossing else {
@@ -183,13 +183,13 @@ impl Pair {
     }
 }
 
-/// A ratio near 1, with two decimals; a large one as a factor.
+/// A ratio near 1 with two decimals; a large one as a factor.
 fn factor_text_of_ratio(ratio: f64) -> String {
     if ratio < 9.95 { fixed_text(ratio, 2) } else { factor_text(ratio) }
 }
 
 impl Table {
-    /// The rates at which every seed of both came through, for the seeds that all of these have.
+    /// The losses at the rates at which no seed of either scheme diverged, for the seeds present at all of these rates.
     fn new(schemes: [&str; 2], runs: &[RunResult]) -> Self {
         let of_scheme = |scheme: &str| {
             let mut of_scheme: Vec<&RunResult> = runs.iter().filter(|run| run.cell.scheme == scheme).collect();
@@ -204,7 +204,7 @@ impl Table {
             rows.collect::<Vec<_>>()
         };
         let rows = schemes.map(of_scheme);
-        // Rates with one seed, as a search tries them, are left out where others have more.
+        // A search tries some rates with one seed; they are left out if others have more.
         let most = rows.iter().flatten().map(|(_, losses)| losses.len()).max().unwrap_or(0);
         let mut common = Vec::new();
         for (rate, one) in rows[0].iter().filter(|(_, losses)| losses.len() == most) {
@@ -226,17 +226,18 @@ impl Table {
         }
     }
 
-    /// The mean loss of these seeds.
+    /// The mean loss of the chosen seeds.
     fn mean(&self, scheme: usize, place: usize, chosen: &[usize]) -> f64 {
         mean(&chosen.iter().map(|&seed| self.losses[scheme][place][seed]).collect::<Vec<_>>()).max(f64::MIN_POSITIVE)
     }
 
-    /// Logarithm of the first scheme's mean loss less that of the second's.
+    /// The logarithm of the first scheme's mean loss less that of the second's.
     fn difference(&self, place: usize, chosen: &[usize]) -> f64 {
         (self.mean(0, place, chosen) / self.mean(1, place, chosen)).ln()
     }
 
-    /// The logarithm of the largest rate, below the first scheme's best, from which on it leads up to its best, between those of the rates tried around it.
+    /// The logarithm of the largest rate, below the first scheme's best, from which the first scheme leads up to its best, between those of the
+    /// nearest rates tried.
     fn crossing(&self, chosen: &[usize]) -> Option<[f64; 3]> {
         if chosen.is_empty() {
             return None;
@@ -265,14 +266,14 @@ mod tests {
     use super::*;
     use crate::analysis::summary::tests::{run, setting};
 
-    /// Valleys in logarithms with their lowest places at `best`, so that two of them cross at one rate.
+    /// Curves that are parabolas in logarithms with their minima at `best`, so that two of them cross at one rate.
     fn valley(scheme: &str, best: f64, depth: f64, luck: f64) -> Vec<RunResult> {
         let mut runs = Vec::new();
         for seed in 0..4 {
             for k in 0..12 {
                 let rate = 1e-3 * 2f64.powf(f64::from(k) / 2.0);
                 let off = (rate / best).log2();
-                // Every seed tilts the curve its own way.
+                // Every seed tilts the curve differently.
                 let tilt = luck * (seed as f64 - 1.5) * off;
                 runs.push(run(scheme, rate, seed, depth * (0.1 * off * off + tilt).exp()));
             }
@@ -296,10 +297,10 @@ mod tests {
         assert!((crossing.learning_rate / (4e-3 * x.exp2()) - 1.0).abs() < 1e-9, "{crossing:?}");
         assert_eq!(crossing.share, 1.0);
         let [low, high] = crossing.interval.expect("four seeds");
-        // Alike seeds leave no doubt but what the grid leaves: the rates tried around it.
+        // Equal seeds leave only the grid's uncertainty: the rates tried around the crossing.
         let step = |end: f64, k: i32| (end / (1e-3 * 2f64.powf(f64::from(k) / 2.0)) - 1.0).abs();
         assert!(step(low, 5) < 1e-9 && step(high, 6) < 1e-9, "{low} to {high}");
-        // 1e-3 to 5.66e-3 are below 7.2e-3, all of them b's.
+        // The rates from 1e-3 to 5.66e-3 are below 7.2e-3, and b leads at all of them.
         assert_eq!(crossing.below, [6, 6]);
         assert!(pair.ratios[0].ratio > 1.0 && pair.ratios[11].ratio < 1.0);
         let words = found.sentence();
@@ -313,7 +314,7 @@ mod tests {
             let crossing = found(&runs).pairs[0].crossing.clone().expect("they cross");
             let [low, high] = crossing.interval.expect("four seeds");
             assert!(low < crossing.learning_rate && crossing.learning_rate < high);
-            // Less the step of the grid, which is there without any luck.
+            // Without the step of the grid, which remains even with equal seeds.
             (high / low).ln() - std::f64::consts::LN_2 / 2.0
         };
         let (little, much) = (width(0.002), width(0.1));

@@ -1,4 +1,4 @@
-//! What `reproduce curvature` found: the learning rates that the curvature at each start implies, and those that a sweep finds.
+//! The results of `reproduce curvature`: the learning rates that the curvature at each start implies, and those that a sweep finds.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,22 +7,22 @@ use crate::config::experiment::Experiment;
 use crate::config::names::OptimizerName;
 use crate::config::number::{factor_text, fixed_text, rounded_rate_text};
 
-/// The share of itself that λ may be off by without a word.
+/// The relative error of λ up to which it is reported without a remark.
 const PRECISE: f64 = 0.02;
 
 /// `summary.json` of `reproduce curvature`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvatureFound {
-    /// What the sweep found.
+    /// The summary of the sweep.
     #[serde(flatten)]
     pub summary: Summary,
     /// The experiment, with every setting.
     pub experiment: Experiment,
     /// The optimiser.
     pub optimizer: OptimizerName,
-    /// Training batches whose mean loss is probed.
+    /// The number of training batches whose mean loss is differentiated.
     pub batches: usize,
-    /// Every scheme and seed.
+    /// The curvature of every scheme and seed.
     pub starts: Vec<StartCurvature>,
 }
 
@@ -33,29 +33,29 @@ pub struct StartCurvature {
     pub scheme: String,
     /// The seed.
     pub seed: u64,
-    /// The loss there, in nats per token.
+    /// The loss at the start, in nats per token.
     pub loss: f64,
     /// The norm of its gradient.
     pub gradient_norm: f64,
-    /// The largest eigenvalue λ of the Hessian, as far as the products have found it.
+    /// The largest eigenvalue λ of the Hessian, as estimated from the products.
     pub sharpness: f64,
-    /// An eigenvalue lies no further from it than this, all errors counted.
+    /// An eigenvalue lies within this distance of it, all errors included.
     pub residual: f64,
     /// The smallest eigenvalue, likewise.
     pub smallest: f64,
-    /// An eigenvalue lies no further from the smallest than this; none in results of an older version.
+    /// An eigenvalue lies within this distance of the smallest; none in results of an older version.
     #[serde(default)]
     pub smallest_residual: Option<f64>,
     /// Products with the Hessian that this took.
     pub products: usize,
-    /// 2/λ; none where nothing is curved upwards.
+    /// 2/λ; none if no direction has positive curvature.
     pub descent_rate: Option<f64>,
-    /// The learning rate whose first step along the signs of the gradient lowers the quadratic model most.
+    /// The learning rate at which a first step along the signs of the gradient lowers the quadratic model most.
     pub sign_rate: Option<f64>,
 }
 
 impl StartCurvature {
-    /// The rate that is implied for an optimiser.
+    /// The implied rate for an optimiser.
     pub fn implied(&self, optimizer: OptimizerName) -> Option<f64> {
         match optimizer {
             OptimizerName::Sgd => self.descent_rate,
@@ -76,13 +76,13 @@ impl CurvatureFound {
         })
     }
 
-    /// The largest share of itself that λ may be off by at a scheme's starts.
+    /// The largest relative error of λ at a scheme's starts.
     fn imprecision(&self, scheme: &str) -> f64 {
         let starts = self.starts.iter().filter(|start| start.scheme == scheme);
         starts.map(|start| start.residual / start.sharpness.abs()).fold(0.0, f64::max)
     }
 
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub fn sentence(&self) -> String {
         let descends = self.optimizer == OptimizerName::Sgd;
         let what = if descends {

@@ -1,4 +1,4 @@
-//! What `reproduce exponents` found: how quantities of one layer grow with its width, against the theory.
+//! The results of `reproduce exponents`: the growth of a layer's quantities with its width, compared with the theory.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,56 +11,56 @@ pub struct Exponents {
     pub version: String,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
-    /// How far it came, where it ended before its end.
+    /// The progress, if the reproduction was stopped early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
-    /// The n, rising.
+    /// The widths n, rising.
     pub widths: Vec<usize>,
-    /// Seeds 0 to this less 1, each a layer of its own.
+    /// The number of seeds, from 0; each is a layer of its own.
     pub seeds: u64,
-    /// R of the layers whose width varies.
+    /// The rank R of the layers whose width varies.
     pub rank: usize,
     /// Steps after which the quantities were measured.
     pub steps: usize,
-    /// c in η = c n^γ.
+    /// The constant c in η = c n^γ.
     pub constant: f64,
     /// The largest error of δ1 + δ2 + δ3 = ΔZ_B at any step, as a share of the largest term.
     pub identity_error: f64,
-    /// Every quantity of every start, optimiser and rate.
+    /// The exponents of every quantity of every start, optimiser and rate.
     pub cells: Vec<ExponentCell>,
     /// The width at which ranks were varied.
     pub rank_width: usize,
-    /// Seeds of the largest stable rates.
+    /// The number of seeds for the largest stable rates.
     pub rate_seeds: u64,
     /// The largest stable learning rate against width and rank.
     pub rate_laws: Vec<RateLaw>,
 }
 
-/// One quantity of one start, optimiser and rate.
+/// The exponents of one quantity, for one start, optimiser and rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExponentCell {
     /// The start.
     pub scheme: String,
     /// The optimiser.
     pub optimizer: OptimizerName,
-    /// γ of the learning rate η = c n^γ.
+    /// The γ of the learning rate η = c n^γ.
     pub rate_exponent: f64,
     /// Z_A, Z_B, δ1, δ2, δ3 or B.
     pub quantity: String,
-    /// The exponent that the theory gives it.
+    /// The theory's exponent.
     pub theory: f64,
-    /// The exponents that were measured: over the larger widths, where the leading term rules, and over the paper's.
+    /// The measured exponents: over the larger widths, where the leading term dominates, and over the paper's.
     pub fits: Vec<ExponentFit>,
     /// The quantity at each width: root mean square over entries and seeds.
     pub magnitudes: Vec<f64>,
 }
 
-/// The slope of a line in logarithms.
+/// The slope of a line in logarithms, which is an exponent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExponentFit {
-    /// Smallest width, or rank, of the fit.
+    /// The smallest width, or rank, of the fit.
     pub from: usize,
-    /// Largest.
+    /// The largest.
     pub to: usize,
     /// The exponent.
     pub slope: f64,
@@ -68,44 +68,44 @@ pub struct ExponentFit {
     pub interval: Option<[f64; 2]>,
 }
 
-/// What a rate is measured against.
+/// The quantity against which a rate is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateLawOf {
-    /// n.
+    /// The width n.
     Width,
-    /// R.
+    /// The rank R.
     Rank,
 }
 
 /// The largest stable learning rate of a configuration against width or rank.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateLaw {
-    /// Start and multiplier.
+    /// The start and the multiplier.
     pub configuration: String,
-    /// What varies.
+    /// The quantity that varies.
     pub of: RateLawOf,
-    /// The exponent that the theory gives.
+    /// The theory's exponent.
     pub theory: f64,
-    /// The exponent that was measured.
+    /// The measured exponent.
     pub fit: ExponentFit,
     /// The widths or ranks.
     pub sizes: Vec<usize>,
-    /// The rate at each, root mean square over seeds.
+    /// The rate at each size, root mean square over seeds.
     pub rates: Vec<f64>,
 }
 
 impl Exponents {
-    /// How far an exponent may be from the theory's and still be called the same.
+    /// The largest distance of an exponent from the theory's at which they count as equal.
     pub const TOLERANCE: f64 = 0.05;
 
-    /// The largest distance of a measured exponent from the theory's: by the first fit of every cell, and by every rate.
+    /// The largest distance of a measured exponent from the theory's: of the first fit of every cell, and of every rate law.
     pub fn largest_miss(&self) -> f64 {
         let of_cells = self.cells.iter().filter_map(|cell| Some((cell.fits.first()?.slope - cell.theory).abs()));
         of_cells.chain(self.rate_laws.iter().map(|law| (law.fit.slope - law.theory).abs())).fold(0.0, f64::max)
     }
 
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub fn sentence(&self) -> String {
         let near = |miss: f64| miss <= Self::TOLERANCE;
         let cells =

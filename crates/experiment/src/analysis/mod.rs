@@ -1,6 +1,6 @@
-//! What it means: from results of runs to the best learning rate of each scheme, its interval, comparisons, reproductions, sentences and tables.
+//! Analysis: from results of runs to the best learning rate of each scheme, its interval, comparisons, reproductions, sentences and tables.
 //!
-//! The room uses `config`, `protocol` and `loralab-statistics`.
+//! This module uses `config`, `protocol` and `loralab-statistics`.
 
 pub(crate) mod crossing;
 pub(crate) mod curvature;

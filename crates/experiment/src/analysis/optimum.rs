@@ -1,19 +1,20 @@
-//! How well the best learning rate of a scheme is known, and whether schemes differ.
+//! The uncertainty of a scheme's best learning rate, and tests of differences between schemes.
 //!
-//! A scheme's *optimum* lies between the rates that were tried: where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest.
-//! What is said of it follows from these rules, which `tests/coverage.rs` holds to sweeps whose optimum is known:
+//! A scheme's *optimum* lies between the rates that were tried: at the minimum of a parabola through the logarithms of the lowest mean loss and its neighbours.
+//! Intervals follow these rules, which `tests/coverage.rs` checks on sweeps with a known optimum:
 //!
-//! 1. *What the grid leaves open* is a range, not a point: between the lowest places of three parabolas, or up to the next rate tried
-//!    ([`valley()`](loralab_statistics::valley())). A rate at which a seed diverged is an end of it.
-//! 2. *What the seeds leave open* comes on top: each end of the range moves out by as many of its standard errors as Student's t asks for
-//!    ([`interval_of_range()`]), those of a bootstrap over seeds in which best rate and range are looked for again every time. Two seeds give a wide interval, one seed none. Seeds are shared by schemes and rates, and every
+//! 1. *The grid* determines the optimum only up to a range: between the minima of three parabolas, or up to the next rate tried
+//!    ([`valley()`](loralab_statistics::valley())). A rate at which a seed diverged ends the range.
+//! 2. *The seeds* widen it: each end of the range moves outwards by Student's t times its standard error
+//!    ([`interval_of_range()`]), from a bootstrap over seeds in which best rate and range are found anew every time. Two seeds give a wide
+//!    interval, one seed none. Seeds are shared by schemes and rates, and every
 //!    resample takes the same ones for all of them.
 //! 3. An end beyond the smallest or largest rate tried is *open*: the optimum may be anywhere beyond.
-//! 4. A ratio of optima lies between the quotients of the ends of their ranges, likewise. It is open where one of them is. Optima are said to differ where the
-//!    interval does not hold 1, and by how much at least where the other end is open.
-//! 5. Losses are those at the best rate tried; what may lie between and beyond the rates is no part of their intervals.
-//! 6. All runs are validated on the same examples, so intervals are of what other seeds would give on these. How much the examples themselves make out is not
-//!    known from mean losses, and fewer than [`FEWEST_EXAMPLES`] of them say nothing about others.
+//! 4. A ratio of optima gets its interval in the same way, from the quotients of the ends of their ranges. It is open if one of them is. Optima are reported to
+//!    differ if the interval does not include 1; if the other end is open, the difference is a lower bound.
+//! 5. Losses are those at the best rate tried; lower losses between and beyond the rates are not part of their intervals.
+//! 6. All runs are validated on the same examples, so intervals describe other seeds on these examples. The effect of the examples themselves can't be
+//!    estimated from mean losses, and fewer than [`FEWEST_EXAMPLES`] of them are no evidence about others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,84 +24,84 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::summary::SchemeSummary;
 use crate::protocol::run::RunResult;
 
-/// Fewer validation examples show nothing at 95 %, even if all agree: by chance n of them do so in 2 of 2ⁿ cases (the sign test, two-sided).
+/// With fewer validation examples no difference is significant at 95 %, even if all agree: by chance n of them do so in 2 of 2ⁿ cases (the sign test, two-sided).
 pub const FEWEST_EXAMPLES: usize = 6;
 
-/// Where a scheme is best, with what is not known about it. Pairs are lower and upper end.
+/// The optimum of a scheme, with its uncertainty. Pairs are lower and upper end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Optimum {
-    /// The learning rate of the lowest loss, between those that were tried.
+    /// The learning rate of the lowest loss, interpolated between the rates tried.
     pub learning_rate: f64,
-    /// Its 95 % interval, cut off at the rates that were tried; `None` with fewer than two seeds or rates, or [`FEWEST_EXAMPLES`] validation examples.
+    /// Its 95 % interval, cut off at the rates tried; `None` with fewer than two seeds or rates, or [`FEWEST_EXAMPLES`] validation examples.
     pub interval: Option<[f64; 2]>,
-    /// Whether the optimum may lie below the smallest and above the largest rate that was tried, so that nothing bounds it there.
+    /// True if the optimum may lie below the smallest, or above the largest rate tried, so that the interval is open at that end.
     #[serde(default)]
     pub open: [bool; 2],
     /// The 95 % interval of the scheme's best loss, in nats per token; `None` with fewer than two seeds.
     pub loss_interval: Option<[f64; 2]>,
-    /// The rates around the best whose mean loss is within one standard error of its; `None` with fewer than two seeds.
+    /// The rates around the best whose mean loss is within one standard error of the best's; `None` with fewer than two seeds.
     pub plateau: Option<[f64; 2]>,
-    /// Whether the best is the smallest or largest rate that was tried, be it the only one, so that the optimum may lie beyond.
+    /// True if the best is the smallest, largest or only rate tried, so that the optimum may lie beyond.
     pub at_edge: bool,
-    /// The divergence edge: the last rate before, and the first above the best at which a seed diverged or the loss ended above
-    /// the base's; `None` where no such rate was tried.
+    /// The divergence edge: the first rate above the best at which a seed diverged or the loss ended above
+    /// the base's, and the rate before it; `None` if no such rate was tried.
     pub divergence_edge: Option<[f64; 2]>,
 }
 
 impl Optimum {
-    /// Whether nothing bounds the optimum on a side of the grid.
+    /// True if the optimum may lie beyond an end of the grid.
     pub fn is_open(&self) -> bool {
         // Summaries of older versions have no `open`.
         self.at_edge || self.open != [false; 2]
     }
 
-    /// The interval, with 0 and infinity for ends that nothing bounds.
+    /// The interval, with 0 and infinity for open ends.
     pub fn bounds(&self) -> Option<[f64; 2]> {
         let [low, high] = self.interval?;
         Some([if self.open[0] { 0.0 } else { low }, if self.open[1] { f64::INFINITY } else { high }])
     }
 }
 
-/// Two schemes, each at its own best.
+/// A comparison of two schemes, each at its own best rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The scheme with the lower best loss.
     pub first: String,
-    /// The other.
+    /// The other scheme.
     pub second: String,
-    /// Best loss of the second less that of the first, in nats per token.
+    /// The best loss of the second less that of the first, in nats per token.
     pub loss_difference: f64,
     /// Its interval at `level`; `None` with fewer than two seeds in common.
     pub loss_difference_interval: Option<[f64; 2]>,
-    /// Optimal learning rate of the first divided by that of the second.
+    /// The optimal learning rate of the first divided by that of the second.
     pub rate_ratio: f64,
-    /// Its interval at `level`, cut off at the ratios of rates that were tried; `None` with fewer than two seeds in common.
+    /// Its interval at `level`, cut off at the ratios of rates tried; `None` with fewer than two seeds in common.
     pub rate_ratio_interval: Option<[f64; 2]>,
-    /// Whether nothing bounds the ratio below and above, because an optimum may lie beyond the rates tried.
+    /// True if the ratio's interval is open below and above, because an optimum may lie beyond the rates tried.
     #[serde(default)]
     pub rate_ratio_open: [bool; 2],
-    /// 0.95, or more where several pairs are compared: Bonferroni's, so that all intervals hold together in 95 % of sweeps.
+    /// 0.95, or more if several pairs are compared: Bonferroni's correction, with which all intervals hold together in 95 % of sweeps.
     pub level: f64,
 }
 
 impl Comparison {
-    /// Whether the losses differ by more than chance; `None` when that cannot be told.
+    /// True if the difference of the losses is significant; `None` if there is no interval.
     pub fn losses_differ(&self) -> Option<bool> {
         self.loss_difference_interval.map(|[low, high]| low > 0.0 || high < 0.0)
     }
 
-    /// Whether the optimal rates differ by more than chance; `None` when that cannot be told.
+    /// True if the difference of the optimal rates is significant; `None` if there is no interval.
     pub fn rates_differ(&self) -> Option<bool> {
         self.bounds().map(|[low, high]| low > 1.0 || high < 1.0)
     }
 
-    /// The interval of the ratio of the optimal rates, with 0 and infinity for ends that nothing bounds.
+    /// The interval of the ratio of the optimal rates, with 0 and infinity for open ends.
     pub fn bounds(&self) -> Option<[f64; 2]> {
         let ([low, high], open) = (self.rate_ratio_interval?, self.rate_ratio_open);
         Some([if open[0] { 0.0 } else { low }, if open[1] { f64::INFINITY } else { high }])
     }
 
-    /// The same pair with nothing said of what it does not show of others.
+    /// The same pair without intervals, for validations on too few examples.
     pub(crate) fn without_intervals(self) -> Self {
         Self { loss_difference_interval: None, rate_ratio_interval: None, ..self }
     }
@@ -110,35 +111,35 @@ impl Comparison {
 pub(crate) struct Trials {
     /// Logarithms of the rates, rising.
     rates: Vec<f64>,
-    /// The losses at each rate by seed; none where a seed diverged.
+    /// The losses at each rate by seed; none if a seed diverged.
     losses: Vec<Option<BTreeMap<u64, f64>>>,
-    /// The seeds with a loss at every rate at which none diverged, scouted rates aside.
+    /// The seeds with a loss at every rate at which none diverged, except rates that a search tried with one seed.
     seeds: BTreeSet<u64>,
-    /// Smallest and largest logarithm of the rates tried.
+    /// The smallest and largest logarithm of the rates tried.
     tried: [f64; 2],
-    /// (logarithm of the rate, losses) at every rate at which no seed diverged, as they were trained.
+    /// (logarithm of the rate, losses) at every rate at which no seed diverged, without values filled in.
     all: Vec<(f64, Vec<f64>)>,
 }
 
-/// Where a choice of seeds has its optimum.
+/// The optimum of a choice of seeds.
 #[derive(Clone, Copy)]
 struct Found {
-    /// Logarithm of the learning rate, and between which the grid leaves it.
+    /// The logarithm of the learning rate; the next field is its range on the grid.
     rate: f64,
     bracket: [f64; 2],
     loss: f64,
-    /// Of the best rate among those tried.
+    /// The index of the best rate among those tried.
     place: usize,
 }
 
 impl Trials {
-    /// Out of the runs of one scheme that came to their end, by rising rate and seed.
+    /// The trials of the finished runs of one scheme, by rising rate and seed.
     pub(crate) fn new(runs: &[&RunResult]) -> Self {
         let of_rate = |runs: &[&RunResult]| -> Option<BTreeMap<u64, f64>> {
             runs.iter().map(|run| Some((run.cell.seed, run.finished_loss()?))).collect()
         };
         let rates = runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate);
-        // A log from elsewhere may have others, which have no logarithm.
+        // A log written by another program may have rates without a logarithm.
         let rates = rates.filter(|runs| runs[0].cell.learning_rate > 0.0 && runs[0].cell.learning_rate.is_finite());
         let (rates, losses): (Vec<f64>, Vec<_>) =
             rates.map(|runs| (runs[0].cell.learning_rate.ln(), of_rate(runs))).unzip();
@@ -153,8 +154,8 @@ impl Trials {
         trials
     }
 
-    /// Where the best and a rate on each side of it, if there is one, have every seed, rates with fewer get the others: a search tries rates far from the best with
-    /// one seed, which must not take the seeds of the others out of the fit. A seed that is missing has the step from the next rate inwards that the others have.
+    /// Fills in seeds that are missing at some rates, if the best rate and its neighbours have every seed: a search tries rates far from the best with one seed, which must
+    /// not remove the other seeds from the fit. A missing seed gets the mean step, from the next rate inwards, of the seeds that are present.
     fn complete_scouts(&mut self) {
         let every = self.losses.iter().flatten().flat_map(BTreeMap::keys).copied().collect::<BTreeSet<u64>>();
         let whole =
@@ -175,13 +176,13 @@ impl Trials {
                 let step = mean(&steps).exp();
                 inner.iter().map(|(seed, loss)| (*seed, scouts.get(seed).copied().unwrap_or(loss * step))).collect()
             });
-            // Beyond a rate at which a seed diverged, one scout says nothing of the others.
+            // Beyond a rate at which a seed diverged, a single seed is no evidence about the others.
             self.losses[at] = filled;
         }
         self.seeds = every;
     }
 
-    /// The optimum of mean losses, one for each rate; infinite ones where a seed diverged.
+    /// The optimum of mean losses, one for each rate; a rate at which a seed diverged is infinite.
     fn find(&self, means: &[f64]) -> Option<Found> {
         let points: Vec<_> = self.rates.iter().zip(means).map(|(&rate, &loss)| (rate, log(loss))).collect();
         let Valley { x, bracket, place } = valley(&points)?;
@@ -195,7 +196,7 @@ impl Trials {
         self.find(&self.losses.iter().map(of_rate).collect::<Vec<_>>())
     }
 
-    /// The losses of these seeds alone: a row for each rate, a column for each seed.
+    /// The losses of these seeds alone: one row per rate, one column per seed.
     fn table(&self, seeds: &BTreeSet<u64>) -> Vec<Vec<f64>> {
         let of_rate = |losses: &Option<BTreeMap<u64, f64>>| {
             let of_seed = |seed| losses.as_ref().map_or(f64::INFINITY, |losses| losses[seed]);
@@ -210,15 +211,15 @@ impl Trials {
         self.find(&table.iter().map(of_rate).collect::<Vec<_>>())
     }
 
-    /// The logarithm of the optimal rate of these seeds, by their places among those that all rates have: the lowest that the grid leaves open, the
-    /// estimate and the highest.
+    /// The logarithm of the optimal rate of the seeds with these indices among those that all rates have: the lower end of the grid's range, the
+    /// estimate and the upper end.
     pub(crate) fn rate_of(&self, chosen: &[usize]) -> Option<[f64; 3]> {
         let fits = chosen.iter().all(|&seed| seed < self.seeds.len());
         let found = fits.then(|| self.of_resample(&self.table(&self.seeds), chosen))??;
         Some([found.bracket[0], found.rate, found.bracket[1]])
     }
 
-    /// What is known of the optimum; none where every rate had a diverged seed.
+    /// The scheme's optimum with its intervals; none if a seed diverged at every rate.
     pub(crate) fn optimum(&self, scheme: &SchemeSummary, base_loss: Option<f64>) -> Option<Optimum> {
         let found = self.found()?;
         let seeds = self.seeds.len();
@@ -244,8 +245,8 @@ impl Trials {
         })
     }
 
-    /// The rates around the best up to which the mean loss stays within one standard error of the best's; between two rates, the
-    /// loss is taken to change evenly with the logarithm of the rate.
+    /// The rates around the best between which the mean loss stays within one standard error of the best's; between two rates, the
+    /// loss is interpolated linearly in the logarithm of the rate.
     fn plateau(&self, best: f64) -> Option<[f64; 2]> {
         let best = self.all.iter().position(|(rate, _)| *rate == best)?;
         let (rate, losses) = &self.all[best];
@@ -267,7 +268,7 @@ impl Trials {
     }
 }
 
-/// The first rate above the best at which a seed diverged or the mean loss is above the base's, and the rate before it.
+/// The rate before the first rate above the best at which a seed diverged or the mean loss is above the base's, and that rate.
 fn divergence_edge(scheme: &SchemeSummary, base_loss: Option<f64>) -> Option<[f64; 2]> {
     let best = scheme.best_learning_rate?;
     let broken = |mean: f64| base_loss.is_some_and(|base| mean > base);
@@ -281,7 +282,7 @@ fn log(loss: f64) -> f64 {
     loss.max(f64::MIN_POSITIVE).ln()
 }
 
-/// Which ends lie beyond the rates tried, but for rounding.
+/// True for each end that lies beyond the rates tried, up to rounding.
 fn beyond([low, high]: [f64; 2], [smallest, largest]: [f64; 2]) -> [bool; 2] {
     [low < smallest - 1e-9, high > largest + 1e-9]
 }
@@ -313,10 +314,10 @@ pub(crate) fn comparisons(schemes: &[(&str, Trials)]) -> Vec<Comparison> {
                 let [estimates, errors] = [&estimates[..], errors].map(|of| places.map(|place| of[place]));
                 interval_of_range(estimates, errors, seeds.len(), level)
             };
-            // No ratio of two rates that were tried lies beyond these.
+            // Every ratio of two rates tried is between these.
             let [lowest, highest] = [one.tried[0] - other.tried[1], one.tried[1] - other.tried[0]];
             let ratio = around([1, 2]).filter(|_| lowest < highest);
-            // An optimum that may lie beyond its grid leaves that side of the ratio open.
+            // If an optimum may lie beyond its grid, that side of the ratio is open.
             let ends = [around([3, 4]).unwrap_or(best.bracket), around([5, 6]).unwrap_or(worse.bracket)];
             let open = [beyond(ends[0], one.tried), beyond(ends[1], other.tried)];
             comparisons.push(Comparison {

@@ -1,4 +1,4 @@
-//! A sweep as far as its events have told it: the same from a worker that trains and from the log of one that is done.
+//! A record of a sweep, built from its events: those of a worker in training, or those of a finished log.
 
 use std::collections::HashMap;
 
@@ -9,31 +9,31 @@ use crate::protocol::curve::{Curve, Look, Point};
 use crate::protocol::event::Event;
 use crate::protocol::run::{Diverged, Evaluation, RunResult};
 
-/// Most looks into a run's adapters that are held, some kilobytes each. Of more, every second is let go, again and again, so that they stay evenly spread; the
-/// last is always there, and the log has them all.
+/// The most diagnostics snapshots of a run that are stored, some kilobytes each. Beyond that, every second one is dropped, repeatedly, so that they stay evenly spaced;
+/// the last is always stored, and the log has them all.
 const MOST_LOOKS: usize = 100;
 
-/// What is known of a sweep.
+/// The state of a sweep.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Steps of each run.
+    /// The steps of each run.
     pub steps: usize,
-    /// Runs to be trained.
+    /// The number of runs.
     pub runs: usize,
-    /// Whether the sweep is over, and then whether every run came to its end.
+    /// None during the sweep; then true if every run was completed.
     pub complete: Option<bool>,
-    /// Steps after which the runs were last evaluated.
+    /// The steps done before the last evaluation.
     pub evaluated: usize,
     setting: Setting,
     results: Vec<RunResult>,
     curves: Vec<Curve>,
-    /// How often each run was looked into, and of how many looks one is held.
+    /// The number of diagnostics snapshots seen of each run, and the interval at which they are stored.
     looked: Vec<(usize, usize)>,
     places: HashMap<(String, u64, u64), usize>,
 }
 
 impl Record {
-    /// Nothing yet; `accuracy` is what an accuracy of this sweep counts.
+    /// An empty record; `accuracy` is the accuracy measure of this sweep.
     pub fn new(accuracy: Accuracy) -> Self {
         let (device, wall_seconds, base_loss, base_accuracy) = (String::new(), 0.0, None, None);
         Self {
@@ -57,12 +57,12 @@ impl Record {
         }
     }
 
-    /// Says how many examples the runs are validated on.
+    /// Sets the number of validation examples.
     pub fn validated_on(&mut self, examples: Option<usize>) {
         self.setting.validation_examples = examples;
     }
 
-    /// Takes in what happened next.
+    /// Adds an event.
     pub fn hear(&mut self, event: &Event) {
         match event {
             Event::Started { device, runs, steps, schemes, .. } => {
@@ -102,7 +102,7 @@ impl Record {
                 let place = self.place(&result.cell);
                 let last = self.results[place].final_loss;
                 self.results[place] = result.clone();
-                // A run that was stopped has no final loss, but it was evaluated on the way.
+                // A run that was stopped has no final loss, but it may have been evaluated before.
                 if result.final_loss.is_none() && !result.is_diverged() {
                     self.results[place].final_loss = last;
                 }
@@ -116,7 +116,7 @@ impl Record {
 
     fn look(&mut self, place: usize, look: Look) {
         let (looks, (seen, every)) = (&mut self.curves[place].looks, &mut self.looked[place]);
-        // The one before was held as the last only.
+        // The previous snapshot was stored only because it was the last.
         if *seen > 0 && !(*seen - 1).is_multiple_of(*every) {
             looks.pop();
         }
@@ -132,12 +132,12 @@ impl Record {
         }
     }
 
-    /// Where the schemes stand, every run taken at its last evaluation; the final word once every run has ended.
+    /// The summary so far, with every run at its last evaluation; final once every run has ended.
     pub fn summary(&self) -> Summary {
         Summary::from_runs(self.setting.clone(), &self.results)
     }
 
-    /// What the schemes stand after, in words that can begin a line.
+    /// The number of steps that the summary refers to, as the beginning of a sentence.
     pub fn when(&self) -> String {
         match self.complete {
             Some(true) => "After the last step".to_owned(),
@@ -150,12 +150,12 @@ impl Record {
         &self.results
     }
 
-    /// Their curves, in the same order.
+    /// The training history of each run, in the same order.
     pub fn curves(&self) -> &[Curve] {
         &self.curves
     }
 
-    /// Whether any run has been evaluated, has diverged, or could not start.
+    /// True if any run has been evaluated, has diverged, or could not start.
     pub fn has_news(&self) -> bool {
         self.results.iter().any(RunResult::is_over)
     }
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(record.curves()[0].training, [Point { step: 1, loss: 2.5 }]);
         assert_eq!(record.curves()[1].diverged, Some(2));
 
-        // Stopped: what was evaluated on the way stays.
+        // A stopped run keeps the results of its evaluations.
         let stopped = RunResult { final_loss: None, accuracy: None, ..record.results()[0].clone() };
         record.hear(&Event::RunFinished { result: stopped });
         record.hear(&Event::Finished { complete: false, seconds: 2.0, unwritten: vec![] });

@@ -1,4 +1,4 @@
-//! What the reproductions of the paper write as `summary.json`.
+//! The `summary.json` files of the paper's reproductions.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::analysis::exponents::Exponents;
 use crate::analysis::toy::Toy;
 use crate::analysis::transformer::Transformer;
 
-/// What was reproduced, named by `kind` in JSON; a summary without a kind is a sweep's.
+/// The results of a reproduction, named by `kind` in JSON; a summary without a kind is a sweep's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reproduction {
@@ -16,16 +16,16 @@ pub enum Reproduction {
     Exponents(Exponents),
     /// The teacher–student experiment.
     Toy(Toy),
-    /// Where the curves of the starts cross.
+    /// The crossings of the starts' loss curves.
     Crossing(CrossingFound),
     /// The best rates of decoders of several widths.
     Transformer(Transformer),
-    /// The curvature at the starts, and the rates it implies.
+    /// The curvature at the starts, and the rates that it implies.
     Curvature(CurvatureFound),
 }
 
 impl Reproduction {
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub fn sentence(&self) -> String {
         match self {
             Self::Exponents(found) => found.sentence(),

@@ -1,16 +1,16 @@
 //! `--learning-rates auto`: few runs that bracket each scheme's best learning rate and its divergence edge.
 //!
-//! Rates lie on a lattice of doublings. A round's runs are trained together, and what they come to decides the next:
+//! Rates lie on a lattice of doublings. A round's runs are trained together, and their results determine the next round:
 //!
-//! 1. *Scouts*, four times apart and of one seed, are sent further out until the best of them has one on each side and one above it is *broken*:
+//! 1. *Scouts*, a factor of four apart and with one seed, are added outwards until the best of them has one on each side and one above it is *broken*:
 //!    it diverged, or ended above the base's loss.
-//! 2. The best rate and both its neighbours on the lattice get every seed. If another rate then turns out better, it is the best from there on; and
-//!    where some resamples of the seeds put the best at an end of what has every seed, the next rate gets every seed too, so that the bootstrap of the
+//! 2. The best rate and both its neighbours on the lattice get every seed. If another rate then turns out better, it becomes the best. If some
+//!    resamples of the seeds have the best at an end of the rates with every seed, the next rate gets every seed too, so that the bootstrap of the
 //!    optimum finds its neighbours.
-//! 3. The second rates from the best get one seed, where they have none: between which rates the optimum lies, they tell.
+//! 3. The rates two doublings from the best get one seed, if they have none: they show between which rates the optimum lies.
 //! 4. Between the last rate that held and the first that broke, the middle is tried with one seed, until they are neighbours.
 //!
-//! It ends when nothing is missing, so the same runs always lead to the same rates, and a rate that has fewer seeds than the others is never the best.
+//! The search ends when no rule adds a rate, so the same runs always lead to the same rates, and a rate with fewer seeds than the others is never the best.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,22 +22,22 @@ use crate::config::number::learning_rate_text;
 use crate::config::resolved::Resolved;
 use crate::protocol::run::RunResult;
 
-/// The lattice is this times powers of two; with their exponents from [`LOWEST`] to [`HIGHEST`], 6e-11 to 1.7e4.
+/// The lattice is this times powers of two; with exponents from [`LOWEST`] to [`HIGHEST`], 6e-11 to 1.7e4.
 const ORIGIN: f64 = 1e-3;
 const LOWEST: i32 = -24;
 const HIGHEST: i32 = 24;
-/// Doublings between scouts, and how many there are at first and further out.
+/// Doublings between scouts; below, the number of scouts at first and further out.
 const STRIDE: i32 = 2;
 const SCOUTS: i32 = 5;
 const FURTHER: i32 = 2;
-/// The share of resamples that may put the best at an end.
+/// The largest share of resamples that may have the best at an end.
 const AT_END: f64 = 0.01;
 
-/// Why a rate is tried.
+/// The reason that a rate is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
-    /// To see roughly where the best is.
+    /// To find the best rate roughly.
     Scout,
     /// The best so far is the smallest rate tried.
     Lower,
@@ -47,16 +47,16 @@ pub enum Why {
     Best,
     /// It is next to the best so far.
     Neighbour,
-    /// It is next to what is the best by some resamples of the seeds.
+    /// It is next to a rate that is the best in some resamples of the seeds.
     Plausible,
-    /// It is the second from the best, which shows how the curve bends there.
+    /// It is two doublings from the best, and shows the curve's shape there.
     Bend,
     /// It lies between the last rate that held and the first that broke.
     Edge,
 }
 
 impl Why {
-    /// The same in words.
+    /// The reason as text.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Scout => "to see roughly where its best is",
@@ -80,29 +80,29 @@ pub struct Choice {
     pub scheme: String,
     /// The learning rate.
     pub learning_rate: f64,
-    /// The seeds that it did not have yet.
+    /// The seeds that are new at this rate.
     pub seeds: Vec<u64>,
-    /// Why it is tried.
+    /// The reason.
     pub why: Why,
 }
 
-/// A search of each scheme's rates.
+/// The search for each scheme's rates.
 #[derive(Clone, Debug)]
 pub struct RateSearch {
     schemes: Vec<String>,
     seeds: Vec<u64>,
-    /// Exponent of the first scout.
+    /// The exponent of the first scout.
     start: i32,
     choices: Vec<Choice>,
 }
 
-/// Losses at the rates tried, by exponent and seed; none where a seed diverged.
+/// Losses at the rates tried, by exponent and seed; none if a seed diverged.
 type Tried = BTreeMap<i32, BTreeMap<u64, Option<f64>>>;
 
 impl RateSearch {
-    /// For the schemes and seeds of an experiment, whatever its rates.
+    /// A search for the schemes and seeds of an experiment; its rates are ignored.
     pub fn new(experiment: &Resolved) -> Self {
-        // Gradient descent's steps are as long as its gradients, which here are some 1e-2; the others' entries are of size 1.
+        // A step of gradient descent is as long as its gradient, which here is some 1e-2; the entries of the other optimisers' steps are of size 1.
         let start = match experiment.optimizer.name() {
             OptimizerName::AdamW | OptimizerName::SignSgd => -2,
             OptimizerName::Sgd => 4,
@@ -110,11 +110,11 @@ impl RateSearch {
         Self { schemes: experiment.schemes.clone(), seeds: experiment.seeds.clone(), start, choices: vec![] }
     }
 
-    /// What the next round tries, given every run so far and the loss of the base alone; nothing when the search is over.
+    /// The next round's rates, given every run so far and the loss of the base alone; empty when the search is over.
     pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Choice> {
         let round = self.rounds() + 1;
         let mut choices = Vec::new();
-        // What could not start once is not asked again.
+        // A scheme that could not start is not tried again.
         let starts = |scheme: &&String| !runs.iter().any(|run| run.failed.is_some() && run.cell.scheme == **scheme);
         for scheme in self.schemes.iter().filter(starts) {
             let tried = tried(runs, scheme);
@@ -131,7 +131,7 @@ impl RateSearch {
         &self.choices
     }
 
-    /// Rounds so far.
+    /// The number of rounds so far.
     pub fn rounds(&self) -> usize {
         self.choices.last().map_or(0, |choice| choice.round)
     }
@@ -168,7 +168,7 @@ impl RateSearch {
             (false, None) => higher().collect(),
             (false, Some(_)) => vec![],
         };
-        // The best of all may still be beyond.
+        // The optimum may still be beyond the rates tried.
         if !further.is_empty() && (best == lowest || best == highest) {
             return further;
         }
@@ -204,9 +204,9 @@ impl RateSearch {
         self.seeds.iter().copied().filter(|seed| !has(seed)).collect()
     }
 
-    /// The rates just beyond those around `best` that have every seed, on each side where resamples of the seeds put the best at the end.
+    /// The rates just beyond those around `best` that have every seed, on each side where resamples of the seeds have the best at the end.
     fn beyond(&self, tried: &Tried, best: i32) -> Vec<i32> {
-        // A rate at which a seed diverged cannot be best, and ends the row.
+        // A rate at which a seed diverged can't be best, and ends the row.
         let row = |at: i32| self.seeds.iter().map(|seed| *tried.get(&at)?.get(seed)?).collect::<Option<Vec<f64>>>();
         let low = (LOWEST..best).rev().take_while(|at| row(*at).is_some()).last().unwrap_or(best);
         let rows: Vec<Vec<f64>> = (low..=HIGHEST).map_while(row).collect();
@@ -225,13 +225,13 @@ impl RateSearch {
 }
 
 impl Choice {
-    /// Its runs.
+    /// The runs of this choice.
     pub fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
         let Self { scheme, learning_rate, seeds, .. } = self;
         seeds.iter().map(|&seed| Cell { scheme: scheme.clone(), learning_rate: *learning_rate, seed })
     }
 
-    /// What the choices of one round are, in plain words: a sentence for each scheme.
+    /// The choices of one round as text: a sentence for each scheme.
     pub fn in_words(choices: &[Choice]) -> Vec<String> {
         let of_scheme = |choices: &[Choice]| {
             let whys: BTreeSet<Why> = choices.iter().map(|choice| choice.why).collect();
@@ -250,7 +250,7 @@ fn rate(exponent: i32) -> f64 {
     ORIGIN * 2f64.powi(exponent)
 }
 
-/// The runs of a scheme that came to their end.
+/// The losses of the runs of a scheme that were completed or diverged.
 fn tried(runs: &[RunResult], scheme: &str) -> Tried {
     let mut tried = Tried::new();
     let ended = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some());
@@ -261,7 +261,7 @@ fn tried(runs: &[RunResult], scheme: &str) -> Tried {
     tried
 }
 
-/// The mean over seeds; none where one diverged.
+/// The mean over seeds; none if one diverged.
 fn mean(losses: &BTreeMap<u64, Option<f64>>) -> Option<f64> {
     let losses: Vec<f64> = losses.values().copied().collect::<Option<_>>()?;
     (!losses.is_empty()).then(|| loralab_statistics::mean(&losses))
@@ -281,7 +281,7 @@ mod tests {
         experiment.resolve(&["a", "b"]).expect("it is right")
     }
 
-    /// Searches until it is over, each run having the loss that its curve gives; infinity diverges.
+    /// Searches to the end, with losses from the function `loss`; infinity is a divergence.
     fn search(schemes: &[&str], seeds: u64, loss: impl Fn(&Cell) -> f64) -> (RateSearch, Vec<RunResult>) {
         let mut search = RateSearch::new(&experiment(schemes, seeds));
         let mut runs: Vec<RunResult> = Vec::new();
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// A valley like those of sweeps: gentle below its best, steep above, a cliff at `edge`.
+    /// A loss curve like those of sweeps: gentle below its best, steep above, a cliff at `edge`.
     fn valley(best: f64, edge: f64) -> impl Fn(&Cell) -> f64 {
         move |cell| {
             let off = (cell.learning_rate / best).log2();
@@ -334,7 +334,7 @@ mod tests {
                     .interval
                     .is_some_and(|[low, high]| low <= optimum.learning_rate && optimum.learning_rate <= high)
             );
-            // On a grid of all doublings from the lowest to the highest rate tried, each would be trained with each seed.
+            // A grid of all doublings from the lowest to the highest rate tried would train each with every seed.
             let doublings = (rates[rates.len() - 1].learning_rate / rates[0].learning_rate).log2().round() as usize + 1;
             assert!(runs.len() < 3 * doublings, "{} runs of {doublings} doublings", runs.len());
         }
@@ -355,7 +355,7 @@ mod tests {
         let optimum = |runs: &[RunResult]| Summary::from_runs(setting(), runs).schemes[0].optimum.clone();
         let (found, of_grid) = (optimum(&runs).expect("one"), optimum(&grid).expect("one"));
         assert_eq!(found.learning_rate, of_grid.learning_rate);
-        // The seeds that the scouts lack go as theirs do, which here they do but for rounding.
+        // The seeds that the scouts lack follow theirs, here up to rounding.
         let apart =
             |end: usize| found.interval.expect("five seeds")[end] / of_grid.interval.expect("five seeds")[end] - 1.0;
         assert!(apart(0).abs() < 1e-9 && apart(1).abs() < 1e-9, "{found:?} {of_grid:?}");

@@ -1,9 +1,9 @@
-//! What a sweep found, scheme by scheme.
+//! The results of a sweep, scheme by scheme.
 //!
 //! *Best* is the learning rate with the lowest mean, over seeds, of the final validation loss; a rate at which any seed
 //! diverged cannot be best. *Stable* is a rate at which no seed diverged and that mean is at most twice the scheme's
-//! best. The *spread* of a loss is its highest value over seeds less its lowest. What is not known about a best rate is in
-//! [`Optimum`], whether schemes differ in [`Comparison`].
+//! best. The *spread* of a loss is its highest value over seeds less its lowest. The uncertainty of a best rate is in
+//! [`Optimum`], the differences between schemes in [`Comparison`].
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trial
 use crate::config::names::Accuracy;
 use crate::protocol::run::{RunResult, StartCost};
 
-/// What all runs of a sweep share.
+/// The properties that all runs of a sweep share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// The device.
@@ -20,14 +20,14 @@ pub struct Setting {
     pub wall_seconds: f64,
     /// Validation loss of the base alone, in nats per token.
     pub base_loss: Option<f64>,
-    /// Share of right answers of the base alone, 0 to 1.
+    /// The accuracy of the base alone, the share of correct answers, 0 to 1.
     pub base_accuracy: Option<f64>,
-    /// What an accuracy counts.
+    /// The accuracy measure.
     pub accuracy: Accuracy,
     /// Examples that all runs were validated on; none in summaries of older versions.
     #[serde(default)]
     pub validation_examples: Option<usize>,
-    /// The schemes in the order that was asked for, which tables and colours follow; others come after them, in the order of their first run.
+    /// The schemes in the order of the experiment, which tables and colours follow; others come after them, in the order of their first run.
     #[serde(skip)]
     pub order: Vec<String>,
 }
@@ -37,17 +37,17 @@ pub struct Setting {
 pub struct Summary {
     /// Version of loralab.
     pub version: String,
-    /// What all runs share; its fields stand beside `version` in JSON.
+    /// The properties that all runs share; its fields stand beside `version` in JSON.
     #[serde(flatten)]
     pub setting: Setting,
     /// The schemes, in the order of [`Setting::order`].
     pub schemes: Vec<SchemeSummary>,
-    /// Every pair of schemes, each at its own best.
+    /// Every pair of schemes, each at its own best rate.
     pub comparisons: Vec<Comparison>,
     /// The runs that could not start, by scheme and reason.
     #[serde(default)]
     pub failures: Vec<Failure>,
-    /// How many runs were to be trained, where it was stopped before they had ended.
+    /// The planned number of runs, if the sweep was stopped before they had ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned: Option<usize>,
     /// The runs whose adapters could not be written, by name.
@@ -60,39 +60,39 @@ pub struct Summary {
 pub struct Failure {
     /// The scheme.
     pub scheme: String,
-    /// Why, as the clause of a sentence.
+    /// The reason, as the clause of a sentence.
     pub reason: String,
-    /// How many.
+    /// The number of runs.
     pub runs: usize,
 }
 
-/// What was found for one scheme.
+/// The results of one scheme.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SchemeSummary {
-    /// Its name.
+    /// The scheme's name.
     pub scheme: String,
     /// The best learning rate; `None` when every rate had a diverged seed.
     pub best_learning_rate: Option<f64>,
-    /// Mean final validation loss there, in nats per token.
+    /// The mean final validation loss at that rate, in nats per token.
     pub best_loss: Option<f64>,
     /// Spread of that loss over seeds; `None` with fewer than two seeds.
     pub best_loss_spread: Option<f64>,
-    /// Mean accuracy there, 0 to 1.
+    /// The mean accuracy at that rate, 0 to 1.
     pub best_accuracy: Option<f64>,
     /// The largest stable learning rate.
     pub largest_stable_learning_rate: Option<f64>,
-    /// Where the optimum lies and how well that is known; `None` when every rate had a diverged seed.
+    /// The optimum and its uncertainty; `None` when every rate had a diverged seed.
     pub optimum: Option<Optimum>,
-    /// What the start of a run read of the training data, the most of all runs; none where it read nothing.
+    /// The training data that the starts of runs read, the most of all runs; none if they read nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartCost>,
-    /// Runs that came to an end, diverged ones included.
+    /// The number of runs that ended, diverged ones included.
     pub runs: usize,
-    /// Each learning rate, from small to large.
+    /// The results at each learning rate, from small to large.
     pub learning_rates: Vec<RateSummary>,
 }
 
-/// What was found for one scheme at one learning rate.
+/// The results of one scheme at one learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateSummary {
     /// The learning rate.
@@ -107,19 +107,19 @@ pub struct RateSummary {
     pub losses: Vec<Option<f64>>,
     /// Seeds that diverged.
     pub diverged: usize,
-    /// Whether the rate is stable.
+    /// True if the rate is stable.
     pub stable: bool,
 }
 
 impl Setting {
-    /// Whether the validation examples are so few that they say nothing about others.
+    /// True if the validation examples are too few to be evidence about others.
     pub(crate) fn has_few_examples(&self) -> bool {
         self.validation_examples.is_some_and(|examples| examples < FEWEST_EXAMPLES)
     }
 }
 
 impl Summary {
-    /// Sums up the runs. Those that were stopped before their end are left out; those that could not start are among the failures alone.
+    /// Summarises the runs. Runs that were stopped early are left out; those that could not start are counted in `failures` only.
     pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
         let ended: Vec<_> = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).collect();
         let mut schemes: Vec<&str> = Vec::new();
@@ -173,13 +173,13 @@ impl Summary {
 }
 
 impl Summary {
-    /// Runs that came to their end, diverged, or could not start.
+    /// The number of runs that were completed, diverged, or could not start.
     pub fn ended(&self) -> usize {
         let trained = self.schemes.iter().map(|scheme| scheme.runs);
         trained.chain(self.failures.iter().map(|failure| failure.runs)).fold(0, usize::saturating_add)
     }
 
-    /// Why there is nothing to compare, if of the runs that ended not even one could start.
+    /// The reason that there is nothing to compare, if no run that ended could start.
     pub fn why_nothing_started(&self) -> Option<String> {
         let [first, ..] = &self.failures[..] else { return None };
         self.schemes.is_empty().then(|| format!("no run could start: {}", first.reason))
@@ -187,7 +187,7 @@ impl Summary {
 }
 
 impl SchemeSummary {
-    /// Of runs by rising rate and seed. `optimum` is still none.
+    /// Summarises runs sorted by rising rate and seed. `optimum` is filled in later.
     fn from_runs(scheme: &str, runs: &[&RunResult]) -> Self {
         let mut learning_rates: Vec<_> =
             runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate).map(RateSummary::from_runs).collect();
@@ -219,20 +219,20 @@ impl SchemeSummary {
         }
     }
 
-    /// What was found at the best learning rate.
+    /// The results at the best learning rate.
     pub fn best(&self) -> Option<&RateSummary> {
         let best = self.best_learning_rate?;
         self.learning_rates.iter().find(|rate| rate.learning_rate == best)
     }
 
-    /// Runs that diverged.
+    /// The number of runs that diverged.
     pub fn diverged(&self) -> usize {
         self.learning_rates.iter().map(|rate| rate.diverged).sum()
     }
 }
 
 impl RateSummary {
-    /// The runs of one rate, by rising seed. `stable` needs the scheme's best, so it is still false.
+    /// Summarises the runs of one rate, by rising seed. `stable` needs the scheme's best, so it is filled in later.
     fn from_runs(runs: &[&RunResult]) -> Self {
         let losses: Vec<_> = runs.iter().map(|run| run.finished_loss()).collect();
         let accuracies: Option<Vec<_>> =
@@ -253,7 +253,7 @@ impl RateSummary {
         }
     }
 
-    /// Lowest and highest final loss of the seeds that did not diverge.
+    /// The lowest and highest final loss of the seeds that did not diverge.
     pub fn range(&self) -> Option<(f64, f64)> {
         let finished = || self.losses.iter().copied().flatten();
         let lowest = finished().min_by(f64::total_cmp)?;
@@ -264,7 +264,7 @@ impl RateSummary {
 
 fn mean(values: &[f64]) -> f64 {
     let (sum, count) = (values.iter().sum::<f64>(), values.len() as f64);
-    // The sum of losses out of a damaged log may be no number where their mean is one.
+    // In a damaged log the sum of losses may overflow although their mean does not.
     if sum.is_finite() { sum / count } else { values.iter().map(|value| value / count).sum() }
 }
 
@@ -308,7 +308,7 @@ pub(crate) mod tests {
             run("init-a", 4e-3, 1, 0.3),
             run("init-a", 4e-3, 0, 0.1),
             run("init-a", 1e-3, 1, 0.5),
-            // Lower than any other, but with a diverged seed it cannot be best.
+            // Lower than any other, but a rate with a diverged seed can't be best.
             run("init-a", 2e-3, 0, 0.01),
             run("init-a", 2e-3, 1, f64::INFINITY),
             // Exactly twice the best is still stable.

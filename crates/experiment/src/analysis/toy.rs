@@ -1,4 +1,4 @@
-//! What `reproduce toy` found: the best learning rate of a student against its width, start by start.
+//! The results of `reproduce toy`: the best learning rate of a student against its width, start by start.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,78 +20,78 @@ pub struct Toy {
     pub device: String,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
-    /// How far it came, where it ended before its end.
+    /// The progress, if the reproduction was stopped early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
     /// The network.
     pub form: Form,
-    /// Columns of x.
+    /// The number of columns of x.
     pub inputs: usize,
-    /// R of the student.
+    /// The rank R of the student.
     pub rank: usize,
-    /// n and R of the teacher.
+    /// The width n and rank R of the teacher.
     pub teacher: [usize; 2],
-    /// Examples to train on and to test with.
+    /// The numbers of training and test examples.
     pub examples: [usize; 2],
     /// Full-batch steps of Adam (β 0.9 and 0.999, ε 1e-8, no weight decay) at a constant rate.
     pub steps: usize,
-    /// Seeds 0 to this less 1, each a student's frozen weights and start.
+    /// The number of seeds, from 0; each fixes a student's frozen weights and start.
     pub seeds: u64,
-    /// What each readout gave.
+    /// The results of each readout.
     pub readouts: Vec<ToyReadout>,
 }
 
-/// What students with one readout gave.
+/// The results of students with one readout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToyReadout {
     /// The readout.
     pub readout: Readout,
-    /// By rising width.
+    /// The results at each width, rising.
     pub widths: Vec<ToyWidth>,
     /// The exponent of the optimal rate in the width, start by start.
     pub slopes: Vec<ToySlope>,
     /// The exponent of the first start's optimal rate divided by the second's.
     pub ratio: Option<ExponentFit>,
-    /// Training at each start's best rate, at the narrowest and the widest.
+    /// The training histories at each start's best rate, at the narrowest and the widest.
     pub traces: Vec<ToyTrace>,
 }
 
-/// Students of one width.
+/// The results of students of one width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToyWidth {
-    /// n.
+    /// The width n.
     pub width: usize,
-    /// Mean squared error on the training examples after the last step, in place of a validation loss.
+    /// The summary of each start; its loss is the mean squared error on the training examples after the last step.
     pub starts: Vec<SchemeSummary>,
-    /// The starts, each at its own best.
+    /// The comparison of the starts, each at its own best rate.
     pub comparison: Option<Comparison>,
-    /// Mean squared error on the test examples at each start's best rate, mean over seeds.
+    /// The mean squared error on the test examples at each start's best rate, mean over seeds.
     pub test_losses: Vec<Option<f64>>,
 }
 
-/// How the optimal rate of a start goes with the width.
+/// The exponent of a start's optimal rate in the width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToySlope {
     /// The start.
     pub scheme: String,
-    /// Over all widths, with its interval.
+    /// The fit over all widths, with its interval.
     pub fit: ExponentFit,
 }
 
-/// How training at one rate went.
+/// The training history at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToyTrace {
-    /// n.
+    /// The width n.
     pub width: usize,
     /// The start.
     pub scheme: String,
-    /// Its best rate there.
+    /// Its best rate at this width.
     pub learning_rate: f64,
-    /// Steps done at each record.
+    /// The steps done at each record.
     pub steps: Vec<usize>,
     /// Mean over the training examples of the norm of Z_A = A h, for each seed at each record.
     pub z_a: Vec<Vec<f64>>,
-    /// The same of Z_B = B A h.
+    /// The same for Z_B = B A h.
     pub z_b: Vec<Vec<f64>>,
     /// Mean squared error on the training examples, for each seed at each record.
     pub train: Vec<Vec<f64>>,
@@ -99,11 +99,11 @@ pub struct ToyTrace {
     pub test: Vec<Vec<f64>>,
 }
 
-/// The runs of one width: what each came to, in place of a validation loss the error on the training examples, and its error on the test examples.
+/// The runs of one width: width, results with the error on the training examples as validation loss, and the error on the test examples.
 pub type ToyRuns = (usize, Vec<(RunResult, Option<f64>)>);
 
 impl ToyReadout {
-    /// Sums up the runs of every width.
+    /// Summarises the runs of every width.
     pub fn from_runs(readout: Readout, runs: &[ToyRuns], seeds: u64, traces: Vec<ToyTrace>) -> Self {
         let mut widths = Vec::with_capacity(runs.len());
         for (width, of_width) in runs {
@@ -171,7 +171,7 @@ fn trials(runs: &[ToyRuns], scheme: &str) -> Vec<(f64, Trials)> {
     runs.iter().map(of_width).collect()
 }
 
-/// ln n and the logarithm of a rate at each width: the lowest and highest that the grid leaves open, and in the middle the estimate.
+/// ln n and the logarithm of a rate at each width: lower end of the grid's range, estimate and upper end.
 type Optima = Vec<(f64, [f64; 3])>;
 
 /// The optimal rate of these seeds at each width.
@@ -179,10 +179,10 @@ fn optima(table: &[(f64, Trials)], chosen: &[usize]) -> Option<Optima> {
     table.iter().map(|(width, trials)| Some((*width, trials.rate_of(chosen)?))).collect()
 }
 
-/// The slope of the points that all seeds give. Its interval is Student's, of two errors that add up as variances: what seeds differ by, from the bootstrap,
-/// and what the grids leave open. An optimum is taken to lie anywhere in its bracket, at each width as likely here as there and by itself, so that the slope
+/// The slope of the points for all seeds. Its interval is Student's, with two errors whose variances add: that of the seeds, from the bootstrap,
+/// and that of the grids. An optimum is taken as uniformly distributed in its bracket, independently at each width, so that the slope
 /// Σ wᵢ yᵢ with wᵢ = (xᵢ − x̄) / Σ (x − x̄)² has the variance Σ wᵢ² (highᵢ − lowᵢ)² / 12. Degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2),
-/// infinite for the grids' part. None with one seed, or where an optimum lies beyond its grid.
+/// infinite for the grids' part. None with one seed, or if an optimum lies beyond its grid.
 fn fit(seeds: u64, points: impl Fn(&[usize]) -> Option<Optima>) -> Option<ExponentFit> {
     let seeds = usize::try_from(seeds).ok()?;
     let estimate = |points: &Optima| slope(&points.iter().map(|&(x, [_, y, _])| (x, y)).collect::<Vec<_>>());
@@ -209,7 +209,7 @@ fn fit(seeds: u64, points: impl Fn(&[usize]) -> Option<Optima>) -> Option<Expone
     })
 }
 
-/// The exponents that a start's optimal rate is set against: the theory's for one layer and, where the output sums aligned entries, the corrected one.
+/// The exponents that a start's optimal rate is compared with: the theory's for one layer and, if the output sums aligned entries, the corrected one.
 fn candidates(scheme: &str) -> &'static [(f64, &'static str)] {
     match scheme {
         "init-a" => &[(-0.5, "-1/2"), (-0.75, "-3/4")],
@@ -219,7 +219,7 @@ fn candidates(scheme: &str) -> &'static [(f64, &'static str)] {
 }
 
 impl Toy {
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub fn sentence(&self) -> String {
         let mut sentences =
             vec![format!("Students of the {} form, {} steps, {} seeds.", self.form.name(), self.steps, self.seeds)];
@@ -232,7 +232,7 @@ impl Toy {
 }
 
 impl ToyReadout {
-    /// What was found, in plain words, also where it departs from the paper.
+    /// The results as plain text, including departures from the paper.
     pub fn sentences(&self) -> Vec<String> {
         if self.is_dead() {
             return vec![format!(
@@ -269,15 +269,15 @@ impl ToyReadout {
         sentences
     }
 
-    /// The exponents over either half of the widths, where one of them lies outside the interval of the whole: that counts what seeds differ by, not how far
-    /// the optima are from a line.
+    /// The exponents over each half of the widths, if one of them lies outside the interval of the whole: the interval includes the spread of seeds, but not the
+    /// distance of the optima from a line.
     fn bend_in_words(&self, scheme: &str, fit: &ExponentFit) -> Option<String> {
         let point = |width: &ToyWidth| {
             let start = width.starts.iter().find(|start| start.scheme == scheme)?;
             Some(((width.width as f64).ln(), start.optimum.as_ref()?.learning_rate.ln()))
         };
         let points: Vec<(f64, f64)> = self.widths.iter().filter_map(point).collect();
-        // The middle one of an odd number belongs to both.
+        // With an odd number of widths, the middle one belongs to both halves.
         let halves = [&points[..points.len().div_ceil(2)], &points[points.len() / 2..]].map(slope);
         let ([Some(narrow), Some(wide)], [low, high]) = (halves, fit.interval?) else { return None };
         let inside = |exponent: f64| (low..=high).contains(&exponent);
@@ -291,7 +291,7 @@ impl ToyReadout {
         })
     }
 
-    /// Whether no run has moved from its start, so that every rate gave the same loss.
+    /// True if no run has moved from its start, so that every rate gave the same loss.
     fn is_dead(&self) -> bool {
         let mut starts = self.widths.iter().flat_map(|width| &width.starts).peekable();
         let flat = |scheme: &SchemeSummary| {
@@ -300,7 +300,7 @@ impl ToyReadout {
         starts.peek().is_some_and(|scheme| scheme.learning_rates.len() > 1) && starts.all(flat)
     }
 
-    /// Optimal rate of the first start divided by that of the second, width by width.
+    /// The optimal rate of the first start divided by that of the second, width by width.
     fn ratios(&self) -> Vec<(usize, f64)> {
         let of_width = |width: &ToyWidth| match &width.starts[..] {
             [one, other] => {
@@ -312,7 +312,7 @@ impl ToyReadout {
         self.widths.iter().filter_map(of_width).collect()
     }
 
-    /// Whether the optimal rate of the first start is larger than the second's, or smaller, at a width; none where neither is shown.
+    /// True if the optimal rate of the first start is significantly larger than the second's at a width, false if smaller; none if the difference is not significant.
     fn first_is_larger(&self, width: usize) -> Option<bool> {
         let width = self.widths.iter().find(|at| at.width == width)?;
         let pair = width.comparison.as_ref().filter(|pair| pair.rates_differ() == Some(true))?;
@@ -346,7 +346,7 @@ impl ToyReadout {
             .then(|| format!("Init[A]'s best learning rate is, times that of Init[B]: {listed}{larger}{grows}."))
     }
 
-    /// Norms and losses after the last step at the widest.
+    /// The norms and losses after the last step at the widest.
     fn norms_in_words(&self) -> Option<String> {
         let widest = self.traces.iter().map(|trace| trace.width).max()?;
         let last = |of: &[Vec<f64>]| {

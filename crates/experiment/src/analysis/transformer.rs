@@ -1,7 +1,7 @@
-//! What `reproduce transformer` found: the best learning rate of each start for decoders of several widths, and on a shipped base.
+//! The results of `reproduce transformer`: the best learning rate of each start for decoders of several widths, and on a shipped base.
 //!
-//! The decoders are narrow, and each is pretrained for a short while on the same text, so width is not all that differs between them: what is seen is
-//! shown with its intervals and is no exponent.
+//! The decoders are narrow, and each is pretrained briefly on the same text, so they differ in more than width: the results are
+//! reported with intervals, not as an exponent.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,35 +19,35 @@ pub struct Transformer {
     pub device: String,
     /// Wall time, in seconds.
     pub wall_seconds: f64,
-    /// Decoder layers of the widths.
+    /// The number of decoder layers at each width.
     pub layers: usize,
-    /// Columns of a head.
+    /// The number of columns of a head.
     pub head_size: usize,
-    /// Steps of each pretraining.
+    /// The steps of each pretraining.
     pub pretraining_steps: usize,
-    /// Sequences and tokens of each of these.
+    /// The sequences and tokens of each of these steps.
     pub pretraining_batch: [usize; 2],
-    /// By rising width.
+    /// The results at each width, rising.
     pub widths: Vec<DecoderWidth>,
-    /// The shipped base, by its own name.
+    /// The results on the shipped base.
     pub shipped: CrossingFound,
 }
 
-/// Decoders of one width.
+/// The results for decoders of one width.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecoderWidth {
-    /// n, columns of the residual stream.
+    /// The width n: columns of the residual stream.
     pub width: usize,
-    /// Frozen weights.
+    /// The number of frozen weights.
     pub parameters: usize,
     /// Loss of the pretrained decoder on held-out text of its pretraining, in nats per byte.
     pub pretraining_loss: f64,
-    /// What the sweep over it found.
+    /// The summary of the sweep over this decoder.
     pub summary: Summary,
 }
 
 impl DecoderWidth {
-    /// A scheme's part.
+    /// The summary of a scheme.
     pub fn scheme(&self, name: &str) -> Option<&SchemeSummary> {
         self.summary.schemes.iter().find(|scheme| scheme.scheme == name)
     }
@@ -67,14 +67,14 @@ impl Transformer {
         self.shipped.summary.schemes.iter().map(|scheme| scheme.scheme.clone()).collect()
     }
 
-    /// What was found, in plain words.
+    /// The result as plain text.
     pub fn sentence(&self) -> String {
         let mut sentences = vec![format!("On the shipped base: {}", self.shipped.sentence())];
         sentences.extend(self.width_sentences());
         sentences.join(" ")
     }
 
-    /// What the widths show, in plain words.
+    /// The results at the widths as plain text.
     pub fn width_sentences(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         let (Some(narrowest), Some(widest)) = (self.widths.first(), self.widths.last()) else { return sentences };

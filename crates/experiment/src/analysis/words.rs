@@ -1,4 +1,4 @@
-//! A summary for people: a sentence and a table.
+//! A summary as text: a sentence and a table.
 
 use loralab_statistics::{LEVEL, interval_of_mean};
 
@@ -6,15 +6,15 @@ use crate::analysis::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 use crate::analysis::summary::{Failure, RateSummary, SchemeSummary, Summary};
 use crate::config::number::{decimals, factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 
-/// Most schemes that a sentence names, where there are more than one more: a table tells of all.
+/// The most schemes that a sentence names, unless only one more would be left out: the table has them all.
 const NAMED: usize = 4;
 
-/// Where schemes are compared. Between the rates and beyond them, a loss may be lower.
+/// The rates at which schemes are compared. Between the rates and beyond them, a loss may be lower.
 const BEST: &str = "Each at its best rate tried";
 
 impl Summary {
-    /// What was found, in plain words; also what was *not* found: schemes that the seeds do not tell apart are called that, and
-    /// so is a best rate at the edge of the grid.
+    /// The results as plain text, including negative ones: schemes without a significant difference, and a
+    /// best rate at the edge of the grid.
     ///
     /// A loss is written `mean ± half its 95 % interval`.
     pub fn sentence(&self) -> String {
@@ -81,7 +81,7 @@ impl Summary {
         sentences.join(" ")
     }
 
-    /// Which schemes end above the loss that the base has by itself, whatever the rate.
+    /// The schemes that end above the loss of the base alone, at every rate.
     fn worse_than_base(&self, ranked: &[(&SchemeSummary, &RateSummary)]) -> Option<String> {
         let base = self.setting.base_loss?;
         let worse: Vec<&str> = ranked
@@ -109,7 +109,7 @@ impl Summary {
         }
     }
 
-    /// A table of the schemes with aligned columns, and the base below it. Ends in a line break.
+    /// A table of the schemes with aligned columns, and the base below it. Ends with a line break.
     pub fn table(&self) -> String {
         let header = [
             "scheme",
@@ -190,7 +190,7 @@ impl Summary {
     }
 }
 
-/// `0.084 ± 0.003`; the mean alone where no interval is known.
+/// `0.084 ± 0.003`; the mean alone if there is no interval.
 fn with_interval(scheme: &SchemeSummary, best: &RateSummary) -> String {
     let mean = best.mean_loss.unwrap_or(f64::NAN);
     match half_interval(scheme) {
@@ -199,7 +199,7 @@ fn with_interval(scheme: &SchemeSummary, best: &RateSummary) -> String {
     }
 }
 
-/// What the last of those have that no sentence names, from the better to the worse.
+/// The rates and losses of the schemes that are not named, from the better to the worse.
 fn others_in_words(others: &[(&SchemeSummary, &RateSummary)]) -> String {
     let [(_, first), .., (_, last)] = others else { return String::new() };
     let rates = others.iter().map(|(_, best)| best.learning_rate);
@@ -215,7 +215,7 @@ fn half_interval(scheme: &SchemeSummary) -> Option<f64> {
     Some(high - scheme.best_loss?)
 }
 
-/// `5.1e-3–9.0e-3`, `from 5.1e-3` or `up to 9.0e-3` where nothing bounds the other end.
+/// `5.1e-3–9.0e-3`, `from 5.1e-3` or `up to 9.0e-3` if the other end is open.
 fn rates_text(ends: [f64; 2], open: [bool; 2]) -> String {
     let [low, high] = ends.map(rounded_rate_text);
     match open {
@@ -226,7 +226,7 @@ fn rates_text(ends: [f64; 2], open: [bool; 2]) -> String {
     }
 }
 
-/// A factor above 1 with enough digits to be told from 1.
+/// A factor above 1 with enough digits to be distinguished from 1.
 fn above_one_text(factor: f64) -> String {
     let digits = (2..6).map(|decimals| fixed_text(factor, decimals));
     match factor_text(factor) {
@@ -235,7 +235,7 @@ fn above_one_text(factor: f64) -> String {
     }
 }
 
-/// A distance with the decimals of the loss it belongs to.
+/// A difference with the decimals of the loss it belongs to.
 fn beside(mean: f64, spread: f64) -> String {
     if loss_text(mean).contains('e') {
         return format!("{spread:.1e}");
@@ -244,7 +244,7 @@ fn beside(mean: f64, spread: f64) -> String {
 }
 
 impl Summary {
-    /// Why nothing tells whether a difference is more than chance, with what to do about it.
+    /// The reason that significance can't be tested, and a remedy.
     fn nothing_tells(&self) -> (String, String) {
         match self.setting.validation_examples {
             Some(1) => ("With 1 validation example".to_owned(), format!("use at least {FEWEST_EXAMPLES}")),
@@ -255,7 +255,7 @@ impl Summary {
         }
     }
 
-    /// How many times the learning rate of the other a scheme wants, as far as that is shown.
+    /// The ratio of two schemes' optimal learning rates, with its interval if it is significant.
     fn rates_in_words(&self, pair: &Comparison) -> String {
         let inverted = pair.rate_ratio < 1.0;
         let turned = |ratio: f64| if inverted { 1.0 / ratio } else { ratio };
@@ -263,7 +263,7 @@ impl Summary {
         let ratio = factor_text(turned(pair.rate_ratio));
         let optima = self.schemes.iter().filter_map(|scheme| Some((&*scheme.scheme, scheme.optimum.as_ref()?)));
         let (open, of_open): (Vec<&str>, Vec<&Optimum>) = optima.filter(|(_, optimum)| optimum.is_open()).unzip();
-        // A summary of an older version does not say which end of the ratio an edge leaves open.
+        // A summary of an older version does not record which end of the ratio is open at an edge.
         let unsaid = !open.is_empty() && pair.rate_ratio_open == [false; 2];
         let bounds = pair.bounds().filter(|_| !unsaid).map(|ends| {
             let mut ends = ends.map(turned);
@@ -309,7 +309,7 @@ impl Summary {
         }
     }
 
-    /// Whether the losses of two schemes differ by more than chance; `at` says where they are compared.
+    /// A sentence on the difference of two schemes' losses and its significance; `at` names the rates of the comparison.
     fn difference_in_words(&self, pair: &Comparison, at: &str) -> String {
         let Comparison { first, second, loss_difference, loss_difference_interval, .. } = pair;
         let Some([low, high]) = *loss_difference_interval else {
@@ -332,7 +332,7 @@ impl Summary {
         }
     }
 
-    /// Which of several schemes the leader is told apart from, and what comparing many does to the intervals.
+    /// The schemes that differ significantly from the leader, and the effect of several comparisons on the intervals.
     fn differences_in_words(&self, pairs: &[Comparison], at: &str) -> Vec<String> {
         if let [pair] = pairs {
             return vec![self.difference_in_words(pair, at)];
@@ -356,7 +356,7 @@ impl Summary {
             sentences.push(format!("{with}, nothing tells whether a difference is more than chance: {remedy}."));
         } else {
             let level = 100.0 * pairs[0].level;
-            // As many digits as tell it from 100.
+            // As many digits as distinguish it from 100.
             let digits = (1.0 - (100.0 - level).log10().floor()).clamp(1.0, 9.0) as usize;
             sentences.push(format!(
                 "{} pairs were compared, so each interval is one of {} %, for 95 % together (Bonferroni).",
@@ -367,8 +367,8 @@ impl Summary {
         sentences
     }
 
-    /// Up to which rate the scheme that ends second is shown to lead: from the smallest on, at each of these by an interval over seeds. Tested one after the other until
-    /// the first that is not shown, all of them together hold at the level of each (Maurer, Hothorn & Lehmacher 1995).
+    /// The rate up to which the second-best scheme leads significantly: from the smallest on, at each of these by an interval over seeds. The rates are tested in
+    /// order until the first that is not significant, so all of them together hold at the level of each (Maurer, Hothorn & Lehmacher 1995).
     fn lead_in_words(&self, first: &SchemeSummary, second: &SchemeSummary) -> Option<String> {
         let of_first = |rate: f64| first.learning_rates.iter().find(|row| row.learning_rate == rate);
         let leads = |row: &&RateSummary| {
@@ -395,7 +395,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// Which schemes are best at the end of what was tried.
+/// The schemes whose best rate is at the end of the rates tried.
 fn edges_in_words(ranked: &[(&SchemeSummary, &RateSummary)]) -> impl Iterator<Item = String> {
     let at = |end: fn(&[RateSummary]) -> Option<&RateSummary>| -> Vec<&str> {
         let is_there = |(scheme, best): &&(&SchemeSummary, &RateSummary)| {

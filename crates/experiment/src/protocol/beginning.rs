@@ -1,30 +1,30 @@
-//! What a start is, before any step: what `loralab init` and the page's inspector tell.
+//! The values of a start, before any step, as `loralab init` and the page's inspector show them.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::protocol::curve::spread;
 
-/// What the start of one layer's adapter is. Norms are Frobenius norms.
+/// The start of one layer's adapter. Norms are Frobenius norms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beginning {
     /// The module's name in the model, such as `model.layers.0.self_attn.q_proj`.
     pub module: String,
-    /// Its rank.
+    /// The rank of the adapter.
     pub rank: usize,
     /// ‖A‖.
     pub a: f64,
     /// ‖B‖.
     pub b: f64,
-    /// ‖s B A‖ / ‖W‖; infinite where W is zero and the product is not.
+    /// ‖s B A‖ / ‖W‖; infinite if W is zero and the product is not.
     #[serde(deserialize_with = "finite_or_infinite")]
     pub product: f64,
-    /// The share of ‖W‖² that lies in the row space of A or, where A is zero, in the column space of B.
+    /// The share of ‖W‖² that lies in the row space of A or, if A is zero, in the column space of B.
     pub energy: f64,
-    /// ‖Q + s (B A − B₀ A₀) − W‖ / ‖W‖ with Q what the adapter is added to: by how much the layer is not the base's. Exactly 0 where it is, infinite where
+    /// ‖Q + s (B A − B₀ A₀) − W‖ / ‖W‖ with Q the weight that the adapter is added to: the layer's distance from the base's. Exactly 0 if they are equal, infinite if
     /// W is zero.
     #[serde(deserialize_with = "finite_or_infinite")]
     pub moved: f64,
-    /// The singular values of s B A, falling, as many as the rank; or, where that is zero, those of the factor that is not.
+    /// The singular values of s B A, falling, as many as the rank; or, if that is zero, those of the nonzero factor.
     pub spectrum: Vec<f64>,
 }
 
@@ -33,18 +33,18 @@ fn finite_or_infinite<'de, D: Deserializer<'de>>(found: D) -> Result<f64, D::Err
     Ok(Option::deserialize(found)?.unwrap_or(f64::INFINITY))
 }
 
-/// How a run of a scheme begins.
+/// The start of a run of a scheme.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SchemeBeginning {
     /// The scheme.
     pub scheme: String,
     /// The scale s.
     pub scale: f64,
-    /// Its layers.
+    /// The starts of its layers.
     pub layers: Vec<Beginning>,
-    /// Tokens of data that went through the model to know.
+    /// Tokens of data that went through the model to compute the start.
     pub tokens: usize,
-    /// Seconds that it took.
+    /// Wall time, in seconds.
     pub seconds: f64,
 }
 
@@ -54,12 +54,12 @@ impl SchemeBeginning {
         spread(self.layers.iter().map(of))
     }
 
-    /// Whether the model, adapter and all, is exactly the base before the first step.
+    /// True if the model with the adapter is exactly the base before the first step.
     pub fn is_base(&self) -> bool {
         self.layers.iter().all(|layer| layer.moved == 0.0)
     }
 
-    /// Whose singular values the spectra are: `s·BA`, or where that is zero `A` or `B`.
+    /// The matrix whose singular values the spectra are: `s·BA`, or `A` or `B` if that is zero.
     pub fn drawn(&self) -> &'static str {
         let some = |of: fn(&Beginning) -> f64| self.layers.iter().any(|layer| of(layer) > 0.0);
         match (some(|layer| layer.product), some(|layer| layer.a)) {

@@ -1,10 +1,10 @@
-//! Bytes in a JSON text.
+//! Binary data in JSON text.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Bytes that are written in base64 (RFC 4648 §4): a third longer, where a list of numbers would be four times as long.
+/// Bytes that are encoded in base64 (RFC 4648 §4): a third longer, while a list of numbers would be four times as long.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Blob(pub Vec<u8>);
 
@@ -24,13 +24,13 @@ impl Blob {
         text
     }
 
-    /// The bytes that a text in base64 says; none if it is no such text.
+    /// Decodes base64; none if the text is not valid base64.
     pub fn from_base64(text: &str) -> Option<Self> {
         let digits = text.trim_end_matches('=');
         if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
             return None;
         }
-        // Looked up rather than searched for: a snapshot has millions of digits.
+        // A table is faster than a search: a snapshot has millions of digits.
         let mut values = [None; 256];
         for (value, digit) in (0..).zip(ALPHABET) {
             values[usize::from(*digit)] = Some(value);

@@ -1,4 +1,4 @@
-//! The curves of each run, gathered from events.
+//! The training history of each run, collected from events.
 
 use crate::config::grid::Cell;
 use crate::protocol::diagnostics::Diagnosis;
@@ -13,52 +13,52 @@ pub struct Point {
     pub loss: f64,
 }
 
-/// A look into the adapters of a run.
+/// A diagnostics snapshot of a run's adapters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Look {
-    /// The step that was looked at, from 1.
+    /// The step that was diagnosed, from 1.
     pub step: usize,
-    /// As [`Event::Diagnosis`] has it.
+    /// See [`Event::Diagnosis`].
     pub kl_from_base: Option<f64>,
-    /// Each of the adapters.
+    /// The diagnosis of each adapter.
     pub adapters: Vec<Diagnosis>,
 }
 
 impl Look {
-    /// The [`spread`] of a quantity over the adapters, or over the one of that name; none if there is no such adapter.
+    /// The [`spread`] of a quantity over the adapters, or over the adapter named `module`; none if there is no such adapter.
     pub fn spread(&self, module: Option<&str>, of: impl Fn(&Diagnosis) -> f64) -> Option<[f64; 3]> {
         let meant = |adapter: &&Diagnosis| module.is_none_or(|module| adapter.module == module);
         spread(self.adapters.iter().filter(meant).map(of))
     }
 }
 
-/// Smallest, middle and largest of some numbers; none of no numbers. Of an even number of them the middle is the lower of two, so that it is one of them.
+/// The smallest, middle and largest of some numbers; none without numbers. Of an even number of them, the middle is the lower of two, so that it is one of them.
 pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<[f64; 3]> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     Some([*values.first()?, values[(values.len() - 1) / 2], *values.last()?])
 }
 
-/// How one run went.
+/// The training history of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// Which run.
+    /// The run's cell.
     pub cell: Cell,
-    /// Training loss of every reported step.
+    /// The training loss of every reported step.
     pub training: Vec<Point>,
-    /// Validation losses.
+    /// The validation losses.
     pub validation: Vec<Point>,
     /// The step in which the run diverged.
     pub diverged: Option<usize>,
-    /// Every look into its adapters, by rising step.
+    /// The diagnostics snapshots of its adapters, by rising step.
     pub looks: Vec<Look>,
 }
 
 impl Curve {
-    /// The curves of every run that the events speak of, in order of first appearance.
+    /// The training history of every run that the events mention, in order of first appearance.
     pub fn gather<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Self> {
         let mut curves: Vec<Self> = Vec::new();
-        // A key per run, so that a long log of many runs is not compared cell by cell.
+        // One key per run, so that a long log of many runs is not compared cell by cell.
         let mut places = std::collections::HashMap::<(&str, u64, u64), usize>::new();
         for event in events {
             let Some(cell) = event.cell() else { continue };

@@ -1,4 +1,4 @@
-//! What goes on inside an adapter: norms, features, and the parts of a step's effect, with what they mean in words.
+//! Diagnostics of an adapter: norms, features, and the parts of a step's effect, with symptoms as text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use crate::config::grid::Cell;
 use crate::config::number::{learning_rate_text, loss_text};
 use crate::protocol::curve::{Curve, Look};
 
-/// One adapter at one step, on a probe batch whose rows stay the same. Norms of matrices are Frobenius norms; those of features are the root of the
-/// mean square over all rows and columns, so that they do not grow with a layer's width by themselves. The scale s is part of everything that has B.
+/// The diagnosis of one adapter at one step, on a probe batch whose rows stay the same. Norms of matrices are Frobenius norms; those of features are the root of the
+/// mean square over all rows and columns, so that they do not grow with a layer's width by themselves. The scale s is included in every quantity with B.
 ///
 /// Features are those of Hayou, Ghosh & Yu 2024 (arXiv 2406.08447, §3): Z_A = A x and Z_B = s B Z_A, and a step's change of Z_B has three parts, exactly:
-/// ΔZ_B = s B ΔZ_A + s ΔB Z_A + s ΔB ΔZ_A, with B and Z_A from before the step. In a network x is what the layers below make of the probe, and
-/// moves with them.
+/// ΔZ_B = s B ΔZ_A + s ΔB Z_A + s ΔB ΔZ_A, with B and Z_A from before the step. In a network x is the output of the layers below on the probe, and
+/// changes with them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The module's name in the model, such as `model.layers.0.self_attn.q_proj`.
@@ -23,25 +23,25 @@ pub struct Diagnosis {
     pub z_a: f64,
     /// Z_B after the step.
     pub z_b: f64,
-    /// The mean over the rows of the length of their Z_A, the paper's ‖Z_A‖.
+    /// The mean over the rows of the norm of Z_A, the paper's ‖Z_A‖.
     pub z_a_length: f64,
-    /// The same of Z_B.
+    /// The same for Z_B.
     pub z_b_length: f64,
-    /// s B ΔZ_A: what training A alone does.
+    /// s B ΔZ_A: the effect of training A alone.
     pub delta_1: f64,
-    /// s ΔB Z_A: what training B alone does.
+    /// s ΔB Z_A: the effect of training B alone.
     pub delta_2: f64,
-    /// s ΔB ΔZ_A: what both do together.
+    /// s ΔB ΔZ_A: the joint effect of both.
     pub delta_3: f64,
     /// ‖A‖.
     pub a: f64,
     /// ‖B‖.
     pub b: f64,
-    /// ‖s B A‖, with the frozen pair subtracted where there is one: how far the weights have moved.
+    /// ‖s B A‖, with the frozen pair subtracted if there is one: the distance that the weights have moved.
     pub product: f64,
-    /// ‖s B A‖² / σ₁², of the same: over how many directions the movement is spread, from 1 to twice the rank. None while nothing has moved.
+    /// ‖s B A‖² / σ₁², of the same matrix: the number of directions over which the change is spread, from 1 to twice the rank. None while the change is zero.
     pub stable_rank: Option<f64>,
-    /// σ₁ of the same.
+    /// σ₁ of the same matrix.
     pub largest_singular_value: f64,
     /// ‖∂loss/∂A‖ on the probe, after the step.
     pub gradient_a: f64,
@@ -52,18 +52,18 @@ pub struct Diagnosis {
     /// ‖ΔB‖ / ‖B‖ of the step; none while B is zero.
     pub update_b: Option<f64>,
     /// The cosine between s B A, as in `product`, and −G, where G is the gradient of the base's loss on the probe with respect to the frozen weight: 1 is the
-    /// direction of steepest descent, which LoRA-One starts in (Zhang et al. 2025, arXiv 2502.01235). None while nothing has moved. Of a layer with more than
-    /// 256 inputs ‖G‖ is estimated from 256 directions, with a standard error of at most 4 %, which this has too.
+    /// direction of steepest descent, in which LoRA-One starts (Zhang et al. 2025, arXiv 2502.01235). None while the change is zero. For a layer with more than
+    /// 256 inputs ‖G‖ is estimated from 256 directions, with a standard error of at most 4 %, which the cosine shares.
     pub alignment: Option<f64>,
-    /// Of Adam's elements of A, the share whose √v̂ is less than ε, though they have had a gradient: they move as under plain gradient descent with momentum,
+    /// The share of A's elements whose √v̂ is less than Adam's ε, though they have had a gradient: they move as under plain gradient descent with momentum,
     /// by less than a learning rate. None for an optimiser without ε.
     pub below_epsilon_a: Option<f64>,
-    /// The same of B.
+    /// The same for B.
     pub below_epsilon_b: Option<f64>,
 }
 
 impl Diagnosis {
-    /// Whether every number is one.
+    /// True if every number is finite.
     pub fn is_finite(&self) -> bool {
         let Diagnosis { module: _, z_a, z_b, z_a_length, z_b_length, delta_1, delta_2, delta_3, a, b, .. } = self;
         let Diagnosis { product, stable_rank, largest_singular_value, gradient_a, gradient_b, alignment, .. } = self;
@@ -73,18 +73,18 @@ impl Diagnosis {
     }
 }
 
-/// What is unhealthy about an adapter's training. The thresholds are ours: the paper speaks of exponents, and one width has none.
+/// Signs of unhealthy training of an adapter. The thresholds are ours: the paper gives exponents, which a single width does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Symptom {
-    /// Z_A has grown tenfold beyond what it is for a random A of variance 1/n on normalised rows, which is 1: the efficient regime of Init\[A\] at large
+    /// Z_A is more than ten times its value for a random A of variance 1/n on normalised rows, which is 1: the efficient regime of Init\[A\] at large
     /// widths (§4.1 of the paper), where low precision becomes dangerous.
     InternallyUnstable,
-    /// Both parts of a step that come from B are less than a twentieth of what A does: the regime of Init\[B\] (§4.2 of the paper).
+    /// Both parts of a step that come from B are less than a twentieth of A's part: the regime of Init\[B\] (§4.2 of the paper).
     BUndertrained,
-    /// A step changes neither factor by a millionth.
+    /// A step changes both factors by less than a millionth.
     NotLearning,
-    /// More than half of a factor's elements have gradients that Adam's ε outweighs.
+    /// More than half of a factor's elements have had a gradient and a √v̂ below Adam's ε.
     EpsilonFrozen,
 }
 
@@ -110,7 +110,7 @@ impl Symptom {
     }
 }
 
-/// What the last look into a run showed, as a sentence; none if there was no look.
+/// The symptoms in the last diagnostics snapshot of a run, as a sentence; none if there was no snapshot.
 pub fn symptoms_in_words(curve: &Curve) -> Option<String> {
     let Look { step, kl_from_base, adapters } = curve.looks.last()?;
     let Cell { scheme, learning_rate, seed } = &curve.cell;

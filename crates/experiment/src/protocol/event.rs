@@ -1,4 +1,4 @@
-//! What a running sweep reports, as it happens: a line of `metrics.jsonl` each, and the page's charts.
+//! The events of a sweep: each is a line of `metrics.jsonl`, and the page draws its charts from them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,23 @@ use crate::config::grid::Cell;
 use crate::protocol::diagnostics::Diagnosis;
 use crate::protocol::run::RunResult;
 
-/// Something that happened in a sweep. The list is closed: whoever reads events handles them all.
+/// An event of a sweep. The list is closed: code that reads events handles them all.
 ///
-/// Numbers that are not finite are `None`, since JSON has no word for them: [`finite`](Event::finite) makes them.
+/// Numbers that are not finite are `None`, since JSON can't represent them: see [`finite`](Event::finite).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The sweep began.
+    /// The sweep started.
     Started {
         /// Version of loralab.
         version: String,
         /// The device.
         device: String,
-        /// Number of runs.
+        /// The number of runs.
         runs: usize,
-        /// Steps of each run.
+        /// The steps of each run.
         steps: usize,
-        /// The schemes, in the order that was asked for; cohorts may train them in another.
+        /// The schemes, in the order of the experiment; cohorts may train them in another.
         #[serde(default)]
         schemes: Vec<String>,
     },
@@ -30,87 +30,87 @@ pub enum Event {
     Base {
         /// Its validation loss, in nats per token.
         loss: Option<f64>,
-        /// Its share of right answers, 0 to 1.
+        /// Its accuracy, the share of correct answers, 0 to 1.
         accuracy: Option<f64>,
     },
-    /// A cohort began.
+    /// A cohort started.
     CohortStarted {
-        /// Which one, from 0.
+        /// The index of the cohort, from 0.
         cohort: usize,
-        /// How many there are.
+        /// The number of cohorts.
         cohorts: usize,
         /// Its runs.
         cells: Vec<Cell>,
     },
-    /// The starts of a cohort were made from data.
+    /// The starts of a cohort were computed from data.
     Calibrated {
-        /// Of which schemes.
+        /// The schemes.
         schemes: Vec<String>,
-        /// Tokens that went through the model for a run's.
+        /// Tokens that went through the model for one run's start, the most of all runs.
         tokens: usize,
         /// Wall time, in seconds.
         seconds: f64,
     },
-    /// A run made an optimiser step.
+    /// A run did an optimiser step.
     Step {
-        /// Which run.
+        /// The run's cell.
         cell: Cell,
-        /// Which step, from 1.
+        /// The step, from 1.
         step: usize,
-        /// Training loss of the step's batch, before the update, in nats per token.
+        /// The training loss of the step's batch, before the update, in nats per token.
         loss: Option<f64>,
-        /// Learning rate of the step, schedule included.
+        /// The learning rate of the step, schedule included.
         learning_rate: f64,
-        /// Norm of the run's gradient before clipping.
+        /// The norm of the run's gradient before clipping.
         gradient_norm: Option<f64>,
     },
     /// A run was validated.
     Evaluation {
-        /// Which run.
+        /// The run's cell.
         cell: Cell,
-        /// Steps done before.
+        /// The steps done before.
         step: usize,
         /// Mean validation loss, in nats per token.
         loss: Option<f64>,
-        /// Share of right answers, 0 to 1.
+        /// The accuracy, the share of correct answers, 0 to 1.
         accuracy: Option<f64>,
     },
-    /// A run was looked into.
+    /// A diagnostics snapshot of a run was taken.
     Diagnosis {
-        /// Which run.
+        /// The run's cell.
         cell: Cell,
-        /// The step that was looked at, from 1.
+        /// The step that was diagnosed, from 1.
         step: usize,
-        /// How far what the model says is from what the base says: KL(base ‖ run), the mean over the probe's rows that count, in nats a token. None where
-        /// the logits of all runs are too many to be looked at.
+        /// The divergence of the run's predictions from the base's: KL(base ‖ run), the mean over the probe's counted rows, in nats per token. None if
+        /// the logits of all runs are too many to be read back.
         kl_from_base: Option<f64>,
-        /// Each of its adapters.
+        /// The diagnosis of each of its adapters.
         adapters: Vec<Diagnosis>,
     },
-    /// A run went non-finite and takes no further part.
+    /// A run became non-finite and takes no further part.
     Diverged {
-        /// Which run.
+        /// The run's cell.
         cell: Cell,
-        /// In which step, from 1.
+        /// The step, from 1.
         step: usize,
         /// The first tensor with a value that is not finite.
         tensor: String,
     },
-    /// A run is done.
+    /// A run ended.
     RunFinished {
-        /// What it came to.
+        /// Its result.
         result: RunResult,
     },
-    /// A cohort is done.
+    /// A cohort ended.
     CohortFinished {
-        /// Which one, from 0.
+        /// The index of the cohort, from 0.
         cohort: usize,
         /// Wall time, in seconds.
         seconds: f64,
     },
-    /// The sweep is done, or was stopped.
+    /// The sweep ended, or was stopped.
     Finished {
-        /// Whether every run came to its end or diverged.
+        /// True if every run was completed or diverged.
         complete: bool,
         /// Wall time, in seconds.
         seconds: f64,
@@ -126,7 +126,7 @@ impl Event {
         value.is_finite().then_some(value)
     }
 
-    /// The run it speaks of, where it speaks of one.
+    /// The cell of the run that the event is about, if it is about one.
     pub fn cell(&self) -> Option<&Cell> {
         match self {
             Self::Step { cell, .. }

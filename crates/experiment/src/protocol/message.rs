@@ -1,5 +1,5 @@
-//! What the page and its worker say to each other: [`Ask`] one way, [`Message`] the other, each as a JSON text. Both lists are closed: whoever
-//! reads them handles everything that can be said. A sweep's snapshot, which is large, travels as bytes beside the text.
+//! The messages between the page and its worker: [`Ask`] one way, [`Message`] the other, each as JSON text. Both lists are closed: code that
+//! reads them handles every message. A sweep's snapshot, which is large, is sent as bytes beside the text.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::protocol::event::Event;
 /// A trained adapter, as the two files of PEFT's layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdapterFiles {
-    /// Whose it is.
+    /// The cell of its run.
     pub cell: Cell,
     /// `adapter_config.json`
     pub config: String,
@@ -20,148 +20,148 @@ pub struct AdapterFiles {
     pub tensors: Blob,
 }
 
-/// Something that the page asks of the worker.
+/// A request of the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Ask {
-    /// Train this, which is answered by [`Message::Events`] up to [`Event::Finished`].
+    /// Train an experiment; answered by [`Message::Events`] up to [`Event::Finished`].
     Train {
-        /// What.
+        /// The experiment.
         experiment: Experiment,
-        /// What the file holds that the experiment's `data` names.
+        /// The contents of the file that the experiment's `data` names.
         data: Option<String>,
-        /// Where to go on from, as [`Message::Snapshot`] told it; none to begin. It is no part of the JSON.
+        /// The snapshot to continue from, as in [`Message::Snapshot`]; none for a new training. It is not part of the JSON.
         #[serde(skip)]
         from: Option<Blob>,
     },
-    /// Compute how a run of each scheme begins, and train nothing; answered by a [`Message::Begun`] for each, up to the moment that a training
-    /// is asked for.
+    /// Compute the start of a run of each scheme without training; answered by a [`Message::Begun`] for each, until a training
+    /// is requested.
     Inspect {
-        /// Of what.
+        /// The experiment.
         experiment: Experiment,
-        /// What the file holds that the experiment's `data` names.
+        /// The contents of the file that the experiment's `data` names.
         data: Option<String>,
     },
-    /// Wait before the next step, which is answered by [`Message::Paused`].
+    /// Wait before the next step; answered by [`Message::Paused`].
     Pause,
-    /// Make one step and wait again.
+    /// Do one step and wait again.
     Step,
-    /// Go on.
+    /// Continue after a pause.
     Resume,
     /// End the training before the next step.
     Stop,
-    /// Continue a text, which is answered by [`Message::Text`].
+    /// Continue a text; answered by [`Message::Text`].
     Write {
         /// The base, by name.
         base: String,
         /// The adapter on it; none for the base alone.
         adapter: Option<AdapterFiles>,
-        /// What to go on from.
+        /// The text to continue.
         prompt: String,
-        /// Most bytes to write; a line's end ends it sooner.
+        /// The most bytes to write; a newline ends the text earlier.
         count: usize,
     },
-    /// Take this as a base from now on, under its name, which is answered by [`Message::Base`].
+    /// Load a base and use it under its name from now on; answered by [`Message::Base`].
     Base {
-        /// Its file's name, as an experiment's `base` says it.
+        /// Its file's name, as in an experiment's `base`.
         name: String,
         /// The file, safetensors.
         file: Blob,
     },
-    /// Lose the GPU, as when its driver is reset; for tests of what happens then.
+    /// Simulate the loss of the GPU, as after a driver reset; for tests.
     Lose,
-    /// Hold every kernel of a training step on this GPU to its error bound, which is answered by [`Message::Checked`].
+    /// Check every kernel of a training step on this GPU against its error bound; answered by [`Message::Checked`].
     Check,
 }
 
-/// Something that the worker tells the page.
+/// A message of the worker to the page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum Message {
-    /// The worker is loaded and waits to be asked.
+    /// The worker is loaded and ready for requests.
     Ready {
-        /// What it trains on.
+        /// The device that it trains on.
         device: String,
-        /// Whether that is a GPU.
+        /// True if the device is a GPU.
         gpu: bool,
     },
-    /// A base was taken.
+    /// A base was loaded.
     Base {
-        /// Its name.
+        /// The base's name.
         name: String,
-        /// Number of its weights.
+        /// The number of its weights.
         weights: usize,
     },
-    /// Kernels are being compiled for the GPU, which can take seconds each; told before each and after the last.
+    /// Kernels are being compiled for the GPU, which can take seconds each; sent before each and after the last.
     Building {
-        /// How many are.
+        /// The number compiled so far.
         done: usize,
-        /// Of how many.
+        /// The number to compile.
         of: usize,
     },
-    /// What the sweep takes of the device's memory.
+    /// The sweep's memory on the device.
     Memory {
-        /// Passes one after the other.
+        /// The number of cohorts, which are trained one after another.
         cohorts: usize,
-        /// Runs of the largest.
+        /// The number of runs of the largest cohort.
         runs: usize,
-        /// Bytes that a pass takes once.
+        /// Bytes that a cohort shares.
         shared: u64,
-        /// Bytes that each of its runs adds.
+        /// Bytes for each of its runs.
         per_run: u64,
     },
-    /// How a run of a scheme begins.
+    /// The start of a run of a scheme.
     Begun {
-        /// What it is.
+        /// The start.
         start: SchemeBeginning,
-        /// How many schemes are still to be told of.
+        /// The number of schemes that remain.
         left: usize,
     },
-    /// What happened in the sweep since it was last told, in order.
+    /// The events of the sweep since the last such message, in order.
     Events {
-        /// What.
+        /// The events.
         events: Vec<Event>,
     },
-    /// A run has ended without diverging.
+    /// A run ended without diverging.
     Adapter {
-        /// Its adapter.
+        /// The adapter's files.
         files: AdapterFiles,
     },
-    /// The sweep as it stands after everything that was told until now, to go on from.
+    /// A snapshot of the sweep after all events sent so far, to continue from.
     Snapshot {
-        /// Steps done of the runs that are under way.
+        /// The steps done by the runs in training.
         step: usize,
-        /// The snapshot: who keeps it need not read it. It is no part of the JSON.
+        /// The snapshot, which the page need not decode. It is not part of the JSON.
         #[serde(skip)]
         file: Blob,
     },
-    /// The GPU is gone, and the training with it; a sentence why.
+    /// The GPU is lost, and the training with it.
     Lost {
-        /// The sentence.
+        /// The reason, as a sentence.
         reason: String,
     },
-    /// The training waits.
+    /// The training is paused.
     Paused {
-        /// Steps done of the runs that are under way.
+        /// The steps done by the runs in training.
         step: usize,
     },
     /// A text was continued.
     Text {
-        /// By whose adapter; none for the base alone.
+        /// The cell of the adapter; none for the base alone.
         cell: Option<Cell>,
-        /// What follows the prompt.
+        /// The text after the prompt.
         text: String,
     },
     /// The kernels were checked.
     Checked {
-        /// Whether each was within its bound.
+        /// True if each was within its bound.
         passed: bool,
-        /// What was looked at and found, to be passed on.
+        /// The results, for a bug report.
         report: String,
     },
-    /// What was asked can't be done; a sentence why.
+    /// A request can't be carried out.
     Refused {
-        /// The sentence.
+        /// The reason, as a sentence.
         reason: String,
     },
 }
@@ -198,7 +198,7 @@ mod tests {
             let text = serde_json::to_string(&ask).expect("an ask is JSON");
             assert_eq!(serde_json::from_str::<Ask>(&text).expect("what was written is read"), ask);
         }
-        // Where to go on from travels beside the text.
+        // The snapshot is sent beside the text.
         let ask = |from| Ask::Train { experiment: experiment.clone(), data: None, from };
         let text = |from| serde_json::to_string(&ask(from)).expect("an ask is JSON");
         assert_eq!(text(Some(Blob(vec![7; 1000]))), text(None));

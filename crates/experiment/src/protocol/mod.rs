@@ -1,6 +1,6 @@
-//! What is said while an experiment runs: events, results of runs, diagnostics, and the messages between page and worker.
+//! The records of a training: events, results of runs, diagnostics, and the messages between page and worker.
 //!
-//! Everything here is read back from files and other threads, so it is plain data with serde's traits. The room uses `config`.
+//! Everything here is read back from files and other threads, so it is plain data with serde's traits. This module uses `config`.
 
 pub(crate) mod beginning;
 pub(crate) mod blob;

@@ -1,4 +1,4 @@
-//! The principal components of the layers' inputs, from as many batches as it takes.
+//! Starts from the principal components of the layers' inputs, read batch by batch until the directions settle.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -18,11 +18,11 @@ use crate::{
     lora::init::{Layer, SeenLayer, Start, StartError},
 };
 
-/// A rule that looks at the components of all layers' inputs.
+/// A rule that computes starts from the components of all layers' inputs.
 type Begin = fn(&[SeenLayer<'_>]) -> Result<Vec<Start>, StartError>;
 
 impl Calibration<'_, '_> {
-    /// The start of a run whose scheme looks at the principal components of the inputs of layers: `asked` for each rank, and as many batches as it takes until
+    /// The start of a run whose scheme uses the principal components of its layers' inputs: `asked` directions for each rank, from batches that are read until
     /// no row of A turns by more than `cosine` allows.
     pub(super) async fn by_components(
         &self,
@@ -63,7 +63,7 @@ impl Calibration<'_, '_> {
                 incremental.add(&counted(&batch, &values, *width), finder).await?;
             }
             let starts = match given(&found) {
-                // Too few rows, or too few that differ, are mended by the next batch.
+                // Too few rows, or too few distinct ones: the next batch adds more.
                 Err(StartError::FewRows { .. } | StartError::FewDirections { .. }) => continue,
                 starts => starts?,
             };
@@ -78,7 +78,7 @@ impl Calibration<'_, '_> {
     }
 }
 
-/// The rows of a batch that count.
+/// The rows of a batch that count for the loss.
 fn counted(batch: &Batch, values: &[f32], width: usize) -> Vec<f32> {
     let mut rows = Vec::with_capacity(batch.counted * width);
     for (row, weight) in values.chunks_exact(width).zip(&batch.weights) {
@@ -89,7 +89,7 @@ fn counted(batch: &Batch, values: &[f32], width: usize) -> Vec<f32> {
     rows
 }
 
-/// Whether no row of any A has turned by more than `cosine` allows, or is new.
+/// True if no row of any A is new or has turned by more than `cosine` allows.
 fn have_settled(before: &[Start], after: &[Start], layers: &[Layer<'_>], cosine: f64) -> bool {
     before.iter().zip(after).zip(layers).all(|((before, after), layer)| {
         let rows = |start: &Start| start.a.chunks_exact(layer.inputs).map(<[f32]>::to_vec).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! The leading singular triplets of the layers' gradients, without the gradients.
+//! The leading singular triplets of the layers' gradients, found without forming the gradients.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     models::{Adapters, Base, Training},
 };
 
-/// Adapters that multiply the mean gradient of their weights over some batches from either side.
+/// Adapters as probes: they multiply the mean gradient of their weights over some batches from either side.
 struct Probes {
     device: Box<dyn Device>,
     plan: Arc<Plan>,
@@ -30,7 +30,7 @@ struct Probes {
 }
 
 impl Calibration<'_, '_> {
-    /// The start of a run whose scheme looks at the gradients of layers.
+    /// The start of a run whose scheme uses the gradients of its layers' weights.
     pub(super) async fn by_gradients(
         &self,
         run: &Run,
@@ -45,7 +45,8 @@ impl Calibration<'_, '_> {
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?)), tokens })
     }
 
-    /// The leading triplets of every layer's mean gradient, and the tokens it took. As many columns as the narrower side of a layer has give its whole decomposition, up to rounding in f32.
+    /// The leading triplets of every layer's mean gradient, and the tokens read. With as many columns as a layer's narrower side they are the full
+    /// decomposition, up to rounding in f32.
     async fn gradients(
         &self,
         layers: &[Layer<'_>],
@@ -76,20 +77,20 @@ impl Calibration<'_, '_> {
     }
 }
 
-/// The narrower side of a layer.
+/// The narrower side of a layer: min(I, O).
 fn narrow(layer: &Layer<'_>) -> usize {
     layer.inputs.min(layer.outputs)
 }
 
-/// Columns that are sketched of every layer's gradient.
+/// The number of columns of the sketch of every layer's gradient.
 pub(super) fn columns(layers: &[Layer<'_>], rank: usize, sketch: Sketch) -> usize {
     let fullest = layers.iter().map(narrow).max().unwrap_or(1);
     let sketched = sketch.ranks * rank;
-    // Where a whole decomposition, in two passes, asks no more than the passes of the iterations, it is whole.
+    // A full decomposition takes two passes; it is used where it costs no more than the passes of the iterations.
     if fullest <= sketched * (1 + sketch.iterations) { fullest } else { sketched }
 }
 
-/// A model with adapters of so many columns as probes.
+/// The plan of a model with adapters of rank `columns` as probes.
 pub(super) fn probing(base: &Base, adapters: &Adapters, shape: Shape, columns: usize) -> Plan {
     let adapters = Adapters { rank: columns, target_modules: adapters.target_modules.clone() };
     let mut tape = Tape::new(shape, false);
@@ -97,7 +98,7 @@ pub(super) fn probing(base: &Base, adapters: &Adapters, shape: Shape, columns: u
     tape.compile(Purpose::Train(Optimizer::SignSgd))
 }
 
-/// A side is a factor of every adapter: rows X are its A, and dB answers with G Xᵀ; columns Y are its B, and dA answers with Yᵀ G.
+/// A side is a factor of every adapter: rows X are its A, and dB is G Xᵀ; columns Y are its B, and dA is Yᵀ G.
 impl Products for Probes {
     fn products<'a>(&'a mut self, side: Side, vectors: &'a [Mat<f64>]) -> Answer<'a, Vec<Mat<f64>>> {
         Box::pin(async move {
@@ -117,7 +118,7 @@ impl Products for Probes {
             let answer = |(site, vectors): (&Site, &Mat<f64>)| {
                 let (span, [rows, columns]) = (site.factors()[1 - factor], site.shapes()[1 - factor]);
                 let answer = from_rows(&sums[span.range()], rows, columns);
-                // What the adapter has room for beyond the vectors answers nothing.
+                // The adapter's rank may exceed the number of vectors; the results of the rest are dropped.
                 match side {
                     Side::Right => answer.subcols(0, vectors.nrows()).to_owned(),
                     Side::Left => answer.subrows(0, vectors.ncols()).to_owned(),
@@ -128,7 +129,7 @@ impl Products for Probes {
     }
 }
 
-/// Writes a matrix row by row to the start of rows of `width` numbers.
+/// Writes a matrix row by row to the start of rows of `width` elements.
 fn put(m: MatRef<'_, f64>, width: usize, place: &mut [f32]) {
     for (row, values) in place.chunks_exact_mut(width).enumerate().take(m.nrows()) {
         (0..m.ncols()).for_each(|column| values[column] = m[(row, column)] as f32);

@@ -1,4 +1,4 @@
-//! The leading principal components of rows that come in batches, without their moments: what is carried from batch to batch is of the size of an adapter.
+//! The leading principal components of rows that come in batches, without their moments: the state carried between batches is of the size of an adapter.
 
 use super::range;
 use crate::graph::memory::InputName;
@@ -15,24 +15,24 @@ use crate::{
     lora::init::Components,
 };
 
-/// Directions that are sought, and carried, for each one that is asked for. The source of EVA seeks as many and carries what is asked for.
+/// Directions sought and carried per direction asked for. The EVA paper seeks as many and carries only those asked for.
 const SOUGHT: usize = 2;
-/// Power iterations over a batch and what is carried.
+/// Power iterations over a batch and the carried directions.
 const ITERATIONS: usize = 2;
 
-/// A device for the leading components of inputs of one width.
+/// A device that finds the leading components of inputs of one width.
 pub struct Finder {
     device: Box<dyn Device>,
-    /// What is decomposed, row after row.
+    /// The matrix to decompose, row by row.
     stack: Vec<f32>,
-    /// Its rows.
+    /// The number of its rows.
     rows: usize,
-    /// What the search begins from, (k, I): as many directions as are sought.
+    /// The random starting rows of the search, (k, I): as many as directions sought.
     drawn: Vec<f32>,
 }
 
 impl Finder {
-    /// Finds `asked` directions among rows of `width` numbers that come in batches of at most so many rows.
+    /// Finds `asked` directions among rows of `width` elements that come in batches of at most `rows` rows.
     ///
     /// # Errors
     /// If the device fails.
@@ -61,11 +61,11 @@ impl Finder {
     }
 }
 
-/// The search for `asked` directions among rows of `width` numbers that come in batches of at most so many rows: of the plan's rows, as many as are sought,
-/// in what is carried, a batch, and how far their means are apart.
+/// The plan that finds `asked` directions among rows of `width` elements in batches of at most `rows` rows. The plan's rows are the carried directions, as
+/// many as are sought, a batch, and one row for the difference of their means.
 pub(super) fn finding(width: usize, rows: usize, asked: usize) -> Plan {
     let sought = (SOUGHT * asked).min(width);
-    // Where all directions, there and back once, ask no more than the iterations, none is left out.
+    // If finding all directions in one round trip costs no more than the iterations, it finds all of them.
     let whole = width <= sought * (1 + ITERATIONS);
     let (sought, iterations) = if whole { (width, 0) } else { (sought, ITERATIONS) };
     let rows = sought + rows + 1;
@@ -73,18 +73,18 @@ pub(super) fn finding(width: usize, rows: usize, asked: usize) -> Plan {
     range(weight, [rows, width], sought, iterations)
 }
 
-/// Incremental principal component analysis: of the rows so far there is the mean, and of their scatter about it the leading eigenvectors, times the roots of
-/// their eigenvalues. A batch about its own mean, these, and how far the means are apart, put below each other, have the scatter of all; its leading right
-/// singular vectors are what is carried on. Ross, Lim, Lin and Yang 2008, *Incremental learning for robust visual tracking*. What is lost is what lies beyond
-/// the directions that are carried.
+/// Incremental principal component analysis. It keeps the mean of the rows so far and the leading eigenvectors of their scatter about it, times the roots of
+/// their eigenvalues. These, a batch about its own mean, and the scaled difference of the means, stacked, have the scatter of all rows; the leading right
+/// singular vectors of the stack are kept. Ross, Lim, Lin and Yang 2008, *Incremental learning for robust visual tracking*. Only what lies beyond the
+/// directions that are kept is lost.
 pub struct Incremental {
     mean: Vec<f64>,
-    /// What is known of the rows so far, or why not.
+    /// The components of the rows so far, or the reason there are none.
     pub found: Result<Components, NoConvergence>,
 }
 
 impl Incremental {
-    /// Nothing yet of rows of `width` numbers.
+    /// The state before any row of `width` elements.
     pub fn new(width: usize) -> Incremental {
         let directions = Mat::zeros(0, width);
         Incremental {
@@ -93,7 +93,7 @@ impl Incremental {
         }
     }
 
-    /// Takes a batch of rows in, one after the other in `rows`.
+    /// Adds a batch of rows, which lie one after another in `rows`.
     ///
     /// # Errors
     /// If the device fails.
@@ -106,7 +106,7 @@ impl Incremental {
         let count = rows.len() / width;
         let (old, new) = (before.rows as f64, count as f64);
         let all = old + new;
-        // Sums over rows side by side, as no processor adds up one number after the other as fast.
+        // Sums all columns at once over the rows: this vectorises, a sum down one column does not.
         let (mut mean, mut power) = (vec![0.0; width], vec![0.0; width]);
         for row in rows.chunks_exact(width) {
             for ((mean, power), x) in mean.iter_mut().zip(&mut power).zip(row) {

@@ -1,4 +1,4 @@
-//! How the layers' inputs go with a code of the labels.
+//! The correlation of the layers' inputs with a random code of the labels.
 
 use loralab_data::Batch;
 use loralab_linalg::{Mat, Stream, normal_matrix};
@@ -12,8 +12,8 @@ use crate::{
 impl Calibration<'_, '_> {
     /// The code of each layer, and the tokens that went through the model for it.
     ///
-    /// E\[S xᵀ\] is what the second moment E\[x xᵀ\] loses where x is compared with rows of codes instead of zeros, so it takes no kernel of its own. What
-    /// is compared with is as wide as the inputs, so inputs of each width are asked for on their own.
+    /// E\[S xᵀ\] is the difference of two second moments: E\[x xᵀ\] with zeros as targets, less the one with rows of codes as targets. So it takes no kernel of
+    /// its own. The targets must be as wide as the inputs, so inputs of each width take a pass of their own.
     pub(super) async fn codes(&self, run: &Run, layers: &[Layer<'_>]) -> Result<(Vec<Code>, usize), CalibrationError> {
         let batches: Vec<Batch> = self.batches(run.seed, BATCHES)?.collect();
         let labels = Labels::of(&batches, self.setup.base.model.vocabulary(), self.setup.adapters.rank, run.seed);
@@ -48,13 +48,13 @@ impl Calibration<'_, '_> {
     }
 }
 
-/// What the labels of some batches are coded by.
+/// The random codes of the labels of some batches.
 struct Labels {
     /// The code of each token, (V, R), less the mean over the rows that count.
     codes: Mat<f64>,
-    /// How many of those rows each token is the label of.
+    /// The number of counted rows that each token is the label of.
     counts: Vec<f64>,
-    /// All of them.
+    /// The number of all counted rows, at least 1.
     counted: f64,
 }
 
@@ -69,12 +69,12 @@ impl Labels {
         let mean = |k: usize| (0..vocabulary).map(|token| counts[token] * drawn[(token, k)]).sum::<f64>() / counted;
         let means: Vec<f64> = (0..size).map(mean).collect();
         let seen = counts.iter().filter(|count| **count > 0.0).count();
-        // What is left of a single label's code is rounding.
+        // With a single label the centred code would be rounding error only.
         let centred = |token: usize, k: usize| if seen > 1 { drawn[(token, k)] - means[k] } else { 0.0 };
         Labels { codes: Mat::from_fn(vocabulary, size, centred), counts, counted }
     }
 
-    /// E\[S Sᵀ\] of the first `size` numbers.
+    /// E\[S Sᵀ\] of the first `size` elements of the code.
     fn own(&self, size: usize) -> Mat<f64> {
         let product = |token: usize, i: usize, j: usize| self.codes[(token, i)] * self.codes[(token, j)];
         Mat::from_fn(size, size, |i, j| {
@@ -82,7 +82,7 @@ impl Labels {
         })
     }
 
-    /// The codes of a batch's rows, each filled up with zeros to `width`.
+    /// The codes of a batch's rows, each padded with zeros to `width`.
     fn rows(&self, batch: &Batch, size: usize, width: usize) -> Vec<f32> {
         let mut rows = vec![0.0; batch.targets.len() * width];
         for (row, target) in rows.chunks_exact_mut(width).zip(&batch.targets) {

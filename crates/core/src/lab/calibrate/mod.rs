@@ -1,13 +1,13 @@
-//! Starts that ask a device, the one that will train them: what some batches say of the layers of a base, and products with its weights.
+//! Data-dependent initialisation on the device that will train: statistics of the layers over some batches, and products with the base's weights.
 //!
-//! Everything as large as a weight is made there, by the kernels of training. A *weight* W is decomposed there but for a small matrix: X Wᵀ and X W of a few
-//! rows X, as a linear layer makes them forwards and backwards, with the rows made orthonormal in between; OLoRA and NoRA ask for one such product. The
-//! principal *components* of a layer's inputs are found in the same way, batch by batch. The *moments* of a layer's inputs are sums over rows, as the gradient
+//! Everything as large as a weight is computed on the device, by the kernels of training. A *weight* W is decomposed there up to a small matrix: X Wᵀ and X W
+//! for a few rows X, as a linear layer's forward and backward pass give them, with the rows made orthonormal in between; OLoRA and NoRA need one such product.
+//! The principal *components* of a layer's inputs are found in the same way, batch by batch. The *moments* of a layer's inputs are sums over rows, as the gradient
 //! of a weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
-//! adapter is a probe that multiplies the gradient of its weight from either side, all layers in one pass; that is all that a randomised decomposition asks. A
-//! *preheat* is a training. The host decomposes what remains.
+//! adapter multiplies the gradient of its weight from either side, all layers in one pass; a randomised decomposition needs no more than that. A *preheat* is a
+//! training. The host decomposes the small matrices that remain.
 //!
-//! A run sees the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
+//! A run reads the first batches of its own order of the training data, so a start depends on data and seed, not on the cohort.
 
 mod components;
 mod gradients;
@@ -41,10 +41,10 @@ use crate::{
 
 /// Batches that a start reads.
 const BATCHES: u64 = 8;
-/// Batches that a start reads at most where it reads until it settles.
+/// The most batches that a start reads if it reads until its directions settle.
 const MOST_BATCHES: u64 = 32;
 
-/// What starts that ask a device are made with.
+/// Inputs for data-dependent initialisation.
 pub struct Calibration<'a, 'm> {
     /// The base, the adapters and the training that the starts are for.
     pub setup: Setup<'a>,
@@ -52,41 +52,41 @@ pub struct Calibration<'a, 'm> {
     pub steps: usize,
     /// The training data.
     pub train: &'a Dataset,
-    /// Makes the devices.
+    /// Creates the devices.
     pub make_device: MakeDevice<'m>,
 }
 
-/// How a run begins, and what it took to know.
+/// The initial values of a run, and the tokens read to compute them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
-    /// How it begins.
+    /// The initial values.
     pub initial: Arc<Initial>,
-    /// Tokens that went through the model for it, forwards alone or there and back.
+    /// Tokens that went through the model, in forward passes or in forward and backward passes.
     pub tokens: usize,
 }
 
-/// How a run begins, or why its scheme can't start it.
+/// The initial values of a run, or the reason its scheme can't start it.
 pub type RunStart = Result<Arc<Calibrated>, StartError>;
 
-/// Why a start can't be made.
+/// The reasons that a start can't be made.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CalibrationError {
-    /// Data that do not fit.
+    /// The data do not fit the sequences.
     #[error(transparent)]
     Data(#[from] loralab_data::Error),
-    /// A start that is impossible.
+    /// The scheme can't start this adapter.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// A device that fails.
+    /// A device fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
 impl Calibration<'_, '_> {
-    /// How each run begins that is to train by `plan`, or why it can't; alike runs share it.
+    /// The start of each run that is to train by `plan`, or the reason it has none; runs with equal starts share one.
     ///
     /// # Errors
-    /// If the data do not fit, or a device fails.
+    /// If the data do not fit the sequences, or a device fails.
     pub async fn starts(&self, runs: &[Run], plan: &Plan) -> Result<Vec<RunStart>, CalibrationError> {
         let mut found: Vec<Option<RunStart>> = vec![None; runs.len()];
         let preheated: Vec<usize> =
@@ -136,14 +136,14 @@ impl Calibration<'_, '_> {
         observed(self.setup.base, self.setup.shape(), layers)
     }
 
-    /// The first batches of a seed.
+    /// The first `count` batches of a seed.
     fn batches(&self, seed: u64, count: u64) -> Result<impl Iterator<Item = Batch>, CalibrationError> {
         let mut sampler = Sampler::new(self.train, seed, self.setup.sequences, self.setup.tokens)?;
         Ok((0..count).map(move |step| sampler.batch(step)))
     }
 }
 
-/// A model whose layers' inputs are observed, and for each layer which of those is its own.
+/// A model that records its layers' inputs, and for each layer the index of its input among them.
 fn observed(base: &Base, shape: Shape, layers: &[Layer<'_>]) -> (Tape, Vec<usize>) {
     let modules: Vec<String> = layers.iter().map(|layer| layer.name.to_owned()).collect();
     let mut tape = Tape::new(shape, false);

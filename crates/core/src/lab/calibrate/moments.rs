@@ -1,4 +1,4 @@
-//! The moments of the layers' inputs.
+//! Starts from the moments of the layers' inputs.
 
 use crate::graph::memory::InputName;
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use crate::{
     lora::init::{Code, InputMoments, KnownLayer, Layer, Start, StartError},
 };
 
-/// A rule that looks at the inputs of all layers.
+/// A rule that computes starts from the moments of all layers' inputs.
 type Begin = fn(&[KnownLayer<'_>]) -> Result<Vec<Start>, StartError>;
 
-/// The moments of every different input of some layers, summed up batch by batch.
+/// The moments of every distinct input of some layers, summed batch by batch.
 pub(super) struct Moments {
     device: Box<dyn Device>,
     pub(super) plan: Arc<Plan>,
-    /// For each layer, which of the inputs is its own.
+    /// For each layer, the index of its input.
     pub(super) of_layer: Vec<usize>,
     inputs: Vec<InputMoments>,
-    /// What a squared error of zero is held to: as many rows as a batch has, as wide as the widest input.
+    /// Targets of the squared error, all zero: as many rows as a batch has, as wide as the widest input.
     pub(super) zeros: Vec<f32>,
 }
 
 impl Calibration<'_, '_> {
-    /// The start of a run whose scheme looks at the inputs of layers.
+    /// The start of a run whose scheme uses the moments of its layers' inputs.
     pub(super) async fn by_activations(
         &self,
         run: &Run,
@@ -95,9 +95,9 @@ impl Calibration<'_, '_> {
 }
 
 impl Moments {
-    /// E\[(x − c) xᵀ\] and half of E\[x\] of every input over the rows of a batch that count, as the plan's parameters lie; c are rows of `expected`.
+    /// E\[(x − c) xᵀ\] and half of E\[x\] of every input over the counted rows of a batch, laid out as the plan's parameters; the c are the rows of `expected`.
     pub(super) async fn sums(&mut self, batch: &Batch, expected: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        // Twice the weight is the row's share.
+        // The squared error's gradient has a factor of two, so the weight is half a row's share.
         let share = 0.5 / batch.counted.max(1) as f32;
         let weights: Vec<f32> = batch.weights.iter().map(|x| if *x == 0.0 { 0.0 } else { share }).collect();
         let input = Inputs::from(batch).with(InputName::Weights, &weights).with(InputName::Expected, expected);
@@ -111,14 +111,14 @@ impl Moments {
         let sums = sums?;
         for (pair, inputs) in self.plan.parameters.chunks_exact(2).zip(&mut self.inputs) {
             let rows = inputs.rows + batch.counted;
-            // Of all rows so far, those of this batch.
+            // The share of this batch among all rows so far.
             let part = batch.counted as f64 / rows.max(1) as f64;
             let mixed = |old: f64, new: f64| old + part * (new - old);
             let (second, mean) = (&sums[pair[0].span.range()], &sums[pair[1].span.range()]);
             let width = inputs.mean.len();
             for i in 0..width {
                 for j in 0..=i {
-                    // Equal but for rounding; the decompositions want it symmetric.
+                    // The halves differ by rounding only; the decompositions need a symmetric matrix.
                     let sum = f64::from(second[i * width + j]) + f64::from(second[j * width + i]);
                     let new = mixed(f64::from(inputs.second[i * width + j]), sum / 2.0) as f32;
                     (inputs.second[i * width + j], inputs.second[j * width + i]) = (new, new);

@@ -1,6 +1,6 @@
-//! The memory that starts take while they are made: the devices' plans, and what the host holds beside them.
+//! The memory that making starts takes: that of the devices' plans, and that of the host beside them.
 //!
-//! One run's start is made after the other, so what is counted is that of one run; a training that comes before is one of all its runs.
+//! Starts are made one run after another, so the memory counted is that of one run; a training that precedes them is counted with all its runs.
 
 use std::collections::BTreeSet;
 
@@ -29,35 +29,35 @@ pub struct Setup<'a> {
     pub base: &'a Base,
     /// The modules with adapters, and the rank that a scheme is asked for.
     pub adapters: &'a Adapters,
-    /// B of a run.
+    /// The number of sequences of a run's batch, B.
     pub sequences: usize,
-    /// T.
+    /// The number of tokens of a sequence, T.
     pub tokens: usize,
-    /// What trains where a start is a training.
+    /// The optimiser of starts that are trained.
     pub optimizer: Optimizer,
-    /// What its gradients are multiplied by before it sees them.
+    /// The preconditioner of gradients, applied before the optimiser.
     pub preconditioner: Option<Preconditioner>,
 }
 
-/// The memory that is taken together at one time.
+/// The memory that is in use at the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {
-    /// The time: the training, or the making of a start.
+    /// The phase: the training, or the making of a start.
     pub name: String,
-    /// The memory, term by term, and the most runs for another reason.
+    /// The memory, term by term, and the largest number of runs if something other than memory limits it.
     pub needs: Needs,
 }
 
 impl Phase {
-    /// The bytes that so many runs take then.
+    /// The bytes that `runs` runs take in this phase.
     pub fn of(&self, runs: usize) -> u64 {
         self.needs.of(runs)
     }
 }
 
 impl Setup<'_> {
-    /// What making the starts of `runs` runs takes that are to train by `plan`, for each of their schemes, given what a device says that a plan
-    /// needs. Schemes that only draw their numbers have none.
+    /// The memory for making the starts of `runs` runs that are to train by `plan`, one phase for each of their schemes; `needs` is a device's estimate for a
+    /// plan. Schemes that only draw random numbers have no phase.
     pub fn phases(&self, schemes: &[Run], runs: usize, plan: &Plan, needs: &dyn Fn(&Plan) -> Needs) -> Vec<Phase> {
         let mut phases: Vec<Phase> = vec![];
         for run in schemes {
@@ -76,7 +76,7 @@ impl Setup<'_> {
         Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
     }
 
-    /// What the start of a run takes, or of all `runs` runs where it is a training of them together.
+    /// The memory for the start of one run, or for all `runs` runs if the start is a training of them together.
     fn needs(&self, run: &Run, runs: usize, plan: &Plan, needs: &dyn Fn(&Plan) -> Needs) -> Needs {
         let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
         let costs = Costs::new(self, &layers, needs);
@@ -87,7 +87,7 @@ impl Setup<'_> {
                 vec![decomposed(6, costs.weight, "the largest weight and its parts")]
             }
             Rule::Product { .. } | Rule::Triplets { .. } => {
-                // Layer follows on layer, and a device holds one weight and a few rows.
+                // Layers are handled one after another: a device holds one weight and a few rows.
                 let base = self.base.bytes() as u64;
                 vec![
                     Cost::shared("frozen base as stored", base),
@@ -234,7 +234,7 @@ pub fn probed(name: &str, plan: &Plan) -> Cost {
     )
 }
 
-/// What is there once for one run, however many follow.
+/// Counts the terms of one run as shared, for work that is done one run after another.
 pub fn once(terms: Vec<Cost>) -> Vec<Cost> {
     terms.into_iter().map(|cost| Cost::shared(cost.what, cost.per_run + cost.shared)).collect()
 }

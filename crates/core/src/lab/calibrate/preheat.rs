@@ -1,4 +1,4 @@
-//! A short training at a higher rank, of all runs that begin with one, as a cohort.
+//! A short training at a higher rank, of all runs whose scheme starts from one, as a cohort.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::{
     models::{Adapters, Training},
 };
 
-/// How the preheated adapter begins.
+/// The scheme that starts the preheated adapter.
 const BEGIN: &str = "init-a";
 
 impl Calibration<'_, '_> {
-    /// The starts of runs of one scheme that begins with a training.
+    /// The starts of runs of one scheme that starts from a training.
     pub(super) async fn preheat(
         &self,
         runs: &[Run],
@@ -40,7 +40,7 @@ impl Calibration<'_, '_> {
         for step in 0..steps {
             cohort.step(1.0);
             if cohort.is_busy() || step + 1 == steps {
-                // A run that diverges keeps what it had learnt until then.
+                // A run that diverges keeps the values from before it diverged.
                 cohort.outcomes().await?;
             }
         }
@@ -64,7 +64,7 @@ impl Calibration<'_, '_> {
     }
 }
 
-/// The training of so many runs at a multiple of their rank.
+/// The plan of the training of `runs` runs at a multiple of their rank.
 pub(super) fn heating(setup: &Setup<'_>, runs: usize, ranks: usize) -> Plan {
     let Setup { base, adapters, sequences, tokens, optimizer, preconditioner } = *setup;
     let adapters = Adapters { rank: ranks * adapters.rank, target_modules: adapters.target_modules.clone() };

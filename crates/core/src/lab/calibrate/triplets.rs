@@ -11,7 +11,7 @@ use loralab_linalg::{Mat, MatRef, NoConvergence, Stream, Svd, from_rows, spanned
 
 use crate::device::{Answer, Device, DeviceError, Inputs, MakeDevice};
 
-/// From which side a matrix is multiplied.
+/// The side from which a matrix is multiplied.
 #[derive(Clone, Copy)]
 pub(super) enum Side {
     /// M Xᵀ, (O, k), for rows X, (k, I).
@@ -20,15 +20,15 @@ pub(super) enum Side {
     Left,
 }
 
-/// Matrices M, (O, I), that are known by their products.
+/// Matrices M, (O, I), that are available only through products.
 pub(super) trait Products {
-    /// The products of all matrices with vectors of each.
+    /// The products of every matrix with its own vectors.
     fn products<'a>(&'a mut self, side: Side, vectors: &'a [Mat<f64>]) -> Answer<'a, Vec<Mat<f64>>>;
 }
 
-/// The leading singular triplets of each matrix, nearly, from rows Ωᵀ, (k, I), that were drawn for it: Halko, Martinsson and Tropp 2011, arXiv 0909.4061,
-/// algorithms 4.4 and 5.1, as [`loralab_linalg::randomised_svd`] has them. What is made orthonormal, (O, k) and (k, I), is so on devices too, after every
-/// product, so that a direction that is weak beside the first is lost in the rounding of one product at most; (k, k) is decomposed here. Of one matrix that a
+/// Approximate leading singular triplets of each matrix, from random rows Ωᵀ, (k, I), drawn for it: Halko, Martinsson and Tropp 2011, arXiv 0909.4061,
+/// algorithms 4.4 and 5.1, as in [`loralab_linalg::randomised_svd`]. The rows, (O, k) and (k, I), are made orthonormal on devices too, after every product, so
+/// that a direction that is weak beside the first is lost in the rounding of one product at most; the (k, k) matrix is decomposed here. For one matrix that a
 /// device holds, [`range`](super::range()) does all but the last.
 pub(super) async fn triplets(
     matrices: &mut dyn Products,
@@ -58,8 +58,8 @@ struct Bases<'m> {
 }
 
 impl Bases<'_> {
-    /// Orthonormal rows with the span of those of each matrix: of no more rows than it has columns, since of those that were drawn any have the same span. Where
-    /// they depend on each other, others that are drawn take their place, so that a start has as many directions as it asks for.
+    /// Orthonormal rows with the span of each matrix's rows. At most as many rows as columns are used, since any subset of that size of random rows has the same
+    /// span. Linearly dependent rows are replaced by random ones, so that a start has as many directions as it asks for.
     async fn of_rows(&mut self, matrices: &[Mat<f64>]) -> Result<Vec<Mat<f64>>, DeviceError> {
         let mut found = Vec::with_capacity(matrices.len());
         for matrix in matrices {
@@ -68,7 +68,7 @@ impl Bases<'_> {
         Ok(found)
     }
 
-    /// The same of columns.
+    /// The same for columns.
     async fn of_columns(&mut self, matrices: &[Mat<f64>]) -> Result<Vec<Mat<f64>>, DeviceError> {
         let mut found = Vec::with_capacity(matrices.len());
         for matrix in matrices {

@@ -1,4 +1,4 @@
-//! What is known of the layers' weights where the weights are: one product, or their leading singular triplets.
+//! Starts from the layers' weights: one product, or their leading singular triplets, computed where the weights are.
 
 use crate::graph::memory::InputName;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::{
 };
 
 impl Calibration<'_, '_> {
-    /// The start of a run whose scheme looks at the leading triplets of weights. Layer follows on layer, so that little of the base is in a GPU's memory.
+    /// The start of a run whose scheme uses the leading triplets of weights. Layers are handled one after another, so that little of the base is in a GPU's memory.
     ///
-    /// A device goes through [`range`](super::range()). What is left here is (k, k), which is decomposed in f64, and how its factors combine the bases.
+    /// A device runs [`range`](super::range()). The host decomposes the remaining (k, k) matrix in f64 and combines the bases with its factors.
     pub(super) async fn by_weights(
         &self,
         run: &Run,
@@ -44,7 +44,7 @@ impl Calibration<'_, '_> {
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
     }
 
-    /// The start of a run whose scheme looks at one product of each weight.
+    /// The start of a run whose scheme uses one product with each weight.
     pub(super) async fn by_product(
         &self,
         run: &Run,
@@ -65,7 +65,7 @@ impl Calibration<'_, '_> {
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
     }
 
-    /// What a plan says of these rows. Its device is gone by then, and what it held of the base.
+    /// The probe of a plan on these rows. The device is freed on return, with its share of the base.
     async fn ask(&self, plan: Plan, rows: MatRef<'_, f64>) -> Result<Probe, DeviceError> {
         let mut device = (self.make_device)(Arc::new(plan), self.setup.base.tensors.clone()).await?;
         let features = to_rows(rows);

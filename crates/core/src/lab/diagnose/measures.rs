@@ -1,6 +1,6 @@
-//! Diagnostics: what goes on inside the adapters of a run, from their numbers before and after a step and what a probe batch says of both.
+//! Diagnostics: measurements of a run's adapters, from their values before and after a step and a probe batch at both.
 //!
-//! Everything is computed in f64 on the host, from the factors and the LoRA features, which are narrow: B A is never formed. What B makes of features
+//! Everything is computed in f64 on the host, from the factors and the LoRA features, which are narrow: B A is never formed. The effect of B on features
 //! is measured through its Gram matrix, since ‖B z‖² = zᵀ (Bᵀ B) z.
 
 use loralab_experiment::Diagnosis;
@@ -14,12 +14,12 @@ use crate::{
     },
 };
 
-/// A run at a moment: what it has trained, and what the probe says of it.
+/// A snapshot of a run: its trained tensors, and the probe's values with them.
 #[derive(Clone, Debug)]
 pub struct Moment {
     /// Trained tensors, flat.
     pub trained: Vec<f32>,
-    /// A pass over the probe batch.
+    /// The values of a pass over the probe batch.
     pub probe: Probe,
 }
 
@@ -29,30 +29,30 @@ pub struct Moment {
 pub struct BaseGradient<'a> {
     /// ‖G‖ of every adapter's layer.
     pub norms: &'a [f64],
-    /// G Aᵀ with the A of the run as it stands, at the places of B in a flat buffer.
+    /// G Aᵀ with the run's current A, at the offsets of B in a flat buffer.
     pub by_a: &'a [f32],
     /// G A₀ᵀ with the A₀ of its frozen pair; empty without one.
     pub by_frozen_a: &'a [f32],
 }
 
-/// How a run is looked at.
+/// The settings of a run's diagnosis.
 #[derive(Clone, Copy, Debug)]
 pub struct Lens<'a> {
-    /// Rows of the probe, from the first, that are looked at.
+    /// The number of the probe's first rows that are used.
     pub rows: usize,
-    /// s.
+    /// The scale s.
     pub scale: f64,
-    /// ε of Adam; none for another optimiser.
+    /// Adam's ε; none for another optimiser.
     pub epsilon: Option<f64>,
-    /// v̂ of every trained number after the step; empty without Adam.
+    /// v̂ of every trained element after the step; empty without Adam.
     pub second_moment: &'a [f64],
-    /// Flat as what is trained, or empty.
+    /// The frozen pairs, laid out as the trained tensors, or empty.
     pub frozen_pairs: &'a [f32],
-    /// Where the base would go.
+    /// The gradient of the base's loss.
     pub base: BaseGradient<'a>,
 }
 
-/// The diagnosis of every adapter of a run, in the order of the plan's parameters, from the moments before and after one step.
+/// The diagnosis of every adapter of a run, in the order of the plan's parameters, from the snapshots before and after one step.
 pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) -> Vec<Diagnosis> {
     let Lens { rows, scale, epsilon, second_moment, frozen_pairs, base } = lens;
     let adapters = plan.sites.iter().enumerate();
@@ -76,7 +76,7 @@ pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) ->
         .collect()
 }
 
-/// ⟨B A − B₀ A₀, −G⟩, from G Aᵀ and G A₀ᵀ: since ⟨B A, G⟩ = ⟨B, G Aᵀ⟩. With a second pair it is taken as ⟨B − B₀, G Aᵀ⟩ + ⟨B₀, G Aᵀ − G A₀ᵀ⟩.
+/// ⟨B A − B₀ A₀, −G⟩, from G Aᵀ and G A₀ᵀ: since ⟨B A, G⟩ = ⟨B, G Aᵀ⟩. With a second pair it is computed as −⟨B − B₀, G Aᵀ⟩ − ⟨B₀, G Aᵀ − G A₀ᵀ⟩.
 fn downhill(b: &[f64], frozen: Option<&Factors>, by_a: &[f32], by_frozen_a: &[f32]) -> f64 {
     let by_a = wide(by_a);
     match frozen {
@@ -88,13 +88,13 @@ fn downhill(b: &[f64], frozen: Option<&Factors>, by_a: &[f32], by_frozen_a: &[f3
     }
 }
 
-/// The share of elements that have had a gradient, and of which √v̂ is less than ε.
+/// The share of elements that have had a gradient and whose √v̂ is less than ε.
 fn share_below(second_moment: &[f64], epsilon: f64) -> f64 {
     let below = second_moment.iter().filter(|v| **v > 0.0 && v.sqrt() < epsilon).count();
     below as f64 / second_moment.len() as f64
 }
 
-/// KL(base ‖ run): Σ p log(p / q) with p and q the softmax of either's logits, (rows, V), the mean over the rows whose weight is not 0, in nats.
+/// KL(base ‖ run): Σ p log(p / q) with p and q the softmax of the logits of base and run, (rows, V), as the mean over the rows with nonzero weight, in nats.
 pub fn kl_from_base(base: &[f32], run: &[f32], weights: &[f32]) -> f64 {
     let columns = base.len() / weights.len();
     let rows =
@@ -126,7 +126,7 @@ impl Factors {
         Factors { a: wide(&flat[site.a.range()]), b: wide(&flat[site.b.range()]), rank: site.rank }
     }
 
-    /// O.
+    /// The output width O.
     fn outputs(&self) -> usize {
         self.b.len() / self.rank
     }
@@ -144,7 +144,7 @@ fn adapter(
     let [delta_a, delta_b] = [difference(&new.a, &old.a), difference(&new.b, &old.b)];
     let delta_z = difference(&new_z, &old_z);
     let (rows, outputs) = (new_z.len() / rank, new.outputs());
-    // The lengths of the rows of s z Bᵀ.
+    // The norms of the rows of s z Bᵀ.
     let through = |z: &[f64], b: &[f64]| -> Vec<f64> {
         let gram = gram_of_columns(b, rank);
         z.chunks_exact(rank).map(|z| scale.abs() * quadratic(&gram, z).max(0.0).sqrt()).collect()
@@ -185,7 +185,7 @@ fn adapter(
     }
 }
 
-/// The squared singular values of s (B A − B₀ A₀), or of s B A, in falling order; one that is no number if the product is none.
+/// The squared singular values of s (B A − B₀ A₀), or of s B A, in falling order; a single NaN if the product can't be decomposed.
 ///
 /// With a second pair this is s ((B − B₀) A + B₀ (A − A₀)), which loses nothing to cancellation while the pairs are close.
 fn squared_singular_values(scale: f64, pair: &Factors, frozen: Option<&Factors>) -> Vec<f64> {
@@ -220,7 +220,7 @@ fn norm(values: &[f64]) -> f64 {
     values.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// Mᵀ M of a matrix of so many columns.
+/// Mᵀ M of a matrix with `columns` columns.
 fn gram_of_columns(matrix: &[f64], columns: usize) -> Vec<f64> {
     let mut gram = vec![0.0; columns * columns];
     for row in matrix.chunks_exact(columns) {
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// z Bᵀ, (rows, O), formed.
+    /// z Bᵀ, (rows, O), formed explicitly.
     fn product(z: &[f64], b: &[f64], rank: usize) -> Vec<f64> {
         z.chunks_exact(rank).flat_map(|z| b.chunks_exact(rank).map(move |b| dot(z, b))).collect()
     }
@@ -280,7 +280,7 @@ mod tests {
         let [delta_b, delta_z] = [difference(&new.b, &old.b), difference(&new_z, &old_z)];
         let formed = |z: &[f64], b: &[f64]| -> Vec<f64> { product(z, b, rank).iter().map(|x| scale * x).collect() };
         let parts = [formed(&delta_z, &old.b), formed(&old_z, &delta_b), formed(&delta_z, &delta_b)];
-        // The three parts are the change of Z_B, to rounding.
+        // The three parts sum to the change of Z_B, up to rounding.
         let change = difference(&formed(&new_z, &new.b), &formed(&old_z, &old.b));
         for (index, change) in change.iter().enumerate() {
             assert_close(parts.iter().map(|part| part[index]).sum(), *change);
@@ -313,7 +313,7 @@ mod tests {
                 .collect();
             let squares = squared_singular_values(scale, &pair, frozen);
             assert_close(squares.iter().sum::<f64>().sqrt(), norm(&formed));
-            // The largest singular value by power iteration on the formed product.
+            // The largest singular value by power iteration on the explicitly formed product.
             let mut x = vec![1.0; 7];
             for _ in 0..2000 {
                 let y: Vec<f64> = formed.chunks_exact(7).map(|row| dot(row, &x)).collect();

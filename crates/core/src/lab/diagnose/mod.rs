@@ -1,4 +1,4 @@
-//! Diagnostics: what goes on inside the adapters of a run, measured by a second, small device beside a cohort's.
+//! Diagnostics of a run's adapters, measured on a second, small device beside a cohort's.
 
 mod measures;
 mod probes;

@@ -1,6 +1,6 @@
-//! The diagnostics of a sweep: a second, small device beside a cohort's, on which a probe is run before and after the steps that are looked at.
+//! The diagnostics of a sweep: a second, small device beside a cohort's, which runs a probe batch before and after the steps that are diagnosed.
 //!
-//! The probe is one sequence where a step has a batch of them, so a look costs a fraction of a step, and what is trained takes no notice of it.
+//! The probe is one sequence, where a step has a batch of them, so a diagnostics snapshot costs a fraction of a step. It does not affect the training.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -15,47 +15,47 @@ use crate::{
     lab::train::Cohort,
 };
 
-/// Directions from which the norm of a gradient is measured where its layer has more inputs than that. Its standard error is then at most 1/√(2 · 256),
-/// or 4 %, which is that of a matrix of rank one.
+/// The number of directions that estimate the norm of a gradient, if its layer has more inputs than that. The standard error is then at most 1/√(2 · 256),
+/// or 4 %, reached by a matrix of rank one.
 const DIRECTIONS: usize = 256;
 
-/// Looks into the runs of one cohort.
+/// Takes diagnostics snapshots of the runs of one cohort.
 pub struct Probes {
     device: Box<dyn Device>,
     plan: Arc<Plan>,
     batch: Batch,
     optimizer: Optimizer,
-    /// Rows of the probe up to the last that counts; what follows is padding.
+    /// The rows of the probe up to the last that counts; the rest is padding.
     rows: usize,
-    /// Each thread sums up a run at a time.
+    /// Threads that each diagnose one run at a time.
     workers: Workers,
-    /// Every run before the step that is looked at.
+    /// Every run before the step that is diagnosed.
     before: Vec<Moment>,
-    /// What the base says of the probe, once it was asked.
+    /// The base's values on the probe, once computed.
     base: Option<Base>,
 }
 
-/// What the base says of the probe.
+/// The base's values on the probe.
 struct Base {
-    /// Its logits; empty where the plan does not keep them.
+    /// Its logits; empty if the plan does not keep them.
     prediction: Vec<f32>,
     /// ‖G‖ of every adapter's layer.
     norms: Vec<f64>,
-    /// Of each run G A₀ᵀ, flat; empty without frozen pairs.
+    /// G A₀ᵀ of each run, flat; empty without frozen pairs.
     by_frozen_a: Vec<Vec<f32>>,
 }
 
-/// What a look into a run found.
+/// The diagnostics snapshot of a run.
 pub struct Seen {
-    /// See [`kl_from_base`]; none where the plan does not keep the logits.
+    /// See [`kl_from_base`]; none if the plan does not keep the logits.
     pub kl_from_base: Option<f64>,
-    /// Each of its adapters.
+    /// The diagnosis of each of its adapters.
     pub adapters: Vec<Diagnosis>,
 }
 
 impl Probes {
-    /// On a device that was made for `plan`, of as many runs as the cohort and one sequence each; `batch` is that sequence, `optimizer` the cohort's, and
-    /// `threads` those that sum up.
+    /// Diagnostics on a device that was made for `plan`, of as many runs as the cohort and one sequence each; `batch` is that sequence, `optimizer` the
+    /// cohort's, and `threads` the number of threads on the host.
     pub fn new(
         device: Box<dyn Device>,
         plan: Arc<Plan>,
@@ -67,7 +67,7 @@ impl Probes {
         Probes { device, plan, batch, optimizer, rows, workers: Workers::new(threads), before: vec![], base: None }
     }
 
-    /// Sees the runs as they stand, before a step.
+    /// Records the runs before a step.
     ///
     /// # Errors
     /// If a device fails.
@@ -77,7 +77,7 @@ impl Probes {
         Ok(())
     }
 
-    /// Sees the runs after the step, and says what it did inside each.
+    /// Records the runs after the step, and returns the effect of the step in each.
     ///
     /// # Errors
     /// If a device fails.
@@ -129,7 +129,7 @@ impl Probes {
         Ok(trained.into_iter().zip(probes).map(|(trained, probe)| Moment { trained, probe }).collect())
     }
 
-    /// What a run has trained, and v̂ of it; empty without Adam.
+    /// The trained tensors of a run, and their v̂; empty without Adam.
     fn second_moment(&self, state: RunState) -> (Vec<f32>, Vec<f64>) {
         let second_moment = match self.optimizer {
             Optimizer::AdamW { beta2, .. } => {
@@ -141,14 +141,14 @@ impl Probes {
         (state.trained, second_moment)
     }
 
-    /// Asks the base. Its gradients are never formed: their norms are summed over products with orthonormal directions, as many at once as all runs'
-    /// adapters have rows.
+    /// Runs the base on the probe. Its gradients are never formed: their norms are summed over products with orthonormal directions, as many at once as all
+    /// runs' adapters have rows.
     async fn ask_base(&mut self, cohort: &Cohort<'_>) -> Result<Base, DeviceError> {
         let plan = self.plan.clone();
         let directions: BTreeMap<usize, Mat<f64>> = inputs(&plan).map(|inputs| (inputs, orthonormal(inputs))).collect();
         let most = directions.values().map(Mat::ncols).max().unwrap_or(0);
         let (mut norms, mut prediction) = (vec![0.0; plan.sites.len()], None);
-        // Ranks differ between adapters where starts give them so; the plan's is the same for all.
+        // Ranks may differ between adapters; the plan's rank is the largest.
         let rank = plan.rank().max(1);
         for first in (0..most).step_by(rank * plan.shape.runs) {
             let starts: Vec<Vec<f32>> = (0..plan.shape.runs)
@@ -186,7 +186,7 @@ impl Probes {
         Ok(Base { prediction: prediction.unwrap_or_default(), norms, by_frozen_a })
     }
 
-    /// Passes over the base with these As, one flat buffer a run, and Bs of zeros: the gradient of B is then G Aᵀ.
+    /// Passes over the base with these As, one flat buffer per run, and Bs of zeros: the gradient of B is then G Aᵀ.
     async fn base_gradient<'a>(&mut self, flats: impl Iterator<Item = &'a [f32]>) -> Result<Vec<Probe>, DeviceError> {
         let none = if self.plan.frozen_pairs { vec![0.0; self.plan.trained_len()] } else { vec![] };
         for (run, flat) in flats.enumerate() {
@@ -204,12 +204,12 @@ impl Probes {
     }
 }
 
-/// I of every adapter's layer.
+/// The input width I of every adapter's layer.
 fn inputs(plan: &Plan) -> impl Iterator<Item = usize> {
     plan.sites.iter().map(|site| site.inputs)
 }
 
-/// As many orthonormal columns as there are directions to look from: all that there are where the inputs are few.
+/// [`DIRECTIONS`] orthonormal columns of `inputs` elements, or a full basis if the inputs are fewer.
 fn orthonormal(inputs: usize) -> Mat<f64> {
     let drawn = normal_matrix(&Stream::new(0, "directions"), inputs, inputs.min(DIRECTIONS));
     thin_qr(drawn.as_ref()).q

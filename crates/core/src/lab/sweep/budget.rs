@@ -1,4 +1,4 @@
-//! The memory of a sweep: what is there together at each time, and how many runs can be trained in one pass.
+//! The memory of a sweep: what is allocated together in each phase, and the number of runs that fit into one pass.
 
 use loralab_data::Dataset;
 use loralab_experiment::{Budget, Cell, PackError, Resolved, pack};
@@ -20,18 +20,18 @@ use crate::{
     models::Base,
 };
 
-/// Logits of all runs on the probe, 256 MiB of them, up to which a look reads them back.
+/// The most logits of all runs on the probe, 256 MiB, that a diagnostics snapshot reads back.
 const MOST_LOGITS: u64 = 1 << 26;
-/// What is read back for a look into a run, in numbers for each that is trained: before and after the step the adapters, gradients and moments.
+/// Elements read back for a diagnostics snapshot of a run, per trained element: adapters, gradients and moments, before and after the step.
 const LOOKED_AT: u64 = 8;
 
 impl Sweep<'_> {
-    /// The plan that `runs` cells share which need this room.
+    /// The plan of `runs` cells with these needs.
     pub fn plan(&self, runs: usize, plan_needs: PlanNeeds) -> Plan {
         self.compile(self.shape(runs), plan_needs, Purpose::Train(optimizer(self.experiment)))
     }
 
-    /// The plan of the small device beside such a cohort's, on which its diagnostics run; none where no run is looked into.
+    /// The plan of the small device beside such a cohort's that runs its diagnostics; none without diagnostics.
     pub(super) fn probe_plan(&self, runs: usize, plan_needs: PlanNeeds) -> Option<Plan> {
         let shape = Shape { sequences: 1, ..self.shape(runs) };
         let logits = [runs, shape.tokens, self.base.model.vocabulary()].map(|size| size as u64).iter().product::<u64>();
@@ -48,8 +48,8 @@ impl Sweep<'_> {
         record(self.base, self.experiment, shape, plan_needs).compile(purpose)
     }
 
-    /// What a cohort of these cells has in memory at each time, the training first, given what a device says that a plan needs; the cells must
-    /// need the same room. Each time's needs are of the cohort's number of runs.
+    /// The memory of a cohort of these cells in each phase, the training first; `needs` is a device's estimate for a plan. The cells must
+    /// have the same [`PlanNeeds`]. The needs of each phase are those of the cohort's number of runs.
     ///
     /// # Errors
     /// If a scheme is unknown.
@@ -99,7 +99,7 @@ impl Sweep<'_> {
             terms.push(Cost::shared(format!("the quantised base: at most {stored} bytes"), stored));
         }
 
-        // What there is at all times.
+        // Allocated in every phase.
         let drawn = schemes.iter().all(|run| matches!(run.scheme.rule, Rule::Fill(_)));
         let factors = elements * (u64::from(!drawn) + u64::from(plan_needs.frozen_pairs));
         let held = [self.data(), Cost::per_run(format!("starts: {factors} elements × 4 bytes"), 4 * factors)];
@@ -118,11 +118,11 @@ impl Sweep<'_> {
         phases
     }
 
-    /// The data, and the batches of a validation.
+    /// The training data, and the batches of a validation.
     fn data(&self) -> Cost {
         let size = |dataset: &Dataset| match dataset {
             Dataset::Text(text) => text.len() as u64,
-            // Two lists and their bytes, and its place in the order of an epoch.
+            // Each example has two lists with their lengths, and an entry in the order of an epoch.
             Dataset::Examples(examples) => examples.iter().map(|example| example.length() as u64 + 64).sum(),
         };
         let bytes = size(&self.data.train) + size(&self.data.validation);
@@ -132,15 +132,15 @@ impl Sweep<'_> {
         Cost::shared(what, bytes + 12 * rows * batches)
     }
 
-    /// The grid cut into cohorts that fit `available` bytes, given what a device says that a plan needs.
+    /// The grid of cells split into cohorts that fit into `available` bytes; `needs` is a device's estimate for a plan.
     ///
     /// # Errors
-    /// If a scheme is unknown or not even one run fits, in its training or in what comes before.
+    /// If a scheme is unknown or not even one run fits, in its training or in an earlier phase.
     pub fn cohorts(&self, needs: impl Fn(&Plan) -> Needs, available: u64) -> Result<Vec<Vec<Cell>>, SweepError> {
         self.cohorts_of(&self.experiment.cells(), needs, available)
     }
 
-    /// The same of any cells of the experiment's schemes.
+    /// Any cells of the experiment's schemes split into cohorts that fit into `available` bytes.
     ///
     /// # Errors
     /// As [`cohorts`](Self::cohorts).
@@ -152,7 +152,7 @@ impl Sweep<'_> {
     ) -> Result<Vec<Vec<Cell>>, SweepError> {
         init::check_options(&self.experiment.schemes, options(self.experiment))?;
         for scheme in &self.experiment.schemes {
-            // Said before anything is trained or written.
+            // Checked before anything is trained or written.
             init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
         }
         let mut all_needs: Vec<PlanNeeds> = Vec::new();
@@ -180,14 +180,14 @@ impl Sweep<'_> {
     }
 }
 
-/// Columns of all the buffers that a row of a training step goes through, whatever the sizes of a batch.
+/// The columns of all buffers that one row of a training step passes through, for any batch size.
 pub fn columns(base: &Base, experiment: &Resolved) -> usize {
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
     let tape = record(base, experiment, shape, PlanNeeds::default());
     tape.compile(Purpose::Train(optimizer(experiment))).columns()
 }
 
-/// Refuses phases of one run of which the largest does not fit, the training with its own words.
+/// Returns an error if the largest phase of one run does not fit. The training has an error of its own.
 fn refuse(phases: &[Phase], available: u64) -> Result<(), SweepError> {
     let largest = phases.iter().enumerate().max_by_key(|(_, phase)| phase.of(1));
     let Some((index, phase)) = largest.filter(|(_, phase)| phase.of(1) > available) else { return Ok(()) };
@@ -199,7 +199,7 @@ fn refuse(phases: &[Phase], available: u64) -> Result<(), SweepError> {
     Err(SweepError::StartMemory { phase: phase.name.clone(), needed: phase.of(1), available })
 }
 
-/// The largest number up to `most` that fits, given that 1 does and that no more fits where less does not.
+/// The largest number up to `most` that fits, if 1 fits and fitting is monotone.
 fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
     let (mut fitting, mut beyond) = (1, most + 1);
     while fitting + 1 < beyond {

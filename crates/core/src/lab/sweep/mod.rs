@@ -1,4 +1,4 @@
-//! A sweep: a grid of cells, packed into cohorts, trained one cohort after the other.
+//! A sweep: a grid of cells, split into cohorts, which are trained one after another.
 
 mod budget;
 mod reporter;
@@ -33,81 +33,81 @@ use crate::{
     models::Base,
 };
 
-/// What an observer lets a sweep wait for.
+/// A future that a sweep waits for between steps; a break ends the sweep.
 pub type Turn<'a> = Pin<Box<dyn Future<Output = ControlFlow<()>> + 'a>>;
 
-/// What an observer lets a sweep wait for without a word on how to go on.
+/// A future that a sweep waits for while the observer handles its messages.
 pub type Listening<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Who watches a sweep.
+/// The observer of a sweep.
 pub trait Observer {
-    /// Seconds since some moment of its own.
+    /// Seconds since a fixed point in time of the observer's choice.
     fn seconds(&self) -> f64;
 
-    /// Something happened; the answer says whether to go on. After a break, the cohort's runs are reported as they stand.
+    /// Receives an event; the return value says whether to continue. After a break, the cohort's runs are reported as they are.
     fn event(&mut self, event: Event) -> ControlFlow<()>;
 
-    /// A run ended without diverging; this is its adapter. What the runs of a cohort came to is told before, since it must not be lost with an adapter.
+    /// Receives the adapter of a run that ended without diverging. The results of a cohort's runs are reported first, so that a failure here does not lose them.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
 
-    /// Waited for before every step, and before whether a snapshot is wanted: whoever shares a thread with the sweep, as a page's worker does, hears
-    /// here what is asked of it.
+    /// Awaited before every step, and before [`wants_snapshot`](Self::wants_snapshot). An observer that shares a thread with the sweep, as a page's worker
+    /// does, handles its messages here.
     fn listen(&mut self) -> Listening<'_> {
         Box::pin(std::future::ready(()))
     }
 
-    /// Asked before every step: whether to be handed a [`Snapshot`] now. What was told until then is what it stands after.
+    /// Called before every step; true requests a [`Snapshot`]. The snapshot follows all events reported so far.
     fn wants_snapshot(&self) -> bool {
         false
     }
 
-    /// The sweep as it stands, to go on from with [`Sweep::go_on`].
+    /// Receives a snapshot of the sweep, to continue from with [`Sweep::go_on`].
     fn snapshot(&mut self, _: Snapshot) {}
 
-    /// Waited for before every step, which it can hold up; a break ends the sweep.
+    /// Awaited before every step, which it can delay; a break ends the sweep.
     fn turn(&mut self) -> Turn<'_> {
         Box::pin(std::future::ready(ControlFlow::Continue(())))
     }
 }
 
-/// Why a sweep can't begin.
+/// The reasons that a sweep can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// A scheme that does not exist.
+    /// The scheme does not exist.
     #[error(transparent)]
     Scheme(#[from] init::UnknownScheme),
-    /// A setting that the model refuses.
+    /// The model refuses a setting.
     #[error(transparent)]
     Setting(#[from] ExperimentError),
-    /// An option of a scheme that can't be chosen so.
+    /// An option of a scheme has an invalid value.
     #[error(transparent)]
     Option(#[from] init::ChoiceError),
-    /// Data that do not fit.
+    /// The data do not fit the sequences.
     #[error(transparent)]
     Data(#[from] loralab_data::Error),
-    /// A start that is impossible.
+    /// A scheme can't start this adapter.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Memory that does not suffice.
+    /// The training does not fit in memory.
     #[error(transparent)]
     Memory(#[from] PackError),
-    /// Memory that does not suffice for what comes before the training.
+    /// A phase before the training does not fit in memory.
     #[error(
         "{phase} needs {}, but only {} may be used. Lower `batch_size`, `tokens` or `rank`, take another start or a smaller base, or raise `memory`.",
         Bytes(*.needed), Bytes(*.available)
     )]
     StartMemory {
-        /// What comes before.
+        /// The phase.
         phase: String,
-        /// Bytes that it needs.
+        /// Bytes that the phase needs.
         needed: u64,
-        /// Bytes there are.
+        /// Bytes that are available.
         available: u64,
     },
-    /// A device that fails.
+    /// A device fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A snapshot of something else.
+    /// The snapshot belongs to another experiment.
     #[error(transparent)]
     State(#[from] StateError),
 }
@@ -122,7 +122,7 @@ impl From<CalibrationError> for SweepError {
     }
 }
 
-/// An experiment with everything it names at hand.
+/// An experiment together with its base and data.
 pub struct Sweep<'a> {
     pub(super) base: &'a Base,
     base_name: String,
@@ -133,7 +133,7 @@ pub struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// Puts an experiment together with its base and data; `base_name` is what exported adapters say they belong to.
+    /// The sweep of an experiment on a base and data; `base_name` is the name of the base that exported adapters record.
     ///
     /// # Errors
     /// If the data do not fit the sequences.
@@ -145,7 +145,7 @@ impl<'a> Sweep<'a> {
         Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe })
     }
 
-    /// How well the base alone does on the held-out data.
+    /// The validation of the base alone on the held-out data.
     ///
     /// # Errors
     /// If the device fails.
@@ -157,7 +157,7 @@ impl<'a> Sweep<'a> {
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
 
-    /// Trains the cohorts and tells the observer; returns what every run that was begun came to. A run that can't start is one that failed.
+    /// Trains the cohorts and reports to the observer; returns the result of every run that was started. A run that can't start counts as failed.
     ///
     /// # Errors
     /// If a scheme is unknown, the data do not fit, or the device fails.
@@ -170,7 +170,7 @@ impl<'a> Sweep<'a> {
         self.go_on(cohorts, None, make_device, observer).await
     }
 
-    /// The same from a snapshot of a sweep of the same experiment on: what it still tells are the words that an uninterrupted one would, from there.
+    /// Continues from a snapshot of a sweep of the same experiment. The events are those that an uninterrupted sweep would report from there on.
     ///
     /// # Errors
     /// Also if the snapshot is of another experiment.
@@ -200,7 +200,7 @@ impl<'a> Sweep<'a> {
         Ok(results)
     }
 
-    /// How runs begin that are to train by `plan`, or why they can't.
+    /// The start of each run that is to train by `plan`, or the reason it has none.
     ///
     /// # Errors
     /// If the data do not fit, or a device fails.
@@ -215,7 +215,7 @@ impl<'a> Sweep<'a> {
         Ok(calibration.starts(runs, plan).await?)
     }
 
-    /// A cell as a run.
+    /// The run of a cell.
     ///
     /// # Errors
     /// If its scheme is unknown.

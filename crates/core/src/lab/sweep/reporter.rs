@@ -1,4 +1,4 @@
-//! Reporter: events handed to an observer, and its answers kept.
+//! Reporter: passes events to an observer and stores its answers.
 
 use std::ops::ControlFlow;
 
@@ -7,19 +7,19 @@ use loralab_experiment::{Cell, Diverged, Event, RunResult};
 use super::{Observer, Snapshot};
 use crate::{lab::train::StepOutcome, lora::peft::Adapter};
 
-/// An observer, and whether it has asked for an end.
+/// An observer, and a flag that it has asked to stop.
 pub(super) struct Reporter<'a> {
     observer: &'a mut dyn Observer,
     over: bool,
 }
 
 impl<'a> Reporter<'a> {
-    /// Nothing was told yet.
+    /// A reporter that has reported nothing yet.
     pub fn new(observer: &'a mut dyn Observer) -> Self {
         Reporter { observer, over: false }
     }
 
-    /// Whether an answer asked for an end. What is under way is still told.
+    /// True if an answer asked to stop. The cohort in training is still reported.
     pub fn is_over(&self) -> bool {
         self.over
     }
@@ -29,37 +29,37 @@ impl<'a> Reporter<'a> {
         self.observer.seconds()
     }
 
-    /// Tells an event.
+    /// Reports an event.
     pub fn event(&mut self, event: Event) {
         let flow = self.observer.event(event);
         self.note(flow);
     }
 
-    /// Hands an adapter over.
+    /// Passes an adapter to the observer.
     pub fn adapter(&mut self, cell: &Cell, adapter: Adapter) {
         let flow = self.observer.adapter(cell, adapter);
         self.note(flow);
     }
 
-    /// Lets the observer hear what is asked of it; whether it wants a snapshot now.
+    /// Lets the observer handle its messages; true if it wants a snapshot now.
     pub async fn listen(&mut self) -> bool {
         self.observer.listen().await;
         !self.over && self.observer.wants_snapshot()
     }
 
-    /// Hands a snapshot over.
+    /// Passes a snapshot to the observer.
     pub fn snapshot(&mut self, snapshot: Snapshot) {
         self.observer.snapshot(snapshot);
     }
 
-    /// Waits for the observer's turn; whether to go on.
+    /// Awaits the observer's turn; true if the sweep is to continue.
     pub async fn turn(&mut self) -> bool {
         let flow = self.observer.turn().await;
         self.note(flow);
         !self.over
     }
 
-    /// Tells of a step, of every run that took part; to the end, so that a break leaves no run a step behind.
+    /// Reports a step of every run that took part. A break does not end the loop, so that no run is reported a step behind.
     pub fn step(&mut self, step: usize, outcomes: Vec<Option<StepOutcome>>, results: &mut [RunResult]) {
         for (result, outcome) in results.iter_mut().zip(outcomes) {
             let Some(outcome) = outcome else { continue };

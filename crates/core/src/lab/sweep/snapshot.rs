@@ -1,6 +1,6 @@
-//! A sweep between two steps, as bytes that can be kept.
+//! A snapshot of a sweep between two steps, as bytes that can be stored.
 //!
-//! The bytes: the length of a header in 8 bytes, little-endian; the header, JSON; then every run's trained tensors and moments, f32 in
+//! The format: the length of a header in 8 bytes, little-endian; the header, JSON; then every run's trained tensors and moments, f32 in
 //! little-endian, run by run.
 
 use loralab_experiment::{Cell, RunResult};
@@ -11,28 +11,28 @@ use crate::{
     lab::train::{CohortState, StateError},
 };
 
-/// A sweep between two steps: what has ended, and the cohort that is under way. What its runs' losses were so far was told in events.
+/// A sweep between two steps: the results so far, and the cohort in training. The training history of its runs was reported in events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// The cohort that is under way, from 0.
+    /// The index of the cohort in training, from 0.
     pub cohort: usize,
-    /// What the runs of the cohorts before it came to.
+    /// The results of the runs of earlier cohorts.
     pub results: Vec<RunResult>,
-    /// The runs that are under way, as far as they are.
+    /// The results so far of the runs in training.
     pub begun: Vec<RunResult>,
-    /// Where they are.
+    /// The state of those runs.
     pub state: CohortState,
 }
 
-/// Why bytes are no snapshot.
+/// The reasons that bytes are not a valid snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    /// They end too early, or are longer than they say.
+    /// They are shorter or longer than the header says.
     #[error("the snapshot is not whole: it has {found} bytes, but says that it has {said}; begin anew")]
     Size {
-        /// Bytes there are.
+        /// The number of bytes present.
         found: usize,
-        /// Bytes there should be.
+        /// The number of bytes expected.
         said: usize,
     },
     /// The header can't be read.
@@ -40,7 +40,7 @@ pub enum SnapshotError {
     Header(#[from] serde_json::Error),
 }
 
-/// What a snapshot says before its numbers.
+/// The header of a snapshot.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -51,7 +51,7 @@ struct Header {
     runs: Vec<Of>,
 }
 
-/// The same of one run.
+/// The header's entry for one run.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Of {
@@ -62,7 +62,7 @@ struct Of {
 }
 
 impl Snapshot {
-    /// Sees that it is of a cohort of these cells.
+    /// Checks that the snapshot is of a cohort of these cells.
     pub(super) fn check(&self, cells: &[Cell]) -> Result<(), StateError> {
         let begun: Vec<String> = self.begun.iter().map(|result| result.cell.id()).collect();
         let cells: Vec<String> = cells.iter().map(Cell::id).collect();
@@ -72,9 +72,9 @@ impl Snapshot {
     /// The snapshot as bytes.
     ///
     /// # Panics
-    /// Never: what it holds is JSON.
+    /// Never: everything it holds can be written as JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Only what is small is copied.
+        // The trained tensors are not copied into the header.
         let Snapshot { cohort, results, begun, state } = self;
         let (results, begun) = (results.clone(), begun.clone());
         let of = |run: &RunState| Of {
@@ -96,10 +96,10 @@ impl Snapshot {
         bytes
     }
 
-    /// The snapshot that was written so.
+    /// Reads a snapshot that [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// If the bytes are not whole, or of another version.
+    /// If the bytes are incomplete, or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
         let size = |said: usize| SnapshotError::Size { found: bytes.len(), said };
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or(size(8))?;

@@ -1,4 +1,4 @@
-//! A cohort under way: from the starts of its runs to their results.
+//! A cohort in training: from the starts of its runs to their results.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use crate::{
     lora::peft::Adapter,
 };
 
-/// Which cohort of a sweep it is, and the snapshot that it goes on from.
+/// The position of a cohort in a sweep, and the snapshot that it continues from.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'s> {
-    /// From 0.
+    /// The index, from 0.
     pub index: usize,
-    /// Cohorts of the sweep.
+    /// The number of cohorts of the sweep.
     pub of: usize,
-    /// None for a cohort that begins.
+    /// None for a new cohort.
     pub from: Option<&'s Snapshot>,
 }
 
-/// A cohort that is trained, with what can be said of its runs so far.
+/// A cohort in training, with the results of its runs so far.
 pub(super) struct UnderWay<'a, 's> {
     sweep: &'s Sweep<'a>,
     place: Place<'s>,
@@ -37,11 +37,11 @@ pub(super) struct UnderWay<'a, 's> {
     cohort: Cohort<'a>,
     probes: Option<Probes>,
     results: Vec<RunResult>,
-    /// The last step that was told of.
+    /// The last step that was reported.
     told: usize,
 }
 
-/// Runs with a start each.
+/// Runs that have a start.
 #[derive(Default)]
 struct Started {
     cells: Vec<Cell>,
@@ -51,7 +51,7 @@ struct Started {
 }
 
 impl<'a> Sweep<'a> {
-    /// Makes the starts of a cohort's runs, and the devices they are trained on; none if no run can start. A run that can't is added to `results`.
+    /// Makes the starts of a cohort's runs, and the devices that train them; none if no run can start. A run that can't is added to `results`.
     pub(super) async fn begin_cohort<'s>(
         &'s self,
         place: Place<'s>,
@@ -91,7 +91,7 @@ impl<'a> Sweep<'a> {
         Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, told }))
     }
 
-    /// How the runs of a cohort begin; tells of it where data were read for that.
+    /// The starts of a cohort's runs; reports an event if data were read for them.
     async fn starts_told(
         &self,
         place: Place<'_>,
@@ -116,7 +116,7 @@ impl<'a> Sweep<'a> {
         Ok(starts)
     }
 
-    /// The runs that have a start. One that can't start ends here, and the others train without it.
+    /// The runs that have a start. A run that can't start gets its result here, and the others train without it.
     fn started(
         &self,
         place: Place<'_>,
@@ -158,7 +158,7 @@ impl<'a> Sweep<'a> {
 }
 
 impl UnderWay<'_, '_> {
-    /// Trains to the last step, or until the observer asks for an end; `ended` are the results of the cohorts before.
+    /// Trains to the last step, or until the observer asks to stop; `ended` are the results of earlier cohorts.
     pub async fn train(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
         let steps = self.sweep.experiment.steps;
         for step in self.told..steps {
@@ -192,7 +192,7 @@ impl UnderWay<'_, '_> {
         Ok(())
     }
 
-    /// What every run came to; hands over the adapters of those that are whole.
+    /// The result of every run; passes the adapters of complete runs to the observer.
     pub async fn end(mut self, seconds: f64, reporter: &mut Reporter<'_>) -> Result<Vec<RunResult>, SweepError> {
         let finished = self.results.iter().any(|result| result.final_loss.is_some());
         let trained = if finished { self.cohort.device().trained().await? } else { vec![] };
@@ -207,7 +207,7 @@ impl UnderWay<'_, '_> {
         Ok(self.results)
     }
 
-    /// Hands over the sweep as it stands, once every step was told of.
+    /// Passes a snapshot of the sweep to the observer, once every step was reported.
     async fn snapshot(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
         self.tell_steps(reporter).await?;
         let (results, begun) = (ended.to_vec(), self.results.clone());
@@ -216,7 +216,7 @@ impl UnderWay<'_, '_> {
         Ok(())
     }
 
-    /// Tells of the steps that were handed over since this was last done.
+    /// Reports the steps queued since the last call.
     async fn tell_steps(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         for outcomes in self.cohort.outcomes().await? {
             self.told += 1;
@@ -225,7 +225,7 @@ impl UnderWay<'_, '_> {
         Ok(())
     }
 
-    /// Tells what goes on inside the adapters of every run that is alive.
+    /// Reports diagnostics of the adapters of every run that is alive.
     async fn diagnose(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         let Some(probes) = &mut self.probes else { return Ok(()) };
         let seen = probes.after(&mut self.cohort).await?;
@@ -239,7 +239,7 @@ impl UnderWay<'_, '_> {
         Ok(())
     }
 
-    /// Tells how the runs do on the held-out data.
+    /// Reports the validation of the runs on the held-out data.
     async fn evaluate(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         let step = self.told;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
@@ -258,7 +258,7 @@ impl UnderWay<'_, '_> {
         Ok(())
     }
 
-    /// The adapter of a run that has trained this.
+    /// The adapter of a run with these trained tensors.
     fn adapter(&self, run: usize, trained: &[f32]) -> Adapter {
         let Sweep { base, base_name, experiment, .. } = self.sweep;
         let frozen_pairs = self.cohort.initial(run).frozen_pairs();

@@ -18,23 +18,23 @@ use crate::{
     lora::init::{Chosen, Rule, Scheme, StartError},
 };
 
-/// One run of a cohort: what differs between runs.
+/// One run of a cohort: the settings that differ between runs.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// How the adapter starts.
+    /// The initialisation scheme.
     pub scheme: &'static Scheme,
-    /// The scheme's options that are not their defaults.
+    /// The scheme's options that differ from their defaults.
     pub chosen: Chosen,
-    /// Fixes the adapter's draw and the data order.
+    /// The seed of the adapter's draw and of the data order.
     pub seed: u64,
-    /// Peak learning rate.
+    /// The peak learning rate.
     pub learning_rate: f64,
-    /// Scale, decay, clipping.
+    /// Scale, weight decay, clipping.
     pub settings: RunSettings,
 }
 
 impl Run {
-    /// Whether both begin with the same adapter.
+    /// True if both runs have the same starting adapter.
     pub fn starts_as(&self, other: &Run) -> bool {
         std::ptr::eq(self.scheme, other.scheme)
             && self.chosen == other.chosen
@@ -44,36 +44,36 @@ impl Run {
     }
 }
 
-/// Why a cohort can't begin.
+/// The reasons that a cohort can't start.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CohortError {
-    /// Data that do not fit.
+    /// The data do not fit the sequences.
     #[error(transparent)]
     Data(#[from] loralab_data::Error),
-    /// A start that is impossible.
+    /// A scheme can't start this adapter.
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
-/// What a step says of one run.
+/// The outcome of a step for one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepOutcome {
-    /// The learning rate that was used.
+    /// The learning rate of the step.
     pub learning_rate: f64,
     /// Loss, gradient norm, divergence.
     pub report: StepReport,
 }
 
-/// How well a run does on the held-out data.
+/// The validation of a run on the held-out data.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Validation {
     /// Mean loss over the counted positions.
     pub loss: f64,
-    /// Fraction of the examples that greedy decoding reproduces exactly; of a text, fraction of the bytes that were the likeliest.
+    /// The fraction of examples that greedy decoding reproduces exactly; for a text, the fraction of bytes that were the likeliest.
     pub accuracy: Option<f64>,
 }
 
-/// K runs on a device.
+/// K runs on one device.
 pub struct Cohort<'a> {
     runs: Vec<Run>,
     plan: Arc<Plan>,
@@ -81,18 +81,18 @@ pub struct Cohort<'a> {
     samplers: BTreeMap<u64, Sampler<'a>>,
     /// Passes whose gradients are added up for one step.
     passes: usize,
-    /// How each run began; alike runs share it.
+    /// The initial values of each run; runs with equal starts share them.
     initial: Vec<Arc<Initial>>,
     step: usize,
-    /// Learning rates of the steps whose outcomes nobody has asked for yet.
+    /// The learning rates of steps whose outcomes were not read yet.
     learning_rates: VecDeque<Vec<f64>>,
 }
 
 impl<'a> Cohort<'a> {
-    /// Puts every run at its start on a device that was made for `plan` over `base`.
+    /// Loads the start of every run into a device that was made for `plan` over `base`.
     ///
     /// # Errors
-    /// If the data do not fit the plan's sequences, or a layer can't start by its run's scheme, because that has to see data for one.
+    /// If the data do not fit the plan's sequences, or a run's scheme needs data to start a layer.
     pub fn new(
         runs: Vec<Run>,
         plan: Arc<Plan>,
@@ -102,7 +102,7 @@ impl<'a> Cohort<'a> {
     ) -> Result<Self, CohortError> {
         let mut initial: Vec<Arc<Initial>> = Vec::with_capacity(runs.len());
         for (index, run) in runs.iter().enumerate() {
-            // A start can cost more than many steps, so runs that differ in their rates only get it from one computation.
+            // A start can cost more than many steps, so runs that differ only in their learning rates share one.
             let known = runs[..index].iter().position(|other| run.starts_as(other));
             initial.push(match known {
                 Some(known) => initial[known].clone(),
@@ -112,8 +112,8 @@ impl<'a> Cohort<'a> {
         Ok(Self::begin(runs, initial, plan, device, train, 1)?)
     }
 
-    /// Puts every run at the start that is given for it. A step adds up the gradients of so many `passes` over B sequences each, and is that of their
-    /// batch as a whole: the mean is taken over all tokens that count.
+    /// Loads the given start of every run. A step adds up the gradients of `passes` passes over B sequences each. The result is the gradient of the batch as a
+    /// whole: the mean is taken over all tokens that count.
     ///
     /// # Errors
     /// If the data do not fit the plan's sequences.
@@ -137,12 +137,12 @@ impl<'a> Cohort<'a> {
         Ok(Cohort { runs, plan, device, samplers, passes, initial, step: 0, learning_rates: VecDeque::new() })
     }
 
-    /// Hands one step of every run that is alive to the device; `factor` is the schedule's share of the peak learning rate.
+    /// Queues one step of every run that is alive on the device; `factor` is the schedule's share of the peak learning rate.
     pub fn step(&mut self, factor: f64) {
         self.step_each(|_| factor);
     }
 
-    /// The same where each run has a schedule of its own.
+    /// Queues one step, with a schedule for each run.
     pub fn step_each(&mut self, factor: impl Fn(&Run) -> f64) {
         let step = self.step as u64;
         self.step += 1;
@@ -158,12 +158,12 @@ impl<'a> Cohort<'a> {
         self.learning_rates.push_back(learning_rates);
     }
 
-    /// Whether as many steps were handed over as the device wants at once.
+    /// True if the device has as many queued steps as it wants.
     pub fn is_busy(&self) -> bool {
         self.learning_rates.len() >= self.device.steps_ahead()
     }
 
-    /// What the steps said that were handed over since this was last asked, one entry a step; none for a run that took no part.
+    /// The outcomes of the steps queued since the last call, one entry per step; none for a run that took no part.
     ///
     /// # Errors
     /// If the device fails.
@@ -176,7 +176,7 @@ impl<'a> Cohort<'a> {
         Ok(steps.map(|(reports, rates)| reports.into_iter().zip(rates).map(outcome).collect()).collect())
     }
 
-    /// How well every run that is alive does on `batches`, as [`loralab_data::validation`] gives them.
+    /// The validation of every run that is alive on `batches`, as [`loralab_data::validation`] gives them.
     ///
     /// # Errors
     /// If the device fails.
@@ -184,22 +184,22 @@ impl<'a> Cohort<'a> {
         validate(&mut *self.device, self.runs.len(), batches).await
     }
 
-    /// Steps that were handed over.
+    /// The number of steps queued so far.
     pub fn steps_done(&self) -> usize {
         self.step
     }
 
-    /// The next step is the one after so many.
+    /// Sets the number of steps done.
     pub(super) fn go_on_after(&mut self, step: usize) {
         self.step = step;
     }
 
-    /// How a run began.
+    /// The initial values of a run.
     pub fn initial(&self, run: usize) -> &Arc<Initial> {
         &self.initial[run]
     }
 
-    /// How the runs began, in order.
+    /// The initial values of all runs, in order.
     pub fn initials(&self) -> &[Arc<Initial>] {
         &self.initial
     }
@@ -220,7 +220,7 @@ impl<'a> Cohort<'a> {
     }
 }
 
-/// Some rows of a batch, with the weights that they have in it.
+/// Some rows of a batch, with their weights.
 fn part(batch: &Batch, rows: Range<usize>) -> Inputs<'_> {
     Inputs::new()
         .with(InputName::Tokens, &batch.tokens[rows.clone()])
@@ -228,7 +228,7 @@ fn part(batch: &Batch, rows: Range<usize>) -> Inputs<'_> {
         .with(InputName::Weights, &batch.weights[rows])
 }
 
-/// How well each of a device's runs that is alive does on `batches`, as [`loralab_data::validation`] gives them.
+/// The validation of each of a device's runs that is alive on `batches`, as [`loralab_data::validation`] gives them.
 ///
 /// # Errors
 /// If the device fails.

@@ -1,4 +1,4 @@
-//! How a run begins: the starts of its layers, laid out as a plan has them.
+//! The initial values of a run: the starts of its layers, in a plan's layout.
 
 use std::{borrow::Cow, sync::OnceLock};
 
@@ -14,17 +14,17 @@ use crate::{
     lora::init::{Layer, Rule, Start, StartError},
 };
 
-/// What a run holds before its first step.
+/// The initial values of a run, before its first step.
 #[derive(Clone, Debug, Default)]
 pub struct Initial {
     trained: OnceLock<Vec<f32>>,
     frozen_pairs: OnceLock<Vec<f32>>,
     drawn: Option<Drawn>,
-    /// The rank of each adapter. Where the plan's is higher, the rest is zeros, which stay zeros.
+    /// The rank of each adapter. If the plan's rank is higher, the rest is zeros, which stay zeros.
     pub ranks: Vec<usize>,
 }
 
-/// The layers of a plan's adapters, in its order, as a scheme sees them that is asked for `rank`.
+/// The layers of a plan's adapters, in its order, as input of a scheme that is asked for `rank`.
 pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<Item = Layer<'a>> {
     plan.sites.iter().map(move |site| Layer {
         name: &site.module,
@@ -39,7 +39,7 @@ pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<It
 /// The start of a run over `base`.
 ///
 /// # Errors
-/// If the scheme can't start one of the layers, or has to ask a device for it.
+/// If the scheme can't start one of the layers, or needs a device to do so.
 pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
     let rank = plan.rank();
     if let Rule::Fill(laws) = run.scheme.rule {
@@ -50,35 +50,35 @@ pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartEr
     Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?))
 }
 
-/// The frozen weight of a layer, (O, I) row after row, if the base has one.
+/// The frozen weight of a layer, (O, I) in row-major order, if the base has one.
 pub fn weight<'a>(base: &'a [Tensor], layer: &Layer<'_>) -> Option<Cow<'a, [f32]>> {
     tensor(base, layer).map(|index| base[index].data.to_f32())
 }
 
-/// Where it stands among the tensors of the base.
+/// The index of a layer's weight among the tensors of the base.
 pub fn tensor(base: &[Tensor], layer: &Layer<'_>) -> Option<usize> {
     let name = format!("{}.weight", layer.name);
     base.iter().position(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])
 }
 
 impl Initial {
-    /// Its adapters, flat, in the order of the plan's parameters.
+    /// The adapters, flat, in the order of the plan's parameters.
     pub fn trained(&self) -> &[f32] {
         self.trained.get_or_init(|| self.drawn.as_ref().map_or_else(Vec::new, Drawn::numbers))
     }
 
-    /// Their frozen second pairs in the same places; empty where the plan has none. A scheme without a second pair gets pairs of zeros, which subtract
+    /// The frozen second pairs, laid out as the adapters; empty if the plan has none. A scheme without a second pair gets pairs of zeros, which subtract
     /// exactly nothing.
     pub fn frozen_pairs(&self) -> &[f32] {
         self.frozen_pairs.get_or_init(|| self.drawn.as_ref().map_or_else(Vec::new, Drawn::frozen_pairs))
     }
 
-    /// Both.
+    /// The adapters and the frozen pairs.
     pub fn numbers(&self) -> (Vec<f32>, Vec<f32>) {
         (self.trained().to_vec(), self.frozen_pairs().to_vec())
     }
 
-    /// Puts a run of a device there. Where random numbers are all that it is, the device draws them.
+    /// Loads the values into a run of a device. If all of them are random draws, the device draws them.
     pub fn put(&self, device: &mut dyn Device, run: usize, settings: RunSettings) {
         match &self.drawn {
             Some(drawn) => device.draw(run, drawn, settings),
@@ -86,7 +86,7 @@ impl Initial {
         }
     }
 
-    /// Draws every factor of a run by its law; `laws` of A and B, in the order of the layers.
+    /// Draws every factor of a run from its law; `laws` of A and B, in the order of the layers.
     fn drawn(plan: &Plan, laws: Vec<[Law; 2]>, run: &Run) -> Initial {
         let factors = plan.sites.iter().zip(laws).flat_map(|(site, laws)| {
             site.factors().into_iter().zip(site.names()).zip(laws).filter(|(_, law)| *law != Law::Zeros)
@@ -106,7 +106,7 @@ impl Initial {
         Initial { drawn, ranks: plan.sites.iter().map(|site| site.rank).collect(), ..Initial::default() }
     }
 
-    /// Lays the starts of all layers out, each filled up with zeros to the plan's rank.
+    /// Lays out the starts of all layers, each padded with zeros to the plan's rank.
     pub fn lay(plan: &Plan, starts: Vec<Start>) -> Initial {
         let (mut trained, mut frozen_pairs, mut ranks) = (vec![], vec![], vec![]);
         for (&Site { rank, inputs, outputs, .. }, start) in plan.sites.iter().zip(starts) {
@@ -129,7 +129,7 @@ impl PartialEq for Initial {
     }
 }
 
-/// Appends A, (own, I), and B, (O, own), each with zeros up to `rank`.
+/// Appends A, (own, I), and B, (O, own), each padded with zeros to `rank`.
 fn fill(flat: &mut Vec<f32>, a: &[f32], b: &[f32], [own, rank, inputs, outputs]: [usize; 4]) {
     flat.extend_from_slice(a);
     flat.resize(flat.len() + (rank - own) * inputs, 0.0);

@@ -1,4 +1,4 @@
-//! Pretraining: every weight of a decoder trained from nothing, on the same tape and devices as adapters.
+//! Pretraining: every weight of a decoder trained from random values, on the same tape and devices as adapters.
 
 use std::sync::Arc;
 
@@ -18,24 +18,24 @@ use crate::{
     },
 };
 
-/// Settings of a pretraining.
+/// The settings of a pretraining.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pretraining {
-    /// Sizes of the model.
+    /// The sizes of the model.
     pub config: Config,
-    /// B.
+    /// The number of sequences of a batch, B.
     pub sequences: usize,
-    /// T.
+    /// The number of tokens of a sequence, T.
     pub tokens: usize,
-    /// Steps of AdamW (β 0.9, 0.95; gradients clipped to norm 1).
+    /// The number of AdamW steps (β 0.9, 0.95; gradients clipped to norm 1).
     pub steps: usize,
-    /// Peak learning rate; warmed up over the first 2 % of the steps, then a cosine down to a tenth.
+    /// The peak learning rate, with a warm-up over the first 2 % of the steps and a cosine decay to a tenth.
     pub learning_rate: f64,
     /// Decoupled weight decay of the matrices.
     pub weight_decay: f64,
-    /// Seed of the initial weights and of the data order.
+    /// The seed of the initial weights and of the data order.
     pub seed: u64,
-    /// Threads; none for as many as the machine offers.
+    /// The number of threads; none for as many as the machine offers.
     pub threads: Option<usize>,
 }
 
@@ -50,8 +50,8 @@ impl Pretraining {
     }
 }
 
-/// Trains a base on `train` and returns it with f16 weights; `on_step` is told the step (from 1), its training loss and how to have the base as it is
-/// then, and ends the training early by returning false.
+/// Trains a base on `train` and returns it with f16 weights. `on_step` gets the step (from 1), its training loss and a function that returns the current
+/// base; it ends the training early by returning false.
 ///
 /// # Errors
 /// If the data do not fit the sequences.

@@ -1,36 +1,36 @@
-//! A cohort between two steps, to go on from on another device of the same kind.
+//! The state of a cohort between two steps, to continue from on another device of the same kind.
 //!
-//! Together with what a cohort begins with (its runs' starts and settings, the data order of its seeds) this is all that the steps to come depend on,
-//! so a cohort that goes on from a snapshot has the same bits as one that was never interrupted.
+//! Together with the runs' starts and settings and the data order of their seeds, this is all that later steps depend on, so a cohort that continues from a
+//! snapshot has the same bits as one that was never interrupted.
 
 use crate::{
     device::{DeviceError, RunState},
     lab::train::Cohort,
 };
 
-/// A cohort between two steps.
+/// The state of a cohort between two steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CohortState {
-    /// Steps done.
+    /// The number of steps done.
     pub step: usize,
-    /// Every run, in order.
+    /// The state of every run, in order.
     pub runs: Vec<RunState>,
 }
 
-/// Why a cohort can't go on from a state.
+/// The reason that a cohort can't continue from a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the state is of {found}, but the cohort has {needed}; it is of another experiment or another version, so begin anew"
 )]
 pub struct StateError {
-    /// What the state holds.
+    /// The state's contents.
     pub found: String,
-    /// What the cohort has.
+    /// The contents that the cohort needs.
     pub needed: String,
 }
 
 impl Cohort<'_> {
-    /// The cohort as it stands. Every step that was handed over must have been asked about.
+    /// The current state of the cohort. The outcomes of all queued steps must have been read.
     ///
     /// # Errors
     /// If the device fails.
@@ -39,10 +39,10 @@ impl Cohort<'_> {
         Ok(CohortState { step, runs: self.device().states().await? })
     }
 
-    /// Goes on from a state of a cohort that began as this one; which must not have made a step.
+    /// Continues from a state of a cohort with the same starts and settings. This cohort must not have done a step.
     ///
     /// # Errors
-    /// If the state is of a cohort of other sizes.
+    /// If the state is of a cohort with other sizes.
     pub fn restore(&mut self, state: &CohortState) -> Result<(), StateError> {
         let sizes = |runs, trained, moments| format!("{runs} runs of {trained} numbers and {moments} moments each");
         let (runs, trained) = (self.runs().len(), self.plan().trained_len());

@@ -1,10 +1,10 @@
-//! Activation shift: the change of weight that would undo how unevenly the finetuning data excite the layer, as a start. **Ours**, and speculative.
+//! Activation shift: the start is the change of weight that would undo the uneven excitation of the layer by the finetuning data. **Ours**, and speculative.
 //!
 //! ConsNoTrainLoRA (Das et al. 2025, arXiv 2507.08044) estimates the adapter in closed form from the pretrained weight and the activations of the finetuning
-//! data, with ranks that differ by layer; its equations could not be read, and this is not it. In its spirit: with C the covariance of the inputs over
-//! the mean of its diagonal, ask that the adapted layer does to its inputs what the base does to whitened ones, ΔW = W ((C + ε I)^(−1/2) − I). The first
-//! triplets of ΔW, split evenly, are the factors; ranks go to the layers whose triplets hold the largest shares of ‖ΔW‖², up to 2R. As the change would
-//! replace what the base knows, its product is taken out by the frozen pair: it says where to learn, not what.
+//! data, with ranks that differ by layer; its equations could not be read, and this is not it. In its spirit: let C be the covariance of the inputs divided by
+//! the mean of its diagonal. The adapted layer is to do to its inputs what the base does to whitened ones: ΔW = W ((C + ε I)^(−1/2) − I). The leading
+//! triplets of ΔW, split evenly, are the factors; ranks go to the layers whose triplets hold the largest shares of ‖ΔW‖², up to 2R. Applying the change would
+//! alter the base's output, so the frozen pair subtracts its product: the start sets the directions in which the adapter learns, not a change of weight.
 
 use loralab_linalg::{Mat, Svd, svd, symmetric_eigen};
 
@@ -14,9 +14,9 @@ use super::{
     pissa::balanced,
 };
 
-/// Triplets that a layer may get, in multiples of R.
+/// The largest rank of a layer, as a multiple of R.
 const SPREAD: usize = 2;
-/// ε, beside a covariance whose mean eigenvalue is 1.
+/// ε, added to a covariance whose mean eigenvalue is 1.
 const FLOOR: f64 = 0.01;
 
 /// Activation shift.

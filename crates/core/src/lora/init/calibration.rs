@@ -1,43 +1,43 @@
-//! What schemes are told of data: of a layer's inputs and of its gradient.
+//! Statistics of data that schemes receive: of a layer's inputs and of its gradient.
 
 use loralab_linalg::{Eigen, Mat, Rows, Stream, Svd, from_rows, leading_eigen};
 
 use super::{Layer, StartError};
 
-/// The moments of a layer's input x over the rows of some batches that count: those that predict something the loss looks at.
+/// The moments of a layer's input x over the counted rows of some batches: those whose predictions enter the loss.
 #[derive(Clone, Debug)]
 pub struct InputMoments {
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
     /// E\[x\], (I).
     pub mean: Vec<f64>,
-    /// E\[x xᵀ\], (I, I) row after row, about zero, and exactly symmetric.
+    /// E\[x xᵀ\], (I, I) in row-major order, about zero, and exactly symmetric.
     pub second: Vec<f32>,
 }
 
-/// A share of a layer's power that is only how its numbers were rounded to f32.
+/// A share of a layer's power that may come from rounding to f32 alone.
 pub(super) const ROUNDING: f64 = 1e-12;
 
-/// A variance, as a share of the inputs' power, that is only how their second moment was summed up in f32: each entry is rounded at every one of eight batches
-/// and in the sum over a batch's rows, by 2⁻²⁴ of itself, so by sixteen times that in all.
+/// A variance, as a share of the inputs' power, that may come from rounding of the second moment in f32: each entry is rounded at each of eight batches
+/// and in the sum over a batch's rows, by 2⁻²⁴ of itself; sixteen times that bounds the total.
 const ROUNDED_MOMENT: f64 = 16.0 / (1 << 24) as f64;
 
-/// The leading principal components of a layer's input over the rows of some batches that count.
+/// The leading principal components of a layer's input over the counted rows of some batches.
 #[derive(Clone, Debug)]
 pub struct Components {
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
-    /// The sum of the variances of all the input's numbers.
+    /// The sum of the variances of all input elements.
     pub variance: f64,
     /// E\[‖x‖²\], about zero.
     pub power: f64,
     /// The variances along the directions, the largest first.
     pub values: Vec<f64>,
-    /// The directions, (k, I), rows of norm 1; zero where there is no variance.
+    /// The directions, (k, I), rows of norm 1; zero for a direction without variance.
     pub directions: Mat<f64>,
 }
 
-/// A code of the labels, the tokens that are to be predicted: R numbers for every row that counts, S, with mean zero.
+/// A code of the labels, which are the tokens to be predicted: R numbers S for every counted row, with mean zero.
 #[derive(Clone, Debug)]
 pub struct Code {
     /// E\[S Sᵀ\], (R, R).
@@ -46,15 +46,15 @@ pub struct Code {
     pub cross: Mat<f64>,
 }
 
-/// A layer with what is known of it.
+/// A layer with the moments of its inputs and its weight.
 pub struct KnownLayer<'a> {
     /// The layer.
     pub layer: Layer<'a>,
-    /// Its inputs; modules that read the same value share them.
+    /// The moments of its inputs; modules that read the same value share them.
     pub inputs: &'a InputMoments,
-    /// How they go with the labels, where the scheme asks for it.
+    /// The correlation of its inputs with the labels, if the scheme asks for it.
     pub code: Option<&'a Code>,
-    /// Its weight W, (O, I).
+    /// Computes its weight W, (O, I).
     pub weight: &'a dyn Fn() -> Result<Mat<f64>, StartError>,
 }
 
@@ -62,7 +62,7 @@ pub struct KnownLayer<'a> {
 pub struct SeenLayer<'a> {
     /// The layer.
     pub layer: Layer<'a>,
-    /// Its inputs; modules that read the same value share them.
+    /// The components of its inputs; modules that read the same value share them.
     pub inputs: &'a Components,
 }
 
@@ -78,7 +78,7 @@ impl InputMoments {
         Mat::from_fn(mean.len(), mean.len(), |i, j| second[(i, j)] - mean[i] * mean[j])
     }
 
-    /// The second moment for products.
+    /// The second moment, as a matrix for products.
     fn rows(&self) -> Rows<'_> {
         Rows::new(&self.second, self.mean.len(), self.mean.len())
     }
@@ -91,7 +91,7 @@ impl KnownLayer<'_> {
         leading_eigen(&self.inputs.rows(), count, &stream).map_err(self.layer.undecomposed("inputs"))
     }
 
-    /// The sum of the variances of the layer's inputs, which must not be rounding: what is left by subtracting equal numbers.
+    /// The sum of the variances of the layer's inputs. It is an error if that sum is rounding only, as the difference of equal numbers.
     pub(super) fn variance(&self, scheme: &'static str) -> Result<f64, StartError> {
         let InputMoments { mean, second, .. } = self.inputs;
         let power: f64 = second.iter().step_by(mean.len() + 1).map(|x| f64::from(*x)).sum();
@@ -102,8 +102,8 @@ impl KnownLayer<'_> {
         Err(self.layer.no_variance(scheme))
     }
 
-    /// Whether the inputs vary in as many directions as the layer asks for, of the variances along some, the largest first, which are all there are or as many
-    /// as are asked for. What is rounding beside the inputs' power is none: rows that repeat one another count, but add no direction.
+    /// Checks that the inputs vary in as many directions as the layer asks for. `variances` are those along the leading directions, the largest first: all of them, or
+    /// as many as asked for. A variance within rounding of the inputs' power does not count: repeated rows count as rows, but add no direction.
     pub(super) fn check_directions(&self, scheme: &'static str, variances: &[f64]) -> Result<(), StartError> {
         let second = &self.inputs.second;
         let power: f64 = second.iter().step_by(self.inputs.mean.len() + 1).map(|x| f64::from(*x)).sum();
@@ -111,14 +111,14 @@ impl KnownLayer<'_> {
         self.layer.check_directions(scheme, "inputs", found, self.layer.rank.min(self.layer.inputs))
     }
 
-    /// Whether the rows can tell `directions` directions apart.
+    /// Checks that the number of rows suffices to separate `directions` directions.
     pub(super) fn check_rows(&self, scheme: &'static str, directions: usize) -> Result<(), StartError> {
         self.layer.check_rows(scheme, self.inputs.rows, directions)
     }
 }
 
 impl Layer<'_> {
-    /// Whether so many rows can tell `directions` directions apart.
+    /// Checks that `rows` rows suffice to separate `directions` directions.
     pub(super) fn check_rows(&self, scheme: &'static str, rows: usize, directions: usize) -> Result<(), StartError> {
         if rows < directions {
             return Err(StartError::FewRows { scheme, module: self.name.to_owned(), found: rows, needed: directions });
@@ -126,7 +126,7 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// Whether what is looked at has as many directions as are needed.
+    /// Checks that `what` has as many directions as are needed.
     pub(super) fn check_directions(
         &self,
         scheme: &'static str,
@@ -140,17 +140,17 @@ impl Layer<'_> {
         Ok(())
     }
 
-    /// The error of inputs that are all alike.
+    /// The error for inputs that are all equal.
     pub(super) fn no_variance(&self, scheme: &'static str) -> StartError {
         StartError::NoVariance { scheme, module: self.name.to_owned() }
     }
 }
 
-/// Gives each layer the number of its shares that are among the `budget` largest of all layers; of equal shares the earlier layer's come first, and one that
-/// is zero, or rounding, is none.
+/// The number of each layer's shares that are among the `budget` largest of all layers. Of equal shares the earlier layer's come first, and shares that
+/// are zero or rounding are not counted.
 ///
-/// The rule of EVA (Paischer et al. 2024, arXiv 2410.07170, section 3): with shares of explained variance, the ranks explain the most that so many
-/// directions can.
+/// The rule of EVA (Paischer et al. 2024, arXiv 2410.07170, section 3): with shares of explained variance, these ranks explain the most variance that
+/// `budget` directions can.
 pub(super) fn distribute(shares: &[Vec<f64>], budget: usize) -> Vec<usize> {
     let mut all: Vec<(f64, usize)> =
         shares.iter().enumerate().flat_map(|(layer, shares)| shares.iter().map(move |share| (*share, layer))).collect();
@@ -161,7 +161,7 @@ pub(super) fn distribute(shares: &[Vec<f64>], budget: usize) -> Vec<usize> {
     ranks
 }
 
-/// Whether a gradient says anything: its largest singular value.
+/// The largest singular value of a gradient, or an error if the gradient is zero.
 pub(super) fn strength(scheme: &'static str, layer: &Layer<'_>, gradient: &Svd) -> Result<f64, StartError> {
     let strength = gradient.s.first().copied().unwrap_or(0.0);
     if strength > 0.0 {

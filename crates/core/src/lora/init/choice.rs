@@ -1,42 +1,42 @@
-//! Numbers of a scheme that a person may choose: its options.
+//! The options of a scheme: numbers that the user may set.
 
 use std::{fmt, sync::Arc};
 
 use super::{Layer, Rule, Scheme, UnknownScheme, find};
 
-/// A number that a scheme has beside rank and scale.
+/// An option of a scheme, besides rank and scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
-    /// The name a person types, such as `gamma`.
+    /// The option's name on the command line and in files, such as `gamma`.
     pub name: &'static str,
-    /// What it is, in a few words.
+    /// A short description.
     pub about: &'static str,
-    /// What it is where nobody says otherwise.
+    /// The default value.
     pub default: f64,
-    /// What it may be.
+    /// The allowed values.
     pub domain: Domain,
 }
 
 impl Choice {
-    /// The number that was chosen, or the default.
+    /// The chosen value, or the default.
     pub(super) fn among(&self, chosen: &[(&'static str, f64)]) -> f64 {
         chosen.iter().find(|(name, _)| *name == self.name).map_or(self.default, |(_, value)| *value)
     }
 }
 
-/// What a chosen number may be.
+/// The allowed values of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// Above 0 and within the range of 32-bit floats.
     Positive,
     /// Above 0 and at most 1.
     Share,
-    /// Whole, and not outside of these.
+    /// An integer between the two bounds, both included.
     Whole(u32, u32),
 }
 
 impl Domain {
-    /// Whether a number is one of them.
+    /// True if the value is allowed.
     pub fn holds(self, value: f64) -> bool {
         match self {
             Domain::Positive => value > 0.0 && (value as f32).is_normal(),
@@ -56,38 +56,38 @@ impl fmt::Display for Domain {
     }
 }
 
-/// The numbers that were chosen for a scheme, by the names of its options; for the others the defaults hold.
+/// The option values set for a scheme, by option name; options that are absent have their defaults.
 pub type Chosen = Arc<[(&'static str, f64)]>;
 
-/// An option that can't be chosen so.
+/// The reasons that an option can't be set.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ChoiceError {
-    /// No such scheme.
+    /// The scheme does not exist.
     #[error(transparent)]
     Scheme(#[from] UnknownScheme),
-    /// No such option.
+    /// The scheme has no such option.
     #[error("the scheme {scheme} has no option \"{found}\"; {known}")]
     Option {
         /// The scheme.
         scheme: &'static str,
-        /// What was asked for.
+        /// The name that was given.
         found: String,
-        /// What there is, in words.
+        /// The options that the scheme has, for the message.
         known: String,
     },
-    /// A number out of range.
+    /// The value is out of range.
     #[error("the option {option} of the scheme {scheme} is {found}, but it must be {needed}")]
     Value {
         /// The scheme.
         scheme: &'static str,
         /// The option.
         option: &'static str,
-        /// What was asked for.
+        /// The value that was given.
         found: f64,
-        /// What it may be.
+        /// The allowed values.
         needed: Domain,
     },
-    /// An option of a scheme that takes no part.
+    /// The option belongs to a scheme that the experiment does not use.
     #[error(
         "an option of the scheme {0} is chosen, but it is not among the schemes that are trained; remove the option, or add the scheme"
     )]
@@ -95,10 +95,10 @@ pub enum ChoiceError {
 }
 
 impl Scheme {
-    /// The numbers that are chosen for this scheme among options of any, each a scheme's name, an option's and a number.
+    /// The values set for this scheme, from options of any scheme as (scheme, option, value).
     ///
     /// # Errors
-    /// If one of its own is none of its options, or beyond what that may be.
+    /// If the scheme has no such option, or the value is not allowed.
     pub fn chosen<'a>(
         &'static self,
         options: impl IntoIterator<Item = (&'a str, &'a str, f64)>,
@@ -123,7 +123,7 @@ impl Scheme {
         if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) }
     }
 
-    /// The rule with the numbers of it that were chosen.
+    /// The rule with the values set for its options.
     pub fn rule_with(&self, chosen: &[(&'static str, f64)]) -> Rule {
         let value = |name: &str| chosen.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let mut rule = self.rule;
@@ -152,10 +152,10 @@ impl Scheme {
     }
 }
 
-/// Sees that every option belongs to a scheme among `schemes`, and can be chosen so.
+/// Checks that every option belongs to one of `schemes` and has an allowed value.
 ///
 /// # Errors
-/// The first that is wrong.
+/// The first option that is wrong.
 pub fn check_options<'a>(
     schemes: &[String],
     options: impl IntoIterator<Item = (&'a str, &'a str, f64)>,
@@ -171,7 +171,7 @@ pub fn check_options<'a>(
 }
 
 impl Layer<'_> {
-    /// The number that was chosen, or its default.
+    /// The chosen value, or the default.
     pub(super) fn value(&self, choice: &Choice) -> f64 {
         choice.among(self.chosen)
     }

@@ -1,12 +1,12 @@
-//! CorDA: the weight is decomposed as its inputs see it, and the adapter takes the directions that matter most, or least, to them.
+//! CorDA: the weight is decomposed relative to its inputs, and the adapter takes the directions that matter most, or least, for them.
 //!
 //! With C the second moment of the inputs, about zero, and W C = U diag(S) Vᵀ: W = U diag(S) (Vᵀ C⁻¹). A = diag(√(S/s)) (Vᵀ C⁻¹) and B = U diag(√(S/s)), of the
-//! first R (IPM, the instruction-previewed mode: adapt to these data) or of the last R (KPM, the knowledge-preserved mode: the data are what
-//! the model shall not forget). The product is taken out by the frozen pair.
+//! first R triplets (IPM, the instruction-previewed mode: adapt to these data) or of the last R (KPM, the knowledge-preserved mode: the data are what
+//! the model must not forget). The frozen pair subtracts the product.
 //!
 //! C is damped to C + 0.01·mean(diag C)·I. The source doubles the damping while ‖C C⁻¹ − I‖ ≥ 0.05, which in f64 it never is. It also divides the inputs of
-//! each batch by |max x| before it sums; here C is divided by the mean of its diagonal, once. Where batches have the same largest entry the products
-//! are the same, and the factors differ by a number that moves from one to the other.
+//! each batch by |max x| before it sums; here C is divided by the mean of its diagonal, once. If batches have the same largest entry, the products
+//! are the same, and the factors differ by a constant that moves between A and B.
 
 use loralab_linalg::{Mat, Multiply, NoConvergence, Product, Stream, Svd, leading_svd, solve, svd};
 
@@ -65,7 +65,7 @@ fn last(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
     layers.iter().map(start).collect()
 }
 
-/// Triplets of W C with the V of the source, C⁻¹ V, whose columns are not orthonormal: W is the sum of all of them.
+/// Triplets of W C with the source's V, C⁻¹ V, whose columns are not orthonormal: W is the sum of all of them.
 fn oriented<'a>(
     known: &KnownLayer<'a>,
     decompose: impl FnOnce(&KnownLayer<'a>, &dyn Multiply) -> Result<Svd, NoConvergence>,

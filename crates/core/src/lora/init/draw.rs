@@ -1,4 +1,4 @@
-//! What schemes fill factors with.
+//! Random draws that fill factors.
 
 use loralab_linalg::{Law, Mat, Stream, normal_matrix};
 
@@ -12,17 +12,17 @@ pub(crate) enum Factor {
 }
 
 impl Layer<'_> {
-    /// The law of N(0, 1/`fan_in`): Kaiming's normal with gain 1.
+    /// The distribution N(0, 1/`fan_in`): Kaiming's normal with gain 1.
     pub(super) fn gaussian(fan_in: usize) -> Law {
         Law::Normal(root_of_inverse(fan_in))
     }
 
-    /// The law of U(±β/√`fan_in`). With β = 1 it is Kaiming's uniform with a = √5, of variance 1/(3·`fan_in`).
+    /// The distribution U(±β/√`fan_in`). With β = 1 it is Kaiming's uniform with a = √5, of variance 1/(3·`fan_in`).
     pub(super) fn kaiming_uniform(beta: f32, fan_in: usize) -> Law {
         Law::Uniform(beta * root_of_inverse(fan_in))
     }
 
-    /// A factor drawn by a law.
+    /// A factor drawn from a distribution.
     pub(super) fn drawn(&self, factor: Factor, seed: u64, law: Law) -> Vec<f32> {
         let mut values = self.zeros(factor);
         law.fill(&self.stream(factor, seed), &mut values);
@@ -37,12 +37,12 @@ impl Layer<'_> {
         vec![0.0; width * self.rank]
     }
 
-    /// Standard normal numbers, (rows, columns), of a factor's stream.
+    /// Standard normal numbers, (rows, columns), from a factor's random stream.
     pub(super) fn normal_matrix(&self, factor: Factor, seed: u64, rows: usize, columns: usize) -> Mat<f64> {
         normal_matrix(&self.stream(factor, seed), rows, columns)
     }
 
-    /// The random numbers of a factor, named as its tensor is.
+    /// The random stream of a factor, named after its tensor.
     pub(crate) fn stream(&self, factor: Factor, seed: u64) -> Stream {
         Stream::new(seed, &format!("{}.lora_{factor:?}.weight", self.name))
     }

@@ -1,18 +1,18 @@
-//! EVA: A reads the directions in which the inputs of the layer vary most, and layers whose inputs vary in few directions give rank to others.
+//! EVA: the rows of A are the directions in which the layer's inputs vary most, and layers whose inputs vary in few directions give rank to others.
 //!
-//! A is the first eigenvectors of the inputs' covariance, of norm 1, about the mean: paper and code speak of a singular value decomposition, but the
-//! code subtracts the mean. B is zero. With ρ = 2, each layer offers 2R directions, whose shares of the layer's variance compete for the R·(layers) places
-//! of the model; a layer can end without an adapter. Every layer keeps the scale s, as PEFT's `adjust_scaling_factors` does: α of a layer follows its rank.
+//! A is the leading unit eigenvectors of the inputs' covariance about the mean: paper and code speak of a singular value decomposition, but the
+//! code subtracts the mean. B is zero. With ρ = 2, each layer offers 2R directions, whose shares of the layer's variance compete for the R·(layers) directions
+//! of the model; a layer can end up without an adapter. Every layer keeps the scale s, as with PEFT's `adjust_scaling_factors`: α of a layer follows its rank.
 //!
-//! As in the source, the directions are found by incremental decompositions, batch by batch; four are carried for each that a layer is asked for, so that little is
-//! lost on the way. Batches are read until none of the directions that are used turns by more than τ allows, or there were 32.
+//! As in the source, the directions are found by incremental decompositions, batch by batch; four directions are carried per direction asked for, so that little is
+//! lost. Batches are read until none of the directions used turns by more than τ allows, or 32 were read.
 
 use super::calibration::{ROUNDING, SeenLayer, distribute};
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 use loralab_linalg::Mat;
 
-/// ρ of the source; 1 leaves every layer its rank.
+/// ρ of the source; with 1 every layer keeps its rank.
 const RHO: Choice = Choice {
     name: "rho",
     about: "the largest rank of a layer, in multiples of the one that is asked for",
@@ -55,7 +55,7 @@ fn start(layers: &[SeenLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let asked = |layer: &Layer<'_>| layer.rank.min(layer.inputs);
     let all_asked: usize = layers.iter().map(|seen| asked(&seen.layer)).sum();
     if shares.iter().map(found).sum::<usize>() < all_asked {
-        // What one layer can't use goes to others, but not what none can.
+        // Rank that one layer can't use goes to others; it is an error only if all layers together have too few directions.
         for (SeenLayer { layer, .. }, shares) in layers.iter().zip(&shares) {
             layer.check_directions(EVA.name, "inputs", found(shares), asked(layer))?;
         }

@@ -1,25 +1,25 @@
-//! HRP: a short training at a higher rank finds the directions in which A should read, and is then forgotten.
+//! HRP: a short training at a higher rank finds the directions for A, and is then discarded.
 //!
 //! An adapter of rank 8R starts by Init\[A\] and is trained for a twentieth of the steps, at the run's own learning rate. A is the first R right singular vectors
-//! of its product, B is zero, and training begins anew, with the moments of the optimiser at zero. Rows of norm 1 give A the norm √R that Init\[A\] has on
+//! of its product, B is zero, and training starts anew, with the moments of the optimiser at zero. Rows of norm 1 give A the norm √R that Init\[A\] has on
 //! average, so that only its directions change.
 //!
-//! The source fixes that the preheated weights give the initial direction of A alone; its rank, steps and scale could not be read, so 8R, a twentieth and
-//! √R are ours. Its steps come on top of the run's, unless `counted` takes them off; on the record they are the cost of the start.
+//! The source specifies that the preheated weights give the initial direction of A alone; its rank, steps and scale could not be read, so 8R, a twentieth and
+//! √R are ours. Its steps are added to the run's, unless `counted` subtracts them; the record counts them as the cost of the start.
 
 use loralab_linalg::{Mat, Svd};
 
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength};
 
-/// The rank of the preheated adapter.
+/// The rank of the preheated adapter, as a multiple of R.
 const RANKS: Choice = Choice {
     name: "ranks",
     about: "the rank of the training that comes before, in multiples of the run's",
     default: 8.0,
     domain: Domain::Whole(1, 64),
 };
-/// How long it is trained.
+/// The steps of the preheat, as a share of the run's.
 const SHARE: Choice = Choice {
     name: "share",
     about: "the steps of the training that comes before, as a share of the run's",
@@ -27,7 +27,7 @@ const SHARE: Choice = Choice {
     domain: Domain::Share,
 };
 
-/// Whether they are part of the run's.
+/// 1 if the preheat's steps are part of the run's steps.
 const COUNTED: Choice = Choice {
     name: "counted",
     about: "whether those steps are taken off the run's (1) or come on top (0)",

@@ -4,7 +4,7 @@ use loralab_linalg::Law;
 
 use super::{Begins, Layer, Rule, Scheme, Trains};
 
-/// Init\[A\] as the theory has it.
+/// Init\[A\] as in the theory.
 pub(super) static INIT_A: Scheme = Scheme {
     name: "init-a",
     about: "A is normal with variance 1/inputs, B is zero",
@@ -18,7 +18,7 @@ pub(super) static INIT_A: Scheme = Scheme {
     options: &[],
 };
 
-/// Init\[A\] as PEFT has it.
+/// Init\[A\] as in PEFT.
 pub(super) static INIT_A_KAIMING: Scheme = Scheme {
     name: "init-a-kaiming",
     about: "A is uniform within ±1/√inputs (variance 1/(3·inputs)), B is zero: PEFT's default",

@@ -7,7 +7,7 @@ use loralab_linalg::Law;
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Trains};
 
-/// β, both bounds in multiples of 1/√inputs.
+/// β: both bounds, as a multiple of 1/√inputs.
 const BETA: Choice =
     Choice { name: "beta", about: "both bounds, in multiples of 1/√inputs", default: 1.0, domain: Domain::Positive };
 
@@ -25,7 +25,7 @@ pub(super) static INIT_AB: Scheme = Scheme {
     options: &[BETA],
 };
 
-/// Init\[AB\] with its first product subtracted, so that it begins at the base model.
+/// Init\[AB\] with its first product subtracted, so that it starts at the base model.
 pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
     name: "init-ab-subtract",
     about: "the draw of init-ab with its product subtracted; the start is exactly the base model",

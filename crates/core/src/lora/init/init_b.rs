@@ -4,7 +4,7 @@ use loralab_linalg::Law;
 
 use super::{Begins, Layer, Rule, Scheme, Trains};
 
-/// Init\[B\] as the theory has it.
+/// Init\[B\] as in the theory.
 pub(super) static INIT_B: Scheme = Scheme {
     name: "init-b",
     about: "A is zero, B is normal with variance 1/rank",
@@ -18,7 +18,7 @@ pub(super) static INIT_B: Scheme = Scheme {
     options: &[],
 };
 
-/// Init\[B\] with the law that `init-a-kaiming` uses.
+/// Init\[B\] with the distribution that `init-a-kaiming` uses.
 pub(super) static INIT_B_KAIMING: Scheme = Scheme {
     name: "init-b-kaiming",
     about: "A is zero, B is uniform within ±1/√rank (variance 1/(3·rank))",

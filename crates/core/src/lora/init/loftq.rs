@@ -1,15 +1,15 @@
-//! LoftQ: the base is kept in few bits, and the adapter begins as the best approximation of what that loses.
+//! LoftQ: the base is quantised to few bits, and the adapter starts as the best low-rank approximation of the quantisation error.
 //!
-//! With Q what is left of W and U diag(S) Vᵀ the decomposition of W − Q: A = diag(√S) Vᵀ and B = U diag(√S), first R. Neither is divided by the scale, as in
-//! PEFT, so where s is not 1 the start is Q + s B A. The runs train on Q, so they have cohorts of their own, and an adapter belongs to Q and not to W.
-//! One round unless told otherwise, as PEFT does; each further one brings W − B A to few bits in place of W.
+//! With Q the quantised W and U diag(S) Vᵀ the decomposition of W − Q: A = diag(√S) Vᵀ and B = U diag(√S), first R. Neither is divided by the scale, as in
+//! PEFT, so if s is not 1 the start is Q + s B A. The runs train on Q, so they have cohorts of their own, and an adapter belongs to Q and not to W.
+//! The default is one round, as in PEFT; each further round quantises W − B A in place of W.
 
 use loralab_linalg::{Mat, Svd, from_rows, svd, to_rows};
 
 use super::choice::{Choice, Domain};
 use super::{Begins, Layer, Quantiser, Rule, Scheme, Start, StartError, Trains};
 
-/// LoftQ over a base of four bits.
+/// LoftQ over a 4-bit base.
 pub(super) static LOFTQ_NF4: Scheme = Scheme {
     name: "loftq-nf4",
     about: "the base is kept in 4 bits, the adapter begins as what that loses; it belongs to the base of 4 bits",
@@ -23,7 +23,7 @@ pub(super) static LOFTQ_NF4: Scheme = Scheme {
     options: &[ROUNDS],
 };
 
-/// LoftQ over a base of eight bits.
+/// LoftQ over an 8-bit base.
 pub(super) static LOFTQ_INT8: Scheme = Scheme {
     name: "loftq-int8",
     about: "the base is kept in 8 bits, the adapter begins as what that loses; it belongs to the base of 8 bits",
@@ -37,7 +37,7 @@ pub(super) static LOFTQ_INT8: Scheme = Scheme {
     options: &[ROUNDS],
 };
 
-/// T of the source.
+/// The number of rounds, T in the source.
 const ROUNDS: Choice = Choice {
     name: "rounds",
     about: "how often the base is brought to few bits and the adapter made up anew",
@@ -45,12 +45,12 @@ const ROUNDS: Choice = Choice {
     domain: Domain::Whole(1, 64),
 };
 
-/// The rounds that a choice of numbers makes.
+/// The number of rounds that a set of option values gives.
 pub(crate) fn rounds(chosen: &[(&'static str, f64)]) -> usize {
     ROUNDS.among(chosen) as usize
 }
 
-/// What is left of a weight, whose rows are `columns` long, after some rounds at a rank. A round whose decomposition fails is the last.
+/// The quantised weight, with rows of `columns` elements, after `rounds` rounds with a low-rank fit of rank `rank`. A round whose decomposition fails is the last.
 pub(crate) fn kept(quantiser: Quantiser, weight: &[f32], columns: usize, rank: usize, rounds: usize) -> Vec<f32> {
     let mut kept = quantiser.apply(weight, columns);
     if rounds > 1 {

@@ -1,8 +1,8 @@
-//! LoRA-GA: the first step of the adapter is the step that full finetuning would make, as far as its rank allows.
+//! LoRA-GA: the adapter's first step approximates the step of full finetuning, as far as its rank allows.
 //!
-//! With the gradient's triplets G = U diag(σ) Vᵀ: A reads the first R right singular vectors and B writes the *next* R left ones, both times m^(1/4)/√γ, m the
-//! outputs. One plain gradient step then changes the weight by −η s² (√m/γ) times the best approximation of G by rank 2R, to first order. The start is
-//! taken out by the frozen pair, so G's sign and size do not matter.
+//! With the gradient's triplets G = U diag(σ) Vᵀ: A is the first R right singular vectors and B is the *next* R left ones, both times m^(1/4)/√γ, with m the
+//! outputs. One plain gradient step then changes the weight by −η s² (√m/γ) times the best approximation of G by rank 2R, to first order. The frozen pair
+//! subtracts the start, so G's sign and size do not matter.
 
 use loralab_linalg::{Mat, Svd};
 
@@ -12,10 +12,10 @@ use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration:
 /// γ of the source.
 const GAMMA: Choice =
     Choice { name: "gamma", about: "what the factors' product is divided by", default: 16.0, domain: Domain::Positive };
-/// What the source asks `svd_lowrank` for.
+/// The sketch size and iterations that the source passes to `svd_lowrank`.
 const SKETCH: Sketch = Sketch { ranks: 4, iterations: 4 };
 
-/// LoRA-GA as its authors' code has it.
+/// LoRA-GA as in its authors' code.
 pub(super) static LORA_GA: Scheme = Scheme {
     name: "lora-ga",
     about: "A and B are singular vectors of the first gradient, of one size; the product is taken out of the base",
@@ -29,7 +29,7 @@ pub(super) static LORA_GA: Scheme = Scheme {
     options: &[GAMMA],
 };
 
-/// LoRA-GA as PEFT has it.
+/// LoRA-GA as in PEFT.
 pub(super) static LORA_GA_PEFT: Scheme = Scheme {
     name: "lora-ga-peft",
     about: "lora-ga as PEFT computes it: A has rows of norm 1, B its singular values, so that the gradient's size matters",
@@ -59,7 +59,7 @@ fn size(layer: &Layer<'_>) -> f64 {
     (layer.outputs as f64).sqrt().sqrt() / layer.value(&GAMMA).sqrt()
 }
 
-/// A from the first R right singular vectors, B from the R left ones that follow; where there are fewer, zeros.
+/// A from the first R right singular vectors, B from the following R left ones; zeros if there are fewer.
 fn pair(layer: &Layer<'_>, Svd { u, s, v }: &Svd, of_a: f64, of_b: impl Fn(f64) -> f64) -> Start {
     let rank = layer.rank;
     let a = Mat::from_fn(rank.min(s.len()), layer.inputs, |k, column| of_a * v[(column, k)]);

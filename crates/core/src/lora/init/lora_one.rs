@@ -1,7 +1,7 @@
-//! LoRA-One: the adapter begins with one step of full finetuning, as far as its rank allows, and takes it.
+//! LoRA-One: the adapter starts as one step of full finetuning, to rank R, and the output starts after that step.
 //!
-//! With −G = U diag(σ) Vᵀ the negative mean gradient of a few batches: A = diag(√(σ/σ₁)) Vᵀ/√γ and B = U diag(√(σ/σ₁))/√γ, first R. The base is kept, so the start is
-//! W − (s/(γ σ₁)) G to rank R: a step downhill, whose size ‖s B A‖₂ = s/γ does not depend on the gradient's. So the authors' code; their README leaves out
+//! With −G = U diag(σ) Vᵀ the negative mean gradient of a few batches: A = diag(√(σ/σ₁)) Vᵀ/√γ and B = U diag(√(σ/σ₁))/√γ, first R. Nothing is subtracted, so the start is
+//! W − (s/(γ σ₁)) G to rank R: a step downhill, whose size ‖s B A‖₂ = s/γ does not depend on the gradient's. This follows the authors' code; their README leaves out
 //! the root and the division by σ₁. Their scale is α/√R (`--scaling rslora`).
 
 use loralab_linalg::{Mat, Svd};

@@ -1,7 +1,7 @@
-//! MiCA: B is fixed to the directions that the weight hardly writes to, and A alone is trained, from zero.
+//! MiCA: B is fixed to the directions in which the weight's output is smallest, and A alone is trained, from zero.
 //!
-//! B is the left singular vectors of the R smallest singular values of the thin decomposition. B keeps its start by a learning rate of exactly 0.
-//! Where gradients are clipped, the norm counts B's gradient too, which PEFT's does not.
+//! B is the left singular vectors of the R smallest singular values of the thin decomposition. A learning rate of exactly 0 keeps B at its start.
+//! With gradient clipping, the norm includes B's gradient, which PEFT's norm does not.
 
 use loralab_linalg::{Mat, svd};
 

@@ -1,4 +1,4 @@
-//! MiLoRA: PiSSA's opposite. The adapter takes over the smallest singular triplets, and leaves the principal ones alone.
+//! MiLoRA: the opposite of PiSSA. The adapter takes over the smallest singular triplets, and the principal ones stay in the base.
 
 use loralab_linalg::svd;
 

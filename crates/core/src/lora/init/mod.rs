@@ -1,10 +1,12 @@
-//! Initialisation schemes: what an adapter is before its first step.
+//! Initialisation schemes: the values of an adapter before its first step.
 //!
-//! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. It says what it has to know ([`Rule`]) and is given exactly that: nothing, the
-//! layer's frozen weight or its leading triplets, or what some batches of data say of its inputs or its gradient. What it draws depends on the layer's name and the seed alone, so the same seed starts the same layer in the same way in
-//! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself; those that decompose
-//! do so here, in f64, which WGSL has not, and round once; but for the randomised iterations, which multiply large matrices in f32, weights, inputs and
-//! gradients on the device that trains (and make bases of the first two orthonormal there), and agree across machines to rounding. Schemes share draws on purpose: two schemes that fill A with uniform numbers fill it
+//! A scheme is one [`Scheme`] value in one file, listed in [`ALL`]. Its [`Rule`] names its inputs, and it gets exactly those: nothing, the
+//! layer's frozen weight or its leading triplets, or statistics of its inputs or its gradient over some batches. Its random draws depend on the layer's name
+//! and the seed alone, so the same seed starts the same layer in the same way in
+//! any model, any order and any cohort. Schemes that only draw have the same bits on every machine, and a GPU draws most of them itself. Those that decompose
+//! do so here, in f64, which WGSL lacks, and round once. The exception is the randomised iterations: they multiply large matrices in f32, weights, inputs and
+//! gradients on the device that trains (which also makes bases of the first two orthonormal), and agree across machines up to rounding. Schemes share draws
+//! on purpose: two schemes that fill A with uniform numbers fill it
 //! with the *same* numbers, and their runs differ in nothing but the scheme.
 
 mod activation_shift;
@@ -40,7 +42,7 @@ pub use loralab_linalg::use_threads;
 pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
-/// Every scheme, in the order in which they are listed to a person.
+/// Every scheme, in the order of listings.
 pub static ALL: &[&Scheme] = &[
     &init_a::INIT_A,
     &init_a::INIT_A_KAIMING,
@@ -72,7 +74,7 @@ pub static ALL: &[&Scheme] = &[
     &hrp::HRP,
 ];
 
-/// The scheme of this name.
+/// The scheme with this name.
 ///
 /// # Errors
 /// [`UnknownScheme`] if there is none; it names the nearest one.
@@ -80,13 +82,13 @@ pub fn find(name: &str) -> Result<&'static Scheme, UnknownScheme> {
     ALL.iter().copied().find(|scheme| scheme.name == name).ok_or_else(|| UnknownScheme::new(name))
 }
 
-/// There is no scheme of that name.
+/// The error for a scheme name that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no initialisation scheme \"{found}\"; {}the schemes are {}", self.suggestion(), names())]
 pub struct UnknownScheme {
-    /// The name that was asked for.
+    /// The name that was given.
     pub found: String,
-    /// The scheme whose name is most like it, if any is.
+    /// The scheme with the most similar name, if one is similar.
     pub nearest: Option<&'static str>,
 }
 
@@ -162,7 +164,7 @@ mod tests {
         values.iter().all(|value| value.to_bits() == 0)
     }
 
-    /// Mean, variance and kurtosis. The kurtosis tells the distributions apart: 3 is normal, 1.8 uniform.
+    /// Checks mean, variance and kurtosis. The kurtosis distinguishes the distributions: 3 is normal, 1.8 uniform.
     fn assert_distribution(values: &[f32], variance: f64, kurtosis: f64) {
         let count = values.len() as f64;
         let moment = |power| values.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / count;
@@ -253,7 +255,7 @@ mod tests {
             let s = svd(factor).expect("finite").s;
             assert!(s[3] > 0.3 && s[4] < 1e-6, "{s:?}");
         }
-        // Entries of a row share one draw, so that the sample is smaller than it looks: the mean square alone is held.
+        // Entries of a row share one draw, so the sample is effectively smaller: only the mean square is checked.
         let wide = start("orthogonal", &LAYER, 1);
         for factor in [wide.a, wide.b] {
             let square = factor.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / factor.len() as f64;
@@ -335,7 +337,7 @@ mod tests {
         }
     }
 
-    /// FNV-1a over the bits of every factor. These must never change: a published result names its start by the seed.
+    /// FNV-1a over the bits of every factor. These must never change: a published result identifies its start by the seed.
     #[test]
     fn golden_starts() {
         let layer = Layer { inputs: 48, outputs: 40, rank: 8, ..LAYER };

@@ -1,7 +1,7 @@
 //! NoRA: A is a random sketch of the weight's row space (Nyström's), B is zero.
 //!
-//! A = σ Ω W / s with Ω, (R, O), standard normal and σ = 0.02. This is the formula. The code that its authors released puts the sketch where it has
-//! no effect, so runs of that code are Init\[A\] with Kaiming's law; their σ is kept.
+//! A = σ Ω W / s with Ω, (R, O), standard normal and σ = 0.02. This is the paper's formula. The authors' released code applies the sketch where it has
+//! no effect, so runs of that code are Init\[A\] with Kaiming's distribution; their σ is used here.
 
 use loralab_linalg::Mat;
 
@@ -23,7 +23,7 @@ pub(super) static NORA: Scheme = Scheme {
     options: &[SIGMA],
 };
 
-/// σ as the authors' code has it for LLaMA.
+/// σ of the authors' code for LLaMA.
 const SIGMA: Choice =
     Choice { name: "sigma", about: "the size of the sketch", default: 0.02, domain: Domain::Positive };
 

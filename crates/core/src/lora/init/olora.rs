@@ -1,7 +1,7 @@
-//! OLoRA: the first columns of an orthonormal basis of the weight, with what they carry of it.
+//! OLoRA: the first columns of an orthonormal basis of the weight, and the matching rows of its triangular factor.
 //!
 //! With W = Q R: B is the first R columns of Q, A the first R rows of R. The factors are not divided by the scale, in the paper as in PEFT, so s B A
-//! is taken out of the base (here by the frozen pair), not B A. Q's signs are settled so that R's diagonal is not negative.
+//! is subtracted from the base (here by the frozen pair), not B A. The signs of Q are chosen so that R's diagonal is not negative.
 
 use loralab_linalg::{Mat, thin_qr};
 
@@ -21,7 +21,7 @@ pub(super) static OLORA: Scheme = Scheme {
     options: &[],
 };
 
-/// The first columns of Q, which are those of the first columns of W.
+/// The first R columns of Q, as rows; they depend on the first R columns of W only.
 fn rows(layer: &Layer<'_>, weight: &[f32], _: u64) -> Mat<f64> {
     let count = layer.rank.min(layer.outputs).min(layer.inputs);
     let first = Mat::from_fn(layer.outputs, count, |row, column| f64::from(weight[row * layer.inputs + column]));
@@ -29,7 +29,7 @@ fn rows(layer: &Layer<'_>, weight: &[f32], _: u64) -> Mat<f64> {
 }
 
 fn start(layer: &Layer<'_>, q: &Mat<f64>, r: &Mat<f64>) -> Start {
-    // What a product leaves below the diagonal is rounding.
+    // Below the diagonal the product is nonzero by rounding only.
     let r = Mat::from_fn(r.nrows(), r.ncols(), |row, column| if column < row { 0.0 } else { r[(row, column)] });
     layer.padded(r.as_ref(), q.transpose()).subtracted()
 }

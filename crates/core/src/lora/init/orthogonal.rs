@@ -1,7 +1,7 @@
-//! Orthogonal: both factors are random and of half the rank, in directions that cancel in the product.
+//! Orthogonal: both factors are random, each built from half the rank, in directions that cancel in the product.
 //!
 //! With an orthogonal Q, (R, R), whose even rows are Q₀ and odd rows Q₁: A = Q₀ᵀ X / 10 and B = Y Q₁ / 10, X (R/2, I) and Y (O, R/2) standard
-//! normal, so B A = Y Q₁ Q₀ᵀ X / 100 = 0. In numbers it is zero but for rounding. Every entry has variance 1/200, whatever the width.
+//! normal, so B A = Y Q₁ Q₀ᵀ X / 100 = 0, up to rounding. Every entry has variance 1/200, whatever the width.
 
 use loralab_linalg::{Stream, orthonormal_rows};
 
@@ -31,7 +31,7 @@ fn orthogonal(layer: &Layer<'_>, seed: u64) -> Result<Start, StartError> {
 
     let (x, y) = (layer.normal_matrix(A, seed, half, layer.inputs), layer.normal_matrix(B, seed, layer.outputs, half));
     let mut start = Start { a: layer.zeros(A), b: layer.zeros(B), frozen: None };
-    // Sums run in order, so that the bits are the same everywhere.
+    // Sums run in a fixed order, so that the bits are the same on every machine.
     for (k, row) in start.a.chunks_exact_mut(layer.inputs).enumerate() {
         for (column, value) in row.iter_mut().enumerate() {
             let sum: f64 = (0..half).map(|h| q[2 * h * rank + k] * x[(h, column)]).sum();

@@ -1,5 +1,5 @@
-//! What PEFT's `init_lora_weights` gives without data, under names of its own: `peft-default` is `True`, `peft-gaussian` is `"gaussian"`,
-//! `peft-false` is `False`. The laws are PEFT's, the numbers ours.
+//! PEFT's values of `init_lora_weights` that need no data: `peft-default` is `True`, `peft-gaussian` is `"gaussian"`,
+//! `peft-false` is `False`. The distributions are PEFT's, the random numbers ours.
 
 use loralab_linalg::Law;
 
@@ -48,7 +48,7 @@ pub(super) static FALSE: Scheme = Scheme {
 };
 
 fn gaussian(layer: &Layer<'_>) -> [Law; 2] {
-    // A deviation of 1/R is a variance of 1/R².
+    // A standard deviation of 1/R is a variance of 1/R².
     [Layer::gaussian(layer.rank * layer.rank), Law::Zeros]
 }
 

@@ -1,7 +1,7 @@
 //! PiSSA: the adapter takes over the principal directions of the weight, and trains them.
 //!
 //! With W = U diag(S) Vᵀ: A = diag(√(S/s)) Vᵀ and B = U diag(√(S/s)), first R triplets, so that s B A is the best approximation of W by rank R. The
-//! paper takes it out of W; here the frozen pair does. ‖A‖² = ‖B‖² = Σ Sₖ / s.
+//! paper subtracts it from W; here the frozen pair does. ‖A‖² = ‖B‖² = Σ Sₖ / s.
 
 use loralab_linalg::{Mat, Stream, Svd, leading_svd};
 

@@ -1,16 +1,16 @@
-//! Weights of few bits: what a base keeps of its weights where it is stored so, as the numbers that are computed with.
+//! Quantisers: the values of a weight after quantisation to few bits, as f32.
 //!
-//! A block of numbers is divided by its largest magnitude, and each takes the nearest level. What is stored would be the level and the block's magnitude; here
-//! the weight stays in f32, at the values that those stand for.
+//! A block of elements is divided by its largest magnitude, and each element is rounded to the nearest level. A quantised file would store the level and the
+//! block's magnitude; here the weight is an f32 tensor of the dequantised values.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers that share a magnitude in NF4, row after row.
+/// Elements that share a magnitude in NF4, in row-major order.
 const BLOCK: usize = 64;
 
-/// The levels of NF4: of each sign, quantiles of the normal distribution at equal steps of probability from 0.9677083 to a half, over the largest (Dettmers et
+/// The levels of NF4: of each sign, quantiles of the normal distribution at equal steps of probability from 0.9677083 to a half, divided by the largest (Dettmers et
 /// al. 2023, QLoRA, arXiv 2305.14314, appendix E): seven below zero, eight above.
 const NF4: [f64; 16] = [
     -1.0,
@@ -31,11 +31,11 @@ const NF4: [f64; 16] = [
     1.0,
 ];
 
-/// How weights are brought to few bits.
+/// A quantiser of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Quantiser {
-    /// Sixteen levels, spaced as normal numbers are, over blocks of 64.
+    /// Sixteen levels, spaced as quantiles of the normal distribution, over blocks of 64.
     Nf4,
     /// 255 levels at equal distances, over whole rows.
     Int8,
@@ -51,10 +51,10 @@ impl fmt::Display for Quantiser {
 }
 
 impl Quantiser {
-    /// All of them.
+    /// All quantisers.
     pub const ALL: [Quantiser; 2] = [Quantiser::Nf4, Quantiser::Int8];
 
-    /// The values that are left of those of a matrix, which lie row after row.
+    /// The dequantised values of a matrix, in row-major order with rows of `columns` elements.
     pub fn apply(self, values: &[f32], columns: usize) -> Vec<f32> {
         let block = if self == Quantiser::Nf4 { BLOCK } else { columns.max(1) };
         let of_block = |block: &[f32]| {
@@ -65,8 +65,8 @@ impl Quantiser {
         values.chunks(block).flat_map(of_block).collect()
     }
 
-    /// The level nearest to x, as a share of the block's largest magnitude. Half way between two, NF4 takes the lower one and the integers the even one, as
-    /// bitsandbytes does; the product in which it does so is its own, too.
+    /// The level nearest to x, as a share of the block's largest magnitude. Half-way between two levels, NF4 takes the lower and the integers the even one, as
+    /// bitsandbytes does; the product that is compared is computed as in bitsandbytes, too.
     fn nearest(self, x: f32, largest: f32) -> f32 {
         match self {
             Quantiser::Nf4 => {

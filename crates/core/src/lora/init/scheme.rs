@@ -1,4 +1,4 @@
-//! What a scheme is, what it is given, and what it gives.
+//! The types of a scheme, its inputs and its results.
 
 use std::borrow::Cow;
 
@@ -9,93 +9,93 @@ use super::{Choice, Factor, KnownLayer, Quantiser, SeenLayer};
 /// An initialisation scheme.
 #[derive(Debug)]
 pub struct Scheme {
-    /// The name a person types, such as `init-a`.
+    /// The scheme's name on the command line and in files, such as `init-a`.
     pub name: &'static str,
-    /// What it does, in one line.
+    /// A one-line description.
     pub about: &'static str,
-    /// The paper it comes from, with the place in it.
+    /// The paper it comes from, with the section or equation.
     pub source: &'static str,
-    /// How a layer starts, and what that takes.
+    /// The function that starts a layer, and the inputs it takes.
     pub rule: Rule,
-    /// Where the first output lies.
+    /// The first output, relative to the base model's.
     pub begins: Begins,
-    /// Whether its starts have a second, frozen pair.
+    /// True if its starts have a second, frozen pair.
     pub frozen_pair: bool,
-    /// What its runs train.
+    /// The factors that its runs train.
     pub trains: Trains,
-    /// Whether the rank has to be even.
+    /// True if the rank must be even.
     pub halves_rank: bool,
-    /// Whether the scale has to be above 0.
+    /// True if the scale must be above 0.
     pub divides_by_scale: bool,
-    /// Numbers that may be chosen.
+    /// The options that the user may set.
     pub options: &'static [Choice],
 }
 
-/// How a layer starts under a seed, from what the scheme has to know.
+/// The function that starts a layer, by the inputs that it takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule {
-    /// From random numbers alone, each factor by a law of its own, A before B; a frozen pair is the same numbers.
+    /// From random numbers alone, each factor from a distribution of its own, A before B; a frozen pair has the same numbers.
     Fill(fn(&Layer<'_>) -> [Law; 2]),
-    /// From random numbers alone, in some other way.
+    /// From random numbers alone, by any function of layer and seed.
     Draw(fn(&Layer<'_>, seed: u64) -> Result<Start, StartError>),
-    /// From the layer's frozen weight W, (O, I), row after row.
+    /// From the layer's frozen weight W, (O, I), in row-major order.
     Weights(fn(&Layer<'_>, weight: &[f32], seed: u64) -> Result<Start, StartError>),
-    /// From one product Y W of a few rows Y, (k, O), with the layer's frozen weight W, (O, I), that a device makes.
+    /// From one product Y W of a few rows Y, (k, O), with the layer's frozen weight W, (O, I), computed on a device.
     Product {
-        /// Y, of W row after row and the seed.
+        /// Y, from W in row-major order and the seed.
         rows: fn(&Layer<'_>, weight: &[f32], seed: u64) -> Mat<f64>,
-        /// The start of a layer, of Y and Y W, (k, I).
+        /// The start of a layer from Y and Y W, (k, I).
         start: fn(&Layer<'_>, rows: &Mat<f64>, product: &Mat<f64>) -> Start,
     },
-    /// From the leading singular triplets of the layer's frozen weight W, (O, I), sought in products with it that a device makes.
+    /// From the leading singular triplets of the layer's frozen weight W, (O, I), found by products with it on a device.
     Triplets {
         /// The start of a layer.
         start: fn(&Layer<'_>, weight: &Svd) -> Result<Start, StartError>,
-        /// How closely the triplets are sought.
+        /// The precision of the triplets.
         sketch: Sketch,
     },
-    /// From the layer's weight W, (O, I), row after row, and what is left of it in a base of few bits, on which the runs train.
+    /// From the layer's weight W, (O, I), in row-major order, and its quantised values, on which the runs train.
     Quantised(Quantiser, fn(&Layer<'_>, weight: &[f32], quantiser: Quantiser) -> Result<Start, StartError>),
     /// From the moments of all layers' inputs, and their weights.
     Activations {
-        /// The starts of all layers. A layer's may have another rank than it asks for.
+        /// The starts of all layers. A layer's start may have another rank than it asks for.
         start: fn(&[KnownLayer<'_>]) -> Result<Vec<Start>, StartError>,
-        /// The largest rank that a layer may get, in multiples of the one that it asks for.
+        /// The largest rank that a layer may get, as a multiple of the rank it asks for.
         spread: usize,
-        /// Whether the layers are told of the labels' code, too.
+        /// True if the layers also get the code of the labels.
         labels: bool,
     },
     /// From the leading principal components of all layers' inputs; batches are read until the start settles.
     Components {
-        /// The starts of all layers, each with as many components as its largest rank. A layer's may have another rank than it asks for.
+        /// The starts of all layers, each from as many components as its largest rank. A layer's start may have another rank than it asks for.
         start: fn(&[SeenLayer<'_>]) -> Result<Vec<Start>, StartError>,
-        /// The largest rank that a layer may get, in multiples of the one that it asks for.
+        /// The largest rank that a layer may get, as a multiple of the rank it asks for.
         spread: usize,
-        /// The least cosine between a row of A and the same row before the last batch of a start that has settled.
+        /// A start has settled if each row of A has at least this cosine with the same row before the last batch.
         settle: f64,
     },
     /// From the leading singular triplets of the layer's mean gradient dL/dW, (O, I).
     Gradients {
         /// The start of a layer.
         start: fn(&Layer<'_>, gradient: &Svd) -> Result<Start, StartError>,
-        /// How closely the triplets are sought.
+        /// The precision of the triplets.
         sketch: Sketch,
     },
-    /// From the product B A, (O, I), of an adapter of higher rank that began by Init\[A\] and was trained for a while.
+    /// From the product B A, (O, I), of an adapter of higher rank that started by Init\[A\] and was trained for some steps.
     Preheat {
         /// The start of a layer.
         start: fn(&Layer<'_>, product: &Svd) -> Result<Start, StartError>,
-        /// The rank of that adapter, in multiples of the layer's.
+        /// The rank of that adapter, as a multiple of the layer's.
         ranks: usize,
         /// Its steps, as a share of the run's.
         share: f64,
-        /// Whether they are taken off the run's.
+        /// True if these steps are subtracted from the run's.
         counted: bool,
     },
 }
 
 impl Rule {
-    /// Steps of the training that comes before one of `steps`.
+    /// The steps of the preheat of a training of `steps` steps.
     pub fn steps_before(&self, steps: usize) -> usize {
         match self {
             Rule::Preheat { share, .. } => ((steps as f64 * share).ceil() as usize).max(1),
@@ -103,7 +103,7 @@ impl Rule {
         }
     }
 
-    /// Steps that are left of `steps` for the run itself.
+    /// The steps of `steps` that remain for the run itself.
     pub fn steps_left(&self, steps: usize) -> usize {
         match self {
             Rule::Preheat { counted: true, .. } => steps.saturating_sub(self.steps_before(steps)),
@@ -112,17 +112,17 @@ impl Rule {
     }
 }
 
-/// How many columns a randomised decomposition sketches, and how often it goes over the matrix again.
+/// The precision of a randomised decomposition: columns of the sketch, and further passes over the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sketch {
-    /// Columns, in multiples of the rank.
+    /// Columns, as a multiple of the rank.
     pub ranks: usize,
     /// Power iterations.
     pub iterations: usize,
 }
 
 impl Rule {
-    /// What the rule has to know, in words.
+    /// A description of the data that the rule needs.
     pub fn needs(&self) -> &'static str {
         match self {
             Rule::Fill(_) | Rule::Draw(_) => "nothing",
@@ -134,7 +134,7 @@ impl Rule {
         }
     }
 
-    /// The largest rank that a layer may get, in multiples of the one that it asks for.
+    /// The largest rank that a layer may get, as a multiple of the rank it asks for.
     pub fn spread(&self) -> usize {
         match self {
             Rule::Activations { spread, .. } | Rule::Components { spread, .. } => *spread,
@@ -142,7 +142,7 @@ impl Rule {
         }
     }
 
-    /// Whether starts are made from data.
+    /// True if starts are made from data.
     pub fn reads_data(&self) -> bool {
         matches!(
             self,
@@ -150,50 +150,50 @@ impl Rule {
         )
     }
 
-    /// How the base is stored that the runs train on, where that is not as it came.
+    /// The quantiser of the base that the runs train on; none if the base is used as stored.
     pub fn quantiser(&self) -> Option<Quantiser> {
         if let Rule::Quantised(quantiser, _) = self { Some(*quantiser) } else { None }
     }
 }
 
-/// Where the first output lies.
+/// The first output, relative to the base model's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
-    /// At the base model's, to the last bit.
+    /// Equal to the base model's, to the last bit.
     AtBase,
-    /// At the base model's but for rounding: the product is zero by algebra only.
+    /// Equal to the base model's up to rounding: the product is zero by algebra only.
     NearBase,
-    /// Elsewhere, by definition.
+    /// Different from the base model's by definition.
     Elsewhere,
 }
 
-/// Which factors a scheme's runs train.
+/// The factors that a scheme's runs train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trains {
-    /// Both.
+    /// Both factors.
     Both,
     /// A alone; B stays at its start.
     AOnly,
 }
 
-/// A linear layer y = x Wᵀ that an adapter is put on.
+/// A linear layer y = x Wᵀ that carries an adapter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer<'a> {
     /// The module's name in the model, such as `model.layers.0.self_attn.q_proj`.
     pub name: &'a str,
-    /// Width of x, I.
+    /// The width I of x.
     pub inputs: usize,
-    /// Width of y, O.
+    /// The width O of y.
     pub outputs: usize,
-    /// Rank of the adapter, R.
+    /// The rank R of the adapter.
     pub rank: usize,
     /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
     pub scale: f32,
-    /// Numbers that were chosen for the scheme, by the names of its options.
+    /// Option values set for the scheme, by option name.
     pub chosen: &'a [(&'static str, f64)],
 }
 
-/// An adapter before its first step.
+/// An adapter of one layer before its first step.
 ///
 /// A scheme that finds fewer than R directions, because the layer is narrower than that, fills the rest with zeros in both factors. Neither
 /// then ever has a gradient, so they stay exactly zero.
@@ -204,29 +204,29 @@ pub struct Start {
     /// B, (O, R).
     pub b: Vec<f32>,
     /// A second pair (A₀, B₀) of the same shapes that is not trained and whose product is subtracted, for schemes
-    /// with B·A ≠ 0 that nevertheless begin at the base model.
+    /// with B·A ≠ 0 that nevertheless start at the base model.
     pub frozen: Option<(Vec<f32>, Vec<f32>)>,
 }
 
-/// Why a layer cannot start by a scheme.
+/// The reasons that a scheme can't start a layer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StartError {
-    /// A rank that the scheme cannot halve.
+    /// The rank is odd, and the scheme halves it.
     #[error("the scheme {scheme} splits the rank in two halves, but the rank is {rank}; choose an even one")]
     OddRank {
         /// The scheme.
         scheme: &'static str,
-        /// R.
+        /// The rank R.
         rank: usize,
     },
-    /// A scale that the scheme cannot divide by.
+    /// The scale is not above 0, and the scheme divides by it.
     #[error(
         "the scheme {scheme} divides by the scale of the adapter, which is {scale}; it needs a scale above 0, so choose a positive alpha"
     )]
     Scale {
         /// The scheme.
         scheme: &'static str,
-        /// s.
+        /// The scale s.
         scale: f32,
     },
     /// The layer has no frozen weight.
@@ -239,7 +239,7 @@ pub enum StartError {
         /// The layer.
         module: String,
     },
-    /// The scheme asks a device, and none is at hand.
+    /// The scheme needs a device, and none is available.
     #[error(
         "the scheme {scheme} starts from products with the weights, so it needs a device that makes them; start it in a sweep or by `loralab init`"
     )]
@@ -247,17 +247,17 @@ pub enum StartError {
         /// The scheme.
         scheme: &'static str,
     },
-    /// The scheme reads data, and none are at hand.
+    /// The scheme reads data, and none are available.
     #[error(
         "the scheme {scheme} starts from {needs}, so it needs data to see; start it in a sweep or by `loralab init`"
     )]
     NoData {
         /// The scheme.
         scheme: &'static str,
-        /// What it reads.
+        /// The data that it reads.
         needs: &'static str,
     },
-    /// Fewer rows than directions.
+    /// There are fewer rows than directions.
     #[error(
         "the scheme {scheme} looks for {needed} directions in the inputs of `{module}`, but the data have only {found} rows that count; give it more data, or choose a lower rank"
     )]
@@ -266,28 +266,28 @@ pub enum StartError {
         scheme: &'static str,
         /// The layer.
         module: String,
-        /// Rows.
+        /// The number of rows.
         found: usize,
-        /// Directions.
+        /// The number of directions.
         needed: usize,
     },
-    /// Fewer directions than the adapter asks for.
+    /// There are fewer directions than the adapter asks for.
     #[error(
         "the scheme {scheme} looks for {needed} directions in the {what} of `{module}`, but these data show only {found}; give it data that differ more, or choose a lower rank"
     )]
     FewDirections {
         /// The scheme.
         scheme: &'static str,
-        /// What has directions.
+        /// The matrix that has too few directions.
         what: &'static str,
         /// The layer.
         module: String,
-        /// Directions that are there.
+        /// Directions found.
         found: usize,
-        /// Directions that are needed.
+        /// Directions needed.
         needed: usize,
     },
-    /// InputMoments that do not vary.
+    /// The layer's inputs do not vary.
     #[error(
         "the scheme {scheme} starts from how the inputs of `{module}` vary, but all are alike; give it other data, or choose a scheme that needs nothing, such as init-a"
     )]
@@ -297,7 +297,7 @@ pub enum StartError {
         /// The layer.
         module: String,
     },
-    /// Labels that do not vary.
+    /// The labels do not vary.
     #[error(
         "the scheme {scheme} starts from how the inputs of `{module}` go with the tokens that are to be predicted, but these data have only one such token; give it other data, or choose a scheme that needs nothing, such as init-a"
     )]
@@ -307,7 +307,7 @@ pub enum StartError {
         /// The layer.
         module: String,
     },
-    /// A gradient of zero.
+    /// The gradient is zero.
     #[error(
         "the scheme {scheme} starts from the gradient of `{module}`, but it is zero on these data; choose a scheme that needs nothing, such as init-a"
     )]
@@ -317,14 +317,14 @@ pub enum StartError {
         /// The layer.
         module: String,
     },
-    /// Something cannot be decomposed.
+    /// A matrix can't be decomposed.
     #[error("the {what} of `{module}` cannot start an adapter: {reason}")]
     Undecomposed {
-        /// What.
+        /// The matrix.
         what: &'static str,
         /// The layer.
         module: String,
-        /// Why.
+        /// The reason.
         reason: NoConvergence,
     },
     /// A factor would hold infinity or NaN.
@@ -340,7 +340,7 @@ pub enum StartError {
 }
 
 impl Scheme {
-    /// Whether the scheme can start adapters of this rank and scale at all.
+    /// Checks that the scheme can start adapters of this rank and scale.
     ///
     /// # Errors
     /// [`StartError::OddRank`] or [`StartError::Scale`].
@@ -355,10 +355,10 @@ impl Scheme {
         Ok(())
     }
 
-    /// The start of one layer, whose weight `weight`, (O, I) row after row, is asked for if the scheme has to know it.
+    /// The start of one layer. `weight` returns its weight, (O, I) in row-major order, and is called only if the scheme needs it.
     ///
     /// # Errors
-    /// If the layer has no weight but needs one, or is not one that the scheme can start; also if the scheme asks a device, with or without data.
+    /// If the layer lacks a weight that the scheme needs, the scheme can't start this layer, or it needs a device, with or without data.
     pub fn start<'w>(
         &self,
         layer: &Layer<'_>,
@@ -385,12 +385,12 @@ impl Scheme {
         self.finite(layer, start)
     }
 
-    /// The error of a layer without a weight.
+    /// The error for a layer without a weight.
     pub(crate) fn no_weight(&self, layer: &Layer<'_>) -> StartError {
         StartError::NoWeight { scheme: self.name, module: layer.name.to_owned() }
     }
 
-    /// The start, if it holds finite numbers.
+    /// Returns the start if all its values are finite.
     ///
     /// # Errors
     /// [`StartError::NotFinite`].
@@ -404,18 +404,18 @@ impl Scheme {
 }
 
 impl Layer<'_> {
-    /// Its weight W, (O, I), from what lies row after row.
+    /// Its weight W, (O, I), from values in row-major order.
     pub(super) fn matrix(&self, weight: &[f32]) -> Mat<f64> {
         from_rows(weight, self.outputs, self.inputs)
     }
 
-    /// The error of something that can't be decomposed.
+    /// The error for a matrix that can't be decomposed.
     pub(crate) fn undecomposed(&self, what: &'static str) -> impl Fn(NoConvergence) -> StartError {
         let module = self.name.to_owned();
         move |reason| StartError::Undecomposed { what, module: module.clone(), reason }
     }
 
-    /// A of the rows of `a` and B of the columns of `b`, rounded, with zeros up to the rank.
+    /// A with the rows of `a` and B with the columns of `b`, rounded to f32, with zeros up to the rank.
     pub(super) fn padded(&self, a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Start {
         let mut start = Start { a: to_rows(a), b: vec![0.0; self.outputs * self.rank], frozen: None };
         start.a.resize(self.rank * self.inputs, 0.0);
@@ -427,12 +427,12 @@ impl Layer<'_> {
 }
 
 impl Start {
-    /// The rank of the pair over a layer of so many inputs.
+    /// The rank of the pair over a layer with `inputs` inputs.
     pub fn rank(&self, inputs: usize) -> usize {
         self.a.len() / inputs.max(1)
     }
 
-    /// The same start with its own product subtracted, so that it begins at the base.
+    /// The same start with its own product subtracted, so that it starts at the base.
     #[must_use]
     pub(super) fn subtracted(self) -> Start {
         Start { frozen: Some((self.a.clone(), self.b.clone())), ..self }

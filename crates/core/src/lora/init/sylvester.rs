@@ -1,16 +1,16 @@
-//! Sylvester: A is the projection that encodes the layer's inputs into a chosen code and decodes them from it again with the least error.
+//! Sylvester: A is the projection with the least error in encoding the layer's inputs into a chosen code and decoding them from it.
 //!
 //! For inputs X, (I, rows), and a code S, (R, rows), A minimises λ ‖A X − S‖² + ‖X − Aᵀ S‖², whose stationary point solves the Sylvester equation
-//! (S Sᵀ) A + A (λ X Xᵀ) = (1 + λ) S Xᵀ. The source starts whole networks so, layer by layer; here it starts A alone, B is zero and the base is kept.
+//! (S Sᵀ) A + A (λ X Xᵀ) = (1 + λ) S Xᵀ. The source starts whole networks in this way, layer by layer; here it starts A alone, B is zero and the base is unchanged.
 //!
-//! The code is S = Uᵀ X with U the first R principal directions about zero. The solution is then A = Uᵀ whatever λ is: the start that EVA would have if it
-//! did not subtract the mean and did not redistribute ranks. It is solved for all the same, as with another code it is not known beforehand.
+//! The code is S = Uᵀ X with U the first R principal directions about zero. The solution is then A = Uᵀ for any λ: the start of EVA without subtracting
+//! the mean and without redistributing ranks. The equation is solved nevertheless, since with another code the solution is not known beforehand.
 //!
-//! The other code is made of labels. That a code may be, and the equation, are the source's as we recall them (its text could not be read again); a language
-//! model has no classes but the tokens to be predicted, so what follows is **ours**: every token of the vocabulary gets R standard normal numbers, drawn
-//! once for all layers, and a row's code is that of its target less the mean of all rows' codes, so that A is not asked to encode what all rows have in
-//! common. The equation is not homogeneous: a code much larger than the inputs asks for the classes' mean inputs, S Xᵀ alone, one much smaller for a regression,
-//! S Xᵀ (X Xᵀ)⁻¹. So the code is given the power Σ E\[S²\] that the first R principal components have.
+//! The other code is made of labels. The use of labels as a code and the equation are the source's as we recall them (its text could not be read again). A language
+//! model has no classes but the tokens to be predicted, so the following is **ours**: every token of the vocabulary gets R standard normal numbers, drawn
+//! once for all layers, and a row's code is that of its target less the mean of all rows' codes, so that A does not encode what all rows have in
+//! common. The equation is not homogeneous: for a code much larger than the inputs A becomes the classes' mean inputs, S Xᵀ; for one much smaller, a regression,
+//! S Xᵀ (X Xᵀ)⁻¹. So the code is scaled to the power Σ E\[S²\] of the first R principal components.
 
 use loralab_linalg::{Eigen, Mat, sylvester, symmetric_eigen};
 

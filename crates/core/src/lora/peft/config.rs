@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{AdapterError, pattern::Pattern};
 
-/// The settings that say how the tensors are meant. The rest either does not matter to a trained adapter, or is refused.
+/// The settings that determine the meaning of the tensors. The others either do not matter to a trained adapter, or are refused.
 #[derive(Deserialize)]
 pub(super) struct Config {
     pub r: usize,
@@ -16,24 +16,24 @@ pub(super) struct Config {
     pub target_modules: Value,
     #[serde(default)]
     pub use_rslora: bool,
-    /// Ranks of some modules.
+    /// The ranks of some modules.
     #[serde(skip)]
     pub rank_pattern: Pattern<usize>,
-    /// α of some modules.
+    /// The α of some modules.
     #[serde(skip)]
     pub alpha_pattern: Pattern<f64>,
-    /// Whether not every module of these names is meant.
+    /// True if not every module with these names is adapted.
     #[serde(skip)]
     pub narrows: bool,
-    /// The layers that are meant, if not all are: one or a list.
+    /// The indices of the adapted layers, if not all are adapted: one or a list.
     #[serde(default)]
     layers_to_transform: Value,
-    /// Modules that are not meant: names, or ends of names, or a pattern.
+    /// Modules that are not adapted: names, or ends of names, or a pattern.
     #[serde(default)]
     exclude_modules: Value,
 }
 
-/// Settings that change what an adapter computes, with what they would take.
+/// Settings that change an adapter's output, with the reason each is refused.
 const UNSUPPORTED: [(&str, &str); 11] = [
     ("alora_invocation_tokens", "an adapter here is on from the first token; train it without"),
     ("arrow_config", "Arrow chooses among several adapters for each token; one is run here"),
@@ -80,7 +80,7 @@ impl Config {
 }
 
 impl Config {
-    /// Refuses tensors of a module that the settings leave out: PEFT would not load them.
+    /// Refuses tensors of a module that the settings exclude: PEFT would not load them.
     pub fn check_meant(&self, module: &str) -> Result<(), AdapterError> {
         let refuse = |key, value: &Value| {
             let reason = "the file has tensors of a module that this leaves out, and PEFT would not load them; remove the setting or the tensors";
@@ -101,7 +101,7 @@ impl Config {
     }
 }
 
-/// Whether a setting is absent or says what PEFT does without it.
+/// True if a setting is absent or has PEFT's default.
 fn is_off(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

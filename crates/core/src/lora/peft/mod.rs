@@ -1,6 +1,6 @@
-//! Adapters in the layout of PEFT, Hugging Face's adapter library: bytes in, bytes out, no files.
+//! Adapters in the layout of PEFT, Hugging Face's adapter library. It works on bytes, not on files.
 //!
-//! PEFT keeps an adapter in a folder of two files, `adapter_config.json` and `adapter_model.safetensors`. The tensors are
+//! PEFT stores an adapter in a folder of two files, `adapter_config.json` and `adapter_model.safetensors`. The tensors are
 //! named `base_model.model.<module>.lora_A.weight` (R, I) and `….lora_B.weight` (O, R).
 //!
 //! PEFT has no frozen pair. An adapter with one is written as a plain adapter of twice the rank that loads on the
@@ -22,9 +22,9 @@ use crate::lora::init::Quantiser;
 use config::Config;
 use ranks::Ranks;
 
-/// The metadata of the tensors' file that name a quantised base, as JSON.
+/// The key in the tensor file's metadata that names a quantised base, as JSON.
 const QUANTISED_BASE: &str = "quantised_base";
-/// PEFT wraps the base model twice; every tensor's name shows it.
+/// PEFT wraps the base model twice, so every tensor's name has this prefix.
 const PREFIX: &str = "base_model.model.";
 
 /// A LoRA adapter: one pair of factors for each adapted layer of a base model.
@@ -32,31 +32,31 @@ const PREFIX: &str = "base_model.model.";
 pub struct Adapter {
     /// The base model's name or path, as PEFT looks it up; empty if not known.
     pub base: String,
-    /// Set where the adapter belongs to a quantised base; `base` then says so in words.
+    /// Set if the adapter belongs to a quantised base; `base` then describes it.
     pub quantised_base: Option<QuantisedBase>,
-    /// Rank of every pair, R.
+    /// The rank R of every pair.
     pub rank: usize,
     /// α, from which the scale follows: see [`Adapter::scale`].
     pub alpha: f64,
-    /// Whether the scale is α/√R (rsLoRA, arXiv 2312.03732) instead of α/R.
+    /// True if the scale is α/√R (rsLoRA, arXiv 2312.03732) instead of α/R.
     pub use_rslora: bool,
-    /// What the adapted modules are called: full names or their last parts, such as `q_proj`.
+    /// The names of the adapted modules: full names or their last parts, such as `q_proj`.
     pub target_modules: Vec<String>,
     /// The adapted modules.
     pub modules: Vec<Module>,
 }
 
-/// A base whose adapted weights are kept in few bits; the adapter belongs to that, not to the base as it came. It stands in the metadata of the tensors' file.
+/// A base whose adapted weights are quantised; the adapter belongs to it, not to the original base. It is stored in the metadata of the tensors' file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantisedBase {
-    /// The base as it came.
+    /// The original base.
     pub base: String,
-    /// How its adapted weights are kept.
+    /// The quantiser of its adapted weights.
     pub quantiser: Quantiser,
-    /// In how many rounds LoftQ brought them there.
+    /// The number of LoftQ rounds that quantised them.
     pub rounds: usize,
-    /// The rank of those rounds; 0 where one round is all.
+    /// The rank of those rounds; 0 for a single round.
     pub rank: usize,
 }
 
@@ -65,9 +65,9 @@ pub struct QuantisedBase {
 pub struct Module {
     /// The module's name in the base model, such as `model.layers.0.self_attn.q_proj`.
     pub name: String,
-    /// Width of the layer's input, I.
+    /// The width I of the layer's input.
     pub inputs: usize,
-    /// Width of the layer's output, O.
+    /// The width O of the layer's output.
     pub outputs: usize,
     /// A, (R, I).
     pub a: Vec<f32>,
@@ -86,21 +86,21 @@ pub struct PeftFiles {
     pub safetensors: Vec<u8>,
 }
 
-/// Why an adapter cannot be read or written.
+/// The reasons that an adapter can't be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdapterError {
     /// The configuration is not JSON, or a field is missing or of another type.
     #[error("adapter_config.json is not a PEFT configuration: {0}; save the adapter again with save_pretrained")]
     Config(#[from] serde_json::Error),
-    /// The configuration asks for something that a plain LoRA layer does not do.
+    /// The configuration has a setting that a plain LoRA layer does not support.
     #[error("adapter_config.json sets \"{key}\" to {found}, which cannot be run here: {reason}")]
     Unsupported {
         /// The setting.
         key: &'static str,
         /// Its value, as JSON.
         found: String,
-        /// What it would take, and what can be done.
+        /// The reason, and what the user can do.
         reason: &'static str,
     },
     /// The tensors' file is damaged.
@@ -112,26 +112,26 @@ pub enum AdapterError {
     /// The rank is 0.
     #[error("the adapter has rank 0; a LoRA adapter needs a rank of at least 1")]
     NoRank,
-    /// α is not a number, or gives a scale that is none.
+    /// α is not finite, or gives a scale that is not.
     #[error(
         "the adapter has alpha {0}, which gives no scale that a 32-bit float can hold; choose a number nearer to 1"
     )]
     Alpha(f64),
-    /// A few modules of a high rank beside many of a low one.
+    /// A few modules have a high rank and many a low one, so that a common rank would take too much memory.
     #[error(
         "the adapter's modules have ranks from {lowest} to {highest}, which is too far apart to run: all are computed at the highest; \
          split the adapter in two"
     )]
     Ranks {
-        /// The lowest.
+        /// The lowest rank.
         lowest: usize,
-        /// The highest.
+        /// The highest rank.
         highest: usize,
     },
     /// There is no pair of factors at all.
     #[error("the adapter has no LoRA tensors; at least one module needs its lora_A and lora_B")]
     Empty,
-    /// A factor stands without its partner.
+    /// A factor has no partner.
     #[error("adapter_model.safetensors has no tensor \"{0}\", the other half of a pair that it holds")]
     Missing(String),
     /// A tensor is neither a lora_A nor a lora_B of a linear layer.
@@ -140,15 +140,15 @@ pub enum AdapterError {
          (base_model.model.<module>.lora_A.weight or lora_B.weight); only those can be read"
     )]
     Unexpected(String),
-    /// A tensor is stored in numbers that are not read here.
+    /// A tensor has an unsupported number format.
     #[error("the tensor \"{tensor}\" is stored as {found}; F32, F16 or BF16 is needed")]
     Type {
         /// The tensor's name.
         tensor: String,
-        /// How it is stored.
+        /// Its number format.
         found: Format,
     },
-    /// A tensor's shape does not go with the rank.
+    /// A tensor's shape does not match the rank.
     #[error("the tensor \"{tensor}\" has shape {found:?}; {needed} is needed")]
     Shape {
         /// The tensor's name.
@@ -163,9 +163,9 @@ pub enum AdapterError {
     Length {
         /// The module's name.
         module: String,
-        /// Which factor.
+        /// The factor's name.
         factor: &'static str,
-        /// How many values there are.
+        /// The number of values.
         found: usize,
         /// Rows of the factor.
         rows: usize,
@@ -191,10 +191,10 @@ pub enum AdapterError {
 }
 
 impl PeftFiles {
-    /// The same adapter for a PEFT that is to train A alone: its MiCA, which keeps B where it is.
+    /// The same adapter with a configuration that makes PEFT train A alone: PEFT's MiCA, which keeps B fixed.
     ///
     /// # Errors
-    /// Only if the configuration is no JSON.
+    /// If the configuration is not JSON, which does not happen.
     pub fn training_a_only(mut self) -> Result<PeftFiles, AdapterError> {
         let mut config: serde_json::Value = serde_json::from_str(&self.config_json)?;
         config["init_lora_weights"] = json!("mica");
@@ -204,25 +204,25 @@ impl PeftFiles {
 }
 
 impl Adapter {
-    /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ: α/R, or α/√R with rsLoRA.
+    /// The scale s in y = x Wᵀ + s·(x Aᵀ) Bᵀ: α/R, or α/√R with rsLoRA.
     pub fn scale(&self) -> f64 {
         let rank = self.rank as f64;
         self.alpha / if self.use_rslora { rank.sqrt() } else { rank }
     }
 
-    /// Whether it is meant for a module of this name.
+    /// True if the adapter covers a module with this name.
     pub fn targets(&self, module: &str) -> bool {
         self.target_modules.iter().any(|target| covers(target, module))
     }
 
     /// The two files that PEFT's `PeftModel.from_pretrained` loads, with the factors in f32.
     ///
-    /// If any module has a frozen pair, all are written with twice the rank, those without one with a pair of zeros. A module whose factors end in zeros is
-    /// written without them, with a rank of its own; one that is all zeros is left out.
+    /// If any module has a frozen pair, all are written with twice the rank, those without one with a pair of zeros. Trailing zeros of a module's factors are
+    /// cut, and the module gets a rank of its own; a module that is all zeros is left out.
     ///
     /// # Errors
-    /// If the adapter is not one that PEFT would load whole: no modules, wrong lengths, values that are not finite,
-    /// names that come twice or that no target module covers.
+    /// If PEFT could not load the adapter whole: no modules, wrong lengths, values that are not finite,
+    /// duplicate names, or names that no target module covers.
     pub fn to_peft(&self) -> Result<PeftFiles, AdapterError> {
         self.check()?;
         let widened = self.modules.iter().any(|module| module.frozen.is_some());
@@ -252,7 +252,7 @@ impl Adapter {
         })
     }
 
-    /// The settings that every version of PEFT since LoRA's rank patterns knows; newer ones have their defaults.
+    /// The settings that every version of PEFT since LoRA's rank patterns knows; newer settings have their defaults.
     fn config_json(&self, ranks: &Ranks, target_modules: &[String]) -> String {
         let as_it_is = ranks.rank == self.rank && ranks.rank_pattern.is_empty();
         let alpha = if as_it_is { self.alpha } else { self.scale() * ranks.rank as f64 };
@@ -268,7 +268,7 @@ impl Adapter {
             "init_lora_weights": true,
             "layers_pattern": null,
             "layers_to_transform": null,
-            // PEFT's own files have a whole number here; a fraction comes only from a scale α/√R.
+            // PEFT's own files have an integer here; a fraction comes only from a scale α/√R.
             "lora_alpha": if whole as f64 == alpha { json!(whole) } else { json!(alpha) },
             "lora_dropout": 0.0,
             "modules_to_save": null,
@@ -284,11 +284,11 @@ impl Adapter {
     }
 
     /// Reads an adapter that PEFT or [`Adapter::to_peft`] wrote, in f32, f16 or bf16. Modules come in the order of
-    /// their names. A frozen pair that was written as part of a wider adapter stays part of it.
+    /// their names. A frozen pair that was written as part of a wider adapter remains part of it.
     ///
     /// # Errors
-    /// If a file is damaged, a tensor is missing, misshapen or not finite, or the configuration asks for more than a
-    /// plain LoRA layer does.
+    /// If a file is damaged, a tensor is missing, misshapen or not finite, or the configuration has settings that a
+    /// plain LoRA layer does not support.
     pub fn from_peft(config_json: &str, safetensors: &[u8]) -> Result<Self, AdapterError> {
         let config = Config::parse(config_json)?;
         let file = read_safetensors(safetensors).map_err(AdapterError::Unreadable)?;
@@ -308,7 +308,7 @@ impl Adapter {
         let target_modules = if config.target_modules.is_array() && !config.narrows {
             serde_json::from_value(config.target_modules)?
         } else {
-            // A pattern, or a choice of layers, says which modules of a model are meant; those that were are the ones with tensors.
+            // A pattern, or a choice of layers, selects modules of a model; those that were selected are the ones with tensors.
             modules.iter().map(|module| module.name.clone()).collect()
         };
         let mut adapter = Self {
@@ -408,7 +408,7 @@ impl Module {
     }
 }
 
-/// A tensor of the file.
+/// A tensor from the file.
 struct Matrix {
     shape: [usize; 2],
     values: Vec<f32>,
@@ -436,7 +436,7 @@ fn check_finite(values: &[f32], place: impl Fn() -> String) -> Result<(), Adapte
     }
 }
 
-/// The module and the factor (0 for A, 1 for B) that a tensor's name stands for.
+/// The module and the factor (0 for A, 1 for B) in a tensor's name.
 fn parse_name(tensor: &str) -> Option<(&str, usize)> {
     let name = tensor.strip_prefix(PREFIX)?;
     let a = name.strip_suffix(".lora_A.weight").map(|module| (module, 0));

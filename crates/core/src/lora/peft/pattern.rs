@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::AdapterError;
 
-/// What a pattern says of modules, in the order of the file.
+/// The values that patterns assign to modules, in the order of the file.
 #[derive(Default)]
 pub(super) struct Pattern<T>(Vec<(Regex, T)>);
 
@@ -14,14 +14,14 @@ impl<T: DeserializeOwned + Copy> Pattern<T> {
     /// Reads the setting `key`.
     ///
     /// # Errors
-    /// If it isn't an object of numbers, or a name is no regular expression that can be run here.
+    /// If it isn't an object of numbers, or a name is not a supported regular expression.
     pub fn parse(key: &'static str, setting: &Value) -> Result<Pattern<T>, AdapterError> {
         let entries = match setting {
             Value::Null => return Ok(Pattern(vec![])),
             entries => Map::<String, Value>::deserialize(entries)?,
         };
         let entry = |(name, value): (String, Value)| {
-            // As PEFT has it: a name is matched from its beginning or from after any of its dots, to its end.
+            // As in PEFT: a name is matched from its beginning or from after any of its dots, to its end.
             let expression = Regex::new(&format!(r"^(?:.*\.)?(?:{name})$"));
             let expression = expression.map_err(|_| AdapterError::Unsupported {
                 key,
@@ -33,7 +33,7 @@ impl<T: DeserializeOwned + Copy> Pattern<T> {
         entries.into_iter().map(entry).collect::<Result<_, _>>().map(Pattern)
     }
 
-    /// What it says of a module: the first entry whose name fits is taken.
+    /// The value for a module: that of the first pattern that matches its name.
     pub fn said(&self, module: &str) -> Option<T> {
         self.0.iter().find(|(name, _)| name.is_match(module)).map(|(_, value)| *value)
     }

@@ -1,28 +1,28 @@
 //! Modules of different ranks.
 //!
-//! In memory all modules have the rank of the adapter, some with zeros at the end. In a file each has its own, a module of rank 0 is not there, and every α is
-//! the scale times the rank, so that all modules keep one scale.
+//! In memory all modules have the rank of the adapter, some with zeros at the end. In a file each has its own rank, a module of rank 0 is absent, and every α is
+//! the scale times the rank, so that all modules have the same scale.
 
 use serde_json::{Map, Value, json};
 
 use super::{Adapter, AdapterError, Module};
 
-/// How many times as large as in its file an adapter may become where all its modules get the highest rank.
+/// The most that an adapter may grow in memory over its file, if all modules get the highest rank.
 const MOST_FILLED: u128 = 64;
 
-/// The settings of the ranks of some modules.
+/// The rank settings of a PEFT configuration.
 #[derive(Debug, PartialEq)]
 pub(super) struct Ranks {
-    /// The rank of most.
+    /// The rank of most modules.
     pub rank: usize,
-    /// Ranks of the others, by name.
+    /// The ranks of the others, by name.
     pub rank_pattern: Map<String, Value>,
-    /// Their α.
+    /// The α of the others, by name.
     pub alpha_pattern: Map<String, Value>,
 }
 
 impl Ranks {
-    /// Of modules with these names and ranks, at one scale.
+    /// The settings for modules with these names and ranks, at one scale.
     pub fn of(modules: &[(&str, usize)], scale: f64) -> Ranks {
         let count = |rank: usize| modules.iter().filter(|(_, other)| *other == rank).count();
         let most = modules.iter().map(|(_, rank)| *rank).max_by_key(|&rank| (count(rank), rank)).unwrap_or(0);
@@ -36,7 +36,7 @@ impl Ranks {
 }
 
 impl Module {
-    /// The rank without zeros at the end: what the rest of both factors, of the frozen pair too, contributes nothing to.
+    /// The rank without trailing zeros: the remaining columns of both factors and of the frozen pair contribute nothing.
     pub(super) fn own_rank(&self, rank: usize) -> usize {
         let frozen = self.frozen.as_ref().map(|(a, b)| (a, b));
         let pairs = [Some((&self.a, &self.b)), frozen];
@@ -49,7 +49,7 @@ impl Module {
         (0..rank).rev().find(|&k| used(k)).map_or(0, |last| last + 1)
     }
 
-    /// The module at another rank: cut where it is lower, filled with zeros where it is higher.
+    /// The module at another rank: cut if it is lower, padded with zeros if it is higher.
     #[must_use]
     pub(super) fn of_rank(&self, from: usize, to: usize) -> Module {
         let a = |a: &[f32]| {
@@ -71,8 +71,8 @@ impl Module {
 }
 
 impl Adapter {
-    /// The same adapter with each module at its own rank, and what ranks they are; modules of rank 0 are left out, and those that remain are named in full
-    /// where any was.
+    /// The same adapter with each module at its own rank, and those ranks. Modules of rank 0 are left out; if any was, the target modules are the full names of
+    /// the others.
     pub(super) fn trimmed(&self) -> (Vec<(Module, usize)>, Vec<String>) {
         let ranks = self.modules.iter().map(|module| module.own_rank(self.rank));
         let kept: Vec<(Module, usize)> = self
@@ -90,8 +90,8 @@ impl Adapter {
         (kept, targets)
     }
 
-    /// Brings modules that were read at their own ranks and scales to one of each: the highest rank, and the scale of the largest magnitude, which B makes up for
-    /// elsewhere. So no value of B grows, and a scale of 0 is no obstacle.
+    /// Brings modules that were read at their own ranks and scales to a common rank and scale: the highest rank, and the scale of the largest magnitude, with B
+    /// rescaled to match. So no value of B grows, and a scale of 0 is no obstacle.
     ///
     /// # Errors
     /// [`AdapterError::Ranks`] if that would take much more memory than the file.

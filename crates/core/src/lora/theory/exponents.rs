@@ -1,4 +1,4 @@
-//! Exponents of width: those of the theory, and those of a layer.
+//! Exponents of width: those of the theory, and those measured on a layer.
 
 use std::ops::ControlFlow;
 
@@ -11,19 +11,19 @@ use crate::lora::init;
 /// The γ of a quantity that grows as n^γ.
 #[derive(Clone, Copy, Debug)]
 pub struct Exponent {
-    /// What the paper calls it.
+    /// The paper's name for the quantity.
     pub quantity: &'static str,
-    /// γ.
+    /// The theory's γ.
     pub theory: f64,
     of: fn(&Step) -> f64,
 }
 
-/// The starts that are measured: name, exponents of Z_A(0) = A₀x and of the entries of B₀, −∞ where they are 0.
+/// The starts that are measured: name, exponents of Z_A(0) = A₀x and of the entries of B₀, −∞ if they are 0.
 const STARTS: [(&str, f64, f64); 3] =
     [("init-a", 0.0, f64::NEG_INFINITY), ("init-b", f64::NEG_INFINITY, 0.0), ("init-ab", 0.0, -0.5)];
 
-/// What the theory says of each quantity from step 3 on, for η ∝ n^`rate` and a start whose Z_A(0) and B₀ have these exponents
-/// (paper, §3.2–4; with A₀ and B₀ both random, Li et al. 2025, arXiv 2505.23194): a product's exponent is the sum of its factors', a sum's the
+/// The theory's exponent of each quantity from step 3 on, for η ∝ n^`rate` and a start whose Z_A(0) and B₀ have these exponents
+/// (paper, §3.2–4; with A₀ and B₀ both random, Li et al. 2025, arXiv 2505.23194): the exponent of a product is the sum of its factors', that of a sum the
 /// largest of its terms', and a step along n entries that are aligned with the input adds 1.
 pub fn predicted(rate: f64, z_a: f64, b: f64) -> [Exponent; 6] {
     let moved = rate + 1.0;
@@ -38,44 +38,44 @@ pub fn predicted(rate: f64, z_a: f64, b: f64) -> [Exponent; 6] {
     ]
 }
 
-/// What is measured where.
+/// The widths, seeds and training of a measurement of exponents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
-    /// The n, rising.
+    /// The widths n, rising.
     pub widths: Vec<usize>,
-    /// Seeds, each a layer of its own.
+    /// The number of seeds; each is a layer of its own.
     pub seeds: u64,
-    /// R.
+    /// The rank R.
     pub rank: usize,
     /// Steps after which the quantities are measured; 3 or more.
     pub steps: usize,
-    /// c in η = c n^γ.
+    /// The constant c in η = c n^γ.
     pub constant: f64,
 }
 
 impl Grid {
-    /// Smallest and largest width of the two fits: where the leading term rules, and the paper's own widths.
+    /// The smallest and largest width of the two fits: the range in which the leading term dominates, and the paper's own widths.
     pub const FITS: [[usize; 2]; 2] = [[1 << 10, 1 << 15], [1 << 7, 1 << 13]];
 
-    /// How many layers that is.
+    /// The number of layers that are trained.
     pub fn layers(&self) -> usize {
         self.widths.len() * self.seeds as usize * STARTS.len() * 2 * 2
     }
 }
 
-/// What was measured.
+/// The result of a measurement of exponents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// Every quantity of every start, optimiser and rate, of which all layers were measured.
+    /// Every quantity of every start, optimiser and rate whose layers were all measured.
     pub cells: Vec<ExponentCell>,
     /// The largest error of the identity ΔZ_B = δ₁ + δ₂ + δ₃, as a share of its largest term.
     pub identity_error: f64,
-    /// Whether that is everything.
+    /// True if nothing is missing.
     pub complete: bool,
 }
 
-/// Measures every start with sign descent and Adam at η ∝ n^-1/2 and n^-1, and fits the exponent of each quantity; `told` hears after each layer how
-/// many are done. If it breaks, what is not measured at every width with every seed is left out.
+/// Measures every start with sign descent and Adam at η ∝ n^-1/2 and n^-1, and fits the exponent of each quantity; `told` is called after each layer with the
+/// number of layers done. If it breaks, cells that were not measured at every width with every seed are left out.
 pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) -> Measured {
     let (mut cells, mut done, mut identity_error) = (Vec::new(), 0, 0.0_f64);
     for (optimizer, optimizer_name) in
@@ -145,7 +145,7 @@ pub(super) fn fit(sizes: &[usize], values: &[Vec<f64>], ends: [usize; 2]) -> Opt
     })
 }
 
-/// Over seeds. A geometric mean would be ruled by seeds in which the few terms of a sum over the rank cancel.
+/// The root mean square over seeds. A geometric mean would be dominated by seeds in which the few terms of a sum over the rank cancel.
 pub(super) fn root_mean_square(values: &[f64]) -> f64 {
     (values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64).sqrt()
 }
@@ -154,7 +154,7 @@ pub(super) fn root_mean_square(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Every cell of the paper's table, and that of two random factors, by the fit where the leading term rules.
+    /// Every cell of the paper's table, and that of two random factors, by the fit in the range where the leading term dominates.
     #[test]
     fn every_exponent_is_within_a_twentieth_of_the_theory() {
         let grid = Grid { widths: (10..=15).map(|k| 1 << k).collect(), seeds: 16, rank: 4, steps: 5, constant: 1.0 };
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The table of the paper as its text has it, at both rates.
+    /// The table as in the paper's text, at both rates.
     #[test]
     fn the_theory_is_the_papers_table() {
         let none = f64::NEG_INFINITY;
@@ -190,7 +190,7 @@ mod tests {
         let grid = Grid { widths: vec![128, 256], seeds: 2, rank: 4, steps: 3, constant: 1.0 };
         let whole = exponents(&grid, |_| ControlFlow::Continue(()));
         assert!(whole.complete && whole.cells.len() == 72);
-        // Of four layers to a start and rate, two sets and all but one layer of the third.
+        // Of four layers for each start and rate, two sets are complete, and the third lacks one layer.
         let told = |done| if done < 11 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         let part = exponents(&grid, told);
         assert!(!part.complete);

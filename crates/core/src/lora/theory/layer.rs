@@ -1,11 +1,11 @@
-//! One layer with one example: Z = a B A x, whose output always has the same gradient d.
+//! A single layer with one example: Z = a B A x, whose output always has the same gradient d.
 
 use loralab_cpu::{adamw, sign_sgd};
 use loralab_linalg::Stream;
 
 use crate::lora::init::{self, Scheme};
 
-/// What moves A and B.
+/// The optimiser of A and B.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimizer {
     /// A step of ±η for each element: the theory's idealised Adam.
@@ -14,26 +14,26 @@ pub enum Optimizer {
     Adam,
 }
 
-/// A layer and how it is trained.
+/// A layer and its training.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
-    /// How A and B start.
+    /// The initialisation scheme of A and B.
     pub scheme: &'static Scheme,
-    /// n: columns of A, (R, n), and rows of B, (n, R).
+    /// The width n: columns of A, (R, n), and rows of B, (n, R).
     pub width: usize,
-    /// R.
+    /// The rank R.
     pub rank: usize,
-    /// a in Z = a B A x.
+    /// The multiplier a in Z = a B A x.
     pub multiplier: f64,
-    /// η, of A and B alike.
+    /// The learning rate η of both A and B.
     pub learning_rate: f64,
-    /// What moves A and B.
+    /// The optimiser of A and B.
     pub optimizer: Optimizer,
-    /// Fixes x, d and the start.
+    /// The seed of x, d and the start.
     pub seed: u64,
 }
 
-/// What a step did: root mean squares over the entries of each quantity. With Z_A = A x, Z_B = a B Z_A, and Δ for what the step changed,
+/// The effect of a step: root mean squares over the entries of each quantity. With Z_A = A x, Z_B = a B Z_A, and Δ the change in the step,
 /// ΔZ_B = δ₁ + δ₂ + δ₃ exactly (paper, §3.2).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
@@ -41,9 +41,9 @@ pub struct Step {
     pub z_a: f64,
     /// Z_B after the step.
     pub z_b: f64,
-    /// δ₁ = a B ΔZ_A with B before the step: what training A alone would change.
+    /// δ₁ = a B ΔZ_A with B before the step: the change from training A alone.
     pub delta1: f64,
-    /// δ₂ = a ΔB Z_A with Z_A before the step: what training B alone would change.
+    /// δ₂ = a ΔB Z_A with Z_A before the step: the change from training B alone.
     pub delta2: f64,
     /// δ₃ = a ΔB ΔZ_A.
     pub delta3: f64,
@@ -56,7 +56,7 @@ pub struct Step {
 /// A factor, R rows of n elements, with its gradient and Adam's moments.
 struct Moving {
     values: Vec<f64>,
-    /// What the last step changed.
+    /// The change in the last step.
     moved: Vec<f64>,
     gradient: Vec<f64>,
     first: Vec<f64>,
@@ -95,7 +95,7 @@ impl Moving {
     }
 }
 
-/// Trains the layer for `steps` steps and says what each did. x and d have standard normal entries.
+/// Trains the layer for `steps` steps and returns the effect of each. x and d have standard normal entries.
 ///
 /// The gradients are ∂L/∂A = a Bᵀd ⊗ x and ∂L/∂B = a d ⊗ Z_A.
 pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
@@ -109,7 +109,7 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
     let of_scheme =
         init::Layer { name: "theory", inputs: width, outputs: width, rank, scale: multiplier as f32, chosen: &[] };
     let start = scheme.start(&of_scheme, || None, seed).expect("schemes of the theory are drawn at an even rank");
-    // B lies turned, R rows of n, so that every sum runs along a row.
+    // B is stored transposed, R rows of n, so that every sum runs along a row.
     let turned = (0..rank).flat_map(|column| start.b.iter().skip(column).step_by(rank));
     let mut a = Moving::new(start.a.iter().map(|&x| f64::from(x)).collect());
     let mut b = Moving::new(turned.map(|&x| f64::from(x)).collect());
@@ -157,7 +157,7 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
     told
 }
 
-/// Σ xy, in eight sums that are then added, which is faster than one.
+/// Σ xy in eight partial sums, which is faster than one.
 fn dot(x: &[f64], y: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];

@@ -1,10 +1,10 @@
-//! The theory of how LoRA begins (Hayou, Ghosh and Yu 2024, arXiv 2406.08447), on the one layer it speaks of, in f64.
+//! The theory of the start of LoRA (Hayou, Ghosh and Yu 2024, arXiv 2406.08447), on the single layer that it treats, in f64.
 //!
-//! The theory says how quantities grow with the width n, as powers: [`predicted`] has the exponents, [`trace()`] a layer to
-//! measure them on, [`exponents()`] the fits, [`stable_rates`] the largest stable learning rate and what it owes to width and rank, [`law`] how
-//! the best rate goes with them (muA).
+//! The theory gives the growth of quantities with the width n, as powers: [`predicted`] has the exponents, [`trace()`] a layer to
+//! measure them on, [`exponents()`] the fits, [`stable_rates`] the largest stable learning rate as a function of width and rank, and [`law`] the
+//! scaling of the best rate with them (muA).
 //!
-//! Formulas restated from the paper's §1–4 without its text at hand; the single-layer exponents were derived anew and hold numerically.
+//! The formulas are restated from the paper's §1–4 without its text at hand; the single-layer exponents were derived anew and hold numerically.
 
 mod exponents;
 mod layer;

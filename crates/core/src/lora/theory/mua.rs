@@ -1,35 +1,35 @@
-//! muA: how the best learning rate goes with width, rank and scale (Chen, Villar and Hayou 2026, arXiv 2602.06204).
+//! muA: the scaling of the best learning rate with width, rank and scale (Chen, Villar and Hayou 2026, arXiv 2602.06204).
 //!
-//! Their table, for Adam, A ~ N(0, 1/n) or B ~ N(0, 1/r), and the multiplier s: Init\[A\] wants n^−1/2 r^−1/2 where s = 1 and n^−1/2 where s = 1/r; Init\[B\]
-//! wants n^−1 where s = 1, whatever the rank. Between and beyond these, η ∝ (n r s)^−1/2 and η ∝ (n s)^−1 are derived here from the same condition: a step of
-//! Adam moves every entry by η, and s·B·A·x is to move by Θ(1). From Init\[A\], B has to grow first: its r entries of size η meet the moved A x of size η·n, which
-//! makes s·η²·n·r. From Init\[B\], a step of A moves A x by η·n, which B passes on at size 1: s·η·n.
+//! Their table, for Adam, A ~ N(0, 1/n) or B ~ N(0, 1/r), and the multiplier s: the best rate of Init\[A\] is ∝ n^−1/2 r^−1/2 if s = 1 and ∝ n^−1/2 if s = 1/r; that
+//! of Init\[B\] is ∝ n^−1 if s = 1, for any rank. Between and beyond these, η ∝ (n r s)^−1/2 and η ∝ (n s)^−1 are derived here from the same condition: a step of
+//! Adam moves every entry by η, and the change of s·B·A·x must be Θ(1). From Init\[A\], B has to grow first: its r entries of size η meet the moved A x of size η·n, which
+//! gives s·η²·n·r. From Init\[B\], a step of A moves A x by η·n, which B passes on at size 1: s·η·n.
 
 use crate::lora::init::Scheme;
 
-/// Where a learning rate holds.
+/// The width, rank and scale at which a learning rate is used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
-    /// n, the inputs of a layer.
+    /// The inputs n of a layer.
     pub width: usize,
-    /// r.
+    /// The rank r.
     pub rank: usize,
-    /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
+    /// The scale s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
     pub scale: f64,
 }
 
-/// The powers with which the best learning rate goes.
+/// The exponents of the best learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Law {
-    /// Of n.
+    /// The exponent of n.
     pub width: f64,
-    /// Of r, at the same s.
+    /// The exponent of r, at fixed s.
     pub rank: f64,
-    /// Of s.
+    /// The exponent of s.
     pub scale: f64,
 }
 
-/// The law of a scheme; none where the source has none for it. Kaiming's laws differ from the source's by a constant factor, which changes no power.
+/// The scaling law of a scheme; none if the source gives none for it. Kaiming's distributions differ from the source's by a constant factor, which changes no exponent.
 pub fn law(scheme: &Scheme) -> Option<Law> {
     match scheme.name {
         "init-a" | "init-a-kaiming" | "peft-default" => Some(Law { width: -0.5, rank: -0.5, scale: -0.5 }),
@@ -39,7 +39,7 @@ pub fn law(scheme: &Scheme) -> Option<Law> {
 }
 
 impl Law {
-    /// How many times the rate that is best at `known` is to be taken at `wanted`.
+    /// The ratio of the best rate at `wanted` to the best rate at `known`.
     pub fn factor(self, known: At, wanted: At) -> f64 {
         let ratio = |of: fn(At) -> f64| of(wanted) / of(known);
         ratio(|at| at.width as f64).powf(self.width)

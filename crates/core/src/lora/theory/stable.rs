@@ -1,4 +1,4 @@
-//! The largest stable learning rate of a layer, and what it owes to width and rank (Chen, Villar and Hayou, arXiv 2602.06204, table of
+//! The largest stable learning rate of a layer as a function of width and rank (Chen, Villar and Hayou, arXiv 2602.06204, table of
 //! optimal learning rates; restated without the text at hand, exponents confirmed numerically).
 
 use std::ops::ControlFlow;
@@ -16,21 +16,21 @@ const CONFIGURATIONS: [(&str, &str, bool, f64, f64); 3] = [
     ("Init[B], a = 1", "init-b", false, -1.0, 0.0),
 ];
 
-/// Layers that are trained at most to find a rate, and how near to 0 the logarithm of its Z_B must come.
+/// The most trainings of a layer to find a rate, and the tolerance on the logarithm of its Z_B.
 const TRIALS: usize = 40;
 const NEAR: f64 = 1e-6;
 
-/// The ranks, and the width they are measured at.
+/// The ranks, and the width at which they are measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranks {
-    /// The R, rising.
+    /// The ranks R, rising.
     pub ranks: Vec<usize>,
-    /// n.
+    /// The width n.
     pub width: usize,
 }
 
 /// The learning rate at which Z_B has a root mean square of 1 after `steps` steps of sign descent: above it the layer is not stable in the paper's
-/// sense. Found by the Illinois method (Dowell and Jarratt 1971) in logarithms, in which Z_B is nearly a line.
+/// sense. Found by the Illinois method (Dowell and Jarratt 1971) in logarithms, where Z_B is nearly linear.
 fn largest_stable_rate(layer: Layer, steps: usize) -> f64 {
     let z_b = |log: f64| {
         let last = trace(&Layer { learning_rate: log.exp(), ..layer }, steps).pop();
@@ -45,7 +45,7 @@ fn largest_stable_rate(layer: Layer, steps: usize) -> f64 {
         if value.abs() < NEAR {
             break;
         }
-        // An end that stays twice counts half, so that it is sure to move.
+        // An end kept twice in a row has its value halved, so that it is sure to move.
         let again = if kept == value.signum() { 0.5 } else { 1.0 };
         kept = value.signum();
         if value < 0.0 {
@@ -59,8 +59,8 @@ fn largest_stable_rate(layer: Layer, steps: usize) -> f64 {
     middle.exp()
 }
 
-/// The largest stable rate of three configurations against width, at the grid's rank, and against rank; `told` hears after each rate how many are done.
-/// If it breaks, these are the laws of which all rates were measured, and the flag, whether they are all, is false.
+/// The largest stable rate of three configurations against width, at the grid's rank, and against rank; `told` is called after each rate with the number done.
+/// If it breaks, only the laws whose rates were all measured are returned, and the flag is false; it is true if nothing is missing.
 pub fn stable_rates(
     grid: &Grid,
     ranks: &Ranks,
@@ -91,7 +91,7 @@ pub fn stable_rates(
             }
             let everything = [0, usize::MAX];
             let ends = if of == RateLawOf::Width { Grid::FITS[0] } else { everything };
-            // One size alone has no law.
+            // A law needs more than one size.
             let Some(fit) = fit(&sizes, &rates, ends).or_else(|| fit(&sizes, &rates, everything)) else { continue };
             laws.push(RateLaw {
                 configuration: name.to_owned(),
@@ -106,7 +106,7 @@ pub fn stable_rates(
     (laws, true)
 }
 
-/// How many rates that is.
+/// The number of rates to find.
 pub fn count(grid: &Grid, ranks: &Ranks) -> usize {
     CONFIGURATIONS.len() * (grid.widths.len() + ranks.ranks.len()) * grid.seeds as usize
 }
