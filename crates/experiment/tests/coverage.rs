@@ -279,7 +279,7 @@ fn a_tiny_validation_set() {
         assert_eq!((pair.rates_differ(), pair.losses_differ()), (None, None));
         let words = summary.sentence();
         let plural = if examples == 1 { "" } else { "s" };
-        assert!(words.contains(&format!("With {examples} validation example{plural}, nothing tells")), "{words}");
+        assert!(words.contains(&format!("With {examples} validation example{plural}, the difference")), "{words}");
         for claim in ["wants", "loss is lower", "leads", " ± "] {
             assert!(!words.contains(claim), "{claim}: {words}");
         }

@@ -66,7 +66,7 @@ pub fn of_sweep(summary: &Summary, experiment: &Experiment, curves: &[Curve]) ->
                     "The optimum is where a parabola through the logarithms of the lowest mean loss and its neighbours is lowest. The grid leaves it open \
                      between the lowest places of this one and of those through the points on either side, or up to the next rate. The interval is Student's \
                      at 95 % around that, with the standard error of a bootstrap over seeds in which the best rate is looked for again every time; beyond \
-                     the smallest and the largest rate tried nothing bounds it. The edge is \
+                     the smallest and the largest rate tried it has no bound. The edge is \
                      the last rate before, and the first at which, a seed diverged or the loss ended above the base's."
                         .to_owned(),
                 ],
@@ -177,7 +177,7 @@ pub(crate) fn comparisons(summary: &Summary) -> Table {
     ];
     let differ = |differ: Option<bool>| match differ {
         Some(true) => Cell::text("yes"),
-        Some(false) => Cell::text("not shown"),
+        Some(false) => Cell::text("not significant"),
         None => Cell::text("not known"),
     };
     let rows = summary.comparisons.iter().map(|pair| {

@@ -334,12 +334,12 @@ impl ToyReadout {
         } else if unshown.is_empty() {
             "; Init[A]'s is the larger at every width from 512 on".to_owned()
         } else {
-            format!("; that Init[A]'s is the larger is not shown at {}", unshown.join(", "))
+            format!("; the difference is not significant at {}", unshown.join(", "))
         };
         let grows = match self.ratio.and_then(|fit| fit.interval) {
             Some([low, _]) if low > 0.0 => ", and the ratio grows with the width",
             Some([_, high]) if high < 0.0 => ", and the ratio falls with the width, unlike in the paper",
-            Some(_) => ", and that the ratio grows with the width is not shown",
+            Some(_) => ", and the growth of the ratio with the width is not significant",
             None => "",
         };
         (!ratios.is_empty())

@@ -286,7 +286,7 @@ impl Summary {
                 let of_seeds = || ("With these seeds".to_owned(), "use more seeds".to_owned());
                 let (with, remedy) = if known { of_seeds() } else { self.nothing_tells() };
                 format!(
-                    "{with}, nothing bounds the optimum of {} within the grid, so the ratio of the best rates is not known: {remedy}.",
+                    "{with}, the optimum of {} has no bound within the grid, so the ratio of the best rates is not known: {remedy}.",
                     listed(&open)
                 )
             }
@@ -295,7 +295,7 @@ impl Summary {
                 listed(&open)
             ),
             Some([low, high]) => format!(
-                "{more}'s optimum is at {ratio} times ({} to {}) the learning rate of {less}'s: that they differ is not shown.",
+                "{more}'s optimum is at {ratio} times ({} to {}) the learning rate of {less}'s: the difference is not significant.",
                 factor_text(low),
                 factor_text(high)
             ),
@@ -303,7 +303,7 @@ impl Summary {
                 let (with, _) = self.nothing_tells();
                 let with = with.replacen('W', "w", 1);
                 format!(
-                    "{more}'s optimum is at {ratio} times the learning rate of {less}'s: {with}, that they differ is not shown."
+                    "{more}'s optimum is at {ratio} times the learning rate of {less}'s: {with}, the difference is not significant."
                 )
             }
         }
@@ -315,7 +315,7 @@ impl Summary {
         let Some([low, high]) = *loss_difference_interval else {
             let (with, remedy) = self.nothing_tells();
             return format!(
-                "{with}, nothing tells whether the difference between {first} and {second} is more than chance: {remedy}."
+                "{with}, the difference between {first} and {second} may be chance: {remedy}."
             );
         };
         if [*loss_difference, low, high] == [0.0; 3] {
@@ -326,7 +326,7 @@ impl Summary {
             format!("{at}, {first}'s loss is lower than {second}'s by {size} ({low} to {high}).")
         } else {
             format!(
-                "{at}, {first} and {second} are not shown to differ: {second}'s loss is higher by {size} ({low} to {high}), \
+                "{at}, the losses of {first} and {second} do not differ significantly: {second}'s is higher by {size} ({low} to {high}), \
                  which may be chance."
             )
         }
@@ -349,11 +349,11 @@ impl Summary {
             sentences.push(format!("{at}, {leader}'s loss is lower than that of {}.", listed(&worse)));
         }
         if !alike.is_empty() {
-            sentences.push(format!("{at}, {leader} is not shown to differ from {}.", listed(&alike)));
+            sentences.push(format!("{at}, the difference between {leader} and {} is not significant.", listed(&alike)));
         }
         if worse.is_empty() && alike.is_empty() {
             let (with, remedy) = self.nothing_tells();
-            sentences.push(format!("{with}, nothing tells whether a difference is more than chance: {remedy}."));
+            sentences.push(format!("{with}, any difference may be chance: {remedy}."));
         } else {
             let level = 100.0 * pairs[0].level;
             // As many digits as distinguish it from 100.

@@ -55,7 +55,7 @@ fn the_headline_in_words() {
     assert_eq!(
         sentence(&runs),
         "init-a is best at 8e-3 (loss 0.084 ± 0.038, exact match 0.92), init-b at 4e-3 (0.106 ± 0.051, 0.89). init-a's \
-         optimum is at 2.2 times (0.85 to 3.5) the learning rate of init-b's: that they differ is not shown. Each at its best rate tried, init-a's \
+         optimum is at 2.2 times (0.85 to 3.5) the learning rate of init-b's: the difference is not significant. Each at its best rate tried, init-a's \
          loss is lower than init-b's by 0.022 (0.009 to 0.035). At small learning rates, up to 2e-3, init-b leads."
     );
 }
@@ -66,7 +66,7 @@ fn a_difference_within_the_seeds_is_called_that() {
     let said = sentence(&runs);
     assert!(
         said.contains(
-            "Each at its best rate tried, init-a and init-b are not shown to differ: init-b's loss is higher by 0.022 (-0.0"
+            "Each at its best rate tried, the losses of init-a and init-b do not differ significantly: init-b's is higher by 0.022 (-0.0"
         ),
         "{said}"
     );
@@ -87,7 +87,7 @@ fn rates_that_the_seeds_do_not_tell_apart_are_called_that() {
     let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
     // The grid reaches far enough; the seeds are the reason.
     let words =
-        "With these seeds, nothing bounds the optimum of x and y within the grid, so the ratio of the best rates";
+        "With these seeds, the optimum of x and y has no bound within the grid, so the ratio of the best rates";
     assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
 }
 
@@ -105,7 +105,7 @@ fn few_seeds_edges_and_divergence_are_said() {
     assert_eq!(
         sentence(&one),
         "x is best at 2e-3 (loss 0.400, exact match 0.60), y at 1e-3 (0.700, 0.30). Beyond the grid may lie the optimum of \
-         x and y, so the ratio of the best rates is not known. With one seed each, nothing tells whether the difference between x and y is more than chance: use more \
+         x and y, so the ratio of the best rates is not known. With one seed each, the difference between x and y may be chance: use more \
          seeds. x's best is the largest learning rate tried, so its optimum may lie beyond. y's best is the smallest \
          learning rate tried, so its optimum may lie beyond."
     );
@@ -137,7 +137,7 @@ fn a_ratio_is_claimed_only_where_its_interval_and_the_grid_show_it() {
     assert!(!words.contains("times ("), "{words}");
     let one = crate::analysis::summary::Setting { validation_examples: Some(1), ..setting() };
     let words = Summary::from_runs(one, &[x, y].concat()).sentence();
-    assert!(words.contains("With 1 validation example, nothing tells whether the difference"), "{words}");
+    assert!(words.contains("With 1 validation example, the difference"), "{words}");
     assert!(!words.contains("times (") && !words.contains("wants at least"), "{words}");
 }
 
