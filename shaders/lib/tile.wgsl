@@ -9,6 +9,9 @@
 //   invocations load neighbouring elements;
 // - `result`: how the sums over the sources are put together;
 // - `put_one`: where a number of the result goes.
+//
+// Terms are taken 16 at a time. Of the base all 16 are summed: those that are not there are 0, and a compiler that knows the
+// number unrolls the loop. Of an adapter, which may have few, those that are there.
 
 const BASE: u32 = 0u;
 const ADAPTER: u32 = 1u;
@@ -17,12 +20,6 @@ const FROZEN: u32 = 2u;
 // Four neighbours from `first`; for those that are not there the last one again: they are summed like any other and not put.
 fn four_from(first: u32, count: u32) -> vec4<u32> {
     return min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(count - 1u));
-}
-
-// How many of the 16 terms from `start` are summed. Of the base all: those that are not there are 0, and a compiler that
-// knows the number unrolls the loop. Of an adapter, which may have few, those that are there.
-fn terms_from(source: u32, start: u32) -> u32 {
-    return select(min(16u, terms(source) - start), 16u, source == BASE);
 }
 
 // The products of four rows' numbers with four columns'.

@@ -76,7 +76,7 @@ fn product(source: u32, tile: Tile, so_far: Sums) -> Sums {
             load_right(source, tile, start, 3u, tile.columns3);
         }
         workgroupBarrier();
-        let count = terms_from(source, start);
+        let count = select(min(16u, end - start), 16u, source == BASE);
         for (var k = 0u; k < count; k++) {
             let left0 = left[place(k, tile.row)];
             let left1 = left[place(k, 8u + tile.row)];

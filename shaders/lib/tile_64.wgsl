@@ -25,16 +25,24 @@ struct Tile {
 
 // The sums so far, and to them those over the terms of a source.
 fn product(source: u32, tile: Tile, so_far: Sums) -> Sums {
+    let row = tile.row;
+    let column = tile.column;
+    let left_place = tile.left_term * PITCH + tile.left_four;
+    let right_place = tile.right_term * PITCH + tile.right_four;
     var sum = so_far;
     let end = terms(source);
     for (var start = 0u; start < end; start += 16u) {
-        left[tile.left_term * PITCH + tile.left_four] = left_at(source, tile.rows, start + tile.left_term);
-        let from_right = right_at(source, tile.run, tile.columns, start + tile.right_term);
-        right[tile.right_term * PITCH + tile.right_four] = from_right;
+        left[left_place] = left_at(source, tile.rows, start + tile.left_term);
+        right[right_place] = right_at(source, tile.run, tile.columns, start + tile.right_term);
         workgroupBarrier();
-        let count = terms_from(source, start);
-        for (var k = 0u; k < count; k++) {
-            sum += outer(left[k * PITCH + tile.row], right[k * PITCH + tile.column]);
+        if source == BASE {
+            for (var k = 0u; k < 16u; k++) {
+                sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
+            }
+        } else {
+            for (var k = 0u; k < min(16u, end - start); k++) {
+                sum += outer(left[k * PITCH + row], right[k * PITCH + column]);
+            }
         }
         workgroupBarrier();
     }
