@@ -10,7 +10,7 @@ use std::{
 
 use loralab_core::{
     device::shaders,
-    shader::{Access, Element, Shader},
+    graph::shader::{Access, Element, Shader},
 };
 use naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 

@@ -6,9 +6,11 @@ use std::{
 };
 
 use loralab_core::{
-    device::wait,
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    shader::Tiles,
+    device::{
+        wait,
+        webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
+    },
+    graph::shader::Tiles,
 };
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -3,10 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use loralab_core::{
-    memory::{Group, Lane, Value, Values, Weight},
-    ops::{Dispatch, Op},
-    plan::{Plan, Ports, Shape},
-    tape::{Purpose, Tape},
+    device::Slice,
+    graph::{
+        memory::{Buffer, Group, InputName, Lane, Values, Weight},
+        ops::{Dispatch, Op},
+        plan::{Plan, Shape},
+        recording::Results,
+        tape::{Purpose, Tape},
+    },
+    lab::calibrate::range,
 };
 use loralab_cpu::{Scratch, Store, Threads};
 
@@ -51,7 +56,7 @@ fn lanes_together_are_all_rows_of_a_run() {
 fn every_value_is_written_before_it_is_read() {
     for subject in subjects(2) {
         let plan = subject.tape().compile_without_reuse(TRAIN);
-        let mut written: HashSet<Value> = inputs(&plan.ports).collect();
+        let mut written: HashSet<Buffer> = inputs(&plan).collect();
         for dispatch in dispatches(&plan) {
             for value in &dispatch.reads {
                 assert!(written.contains(value), "{}: {} reads {value:?} too early", subject.what, name(dispatch));
@@ -88,18 +93,25 @@ fn a_buffer_is_handed_on_only_after_its_value_was_read_for_the_last_time() {
         let home = homes(&reused, &separate);
         let lives = lives(&separate);
         for (value, buffer) in &home {
-            assert!(reused.buffers[buffer.0] >= separate.buffers[value.0], "{}: {value:?} has no room", subject.what);
+            let (room, needed) = (reused.buffers[buffer.0], separate.buffers[value.0]);
+            assert!(room.columns >= needed.columns, "{}: {value:?} has no room", subject.what);
+            assert_eq!(
+                (room.dtype, room.rows),
+                (needed.dtype, needed.rows),
+                "{}: {value:?} is of a type",
+                subject.what
+            );
             for (other, _) in home.iter().filter(|(other, place)| *other != value && *place == buffer) {
                 let (one, two) = (lives[value], lives[other]);
                 let apart = one.1 < two.0 || two.1 < one.0;
                 assert!(apart, "{}: {value:?} and {other:?} live in one buffer at a time", subject.what);
             }
         }
-        for port in inputs(&separate.ports).chain(results(&separate.ports)) {
+        for port in inputs(&separate).chain(separate.results.iter()) {
             let (buffer, columns) = (home[&port], separate.buffers[port.0]);
             assert_eq!(reused.buffers[buffer.0], columns, "{}: what the host sees is as wide as it is", subject.what);
         }
-        let (few, many) = (reused.buffers.iter().sum::<usize>(), separate.buffers.iter().sum::<usize>());
+        let (few, many) = (reused.columns(), separate.columns());
         println!("{}: {few} columns instead of {many}", subject.what);
         assert!(few < many, "{}: reuse saves nothing", subject.what);
     }
@@ -108,24 +120,24 @@ fn a_buffer_is_handed_on_only_after_its_value_was_read_for_the_last_time() {
 /// What is read is what the dispatch before wrote, it lies elsewhere than what is written, and iterations take no more room.
 #[test]
 fn a_range_finder_goes_to_and_fro_in_the_same_buffers() {
-    let plan = Plan::range(Weight::Frozen(0), [7, 5], 3, 4);
-    let mut last = plan.ports.features;
+    let plan = range(Weight::Frozen(0), [7, 5], 3, 4);
+    let mut last = plan.input(InputName::Features).map(|input| input.buffer);
     for dispatch in dispatches(&plan) {
         let (read, written) = (dispatch.reads[0], dispatch.writes[0].0);
         assert!(Some(read) == last && read != written, "{} reads {read:?}", name(dispatch));
-        let widths = [read, written].map(|value| plan.buffers[value.0]);
-        assert!(dispatch.columns.iter().zip(widths).all(|(columns, width)| *columns <= width), "{}", name(dispatch));
+        let widths = [read, written].map(|buffer| plan.buffers[buffer.0].columns);
+        assert!(dispatch.types.iter().zip(widths).all(|(kind, width)| kind.columns <= width), "{}", name(dispatch));
         last = Some(written);
     }
-    assert_eq!((last, plan.forward.len()), (plan.ports.prediction, 4 * (1 + 4)));
-    assert_eq!(plan.buffers.len(), Plan::range(Weight::Frozen(0), [7, 5], 3, 64).buffers.len());
+    assert_eq!((last, plan.forward.len()), (plan.results.prediction, 4 * (1 + 4)));
+    assert_eq!(plan.buffers.len(), range(Weight::Frozen(0), [7, 5], 3, 64).buffers.len());
 }
 
 /// What a probe reads is the basis and the product, and nothing is written there after them.
 #[test]
 fn what_a_range_finder_observes_lasts() {
-    let plan = Plan::range(Weight::Frozen(0), [7, 5], 3, 2);
-    let written: Vec<Value> = plan.forward.iter().map(|dispatch| dispatch.writes[0].0).collect();
+    let plan = range(Weight::Frozen(0), [7, 5], 3, 2);
+    let written: Vec<Buffer> = plan.forward.iter().map(|dispatch| dispatch.writes[0].0).collect();
     let last = written.len() - 1;
     assert_eq!(plan.observed, [(written[last - 2], 7), (written[last - 1], 5)]);
     for (place, (value, _)) in plan.observed.iter().enumerate() {
@@ -145,7 +157,8 @@ fn a_plan_that_observes_goes_no_further() {
     let plan = tape.compile(Purpose::Observe);
     assert_eq!((plan.forward.len(), plan.backward.len()), (1, 0));
     assert_eq!(plan.observed, [(plan.forward[0].writes[0].0, 6)]);
-    assert!(plan.ports.expected.is_none() && plan.ports.loss.is_none() && plan.ports.prediction.is_none());
+    assert_eq!(plan.inputs.iter().map(|input| input.name).collect::<Vec<_>>(), [InputName::Features]);
+    assert_eq!(plan.results, Results::default());
 }
 
 #[test]
@@ -170,22 +183,17 @@ fn an_op_that_reads_one_value_twice_is_refused_when_it_is_recorded() {
 fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
     let wide = |values: Vec<f32>| -> Vec<f64> { values.into_iter().map(f64::from).collect() };
     let rows = plan.shape.rows_per_run();
-    let mut values =
-        Values { rows, buffers: plan.buffers.iter().map(|columns| vec![f64::NAN; rows * columns]).collect() };
-    let input = subject.rows.input();
-    let ports = &plan.ports;
-    for (port, source) in
-        [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]
-    {
-        if let Some(port) = port {
-            values.buffers[port.0] = wide(source.to_vec());
+    let buffers: Vec<Vec<f64>> = plan.buffers.iter().map(|kind| vec![f64::NAN; rows * kind.columns]).collect();
+    let mut values = Values { rows, words: vec![vec![]; buffers.len()], buffers };
+    for input in &plan.inputs {
+        match subject.rows.input().of(input, plan.shape) {
+            Slice::F32(rows) => values.buffers[input.buffer.0] = wide(rows.to_vec()),
+            Slice::U32(rows) => values.words[input.buffer.0] = rows.to_vec(),
         }
     }
     let mut gradients = vec![0.0; plan.trained_len()];
     let mut lane = Lane {
         values: &mut values,
-        tokens: input.tokens,
-        targets: input.targets,
         trained: &wide(subject.trained(plan)),
         frozen_pairs: &wide(subject.frozen_pairs(plan)),
         gradients: &mut gradients,
@@ -198,7 +206,8 @@ fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
     for dispatch in dispatches(plan) {
         Op::run(dispatch, &mut lane);
     }
-    let loss = ports.loss.map_or(f64::NAN, |port| values.read(port, 1).iter().fold(0.0, |sum, loss| sum + loss));
+    let loss =
+        plan.results.loss.map_or(f64::NAN, |buffer| values.read(buffer, 1).iter().fold(0.0, |sum, loss| sum + loss));
     (loss, gradients)
 }
 
@@ -206,15 +215,11 @@ fn dispatches(plan: &Plan) -> impl Iterator<Item = &Dispatch> {
     plan.forward.iter().chain(&plan.backward)
 }
 
-fn uses(dispatch: &Dispatch) -> impl Iterator<Item = Value> + '_ {
-    dispatch.reads.iter().copied().chain(dispatch.writes.iter().map(|(value, _)| *value))
-}
-
 /// The buffer of every value; `separate` is the same plan before values were given buffers.
-fn homes(reused: &Plan, separate: &Plan) -> HashMap<Value, Value> {
+fn homes(reused: &Plan, separate: &Plan) -> HashMap<Buffer, Buffer> {
     let mut home = HashMap::new();
     for (placed, dispatch) in dispatches(reused).zip(dispatches(separate)) {
-        for (buffer, value) in uses(placed).zip(uses(dispatch)) {
+        for (buffer, value) in placed.uses().zip(dispatch.uses()) {
             assert_eq!(*home.entry(value).or_insert(buffer), buffer, "{value:?} moved");
         }
     }
@@ -222,11 +227,11 @@ fn homes(reused: &Plan, separate: &Plan) -> HashMap<Value, Value> {
 }
 
 /// First and last dispatch that use a value; values of the host are used from before the first to after the last.
-fn lives(separate: &Plan) -> HashMap<Value, (usize, usize)> {
-    let mut lives: HashMap<Value, (usize, usize)> =
-        inputs(&separate.ports).chain(results(&separate.ports)).map(|port| (port, (0, usize::MAX))).collect();
+fn lives(separate: &Plan) -> HashMap<Buffer, (usize, usize)> {
+    let mut lives: HashMap<Buffer, (usize, usize)> =
+        inputs(&separate).chain(separate.results.iter()).map(|port| (port, (0, usize::MAX))).collect();
     for (time, dispatch) in dispatches(separate).enumerate() {
-        for value in uses(dispatch) {
+        for value in dispatch.uses() {
             let life = lives.entry(value).or_insert((time, time));
             life.1 = life.1.max(time);
         }
@@ -235,13 +240,8 @@ fn lives(separate: &Plan) -> HashMap<Value, (usize, usize)> {
 }
 
 /// Values that the host writes.
-fn inputs(ports: &Ports) -> impl Iterator<Item = Value> + use<> {
-    [ports.weights, ports.features, ports.expected].into_iter().flatten()
-}
-
-/// Values that the host reads.
-fn results(ports: &Ports) -> impl Iterator<Item = Value> + use<> {
-    [ports.loss, ports.correct].into_iter().flatten()
+fn inputs(plan: &Plan) -> impl Iterator<Item = Buffer> + '_ {
+    plan.inputs.iter().map(|input| input.buffer)
 }
 
 fn name(dispatch: &Dispatch) -> String {

@@ -1,16 +1,21 @@
 //! Models small enough for finite differences and error bounds: how they are recorded, their weights, their rows.
 
+use loralab_core::graph::memory::InputName;
+use loralab_data::Batch;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
-    memory::{Data, Group, Tensor, Weight},
-    model::{
-        Adapters, Base, Config, MODULES, Training, decoder,
+    device::{Cpu, Inputs, RunSettings},
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    models::{
+        Adapters, Base, Model, Training,
+        llama::{Config, MODULES},
         teacher_student::{self, Network, teacher_student},
     },
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
 };
 use loralab_cpu::Scalar;
 use loralab_experiment::{Form, Readout};
@@ -75,10 +80,21 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The rows as the data give them, of a decoder.
+    pub fn batch(&self) -> Batch {
+        let (tokens, targets, weights) = (self.tokens.clone(), self.targets.clone(), self.weights.clone());
+        Batch { tokens, targets, weights, examples: vec![], counted: 0 }
+    }
+
     /// The device's view.
-    pub fn input(&self) -> Input<'_> {
+    pub fn input(&self) -> Inputs<'_> {
         let Rows { tokens, targets, weights, features, expected } = self;
-        Input { tokens, targets, weights, features, expected }
+        Inputs::new()
+            .with(InputName::Tokens, tokens)
+            .with(InputName::Targets, targets)
+            .with(InputName::Weights, weights)
+            .with(InputName::Features, features)
+            .with(InputName::Expected, expected)
     }
 }
 
@@ -105,7 +121,8 @@ pub fn base(config: &Config) -> Base {
         let data = Data::F32(weight(&name, shape, group));
         Tensor { name, shape, data }
     };
-    Base { tensors: config.tensors().into_iter().map(tensor).collect(), config: config.clone() }
+    let model = Model::from(config.clone());
+    Base { tensors: model.tensors().into_iter().map(tensor).collect(), model }
 }
 
 /// Every kind of model there is, decoders with so many layers, and a graph that stresses the reverse pass.
@@ -134,18 +151,18 @@ const NETWORK: Network = Network { inputs: 3, width: 7, rank: 2, form: Form::Res
 
 fn adapted(what: &'static str, shape: Shape, config: &Config, target_modules: &[&str], frozen_pairs: bool) -> Subject {
     let base = base(config);
-    let rows = token_rows(shape, base.config.vocabulary);
+    let rows = token_rows(shape, base.model.vocabulary());
     let target_modules = target_modules.iter().map(ToString::to_string).collect();
     let adapters = Adapters { rank: 3, target_modules };
     let tensors = base.tensors.clone();
-    let record = move |tape: &mut Tape| decoder(tape, &base.config, Training::Adapters(&base, &adapters));
+    let record = move |tape: &mut Tape| base.model.record(tape, Training::Adapters(&base, &adapters));
     Subject { what, shape, frozen_pairs, base: tensors, rows, record: Box::new(record) }
 }
 
 fn everything(what: &'static str, shape: Shape, config: &Config) -> Subject {
-    let config = config.clone();
-    let rows = token_rows(shape, config.vocabulary);
-    let record = move |tape: &mut Tape| decoder(tape, &config, Training::Everything);
+    let model = Model::from(config.clone());
+    let rows = token_rows(shape, model.vocabulary());
+    let record = move |tape: &mut Tape| model.record(tape, Training::Everything);
     Subject { what, shape, frozen_pairs: false, base: Arc::from([]), rows, record: Box::new(record) }
 }
 

@@ -9,9 +9,10 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows the vocabulary and the figures only: it must never reach a device.
-const CRATES: [(&str, &[&str]); 15] = [
-    (".", &["core", "data", "experiment", "figure", "report"]),
-    ("crates/core", &["cpu", "data", "experiment", "linalg", "statistics"]),
+const CRATES: [(&str, &[&str]); 16] = [
+    (".", &["checkpoint", "core", "data", "experiment", "figure", "report"]),
+    ("crates/checkpoint", &[]),
+    ("crates/core", &["checkpoint", "cpu", "data", "experiment", "linalg", "statistics"]),
     ("crates/cpu", &[]),
     ("crates/data", &["linalg"]),
     ("crates/experiment", &["statistics"]),
@@ -27,40 +28,16 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("tests/wasm", &["core", "data", "experiment", "linalg", "worker"]),
 ];
 
-/// The modules of core that each of them may use.
-const MODULES: [(&str, &[&str]); 15] = [
-    ("memory", &[]),
-    ("shader", &["memory"]),
-    ("gpu", &["shader"]),
-    ("ops", &["memory", "shader"]),
-    ("plan", &["memory", "ops"]),
-    ("tape", &["memory", "ops", "plan"]),
-    ("device", &["gpu", "memory", "ops", "plan", "shader"]),
-    ("init", &[]),
-    ("adapter", &[]),
-    ("theory", &["init"]),
-    ("model", &["memory", "ops", "plan", "tape"]),
-    ("train", &["device", "init", "memory", "model", "ops", "plan", "tape"]),
-    ("calibrate", &["device", "init", "memory", "model", "plan", "tape", "train"]),
-    ("diagnostics", &["device", "memory", "plan"]),
-    (
-        "lab",
-        &[
-            "adapter",
-            "calibrate",
-            "device",
-            "diagnostics",
-            "gpu",
-            "init",
-            "memory",
-            "model",
-            "ops",
-            "plan",
-            "shader",
-            "tape",
-            "train",
-        ],
-    ),
+/// The rooms of core and of experiment, from the lowest up: each may use those before it.
+const ROOMS: [(&str, &[&str]); 2] = [
+    ("crates/core/src/", &["graph", "device", "models", "lora", "lab"]),
+    ("crates/experiment/src/", &["config", "protocol", "analysis"]),
+];
+
+/// Inside a room of core, the modules from the lowest up: each may use those before it. A module that is not named here is used by its room only.
+const MODULES: [(&str, &[&str]); 2] = [
+    ("graph", &["memory", "shader", "ops", "update", "recording", "placement", "plan", "tape"]),
+    ("lora", &["init", "peft", "theory"]),
 ];
 
 /// Most lines of a source file before its own tests begin: what a reader can hold in mind.
@@ -87,28 +64,34 @@ fn crates_depend_one_way() {
 }
 
 #[test]
-fn modules_of_core_depend_one_way() {
-    let sources = tree().into_iter().filter(|(path, _)| path.starts_with("crates/core/src/"));
+fn rooms_depend_one_way() {
     let mut problems = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (path, text) in sources {
-        let inside = path.trim_start_matches("crates/core/src/");
-        let module = inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs").to_owned();
-        if module != "lib" {
-            problems.extend(module_problems(&module, &path, &text));
-            seen.insert(module);
+    for (source, rooms) in ROOMS {
+        let mut seen = BTreeSet::new();
+        for (path, text) in tree().into_iter().filter(|(path, _)| path.starts_with(source)) {
+            let inside = path.trim_start_matches(source).trim_end_matches(".rs").trim_end_matches("/mod");
+            if inside != "lib" {
+                problems.extend(room_problems(rooms, inside, &path, &text));
+                seen.insert(inside.split('/').next().unwrap_or(inside).to_owned());
+            }
         }
+        assert_eq!(seen, rooms.iter().map(|room| (*room).to_owned()).collect(), "the rooms of {source} are others");
     }
     assert_none(&problems);
-    assert_eq!(
-        seen,
-        MODULES.iter().map(|(module, _)| (*module).to_owned()).collect(),
-        "the list of modules is out of date"
+    let rooms = ROOMS[0].1;
+    let upward = "use crate::{\n    graph::memory::{Value, Weight},\n    lab::train::Cohort,\n};\n";
+    assert_eq!(room_problems(rooms, "models/base", "", upward).len(), 1);
+    assert_eq!(room_problems(rooms, "lora/init", "", "let x = crate::lab::Sweep::new();").len(), 1);
+    assert_eq!(room_problems(rooms, "graph/ops/linear", "", "use crate::graph::{memory::Lane, plan::Plan};").len(), 1);
+    assert_eq!(room_problems(rooms, "graph/ops/linear", "", "use super::super::tape::Tape;").len(), 1);
+    assert_eq!(room_problems(rooms, "elsewhere", "", "").len(), 1);
+    assert!(
+        room_problems(rooms, "graph/tape", "", "//! See [`crate::lab`].\nuse super::{memory, ops::Op};\n").is_empty()
     );
-    let upward = "use crate::{\n    memory::{Value, Weight},\n    train::Cohort,\n};\n";
-    assert_eq!(module_problems("ops", "", upward).len(), 1);
-    assert_eq!(module_problems("init", "", "let x = crate::memory::Value(0);").len(), 1);
-    assert!(module_problems("ops", "", "//! See [`crate::plan`].\nuse crate::memory::Lane;\n").is_empty());
+    assert!(
+        room_problems(rooms, "lab/sweep", "", "use super::room::Room;\nuse crate::{graph::plan::Plan, lora};\n")
+            .is_empty()
+    );
 }
 
 #[test]
@@ -119,15 +102,16 @@ fn an_op_exists_completely_or_not_at_all() {
     let exists = |place: &str| files.contains(place) || folders.contains(place);
     let kernels: Vec<(String, String)> = tree()
         .into_iter()
-        .filter(|(path, text)| path.starts_with("crates/core/src/ops/") && text.contains("impl Kernel for"))
+        .filter(|(path, text)| path.starts_with("crates/core/src/graph/ops/") && text.contains("impl Kernel for"))
         .collect();
     assert!(kernels.len() >= 11, "only {} ops were found", kernels.len());
     let problems: Vec<String> = kernels.iter().flat_map(|(path, text)| op_problems(path, text, &exists)).collect();
     assert_none(&problems);
-    let (path, text) = ("crates/core/src/ops/gelu.rs", "impl Kernel for Gelu {\n const NAME: &'static str = \"gelu\";");
+    let (path, text) =
+        ("crates/core/src/graph/ops/gelu.rs", "impl Kernel for Gelu {\n const NAME: &'static str = \"gelu\";");
     assert_eq!(op_problems(path, text, &|_| false).len(), 3);
     assert!(op_problems(path, text, &|_| true).is_empty());
-    assert_eq!(op_problems("crates/core/src/ops/other.rs", text, &|_| true).len(), 1);
+    assert_eq!(op_problems("crates/core/src/graph/ops/other.rs", text, &|_| true).len(), 1);
 }
 
 #[test]
@@ -178,48 +162,86 @@ fn dependency_problems(folder: &str, manifest: &str) -> Vec<String> {
     problems
 }
 
-fn module_problems(module: &str, path: &str, text: &str) -> Vec<String> {
-    let Some((_, allowed)) = MODULES.iter().find(|(known, _)| *known == module) else {
-        return vec![format!("{path} is in a module that tests/tidy.rs does not know; say there what it may use")];
+/// Uses of a module upwards: `inside` is its path in the crate, such as `graph/ops/linear`.
+fn room_problems(rooms: &[&str], inside: &str, path: &str, text: &str) -> Vec<String> {
+    let own: Vec<&str> = inside.split('/').collect();
+    let Some(level) = rooms.iter().position(|room| *room == own[0]) else {
+        return vec![format!("{path} is in no room that tests/tidy.rs knows; say there where it belongs")];
     };
-    let code: String = code_lines(text).map(|line| format!("{line}\n")).collect();
+    let modules = MODULES.iter().find(|(room, _)| rooms[level] == *room).map_or(&[][..], |(_, modules)| *modules);
+    let order = |name: &str| modules.iter().position(|module| *module == name);
     let mut problems = Vec::new();
-    for (start, found) in code.match_indices("crate::") {
-        for used in heads(&code[start + found.len()..]) {
-            if used != module && !allowed.contains(&used) {
-                problems.push(format!("{path} uses crate::{used}; {module} may use {allowed:?} only"));
-            }
+    for used in used_paths(&own, text) {
+        let Some(room) = rooms.iter().position(|room| *room == used[0]) else { continue };
+        if room > level {
+            problems.push(format!("{path} uses {}; {} stands below it", used.join("::"), rooms[level]));
+        }
+        if let (true, [_, module, ..], [_, other, ..]) = (room == level, &own[..], &used[..])
+            && let (Some(module), Some(other)) = (order(module), order(other))
+            && other > module
+        {
+            problems.push(format!("{path} uses {}, which stands above it", used.join("::")));
         }
     }
     problems
 }
 
-/// The first words of the paths at the start of `code`: one, or those of a braced group.
-fn heads(code: &str) -> Vec<&str> {
-    let word = |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    let Some(group) = code.strip_prefix('{') else { return vec![&code[..word(code)]] };
-    let (mut depth, mut start, mut heads) = (0, 0, Vec::new());
-    for (index, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            ',' | '}' if depth == 0 => {
-                let head = group[start..index].trim_start();
-                heads.push(&head[..word(head)]);
-                start = index + 1;
-                if c == '}' {
-                    break;
-                }
-            }
-            '}' => depth -= 1,
-            _ => {}
+/// The paths in code that begin with `crate` or `super`, from the crate's root, as far as they are modules' names.
+fn used_paths(own: &[&str], text: &str) -> Vec<Vec<String>> {
+    let code: String = code_lines(text).map(|line| format!("{line}\n")).collect();
+    let mut found = Vec::new();
+    for (start, _) in code.match_indices("crate::") {
+        if !code[..start].ends_with('$') {
+            found.extend(leaves(&[], &code[start + "crate::".len()..]));
         }
     }
-    heads.retain(|head| !head.is_empty());
-    heads
+    for (start, _) in code.match_indices("super::") {
+        if code[..start].ends_with("super::") {
+            continue;
+        }
+        let (mut up, mut rest) = (0, &code[start..]);
+        while let Some(after) = rest.strip_prefix("super::") {
+            (up, rest) = (up + 1, after);
+        }
+        let folder: Vec<String> = own[..own.len().saturating_sub(up)].iter().map(|&part| part.to_owned()).collect();
+        found.extend(leaves(&folder, rest));
+    }
+    found
+}
+
+/// The paths of a use tree, which may have groups in braces, each below `parent`.
+fn leaves(parent: &[String], code: &str) -> Vec<Vec<String>> {
+    let word = code.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(code.len());
+    if let Some(group) = code.strip_prefix('{') {
+        let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+        for (index, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                ',' | '}' if depth == 0 => {
+                    let item = group[start..index].trim_start();
+                    if !item.is_empty() {
+                        found.extend(leaves(parent, item));
+                    }
+                    start = index + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        return found;
+    }
+    let path: Vec<String> = parent.iter().cloned().chain([code[..word].to_owned()]).collect();
+    match code[word..].strip_prefix("::") {
+        Some(rest) => leaves(&path, rest),
+        None => vec![path],
+    }
 }
 
 fn op_problems(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
-    let word = path.trim_start_matches("crates/core/src/ops/").trim_end_matches(".rs");
+    let word = path.trim_start_matches("crates/core/src/graph/ops/").trim_end_matches(".rs");
     let mut problems = Vec::new();
     if !text.contains(&format!("NAME: &'static str = \"{word}\";")) {
         problems.push(format!("{path} gives its op another name than the file's, {word:?}"));
@@ -246,7 +268,7 @@ fn source_problems(path: &str, text: &str) -> Vec<String> {
         let code = line.split("//").next().unwrap_or(line);
         let word = |word: &str| code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word);
         // A host finds the probe's functions by their plain names only; shaders without checks have no safe way.
-        let exceptions = ["tests/wasm/src/lib.rs", "tests/tidy.rs", "crates/core/src/gpu/module.rs"];
+        let exceptions = ["tests/wasm/src/lib.rs", "tests/tidy.rs", "crates/core/src/device/webgpu/module.rs"];
         // A flag of Chromium's and a word of the Content-Security-Policy have it in them.
         let quoted = ["--enable-unsafe-webgpu", "'wasm-unsafe-eval'"].iter().any(|quoted| code.contains(quoted));
         if word("unsafe") && !quoted && !exceptions.contains(&path) {

@@ -109,10 +109,10 @@ pub struct TrainArguments {
     )]
     pub scheme_options: Option<Vec<String>>,
     /// The peak learning rate [default: 4e-3]
-    #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = setting::<f64>("learning_rates"))]
+    #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = one_of::<f64>("learning_rates"))]
     pub learning_rate: Option<f64>,
     /// Fixes the adapter's draw and the data order [default: 0]
-    #[arg(long, value_name = "N", help_heading = "The run", value_parser = setting::<u64>("seeds"))]
+    #[arg(long, value_name = "N", help_heading = "The run", value_parser = one_of::<u64>("seeds"))]
     pub seed: Option<u64>,
     #[command(flatten)]
     pub settings: Settings,
@@ -172,7 +172,7 @@ pub struct Settings {
     /// What is learnt, a task over the little world: translation, questions or arithmetic [default: translation]
     #[arg(long, value_name = "TASK", help_heading = "What is trained")]
     task: Option<String>,
-    /// What is learnt, from a file: UTF-8 text, or lines {"prompt": "...", "completion": "..."} in a .jsonl
+    /// What is learnt, from a file: UTF-8 text, or lines {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "task", help_heading = "What is trained")]
     data: Option<String>,
 
@@ -230,6 +230,9 @@ pub struct Settings {
     /// Sequences per step and run [default: 8]
     #[arg(long, value_name = "B", help_heading = "Training", value_parser = setting::<usize>("batch_size"))]
     batch_size: Option<usize>,
+    /// Batches whose gradients are added up for one step, the mean taken over the tokens of all [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Training", value_parser = setting::<usize>("gradient_accumulation"))]
+    gradient_accumulation: Option<usize>,
     /// Tokens (bytes) per sequence [default: 64]
     #[arg(long, visible_alias = "max-seq-length", value_name = "T", help_heading = "Training", value_parser = setting::<usize>("tokens"))]
     tokens: Option<usize>,
@@ -327,7 +330,7 @@ pub struct PretrainArguments {
     /// Minutes between writes of the base as it is, to a file beside the output that is removed at the end; 0 writes none
     #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
     pub save_every: f64,
-    /// UTF-8 text to learn [default: stories of the little world and exercises, 4 MB of them]
+    /// UTF-8 text to learn; - reads it from stdin [default: stories of the little world and exercises, 4 MB of them]
     #[arg(long, value_name = "FILE")]
     pub data: Option<String>,
 
@@ -442,6 +445,7 @@ impl Settings {
             warmup_steps: self.warmup_steps,
             steps: self.steps,
             batch_size: self.batch_size,
+            gradient_accumulation: self.gradient_accumulation,
             tokens: self.tokens,
             evaluate_every: self.evaluate_every,
             diagnose_every: self.diagnose_every,
@@ -457,6 +461,18 @@ impl Settings {
 pub fn setting<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
     let needs = KEYS.iter().find(|key| key.name == name).map_or("another value", |key| key.needs);
     move |text| text.trim().parse().map_err(|_| format!("it must be {needs}"))
+}
+
+/// The same where the setting is a list, and one of its values is wanted.
+fn one_of<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        setting(name)(text).map_err(|sentence| {
+            let one =
+                sentence.replace("a list of whole numbers", "a whole number").replace("a list of numbers", "a number");
+            let one = one.split(", or how many").next().unwrap_or(&one).to_owned();
+            if text.contains(',') { format!("{one}; several are for `loralab sweep`") } else { one }
+        })
+    }
 }
 
 fn seeds(text: &str) -> Result<Seeds, String> {

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, Result, bail};
-use loralab_core::model::Config;
+use loralab_core::models::Model;
 use loralab_data::tokenizer;
 use serde_json::Value;
 
@@ -95,11 +95,10 @@ fn folder(path: &Path) -> Result<()> {
 
 /// Refuses a config of a model that can't be a base, whatever its weights.
 fn sizes(config: &str) -> Result<()> {
-    let config = Config::from_json(config)?;
-    if config.vocabulary != tokenizer::VOCABULARY {
+    let vocabulary = Model::from_json(config)?.vocabulary();
+    if vocabulary != tokenizer::VOCABULARY {
         bail!(
-            "it has a vocabulary of {} tokens, but only bases that read bytes ({} tokens) can be used",
-            config.vocabulary,
+            "it has a vocabulary of {vocabulary} tokens, but only bases that read bytes ({} tokens) can be used",
             tokenizer::VOCABULARY
         );
     }

@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::{
-    device::{Machine, wait},
-    gpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters},
+use loralab_core::device::{
+    Machine, wait,
+    webgpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters},
 };
 use loralab_experiment::Bytes;
 

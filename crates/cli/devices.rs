@@ -1,15 +1,16 @@
 //! `loralab devices`: what there is to train on.
 
 use anyhow::Result;
-use loralab_core::{device::wait, gpu::adapters};
+use loralab_core::device::{wait, webgpu::adapters};
 use loralab_experiment::Bytes;
 
-use crate::{memory, terminal::print};
+use crate::{dry_run::counted, memory, terminal::print};
 
 /// Lists the CPU and every GPU, with what `--device` calls them.
 pub fn devices() -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
-    print(format_args!("cpu\n    {threads} threads, {} of memory free", Bytes(2 * memory::available(None))))?;
+    let threads = counted(threads, "thread");
+    print(format_args!("cpu\n    {threads}, {} of memory free", Bytes(2 * memory::available(None))))?;
     let found = wait(adapters());
     for (index, gpu) in found.iter().enumerate() {
         let limits = gpu.limits();

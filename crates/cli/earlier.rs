@@ -97,9 +97,13 @@ fn is_of_a_width(name: &str) -> bool {
 /// removed.
 fn ids(folder: &Path) -> BTreeSet<String> {
     let experiment = folder.join(EXPERIMENT);
-    let listed = source::experiment(Experiment::default(), Some(&experiment), Experiment::default());
+    // What is no file might never end.
+    let is_file = |path: &PathBuf| path.is_file();
+    let experiment = Some(experiment).filter(is_file);
+    let listed = source::experiment(Experiment::default(), experiment.as_deref(), Experiment::default());
     let listed = listed.map_or_else(|_| vec![], |experiment| experiment.cells());
-    let lines = File::open(folder.join(METRICS)).map(|log| BufReader::new(log).lines());
+    let log = Some(folder.join(METRICS)).filter(is_file).and_then(|log| File::open(log).ok());
+    let lines = log.map(|log| BufReader::new(log).lines());
     // Every run is named when its cohort begins; other lines need not be read as JSON.
     let begins = lines.into_iter().flatten().map_while(Result::ok).filter(|line| line.contains("\"cohort_started\""));
     let logged = begins.filter_map(|line| match serde_json::from_str(&line) {

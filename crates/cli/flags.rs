@@ -7,7 +7,7 @@ use clap::{
 use loralab_experiment::{nearest, nearest_key};
 
 /// Other names of flags, wherever a command has the flag.
-const NAMES: [(&str, &[&str]); 8] = [
+const NAMES: [(&str, &[&str]); 9] = [
     ("learning-rate", &["lr"]),
     ("learning-rates", &["lr"]),
     ("steps", &["max-steps", "iters"]),
@@ -16,6 +16,7 @@ const NAMES: [(&str, &[&str]); 8] = [
     ("rank", &["lora-r"]),
     ("alpha", &["lora-alpha"]),
     ("evaluate-every", &["eval-steps"]),
+    ("gradient-accumulation", &["gradient-accumulation-steps"]),
 ];
 
 /// The command line with every flag under all its names.
@@ -36,6 +37,16 @@ pub fn named(command: Command) -> Command {
 /// The error with a tip that is meant: of an unknown flag the one that others call so, or one that is spelt much like it, or none.
 pub fn with_tip(error: clap::Error, command: &Command, typed: impl Iterator<Item = String>) -> clap::Error {
     let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() == ErrorKind::ArgumentConflict
+        && error.get(ContextKind::PriorArg) == error.get(ContextKind::InvalidArg)
+    {
+        let mut better = error;
+        better.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec!["give it once, with the value that is meant".into()]),
+        );
+        return better;
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }

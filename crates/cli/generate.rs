@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use loralab_core::{
-    adapter::Adapter,
     device::wait,
-    lab::{GenerateError, Generator, Room, Sampling, residual_of},
+    lab::{GenerateError, Generator, Sampling, residual_of},
+    lora::peft::Adapter,
 };
 use loralab_experiment::Base;
 
@@ -24,12 +24,11 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
     let beside = arguments.adapter.as_ref().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
     let asked = arguments.base.as_deref();
-    let (mut base, base_name) = source::base(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
-    base.config.tokens = base.config.tokens.min(LONGEST_WINDOW);
+    let (base, base_name) = source::base(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
     let threads = source::threads(arguments.threads)?;
     let machine = device::open(&arguments.device, threads, false)?;
     let make_device = |plan, base| machine.make(plan, base);
-    let generator = wait(Generator::new(&base, adapter.as_ref(), &make_device));
+    let generator = wait(Generator::new(&base, adapter.as_ref(), LONGEST_WINDOW, &make_device));
     let mut generator = generator.map_err(|error| match error {
         GenerateError::Adapter(sentence) => {
             anyhow!("{sentence}; it was not made for the base `{base_name}`, choose another with `--base`")
@@ -93,8 +92,10 @@ fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>, beside: Option<&P
         };
     }
     // What quantises the base is done to it when the adapter is laid on.
-    let remembered = adapter.map(|adapter| Room::bare_name(&adapter.base)).filter(|name| !name.is_empty());
-    match (asked, remembered) {
+    let own =
+        |adapter: &'_ Adapter| adapter.quantised_base.as_ref().map_or(&adapter.base, |stored| &stored.base).clone();
+    let remembered = adapter.map(own).filter(|name| !name.is_empty());
+    match (asked, remembered.as_deref()) {
         (None, None) | (Some("tiny"), _) | (None, Some("tiny")) => Ok(Base::Tiny),
         (Some("nano"), _) | (None, Some("nano")) => Ok(Base::Nano),
         (Some(path), _) => Ok(Base::Path(path.to_owned())),

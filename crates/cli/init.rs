@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::{device::wait, init::find, lab::residual, model::Base};
-use loralab_experiment::{Experiment, Seeds};
+use loralab_core::{device::wait, lab::residual, lora::init::find, models::Base};
+use loralab_experiment::{Bytes, Experiment, Seeds};
 
 use crate::{
     args::setting,
@@ -13,10 +13,11 @@ use crate::{
     failure::usage,
     interrupt,
     model_card::{self, Form},
+    outlook,
     results::{ADAPTER_FILES, BASE, Results, lock_output, write_folder},
     source,
     sweep::{Prepared, options_in_words},
-    terminal::print,
+    terminal::{note, print},
 };
 
 /// `loralab init`.
@@ -57,7 +58,7 @@ pub struct InitArguments {
     /// What a start that reads data is shown: a task [default: translation]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// The same: a text, or lines of {"prompt": "...", "completion": "..."}
+    /// The same from a file: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
     /// Length of the sequences of data [default: 64]
@@ -66,6 +67,9 @@ pub struct InitArguments {
     /// Sequences in each batch of data [default: 8]
     #[arg(long, value_name = "B", value_parser = setting::<usize>("batch_size"))]
     pub batch_size: Option<usize>,
+    /// Memory to use at most, such as 2GiB [default: half of what is free]
+    #[arg(long, value_name = "BYTES")]
+    pub memory: Option<Bytes>,
     #[command(flatten)]
     pub device: DeviceArguments,
 }
@@ -87,6 +91,7 @@ impl InitArguments {
             data: self.data.clone(),
             tokens: self.tokens,
             batch_size: self.batch_size,
+            memory: self.memory,
             ..Experiment::default()
         }
     }
@@ -100,15 +105,22 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     }
     let scheme = find(&experiment.schemes[0])?;
     if arguments.residual_base && !scheme.frozen_pair {
+        let why = match scheme.rule.quantiser() {
+            Some(_) => "has a quantised base of its own, which is written beside it",
+            None => "leaves the base as it is",
+        };
         return Err(usage(format_args!(
-            "`--residual-base` is for a start that is taken out of the base, but {} leaves the base as it is; leave the flag away",
+            "`--residual-base` is for a start that is taken out of the base, but {} {why}; leave the flag away",
             scheme.name
         )));
     }
     Results::check_free(&arguments.output, "")?;
-    let _lock = lock_output(&arguments.output)?;
     interrupt::end_when_asked("nothing is written");
+    let _lock = lock_output(&arguments.output)?;
     let prepared = Prepared::new(&experiment, &arguments.device, false)?;
+    if let Some(words) = outlook::rank_in_words(&experiment, &prepared.base) {
+        note(words);
+    }
     let began = Instant::now();
     let mut begun = wait(prepared.begin(&experiment))?;
     if arguments.residual_base {

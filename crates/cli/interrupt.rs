@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::terminal::note;
+use crate::{lock, terminal::note};
 
 /// The exit code of a process that ended because it was asked to.
 pub const STOPPED: u8 = 130;
@@ -22,6 +22,7 @@ impl Interrupt {
         let asked = interrupt.0.clone();
         on_signal(move |by| {
             if asked.set(by).is_err() {
+                lock::release_all();
                 std::process::exit(STOPPED.into());
             }
             if !quiet {
@@ -46,6 +47,7 @@ impl Interrupt {
 pub fn end_when_asked(words: &'static str) {
     on_signal(move |by| {
         note(format_args!("Stopped by {by}: {words}."));
+        lock::release_all();
         std::process::exit(STOPPED.into());
     });
 }

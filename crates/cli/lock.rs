@@ -4,9 +4,21 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use crate::terminal::note;
+
+/// The locks that this process holds, with the folders that were made for them.
+static HELD: Mutex<Vec<(PathBuf, Vec<PathBuf>)>> = Mutex::new(Vec::new());
+
+/// Removes the files of all locks that are held, for a process that ends where it stands.
+pub fn release_all() {
+    for (path, made) in HELD.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let _ = fs::remove_file(path);
+        remove_empty(&made);
+    }
+}
 
 /// A locked file, which is removed when this is dropped. The system lets go of the lock however the process ends.
 #[derive(Debug)]
@@ -14,8 +26,6 @@ pub struct Lock {
     path: PathBuf,
     // Open as long as the lock is held.
     _file: File,
-    /// Folders that were made to hold the file, the innermost first.
-    made: Vec<PathBuf>,
 }
 
 impl Lock {
@@ -29,7 +39,10 @@ impl Lock {
         let made: Vec<PathBuf> = folder.ancestors().take_while(missing).map(Path::to_owned).collect();
         let taken = Self::take_in_folder(path, folder);
         match taken {
-            Ok(Some(file)) => Ok(Some(Self { path: path.to_owned(), _file: file, made })),
+            Ok(Some(file)) => {
+                HELD.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_owned(), made));
+                Ok(Some(Self { path: path.to_owned(), _file: file }))
+            }
             refused => {
                 remove_empty(&made);
                 refused.map(|_| None)
@@ -60,9 +73,12 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = held.iter().position(|(path, _)| *path == self.path) else { return };
+        let (path, made) = held.swap_remove(place);
         // Before the lock is let go of, so that what is removed is not another's.
-        let _ = fs::remove_file(&self.path);
-        remove_empty(&self.made);
+        let _ = fs::remove_file(path);
+        remove_empty(&made);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use loralab_core::{
-    lab::columns,
-    model::{Base, Config, MODULES},
+    lab::{self, columns},
+    models::Base,
 };
 use loralab_data::Split;
 use loralab_experiment::{Bytes, Resolved};
@@ -42,18 +42,21 @@ pub fn check_file(path: &Path, what: &str, copies: u64) -> anyhow::Result<()> {
 
 /// Refuses settings whose batch, position tables and adapters alone are larger than memory, before anything of that size
 /// is made. What a cohort needs to the byte is decided later, by the device.
-pub fn check(experiment: &Resolved, config: &Config, available: u64) -> anyhow::Result<()> {
-    let Resolved { batch_size, tokens, rank, .. } = *experiment;
-    let columns: usize = MODULES
-        .iter()
-        .filter(|name| experiment.target_modules.iter().any(|module| module.name() == **name))
-        .map(|name| config.module_shape(name).iter().sum::<usize>())
-        .sum();
+pub fn check(experiment: &Resolved, base: &Base, available: u64) -> anyhow::Result<()> {
+    let Resolved { gradient_accumulation, batch_size, tokens, rank, .. } = *experiment;
+    let adapters = lab::adapters(base, experiment);
+    let linears = base.model.linears();
+    let adapted = linears.iter().filter(|linear| adapters.target(&linear.name));
+    let columns: usize = adapted.map(|linear| linear.inputs + linear.outputs).sum();
     refuse(
         &[
-            ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
-            ("the tables of positions", "`tokens`", product(&[12, tokens, config.head_size()])),
-            ("the adapters of one run", "`rank`", product(&[4, rank, columns, config.layers])),
+            (
+                "a batch",
+                "`batch_size`, `gradient_accumulation` or `tokens`",
+                product(&[12, gradient_accumulation, batch_size, tokens]),
+            ),
+            ("the tables of positions", "`tokens`", product(&[12, tokens, base.model.position_columns()])),
+            ("the adapters of one run", "`rank`", product(&[4, rank, columns])),
         ],
         available,
     )
@@ -61,12 +64,16 @@ pub fn check(experiment: &Resolved, config: &Config, available: u64) -> anyhow::
 
 /// The same of what depends on the data, too: the batches of a validation, and the activations of a sequence at least.
 pub fn check_data(experiment: &Resolved, base: &Base, data: &Split, available: u64) -> anyhow::Result<()> {
-    let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
+    let Resolved { gradient_accumulation, batch_size, tokens, validation_examples, .. } = *experiment;
     let batches = data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
     refuse(
         &[
-            ("a batch", "`batch_size` or `tokens`", product(&[12, batch_size, tokens])),
-            ("the tables of positions", "`tokens`", product(&[12, tokens, base.config.head_size()])),
+            (
+                "a batch",
+                "`batch_size`, `gradient_accumulation` or `tokens`",
+                product(&[12, gradient_accumulation, batch_size, tokens]),
+            ),
+            ("the tables of positions", "`tokens`", product(&[12, tokens, base.model.position_columns()])),
             (
                 "the validation",
                 "`validation_examples`, `batch_size` or `tokens`",

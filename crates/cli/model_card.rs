@@ -1,11 +1,11 @@
 //! The README.md beside a start: what it is, and how PEFT trains it as it is meant.
 
 use anyhow::Result;
-use loralab_core::{
-    adapter::{Adapter, PeftFiles},
+use loralab_checkpoint::read_safetensors;
+use loralab_core::lora::{
     init::{Scheme, Trains},
+    peft::{Adapter, PeftFiles},
 };
-use safetensors::SafeTensors;
 
 use crate::results::BASE;
 
@@ -90,11 +90,13 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
 
 /// Lists the part of each tensor that is not to be trained, a line each.
 fn frozen(files: &PeftFiles) -> Result<String> {
-    let tensors = SafeTensors::deserialize(&files.safetensors)?;
-    let mut lines: Vec<String> = tensors
+    let checkpoint = read_safetensors(&files.safetensors)?;
+    let mut lines: Vec<String> = checkpoint
+        .tensors
         .iter()
-        .map(|(name, view)| {
-            let (what, rank) = match view.shape() {
+        .map(|tensor| {
+            let name = &tensor.name;
+            let (what, rank) = match &*tensor.shape {
                 [_, rank] if name.contains("lora_B") => ("columns", *rank),
                 shape => ("rows", shape.first().copied().unwrap_or(0)),
             };

@@ -8,36 +8,62 @@ use std::{
 use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
-    device::{Input, Machine, RunSettings, wait},
-    gpu::Tiling,
-    lab::{Room, Sweep},
+    device::{Inputs, Machine, RunSettings, wait, webgpu::Tiling},
+    lab::{Room, Sweep, adapters},
+    models::Base,
 };
 use loralab_data::{Dataset, Split};
-use loralab_experiment::{Cell, Resolved};
+use loralab_experiment::{Cell, Resolved, SECOND_NAMES};
 
 use crate::sweep::Prepared;
 
 /// A first step that takes less is timed again: it also fills memory that later ones find.
 const SHORT: Duration = Duration::from_millis(500);
 
+/// What may not be as it was meant: starts that are left out, and ranks that are higher than they need be.
+pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
+    let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
+    let left_out = SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second));
+    let mut cautions: Vec<String> = left_out
+        .map(|(second, first)| format!("{second} is {first} under another name, so it is not trained again."))
+        .collect();
+    cautions.extend(rank_in_words(experiment, base));
+    cautions
+}
+
+/// That a matrix has no change of so high a rank, where that is so.
+pub fn rank_in_words(experiment: &Resolved, base: &Base) -> Option<String> {
+    let (adapters, linears) = (adapters(base, experiment), base.model.linears());
+    let adapted = linears.iter().filter(|linear| adapters.target(&linear.name));
+    let narrowest = adapted.map(|linear| (linear.inputs.min(linear.outputs), &linear.name));
+    let (width, name) = narrowest.min_by_key(|(width, _)| *width).filter(|(width, _)| *width < experiment.rank)?;
+    let module = name.rsplit('.').next().unwrap_or(name);
+    Some(format!(
+        "The rank is {}, but no change of {module} has a rank above {width}: a higher one takes memory and time, and gains nothing there.",
+        experiment.rank
+    ))
+}
+
 /// The parts of the data, and how often the training goes through its own.
 pub fn data(experiment: &Resolved, data: &Split) -> String {
-    let Resolved { steps, batch_size, tokens, validation_examples, .. } = *experiment;
+    let Resolved { steps, tokens, validation_examples, .. } = *experiment;
+    let per_step = experiment.sequences_per_step();
     let [train, held_out] = [&data.train, &data.validation].map(|part| part.sequences(tokens));
     let validated = held_out.min(validation_examples);
-    let epochs = steps as f64 * batch_size as f64 / train.max(1) as f64;
+    let is = if validated == 1 { "is" } else { "are" };
+    let epochs = steps as f64 * experiment.sequences_per_step() as f64 / train.max(1) as f64;
     let epochs = if epochs < 10.0 { format!("{epochs:.2}") } else { format!("{epochs:.0}") };
     let parts = match (&data.train, &data.validation) {
         (Dataset::Text(text), Dataset::Text(rest)) => format!(
-            "{} bytes of text to train on, {train} sequences, and {} held out, of whose {held_out} sequences {validated} are",
+            "{} bytes of text to train on, {train} sequences, and {} held out, of whose {held_out} sequences {validated} {is}",
             text.len(),
             rest.len()
         ),
-        _ => format!("{train} examples to train on and {held_out} held out, of which {validated} are"),
+        _ => format!("{train} examples to train on and {held_out} held out, of which {validated} {is}"),
     };
     format!(
         "{parts} validated with: their mean loss, in nats per token, is what is compared.\n\
-         {steps} steps of {batch_size} sequences are {epochs} epochs."
+         {steps} steps of {per_step} sequences are {epochs} epochs."
     )
 }
 
@@ -64,7 +90,7 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
     let plan = Arc::new(sweep.plan(runs, Room::of(experiment, cells)));
     let zeros = vec![0.0; plan.trained_len()];
     let batch = sweep.batch(experiment.seeds[0])?;
-    let inputs = vec![Input::from(&batch); runs];
+    let inputs = vec![Inputs::from(&batch); runs];
     let (step, validation) = wait(async {
         let mut device = prepared.machine.make(plan.clone(), prepared.base.tensors.clone()).await?;
         let pairs = if plan.frozen_pairs { &zeros[..] } else { &[] };

@@ -12,10 +12,12 @@ use anyhow::{Context, Error, Result, bail};
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Cpu, wait},
-    model::{Adapters, Base, Config, Training, decoder},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::{self, Pretraining, Validation, validate},
+    graph::{
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{self, Pretraining, Validation, validate},
+    models::{Adapters, Base, Model, Training, llama::Config},
 };
 use loralab_data::{Dataset, Split, pretraining, tokenizer};
 use loralab_experiment::{Bytes, loss_text};
@@ -90,7 +92,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     let told = print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per byte, token accuracy {}",
         output.display(),
-        base.config.parameters(),
+        base.model.parameters(),
         Bytes(bytes.len() as u64),
         loss_text(loss),
         accuracy.map_or_else(|| "unknown".to_owned(), |share| format!("{share:.3}"))
@@ -216,7 +218,8 @@ fn settings(arguments: &PretrainArguments) -> Result<Pretraining> {
 fn check_memory(settings: &Pretraining) -> Result<()> {
     let Pretraining { config, sequences, tokens, .. } = settings;
     let mut tape = Tape::new(Shape { runs: 1, sequences: *sequences, tokens: *tokens }, false);
-    decoder(&mut tape, config, Training::Everything);
+    let model = Model::from(config.clone());
+    model.record(&mut tape, Training::Everything);
     let optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
     let needs = Cpu::<f32>::needs(&tape.compile(Purpose::Train(optimizer)), &[], settings.threads);
     let needed: u64 = needs.terms.iter().map(|cost| cost.per_run.saturating_add(cost.shared)).sum();
@@ -225,7 +228,7 @@ fn check_memory(settings: &Pretraining) -> Result<()> {
         return Err(usage(format_args!(
             "training {} weights on {sequences} sequences of {tokens} tokens needs {}, but only {} may be used; choose smaller \
              sizes",
-            config.parameters(),
+            model.parameters(),
             Bytes(needed),
             Bytes(available)
         )));
@@ -238,7 +241,7 @@ pub fn validation(base: &Base, settings: &Pretraining, held_out: &Dataset) -> Re
     let (sequences, tokens) = (settings.sequences, settings.tokens);
     let batches = loralab_data::validation(held_out, sequences, tokens, VALIDATION_SEQUENCES)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
-    decoder(&mut tape, &base.config, Training::Adapters(base, &Adapters { rank: 1, target_modules: vec![] }));
+    base.model.record(&mut tape, Training::Adapters(base, &Adapters { rank: 1, target_modules: vec![] }));
     let plan = Arc::new(tape.compile(Purpose::Predict));
     let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), settings.threads);
     wait(validate(&mut device, 1, &batches))?[0].context("the base cannot be validated")

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::{
+use loralab_core::lora::{
     init::{ALL, find},
     theory::{At, law},
 };

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use loralab_experiment::{Choice, Curve, Experiment, Reproduction, Summary};
+use loralab_experiment::{Choice, Curve, Event, Experiment, Reproduction, SchemeSummary, Summary, learning_rate_text};
 use loralab_report::{
     Report, of_crossing, of_curvature, of_exponents, of_search, of_sweep, of_toy, of_transformer, without_times,
 };
 use serde_json::Value;
 
 use crate::{
-    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, lock_folder, write_whole},
+    memory,
+    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, check_file, lock_folder, write_whole},
     source,
-    terminal::print,
+    terminal::{note, print},
 };
 
 /// `loralab report`.
@@ -46,6 +47,9 @@ pub fn write(folder: &Path) -> Result<()> {
     }
     let text = |name: &str| -> Result<String> {
         let path = folder.join(name);
+        check_file(&path)?;
+        // Once as a text, and a few times as what it says.
+        memory::check_file(&path, "file of the results", 8)?;
         let bytes = source::read(&path, "file of the results")?;
         String::from_utf8(bytes)
             .map_err(|_| anyhow!("`{}` is not a UTF-8 text, so it is no results file", path.display()))
@@ -101,8 +105,38 @@ fn write_beside(path: &Path, contents: &[u8]) -> Result<()> {
     })
 }
 
-/// The curves of each scheme's best rate.
+/// The curves of each scheme's best rate; none where the log is of another sweep.
 fn best(folder: &Path, summary: &Summary) -> Result<Vec<Curve>> {
     let events = best_events(folder, summary)?;
+    if let Some(scheme) = summary.schemes.iter().find(|scheme| !has_losses(scheme, &events)) {
+        let rate = scheme.best_learning_rate.map(learning_rate_text).unwrap_or_default();
+        note(format_args!(
+            "`{}` does not belong to `{}`: the runs of {} at {rate} do not end there as they do here. The report shows no curves of runs.",
+            folder.join(METRICS).display(),
+            folder.join(SUMMARY).display(),
+            scheme.scheme,
+        ));
+        return Ok(vec![]);
+    }
     Ok(Curve::gather(&events))
+}
+
+/// Whether the runs of a scheme at its best rate end in the log with the losses that the summary has.
+fn has_losses(scheme: &SchemeSummary, events: &[Event]) -> bool {
+    let Some(best) = scheme.best() else { return true };
+    let mut logged: Vec<(u64, f64)> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::RunFinished { result } if result.cell.scheme == scheme.scheme => {
+                Some((result.cell.seed, result.finished_loss()?))
+            }
+            _ => None,
+        })
+        .collect();
+    logged.sort_by_key(|(seed, _)| *seed);
+    // Numbers in JSON may be read with an error in their last digit.
+    let alike = |(_, logged): &(u64, f64), loss: &Option<f64>| {
+        loss.is_some_and(|loss| (loss - logged).abs() <= 1e-12 * loss.abs())
+    };
+    logged.len() == best.losses.len() && logged.iter().zip(&best.losses).all(|(logged, loss)| alike(logged, loss))
 }

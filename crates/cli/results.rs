@@ -6,14 +6,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     mem,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
-use loralab_core::adapter::Adapter;
-use loralab_experiment::{Cell, Event, Summary};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use loralab_core::lora::peft::Adapter;
+use loralab_experiment::{Bytes, Cell, Event, Summary};
 
 use crate::{earlier::Earlier, failure::usage, lock::Lock, terminal::note, tiles::TILES};
 
@@ -42,6 +42,9 @@ pub const FILES: [&str; 8] =
 /// The files of an adapter.
 pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", BASE];
 
+/// What can be done about a folder that holds results, beside choosing another.
+pub const OVERWRITE: &str = ", or replace its results with `--overwrite`";
+
 /// The file in a results folder that whoever writes there has locked.
 const LOCK: &str = ".lock";
 /// New results, until the first is whole and they replace the earlier ones.
@@ -55,14 +58,23 @@ pub struct Results {
     place: PathBuf,
     earlier: Earlier,
     log: Option<Log>,
+    /// The runs whose adapters are written, by name.
+    adapters: Vec<String>,
+    /// Those whose adapters could not be.
+    unwritten: Vec<String>,
+    /// Why not, of the first of them.
+    failure: Option<Error>,
     _lock: Lock,
 }
 
-/// The log, and how many bytes of it are whole lines.
+/// The log.
 #[derive(Debug)]
 struct Log {
     file: File,
+    /// How many bytes of it are whole lines.
     length: u64,
+    /// Lines that are still to be written.
+    owed: String,
 }
 
 impl Results {
@@ -101,7 +113,7 @@ impl Results {
     pub fn claim(folder: &Path, overwrite: bool) -> Result<Self> {
         let check = || match overwrite {
             true => Self::refuse_file(folder),
-            false => Self::check_free(folder, ", or replace its results with `--overwrite`"),
+            false => Self::check_free(folder, OVERWRITE),
         };
         check()?;
         let lock = lock(&folder.join(LOCK), folder)?;
@@ -117,7 +129,8 @@ impl Results {
             sync_folder(parent(folder))
         };
         begin().with_context(|| unwritable(folder))?;
-        Ok(Self { folder: folder.to_owned(), place, earlier, log: None, _lock: lock })
+        let (adapters, unwritten, failure) = (vec![], vec![], None);
+        Ok(Self { folder: folder.to_owned(), place, earlier, log: None, adapters, unwritten, failure, _lock: lock })
     }
 
     /// Begins the log of a sweep, and a folder for its adapters.
@@ -129,7 +142,8 @@ impl Results {
             fs::create_dir_all(self.place.join(ADAPTERS))?;
             File::create(self.place.join(METRICS))
         };
-        self.log = Some(Log { file: begin().with_context(|| unwritable(&self.folder))?, length: 0 });
+        let file = begin().with_context(|| unwritable(&self.folder))?;
+        self.log = Some(Log { file, length: 0, owed: String::new() });
         Ok(())
     }
 
@@ -174,19 +188,58 @@ impl Results {
         put(&self.place.join(name), contents).with_context(|| unwritable(&self.folder.join(name)))
     }
 
-    /// Adds a line to the log.
-    pub fn log(&mut self, line: &str) -> Result<()> {
+    /// Adds a line to the log. One that is owed is written before the next line, if it can't be now.
+    ///
+    /// # Errors
+    /// If it, or one that is owed, cannot be written.
+    pub fn log(&mut self, line: &str, is_owed: bool) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        // One write for each line, so that a process that is killed leaves whole lines.
-        let line = format!("{line}\n");
-        let written = log.file.write_all(line.as_bytes());
-        if written.is_err() {
+        let before = log.owed.len();
+        log.owed += line;
+        log.owed.push('\n');
+        // One write for all, so that a process that is killed leaves whole lines.
+        let written = log.file.write_all(log.owed.as_bytes());
+        if written.is_ok() {
+            log.length += log.owed.len() as u64;
+            log.owed.clear();
+        } else {
             // So does a disk that is full.
             let _ = log.file.set_len(log.length).and_then(|()| log.file.seek(SeekFrom::Start(log.length)));
-        } else {
-            log.length += line.len() as u64;
+            log.owed.truncate(if is_owed { log.owed.len() } else { before });
         }
         written.with_context(|| unwritable(&self.folder.join(METRICS)))
+    }
+
+    /// Writes what may not be lost: on a disk that is full, adapters make room for it, the last one first.
+    ///
+    /// # Errors
+    /// If it cannot be written even so.
+    pub fn insist(&mut self, mut write: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        // Some disks have no more room than before when something is removed.
+        const MOST: usize = 16;
+        for _ in 0..MOST {
+            match write(self) {
+                Err(error) if is_full(&error) && self.make_room() => {}
+                written => return written,
+            }
+        }
+        write(self)
+    }
+
+    /// Removes the adapter that was written last, if there is one.
+    fn make_room(&mut self) -> bool {
+        let Some(run) = self.adapters.pop() else { return false };
+        let folder = self.place.join(ADAPTERS).join(&run);
+        for name in ADAPTER_FILES {
+            let _ = fs::remove_file(folder.join(name));
+        }
+        // What is someone else's stays.
+        let _ = fs::remove_dir(folder);
+        let removed =
+            || anyhow!("the adapter of {run} was removed, to make room for the results on a disk that is full");
+        self.failure.get_or_insert_with(removed);
+        self.unwritten.push(run);
+        true
     }
 
     /// Brings the log and the names of the adapters to the disk, on which everything else is already.
@@ -196,13 +249,42 @@ impl Results {
         synced.with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
-    /// Writes a run's adapter.
-    pub fn adapter(&self, cell: &Cell, adapter: &Adapter) -> Result<()> {
-        let files = adapter.to_peft()?;
+    /// Writes a run's adapter. If that can't be, the run is among the [`unwritten`](Self::unwritten).
+    pub fn adapter(&mut self, cell: &Cell, adapter: &Adapter) {
+        let run = cell.id();
+        match self.write_adapter(&run, adapter) {
+            Ok(()) => self.adapters.push(run),
+            Err(error) => {
+                if self.unwritten.is_empty() {
+                    note(format_args!("The work goes on, but {error:#}."));
+                }
+                self.failure.get_or_insert(error);
+                self.unwritten.push(run);
+            }
+        }
+    }
+
+    fn write_adapter(&self, run: &str, adapter: &Adapter) -> Result<()> {
+        let unwritten = || format!("the adapter of {run} cannot be written; {SPACE}");
+        let files = adapter.to_peft().with_context(|| format!("the adapter of {run} cannot be written"))?;
         let [config, tensors, _] = ADAPTER_FILES;
         let files = [(config, files.config_json.as_bytes()), (tensors, &files.safetensors)];
-        put_folder(&self.place.join(ADAPTERS).join(cell.id()), &files)
-            .with_context(|| format!("the adapter of {} cannot be written; {}", cell.id(), SPACE))
+        put_folder(&self.place.join(ADAPTERS).join(run), &files).with_context(unwritten)
+    }
+
+    /// The runs whose adapters could not be written, by name.
+    pub fn unwritten(&self) -> &[String] {
+        &self.unwritten
+    }
+
+    /// Why the first of them could not be; told once.
+    pub fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take()
+    }
+
+    /// Whether a run's adapter is written.
+    pub fn has_adapter(&self, cell: &Cell) -> bool {
+        self.adapters.contains(&cell.id())
     }
 
     /// Where a run's adapter is.
@@ -244,11 +326,25 @@ fn lock(file: &Path, what: &Path) -> Result<Lock> {
     })
 }
 
+/// Most bytes of a line of a log: that of a cohort names all its runs.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// Refuses what is of no known size, such as a pipe, which would be read without end: results are files.
+///
+/// # Errors
+/// If it is no file.
+pub fn check_file(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_file() {
+        bail!("`{}` is a folder, a pipe or a device, but results are read from files only", path.display());
+    }
+    Ok(())
+}
+
 /// What happened to each scheme's runs at its best learning rate, out of the log: all events of a large sweep need not
 /// be held in memory. A last line that was cut off, as a process that is killed may leave it, is told of and left out.
 ///
 /// # Errors
-/// If the log cannot be read, or another line of it is no event.
+/// If the log cannot be read or is no file, or another line of it is no event.
 pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
     let path = folder.join(METRICS);
     let unread = || format!("the log `{}` cannot be read", path.display());
@@ -259,10 +355,18 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
             .iter()
             .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
     };
+    check_file(&path)?;
     let mut log = BufReader::new(File::open(&path).with_context(unread)?);
     let (mut events, mut line, mut number) = (Vec::new(), Vec::new(), 0);
-    while log.read_until(b'\n', &mut line).with_context(unread)? > 0 {
+    while (&mut log).take(LONGEST_LINE + 1).read_until(b'\n', &mut line).with_context(unread)? > 0 {
         number += 1;
+        if line.len() as u64 > LONGEST_LINE {
+            bail!(
+                "line {number} of `{}` is longer than {}, so it is no event of a sweep",
+                path.display(),
+                Bytes(LONGEST_LINE)
+            );
+        }
         match serde_json::from_slice::<Event>(&line) {
             Ok(event) if event.cell().is_some_and(is_best) => events.push(event),
             Ok(_) => {}
@@ -366,6 +470,13 @@ fn move_into(from: &Path, to: &Path) -> io::Result<()> {
         return fs::remove_dir(from);
     }
     fs::rename(from, to)
+}
+
+/// Whether something was not written since there was no room for it.
+fn is_full(error: &Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| matches!(kind, QuotaExceeded | StorageFull))
 }
 
 /// The temporary name of something: hidden, and in the same folder, so that renaming it is one step.

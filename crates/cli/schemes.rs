@@ -1,6 +1,6 @@
 //! `loralab schemes`: what there is to compare.
 
-use loralab_core::init::{self, Choice};
+use loralab_core::lora::init::{self, Choice};
 
 use crate::terminal::print;
 

@@ -5,16 +5,14 @@ use std::{sync::Arc, time::Instant};
 use anyhow::{Error, Result, anyhow, bail};
 use loralab_core::{
     device::{Machine, Needs, wait},
-    init::find,
-    lab::{Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
-    memory::Tensor,
-    model::Base,
-    plan::Plan,
+    graph::{memory::Tensor, plan::Plan},
+    lab::{self, Begun, Observer, Room, Sweep, SweepError, begin, check_memory},
+    lora::init::find,
+    models::Base,
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{
-    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, SECOND_NAMES, Seeds, Setting, Summary,
-    symptoms_in_words,
+    Accuracy, Cell, Data, Event, Experiment, Resolved, RunResult, Seeds, Setting, Summary, symptoms_in_words,
 };
 
 use crate::{
@@ -25,7 +23,7 @@ use crate::{
     interrupt::Interrupt,
     memory, outlook,
     progress::Progress,
-    results::{EXPERIMENT, Results},
+    results::{EXPERIMENT, METRICS, OVERWRITE, Results},
     search::{self, Search},
     source,
     terminal::{Stream, note, print},
@@ -71,8 +69,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         ("seeds", experiment.seeds.len(), "--seed"),
     ];
     if let Some((name, count, flag)) = lists.into_iter().find(|(_, count, _)| *count > 1) {
+        let typed = if name == "schemes" { arguments.scheme.as_deref() } else { None };
+        let has = typed.map_or_else(|| "the config file has".to_owned(), |typed| format!("`--scheme {typed}` names"));
         return Err(usage(format_args!(
-            "`train` makes one run, but the config file has {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
+            "`train` makes one run, but {has} {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
     run(&experiment, data, false, &arguments.device, &arguments.output)
@@ -101,10 +101,11 @@ impl Prepared {
     /// The same where the data may have been read before.
     fn with_data(experiment: &Resolved, data: Option<Split>, device: &DeviceArguments, quiet: bool) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
+        experiment.targets(&base.model.targets()).map_err(usage)?;
         let threads = source::threads(experiment.threads.map(Into::into))?;
         // What is wrong with the settings is said before a device is looked for.
         let free = memory::available(experiment.memory);
-        memory::check(experiment, &base.config, free)?;
+        memory::check(experiment, &base, free)?;
         let data = data.map_or_else(|| source::data(experiment), Ok)?;
         memory::check_data(experiment, &base, &data, free)?;
         let machine = device::open(device, threads, quiet)?;
@@ -115,9 +116,10 @@ impl Prepared {
     /// The same with another base, on the same device.
     pub fn with_base(&self, experiment: &Resolved) -> Result<Self> {
         let (base, base_name) = source::base(&experiment.base)?;
-        memory::check(experiment, &base.config, self.available)?;
+        experiment.targets(&base.model.targets()).map_err(usage)?;
+        memory::check(experiment, &base, self.available)?;
         let (available, machine) = (self.available, self.machine.clone());
-        Ok(Self { base, base_name, data: source::data(experiment)?, available, machine })
+        Ok(Self { base, base_name, data: self.data.clone(), available, machine })
     }
 
     /// The sweep of this experiment.
@@ -149,8 +151,7 @@ impl Prepared {
 
     /// The tensors of the base that runs with this room train on.
     pub fn stored(&self, room: Room, experiment: &Resolved) -> Arc<[Tensor]> {
-        let modules: Vec<String> = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
-        room.base(&self.base, &modules).tensors
+        room.base(&self.base, &lab::adapters(&self.base, experiment)).tensors
     }
 
     /// What a plan needs of the device.
@@ -176,7 +177,11 @@ fn run(
     output: &Output,
 ) -> Result<()> {
     if output.dry_run {
-        return dry_run(experiment, searches, &Prepared::with_data(experiment, data, device, output.quiet)?);
+        dry_run(experiment, searches, &Prepared::with_data(experiment, data, device, output.quiet)?)?;
+        if let (false, Err(error)) = (output.overwrite, Results::check_free(&output.output, OVERWRITE)) {
+            note(format_args!("Without `--dry-run` this is refused: {error}."));
+        }
+        return Ok(());
     }
     let interrupt = Interrupt::listen(output.quiet);
     let results = Results::claim(&output.output, output.overwrite)?;
@@ -210,10 +215,6 @@ fn tell(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result
     }
     if let Some(words) = options_in_words(experiment) {
         print(format_args!("{words}\n"))?;
-    }
-    let trains = |name: &str| experiment.schemes.iter().any(|scheme| scheme == name);
-    for (second, first) in SECOND_NAMES.into_iter().filter(|(second, first)| trains(first) && !trains(second)) {
-        print(format_args!("{second} is {first} under another name, so it is not trained again.\n"))?;
     }
     for (scheme, command) in quantised(experiment, &prepared.base_name) {
         print(format_args!(
@@ -275,7 +276,7 @@ pub fn train_grid(
         false => (None, experiment.cells()),
     };
     let mut cohorts = prepared.cohorts_of(&sweep, experiment, &cells)?;
-    let trained_on = prepared.base.config.tokens;
+    let trained_on = prepared.base.model.longest();
     if experiment.tokens > trained_on && !output.quiet {
         note(format_args!(
             "The base was trained on sequences of {trained_on} tokens; it does not know what to do with the rest of {}.",
@@ -284,6 +285,9 @@ pub fn train_grid(
     }
     let make_device = |plan, base| prepared.machine.make(plan, base);
     let machine = prepared.machine.describe();
+    if !output.quiet {
+        outlook::cautions(experiment, &prepared.base).iter().for_each(note);
+    }
     results.begin()?;
     results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
     if !(output.quiet || output.json) {
@@ -335,11 +339,6 @@ pub fn train_grid(
         }
     }
     let (complete, seconds) = (ended(&runs) == planned, started.elapsed().as_secs_f64());
-    let mut told = watch(&mut results, &mut stream, experiment, output, interrupt, started);
-    let _ = told.event(Event::Finished { complete, seconds });
-    let (_, unwritten) = told.end();
-    failure = failure.or(unwritten).or(stream.end().err().map(Error::new));
-
     let accuracy = match prepared.data.train {
         Dataset::Examples(_) => Accuracy::ExactMatch,
         Dataset::Text(_) => Accuracy::Token,
@@ -359,9 +358,37 @@ pub fn train_grid(
         validation_examples: Some(held_out.min(experiment.validation_examples)),
         order,
     };
-    let summary = Summary::from_runs(setting, &runs);
+    let mut summary = Summary::from_runs(setting, &runs);
+    summary.planned = (!complete).then_some(planned);
     let reason = summary.why_nothing_started().filter(|_| complete);
-    if results.keeps_earlier() && !runs.iter().any(|run| run.is_over() && run.failed.is_none()) {
+    let has_ended = runs.iter().any(|run| run.is_over() && run.failed.is_none());
+    // First of all the summary: what it says is not told again.
+    let mut written = Ok(());
+    if has_ended || !results.keeps_earlier() {
+        written = trained::write_summary(&mut results, &mut summary);
+        if written.is_ok() {
+            written = results.replace_earlier();
+        }
+    }
+    let unwritten = results.unwritten().len();
+    let finished = |unwritten: &[String]| -> Result<String> {
+        Ok(serde_json::to_string(&Event::Finished { complete, seconds, unwritten: unwritten.to_vec() })?)
+    };
+    let logged = results.insist(|results| {
+        let line = finished(results.unwritten())?;
+        results.log(&line, false)
+    });
+    if results.unwritten().len() > unwritten && written.is_ok() {
+        written = trained::write_summary(&mut results, &mut summary);
+    }
+    if output.json {
+        stream.line(&finished(results.unwritten())?, logged_in(&results));
+    }
+    let unwritten = results.take_failure();
+    let summed_up = written.is_ok() && !results.keeps_earlier();
+    failure =
+        failure.or(unwritten).or(logged.and_then(|()| results.sync()).err()).or(stream.end().err().map(Error::new));
+    if results.keeps_earlier() && !has_ended {
         let stays = format!("the earlier results in `{}` stay", results.folder().display());
         return Err(match (failure, reason) {
             (Some(error), _) => error.context(format!("no run had ended, so {stays}")),
@@ -374,8 +401,6 @@ pub fn train_grid(
             }
         });
     }
-    let written = trained::write_summary(&results, &summary);
-    let summed_up = written.is_ok();
     let curves = written.and_then(|()| trained::write_figures(&results, &summary)).unwrap_or_else(|error| {
         failure.get_or_insert(error);
         vec![]
@@ -400,6 +425,11 @@ pub fn train_grid(
     })
 }
 
+/// Where every event is, whoever reads them.
+fn logged_in(results: &Results) -> String {
+    format!("`{}` has every event", results.folder().join(METRICS).display())
+}
+
 /// The command that lets the best adapter answer one of the held-out prompts.
 fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split) -> Option<String> {
     let loss = |run: &RunResult| run.finished_loss().unwrap_or(f64::INFINITY);
@@ -408,6 +438,9 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
         of_scheme.and_then(|scheme| scheme.best_learning_rate) == Some(run.cell.learning_rate)
     };
     let best = runs.iter().filter(is_best).min_by(|x, y| loss(x).total_cmp(&loss(y)))?;
+    if !results.has_adapter(&best.cell) {
+        return None;
+    }
     let Dataset::Examples(examples) = &data.validation else { return None };
     let prompt = quoted(&String::from_utf8_lossy(&examples.first()?.prompt));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
@@ -419,8 +452,8 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
     let command = |name: &String| {
         let own = experiment.scheme_options.iter().filter(|option| option.scheme == *name);
         let options: Vec<String> = own.map(ToString::to_string).collect();
-        let modules: Vec<String> = experiment.target_modules.iter().map(ToString::to_string).collect();
-        let (base, rank, modules) = (quoted(base), experiment.rank, modules.join(","));
+        let modules = experiment.target_modules.as_ref().map_or("all-linear".to_owned(), |modules| modules.join(","));
+        let (base, rank) = (quoted(base), experiment.rank);
         let mut command = format!("loralab init {name} --base {base} --rank {rank} --target-modules {modules}");
         if !options.is_empty() {
             command += &format!(" --scheme-options {}", options.join(","));

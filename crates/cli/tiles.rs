@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use loralab_core::{
-    gpu::{Accelerator, Checks, Found, Tiling},
-    shader::{Tile, Tiles},
+    device::webgpu::{Accelerator, Checks, Found, Tiling},
+    graph::shader::{Tile, Tiles},
 };
 
 use crate::{failure::usage, results::write_whole, terminal::note};

@@ -1,7 +1,7 @@
 //! The outcome of training a grid, told and written.
 
 use anyhow::{Error, Result};
-use loralab_core::{device::Machine, gpu::Tiling};
+use loralab_core::device::{Machine, webgpu::Tiling};
 use loralab_experiment::{Curve, Resolved, RunResult, Summary};
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
@@ -75,13 +75,16 @@ pub fn ended(runs: &[RunResult]) -> usize {
     runs.iter().filter(|run| run.is_over()).count()
 }
 
-/// Writes the summary, after which the log is on the disk too.
+/// Writes the summary, with the adapters that could not be written, after which the log is on the disk too.
 ///
 /// # Errors
 /// If that fails.
-pub fn write_summary(results: &Results, summary: &Summary) -> Result<()> {
+pub fn write_summary(results: &mut Results, summary: &mut Summary) -> Result<()> {
     let synced = results.sync();
-    results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(summary)?).as_bytes())?;
+    results.insist(|results| {
+        summary.unwritten = results.unwritten().to_vec();
+        results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(summary)?).as_bytes())
+    })?;
     synced
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use loralab_core::{
-    device::{Gpu, Input, Machine, wait},
+    device::{Gpu, Inputs, Machine, wait},
     lab::{Room, State, verify as judge},
 };
 use loralab_experiment::Experiment;
@@ -47,7 +47,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<()> {
     });
     let states = states.collect::<Result<Vec<State>>>()?;
     let batches = runs.iter().map(|run| sweep.batch(run.seed)).collect::<Result<Vec<_>, _>>()?;
-    let inputs: Vec<Input<'_>> = batches.iter().map(Input::from).collect();
+    let inputs: Vec<Inputs<'_>> = batches.iter().map(Inputs::from).collect();
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
 
     let verdict = wait(async {

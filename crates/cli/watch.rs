@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use anyhow::{Error, Result};
-use loralab_core::{adapter::Adapter, lab::Observer};
+use loralab_core::{lab::Observer, lora::peft::Adapter};
 use loralab_experiment::{Cell, Event, RunResult};
 
 use crate::{
@@ -42,7 +42,12 @@ impl<'a> Watch<'a> {
     }
 
     fn write(&mut self, event: &Event, line: &str) -> Result<()> {
-        self.results.log(line)?;
+        let of_a_step = matches!(event, Event::Step { .. } | Event::Evaluation { .. } | Event::Diagnosis { .. });
+        // What runs came to is logged later, where it can't be now.
+        if of_a_step && self.failure.is_some() {
+            return Ok(());
+        }
+        self.results.log(line, !of_a_step)?;
         match event {
             Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
                 self.results.replace_earlier()?;
@@ -75,8 +80,8 @@ impl Observer for Watch<'_> {
         }
         match serde_json::to_string(&event) {
             Ok(line) => {
-                if self.failure.is_none() {
-                    self.failure = self.write(&event, &line).err();
+                if let Err(error) = self.write(&event, &line) {
+                    self.failure.get_or_insert(error);
                 }
                 if let Some(stream) = &mut self.stream {
                     let log = self.results.folder().join(METRICS);
@@ -92,9 +97,7 @@ impl Observer for Watch<'_> {
     }
 
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {
-        if self.failure.is_none() {
-            self.failure = self.results.adapter(cell, &adapter).err();
-        }
+        self.results.adapter(cell, &adapter);
         self.flow()
     }
 }

@@ -4,7 +4,6 @@
 // The factor that clips the gradient, largest norm / (norm + 10⁻⁶) as in PyTorch's clip_grad_norm_, is left for `clip`.
 
 struct Params {
-    rows_per_run: u32,
     // Blocks of a run in the partials.
     blocks: u32,
     runs: u32,
@@ -12,7 +11,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> partials: array<u32>;
-@group(0) @binding(2) var<storage, read> row_loss: array<f32>;
+// 64 sums of losses a run, gathered by `step/gather` since the last update; zero again afterwards.
+@group(0) @binding(2) var<storage, read_write> gathered: array<f32>;
 // Four a run: scale, B's share of the learning rate, weight decay, largest norm of the gradient.
 @group(0) @binding(3) var<storage, read> settings: array<f32>;
 // The step's place in the ring of reports.
@@ -34,10 +34,6 @@ fn is_finite(x: f32) -> bool {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let run = group.x;
-    var loss = 0.0;
-    for (var row = local; row < params.rows_per_run; row += 64u) {
-        loss += row_loss[run * params.rows_per_run + row];
-    }
     var square = 0.0;
     var first = 0xffffffffu;
     for (var block = local; block < params.blocks; block += 64u) {
@@ -45,7 +41,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         square += bitcast<f32>(partials[at]);
         first = min(first, partials[at + 1u]);
     }
-    losses[local] = loss;
+    losses[local] = gathered[run * 64u + local];
+    gathered[run * 64u + local] = 0.0;
     squares[local] = square;
     places[local] = first;
     workgroupBarrier();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use loralab_core::adapter::Adapter;
+use loralab_core::lora::peft::Adapter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -160,7 +160,10 @@ fn settings() {
         (&["--warmup-steps", "900"], &["`warmup_steps` is 900", "at most"]),
         (&["--tokens", "10"], &["`tokens` is 10", "the longest of 64 bytes"]),
         (&["--tokens", "99999999999"], &["alone would take", "Lower `tokens`"]),
-        (&["--batch-size", "99999999999"], &["a batch alone", "Lower `batch_size` or `tokens`"]),
+        (
+            &["--batch-size", "99999999999"],
+            &["a batch alone", "Lower `batch_size`, `gradient_accumulation` or `tokens`"],
+        ),
         (&["--batch-size", "0"], &["`batch_size` is 0"]),
         (&["--memory", "2 parsecs"], &["2 parsecs", "2GiB"]),
         (&["--memory", "0"], &["`memory` is 0"]),

@@ -1,9 +1,9 @@
 //! `generate`: which byte follows, and what is said where none can.
 
 use loralab_core::{
-    adapter::Adapter,
-    memory::{Data, Tensor},
-    model::{Base, Config},
+    graph::memory::{Data, Tensor},
+    lora::peft::Adapter,
+    models::{Base, Model, llama::Config},
 };
 
 use super::Place;
@@ -27,8 +27,9 @@ pub fn base(weight: impl Fn(&str, usize, usize) -> f32) -> Vec<u8> {
         let data = Data::F32(values.collect());
         Tensor { name, shape, data }
     };
-    let tensors = config.tensors().into_iter().map(tensor).collect();
-    Base { config, tensors }.to_safetensors().expect("tensors of their shapes")
+    let model = Model::from(config);
+    let tensors = model.tensors().into_iter().map(tensor).collect();
+    Base { model, tensors }.to_safetensors().expect("tensors of their shapes")
 }
 
 /// Numbers without a pattern, from −1 to 1.

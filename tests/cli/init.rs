@@ -1,6 +1,6 @@
 //! `init`: starts by themselves.
 
-use loralab_core::{adapter::Adapter, init::ALL};
+use loralab_core::lora::{init::ALL, peft::Adapter};
 use loralab_experiment::{SECOND_NAMES, first_name};
 
 use super::Place;
@@ -29,7 +29,7 @@ fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
         let beside = place.path(&format!("{}/base.safetensors", scheme.name));
         assert_eq!(beside.exists(), quantised.is_some(), "{}", scheme.name);
         let exact = told.contains("is the base model's exactly");
-        assert_eq!(exact, scheme.begins == loralab_core::init::Begins::AtBase, "{told}");
+        assert_eq!(exact, scheme.begins == loralab_core::lora::init::Begins::AtBase, "{told}");
         let lines: Vec<_> = told.lines().filter(|line| line.starts_with("model.layers.")).collect();
         assert_eq!(lines.len(), 14, "{told}");
         let asked: usize = lines.iter().filter_map(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok()).sum();
@@ -100,7 +100,13 @@ fn writes_on_its_base(rounds: usize) {
     assert_eq!(place.succeed(&remembered).stdout, write("nano", "out"));
     let config = place.read("out/adapter_config.json");
     assert!(config.contains(&stored), "{config}");
+    // The words are for people; what counts stands beside the tensors.
     place.write("out/adapter_config.json", config.replace(&stored, ""));
+    assert_eq!(write("nano", "out"), write("out/base.safetensors", "out"));
+    let mut tensors = std::fs::read(place.path("out/adapter_model.safetensors")).expect("the adapter's tensors");
+    let field = tensors.windows(14).position(|bytes| bytes == b"quantised_base").expect("the field");
+    tensors[field] = b'x';
+    place.write("out/adapter_model.safetensors", tensors);
     assert_ne!(write("nano", "out"), write("out/base.safetensors", "out"));
 }
 

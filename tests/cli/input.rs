@@ -13,27 +13,46 @@ fn structured_data_are_not_learnt_as_text() {
     let lines = (0..40).map(line).collect::<String>();
     let values = "{\"text\": \"Rose is a rose is a rose.\"}\n".repeat(40);
     let table = "prompt,completion\n".to_owned() + &"Is it so?,yes\n".repeat(40);
-    for (name, contents) in [
-        ("lines.ndjson", &lines),
-        ("lines.txt", &lines),
-        ("lines", &lines),
-        ("values.json", &values),
-        ("values", &values),
-        ("table.csv", &table),
-        ("table.tsv", &table.replace(',', "\t")),
+    let plain = "Rose is a rose is a rose is a rose.\n".repeat(40);
+    for (name, contents, holds) in [
+        ("lines.ndjson", &lines, "it holds JSON lines"),
+        ("lines.txt", &lines, "it holds JSON lines"),
+        ("lines", &lines, "it holds JSON lines"),
+        ("values.json", &values, "it holds JSON lines"),
+        ("values", &values, "it holds JSON lines"),
+        ("table.csv", &table, "it holds comma-separated values"),
+        ("table.txt", &table, "it holds comma-separated values"),
+        ("table.tsv", &table.replace(',', "\t"), "it holds tab-separated values"),
+        ("table", &table.replace(',', "\t"), "it holds tab-separated values"),
+        ("table.dat", &table.replace(',', ";"), "it holds values separated by semicolons"),
+        ("plain.csv", &plain, "its name is that of comma-separated values"),
     ] {
         place.write(name, contents);
-        let words = [name, "not plain text", ".txt", ".jsonl"];
+        let words = [name, holds, "plain text", ".jsonl"];
         place.refuse(&small("sweep", &["--data", name]), 1, &words);
         place.refuse(&["init", "eva", "--data", name, "--output", "start"], 1, &words);
         place.refuse(&["pretrain", "--data", name, "--output", "new.safetensors"], 1, &words);
     }
-    place.refuse(&small("sweep", &["--data", "lines"]), 1, &["Name it .jsonl"]);
-    place.write("plain", "Rose is a rose is a rose is a rose.\n".repeat(40));
-    place.write("values.txt", &values);
-    for name in ["plain", "values.txt"] {
+    place.refuse(&small("sweep", &["--data", "lines"]), 1, &["ends in .jsonl, and its prompts"]);
+    place.refuse(&small("sweep", &["--data", "plain.csv"]), 1, &["ends in .txt"]);
+    for (name, contents) in [("plain", &plain), ("values.raw", &values), ("table.raw", &table)] {
+        place.write(name, contents);
         place.succeed(&small("sweep", &["--data", name, "--dry-run"]));
     }
+}
+
+#[test]
+fn texts_in_another_encoding_are_told_as_such() {
+    let place = Place::new();
+    let wide: Vec<u8> = "Rose is a rose.\n".repeat(40).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    place.write("wide.txt", [b"\xff\xfe", &wide[..]].concat());
+    place.refuse(&small("sweep", &["--data", "wide.txt"]), 1, &["wide.txt: it begins", "UTF-16", "save it as UTF-8"]);
+    place.write("unmarked.txt", &wide);
+    place.refuse(&small("sweep", &["--data", "unmarked.txt"]), 1, &["byte 1 is 0x00, which no text has", "encoding"]);
+    // Two sequences of 64 tokens with the byte after each, with a byte-order mark before them.
+    place.write("marked.txt", "\u{feff}".to_owned() + &"ab".repeat(65));
+    let told = place.succeed(&small("sweep", &["--data", "marked.txt", "--dry-run"])).stdout;
+    assert!(told.contains("65 bytes of text to train on"), "{told}");
 }
 
 #[test]
@@ -216,6 +235,92 @@ fn flags_of_other_tools_are_taken() {
 }
 
 #[test]
+fn a_dry_run_says_that_the_run_is_refused() {
+    let place = Place::new();
+    fs::create_dir(place.path("results")).expect("a folder");
+    place.write("results/notes.txt", "mine");
+    let told = place.succeed(&small("sweep", &["--dry-run"])).stderr;
+    assert!(told.contains("Without `--dry-run` this is refused: the results folder `results` exists"), "{told}");
+    for flags in [&["--dry-run", "--overwrite"][..], &["--dry-run", "--output", "other"]] {
+        let told = place.succeed(&small("sweep", flags)).stderr;
+        assert!(!told.contains("refused"), "{told}");
+    }
+}
+
+#[test]
+fn all_schemes_are_each_start_once() {
+    let place = Place::new();
+    let told = |schemes: &str| place.succeed(&small("sweep", &["--schemes", schemes, "--dry-run"])).stdout;
+    let once = "peft-default is init-a-kaiming under another name, so it is not trained again.";
+    let all = told("all");
+    assert!(all.contains(once) && all.contains("27 schemes"), "{all}");
+    assert!(told("all,init-a").contains("27 schemes") && told("pissa,all").contains("27 schemes"));
+    let both = told("all,peft-default");
+    assert!(both.contains("28 schemes") && !both.contains(once), "{both}");
+    place.refuse(&small("train", &["--scheme", "all"]), 2, &["`--scheme all` names 27 schemes", "`loralab sweep`"]);
+}
+
+#[test]
+fn one_value_is_asked_for_where_one_is_wanted() {
+    let place = Place::new();
+    for (flag, value, words) in [
+        ("--lr", "1e-3,2e-3", "it must be a number above 0 and within"),
+        ("--seed", "1,2", "it must be a whole number from 0 to 9007199254740991; several are for `loralab sweep`"),
+    ] {
+        place.refuse(&["train", flag, value], 2, &[words, "several are for `loralab sweep`"]);
+        let one = place.run(&["train", flag, "x"]);
+        assert!(one.code == 2 && !one.stderr.contains("several") && !one.stderr.contains("list"), "{}", one.stderr);
+    }
+    for flags in [&["--base", "nano", "--base", "tiny"][..], &["--steps", "3", "--max-steps", "4"]] {
+        place.refuse(&[&["train"], flags].concat(), 2, &["cannot be used multiple times", "tip: give it once"]);
+    }
+}
+
+#[test]
+fn a_rank_that_gains_nothing_is_told() {
+    let place = Place::new();
+    let words = "no change of q_proj has a rank above 32";
+    let flags = ["--target-modules", "q_proj,gate_proj", "--rank"];
+    let told = |command: &[&str], rank| place.succeed(&[command, &flags, &[rank]].concat());
+    for (rank, is_told) in [("33", true), ("32", false)] {
+        let dry = told(&small("sweep", &["--dry-run"]), rank).stdout;
+        assert_eq!(dry.contains(words), is_told, "{dry}");
+        let trained = told(&small("train", &["--overwrite"]), rank).stderr;
+        assert_eq!(trained.contains(words), is_told, "{trained}");
+        let started = told(&["init", "init-a", "--base", "nano", "--output", rank], rank).stderr;
+        assert_eq!(started.contains(words), is_told, "{started}");
+    }
+}
+
+#[test]
+fn memory_of_a_start_is_bounded_by_a_flag() {
+    let place = Place::new();
+    let init = ["init", "eva", "--base", "nano", "--batch-size", "512", "--output", "start", "--memory", "1MB"];
+    place.refuse(&init, 2, &["`memory`"]);
+    place.refuse(&["init", "loftq-nf4", "--residual-base", "-o", "start"], 2, &["a quantised base of its own"]);
+    place.refuse(&["init", "init-a", "--residual-base", "-o", "start"], 2, &["init-a leaves the base as it is"]);
+}
+
+#[test]
+fn names_of_a_hub_and_numbers_beyond_counting_are_refused() {
+    let place = Place::new();
+    for command in [&["sweep"][..], &["generate", "--prompt", "a"], &["init", "init-a", "-o", "start"]] {
+        let words = ["`meta-llama/Llama-3.2-1B`", "not fetched from Hugging Face", "safetensors file on this machine"];
+        place.refuse(&[command, &["--base", "meta-llama/Llama-3.2-1B"]].concat(), 1, &words);
+    }
+    place.refuse(&["sweep", "--base", "models/own.safetensors"], 1, &["Check the path"]);
+    place.refuse(&["train", "--epochs", "1e30"], 2, &["`--epochs` of 1e30 would be 4.6e32 steps"]);
+}
+
+#[test]
+fn one_of_something_is_not_told_as_many() {
+    let place = Place::new();
+    let flags = ["--base", "nano", "--steps", "2", "--validation-examples", "1", "--threads", "1", "--dry-run"];
+    let told = place.succeed(&[&["sweep"], &flags[..]].concat()).stdout;
+    assert!(told.contains("of which 1 is validated with") && told.contains("CPU, 1 thread,"), "{told}");
+}
+
+#[test]
 fn tips_name_what_was_meant() {
     let place = Place::new();
     for (command, flag, tip) in [
@@ -281,10 +386,37 @@ fn a_report_that_cannot_be_written_gives_no_flag_it_has_not() {
 #[cfg(target_os = "linux")]
 fn data_from_a_pipe_are_known_by_their_content() {
     let place = Place::new();
-    place.write("lines", "{\"prompt\": \"a\", \"completion\": \"b\"}\n".repeat(40));
-    let program = env!("CARGO_BIN_EXE_loralab");
-    let command = format!("cat lines | {program} sweep --base nano --data /dev/stdin --dry-run");
-    let output = Command::new("sh").args(["-c", &command]).current_dir(place.0.path()).output().expect("a shell");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && told.contains("Name it .jsonl"), "{told}");
+    let line = |i| format!("{{\"prompt\": \"{i}+1=\", \"completion\": \"{}\"}}\n", i + 1);
+    place.write("lines", (0..40).map(line).collect::<String>());
+    place.write("table", "so,1\nnot so,2\n".repeat(40));
+    place.write("plain", "Rose is a rose is a rose is a rose.\n".repeat(40));
+    let piped = |from: &str, command: &str| {
+        let command = format!("{from} | {} {command}", env!("CARGO_BIN_EXE_loralab"));
+        let output = Command::new("sh").args(["-c", &command]).current_dir(place.0.path()).output().expect("a shell");
+        let text = |bytes| String::from_utf8(bytes).expect("the binary writes UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for data in ["-", "/dev/stdin"] {
+        let sweep = format!("sweep --base nano --dry-run --data {data}");
+        let (code, told, said) = piped("cat lines", &sweep);
+        assert!(code == Some(0) && told.contains("36 examples to train on"), "{told}{said}");
+        let (code, told, said) = piped("cat plain", &sweep);
+        assert!(code == Some(0) && told.contains("bytes of text to train on"), "{told}{said}");
+        let (code, told, said) = piped("cat table", &sweep);
+        assert!(code == Some(1) && told.is_empty() && said.contains("it holds comma-separated values"), "{said}");
+        assert!(said.contains("put it in a file whose name ends in .raw"), "{said}");
+    }
+    // All of it trains, validates, and stands in the results.
+    let (code, _, said) = piped("cat lines", "train --base nano --data - --steps 2 --batch-size 2 --quiet");
+    assert!(code == Some(0), "{said}");
+    assert!(place.read("results/experiment.toml").contains("data = \"-\""));
+    place.refuse(&small("sweep", &["--data", "-", "--dry-run"]), 1, &["stdin: the data is empty"]);
+}
+
+/// A device that never ends is not read until memory does.
+#[test]
+#[cfg(target_os = "linux")]
+fn data_that_do_not_end_are_refused() {
+    let place = Place::new();
+    place.refuse(&small("sweep", &["--data", "/dev/zero"]), 1, &["`/dev/zero` is no file", "at most 1 GiB"]);
 }

@@ -6,10 +6,10 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use loralab_core::model::Base;
+use loralab_core::models::Base;
 use loralab_experiment::Event;
 
-use super::{Place, send, small, until};
+use super::{Place, send, small, snapshot, until};
 
 /// So many short cohorts that a signal comes between the end of the first and that of the last.
 const LONG: [&str; 6] = ["--seeds", "2000", "--cohort", "4", "--learning-rates", "1e-3,2e-3"];
@@ -49,6 +49,11 @@ fn the_first_one_leaves_valid_partial_results() {
     let runs: u64 =
         summary["schemes"].as_array().expect("schemes").iter().filter_map(|scheme| scheme["runs"].as_u64()).sum();
     assert!((4..8000).contains(&runs), "{runs}");
+    assert_eq!(summary["planned"], 8000);
+    let said = format!("The sweep was stopped: {runs} of 8000 runs had ended");
+    assert!(stdout.replace('\n', " ").contains(&said), "{stdout}");
+    place.succeed(&["report", "results"]);
+    assert!(place.read("results/report.html").contains(&said));
     assert_eq!(runs, ended.len() as u64);
     for cell in ended.iter().filter_map(|event| event.cell()) {
         assert!(place.path("results/adapters").join(cell.id()).join("adapter_model.safetensors").is_file());
@@ -83,6 +88,19 @@ fn signals_to_end_are_treated_as_ctrl_c() {
         assert!(stderr.contains(&format!("Stopped by SIG{signal}: ")), "{stderr}");
         assert!(place.json("results/summary.json")["schemes"][0]["runs"].as_u64().is_some_and(|runs| runs > 0));
     }
+}
+
+/// Neither where the work ends at once nor where it is asked for twice.
+#[test]
+fn no_lock_is_left_by_a_command_that_was_stopped() {
+    let place = Place::new();
+    let init = ["init", "pissa", "--rank", "90", "--output", "new/start"];
+    let child = place.command(&init).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    until("it is locked", || place.path("new/.start.lock").exists());
+    send(&child, "TERM");
+    let output = child.wait_with_output().expect("the binary ends");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(snapshot(place.0.path()), []);
 }
 
 #[test]

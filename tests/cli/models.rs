@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, process::Stdio};
 
-use loralab_core::model::Base;
+use loralab_core::models::Base;
 
 use super::{Place, small};
 
@@ -107,7 +107,7 @@ fn plan_and_schemes_are_printed() {
         assert!(plan.contains(words), "{plan}");
     }
     let schemes = place.succeed(&["schemes"]).stdout;
-    for scheme in loralab_core::init::ALL {
+    for scheme in loralab_core::lora::init::ALL {
         assert!(schemes.contains(scheme.name) && schemes.contains(scheme.about), "{schemes}");
         for option in scheme.options {
             assert!(schemes.contains(&format!("{}.{}={}", scheme.name, option.name, option.default)), "{schemes}");

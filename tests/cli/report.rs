@@ -1,7 +1,11 @@
 //! `loralab report` on results that are whole, cut off or damaged: it ends soon, in little memory, with a report or a sentence.
 
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
 use std::{
+    collections::BTreeSet,
     fs,
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -10,7 +14,7 @@ use std::{
 use loralab_linalg::Draws;
 use serde_json::{Value, json};
 
-use super::{Outcome, Place, mutate::mutate};
+use super::{Outcome, Place, mutate::mutate, small};
 
 /// Small results, each of another kind.
 const SUMMARIES: [(&str, &str); 6] = [
@@ -97,7 +101,9 @@ fn reported(place: &Place) -> String {
 fn every_kind_of_results_of_an_older_version_has_a_report() {
     for (kind, summary) in SUMMARIES {
         let place = sweep(summary, METRICS.as_bytes());
-        assert_eq!(reported(&place), "", "{kind}");
+        // The log is that of the sweep and of the crossing, which tried the same.
+        let is_of_another = reported(&place).contains("does not belong to");
+        assert_eq!(is_of_another, kind == "curvature", "{kind}");
         assert!(place.read("results/report.html").contains("<svg"), "{kind}");
     }
 }
@@ -152,6 +158,122 @@ fn a_last_line_that_was_cut_off_is_left_out_and_told() {
     assert_eq!(torn.read("results/report.html"), whole.read("results/report.html"));
     // Only its line break may be missing.
     assert_eq!(reported(&place(METRICS.trim_end().as_bytes())), "");
+}
+
+/// Every number under a key, wherever that stands, becomes 1e308.
+fn enlarged(value: &Value, key: &str) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(|value| enlarged(value, key)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), if name == key { all_large(value) } else { enlarged(value, key) }))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn all_large(value: &Value) -> Value {
+    match value {
+        Value::Number(_) => json!(1e308),
+        Value::Array(values) => values.iter().map(all_large).collect(),
+        other => other.clone(),
+    }
+}
+
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+        Value::Object(fields) => {
+            found.extend(fields.keys().cloned());
+            fields.values().for_each(|value| keys(value, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_number_is_written_with_hundreds_of_digits() {
+    let long = |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 25);
+    let mut reports = 0;
+    for (kind, summary) in SUMMARIES {
+        let summary: Value = serde_json::from_str(summary).expect("it is JSON");
+        let mut found = BTreeSet::new();
+        keys(&summary, &mut found);
+        for key in found {
+            let large = enlarged(&summary, &key);
+            if large == summary {
+                continue;
+            }
+            let place = sweep(&large.to_string(), METRICS.as_bytes());
+            let outcome = ends_well(&place).unwrap_or_else(|error| panic!("{kind}, {key}: {error}"));
+            assert!(!long(&outcome.stderr), "{kind}, {key}: {}", outcome.stderr);
+            if outcome.code == 0 {
+                reports += 1;
+                let html = place.read("results/report.html");
+                let line = html.lines().find(|line| long(line)).map(|line| &line[..line.len().min(600)]);
+                assert_eq!(line, None, "{kind}, {key}");
+            }
+        }
+    }
+    assert!(reports > 60, "{reports}");
+}
+
+#[cfg(unix)]
+fn pipe_at(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().expect("it is there").success());
+}
+
+#[test]
+#[cfg(unix)]
+fn only_files_are_read() {
+    let summary = |of: usize| SUMMARIES[of].1;
+    for name in ["metrics.jsonl", "summary.json", "experiment.toml", "search.json"] {
+        let device: fn(&Path) = |path| symlink("/dev/zero", path).expect("a link");
+        let folder: fn(&Path) = |path| fs::create_dir(path).expect("a folder");
+        for make in [pipe_at, device, folder] {
+            let place = sweep(summary(0), METRICS.as_bytes());
+            let path = place.path("results").join(name);
+            fs::remove_file(&path).expect("a file");
+            make(&path);
+            let Outcome { code, stderr, .. } = ends_well(&place).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(
+                code == 1 && stderr.contains(&format!("`results/{name}` is a folder, a pipe or a device")),
+                "{stderr}"
+            );
+        }
+    }
+    // A hole of 8 TB, where the disk can have one.
+    let place = sweep(summary(0), METRICS.as_bytes());
+    let hole = fs::OpenOptions::new().append(true).open(place.path("results/metrics.jsonl")).expect("a file");
+    if hole.set_len(8 << 40).is_ok() {
+        let Outcome { code, stderr, .. } = ends_well(&place).unwrap_or_else(|error| panic!("{error}"));
+        assert!(code == 1 && stderr.contains("line 78 of `results/metrics.jsonl` is longer than 64 MiB"), "{stderr}");
+    }
+    // Neither does a sweep that replaces such results read them.
+    let place = sweep(summary(0), METRICS.as_bytes());
+    for name in ["metrics.jsonl", "experiment.toml"] {
+        fs::remove_file(place.path("results").join(name)).expect("a file");
+        pipe_at(&place.path("results").join(name));
+    }
+    fs::create_dir(place.path("results/adapters")).expect("a folder");
+    place.succeed(&small("train", &["--overwrite", "--quiet"]));
+    assert_eq!(place.json("results/summary.json")["schemes"][0]["runs"], 1);
+}
+
+#[test]
+fn a_log_of_another_sweep_is_told() {
+    let belongs = "`results/metrics.jsonl` does not belong to `results/summary.json`";
+    let none = reported(&sweep(SUMMARIES[0].1, b""));
+    assert!(none.contains(belongs) && none.contains("the runs of init-a at 4e-3 do not end there"), "{none}");
+    let other = METRICS.replace("\"final_loss\":1.75", "\"final_loss\":1.76");
+    assert_ne!(other, METRICS);
+    let place = sweep(SUMMARIES[0].1, other.as_bytes());
+    assert!(reported(&place).contains(belongs));
+    // Neither are its curves shown.
+    assert!(!place.read("results/report.html").contains("Each scheme at its best learning rate."));
+    let whole = sweep(SUMMARIES[0].1, METRICS.as_bytes());
+    assert_eq!(reported(&whole), "");
+    assert!(whole.read("results/report.html").contains("Each scheme at its best learning rate."));
 }
 
 /// For two seconds, or as many as `LORALAB_FUZZ_SECONDS` says.

@@ -231,6 +231,86 @@ fn a_full_disk_loses_no_run_that_had_ended() {
     assert!(place.events("results/metrics.jsonl").iter().any(|event| matches!(event, Event::RunFinished { .. })));
 }
 
+/// What a run of the binary left in `results` on a disk of so many KiB, which goes away with it, in the folder `kept`; none where no disk can be mounted.
+#[cfg(target_os = "linux")]
+fn on_a_disk_of(place: &Place, kib: usize, before: &str, arguments: &[&str]) -> Option<Outcome> {
+    let mount = "rm -rf disk kept && mkdir disk && mount -t tmpfs -o size=\"$0\"k tmpfs disk && cd disk";
+    let script = format!("{mount} || exit 99; {before} \"$@\"; code=$?; cp -r results ../kept; exit $code");
+    let mut command = Command::new("unshare");
+    command.args(["-mr", "sh", "-c", &script, &kib.to_string(), env!("CARGO_BIN_EXE_loralab")]).args(arguments);
+    command.current_dir(place.0.path()).stdin(Stdio::null());
+    let outcome = run(command);
+    let is_refused = outcome.code == 99 || outcome.stderr.starts_with("unshare: ");
+    (!is_refused).then_some(outcome)
+}
+
+/// Four adapters of 300 KiB each.
+const LARGE: [&str; 7] = ["--rank", "64", "--learning-rates", "1e-3,2e-3", "--seeds", "1", "--quiet"];
+
+/// What was found is whole, and agrees on which adapters are missing; their number.
+fn missing(place: &Place, folder: &str, outcome: &Outcome) -> usize {
+    let Outcome { code, stdout, stderr } = outcome;
+    let events = place.events(&format!("{folder}/metrics.jsonl"));
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::RunFinished { .. })).count(), 4, "{stderr}");
+    let Some(Event::Finished { complete: true, unwritten, .. }) = events.last() else { panic!("{events:?}") };
+    let summary = place.json(&format!("{folder}/summary.json"));
+    let runs = |scheme| summary["schemes"][scheme]["runs"].as_u64();
+    assert_eq!([runs(0), runs(1)], [Some(2); 2]);
+    let listed = summary["unwritten"].as_array().map_or(0, Vec::len);
+    let adapters = fs::read_dir(place.path(folder).join("adapters")).expect("a folder").flatten();
+    let adapters: Vec<String> = adapters.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(unwritten.iter().all(|run| !adapters.contains(run) && stdout.contains(run)), "{adapters:?}: {stdout}");
+    assert_eq!((adapters.len(), listed), (4 - unwritten.len(), unwritten.len()), "{adapters:?}");
+    if let Some((_, tried)) = stdout.split_once("--adapter ") {
+        assert!(adapters.iter().any(|run| tried.contains(run)), "{adapters:?}: {tried}");
+    }
+    if let [first, ..] = &unwritten[..] {
+        assert!(*code == 1 && stderr.contains("4 of 4 runs had ended, and the results in `results` are theirs"));
+        assert!(stderr.contains("error: 4 of 4") && stderr.contains(first), "{stderr}");
+    }
+    unwritten.len()
+}
+
+#[test]
+fn adapters_that_do_not_fit_are_named_and_the_rest_is_whole() {
+    let place = Place::new();
+    // The adapters alone are larger than a file may be.
+    let outcome = on_a_small_disk(&place, 400, &small("sweep", &LARGE));
+    assert_eq!(missing(&place, "results", &outcome), 4);
+    assert!(!outcome.stdout.contains("Try the best adapter"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("The adapters of init-a_lr1e-3_seed0, "), "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("The work goes on, but the adapter of init-a_lr1e-3_seed0 cannot be written"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_at_the_end_keeps_what_was_found() {
+    let place = Place::new();
+    let mut found = BTreeSet::new();
+    // Whatever is the first thing that does not fit: the third adapter, a figure, the summary or the end of the log.
+    for kib in [160, 300, 320, 336, 344, 352, 360, 400, 664, 680, 700, 960, 980, 1000, 1400] {
+        let Some(outcome) = on_a_disk_of(&place, kib, "", &small("sweep", &LARGE)) else { return };
+        found.insert(missing(&place, "kept", &outcome));
+    }
+    assert_eq!(found, [0, 1, 2, 3, 4].into());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn new_results_that_fit_replace_earlier_ones_on_a_full_disk() {
+    let place = Place::new();
+    place.succeed(&small("sweep", &[&LARGE[..], &["--schemes", "init-b", "--output", "earlier"]].concat()));
+    place.write("earlier/notes.txt", "mine");
+    // Room for the earlier results, which are two adapters, and no other adapter beside them.
+    for (kib, lacks) in [(780, 2), (1400, 0)] {
+        let before = "cp -r ../earlier results && ";
+        let arguments = small("sweep", &[&LARGE[..], &["--overwrite"]].concat());
+        let Some(outcome) = on_a_disk_of(&place, kib, before, &arguments) else { return };
+        assert_eq!(missing(&place, "kept", &outcome), lacks, "{}", outcome.stderr);
+        assert_eq!(place.read("kept/notes.txt"), "mine");
+    }
+}
+
 /// Its base does not fit where its adapter would.
 #[test]
 fn a_start_is_written_whole_or_not_at_all() {

@@ -1,13 +1,16 @@
 //! Starts that others train: `tests/fixtures/make_peft_from_init.py` trained what `init` writes with PyTorch + PEFT.
 
+use loralab_core::graph::memory::InputName;
 use std::{fs, sync::Arc};
 
 use loralab_core::{
-    adapter::{Adapter, Module},
-    device::{Cpu, Input, RunSettings},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::Shape,
-    tape::{Purpose, Tape},
+    device::{Cpu, Inputs, RunSettings},
+    graph::{
+        plan::Shape,
+        tape::{Purpose, Tape},
+    },
+    lora::peft::{Adapter, Module},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use safetensors::SafeTensors;
 
@@ -78,12 +81,12 @@ fn losses(base: &Base, adapter: &Adapter, settings: RunSettings) -> Vec<f64> {
     let frozen_pairs = adapter.modules.iter().any(|module| module.frozen.is_some());
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, frozen_pairs);
     let adapters = Adapters { rank: adapter.rank, target_modules: MODULES.map(str::to_owned).into() };
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let (mut trained, mut frozen) = (vec![], vec![]);
-    for pair in plan.parameters.chunks_exact(2) {
-        let name = pair[0].name.trim_end_matches(".lora_A.weight");
-        let module = adapter.modules.iter().find(|module| module.name == name).expect("every layer has its adapter");
+    for site in &plan.sites {
+        let module =
+            adapter.modules.iter().find(|module| module.name == site.module).expect("every layer has its adapter");
         trained.extend(module.a.iter().chain(&module.b));
         frozen.extend(module.frozen.iter().flat_map(|(a, b)| a.iter().chain(b)));
     }
@@ -96,7 +99,10 @@ fn losses(base: &Base, adapter: &Adapter, settings: RunSettings) -> Vec<f64> {
         let [tokens, targets]: [Vec<u32>; 2] =
             ["tokens", "targets"].map(|name| part(name).map(|token| (*token).into()).collect());
         let weights: Vec<f32> = part("mask").map(|mask| f32::from(*mask) / counted as f32).collect();
-        let input = Input { tokens: &tokens, targets: &targets, weights: &weights, ..Input::default() };
+        let input = Inputs::new()
+            .with(InputName::Tokens, &tokens)
+            .with(InputName::Targets, &targets)
+            .with(InputName::Weights, &weights);
         device.step(&[input], &[LEARNING_RATE]).remove(0).expect("the run does not diverge").loss
     };
     (0..STEPS).map(step).collect()

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use loralab_core::adapter::Adapter;
+use loralab_core::lora::peft::Adapter;
 use loralab_experiment::{Event, Experiment, Seeds};
 
 use super::{Place, small, snapshot};

@@ -1,9 +1,9 @@
 //! Principal components that are found batch by batch, against the covariance of all rows in f64.
 
 use loralab_core::{
-    calibrate::{Finder, Incremental},
     device::{MakeDevice, wait},
-    init::Components,
+    lab::calibrate::{Finder, Incremental},
+    lora::init::Components,
 };
 use loralab_linalg::{Eigen, Mat, Stream, from_rows, normal_matrix, symmetric_eigen, thin_qr, to_rows};
 

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    calibrate::{Calibration, CalibrationError},
-    device::{Cpu, Device, Gpu, Input, MakeDevice, RunSettings, wait},
-    init::{Layer, StartError, find},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Initial, Run},
+    device::{Cpu, Device, Gpu, Inputs, MakeDevice, RunSettings, wait},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{
+        calibrate::{Calibration, CalibrationError},
+        train::{Initial, Run},
+    },
+    lora::init::{Layer, StartError, find},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::{Batch, Dataset, Example, Sampler};
 use loralab_linalg::{Draws, Stream, normal_matrix};
 
-use super::{
-    SHAPE,
-    weights::{Matrix, triplets},
-};
-use crate::{
-    gpu::web_base,
-    small::{base, config},
-};
+use super::SHAPE;
+use super::weights::{Matrix, triplets};
+use crate::gpu::web_base;
+use crate::small::{base, config};
 
 const SETTINGS: RunSettings =
     RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
@@ -33,7 +33,7 @@ const ROUNDING: f64 = 2e-5;
 /// A processor, one thread of it.
 pub fn cpu(
     plan: Arc<Plan>,
-    base: Arc<[loralab_core::memory::Tensor]>,
+    base: Arc<[loralab_core::graph::memory::Tensor]>,
 ) -> loralab_core::device::Answer<'static, Box<dyn Device>> {
     Box::pin(async { Ok(Box::new(Cpu::<f32>::new(plan, base, Some(1))) as Box<dyn Device>) })
 }
@@ -83,7 +83,7 @@ pub fn on(
 
 fn plan(base: &Base, adapters: &Adapters, frozen_pairs: bool) -> Plan {
     let mut tape = Tape::new(SHAPE, frozen_pairs);
-    decoder(&mut tape, &base.config, Training::Adapters(base, adapters));
+    base.model.record(&mut tape, Training::Adapters(base, adapters));
     tape.compile(Purpose::Train(Optimizer::SignSgd))
 }
 
@@ -139,10 +139,10 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let (inputs, gradients) = (inputs(&base, &batches), gradients(&base, &batches));
     let rows = batches.iter().flat_map(|batch| batch.targets.iter().zip(&batch.weights));
     let labels: Vec<u32> = rows.filter(|(_, weight)| **weight != 0.0).map(|(target, _)| *target).collect();
-    for (index, pair) in plan.parameters.chunks_exact(2).enumerate() {
-        let ([room, width], [outputs, _]) = (pair[0].shape, pair[1].shape);
-        let (a, b) = (&initial.trained()[pair[0].span.range()], &initial.trained()[pair[1].span.range()]);
-        let name = pair[0].name.trim_end_matches(".lora_A.weight").to_owned();
+    for (index, site) in plan.sites.iter().enumerate() {
+        let (room, width, outputs) = (site.rank, site.inputs, site.outputs);
+        let [a, b] = site.factors().map(|factor| &initial.trained()[factor.range()]);
+        let name = site.module.clone();
         let weight = base.tensors.iter().find(|tensor| tensor.name == format!("{name}.weight")).expect("it is there");
         let weight = weight.data.to_f32();
         look(&Begun {
@@ -161,20 +161,19 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
 
 /// The rows that go into every adapted layer and count.
 fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
-    let widest = base.config.feed_forward.max(base.config.width);
+    let widest = base.model.linears().iter().map(|linear| linear.inputs).max().expect("it has linear maps");
     let adapters = Adapters { rank: widest, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let plan = plan(base, &adapters, false);
     let mut values = vec![0.0; plan.trained_len()];
-    for a in plan.parameters.iter().step_by(2) {
-        let width = a.shape[1];
-        (0..width).for_each(|i| values[a.span.offset + i * width + i] = 1.0);
+    for site in &plan.sites {
+        (0..site.inputs).for_each(|i| values[site.a.offset + i * site.inputs + i] = 1.0);
     }
-    let widths: Vec<usize> = plan.parameters.iter().step_by(2).map(|a| a.shape[1]).collect();
+    let widths: Vec<usize> = plan.sites.iter().map(|site| site.inputs).collect();
     let mut device = Cpu::<f64>::new(Arc::new(plan), base.tensors.clone(), Some(1));
     device.load(0, &values, &[], SETTINGS);
     let mut rows: Vec<Vec<f32>> = vec![vec![]; widths.len()];
     for batch in batches {
-        let probe = device.probe(&[Input::from(batch)]).remove(0);
+        let probe = device.probe(&[Inputs::from(batch)]).remove(0);
         for (layer, features) in probe.observed.iter().enumerate() {
             for (row, weight) in features.chunks_exact(widest).zip(&batch.weights) {
                 if *weight != 0.0 {
@@ -192,7 +191,7 @@ fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
 /// The mean gradient of every weight.
 fn gradients(base: &Base, batches: &[Batch]) -> Vec<(String, Matrix)> {
     let mut tape = Tape::new(SHAPE, false);
-    decoder(&mut tape, &base.config, Training::Everything);
+    base.model.record(&mut tape, Training::Everything);
     let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
     let values: Vec<f32> = plan
         .parameters
@@ -211,10 +210,10 @@ fn gradients(base: &Base, batches: &[Batch]) -> Vec<(String, Matrix)> {
     device.load(0, &values, &[], SETTINGS);
     let mut sums = vec![0.0; values.len()];
     for batch in batches {
-        let (_, gradient) = device.gradient(0, Input::from(batch));
+        let (_, gradient) = device.gradient(0, Inputs::from(batch));
         sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / batches.len() as f64);
     }
-    let of = |parameter: &loralab_core::memory::Parameter| {
+    let of = |parameter: &loralab_core::graph::memory::Parameter| {
         let [rows, columns] = parameter.shape;
         let values = &sums[parameter.span.range()];
         (
@@ -278,8 +277,8 @@ fn eva_reads_the_rows_that_count() {
     let inputs = inputs(&base, &batches);
     on_each_device(|make_device| {
         let begun = on(&data, SHAPE, &base, &adapters, &run, &plan, make_device).expect("a start");
-        for (a, inputs) in plan.parameters.iter().step_by(2).zip(&inputs) {
-            let (width, values) = (a.shape[1], &begun.trained()[a.span.range()]);
+        for (site, inputs) in plan.sites.iter().zip(&inputs) {
+            let (width, values) = (site.inputs, &begun.trained()[site.a.range()]);
             let a = Matrix::new(RANK, width, |i, j| f64::from(values[i * width + j]));
             assert!(a.t().times(&a).distance(&reads(&centred(inputs), RANK)) < 1e3 * ROUNDING);
         }
@@ -423,19 +422,18 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
     let gradients = gradients(&base, &[batch]);
     on_each_device(|make_device| {
         let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
-        for pair in plan.parameters.chunks_exact(2) {
-            let name = pair[0].name.trim_end_matches(".lora_A.weight");
-            let (inputs, outputs) = (pair[0].shape[1], pair[1].shape[0]);
+        for site in &plan.sites {
+            let (name, inputs, outputs) = (site.module.as_str(), site.inputs, site.outputs);
             let layer = Layer { name, inputs, outputs, rank: 8, scale: SETTINGS.scale as f32, chosen: &[] };
             let drawn = find("init-a").expect("listed").start(&layer, || None, 1).expect("it is drawn").a;
             let drawn = Matrix::new(8, inputs, |i, j| f64::from(drawn[i * inputs + j]));
             let (_, gradient) = gradients.iter().find(|(of, _)| of == name).expect("it is there");
             let sketch = gradient.times(&drawn.t().times(&drawn));
-            let a = &initial.trained()[pair[0].span.range()];
+            let a = &initial.trained()[site.a.range()];
             let a = Matrix::new(1, inputs, |_, j| f64::from(a[j]));
             assert!(a.t().times(&a).distance(&reads(&sketch, 1)) < 100.0 * ROUNDING, "{name}");
             assert!((a.norm() - 1.0).abs() < 1e-6);
-            assert!(initial.trained()[pair[1].span.range()].iter().all(|x| *x == 0.0));
+            assert!(initial.trained()[site.b.range()].iter().all(|x| *x == 0.0));
         }
     });
 }

@@ -16,12 +16,14 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use loralab_core::{
     device::{Cpu, RunSettings},
-    init::{ALL, Begins, Domain, Scheme, Trains, find},
-    memory::{Data, Tensor},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::Run,
+    lora::init::{ALL, Begins, Domain, Scheme, Trains, find},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 
 use crate::small::{base, config, token_rows};
@@ -37,7 +39,7 @@ fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, s
     let adapters = Adapters { rank, target_modules: modules.iter().map(ToString::to_string).collect() };
     let mut tape = Tape::new(SHAPE, scheme.frozen_pair && !modules.is_empty());
     let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
-    decoder(&mut tape, &base.config, Training::Adapters(base, &room));
+    base.model.record(&mut tape, Training::Adapters(base, &room));
     let plan = Arc::new(tape.compile(Purpose::Predict));
     let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-3, settings };
@@ -45,7 +47,7 @@ fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, s
     let (trained, frozen_pairs) = initial.numbers();
     let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), Some(1));
     device.load(0, &trained, &frozen_pairs, settings);
-    device.predict(&[token_rows(SHAPE, base.config.vocabulary).input()]).remove(0)
+    device.predict(&[token_rows(SHAPE, base.model.vocabulary()).input()]).remove(0)
 }
 
 /// The same base, stored in each precision.
@@ -53,7 +55,7 @@ fn bases() -> [(&'static str, Base); 3] {
     let exact = base(&config(2, 1, true));
     let stored = |convert: fn(Vec<f32>) -> Data| {
         let tensor = |tensor: &Tensor| Tensor { data: convert(tensor.data.to_f32().into_owned()), ..tensor.clone() };
-        Base { tensors: exact.tensors.iter().map(tensor).collect(), config: exact.config.clone() }
+        Base { tensors: exact.tensors.iter().map(tensor).collect(), model: exact.model.clone() }
     };
     [
         ("f32", stored(Data::F32)),
@@ -102,7 +104,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
     for name in ["pissa", "milora", "olora", "mica"] {
         let scheme = find(name).expect("listed");
         let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
-        decoder(&mut tape, &base.config, Training::Adapters(&base, &adapters));
+        base.model.record(&mut tape, Training::Adapters(&base, &adapters));
         let optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
         let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
         let learning_rate_ratio = if scheme.trains == Trains::AOnly { 0.0 } else { 1.0 };
@@ -111,7 +113,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
         let (begun, frozen_pairs) = data::start(&base, &adapters, &run, &plan, &data::cpu).expect("a start").numbers();
         let mut device = Cpu::<f32>::new(plan.clone(), base.tensors.clone(), Some(1));
         device.load(0, &begun, &frozen_pairs, settings);
-        let rows = token_rows(SHAPE, base.config.vocabulary);
+        let rows = token_rows(SHAPE, base.model.vocabulary());
         for _ in 0..3 {
             device.step(&[rows.input()], &[1e-2]);
         }
@@ -134,7 +136,7 @@ fn options_are_taken_and_their_defaults_change_nothing() {
         let begin = |chosen: &[(&'static str, f64)]| {
             let room = Adapters { rank: 2 * scheme.rule_with(chosen).spread(), ..adapters.clone() };
             let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
-            decoder(&mut tape, &base.config, Training::Adapters(&base, &room));
+            base.model.record(&mut tape, Training::Adapters(&base, &room));
             let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
             let settings = RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
             let run = Run { scheme, chosen: chosen.into(), seed: 1, learning_rate: 1e-3, settings };

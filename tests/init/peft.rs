@@ -4,11 +4,14 @@ use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
     device::RunSettings,
-    init::{Layer, Quantiser, find},
-    model::{Adapters, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Initial, Run},
+    graph::{
+        memory::Site,
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Initial, Run},
+    lora::init::{Layer, Quantiser, find},
+    models::{Adapters, Training, llama::MODULES},
 };
 use loralab_data::Dataset;
 use safetensors::SafeTensors;
@@ -51,21 +54,21 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     // One window of text is all there is, so every batch holds the same.
     let shape = Shape { runs: 1, sequences: 1, tokens: TOKENS };
     let mut tape = Tape::new(shape, scheme.frozen_pair);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &room));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &room));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
     let text = Dataset::Text(FIXTURE.tensor("text").expect("the fixture has it").data().to_vec());
     let initial: Arc<Initial> = on(&text, shape, &NANO, &adapters, &run, &plan, &cpu).expect("a start");
-    let of = |(pair, rank): (&[loralab_core::memory::Parameter], &usize)| {
+    let of = |(site, rank): (&Site, &usize)| {
         let [a, b] = [0, 1].map(|factor| {
-            let [rows, columns] = pair[factor].shape;
-            let values = &initial.trained()[pair[factor].span.range()];
+            let [rows, columns] = site.shapes()[factor];
+            let values = &initial.trained()[site.factors()[factor].range()];
             Matrix::new(rows, columns, |i, j| f64::from(values[i * columns + j]))
         });
-        Ours { name: pair[0].name.trim_end_matches(".lora_A.weight").to_owned(), rank: *rank, a, b }
+        Ours { name: site.module.clone(), rank: *rank, a, b }
     };
-    plan.parameters.chunks_exact(2).zip(&initial.ranks).map(of).collect()
+    plan.sites.iter().zip(&initial.ranks).map(of).collect()
 }
 
 /// Each module of ours with PEFT's A and B.

@@ -3,14 +3,18 @@
 //! Factors are unique up to signs and, where singular values are close, hardly at all; so B A is compared, and the spans of B's columns and A's rows.
 
 use loralab_core::{
-    calibrate::Calibration,
     device::{MakeDevice, RunSettings, wait},
-    init::find,
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Initial, Run},
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{
+        calibrate::Calibration,
+        train::{Initial, Run},
+    },
+    lora::init::find,
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::Dataset;
 use loralab_linalg::{
@@ -93,7 +97,7 @@ fn begin(tensor: Tensor, rank: usize, run: &Run, make_device: MakeDevice<'_>) ->
     let y = tape.lora_linear(x, Weight::Frozen(0), outputs, rank, "layer");
     tape.mse(y);
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
-    let base = Base { config: config(1, 1, true), tensors: [tensor].into() };
+    let base = Base { model: config(1, 1, true).into(), tensors: [tensor].into() };
     let adapters = Adapters { rank, target_modules: vec!["layer".to_owned()] };
     Initial::clone(&start(&base, &adapters, run, &plan, make_device).expect("a start"))
 }
@@ -177,7 +181,7 @@ fn runs_that_begin_together_begin_as_they_do_alone() {
     let base = base(&config(2, 1, true));
     let adapters = Adapters { rank: 3, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let mut tape = Tape::new(SHAPE, true);
-    decoder(&mut tape, &base.config, Training::Adapters(&base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(&base, &adapters));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let init_a = Run { scheme: find("init-a").expect("listed"), ..run(1, &[]) };
     let runs = [run(1, &[]), init_a, run(2, &[]), run(1, &[("niter", 1.0)]), run(1, &[])];

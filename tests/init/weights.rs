@@ -4,13 +4,14 @@
 use half::{bf16, f16};
 use loralab_core::{
     device::{MakeDevice, RunSettings, wait},
-    init::{Quantiser, find},
-    lab::begin,
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{begin, train::Run},
+    lora::init::{Quantiser, find},
+    models::{Adapters, Base},
 };
 use loralab_data::Dataset;
 use loralab_experiment::Experiment;
@@ -154,7 +155,7 @@ fn each_on(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) {
             let stored = data.to_f32();
             let w = Matrix::new(outputs, inputs, |i, j| f64::from(stored[i * inputs + j]));
             let tensor = Tensor { name: "layer.weight".to_owned(), shape: [outputs, inputs], data };
-            let base = Base { config: config(1, 1, true), tensors: [tensor].into() };
+            let base = Base { model: config(1, 1, true).into(), tensors: [tensor].into() };
             let adapters = Adapters { rank, target_modules: vec!["layer".to_owned()] };
             for scale in SCALES {
                 let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, scheme.frozen_pair);

@@ -1,7 +1,7 @@
 //! Small models around each op, at shapes that fit no tile.
 
 use half::{bf16, f16};
-use loralab_core::{
+use loralab_core::graph::{
     memory::{Data, Group, Tensor, Value, Weight},
     plan::{Optimizer, Preconditioner, Shape},
     tape::Tape,

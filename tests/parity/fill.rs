@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loralab_core::{device::wait, gpu::Accelerator};
+use loralab_core::device::{wait, webgpu::Accelerator};
 use loralab_linalg::{Law, Stream};
 
 use crate::gpu;

@@ -3,16 +3,21 @@
 //! A case is a small model around one op; each dispatch of its step is compared by itself, with outputs poisoned and gradients already holding
 //! something (see `loralab_core::lab::verify`). Three runs, so that nothing can be right by taking another run's place.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Profile, Tiling},
+    device::{
+        Gpu, Inputs, RunSettings, wait,
+        webgpu::{Accelerator, Checks, Profile, Tiling},
+    },
+    graph::{
+        memory::{Group, Tensor},
+        plan::{Plan, Shape},
+        shader::{Tile, Tiles},
+        tape::{Purpose, Tape},
+    },
     lab::{State, Verdict, verify},
-    memory::{Group, Tensor},
-    plan::{Plan, Shape},
-    shader::{Tile, Tiles},
-    tape::{Purpose, Tape},
 };
 use loralab_linalg::{Draws, Stream};
 
@@ -97,7 +102,7 @@ pub fn judge(case: &Case, gpu: &Arc<Accelerator>) -> Verdict {
     let base: Arc<[Tensor]> = case.base.clone().into();
     let states: Vec<State> = (0..RUNS).map(|run| state(&plan, case, run)).collect();
     let rows: Vec<Rows> = (0..RUNS).map(|run| Rows::new(&plan, case, run)).collect();
-    let inputs: Vec<Input<'_>> = rows.iter().map(Rows::input).collect();
+    let inputs: Vec<Inputs<'_>> = rows.iter().map(Rows::input).collect();
     let device = wait(Gpu::new(gpu.clone(), plan.clone(), base.clone()));
     let mut device = device.unwrap_or_else(|error| panic!("{}: {error}", case.what));
     wait(verify(&mut device, &plan, &base, &states, &inputs, &[0.01, 0.02, 0.03])).expect("the GPU does not fail")
@@ -105,7 +110,7 @@ pub fn judge(case: &Case, gpu: &Arc<Accelerator>) -> Verdict {
 
 fn state(plan: &Plan, case: &Case, run: usize) -> State {
     let draw = |what: &str| -> Vec<f32> {
-        let tensor = |parameter: &loralab_core::memory::Parameter| {
+        let tensor = |parameter: &loralab_core::graph::memory::Parameter| {
             let columns = parameter.shape[1] as f32;
             let gain = parameter.group == Group::Gain;
             let values = normal(&format!("{what}.{run}.{}", parameter.name), 0.7 / columns.sqrt(), parameter.span.len);
@@ -139,8 +144,9 @@ impl Rows {
         let count = plan.shape.rows_per_run();
         let mut draws = Draws::new(run as u64, "rows");
         let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(case.vocabulary)).collect() };
-        let wide = |port: Option<loralab_core::memory::Value>, name: &str| {
-            port.map_or(vec![], |value| normal(&format!("{name}.{run}"), 1.0, count * plan.buffers[value.0]))
+        let wide = |input: InputName, name: &str| {
+            let len = plan.input(input).map_or(0, |input| input.kind.len(plan.shape));
+            normal(&format!("{name}.{run}"), 1.0, len)
         };
         Rows {
             tokens: tokens(),
@@ -148,14 +154,19 @@ impl Rows {
             weights: (0..count)
                 .map(|row| if row % 5 == 3 { 0.0 } else { (1 + row % 4) as f32 / count as f32 })
                 .collect(),
-            features: wide(plan.ports.features, "features"),
-            expected: wide(plan.ports.expected, "expected"),
+            features: wide(InputName::Features, "features"),
+            expected: wide(InputName::Expected, "expected"),
         }
     }
 
-    fn input(&self) -> Input<'_> {
+    fn input(&self) -> Inputs<'_> {
         let Rows { tokens, targets, weights, features, expected } = self;
-        Input { tokens, targets, weights, features, expected }
+        Inputs::new()
+            .with(InputName::Tokens, tokens)
+            .with(InputName::Targets, targets)
+            .with(InputName::Weights, weights)
+            .with(InputName::Features, features)
+            .with(InputName::Expected, expected)
     }
 }
 

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use loralab_core::{
-    device::shaders,
-    gpu::{Accelerator, Checks, Profile, Tiling},
-    shader::{Tile, Tiles},
+    device::{
+        shaders,
+        webgpu::{Accelerator, Checks, Profile, Tiling},
+    },
+    graph::shader::{Tile, Tiles},
 };
 
 use super::{Case, cases, fill::differences, judge};
@@ -263,7 +265,9 @@ const MUTANTS: &[(&str, &str, &str)] = &[
     ("finite/total", "block += 64u", "block += 63u"),
     ("finite/total", "most > 0.0 &&", ""),
     ("finite/total", "most / (norm", "1.0 / (norm"),
-    ("finite/total", "row < params.rows_per_run", "row + 1u < params.rows_per_run"),
+    ("step/gather", "row < params.rows_per_run", "row + 1u < params.rows_per_run"),
+    ("step/gather", "= gathered[run * 64u + local]", "= 1.0"),
+    ("finite/total", "gathered[run * 64u + local] = 0.0;", ""),
     ("embedding/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
     ("embedding/forward", "tokens[row] * params.width", "tokens[0] * params.width"),
     ("embedding/backward_weight", "tokens[row] == token", "tokens[row] != token"),

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input},
-    model::{Adapters, Training, decoder},
-    plan::Shape,
-    tape::{Purpose, Tape},
-    train::Run,
+    device::{Cpu, Inputs},
+    graph::{
+        plan::Shape,
+        tape::{Purpose, Tape},
+    },
+    lab::train::Run,
+    models::{Adapters, Training},
 };
 
 use super::{ADAMW, NANO, SEQUENCES, TOKENS, Trace, batches, run, train};
@@ -68,10 +70,10 @@ fn a_cohort_that_subtracts_its_start_begins_exactly_at_the_base() {
     let traces = train(&runs, 1, 2);
     let shape = Shape { runs: 1, sequences: SEQUENCES, tokens: TOKENS };
     let mut tape = Tape::new(shape, false);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &Adapters { rank: 1, target_modules: vec![] }));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &Adapters { rank: 1, target_modules: vec![] }));
     let bare = Cpu::<f32>::new(Arc::new(tape.compile(Purpose::Train(ADAMW))), NANO.tensors.clone(), Some(1));
     for (seed, trace) in seeds.into_iter().zip(traces) {
-        let evaluations = bare.evaluate(&[Input::from(&batches(seed, 1)[0])]);
+        let evaluations = bare.evaluate(&[Inputs::from(&batches(seed, 1)[0])]);
         let base = evaluations[0].as_ref().map(|evaluation| evaluation.loss);
         assert_eq!(Some(trace.losses[0]), base, "seed {seed}");
     }

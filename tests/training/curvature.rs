@@ -2,12 +2,13 @@
 
 use loralab_core::{
     device::RunSettings,
-    init,
-    lab::{Curvature, Probed, curvature},
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::Shape,
-    tape::Tape,
-    train::{Run, start},
+    graph::{plan::Shape, tape::Tape},
+    lab::{
+        Curvature, Probed, curvature,
+        train::{Run, start},
+    },
+    lora::init,
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_cpu::Dual;
 use loralab_data::Batch;
@@ -49,9 +50,7 @@ fn hessian(subject: &Subject) -> (Eigen, Mat<f64>, Vec<f64>) {
 fn probed(subject: &Subject, products: usize) -> Curvature {
     let plan = subject.tape().compile(TRAIN);
     let (trained, frozen_pairs) = (subject.trained(&plan), subject.frozen_pairs(&plan));
-    let input = subject.rows.input();
-    let (tokens, targets, weights) = (input.tokens.to_vec(), input.targets.to_vec(), input.weights.to_vec());
-    let batch = Batch { tokens, targets, weights, examples: vec![], counted: 0 };
+    let batch = subject.rows.batch();
     let probed = Probed {
         trained: &trained,
         frozen_pairs: &frozen_pairs,
@@ -136,7 +135,7 @@ fn shipped(base: &Base, scheme: &str, batch: &Batch, sequences: usize) -> Curvat
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let tokens = batch.tokens.len() / sequences;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = tape.compile(TRAIN);
     let settings = RunSettings { scale: 2.0, ..RunSettings::PLAIN };
     let scheme = init::find(scheme).expect("it is known");

@@ -4,14 +4,15 @@
 use std::{ops::ControlFlow, sync::Arc};
 
 use loralab_core::{
-    adapter::Adapter,
-    device::{Cpu, Input, RunSettings, wait},
-    init,
+    device::{Cpu, Inputs, RunSettings, wait},
+    graph::{
+        memory::{Group, Tensor},
+        plan::{Plan, Shape},
+        tape::{Purpose, Tape},
+    },
     lab::{Observer, Sweep},
-    memory::{Group, Tensor},
-    model::{Training, decoder},
-    plan::{Plan, Shape},
-    tape::{Purpose, Tape},
+    lora::{init, peft::Adapter},
+    models::Training,
 };
 use loralab_data::{Batch, validation};
 use loralab_experiment::{Cell, Diagnosis, Event, Experiment};
@@ -61,7 +62,7 @@ fn witness(settings: &str) -> Witness {
 fn everything(batch: &Batch, weight_of: impl Fn(&str) -> Vec<f32>) -> (Vec<f32>, Vec<f64>, Arc<Plan>) {
     let of = |purpose| {
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: TOKENS }, false);
-        decoder(&mut tape, &NANO.config, Training::Everything);
+        NANO.model.record(&mut tape, Training::Everything);
         let plan = Arc::new(tape.compile(purpose));
         let values: Vec<f32> = plan.parameters.iter().flat_map(|parameter| weight_of(&parameter.name)).collect();
         let mut device = Cpu::<f64>::new(plan.clone(), Arc::from([]), Some(1));
@@ -71,8 +72,8 @@ fn everything(batch: &Batch, weight_of: impl Fn(&str) -> Vec<f32>) -> (Vec<f32>,
     };
     let (predicts, _) = of(Purpose::Predict);
     let (trains, plan) = of(Purpose::Train(ADAMW));
-    let gradient = trains.gradient(0, Input::from(batch)).1;
-    (predicts.predict(&[Input::from(batch)]).remove(0), gradient, plan)
+    let gradient = trains.gradient(0, Inputs::from(batch)).1;
+    (predicts.predict(&[Inputs::from(batch)]).remove(0), gradient, plan)
 }
 
 fn base_weight(name: &str) -> Vec<f32> {
@@ -108,7 +109,7 @@ fn alignment_and_change_are_those_of_formed_gradients_and_merged_weights() {
     );
     let batch = validation(&TRANSLATION.validation, 1, TOKENS, 1).expect("it fits").remove(0);
     let (said, gradient, plan) = everything(&batch, base_weight);
-    let columns = NANO.config.vocabulary;
+    let columns = NANO.model.vocabulary();
     for (scheme, step, kl, adapters) in &witness.looks {
         let adapter = &witness.adapters.iter().find(|(of, _)| of == scheme).expect("every run gives one").1;
         assert_eq!((*step, adapters.len()), (3, 14));

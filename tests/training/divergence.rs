@@ -1,5 +1,5 @@
 use super::{ADAMW, plan, run, train};
-use loralab_core::tape::Purpose;
+use loralab_core::graph::tape::Purpose;
 
 const STEPS: usize = 5;
 

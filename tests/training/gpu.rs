@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Gpu, Input, Probe, RunSettings, wait},
-    gpu::{Accelerator, Checks, Profile},
-    init::{ALL, Rule},
-    plan::Plan,
-    shader::Memory,
-    tape::Purpose,
-    train::{Initial, Run, start},
+    device::{
+        Cpu, Gpu, Inputs, Probe, RunSettings, wait,
+        webgpu::{Accelerator, Checks, Profile},
+    },
+    graph::{plan::Plan, shader::Memory, tape::Purpose},
+    lab::train::{Initial, Run, start},
+    lora::init::{ALL, Rule},
 };
 
 use super::{ADAMW, NANO, Trace, batches, plan, run, train, train_on};
@@ -32,7 +32,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
     // Both factors are random, so no gradient is zero; the second pair is subtracted in one run and zero in the other.
     let runs = [run("init-ab", 0, 1e-3), run("init-ab-subtract", 1, 1e-3)];
     let rows: Vec<_> = runs.iter().map(|run| batches(run.seed, 1).remove(0)).collect();
-    let inputs: Vec<Input<'_>> = rows.iter().map(Input::from).collect();
+    let inputs: Vec<Inputs<'_>> = rows.iter().map(Inputs::from).collect();
     let mut gpu = on(&gpu::native(), plan.clone());
     let mut cpu = Cpu::<f64>::new(plan.clone(), NANO.tensors.clone(), None);
     for (index, run) in runs.iter().enumerate() {
@@ -54,7 +54,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
         }
         let said = loralab_linalg::norm(&expected[index].prediction);
         let off: Vec<f32> = prediction.iter().zip(&expected[index].prediction).map(|(x, y)| x - y).collect();
-        assert!(prediction.len() == rows[index].tokens.len() * NANO.config.vocabulary && said > 0.0);
+        assert!(prediction.len() == rows[index].tokens.len() * NANO.model.vocabulary() && said > 0.0);
         assert!(loralab_linalg::norm(&off) <= 1e-5 * said, "the logits of run {index} are off");
         let (exact, double) = cpu.gradient(index, inputs[index]);
         let loss_off = ((loss - exact) / exact).abs();
@@ -160,7 +160,7 @@ fn steps_handed_over_together_are_those_handed_over_one_by_one() {
         for (part, some) in batches.chunks(at_once).enumerate() {
             for (place, batch) in some.iter().enumerate() {
                 let step = part * at_once + place;
-                Device::step(&mut device, &[Input::from(batch)], &[1e-4 * (1 + step % 5) as f64]);
+                Device::step(&mut device, &[Inputs::from(batch)], &[1e-4 * (1 + step % 5) as f64]);
             }
             let reports = wait(device.reports()).expect("the GPU does not fail");
             losses.extend(reports.iter().map(|runs| runs[0].as_ref().expect("no run diverged").loss));
@@ -198,11 +198,11 @@ fn a_gpu_that_is_lost_is_an_error_and_no_panic() {
     let plan = Arc::new(plan(1, false, Purpose::Train(ADAMW)));
     let mut device = on(&accelerator, plan);
     let batch = batches(0, 1).remove(0);
-    device.step(&[Input::from(&batch)], &[1e-3]);
+    device.step(&[Inputs::from(&batch)], &[1e-3]);
     accelerator.lose();
     let error = wait(Device::reports(&mut device)).expect_err("nothing can be read from a lost GPU");
     assert!(error.to_string().contains("was lost"), "{error}");
-    device.step(&[Input::from(&batch)], &[1e-3]);
+    device.step(&[Inputs::from(&batch)], &[1e-3]);
     assert!(wait(Device::reports(&mut device)).is_err() && wait(Device::trained(&mut device)).is_err());
 }
 

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input},
-    tape::Purpose,
-    train::start,
+    device::{Cpu, Inputs},
+    graph::tape::Purpose,
+    lab::train::start,
 };
 
 use super::{ADAMW, NANO, batches, plan, run};
@@ -19,7 +19,7 @@ fn every_kind_of_start_learns_one_batch_by_heart() {
         let (trained, frozen_pairs) = start(&plan, &NANO.tensors, &run).expect("a start").numbers();
         device.load(index, &trained, &frozen_pairs, run.settings);
     }
-    let inputs = [Input::from(batch); 3];
+    let inputs = [Inputs::from(batch); 3];
     let before = device.evaluate(&inputs);
     for _ in 0..60 {
         device.step(&inputs, &[0.01; 3]);

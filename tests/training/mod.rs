@@ -4,14 +4,18 @@ use std::sync::{Arc, LazyLock};
 
 use loralab_core::{
     device::{Cpu, Device, RunSettings, wait},
-    init,
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Cohort, Run, Validation},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Cohort, Run, Validation},
+    lora::init,
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
 
+// Gradients that are added up over several passes are those of the large batch.
+mod accumulation;
 // Sixteen runs together equal each alone, whatever the number of threads.
 mod cohort;
 mod curvature;
@@ -80,7 +84,7 @@ fn run(scheme: &str, seed: u64, learning_rate: f64) -> Run {
 fn plan(runs: usize, frozen_pairs: bool, purpose: Purpose) -> Plan {
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, frozen_pairs);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     tape.compile(purpose)
 }
 

@@ -1,12 +1,15 @@
 use std::sync::Arc;
 
+use loralab_core::graph::memory::InputName;
 use loralab_core::{
-    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
-    init,
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    device::{Cpu, Device, Gpu, Inputs, RunSettings, wait},
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    lora::init,
 };
 use loralab_linalg::Stream;
 
@@ -24,8 +27,8 @@ fn first_step(optimizer: Optimizer, settings: RunSettings) -> (Plan, Vec<f32>, V
     let mut device = Cpu::<f32>::new(Arc::new(plan.clone()), NANO.tensors.clone(), Some(1));
     device.load(0, &before, &[], settings);
     let batch = &batches(0, 1)[0];
-    let (_, gradient) = device.gradient(0, Input::from(batch));
-    device.step(&[Input::from(batch)], &[RATE]);
+    let (_, gradient) = device.gradient(0, Inputs::from(batch));
+    device.step(&[Inputs::from(batch)], &[RATE]);
     let after = device.trained(0);
     (plan, before, gradient, after)
 }
@@ -92,7 +95,10 @@ fn a_weight_decay_that_is_small_beside_1_is_not_rounded_to_it() {
         let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
         // Nothing goes in, so the gradient is zero, and the decay is all that moves.
         let zeros = [0.0; 64];
-        let input = Input { features: &zeros, expected: &zeros, weights: &[1.0], ..Input::default() };
+        let input = Inputs::new()
+            .with(InputName::Features, &zeros[..])
+            .with(InputName::Expected, &zeros[..])
+            .with(InputName::Weights, &[1.0_f32][..]);
         let cpu = Cpu::<f32>::new(plan.clone(), vec![].into(), Some(1));
         let gpu = wait(Gpu::new(gpu::native(), plan, vec![].into())).expect("it is small");
         for (name, mut device) in [("CPU", Box::new(cpu) as Box<dyn Device>), ("GPU", Box::new(gpu))] {
@@ -144,8 +150,13 @@ impl OneLayer {
         let [mut features, mut expected] = [vec![0.0; WIDTH], vec![0.0; WIDTH]];
         Stream::new(0, "x").normal(1.0, &mut features);
         Stream::new(0, "t").normal(1.0, &mut expected);
-        device
-            .step(&[Input { features: &features, expected: &expected, weights: &[1.0], ..Input::default() }], &[RATE]);
+        device.step(
+            &[Inputs::new()
+                .with(InputName::Features, &features)
+                .with(InputName::Expected, &expected)
+                .with(InputName::Weights, &[1.0_f32][..])],
+            &[RATE],
+        );
         // y = 0 at the start, so dL/dy = −2t.
         let sign = expected.iter().map(|&t| -f64::from(t).signum()).collect();
         OneLayer { x: features, sign, before, after: device.trained(0) }

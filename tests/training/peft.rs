@@ -1,12 +1,15 @@
 //! The same training in PyTorch + PEFT and here: `tests/fixtures/make_peft.py` made the numbers, and `make_adamw.py` those of betas near 1.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
-    model::{Adapters, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
+    device::{Cpu, Device, Gpu, Inputs, RunSettings, wait},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    models::{Adapters, Training, llama::MODULES},
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -58,7 +61,7 @@ impl Fixture {
         let adapters = Adapters { rank: self.settings.rank, target_modules: MODULES.map(str::to_owned).into() };
         let [_, sequences, tokens] = self.shape;
         let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
-        decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+        NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
         tape.compile(Purpose::Train(optimizer))
     }
 
@@ -102,8 +105,11 @@ struct Rows {
 }
 
 impl Rows {
-    fn input(&self) -> Input<'_> {
-        Input { tokens: &self.tokens, targets: &self.targets, weights: &self.weights, ..Input::default() }
+    fn input(&self) -> Inputs<'_> {
+        Inputs::new()
+            .with(InputName::Tokens, &self.tokens)
+            .with(InputName::Targets, &self.targets)
+            .with(InputName::Weights, &self.weights)
     }
 }
 

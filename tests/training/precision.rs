@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input},
-    tape::Purpose,
-    train::start,
+    device::{Cpu, Inputs},
+    graph::tape::Purpose,
+    lab::train::start,
 };
 use loralab_cpu::{Scalar, Tracked};
 
@@ -58,14 +58,14 @@ fn nano_in_f32_has_the_loss_and_the_gradients_of_f64() {
     // Both factors are random, so no gradient is zero.
     let run = run("init-ab", 0, 1e-3);
     let (trained, _) = start(&plan, &NANO.tensors, &run).expect("a start").numbers();
-    fn gradient<S: Scalar>(mut device: Cpu<S>, trained: &[f32], input: Input<'_>) -> (f64, Vec<f64>) {
+    fn gradient<S: Scalar>(mut device: Cpu<S>, trained: &[f32], input: Inputs<'_>) -> (f64, Vec<f64>) {
         device.load(0, trained, &[], super::SETTINGS);
         let (loss, gradient) = device.gradient(0, input);
         (loss.to_f64(), gradient.into_iter().map(S::to_f64).collect())
     }
     let base = || NANO.tensors.clone();
-    let (loss, single) = gradient(Cpu::<f32>::new(plan.clone(), base(), None), &trained, Input::from(batch));
-    let (exact, double) = gradient(Cpu::<f64>::new(plan.clone(), base(), None), &trained, Input::from(batch));
+    let (loss, single) = gradient(Cpu::<f32>::new(plan.clone(), base(), None), &trained, Inputs::from(batch));
+    let (exact, double) = gradient(Cpu::<f64>::new(plan.clone(), base(), None), &trained, Inputs::from(batch));
     let loss_off = ((loss - exact) / exact).abs();
     let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
     let off = plan.parameters.iter().map(|parameter| {

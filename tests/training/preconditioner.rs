@@ -1,14 +1,17 @@
 //! Steps whose gradients are preconditioned.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Gpu, Input, RunSettings, wait},
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Preconditioner, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    device::{Cpu, Device, Gpu, Inputs, RunSettings, wait},
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Plan, Preconditioner, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    models::{Adapters, Training, llama::MODULES},
 };
 use loralab_linalg::Stream;
 
@@ -52,7 +55,10 @@ fn left_after_one_step(preconditioner: Option<Preconditioner>, sketched: bool) -
     let features: Vec<f32> = (0..INPUTS * INPUTS).map(|at| f32::from(u8::from(at / INPUTS == at % INPUTS))).collect();
     let expected: Vec<f32> =
         (0..INPUTS).flat_map(|i| (0..OUTPUTS).map(|o| m[o * INPUTS + i]).collect::<Vec<_>>()).collect();
-    let input = Input { features: &features, expected: &expected, weights: &[0.25; INPUTS], ..Input::default() };
+    let input = Inputs::new()
+        .with(InputName::Features, &features)
+        .with(InputName::Expected, &expected)
+        .with(InputName::Weights, &[0.25_f32; INPUTS][..]);
     let before = device.loss(0, input);
     // 2 · weight · s² · rate = 1.
     device.step(&[input], &[0.5]);
@@ -77,7 +83,7 @@ type Make = dyn Fn(Arc<Plan>) -> Box<dyn Device>;
 fn plan(runs: usize, preconditioner: Option<Preconditioner>) -> Plan {
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, false);
-    decoder(&mut tape, &NANO.config, Training::Adapters(&NANO, &adapters));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     tape.precondition(preconditioner);
     tape.compile(Purpose::Train(ADAMW))
 }
@@ -94,7 +100,7 @@ fn trained(runs: &[Run], preconditioner: Option<Preconditioner>, make: &Make) ->
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
     for step in 0..6 {
         let of_run: Vec<_> = runs.iter().map(|run| batches(run.seed, 6).swap_remove(step)).collect();
-        let inputs: Vec<Input<'_>> = of_run.iter().map(Input::from).collect();
+        let inputs: Vec<Inputs<'_>> = of_run.iter().map(Inputs::from).collect();
         device.step(&inputs, &rates);
         let reports = wait(device.reports()).expect("the device does not fail").swap_remove(0);
         for (losses, report) in losses.iter_mut().zip(reports) {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use loralab_core::{
     device::{Cpu, Device, Gpu, wait},
-    plan::{Optimizer, Plan},
-    tape::Purpose,
-    train::{Cohort, Run},
+    graph::{
+        plan::{Optimizer, Plan},
+        tape::Purpose,
+    },
+    lab::train::{Cohort, Run},
 };
 use loralab_data::validation;
 

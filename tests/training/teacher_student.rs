@@ -1,14 +1,17 @@
 //! The paper's teacher–student network learns.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
-    init,
-    model::teacher_student::{Network, teacher_student, weights},
-    plan::{Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    device::{Cpu, Inputs, RunSettings},
+    graph::{
+        plan::{Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    lora::init,
+    models::teacher_student::{Network, teacher_student, weights},
 };
 use loralab_experiment::{Form, Readout};
 use loralab_linalg::Stream;
@@ -36,7 +39,11 @@ fn a_student_of_either_start_comes_close_to_its_teacher() {
     let mut trained = vec![0.0; plan.trained_len()];
     Stream::new(1, "teacher").normal(0.2, &mut trained);
     device.load(0, &trained, &[], settings);
-    let input = Input { features: &features, expected: &vec![0.0; ROWS], weights: &row_weights, ..Input::default() };
+    let blank = vec![0.0; ROWS];
+    let input = Inputs::new()
+        .with(InputName::Features, &features)
+        .with(InputName::Expected, &blank)
+        .with(InputName::Weights, &row_weights);
     let expected = device.predict(&[input]).remove(0);
     assert_eq!(expected.len(), ROWS);
 
@@ -52,7 +59,10 @@ fn a_student_of_either_start_comes_close_to_its_teacher() {
             settings,
         };
         device.load(0, start(&plan, &[], &run).expect("it needs no weights").trained(), &[], settings);
-        let input = Input { features: &features, expected: &expected, weights: &row_weights, ..Input::default() };
+        let input = Inputs::new()
+            .with(InputName::Features, &features)
+            .with(InputName::Expected, &expected)
+            .with(InputName::Weights, &row_weights);
         let losses: Vec<f64> =
             (0..300).map(|_| device.step(&[input], &[learning_rate])[0].as_ref().expect("alive").loss).collect();
         assert!(losses[299] < 0.05 * losses[0], "{scheme}: from {} to {}", losses[0], losses[299]);

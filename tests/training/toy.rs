@@ -1,13 +1,16 @@
 //! The paper's toy experiment in PyTorch and here, from the same tensors: `tests/fixtures/make_toy.py` made the numbers.
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Input, RunSettings},
-    memory::{Data, Tensor},
-    model::teacher_student::{Network, teacher_student},
-    plan::Shape,
-    tape::{Purpose, Tape},
+    device::{Cpu, Inputs, RunSettings},
+    graph::{
+        memory::{Data, Tensor},
+        plan::Shape,
+        tape::{Purpose, Tape},
+    },
+    models::teacher_student::{Network, teacher_student},
 };
 use loralab_experiment::{Form, Readout};
 use safetensors::SafeTensors;
@@ -50,7 +53,10 @@ fn students_end_where_pytorch_s_end_at_every_rate_from_either_start() {
         [frozen("w_in", [NETWORK.width, NETWORK.inputs]), frozen("w_out", [1, NETWORK.width])].into();
     let (features, expected) = (fixture.floats("x"), fixture.floats("y"));
     let weights = vec![1.0 / ROWS as f32; ROWS];
-    let input = Input { features: &features, expected: &expected, weights: &weights, ..Input::default() };
+    let input = Inputs::new()
+        .with(InputName::Features, &features)
+        .with(InputName::Expected, &expected)
+        .with(InputName::Weights, &weights);
     let inputs = vec![input; rates.len()];
     for start in ["init-a", "init-b"] {
         let mut device = Cpu::<f32>::new(plan.clone(), base.clone(), None);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use loralab_core::theory::{Grid, Measured, Ranks, count_of_rates, exponents, stable_rates};
+use loralab_core::lora::theory::{Grid, Measured, Ranks, count_of_rates, exponents, stable_rates};
 use loralab_experiment::{Exponents, Reproduction};
 
 use super::{Output, Watch, finish};

@@ -6,10 +6,10 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use loralab_core::{
     device::{Machine, wait},
-    init,
+    graph::memory::Tensor,
     lab::toy::{Course, EXAMPLES, INPUTS, Lesson, RANK, Student, TEACHER, Trial, train},
-    memory::Tensor,
-    model::teacher_student::weights,
+    lora::init,
+    models::teacher_student::weights,
 };
 use loralab_experiment::{
     Budget, Bytes, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyRuns, ToyTrace,

@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 use loralab_core::{
-    model::Config,
-    train::{self, Pretraining},
+    lab::train::{self, Pretraining},
+    models::llama::Config,
 };
 use loralab_data::{Dataset, tokenizer};
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
@@ -110,7 +110,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         trained.complete(output.quiet)?;
         of_widths.push(DecoderWidth {
             width,
-            parameters: base.config.parameters(),
+            parameters: base.model.parameters(),
             pretraining_loss: loss,
             summary: trained.summary,
         });

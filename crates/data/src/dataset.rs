@@ -30,15 +30,15 @@ pub struct Split {
 }
 
 impl Dataset {
-    /// Any UTF-8 text, for sequences of `tokens` tokens.
+    /// Any UTF-8 text, for sequences of `tokens` tokens. A byte-order mark at its beginning is not part of it.
     ///
     /// # Errors
     /// If it is empty, is no UTF-8 or has a zero byte (with the offset), or does not fill one sequence to train on and one to validate
     /// with (`tokens` + 1 bytes each, since each position's target is the byte after it).
     pub fn text(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
-        utf8(bytes)?;
-        splittable(bytes.len(), tokens)?;
-        Ok(Self::Text(bytes.to_vec()))
+        let text = utf8(bytes)?;
+        splittable(text.len(), tokens)?;
+        Ok(Self::Text(text.as_bytes().to_vec()))
     }
 
     /// Examples from JSON lines, `{"prompt": "...", "completion": "..."}` each, for sequences of `tokens` tokens. Blank lines are
@@ -49,8 +49,7 @@ impl Dataset {
     /// empty, or is too long for a sequence: with the number of the line.
     pub fn jsonl(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
         let (mut examples, mut lines) = (Vec::new(), Vec::new());
-        // Some programs begin a text with the mark of its byte order.
-        for (index, line) in utf8(bytes)?.trim_start_matches('\u{feff}').lines().enumerate() {
+        for (index, line) in utf8(bytes)?.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
             }
@@ -110,17 +109,24 @@ impl Dataset {
     }
 }
 
-/// The bytes as a text.
+/// The bytes as a text, without the byte-order mark that some programs begin one with.
 fn utf8(bytes: &[u8]) -> Result<&str, Error> {
-    if bytes.is_empty() {
-        return Err(Error::Empty);
+    const MARK: &str = "\u{feff}";
+    let wide = match bytes {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
+    };
+    if let Some(encoding) = wide {
+        return Err(Error::Wide { encoding });
     }
     let binary = |offset: usize| Error::Binary { offset, byte: bytes[offset] };
     let text = std::str::from_utf8(bytes).map_err(|error| binary(error.valid_up_to()))?;
-    match text.find('\0') {
-        Some(offset) => Err(binary(offset)),
-        None => Ok(text),
+    if let Some(offset) = text.find('\0') {
+        return Err(binary(offset));
     }
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    if text.is_empty() { Err(Error::Empty) } else { Ok(text) }
 }
 
 /// The example in a line of JSON, or what is wrong with the line.

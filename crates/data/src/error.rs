@@ -4,6 +4,9 @@ use thiserror::Error;
 
 use crate::{structure::Structure, task::Task};
 
+/// What is read, in words.
+const READ: &str = "what is read is plain text, byte by byte, and lines of {\"prompt\": \"...\", \"completion\": \"...\"} in a file whose name ends in .jsonl";
+
 /// Why data cannot be used, as a sentence. The caller knows the file and puts its name before it.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Error {
@@ -18,7 +21,8 @@ pub enum Error {
     Empty,
     /// A byte of value 0 or one that is no UTF-8: not a text.
     #[error(
-        "byte {offset} is {byte:#04x}, which is not part of a UTF-8 text; is this a binary file, or a text in another encoding?"
+        "byte {offset} is {byte:#04x}, which {}; is this a binary file, or a text in another encoding?",
+        if *.byte == 0 { "no text has" } else { "is not part of a UTF-8 text" }
     )]
     Binary {
         /// Where it is, counted from 0.
@@ -26,13 +30,25 @@ pub enum Error {
         /// What it is.
         byte: u8,
     },
+    /// A text of which a character takes more than a byte always.
+    #[error("it begins with the byte-order mark of {encoding}, but what is read is UTF-8; save it as UTF-8")]
+    Wide {
+        /// `UTF-16` or `UTF-32`.
+        encoding: &'static str,
+    },
     /// A file whose syntax would be learnt in place of what it says.
-    #[error(
-        "it holds {}, not plain text; what is read is text (.txt, .md, or any other name) byte by byte, and .jsonl with lines of {{\"prompt\": \"...\", \"completion\": \"...\"}}. {}",
-        .structure.words(), .structure.remedy()
-    )]
+    #[error("it holds {}, not plain text; {READ}. {}", .structure.words(), .structure.remedy())]
     Structured {
         /// What it holds.
+        structure: Structure,
+    },
+    /// A file that is named as one whose syntax would be learnt.
+    #[error(
+        "its name is that of {}, which are not read; {READ}. Give it one of these forms; if it is plain text, give it a name that ends in .txt",
+        .structure.words()
+    )]
+    Named {
+        /// What its name says that it holds.
         structure: Structure,
     },
     /// A text too short for a part to train on and one to validate with.

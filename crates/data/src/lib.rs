@@ -16,6 +16,7 @@ mod error;
 mod hash;
 mod pretraining;
 mod structure;
+mod table;
 mod task;
 pub mod tokenizer;
 pub mod world;

@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::{dataset::Dataset, error::Error};
+use crate::{dataset::Dataset, error::Error, table::separator};
 
 /// A format that a text is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Structure {
     Json,
     /// Comma-separated values.
     Csv,
+    /// Values separated by semicolons.
+    Semicolons,
     /// Tab-separated values.
     Tsv,
 }
@@ -27,6 +29,7 @@ impl Structure {
             Self::Examples | Self::JsonLines => "JSON lines",
             Self::Json => "JSON",
             Self::Csv => "comma-separated values",
+            Self::Semicolons => "values separated by semicolons",
             Self::Tsv => "tab-separated values",
         }
     }
@@ -34,12 +37,12 @@ impl Structure {
     /// What would be read instead.
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
-            Self::Examples => "Name it .jsonl, and its prompts and completions are learnt",
+            Self::Examples => "Put it in a file whose name ends in .jsonl, and its prompts and completions are learnt",
             Self::JsonLines => {
-                "Give each line the fields of {\"prompt\": \"...\", \"completion\": \"...\"} and name it .jsonl, or name it .txt to learn every byte of it"
+                "Give each line the fields prompt and completion and put it in such a file; or put it in one whose name ends in .raw, and every byte of it is learnt"
             }
-            Self::Json | Self::Csv | Self::Tsv => {
-                "Write it as lines of {\"prompt\": \"...\", \"completion\": \"...\"} and name it .jsonl, or name it .txt to learn every byte of it"
+            Self::Json | Self::Csv | Self::Semicolons | Self::Tsv => {
+                "Write it as such lines; or put it in a file whose name ends in .raw, and every byte of it is learnt"
             }
         }
     }
@@ -48,9 +51,19 @@ impl Structure {
 /// The format that a text without a name looks to be written in; none for plain text.
 ///
 /// JSON is what the JSON parser reads from the first letter to the last. Lines of JSON count also where some of them are broken, as
-/// long as more than half are whole objects.
+/// long as more than half are whole objects. A table has at least four lines of equally many values.
 pub fn looks_structured(text: &str) -> Option<Structure> {
-    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = text.trim_start_matches('\u{feff}');
+    json(text.trim()).or_else(|| {
+        separator(text).map(|separator| match separator {
+            ',' => Structure::Csv,
+            ';' => Structure::Semicolons,
+            _ => Structure::Tsv,
+        })
+    })
+}
+
+fn json(text: &str) -> Option<Structure> {
     if !text.starts_with(['{', '[']) {
         return None;
     }
@@ -83,8 +96,8 @@ impl Dataset {
     /// The data in a file of this name, for sequences of `tokens` tokens: JSON lines where the name ends in `.jsonl`, else a text.
     ///
     /// # Errors
-    /// As [`Dataset::jsonl`] and [`Dataset::text`]; and [`Error::Structured`] for what is no plain text: by its name (`.json`, `.ndjson`,
-    /// `.csv`, `.tsv`), or by what [`looks_structured`], unless the name ends in `.txt` or `.md` and the lines are no examples.
+    /// As [`Dataset::jsonl`] and [`Dataset::text`]; and, unless the name ends in `.raw`, for what is no plain text:
+    /// [`Error::Structured`] by what [`looks_structured`], [`Error::Named`] by its name (`.json`, `.ndjson`, `.csv`, `.tsv`).
     pub fn file(name: &str, bytes: &[u8], tokens: usize) -> Result<Self, Error> {
         let ends = |ending: &str| {
             let at = name.len().checked_sub(ending.len());
@@ -93,20 +106,39 @@ impl Dataset {
         if ends(".jsonl") {
             return Self::jsonl(bytes, tokens);
         }
-        let by_content = std::str::from_utf8(bytes).ok().and_then(looks_structured);
-        let is_text = [".txt", ".md"].into_iter().any(ends);
+        if bytes.is_empty() || ends(".raw") {
+            return Self::text(bytes, tokens);
+        }
+        if let Some(structure) = structure_of(bytes) {
+            return Err(Error::Structured { structure });
+        }
         let by_name = [
             (".csv", Structure::Csv),
             (".tsv", Structure::Tsv),
             (".json", Structure::Json),
             (".ndjson", Structure::JsonLines),
         ];
-        let by_name = by_name.into_iter().find(|(ending, _)| ends(ending)).map(|(_, structure)| structure);
-        match by_content.filter(|found| !is_text || *found == Structure::Examples).or(by_name) {
-            Some(structure) if !bytes.is_empty() => Err(Error::Structured { structure }),
-            _ => Self::text(bytes, tokens),
+        match by_name.into_iter().find(|(ending, _)| ends(ending)) {
+            Some((_, structure)) => Err(Error::Named { structure }),
+            None => Self::text(bytes, tokens),
         }
     }
+
+    /// Data without a name, as they come through a pipe: JSON lines with examples where they look so, else a text.
+    ///
+    /// # Errors
+    /// As [`Dataset::jsonl`] and [`Dataset::text`]; and [`Error::Structured`] for what else [`looks_structured`].
+    pub fn unnamed(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+        match structure_of(bytes) {
+            Some(Structure::Examples) => Self::jsonl(bytes, tokens),
+            Some(structure) => Err(Error::Structured { structure }),
+            None => Self::text(bytes, tokens),
+        }
+    }
+}
+
+fn structure_of(bytes: &[u8]) -> Option<Structure> {
+    std::str::from_utf8(bytes).ok().and_then(looks_structured)
 }
 
 #[cfg(test)]
@@ -144,34 +176,54 @@ mod tests {
     fn names_and_contents_decide_together() {
         let (lines, values) = (format!("{EXAMPLE}\n{EXAMPLE}\n"), "{\"a\": 1}\n{\"a\": 2}\n");
         let table = "prompt,completion\nIs it so?,yes\n";
+        let long = table.repeat(2);
         for (name, text, wanted) in [
             ("a.jsonl", &*lines, None),
             ("a.JSONL", &lines, None),
-            ("a.ndjson", &lines, Some("Name it .jsonl, and")),
-            ("a", &lines, Some("holds JSON lines")),
-            ("a.txt", &lines, Some("Name it .jsonl, and")),
-            ("a.txt", values, None),
-            ("a.log", values, Some("name it .txt")),
-            ("stdin", "[1,\n2]", Some("holds JSON,")),
-            ("a.ndjson", "plain", Some("JSON lines")),
-            ("a.json", "{ broken", Some("JSON")),
-            ("a.csv", table, Some("comma-separated values")),
-            ("a.TSV", "a\tb\n", Some("tab-separated values")),
+            ("a.ndjson", &lines, Some("ends in .jsonl, and its prompts")),
+            ("a", &lines, Some("it holds JSON lines")),
+            ("a.txt", &lines, Some("ends in .jsonl, and its prompts")),
+            ("a.raw", &lines, None),
+            ("a.txt", values, Some("ends in .raw")),
+            ("a.log", values, Some("ends in .raw")),
+            ("stdin", "[1,\n2]", Some("it holds JSON,")),
+            ("a.ndjson", "plain", Some("its name is that of JSON lines")),
+            ("a.json", "{ broken", Some("its name is that of JSON,")),
+            ("a.csv", table, Some("its name is that of comma-separated values")),
+            ("a.csv", "Once there was a cat.", Some("if it is plain text, give it a name that ends in .txt")),
+            ("a.csv", &long, Some("it holds comma-separated values")),
+            ("a.TSV", "a\tb\n", Some("its name is that of tab-separated values")),
             ("a", table, None),
             ("csv", table, None),
             ("é", table, None),
+            ("a", &long, Some("it holds comma-separated values")),
+            ("a.txt", &long, Some("it holds comma-separated values")),
+            ("a.dat", &long.replace(',', ";"), Some("it holds values separated by semicolons")),
+            ("a.md", &long.replace(',', "\t"), Some("it holds tab-separated values")),
+            ("a.RAW", &long, None),
         ] {
             // Long enough for an example, or short enough for a text.
             let tokens = if name.to_lowercase().ends_with("jsonl") { 64 } else { 2 };
             match (Dataset::file(name, text.as_bytes(), tokens), wanted) {
                 (Ok(_), None) => {}
-                (Err(error @ Error::Structured { .. }), Some(words)) => {
+                (Err(error @ (Error::Structured { .. } | Error::Named { .. })), Some(words)) => {
                     assert!(error.to_string().contains(words), "{name}: {error}");
                 }
                 (found, _) => panic!("{name} {text:?}: {found:?}"),
             }
         }
         assert_eq!(Dataset::file("a.json", b"", 2), Err(Error::Empty));
-        assert_eq!(Dataset::file("a.csv", b"\0,", 2), Err(Error::Structured { structure: Structure::Csv }));
+        assert_eq!(Dataset::file("a.csv", b"\0,", 2), Err(Error::Named { structure: Structure::Csv }));
+    }
+
+    #[test]
+    fn data_without_a_name_are_known_by_their_content() {
+        let lines = format!("{EXAMPLE}\n{EXAMPLE}\n");
+        assert_eq!(Dataset::unnamed(lines.as_bytes(), 64), Dataset::jsonl(lines.as_bytes(), 64));
+        assert!(matches!(Dataset::unnamed(format!("{lines}{{\n").as_bytes(), 64), Err(Error::Line { line: 3, .. })));
+        let values = Dataset::unnamed(b"{\"a\": 1}\n{\"a\": 2}\n", 2);
+        assert_eq!(values, Err(Error::Structured { structure: Structure::JsonLines }));
+        assert_eq!(Dataset::unnamed(b"Once there was a cat.", 2), Dataset::text(b"Once there was a cat.", 2));
+        assert_eq!(Dataset::unnamed(b"", 2), Err(Error::Empty));
     }
 }

@@ -1,6 +1,6 @@
 //! The headline picture: final validation loss against learning rate, scheme by scheme.
 
-use loralab_experiment::{SchemeSummary, Summary, learning_rate_text, loss_text};
+use loralab_experiment::{SchemeSummary, Summary, fixed_text, learning_rate_text, loss_text};
 use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around, holds};
@@ -146,7 +146,7 @@ fn draw_scheme(
                 let decimals = loss_text(mean).split_once('.').map_or(0, |(_, decimals)| decimals.len());
                 let half = row.loss_spread.map(|spread| spread / 2.0);
                 let spread = half.map_or_else(String::new, |half| match mean {
-                    0.01.. => format!(" ± {half:.decimals$}"),
+                    0.01.. => format!(" ± {}", fixed_text(half, decimals)),
                     _ => format!(" ± {half:.1e}"),
                 });
                 let rate = learning_rate_text(row.learning_rate);

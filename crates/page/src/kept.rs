@@ -165,7 +165,7 @@ mod tests {
         sweep.snapshot = Some(3);
         assert!(offer(&sweep).contains("4 runs, cut short, and kept after step 3 of 4)"));
         // One that is over has no state to go on from.
-        sweep.hear(&Event::Finished { complete: true, seconds: 1.0 });
+        sweep.hear(&Event::Finished { complete: true, seconds: 1.0, unwritten: vec![] });
         assert!(offer(&sweep).contains("4 runs, done)") && sweep.snapshot.is_none());
         let text = serde_json::to_string(&sweep.about()).expect("it is JSON");
         assert_eq!(serde_json::from_str::<About>(&text).expect("it was just written"), sweep.about());

@@ -80,7 +80,7 @@ mod tests {
                         tell(Event::Evaluation { cell, step, loss, accuracy: Some(odd) });
                     }
                 }
-                tell(Event::Finished { complete: true, seconds: odd });
+                tell(Event::Finished { complete: true, seconds: odd, unwritten: vec![] });
                 let file = File { name: "metrics.jsonl".to_owned(), text: log };
                 let opened = Sweep::opened(&[file]).expect("every line is an event");
                 for text in shown(&opened) {

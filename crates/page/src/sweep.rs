@@ -305,7 +305,7 @@ pub(crate) mod tests {
         }
         sweep.hear(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
         if let Some(complete) = complete {
-            sweep.hear(&Event::Finished { complete, seconds: 1.0 });
+            sweep.hear(&Event::Finished { complete, seconds: 1.0, unwritten: vec![] });
         }
         sweep
     }

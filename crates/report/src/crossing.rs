@@ -1,6 +1,6 @@
 //! The report of `reproduce crossing`.
 
-use loralab_experiment::{CrossingFound, Curve, factor_text, learning_rate_text, rounded_rate_text};
+use loralab_experiment::{CrossingFound, Curve, factor_text, fixed_text, learning_rate_text, rounded_rate_text};
 use loralab_figure::{FigureError, crossing};
 
 use crate::{Cell, Figure, Report, Section, Table, of_sweep};
@@ -60,7 +60,9 @@ fn crossings(found: &CrossingFound) -> Table {
         ];
         row.extend(Cell::ends(crossing.and_then(|crossing| crossing.interval), rounded_rate_text));
         row.extend([0, 1].map(|end| crossing.map_or(Cell::Unknown, |crossing| Cell::whole(crossing.below[end]))));
-        row.push(Cell::number(crossing.map(|crossing| crossing.share), |share| format!("{:.0} %", 100.0 * share)));
+        row.push(Cell::number(crossing.map(|crossing| crossing.share), |share| {
+            format!("{} %", fixed_text(100.0 * share, 0))
+        }));
         row
     });
     Table {
@@ -74,7 +76,7 @@ fn crossings(found: &CrossingFound) -> Table {
 fn ratios(found: &CrossingFound) -> Table {
     let rows = found.pairs.iter().flat_map(|pair| {
         pair.ratios.iter().map(|ratio| {
-            let shown = |x: f64| if x < 9.95 { format!("{x:.3}") } else { factor_text(x) };
+            let shown = |x: f64| if x < 9.95 { fixed_text(x, 3) } else { factor_text(x) };
             let mut row = vec![
                 Cell::text(format!("{} / {}", pair.larger, pair.smaller)),
                 Cell::number(Some(ratio.learning_rate), |rate| {

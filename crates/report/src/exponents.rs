@@ -3,7 +3,7 @@
 use loralab_experiment::{Exponents, OptimizerName, RateLawOf};
 use loralab_figure::{FigureError, exponents, stable_rates};
 
-use crate::{Cell, Figure, Report, Section, Table, drawn, exponent};
+use crate::{Cell, Figure, Report, Section, Table, drawn, exponent, seconds};
 
 /// What was found of one layer.
 ///
@@ -59,7 +59,7 @@ fn facts(found: &Exponents) -> Vec<(String, String)> {
         ("arithmetic", "f64 on the CPU".to_owned()),
         ("largest identity error", format!("{:.1e}", found.identity_error)),
         ("loralab", found.version.clone()),
-        ("wall time", format!("{:.1} s", found.wall_seconds)),
+        ("wall time", seconds(found.wall_seconds)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

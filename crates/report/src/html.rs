@@ -30,7 +30,7 @@ pub fn page(report: &Report, hashes: &[(String, String)]) -> String {
     debug_assert!(written.is_ok(), "a text takes whatever is written to it");
     page.push_str("<dl>\n");
     for (name, value) in &report.facts {
-        page.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value)));
+        page.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(&shortened(value))));
     }
     page.push_str("</dl>\n");
     for part in &report.sections {
@@ -91,6 +91,19 @@ fn table(page: &mut String, table: &Table) {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// A text, its numbers by their power of ten where they have more digits than can be read.
+fn shortened(value: &str) -> String {
+    let delimiters = [',', ' ', '[', ']'];
+    let shorten = |piece: &str| {
+        let number = piece.trim_end_matches(delimiters);
+        match number.parse::<f64>() {
+            Ok(value) if number.len() > 25 => format!("{value:e}{}", &piece[number.len()..]),
+            _ => piece.to_owned(),
+        }
+    };
+    value.split_inclusive(delimiters).map(shorten).collect()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use sweep::of_sweep;
 pub use toy::of_toy;
 pub use transformer::of_transformer;
 
+use loralab_experiment::fixed_text;
 use loralab_figure::FigureError;
 use sha2::{Digest, Sha256};
 
@@ -216,7 +217,12 @@ pub fn without_times(summary: &serde_json::Value) -> String {
 /// An exponent.
 pub(crate) fn exponent(value: f64) -> String {
     // Not "-0.000".
-    format!("{:.3}", value + 0.0).replace("-0.000", "0.000")
+    fixed_text(value + 0.0, 3).replace("-0.000", "0.000")
+}
+
+/// A time.
+pub(crate) fn seconds(value: f64) -> String {
+    format!("{} s", fixed_text(value, 1))
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The report of a sweep.
 
 use loralab_experiment::{
-    Curve, Experiment, Optimum, SchemeSummary, Summary, factor_text, learning_rate_text, loss_text, rounded_rate_text,
+    Curve, Experiment, Optimum, SchemeSummary, Summary, factor_text, fixed_text, learning_rate_text, loss_text,
+    rounded_rate_text,
 };
 use loralab_figure::{FigureError, lora_features, loss_by_learning_rate, training_curves};
 
-use crate::{Cell, Figure, Report, Section, Table};
+use crate::{Cell, Figure, Report, Section, Table, seconds};
 
 /// What a sweep found; `curves` are those of each scheme's best rate.
 ///
@@ -102,7 +103,7 @@ pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, 
     facts.push(("base alone".to_owned(), setting.base_loss.map_or_else(|| "–".to_owned(), loss_text)));
     facts.push(("device".to_owned(), setting.device.clone()));
     facts.push(("loralab".to_owned(), summary.version.clone()));
-    facts.push(("wall time".to_owned(), format!("{:.1} s", setting.wall_seconds)));
+    facts.push(("wall time".to_owned(), seconds(setting.wall_seconds)));
     facts
 }
 
@@ -135,7 +136,7 @@ pub(crate) fn schemes(summary: &Summary) -> Table {
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.plateau), rounded_rate_text));
         row.push(Cell::number(scheme.best_loss, loss_text));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
-        row.push(Cell::number(scheme.best_accuracy, |share| format!("{share:.3}")));
+        row.push(Cell::number(scheme.best_accuracy, |share| fixed_text(share, 3)));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.divergence_edge), learning_rate_text));
         row.extend([Cell::whole(scheme.runs), Cell::whole(scheme.diverged())]);
         row
@@ -153,10 +154,10 @@ fn comparison_words(summary: &Summary) -> Vec<String> {
         [] => vec!["There is one scheme, so there is nothing to compare.".to_owned()],
         [_] => vec!["Seeds are shared, so each difference is one within seeds.".to_owned()],
         pairs => vec![format!(
-            "Seeds are shared, so each difference is one within seeds. {} pairs are compared, so each interval is one of {:.1} %, for 95 % together \
+            "Seeds are shared, so each difference is one within seeds. {} pairs are compared, so each interval is one of {} %, for 95 % together \
              (Bonferroni).",
             pairs.len(),
-            100.0 * pairs[0].level
+            fixed_text(100.0 * pairs[0].level, 1)
         )],
     }
 }

@@ -3,7 +3,7 @@
 use loralab_experiment::{Toy, ToyReadout, factor_text, learning_rate_text, loss_text, rounded_rate_text};
 use loralab_figure::{FigureError, toy_losses, toy_norms, toy_rates, toy_sweeps};
 
-use crate::{Cell, Figure, Report, Section, Table, drawn, exponent};
+use crate::{Cell, Figure, Report, Section, Table, drawn, exponent, seconds};
 
 /// What was found of the teacher's students.
 ///
@@ -81,7 +81,7 @@ fn facts(found: &Toy) -> Vec<(String, String)> {
         ("seeds", format!("{}, from 0", found.seeds)),
         ("device", found.device.clone()),
         ("loralab", found.version.clone()),
-        ("wall time", format!("{:.1} s", found.wall_seconds)),
+        ("wall time", seconds(found.wall_seconds)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -3,7 +3,7 @@
 use loralab_experiment::{Transformer, factor_text, loss_text, rounded_rate_text};
 use loralab_figure::{FigureError, loss_by_learning_rate, transformer, transformer_sweeps};
 
-use crate::{Cell, Figure, Report, Section, Table, crossing::of_pairs, sweep};
+use crate::{Cell, Figure, Report, Section, Table, crossing::of_pairs, seconds, sweep};
 
 /// What was found of decoders of several widths, and of the shipped base.
 ///
@@ -76,7 +76,7 @@ fn facts(found: &Transformer) -> Vec<(String, String)> {
     facts.extend(shipped.into_iter().filter(|(name, _)| !["wall time", "loralab", "device"].contains(&name.as_str())));
     facts.push(("device".to_owned(), found.device.clone()));
     facts.push(("loralab".to_owned(), found.version.clone()));
-    facts.push(("wall time".to_owned(), format!("{:.1} s", found.wall_seconds)));
+    facts.push(("wall time".to_owned(), seconds(found.wall_seconds)));
     facts
 }
 

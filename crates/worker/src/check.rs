@@ -3,10 +3,13 @@
 use std::{fmt::Write, sync::Arc};
 
 use loralab_core::{
-    device::{Gpu, Input, Machine},
-    init,
-    lab::{Room, State, Sweep, verify},
-    train::{Run, start},
+    device::{Gpu, Inputs, Machine},
+    lab::{
+        Room, State, Sweep,
+        train::{Run, start},
+        verify,
+    },
+    lora::init,
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Experiment, Message, Seeds};
@@ -45,7 +48,7 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     };
     let states = runs.iter().map(state).collect::<Result<Vec<State>, String>>()?;
     let batches = runs.iter().map(|run| sweep.batch(run.seed)).collect::<Result<Vec<_>, _>>().map_err(words)?;
-    let inputs: Vec<Input<'_>> = batches.iter().map(Input::from).collect();
+    let inputs: Vec<Inputs<'_>> = batches.iter().map(Inputs::from).collect();
     let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
 
     let mut gpu = Gpu::new(accelerator.clone(), plan.clone(), base.tensors.clone()).await.map_err(words)?;

@@ -13,7 +13,7 @@ mod write;
 use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
-use loralab_core::{device::Machine, init, model::Base};
+use loralab_core::{device::Machine, lora::init, models::Base};
 use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message, SchemeInfo};
 
@@ -85,14 +85,14 @@ pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn H
 /// Takes a person's own base.
 fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
     let base = Base::from_safetensors(file).map_err(|error| format!("the base `{name}` cannot be used: {error}"))?;
-    if base.config.vocabulary != VOCABULARY {
+    if base.model.vocabulary() != VOCABULARY {
         return Err(format!(
             "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({VOCABULARY} tokens) can be used; \
              `loralab pretrain` makes one",
-            base.config.vocabulary
+            base.model.vocabulary()
         ));
     }
-    let weights = base.config.parameters();
+    let weights = base.model.parameters();
     host.keep_base(name, base);
     host.post(Message::Base { name: name.to_owned(), weights });
     Ok(())

@@ -6,8 +6,8 @@ mod browser {
 
     use js_sys::{Array, ArrayBuffer, Promise, Uint8Array, global};
     use loralab_core::device::Machine;
-    use loralab_core::gpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
-    use loralab_core::model::Base;
+    use loralab_core::device::webgpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
+    use loralab_core::models::Base;
     use loralab_experiment::{Ask, Blob, Message};
     use loralab_worker::{Control, Host, Wait, answer, ready};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};

@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use loralab_core::{adapter::Adapter, device::wait};
+use loralab_core::{device::wait, lora::peft::Adapter};
 use loralab_experiment::{Accuracy, AdapterFiles, Blob, Event, Experiment, Record, RunResult, first_name};
 
 use super::*;
@@ -273,10 +273,12 @@ fn a_base_of_ones_own_is_trained_on_and_writes() {
     assert_eq!(adapters(&messages).len(), 4);
 
     let mut foreign = Base::from_safetensors(NANO).expect("it is whole");
-    foreign.config.vocabulary = 300;
+    let loralab_core::models::Model::Llama(config) = &mut foreign.model;
+    config.vocabulary = 300;
+    let width = config.width;
     let mut tensors = foreign.tensors.to_vec();
     tensors[0].shape[0] = 300;
-    tensors[0].data = loralab_core::memory::Data::F32(vec![0.0; 300 * foreign.config.width]);
+    tensors[0].data = loralab_core::graph::memory::Data::F32(vec![0.0; 300 * width]);
     foreign.tensors = tensors.into();
     let foreign = foreign.to_safetensors().expect("it is a file");
     for (file, said) in

@@ -3,12 +3,10 @@
 use std::ops::ControlFlow;
 
 use loralab_core::{
-    adapter::Adapter,
-    device::{Cost, DeviceError, Machine},
-    gpu::GpuError,
-    init,
+    device::{Cost, DeviceError, Machine, webgpu::GpuError},
     lab::{Listening, Observer, Snapshot, Sweep, SweepError, Turn, least_bytes},
-    model::Base,
+    lora::{init, peft::Adapter},
+    models::Base,
 };
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{
@@ -136,7 +134,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
         return Err(format!("no run could start: {reason}").into());
     }
     let seconds = host.seconds() - reporter.started;
-    reporter.tell(Event::Finished { complete: ended == runs, seconds });
+    reporter.tell(Event::Finished { complete: ended == runs, seconds, unwritten: vec![] });
     reporter.flush();
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Continuing a text.
 
 use loralab_core::{
-    adapter::Adapter,
     device::Machine,
     lab::{Generator, Sampling},
+    lora::peft::Adapter,
 };
 use loralab_experiment::{AdapterFiles, Message};
 
@@ -22,7 +22,7 @@ pub(crate) async fn write(
     let read = |files: &AdapterFiles| Adapter::from_peft(&files.config, &files.tensors.0);
     let loaded = adapter.map(read).transpose().map_err(words)?;
     let make_device = |plan, base| machine.make(plan, base);
-    let mut generator = Generator::new(&base, loaded.as_ref(), &make_device).await.map_err(words)?;
+    let mut generator = Generator::new(&base, loaded.as_ref(), usize::MAX, &make_device).await.map_err(words)?;
     let mut bytes = Vec::new();
     let sampling = Sampling { temperature: 0.0, seed: 0 };
     let written = generator.continue_text(prompt.as_bytes(), count, sampling, |byte| {

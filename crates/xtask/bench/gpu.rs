@@ -1,5 +1,6 @@
 //! Time per op of a training step on a GPU, by the GPU's own clock, and what the device can do at most.
 
+use loralab_core::graph::memory::InputName;
 use std::{
     alloc::System,
     cell::RefCell,
@@ -11,13 +12,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use loralab_core::{
-    device::{Device, Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Shape},
-    shader::{Tile, Tiles},
-    tape::{Purpose, Tape},
-    train::start,
+    device::{
+        Device, Gpu, Inputs, RunSettings, wait,
+        webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
+    },
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        shader::{Tile, Tiles},
+        tape::{Purpose, Tape},
+    },
+    lab::train::start,
 };
 use loralab_data::Sampler;
 use loralab_linalg::Stream;
@@ -60,7 +65,10 @@ fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize, weight: &[f32]) ->
     let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), base))?;
     device.load(0, &vec![1.0; n], &[], RunSettings::PLAIN);
     let weights = vec![1.0 / n as f32; n];
-    let input = Input { weights: &weights, features: weight, expected: weight, ..Input::default() };
+    let input = Inputs::new()
+        .with(InputName::Weights, &weights)
+        .with(InputName::Features, weight)
+        .with(InputName::Expected, weight);
     let mut step = || wait(device.seconds(&[input], &[0.0]))?.context("this GPU has no timestamps");
     // A GPU that had nothing to do has slowed its clock, and takes its time to quicken it.
     let began = Instant::now();
@@ -160,7 +168,7 @@ pub fn print(
     let (mut updates, mut steps) = (Vec::new(), Vec::new());
     for step in 0..=REPETITIONS {
         let batch = sampler.batch(step as u64);
-        let inputs = vec![Input::from(&batch); runs.len()];
+        let inputs = vec![Inputs::from(&batch); runs.len()];
         let started = Instant::now();
         let region = Region::new(ALLOCATOR);
         device.step(&inputs, &rates);

@@ -4,9 +4,9 @@ use std::{ops::ControlFlow, time::Instant};
 
 use anyhow::{Result, ensure};
 use loralab_core::{
-    adapter::Adapter,
     device::{Machine, wait},
     lab::{Observer, Sweep},
+    lora::peft::Adapter,
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Cell, Event, Experiment, Resolved, Seeds};

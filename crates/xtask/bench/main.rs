@@ -18,9 +18,11 @@ use std::{cell::RefCell, path::PathBuf};
 use anyhow::Result;
 use clap::Parser;
 use loralab_core::{
-    device::Machine,
-    gpu::{Checks, Tiling, Wanted},
-    shader::Tiles,
+    device::{
+        Machine,
+        webgpu::{Checks, Tiling, Wanted},
+    },
+    graph::shader::Tiles,
 };
 
 use peer::Peer;

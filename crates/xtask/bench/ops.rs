@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use anyhow::Result;
 use loralab_core::{
-    device::Input,
-    ops::{Dispatch, Op},
-    train::start,
+    device::Inputs,
+    graph::ops::{Dispatch, Op},
+    lab::train::start,
 };
 use loralab_cpu::Store;
 use loralab_data::Sampler;
@@ -46,7 +46,7 @@ pub fn print(workload: &Workload) -> Result<()> {
         sampler.batch(step)
     };
     for _ in 0..WARM_UP {
-        device.step(&[Input::from(&batch())], &[run.learning_rate]);
+        device.step(&[Inputs::from(&batch())], &[run.learning_rate]);
     }
 
     let mut kernels: BTreeMap<[&str; 2], Kernel> = BTreeMap::new();
@@ -62,7 +62,7 @@ pub fn print(workload: &Workload) -> Result<()> {
             kernel.calls = 0;
             kernel.seconds.push(0.0);
         });
-        device.observe(0, Input::from(&batch), |dispatch, work| {
+        device.observe(0, Inputs::from(&batch), |dispatch, work| {
             let started = Instant::now();
             work();
             let seconds = started.elapsed().as_secs_f64();
@@ -72,7 +72,7 @@ pub fn print(workload: &Workload) -> Result<()> {
             }
         });
         let started = Instant::now();
-        device.step(&[Input::from(&batch)], &[run.learning_rate]);
+        device.step(&[Inputs::from(&batch)], &[run.learning_rate]);
         steps.push(started.elapsed().as_secs_f64());
     }
 

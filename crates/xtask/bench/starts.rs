@@ -9,14 +9,18 @@ use std::{
 
 use anyhow::Result;
 use loralab_core::{
-    calibrate::{Calibration, Finder, Incremental},
     device::{Machine, RunSettings, wait},
-    init::{Inputs, KnownLayer, Layer, Rule, Scheme, StartError, find},
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base, Config},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{
+        calibrate::{Calibration, Finder, Incremental},
+        train::Run,
+    },
+    lora::init::{InputMoments, KnownLayer, Layer, Rule, Scheme, StartError, find},
+    models::{Adapters, Base, llama::Config},
 };
 use loralab_data::Dataset;
 use loralab_linalg::{Mat, Stream, normal_matrix, to_rows};
@@ -89,12 +93,15 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
     let (left, right) = (draw("left"), draw("right"));
     let fall = Mat::from_fn(width, width, |i, k| left[(i, k)] / ((k + 1) as f64).sqrt());
     let weight = fall * right.transpose();
-    let inputs =
-        Inputs { rows: 4 * width, mean: vec![0.0; width], second: to_rows((weight.transpose() * &weight).as_ref()) };
+    let inputs = InputMoments {
+        rows: 4 * width,
+        mean: vec![0.0; width],
+        second: to_rows((weight.transpose() * &weight).as_ref()),
+    };
     let rows = to_rows(weight.as_ref());
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
     let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };
-    let base = Base { config: NO_DECODER, tensors: [tensor].into() };
+    let base = Base { model: NO_DECODER.into(), tensors: [tensor].into() };
     let batch = to_rows(normal_matrix(&Stream::new(0, "batch"), ROWS, width).as_ref());
     let mut finder =
         wait(Finder::new(width, ROWS, find("eva")?.rule.spread() * RANK, &|plan, base| machine.make(plan, base)))?;

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use loralab_core::{device::wait, gpu::Accelerator, train::Cohort};
+use loralab_core::{
+    device::{wait, webgpu::Accelerator},
+    lab::train::Cohort,
+};
 
 use crate::{
     peer::Peer,

@@ -4,13 +4,14 @@ use std::{fmt, fs, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use loralab_core::{
-    device::{Cpu, Device, Gpu, RunSettings, wait},
-    gpu::Accelerator,
-    init,
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Cohort, Run},
+    device::{Cpu, Device, Gpu, RunSettings, wait, webgpu::Accelerator},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Cohort, Run},
+    lora::init,
+    models::{Adapters, Base, Model, Training, llama::MODULES},
 };
 use loralab_data::{Dataset, pretraining};
 
@@ -39,7 +40,7 @@ impl Workload {
     pub fn plan(&self, runs: usize) -> Plan {
         let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, false);
         let adapters = Adapters { rank: RANK, target_modules: MODULES.map(str::to_owned).to_vec() };
-        decoder(&mut tape, &self.base.config, Training::Adapters(&self.base, &adapters));
+        self.base.model.record(&mut tape, Training::Adapters(&self.base, &adapters));
         tape.compile(Purpose::Train(Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }))
     }
 
@@ -61,8 +62,8 @@ impl Workload {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = &self.base.config;
-        let (weights, gflop) = (config.parameters(), self.plan(1).flops() as f64 / 1e9);
+        let Model::Llama(config) = &self.base.model;
+        let (weights, gflop) = (self.base.model.parameters(), self.plan(1).flops() as f64 / 1e9);
         write!(f, "- a run: *tiny* ({} layers, width {}, {weights} weights)", config.layers, config.width)?;
         write!(f, ", r = {RANK}, all seven modules, batch {SEQUENCES} × {TOKENS}, AdamW, f32: {gflop:.3} GFLOP a step")
     }

@@ -13,14 +13,15 @@ use std::{
 };
 
 use loralab_core::{
-    calibrate::Calibration,
     device::{Machine, RunSettings},
-    init::{ALL, Layer, Rule, Scheme, Start},
-    memory::{Data, Tensor, Weight},
-    model::{Adapters, Base, Config},
-    plan::{Optimizer, Shape},
-    tape::{Purpose, Tape},
-    train::Run,
+    graph::{
+        memory::{Data, Tensor, Weight},
+        plan::{Optimizer, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::{calibrate::Calibration, train::Run},
+    lora::init::{ALL, Layer, Rule, Scheme, Start},
+    models::{Adapters, Base, llama::Config},
 };
 use loralab_data::{Batch, Dataset, HELD_OUT, validation};
 use loralab_experiment::{Ask, Experiment, Message};
@@ -78,7 +79,7 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
     let machine = Machine::Cpu(Some(1));
     let make_device = |plan, base| machine.make(plan, base);
     let calibration = Calibration {
-        base: &Base { config, tensors: [tensor].into() },
+        base: &Base { model: config.into(), tensors: [tensor].into() },
         adapters: &Adapters { rank, target_modules: vec![] },
         sequences: 1,
         tokens: 1,

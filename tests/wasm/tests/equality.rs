@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use loralab_core::init::{ALL, Rule};
+use loralab_core::lora::init::{ALL, Rule};
 use loralab_linalg::from_rows;
 use loralab_wasm_probe::{TOO_LARGE, shuffled, split_text, start_bits};
 use wasmi::{Config, Engine, Error, ExternType, Instance, Linker, Module, Store, WasmParams};

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Answer, Cpu, Device, Gpu, Needs, workers::Workers};
-use crate::{gpu::Accelerator, memory::Tensor, plan::Plan};
+use crate::{
+    device::webgpu::Accelerator,
+    graph::{memory::Tensor, plan::Plan},
+};
 
 /// Where plans are replayed.
 #[derive(Clone)]
@@ -19,7 +22,10 @@ impl Machine {
     pub fn describe(&self) -> String {
         match self {
             Machine::Cpu(_) if cfg!(target_family = "wasm") => "CPU, 1 thread of WebAssembly".to_owned(),
-            Machine::Cpu(threads) => format!("CPU, {} threads", Workers::new(*threads).count()),
+            Machine::Cpu(threads) => match Workers::new(*threads).count() {
+                1 => "CPU, 1 thread".to_owned(),
+                threads => format!("CPU, {threads} threads"),
+            },
             Machine::Gpu(accelerator) => accelerator.found().to_string(),
         }
     }

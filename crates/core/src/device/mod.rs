@@ -8,42 +8,32 @@
 
 mod cpu;
 mod gpu;
+mod inputs;
 mod machine;
+pub mod webgpu;
 mod workers;
 
 use std::{future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 
 pub use cpu::Cpu;
 pub use gpu::Gpu;
+pub use inputs::{Inputs, Slice};
 pub use machine::Machine;
 pub(crate) use workers::Workers;
 
 use crate::{
-    gpu::{self as hardware, GpuError},
-    memory::{Drawn, Tensor},
-    ops::Op,
-    plan::Plan,
-    shader::Shader,
+    device::webgpu::{self as hardware, GpuError},
+    graph::{
+        memory::{Drawn, Tensor},
+        ops::Op,
+        plan::Plan,
+        shader::Shader,
+    },
 };
 
 /// Every shader there is.
 pub fn shaders() -> impl Iterator<Item = &'static Shader> {
     Op::shaders().chain(gpu::SHADERS).chain(hardware::shaders())
-}
-
-/// The rows of one run's step or evaluation; slices that the plan has no port for are empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Input<'a> {
-    /// Token ids, (B·T).
-    pub tokens: &'a [u32],
-    /// Expected token ids, (B·T).
-    pub targets: &'a [u32],
-    /// Row weights, (B·T): 1/count where the row counts, exactly 0 elsewhere.
-    pub weights: &'a [f32],
-    /// Feature rows, (B·T, columns).
-    pub features: &'a [f32],
-    /// Expected feature rows, (B·T, columns).
-    pub expected: &'a [f32],
 }
 
 /// What one run keeps for all its steps.
@@ -191,9 +181,19 @@ pub trait Device {
         self.load(run, &drawn.numbers(), &drawn.frozen_pairs(), settings);
     }
 
-    /// Hands over one step of every run; a run that has diverged takes no part. At most [`steps_ahead`](Device::steps_ahead) steps may be handed over
-    /// before their reports are asked for.
-    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]);
+    /// Hands over a forward and a backward pass over these rows, one input a run: their loss and gradient are added to those of the passes since the last
+    /// update. An update must follow before anything else is asked of the device.
+    fn accumulate(&mut self, inputs: &[Inputs<'_>]);
+
+    /// Hands over what follows a complete gradient, one learning rate a run. A run that has diverged takes no part. At most
+    /// [`steps_ahead`](Device::steps_ahead) updates may be handed over before their reports are asked for.
+    fn update(&mut self, learning_rates: &[f64]);
+
+    /// Hands over a step of one pass.
+    fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) {
+        self.accumulate(inputs);
+        self.update(learning_rates);
+    }
 
     /// Steps that are best handed over at once.
     fn steps_ahead(&self) -> usize {
@@ -204,13 +204,13 @@ pub trait Device {
     fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>>;
 
     /// For each batch, one input a run, the loss of every run that has not diverged.
-    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>>;
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Inputs<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>>;
 
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
-    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
+    fn predict<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
 
     /// A forward and, if the plan has one, a backward pass over these rows, one input a run, without a step. Runs that have diverged give what they give.
-    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>>;
+    fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>>;
 
     /// The trained tensors of every run, flat, in one reading.
     fn trained(&mut self) -> Answer<'_, Vec<Vec<f32>>>;

@@ -9,12 +9,16 @@ use super::{
     translate::{adapters, calibration, export, options, record, run_of, setup},
 };
 use crate::{
-    adapter::{Adapter, Module},
     device::Needs,
-    init::{StartError, check_options},
-    model::Base,
-    plan::{Plan, Shape},
-    tape::Purpose,
+    graph::{
+        plan::{Plan, Shape},
+        tape::Purpose,
+    },
+    lora::{
+        init::{StartError, check_options},
+        peft::{Adapter, Module},
+    },
+    models::Base,
 };
 
 /// An adapter before its first step.
@@ -43,7 +47,7 @@ pub fn check_memory(
     let run = run_of(experiment, cell)?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
     let plan = record(base, experiment, shape, Room::of(experiment, [cell])).compile(Purpose::Predict);
-    let adapters = adapters(experiment);
+    let adapters = adapters(base, experiment);
     for phase in setup(base, experiment, &adapters).phases(&[run], 1, &plan, needs) {
         if phase.of(1) > available {
             return Err(SweepError::StartMemory { needed: phase.of(1), phase: phase.name, available });
@@ -65,19 +69,20 @@ pub async fn begin(
     make_device: MakeDevice<'_>,
 ) -> Result<Begun, SweepError> {
     let run = run_of(experiment, cell)?;
+    experiment.targets(&base.model.targets())?;
     check_options(&experiment.schemes, options(experiment))?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
     let room = Room::of(experiment, [cell]);
     let plan = record(base, experiment, shape, room).compile(Purpose::Predict);
-    let adapters = adapters(experiment);
+    let adapters = adapters(base, experiment);
     let calibration = calibration(base, experiment, train, &adapters, make_device);
     let run = [run];
     let start = calibration.starts(&run, &plan).await?.swap_remove(0)?;
     let initial = &*start.initial;
-    let kept = room.base(base, &adapters.target_modules);
+    let kept = room.base(base, &adapters);
     let adapter =
-        export(&plan, &room.base_name(base_name), experiment, run[0].scheme, initial.trained(), initial.frozen_pairs());
+        export(&plan, base, room, base_name, experiment, run[0].scheme, initial.trained(), initial.frozen_pairs());
     let modules = adapter.modules.iter().zip(&initial.ranks);
     let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter));
     let layers = layers.collect::<Result<_, _>>()?;

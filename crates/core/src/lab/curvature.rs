@@ -17,9 +17,8 @@ use loralab_data::Batch;
 use loralab_linalg::{Lanczos, NoConvergence, Ritz};
 
 use crate::{
-    device::{Cpu, Input, RunSettings},
-    memory::Tensor,
-    plan::Plan,
+    device::{Cpu, Inputs, RunSettings},
+    graph::{memory::Tensor, plan::Plan},
 };
 
 /// The residual, as a share of its end of the spectrum, at which that end is known.
@@ -140,7 +139,7 @@ impl Hessian<'_> {
         let share = Dual::from_f64(1.0 / batches.len() as f64);
         let (mut loss, mut gradient) = (Dual::ZERO, vec![Dual::ZERO; trained.len()]);
         for batch in *batches {
-            let (of_batch, by_batch) = device.gradient(0, Input::from(batch));
+            let (of_batch, by_batch) = device.gradient(0, Inputs::from(batch));
             loss += share * of_batch;
             gradient.iter_mut().zip(by_batch).for_each(|(sum, g)| *sum += share * g);
         }

@@ -1,16 +1,19 @@
 //! Writing text with a base, or a base and an adapter.
 
+use crate::graph::memory::InputName;
 use std::sync::Arc;
 
 use loralab_linalg::Draws;
 
 use crate::{
-    adapter::{Adapter, Module},
-    device::{Cpu, Device, DeviceError, Input, RunSettings},
-    memory::Tensor,
-    model::{Adapters, Base, MODULES, Training, decoder},
-    plan::{Plan, Shape},
-    tape::{Purpose, Tape},
+    device::{Cpu, Device, DeviceError, Inputs, RunSettings},
+    graph::{
+        memory::Tensor,
+        plan::{Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lora::peft::{Adapter, Module},
+    models::{Adapters, Base, Linear, Training},
 };
 
 use super::{MakeDevice, Room};
@@ -68,40 +71,39 @@ pub enum GenerateError {
 }
 
 impl Generator {
-    /// A generator from a base and, if there is one, an adapter of its shapes.
+    /// A generator from a base and, if there is one, an adapter of its shapes. It sees as many tokens at once as the base was trained on, at most `longest`.
     ///
     /// # Errors
     /// Says which module of the adapter does not fit the base, or how the device fails.
     pub async fn new(
         base: &Base,
         adapter: Option<&Adapter>,
+        longest: usize,
         make_device: MakeDevice<'_>,
     ) -> Result<Generator, GenerateError> {
-        // An adapter that was trained on a quantised base is nothing to the base as it came.
-        let base = &adapter
-            .map_or_else(|| base.clone(), |adapter| Room::of_base_name(&adapter.base).base(base, &adapted(adapter)));
-        let (window, vocabulary) = (base.config.tokens, base.config.vocabulary);
-        check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let adapters = Adapters {
             rank: adapter.map_or(1, |adapter| adapter.rank),
             target_modules: adapter.map_or(vec![], adapted),
         };
+        // An adapter that was trained on a quantised base is nothing to the base as it came.
+        let base = &adapter.map_or_else(|| base.clone(), |adapter| Room::of_adapter(adapter).base(base, &adapters));
+        let (window, vocabulary) = (base.model.longest().min(longest), base.model.vocabulary());
+        check(adapter.map_or(&[], |adapter| &adapter.modules), base).map_err(GenerateError::Adapter)?;
         let frozen_pairs = adapter.is_some_and(|adapter| adapter.modules.iter().any(|module| module.frozen.is_some()));
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: window }, frozen_pairs);
-        decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+        base.model.record(&mut tape, Training::Adapters(base, &adapters));
         let plan = Arc::new(tape.compile(Purpose::Predict));
         let (mut trained, mut frozen) = (Vec::new(), Vec::new());
         let mut left_alone = [0, 0];
-        for pair in plan.parameters.chunks_exact(2) {
-            let (a, b) = (&pair[0], &pair[1]);
-            let name = a.name.trim_end_matches(".lora_A.weight");
+        for site in &plan.sites {
+            let name = &site.module;
             // An adapter of some layers leaves the others as they are.
-            let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == name));
+            let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == *name));
             if adapter.is_some_and(|adapter| adapter.targets(name)) {
                 left_alone = [left_alone[0] + usize::from(module.is_none()), left_alone[1] + 1];
             }
             trained.extend(module.iter().flat_map(|module| module.a.iter().chain(&module.b)));
-            trained.resize(b.span.range().end, 0.0);
+            trained.resize(site.b.range().end, 0.0);
             if frozen_pairs {
                 let pair = module.and_then(|module| module.frozen.as_ref());
                 frozen.extend(pair.iter().flat_map(|(a, b)| a.iter().chain(b)));
@@ -147,7 +149,10 @@ impl Generator {
             let mut tokens = seen.to_vec();
             tokens.resize(self.window, 0);
             let (targets, weights) = (vec![0; self.window], vec![0.0; self.window]);
-            let input = Input { tokens: &tokens, targets: &targets, weights: &weights, ..Input::default() };
+            let input = Inputs::new()
+                .with(InputName::Tokens, &tokens)
+                .with(InputName::Targets, &targets)
+                .with(InputName::Weights, &weights);
             let logits = &self.device.predict(&[input]).await?[0];
             let last = &logits[(seen.len() - 1) * self.vocabulary..seen.len() * self.vocabulary];
             if !last.iter().all(|logit| logit.is_finite()) {
@@ -166,7 +171,7 @@ impl Generator {
 
 impl Loaded {
     /// The part of the model whose values are the first that are not finite, among so many rows of the input.
-    fn first_not_finite(&self, input: Input<'_>, rows: usize) -> String {
+    fn first_not_finite(&self, input: Inputs<'_>, rows: usize) -> String {
         let mut cpu = Cpu::<f32>::new(self.plan.clone(), self.base.clone(), Some(1));
         cpu.load(0, &self.trained, &self.frozen, self.settings);
         // What a GPU alone can't hold shows in the logits only.
@@ -176,11 +181,8 @@ impl Loaded {
 
 /// Whether the modules of an adapter are made for linear layers of the base, before anything of their sizes is.
 fn check(modules: &[Module], base: &Base) -> Result<(), String> {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
-    let layer = |tensor: &Tensor| tensor.name.strip_suffix(".weight").map(str::to_owned);
-    let layers = base.tensors.iter().filter_map(|tensor| Some((layer(tensor)?, tensor.shape)));
-    let layers: Vec<_> = layers.filter(|(name, _)| MODULES.contains(&&*last(name))).collect();
-    for (name, [rows, columns]) in &layers {
+    let layers = base.model.linears();
+    for Linear { name, inputs: columns, outputs: rows } in &layers {
         match modules.iter().find(|module| module.name == *name) {
             Some(Module { inputs, outputs, .. }) if [outputs, inputs] != [rows, columns] => {
                 return Err(format!(
@@ -190,7 +192,7 @@ fn check(modules: &[Module], base: &Base) -> Result<(), String> {
             _ => {}
         }
     }
-    match modules.iter().find(|module| layers.iter().all(|(name, _)| module.name != *name)) {
+    match modules.iter().find(|module| layers.iter().all(|layer| module.name != layer.name)) {
         Some(Module { name, .. }) => Err(format!("the adapter's `{name}` is no linear layer of the base")),
         None => Ok(()),
     }

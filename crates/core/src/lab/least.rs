@@ -1,25 +1,31 @@
 //! The memory that an experiment takes at least.
 
 use loralab_data::Dataset;
-use loralab_experiment::{Module, Resolved};
+use loralab_experiment::Resolved;
 
-use crate::model::Base;
+use super::translate::adapters;
+use crate::models::Base;
 
-/// Bytes that training takes on any device, whatever else it does: the adapters of one run with their gradients, its batch, the tables of positions, and the
+/// Bytes that training takes on any device, whatever else it does: the adapters of one run with their gradients, its batches, the tables of positions, and the
 /// batches of a validation on `validation`. Worked out from the settings alone, so that what can't fit is refused before anything of that size is made or,
 /// where a `usize` has 32 bits, overflows one.
 pub fn least_bytes(base: &Base, experiment: &Resolved, validation: &Dataset) -> u64 {
-    let Resolved { rank, batch_size, tokens, validation_examples, .. } = *experiment;
-    let sides = |module: &Module| base.config.module_shape(module.name()).iter().sum::<usize>();
-    let sides: usize = experiment.target_modules.iter().map(sides).sum();
+    let Resolved { rank, batch_size, gradient_accumulation, tokens, validation_examples, .. } = *experiment;
+    let adapters = adapters(base, experiment);
+    let linears = base.model.linears();
+    let sides: usize = linears
+        .iter()
+        .filter(|linear| adapters.target(&linear.name))
+        .map(|linear| linear.inputs + linear.outputs)
+        .sum();
     let examples = match validation {
         Dataset::Text(text) => text.len() / tokens,
         Dataset::Examples(examples) => examples.len(),
     };
-    let batches = 1 + examples.min(validation_examples).div_ceil(batch_size);
+    let batches = gradient_accumulation as f64 + examples.min(validation_examples).div_ceil(batch_size) as f64;
     // Floating point, since no whole number holds every product: exact up to 2⁵³ bytes, and never below the largest u64 where it is cast to one.
     let product = |factors: &[usize]| factors.iter().map(|&factor| factor as f64).product::<f64>();
-    let adapters = product(&[8, base.config.layers, sides, rank]);
-    let rows = product(&[12, batches, batch_size, tokens]);
-    (adapters + rows + product(&[4, tokens, base.config.head_size()])) as u64
+    let adapters = product(&[8, sides, rank]);
+    let rows = batches * product(&[12, batch_size, tokens]);
+    (adapters + rows + product(&[4, tokens, base.model.position_columns()])) as u64
 }

@@ -9,10 +9,9 @@ use loralab_linalg::{Mat, Scale, from_rows, to_rows};
 
 use super::Begun;
 use crate::{
-    adapter::Module,
-    init::StartError,
-    memory::{Data, Tensor},
-    model::Base,
+    graph::memory::{Data, Tensor},
+    lora::{init::StartError, peft::Module},
+    models::Base,
 };
 
 /// What the name of a base goes on with where a start was taken out of it.
@@ -47,7 +46,7 @@ pub fn residual(begun: Begun, base: &Base, scheme: &'static str) -> Result<Begun
         *tensor = Tensor { data: Data::F32(left), ..tensor.clone() };
     }
     adapter.base = format!("{}{RESIDUAL}", adapter.base);
-    let base = Base { config: base.config.clone(), tensors: tensors.into() };
+    let base = Base { model: base.model.clone(), tensors: tensors.into() };
     Ok(Begun { adapter, layers, tokens, base: Some(base) })
 }
 

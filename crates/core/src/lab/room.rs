@@ -4,9 +4,12 @@ use loralab_experiment::{Cell, Resolved};
 
 use super::translate::options;
 use crate::{
-    init::{self, Quantiser, Rule},
-    memory::{Data, Tensor},
-    model::Base,
+    graph::memory::{Data, Tensor},
+    lora::{
+        init::{self, Quantiser, Rule},
+        peft::{Adapter, QuantisedBase},
+    },
+    models::{Adapters, Base},
 };
 
 /// What a plan has room for beside adapters of the experiment's rank. Runs that need different room are trained in different cohorts.
@@ -23,11 +26,6 @@ pub struct Room {
     /// In how many rounds at which rank it is brought there; (1, 0) where one is all.
     pub rounds: (usize, usize),
 }
-
-/// What the name of a base goes on with before its quantiser.
-const QUANTISED: &str = ", its adapted weights quantised to ";
-/// What follows that where one round is not all; the rounds stand before the second and the rank after it.
-const ROUNDS: [&str; 2] = [" in ", " rounds of rank "];
 
 impl Default for Room {
     fn default() -> Room {
@@ -57,12 +55,9 @@ impl Room {
     }
 
     /// The base that runs with this room train on: its adapted weights at what few bits leave of them, if it is stored so.
-    pub fn base(&self, base: &Base, target_modules: &[String]) -> Base {
+    pub fn base(&self, base: &Base, adapters: &Adapters) -> Base {
         let Some(quantiser) = self.quantiser else { return base.clone() };
-        let adapted = |name: &str| {
-            let module = name.trim_end_matches(".weight").rsplit('.').next();
-            target_modules.iter().any(|target| module == Some(target))
-        };
+        let adapted = |name: &str| name.strip_suffix(".weight").is_some_and(|module| adapters.target(module));
         let kept = |tensor: &Tensor| match adapted(&tensor.name) {
             true => {
                 let (rounds, rank) = self.rounds;
@@ -71,63 +66,33 @@ impl Room {
             }
             false => tensor.clone(),
         };
-        Base { config: base.config.clone(), tensors: base.tensors.iter().map(kept).collect() }
+        Base { model: base.model.clone(), tensors: base.tensors.iter().map(kept).collect() }
     }
 
-    /// The name of that base.
+    /// The name of that base, in words.
     pub fn base_name(&self, base: &str) -> String {
         match (self.quantiser, self.rounds) {
-            (Some(quantiser), (1, _)) => format!("{base}{QUANTISED}{quantiser}"),
+            (Some(quantiser), (1, _)) => format!("{base}, its adapted weights quantised to {quantiser}"),
             (Some(quantiser), (rounds, rank)) => {
-                format!("{base}{QUANTISED}{quantiser}{}{rounds}{}{rank}", ROUNDS[0], ROUNDS[1])
+                format!("{base}, its adapted weights quantised to {quantiser} in {rounds} rounds of rank {rank}")
             }
             (None, _) => base.to_owned(),
         }
     }
 
-    /// What the name of an adapter's base says of how it is stored.
-    pub fn of_base_name(name: &str) -> Room {
-        let Some((_, stored)) = name.rsplit_once(QUANTISED) else { return Room::default() };
-        let rounds = |text: &str| {
-            let (rounds, rank) = text.split_once(ROUNDS[1])?;
-            Some((rounds.parse().ok()?, rank.parse().ok()?))
-        };
-        let (quantiser, rounds) = match stored.split_once(ROUNDS[0]) {
-            Some((quantiser, text)) => (quantiser, rounds(text)),
-            None => (stored, Some((1, 0))),
-        };
-        let quantiser = Quantiser::ALL.into_iter().find(|known| known.to_string() == quantiser);
-        match (quantiser, rounds) {
-            (Some(_), Some(rounds)) => Room { quantiser, rounds, ..Room::default() },
-            _ => Room::default(),
-        }
+    /// The same as an adapter remembers it.
+    pub fn quantised_base(&self, base: &str) -> Option<QuantisedBase> {
+        let (rounds, rank) = self.rounds;
+        self.quantiser.map(|quantiser| QuantisedBase { base: base.to_owned(), quantiser, rounds, rank })
     }
 
-    /// The name of an adapter's base without what it says of how it is stored.
-    pub fn bare_name(name: &str) -> &str {
-        let quantised = Room::of_base_name(name).quantiser.is_some();
-        name.rsplit_once(QUANTISED).filter(|_| quantised).map_or(name, |(bare, _)| bare)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_base_says_how_it_is_stored() {
-        for quantiser in Quantiser::ALL {
-            for rounds in [(1, 0), (5, 8)] {
-                let room = Room { quantiser: Some(quantiser), rounds, ..Room::default() };
-                let name = room.base_name("my in base");
-                assert_eq!((Room::of_base_name(&name), Room::bare_name(&name)), (room, "my in base"));
+    /// What the base of an adapter needs.
+    pub fn of_adapter(adapter: &Adapter) -> Room {
+        match adapter.quantised_base {
+            None => Room::default(),
+            Some(QuantisedBase { quantiser, rounds, rank, .. }) => {
+                Room { quantiser: Some(quantiser), rounds: (rounds, rank), ..Room::default() }
             }
-        }
-        assert_eq!(Room::default().base_name("tiny"), "tiny");
-        for name in
-            ["tiny", "tiny, its adapted weights quantised to nf5", "x, its adapted weights quantised to nf4 in 5"]
-        {
-            assert_eq!((Room::of_base_name(name), Room::bare_name(name)), (Room::default(), name));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The paper's toy experiment (Hayou, Ghosh and Yu 2024, arXiv 2406.08447): students of many widths learn a teacher, each at many learning rates.
 //!
 //! Data and teacher are the same for all; a seed fixes a student's frozen weights and its adapter's start. Runs that share those are a cohort. The
-//! zero product of W_h is left out (see [`teacher_student`](crate::model::teacher_student)), so a step's work goes with n, not with n².
+//! zero product of W_h is left out (see [`teacher_student`](crate::models::teacher_student)), so a step's work goes with n, not with n².
 
+use crate::graph::memory::InputName;
 use std::{ops::ControlFlow, sync::Arc};
 
 use loralab_cpu::{Matrix, Scalar, Store};
@@ -11,12 +12,14 @@ use loralab_linalg::Stream;
 
 use super::SweepError;
 use crate::{
-    device::{Cpu, Device, DeviceError, Evaluation, Input, RunSettings},
-    init::Scheme,
-    model::teacher_student::{Network, teacher_student, weights},
-    plan::{Optimizer, Plan, Shape},
-    tape::{Purpose, Tape},
-    train::{Run, start},
+    device::{Cpu, Device, DeviceError, Evaluation, Inputs, RunSettings},
+    graph::{
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Run, start},
+    lora::init::Scheme,
+    models::teacher_student::{Network, teacher_student, weights},
 };
 
 /// Columns of x.
@@ -108,7 +111,10 @@ impl Lesson {
             let mut weights = vec![0.0; rows];
             weights[..count].fill(1.0 / count as f32);
             let blank = vec![0.0; rows];
-            let input = Input { features: &features, expected: &blank, weights: &weights, ..Input::default() };
+            let input = Inputs::new()
+                .with(InputName::Features, &features)
+                .with(InputName::Expected, &blank)
+                .with(InputName::Weights, &weights);
             let expected = device.predict(&[input]).remove(0);
             Examples { features, expected, weights }
         };
@@ -117,8 +123,11 @@ impl Lesson {
 }
 
 impl Examples {
-    fn input(&self) -> Input<'_> {
-        Input { features: &self.features, expected: &self.expected, weights: &self.weights, ..Input::default() }
+    fn input(&self) -> Inputs<'_> {
+        Inputs::new()
+            .with(InputName::Features, &self.features)
+            .with(InputName::Expected, &self.expected)
+            .with(InputName::Weights, &self.weights)
     }
 }
 
@@ -260,7 +269,7 @@ fn norms(hidden: &[f32], trained: &[f32]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{device::wait, init};
+    use crate::{device::wait, lora::init};
 
     fn student(form: Form, readout: Readout) -> Student {
         Student { form, readout, width: 32, seed: 1 }

@@ -5,23 +5,29 @@ use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPrecon
 
 use super::{MakeDevice, Room, SweepError};
 use crate::{
-    adapter::{Adapter, Module},
-    calibrate::{Calibration, Setup},
     device::RunSettings,
-    init::{self, Scheme, Trains},
-    memory::Parameter,
-    model::{Adapters, Base, Training, decoder},
-    plan::{Optimizer, Plan, Preconditioner, Shape},
-    tape::Tape,
-    train::Run,
+    graph::{
+        memory::Span,
+        plan::{Optimizer, Plan, Preconditioner, Shape},
+        tape::Tape,
+    },
+    lab::{
+        calibrate::{Calibration, Setup},
+        train::Run,
+    },
+    lora::{
+        init::{self, Scheme, Trains},
+        peft::{Adapter, Module},
+    },
+    models::{Adapters, Base, Training},
 };
 
 /// The decoder with the experiment's adapters.
 pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, room: Room) -> Tape {
     let mut tape = Tape::new(shape, room.frozen_pairs);
-    let Adapters { rank, target_modules } = adapters(experiment);
+    let Adapters { rank, target_modules } = adapters(base, experiment);
     let adapters = Adapters { rank: rank * room.spread, target_modules };
-    decoder(&mut tape, &base.config, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
     tape
 }
@@ -101,39 +107,42 @@ pub(super) fn run_of(experiment: &Resolved, cell: &Cell) -> Result<Run, SweepErr
 /// The adapter whose factors lie flat in `trained`, and in `frozen_pairs` where the scheme has them, as `plan` says.
 pub(super) fn export(
     plan: &Plan,
+    base: &Base,
+    room: Room,
     base_name: &str,
     experiment: &Resolved,
     scheme: &Scheme,
     trained: &[f32],
     frozen_pairs: &[f32],
 ) -> Adapter {
-    let modules = plan.parameters.chunks_exact(2).map(|pair| {
-        let (a, b) = (&pair[0], &pair[1]);
-        let factor = |values: &[f32], parameter: &Parameter| values[parameter.span.range()].to_vec();
+    let modules = plan.sites.iter().map(|site| {
+        let factor = |values: &[f32], span: Span| values[span.range()].to_vec();
         Module {
-            name: a.name.trim_end_matches(".lora_A.weight").to_owned(),
-            inputs: a.shape[1],
-            outputs: b.shape[0],
-            a: factor(trained, a),
-            b: factor(trained, b),
-            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, a), factor(frozen_pairs, b))),
+            name: site.module.clone(),
+            inputs: site.inputs,
+            outputs: site.outputs,
+            a: factor(trained, site.a),
+            b: factor(trained, site.b),
+            frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, site.a), factor(frozen_pairs, site.b))),
         }
     });
     // Where layers may get more than they ask for, the scale stays that of what they asked for.
-    let rank = plan.ranks().next().unwrap_or(experiment.rank);
+    let rank = plan.rank();
     let asked = rank == experiment.rank;
     Adapter {
-        base: base_name.to_owned(),
+        base: room.base_name(base_name),
+        quantised_base: room.quantised_base(base_name),
         rank,
         alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
         use_rslora: asked && experiment.scaling == Scaling::RsLora,
-        target_modules: adapters(experiment).target_modules,
+        target_modules: adapters(base, experiment).target_modules,
         modules: modules.collect(),
     }
 }
 
-/// Which modules carry an adapter, and of which rank.
-pub(super) fn adapters(experiment: &Resolved) -> Adapters {
-    let target_modules = experiment.target_modules.iter().map(|module| module.name().to_owned()).collect();
-    Adapters { rank: experiment.rank, target_modules }
+/// Which modules carry an adapter, and of which rank; names that the model does not know are refused by [`Resolved::targets`].
+pub fn adapters(base: &Base, experiment: &Resolved) -> Adapters {
+    let known = base.model.targets();
+    let named = |module: &String| experiment.target_modules.as_ref().is_none_or(|named| named.contains(module));
+    Adapters { rank: experiment.rank, target_modules: known.into_iter().filter(named).collect() }
 }

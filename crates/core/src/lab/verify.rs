@@ -8,12 +8,13 @@ use std::{collections::HashMap, sync::Arc};
 use loralab_cpu::{Scalar, Scratch, Store, Threads, Tracked};
 
 use crate::{
-    device::{Cpu, Device, DeviceError, Gpu, Input, RunSettings},
-    gpu::GpuError,
-    memory::{Lane, Tensor, Value, Values},
-    ops::{Dispatch, Op, Pass},
-    plan::Plan,
-    shader::Memory,
+    device::{Cpu, Device, DeviceError, Gpu, Inputs, RunSettings, webgpu::GpuError},
+    graph::{
+        memory::{Buffer, Dtype, Lane, Tensor, Type, Values},
+        ops::{Dispatch, Op, Pass},
+        plan::Plan,
+        shader::Memory,
+    },
 };
 
 /// A run's state before the step that is looked at.
@@ -79,7 +80,7 @@ pub async fn verify(
     plan: &Arc<Plan>,
     base: &Arc<[Tensor]>,
     states: &[State],
-    inputs: &[Input<'_>],
+    inputs: &[Inputs<'_>],
     learning_rates: &[f64],
 ) -> Result<Verdict, GpuError> {
     for (run, state) in states.iter().enumerate() {
@@ -88,6 +89,7 @@ pub async fn verify(
     let mut judge = Judge { plan, base, states, inputs, verdict: Verdict::default() };
     poison(gpu, plan);
     gpu.place(inputs);
+    judge.load(gpu).await?;
     let before: Vec<u32> = (0..plan.trained_len() * states.len()).map(|i| prefilled(i).to_bits()).collect();
     gpu.set_words(Memory::Gradients, &before);
     let mut gradients: Vec<f32> = bytemuck::cast_vec(before.clone());
@@ -125,11 +127,10 @@ pub async fn verify(
 
 /// Fills every row buffer that the host does not write with NaN.
 fn poison(gpu: &Gpu, plan: &Plan) {
-    let ports = [plan.ports.weights, plan.ports.features, plan.ports.expected];
-    let rows = plan.shape.rows_per_run() * plan.shape.runs;
-    for (index, columns) in plan.buffers.iter().enumerate() {
-        if !ports.contains(&Some(Value(index))) {
-            gpu.set_words(Memory::Rows(Value(index)), &vec![f32::NAN.to_bits(); rows * columns]);
+    for (index, kind) in plan.buffers.iter().enumerate() {
+        let buffer = Buffer(index);
+        if plan.inputs.iter().all(|input| input.buffer != buffer) {
+            gpu.set_words(Memory::Rows(buffer), &vec![f32::NAN.to_bits(); kind.len(plan.shape) * plan.shape.runs]);
         }
     }
 }
@@ -151,37 +152,57 @@ struct Judge<'a> {
     plan: &'a Arc<Plan>,
     base: &'a Arc<[Tensor]>,
     states: &'a [State],
-    inputs: &'a [Input<'a>],
+    inputs: &'a [Inputs<'a>],
     verdict: Verdict,
 }
 
 impl Judge<'_> {
+    /// Compares the inputs as the GPU has them with what it was given, bit by bit.
+    async fn load(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
+        let mut comparison = Comparison::new("inputs step/load".to_owned());
+        for input in &self.plan.inputs {
+            let words = read(gpu, Memory::Rows(input.buffer)).await?;
+            for (run, inputs) in self.inputs.iter().enumerate() {
+                let given: &[f32] = bytemuck::cast_slice(inputs.of(input, self.plan.shape).words());
+                comparison.compare(run, &words[run * given.len()..(run + 1) * given.len()], &exact(given));
+            }
+        }
+        self.verdict.kernels.push(comparison.0);
+        Ok(())
+    }
+
     /// Computes a dispatch from what the GPU had, and compares with what it made of it.
     fn dispatch(
         &mut self,
         dispatch: &Dispatch,
-        operands: &HashMap<Value, Vec<f32>>,
-        results: &HashMap<Value, Vec<f32>>,
+        operands: &HashMap<Buffer, Vec<f32>>,
+        results: &HashMap<Buffer, Vec<f32>>,
         before: &[f32],
         after: Option<&[f32]>,
     ) {
         let (plan, rows) = (self.plan, self.plan.shape.rows_per_run());
+        let of_run = |run: usize, kind: Type| {
+            let len = kind.len(plan.shape);
+            run * len..(run + 1) * len
+        };
         let tables: Vec<Vec<Tracked>> =
             plan.tables.iter().map(|table| table.iter().map(|&x| Tracked::from_f32(x as f32)).collect()).collect();
         let elements = plan.trained_len();
         let name = format!("{} {}/{}", dispatch.label, dispatch.op.name(), dispatch.pass.name());
         let mut comparison = Comparison::new(name);
-        for (run, (state, input)) in self.states.iter().zip(self.inputs).enumerate() {
-            let mut values = Values { rows, buffers: vec![vec![]; plan.buffers.len()] };
-            for (value, columns) in dispatch.operands() {
-                let of_run = &operands[&value][run * rows * columns..(run + 1) * rows * columns];
-                values.buffers[value.0] = exact(of_run);
+        for (run, state) in self.states.iter().enumerate() {
+            let buffers = plan.buffers.len();
+            let mut values = Values { rows, buffers: vec![vec![]; buffers], words: vec![vec![]; buffers] };
+            for (buffer, kind) in dispatch.operands() {
+                let of_run = &operands[&buffer][of_run(run, kind)];
+                match kind.dtype {
+                    Dtype::U32 => values.words[buffer.0] = of_run.iter().map(|x| x.to_bits()).collect(),
+                    _ => values.buffers[buffer.0] = exact(of_run),
+                }
             }
             let mut gradients = exact(&before[run * elements..(run + 1) * elements]);
             let mut lane = Lane {
                 values: &mut values,
-                tokens: input.tokens,
-                targets: input.targets,
                 trained: &exact(&state.trained),
                 frozen_pairs: &exact(&state.frozen_pairs),
                 gradients: &mut gradients,
@@ -192,9 +213,8 @@ impl Judge<'_> {
                 scratch: &mut Scratch::new(),
             };
             Op::run(dispatch, &mut lane);
-            for ((value, columns), _) in dispatch.operands().skip(dispatch.reads.len()).zip(&dispatch.writes) {
-                let of_run = &results[&value][run * rows * columns..(run + 1) * rows * columns];
-                comparison.compare(run, of_run, &values.buffers[value.0]);
+            for (buffer, kind) in dispatch.operands().skip(dispatch.reads.len()) {
+                comparison.compare(run, &results[&buffer][of_run(run, kind)], &values.buffers[buffer.0]);
             }
             if let Some(after) = after {
                 comparison.compare(run, &after[run * elements..(run + 1) * elements], &gradients);
@@ -205,7 +225,7 @@ impl Judge<'_> {
 
     /// The same for what follows a complete gradient.
     async fn update(&mut self, gpu: &mut Gpu, gradients: &[f32], learning_rates: &[f64]) -> Result<(), GpuError> {
-        let loss = self.plan.ports.loss.map(Memory::Rows);
+        let loss = self.plan.results.loss.map(Memory::Rows);
         let losses = match loss {
             Some(memory) => read(gpu, memory).await?,
             None => vec![],
@@ -223,7 +243,7 @@ impl Judge<'_> {
             cpu.restore(&gpu.states().await.map_err(|DeviceError::Gpu(error)| error)?);
             gpu.set_words(Memory::Gradients, &before);
             let mut gradients = exact(gradients);
-            let reports = gpu.update(self.inputs, learning_rates).await?;
+            let reports = gpu.replay_updates(self.inputs, learning_rates).await?;
             let trained = read(gpu, Memory::Trained).await?;
             for run in 0..self.states.len() {
                 let zero = Tracked::ZERO;

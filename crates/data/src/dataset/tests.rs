@@ -20,6 +20,18 @@ fn what_is_no_text_is_refused() {
     assert!(message(Dataset::text(b"", 4)).contains("the data is empty"));
     assert_eq!(Dataset::text(b"some\0text", 4), Err(Error::Binary { offset: 4, byte: 0 }));
     assert_eq!(Dataset::text(b"gr\xFC\xDFe", 4), Err(Error::Binary { offset: 2, byte: 0xFC }));
+    assert!(Error::Binary { offset: 4, byte: 0 }.to_string().starts_with("byte 4 is 0x00, which no text has;"));
+    let marked = |mark: &[u8]| Dataset::text(&[mark, b"some text"].concat(), 3);
+    assert_eq!(marked(b"\xEF\xBB\xBF"), marked(b""));
+    assert_eq!(Dataset::text(b"\xEF\xBB\xBF", 3), Err(Error::Empty));
+    for (mark, encoding) in [
+        (&b"\xFF\xFE"[..], "UTF-16"),
+        (b"\xFE\xFF", "UTF-16"),
+        (b"\xFF\xFE\0\0", "UTF-32"),
+        (b"\0\0\xFE\xFF", "UTF-32"),
+    ] {
+        assert_eq!(marked(mark), Err(Error::Wide { encoding }));
+    }
     assert!(message(Dataset::text(b"gr\xFC\xDFe", 4)).starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text"));
     assert!(
         message(Dataset::Text(b"1234".to_vec()).fits(4))

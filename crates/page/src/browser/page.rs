@@ -240,7 +240,7 @@ impl Page {
                 if page.state == State::Stopping {
                     page.begin_worker();
                     let seconds = page.progress.gone(now());
-                    page.happened(&Event::Finished { complete: false, seconds }, now());
+                    page.happened(&Event::Finished { complete: false, seconds, unwritten: vec![] }, now());
                 }
             });
         });
@@ -347,7 +347,7 @@ impl Page {
             Event::Step { .. } => self.changed_parts(&[Part::Curves, Part::Keep]),
             Event::Evaluation { .. } | Event::Diverged { .. } => self.changed_parts(&Part::ALL),
             Event::Diagnosis { .. } => self.changed_parts(&Part::INSIDE),
-            Event::Finished { complete, seconds } => {
+            Event::Finished { complete, seconds, .. } => {
                 let device = sweep.record.summary().setting.device;
                 let said = match complete {
                     true => format!("Done in {} on {device}.", duration(*seconds)),

@@ -153,7 +153,9 @@ impl Page {
         hide("progress", !under_way);
         // What is trained, whatever the form has become since.
         let experiment = self.sweep.as_ref().map_or(&self.experiment, |sweep| &sweep.experiment);
-        let tokens = experiment.batch_size.unwrap_or(8) * experiment.tokens.unwrap_or(64);
+        let tokens = experiment.batch_size.unwrap_or(8)
+            * experiment.gradient_accumulation.unwrap_or(1)
+            * experiment.tokens.unwrap_or(64);
         let pace = if under_way { self.progress.pace(now(), tokens) } else { String::new() };
         write("pace", &pace);
     }

@@ -1,7 +1,7 @@
 //! The experiment as a form: a field for every setting, with what it does, who says so, and a way back to its default.
 
 use loralab_experiment::{
-    Experiment, ExperimentError, KEYS, Key, Module, OptimizerName, Preconditioner, Scaling, Schedule, SchemeInfo, Task,
+    Experiment, ExperimentError, KEYS, Key, OptimizerName, Preconditioner, Scaling, Schedule, SchemeInfo, Task,
     first_name,
 };
 
@@ -17,7 +17,18 @@ pub const SHIPPED: [&str; 2] = ["nano", "tiny"];
 pub const GROUPS: [(&str, &[&str]); 5] = [
     ("What is learnt", &["base", "task"]),
     ("Starts, rates, seeds", &["schemes", "scheme_options", "learning_rates", "seeds"]),
-    ("Length", &["steps", "batch_size", "tokens", "evaluate_every", "validation_examples", "diagnose_every"]),
+    (
+        "Length",
+        &[
+            "steps",
+            "batch_size",
+            "gradient_accumulation",
+            "tokens",
+            "evaluate_every",
+            "validation_examples",
+            "diagnose_every",
+        ],
+    ),
     ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
     (
         "Optimiser",
@@ -36,6 +47,9 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
         ],
     ),
 ];
+
+/// Linear maps of the bases that the page can train on; the worker refuses what a base does not have.
+const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
 /// How a base of one's own is brought.
 const BRING: &str = "<span class=\"note\">A file that <code>loralab pretrain</code> made: \
@@ -91,7 +105,7 @@ impl Form<'_> {
             "preconditioner" => Field::One(Preconditioner::ALL.iter().map(Preconditioner::to_string).collect()),
             "schedule" => Field::One(Schedule::ALL.iter().map(Schedule::to_string).collect()),
             "schemes" => Field::Some(self.schemes.iter().map(|scheme| scheme.name.clone()).collect()),
-            "target_modules" => Field::Some(Module::ALL.iter().map(Module::to_string).collect()),
+            "target_modules" => Field::Some(TARGETS.map(str::to_owned).into()),
             _ => Field::Numbers,
         }
     }
@@ -231,7 +245,7 @@ impl Form<'_> {
         format!(
             "<div id=\"own\" class=\"own\"{hidden}><label class=\"label\" for=\"own-text\">Your text, or lines of JSON with a prompt and a completion</label>\
              <textarea id=\"own-text\" rows=\"5\" spellcheck=\"false\" placeholder=\"Paste at least a few hundred letters, or drop a file here.\">{}</textarea>\
-             <label class=\"file\">Choose a file <input type=\"file\" id=\"own-file\" accept=\".txt,.md,.jsonl,text/*\"></label>\
+             <label class=\"file\">Choose a file <input type=\"file\" id=\"own-file\" accept=\".txt,.md,.jsonl,.raw,text/*\"></label>\
              <span class=\"note\" id=\"own-name\" data-name=\"{1}\">{1}</span> <span class=\"note\">It stays in this tab.</span></div>",
             escaped(self.text.unwrap_or_default()),
             escaped(name)
@@ -252,7 +266,7 @@ impl Form<'_> {
             match Experiment::from_settings([(name.as_str(), text)]) {
                 Ok(alone) => {
                     texts.push((name.as_str(), text));
-                    let error = alone.resolve(&known).err().filter(is_of_one_setting);
+                    let error = checked(&alone, &known).err().filter(is_of_one_setting);
                     wrong.extend(error.map(|error| (name.clone(), error.to_string())));
                 }
                 Err(error) => wrong.push((name.clone(), error.to_string())),
@@ -263,7 +277,7 @@ impl Form<'_> {
         let kept: Vec<_> = self.experiment.settings().into_iter().filter(|(name, _)| fieldless(name)).collect();
         let all = kept.iter().map(|(name, text)| (*name, text.as_str())).chain(texts);
         let read = Experiment::from_settings(all).unwrap_or_default();
-        if let (true, Err(error)) = (wrong.is_empty(), read.resolve(&known)) {
+        if let (true, Err(error)) = (wrong.is_empty(), checked(&read, &known)) {
             wrong.push((at_fault(&error).to_owned(), error.to_string()));
         }
         (read, wrong)
@@ -288,6 +302,11 @@ fn at_fault(error: &ExperimentError) -> &str {
         }
         ExperimentError::Syntax { .. } | ExperimentError::UnknownKey { .. } => "steps",
     }
+}
+
+/// Refuses what can't be trained, and linear maps that none of the bases has.
+fn checked(experiment: &Experiment, known: &[&str]) -> Result<(), ExperimentError> {
+    experiment.resolve(known)?.targets(&TARGETS.map(str::to_owned)).map(|_| ())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!
 //! `cargo run --release --manifest-path crates/xtask/bench/burn/Cargo.toml -- [STEPS]`
 
+use loralab_core::graph::memory::InputName;
 use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -14,14 +15,7 @@ use burn::{
     optim::{GradientsParams, ModuleOptimizer, SgdConfig},
     tensor::{Device as BurnDevice, DeviceKind, Distribution, Tensor as BurnTensor, activation::relu},
 };
-use loralab_core::{
-    device::{Device, Gpu, Input, RunSettings, wait},
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Shape},
-    shader::Tiles,
-    tape::{Purpose, Tape},
-};
+use loralab_core::{device::{Device, Gpu, Inputs, RunSettings, wait, webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters}}, graph::{memory::{Data, Group, Tensor, Weight}, plan::{Optimizer, Shape}, shader::Tiles, tape::{Purpose, Tape}}};
 use loralab_linalg::Stream;
 
 const LAYERS: usize = 4;
@@ -89,7 +83,7 @@ impl Ours {
 
     fn step(&mut self) -> Result<f64> {
         let Ours { device, weights, features, expected } = self;
-        let input = Input { weights, features, expected, ..Input::default() };
+        let input = Inputs::new().with(InputName::Weights, weights).with(InputName::Features, features).with(InputName::Expected, expected);
         device.step(&[input], &[LEARNING_RATE]);
         let reports = wait(device.reports())?;
         let report = reports.last().and_then(|runs| runs[0].as_ref()).context("the run has stopped")?;

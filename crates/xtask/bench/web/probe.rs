@@ -5,16 +5,21 @@
 //! equal losses show that the same is computed.
 #![cfg(target_family = "wasm")]
 
+use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
 
 use js_sys::{Array, Date, Float32Array};
 use loralab_core::{
-    device::{Device, Input, Machine, RunSettings},
-    gpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
-    memory::{Data, Group, Tensor, Weight},
-    plan::{Optimizer, Plan, Shape},
-    shader::Tiles,
-    tape::{Purpose, Tape},
+    device::{
+        Device, Inputs, Machine, RunSettings,
+        webgpu::{Accelerator, Checks, Options, Profile, Tiling, Wanted, adapters},
+    },
+    graph::{
+        memory::{Data, Group, Tensor, Weight},
+        plan::{Optimizer, Plan, Shape},
+        shader::Tiles,
+        tape::{Purpose, Tape},
+    },
 };
 use loralab_linalg::Stream;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
@@ -144,7 +149,10 @@ impl Probe {
     /// If the GPU fails.
     pub async fn step(&mut self) -> Result<f64, JsError> {
         let Probe { device, weights, features, expected, name: _ } = self;
-        let input = Input { weights, features, expected, ..Input::default() };
+        let input = Inputs::new()
+            .with(InputName::Weights, &*weights)
+            .with(InputName::Features, &*features)
+            .with(InputName::Expected, &*expected);
         device.step(&[input], &[LEARNING_RATE]);
         let reports = device.reports().await?;
         let report = reports.last().and_then(|runs| runs[0].as_ref());

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use loralab_cpu::{Scalar, Scratch, Threads, finite};
 use update::update;
 
-use super::{Answer, Device, Evaluation, Input, Probe, RunSettings, RunState, StepReport, workers::Workers};
-use crate::{
-    memory::{Lane, Tensor, Value, Values},
+use super::{Answer, Device, Evaluation, Inputs, Probe, RunSettings, RunState, Slice, StepReport, workers::Workers};
+use crate::graph::{
+    memory::{Buffer, Dtype, Lane, Tensor, Type, Values},
     ops::{Dispatch, Op},
-    plan::{Optimizer, Plan, Update},
+    plan::Plan,
+    recording::Results,
 };
 
 /// Fewest rows of a lane, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
@@ -47,6 +48,10 @@ struct Run<S> {
     second_moment: Vec<S>,
     steps: u64,
     diverged: bool,
+    /// Passes since the last update, and the sums of their losses and of their gradients.
+    passes: usize,
+    loss: S,
+    gradients: Vec<S>,
 }
 
 /// How far a lane is carried.
@@ -102,12 +107,15 @@ impl<S: Scalar> Cpu<S> {
         let moments = moments(&plan);
         let run = Run {
             settings: RunSettings::PLAIN,
+            gradients: vec![S::ZERO; if plan.updates.is_empty() { 0 } else { trained.len() }],
             trained,
             frozen_pairs: vec![],
             first_moment: vec![S::ZERO; moments[0]],
             second_moment: vec![S::ZERO; moments[1]],
             steps: 0,
             diverged: false,
+            passes: 0,
+            loss: S::ZERO,
         };
         Cpu {
             lanes: lanes(plan.shape.sequences, plan.shape.tokens),
@@ -123,9 +131,9 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// Loss and gradient of one run, in the order of the plan's parameters, without a step; for tests and probes.
-    pub fn gradient(&self, run: usize, input: Input<'_>) -> (S, Vec<S>) {
+    pub fn gradient(&self, run: usize, inputs: Inputs<'_>) -> (S, Vec<S>) {
         let mut lanes = self.workspace();
-        self.replay(&self.runs[run], input, &mut lanes, Extent::Gradient);
+        self.replay(&self.runs[run], inputs, &mut lanes, Extent::Gradient);
         let loss = total_loss(&lanes);
         let gradient = sum_gradients(&mut lanes).to_vec();
         self.workspaces.put(lanes);
@@ -133,9 +141,9 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// Loss of one run in the device's own scalar, without a step; for tests and probes.
-    pub fn loss(&self, run: usize, input: Input<'_>) -> S {
+    pub fn loss(&self, run: usize, inputs: Inputs<'_>) -> S {
         let mut lanes = self.workspace();
-        self.replay(&self.runs[run], input, &mut lanes, Extent::Forward);
+        self.replay(&self.runs[run], inputs, &mut lanes, Extent::Forward);
         let loss = total_loss(&lanes);
         self.workspaces.put(lanes);
         loss
@@ -161,10 +169,10 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// Computes the gradient of one run on the caller's thread, lane by lane; each dispatch waits for `around` to call it. For whoever has a clock.
-    pub fn observe(&self, run: usize, input: Input<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
+    pub fn observe(&self, run: usize, inputs: Inputs<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
         let mut lanes = self.workspace();
         for (index, partial) in lanes.iter_mut().enumerate() {
-            self.replay_lane(&self.runs[run], input, index, partial, Extent::Gradient, |dispatch, lane| {
+            self.replay_lane(&self.runs[run], inputs, index, partial, Extent::Gradient, |dispatch, lane| {
                 around(dispatch, &mut || Op::run(dispatch, lane));
             });
         }
@@ -172,16 +180,15 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// The part of the model whose values are the first of a run's forward pass that are not finite, among the first `rows` rows of a plan of one lane.
-    pub fn first_not_finite(&self, run: usize, input: Input<'_>, rows: usize) -> Option<String> {
+    pub fn first_not_finite(&self, run: usize, inputs: Inputs<'_>, rows: usize) -> Option<String> {
         let mut lanes = self.workspace();
         let mut found = None;
-        self.replay_lane(&self.runs[run], input, 0, &mut lanes[0], Extent::Forward, |dispatch, lane| {
+        self.replay_lane(&self.runs[run], inputs, 0, &mut lanes[0], Extent::Forward, |dispatch, lane| {
             Op::run(dispatch, lane);
-            let columns = &dispatch.columns[dispatch.reads.len()..];
-            let mut written = dispatch.writes.iter().zip(columns);
-            let is_finite = |(&(value, _), &columns): (&(Value, _), &usize)| {
-                let values = lane.values.read(value, columns);
-                finite::first_non_finite(&values[..values.len().min(rows * columns)]).is_none()
+            let mut written = dispatch.operands().skip(dispatch.reads.len());
+            let is_finite = |(buffer, kind): (Buffer, Type)| {
+                let values = lane.values.read(buffer, kind.columns);
+                finite::first_non_finite(&values[..values.len().min(rows * kind.columns)]).is_none()
             };
             if found.is_none() && !written.all(is_finite) {
                 found = Some(dispatch.label.clone());
@@ -192,9 +199,9 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// Carries all lanes of a run through the passes.
-    fn replay(&self, run: &Run<S>, input: Input<'_>, lanes: &mut [Partial<S>], extent: Extent) {
+    fn replay(&self, run: &Run<S>, inputs: Inputs<'_>, lanes: &mut [Partial<S>], extent: Extent) {
         self.workers.for_each(lanes, |index, partial| {
-            self.replay_lane(run, input, index, partial, extent, Op::run);
+            self.replay_lane(run, inputs, index, partial, extent, Op::run);
         });
     }
 
@@ -202,7 +209,7 @@ impl<S: Scalar> Cpu<S> {
     fn replay_lane(
         &self,
         run: &Run<S>,
-        input: Input<'_>,
+        inputs: Inputs<'_>,
         index: usize,
         partial: &mut Partial<S>,
         extent: Extent,
@@ -211,17 +218,16 @@ impl<S: Scalar> Cpu<S> {
         let plan = &*self.plan;
         let rows = plan.shape.rows_per_run() / self.lanes;
         let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
-        // Every lane has as many of the rows.
-        let block = |len: usize| index * (len / self.lanes)..(index + 1) * (len / self.lanes);
-        let ports = &plan.ports;
-        for (port, source) in
-            [(ports.weights, input.weights), (ports.features, input.features), (ports.expected, input.expected)]
-        {
-            if let Some(Value(buffer)) = port {
-                let source = &source[block(source.len())];
-                for (to, &from) in arena.values.buffers[buffer].iter_mut().zip(source) {
-                    *to = S::from_f32(from);
+        for input in &plan.inputs {
+            let rows = inputs.of(input, plan.shape);
+            // Every lane has as many of them.
+            let lane = index * (rows.len() / self.lanes)..(index + 1) * (rows.len() / self.lanes);
+            match rows {
+                Slice::F32(rows) => {
+                    let buffer = &mut arena.values.buffers[input.buffer.0];
+                    buffer.iter_mut().zip(&rows[lane]).for_each(|(to, &from)| *to = S::from_f32(from));
                 }
+                Slice::U32(rows) => arena.values.words[input.buffer.0].copy_from_slice(&rows[lane]),
             }
         }
         let backward: &[Dispatch] = if extent == Extent::Forward { &[] } else { &plan.backward };
@@ -229,8 +235,6 @@ impl<S: Scalar> Cpu<S> {
         partial.gradients.resize(if backward.is_empty() { 0 } else { plan.trained_len() }, S::ZERO);
         let mut lane = Lane {
             values: &mut arena.values,
-            tokens: &input.tokens[block(input.tokens.len())],
-            targets: &input.targets[block(input.targets.len())],
             trained: &run.trained,
             frozen_pairs: &run.frozen_pairs,
             gradients: &mut partial.gradients,
@@ -254,21 +258,20 @@ impl<S: Scalar> Cpu<S> {
         for dispatch in backward {
             each(dispatch, &mut lane);
         }
-        for (port, result) in [
-            (ports.loss, &mut partial.loss),
-            (ports.correct, &mut partial.correct),
-            (ports.prediction, &mut partial.prediction),
-        ] {
+        let Results { prediction, loss, correct } = plan.results;
+        for (buffer, result) in
+            [(loss, &mut partial.loss), (correct, &mut partial.correct), (prediction, &mut partial.prediction)]
+        {
             result.clear();
-            if let Some(value) = port {
-                result.extend_from_slice(arena.values.read(value, plan.buffers[value.0]));
+            if let Some(buffer) = buffer {
+                result.extend_from_slice(arena.values.read(buffer, plan.buffers[buffer.0].columns));
             }
         }
         self.arenas.put(arena);
     }
 
     /// Runs `work` for every run, each with its own input.
-    fn each_run<R: Send>(&self, inputs: &[Input<'_>], work: impl Fn(&Run<S>, Input<'_>) -> R + Sync) -> Vec<R> {
+    fn each_run<R: Send>(&self, inputs: &[Inputs<'_>], work: impl Fn(&Run<S>, Inputs<'_>) -> R + Sync) -> Vec<R> {
         if let ([run], [input]) = (&self.runs[..], inputs) {
             // What it answers is then always memory of the caller's thread, which the next answer finds again.
             return vec![work(run, *input)];
@@ -290,29 +293,53 @@ impl<S: Scalar> Cpu<S> {
         }
         run.first_moment.fill(S::ZERO);
         run.second_moment.fill(S::ZERO);
-        (run.settings, run.steps, run.diverged) = (settings, 0, false);
+        (run.settings, run.steps, run.diverged, run.passes) = (settings, 0, false, 0);
     }
 
-    /// One step of every run that has not diverged; the report of the others is none.
-    pub fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+    /// Adds the loss and the gradient of these rows to those of every run that has not diverged.
+    pub fn accumulate(&mut self, inputs: &[Inputs<'_>]) {
         let mut runs = std::mem::take(&mut self.runs);
-        let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = runs.iter_mut().map(|run| (run, None)).collect();
-        self.workers.for_each(&mut tasks, |index, (run, report)| {
+        self.workers.for_each(&mut runs, |index, run| {
             if !run.diverged {
                 let mut lanes = self.workspace();
                 self.replay(run, inputs[index], &mut lanes, Extent::Gradient);
                 let loss = total_loss(&lanes);
-                *report = Some(update(run, &self.plan, loss, sum_gradients(&mut lanes), learning_rates[index]));
+                sum_gradients(&mut lanes);
+                if run.passes == 0 {
+                    run.loss = loss;
+                    std::mem::swap(&mut run.gradients, &mut lanes[0].gradients);
+                } else {
+                    run.loss = run.loss + loss;
+                    add(&lanes[0].gradients, &mut run.gradients);
+                }
+                run.passes += 1;
                 self.workspaces.put(lanes);
             }
         });
-        let reports = tasks.into_iter().map(|(_, report)| report).collect();
         self.runs = runs;
-        reports
+    }
+
+    /// What follows a complete gradient, for every run that has not diverged; the report of the others is none.
+    pub fn update(&mut self, learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+        let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = self.runs.iter_mut().map(|run| (run, None)).collect();
+        self.workers.for_each(&mut tasks, |index, (run, report)| {
+            if !run.diverged {
+                let mut gradients = std::mem::take(&mut run.gradients);
+                *report = Some(update(run, &self.plan, run.loss, &mut gradients, learning_rates[index]));
+                (run.gradients, run.passes) = (gradients, 0);
+            }
+        });
+        tasks.into_iter().map(|(_, report)| report).collect()
+    }
+
+    /// One step of one pass of every run that has not diverged; the report of the others is none.
+    pub fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
+        self.accumulate(inputs);
+        self.update(learning_rates)
     }
 
     /// The loss of every run that has not diverged.
-    pub fn evaluate(&self, inputs: &[Input<'_>]) -> Vec<Option<Evaluation>> {
+    pub fn evaluate(&self, inputs: &[Inputs<'_>]) -> Vec<Option<Evaluation>> {
         self.each_run(inputs, |run, input| {
             (!run.diverged).then(|| {
                 let mut lanes = self.workspace();
@@ -326,7 +353,7 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
-    pub fn predict(&self, inputs: &[Input<'_>]) -> Vec<Vec<f32>> {
+    pub fn predict(&self, inputs: &[Inputs<'_>]) -> Vec<Vec<f32>> {
         self.each_run(inputs, |run, input| {
             let mut lanes = self.workspace();
             self.replay(run, input, &mut lanes, Extent::Forward);
@@ -337,7 +364,7 @@ impl<S: Scalar> Cpu<S> {
     }
 
     /// What a pass over these rows says of each run, as [`Device::probe`] does.
-    pub fn probe(&self, inputs: &[Input<'_>]) -> Vec<Probe> {
+    pub fn probe(&self, inputs: &[Inputs<'_>]) -> Vec<Probe> {
         self.each_run(inputs, |run, input| {
             let mut lanes = self.workspace();
             self.replay(run, input, &mut lanes, Extent::Probe);
@@ -366,8 +393,12 @@ impl<S: Scalar> Device for Cpu<S> {
         self.load(run, trained, frozen_pairs, settings);
     }
 
-    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) {
-        let reports = self.step(inputs, learning_rates);
+    fn accumulate(&mut self, inputs: &[Inputs<'_>]) {
+        self.accumulate(inputs);
+    }
+
+    fn update(&mut self, learning_rates: &[f64]) {
+        let reports = self.update(learning_rates);
         self.reports.push(reports);
     }
 
@@ -375,15 +406,15 @@ impl<S: Scalar> Device for Cpu<S> {
         Box::pin(async { Ok(std::mem::take(&mut self.reports)) })
     }
 
-    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Inputs<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
         Box::pin(async move { Ok(batches.iter().map(|inputs| Cpu::evaluate(self, inputs)).collect()) })
     }
 
-    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
+    fn predict<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
         Box::pin(async move { Ok(Cpu::predict(self, inputs)) })
     }
 
-    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>> {
+    fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>> {
         Box::pin(async move { Ok(Cpu::probe(self, inputs)) })
     }
 
@@ -404,8 +435,11 @@ impl<S: Scalar> Device for Cpu<S> {
 
 impl<S: Scalar> Arena<S> {
     fn new(plan: &Plan, rows: usize) -> Arena<S> {
-        let buffers = plan.buffers.iter().map(|columns| vec![S::ZERO; rows * columns]).collect();
-        Arena { values: Values { rows, buffers }, scratch: Scratch::default() }
+        let lens =
+            |dtype| plan.buffers.iter().map(move |kind| if kind.dtype == dtype { rows * kind.columns } else { 0 });
+        let buffers = lens(Dtype::F32).map(|len| vec![S::ZERO; len]).collect();
+        let words = lens(Dtype::U32).map(|len| vec![0; len]).collect();
+        Arena { values: Values { rows, buffers, words }, scratch: Scratch::default() }
     }
 }
 
@@ -419,11 +453,8 @@ fn lanes(sequences: usize, tokens: usize) -> usize {
 
 /// Elements of the first and second moment that a plan's optimiser keeps.
 fn moments(plan: &Plan) -> [usize; 2] {
-    match plan.updates.last() {
-        Some(Update::Step(Optimizer::AdamW { .. })) => [plan.trained_len(); 2],
-        Some(Update::Step(Optimizer::Sgd { .. })) => [plan.trained_len(), 0],
-        _ => [0, 0],
-    }
+    let moments = plan.moments();
+    [1, 2].map(|moment| if moments >= moment { plan.trained_len() } else { 0 })
 }
 
 /// A result of all lanes, one after the other, in a list that is exactly as long.
@@ -440,8 +471,10 @@ fn total_loss<S: Scalar>(lanes: &[Partial<S>]) -> S {
 /// Adds the lanes' gradients, in order, into the first lane's.
 fn sum_gradients<S: Scalar>(lanes: &mut [Partial<S>]) -> &mut [S] {
     let (first, others) = lanes.split_at_mut(1);
-    for lane in others {
-        loralab_cpu::add::backward(&lane.gradients, &mut first[0].gradients, loralab_cpu::Store::Add);
-    }
+    others.iter().for_each(|lane| add(&lane.gradients, &mut first[0].gradients));
     &mut first[0].gradients
+}
+
+fn add<S: Scalar>(gradients: &[S], sum: &mut [S]) {
+    loralab_cpu::add::backward(gradients, sum, loralab_cpu::Store::Add);
 }

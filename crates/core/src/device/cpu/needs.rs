@@ -5,8 +5,7 @@ use loralab_cpu::Scalar;
 use super::{Cpu, lanes, moments};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
-    memory::{Parameter, Tensor},
-    plan::Plan,
+    graph::{memory::Tensor, plan::Plan},
 };
 
 impl<S: Scalar> Cpu<S> {
@@ -19,15 +18,18 @@ impl<S: Scalar> Cpu<S> {
         // A worker carries a lane in an arena; a run's lanes are added up in a workspace.
         let (arenas, workspaces) = (workers.min(plan.shape.runs * lanes), workers.min(plan.shape.runs));
         let summed = if plan.backward.is_empty() { 0 } else { elements };
-        let columns: usize = plan.buffers.iter().sum();
+        let columns = plan.columns();
         let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
         let pairs = if plan.frozen_pairs { rows / lanes * frozen_columns(plan) } else { 0 };
-        let kept = 1 + usize::from(plan.frozen_pairs) + moments(plan).iter().filter(|&&len| len > 0).count();
+        let kept = 1
+            + usize::from(!plan.updates.is_empty())
+            + usize::from(plan.frozen_pairs)
+            + moments(plan).iter().filter(|&&len| len > 0).count();
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let terms = vec![
             Cost::per_run(
-                format!("adapters and moments: {kept} buffers × {elements} elements × {size} bytes"),
+                format!("adapters, gradients and moments: {kept} buffers × {elements} elements × {size} bytes"),
                 bytes(&[kept, elements, size]),
             ),
             Cost::per_run(format!("batch: {rows} rows × 12 bytes"), bytes(&[12, rows])),
@@ -60,6 +62,5 @@ impl<S: Scalar> Cpu<S> {
 
 /// Columns that an adapter with a frozen pair computes beside the plan's buffers, of the widest.
 fn frozen_columns(plan: &Plan) -> usize {
-    let of_pair = |pair: &[Parameter]| pair[0].shape[0] + 2 * pair[1].shape[0];
-    plan.parameters.chunks_exact(2).map(of_pair).max().unwrap_or(0)
+    plan.sites.iter().map(|site| site.rank + 2 * site.outputs).max().unwrap_or(0)
 }

@@ -5,8 +5,10 @@ use loralab_cpu::{Scalar, adamw, clip, finite, precondition, sgd, sign_sgd};
 use super::Run;
 use crate::{
     device::StepReport,
-    memory::Group,
-    plan::{Optimizer, Plan, Update},
+    graph::{
+        memory::{Group, Site},
+        plan::{Optimizer, Plan, Update},
+    },
 };
 
 /// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
@@ -38,16 +40,12 @@ pub fn update<S: Scalar>(
                 }
             }
             Update::Precondition(preconditioner) => {
-                for pair in plan.parameters.windows(2).filter(|pair| pair[0].group == Group::A) {
-                    let [a, b] = [0, 1].map(|factor| &run.trained[pair[factor].span.range()]);
-                    let shape = precondition::Shape {
-                        inputs: pair[0].shape[1],
-                        outputs: pair[1].shape[0],
-                        rank: pair[0].shape[0],
-                    };
+                for &Site { inputs, outputs, rank, a: of_a, b: of_b, .. } in &plan.sites {
+                    let [a, b] = [of_a, of_b].map(|span| &run.trained[span.range()]);
+                    let shape = precondition::Shape { inputs, outputs, rank };
                     let epsilon = S::from_f64(preconditioner.epsilon());
                     let hyper = precondition::Hyper { epsilon, unit: preconditioner.is_unit() };
-                    let (da, db) = gradients[pair[0].span.offset..pair[1].span.range().end].split_at_mut(a.len());
+                    let (da, db) = gradients[of_a.offset..of_b.range().end].split_at_mut(a.len());
                     precondition::adapter(hyper, shape, a, b, da, db);
                 }
             }

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use super::update;
 use crate::{
-    device::Input,
-    gpu::{Accelerator, GpuError},
-    memory::{Data, Tensor},
-    plan::Plan,
-    shader::{Launch, Memory, word},
+    device::{
+        Inputs,
+        webgpu::{Accelerator, GpuError},
+    },
+    graph::{
+        memory::{Buffer, Data, Input, Shape, Tensor},
+        plan::Plan,
+        shader::{Launch, Memory, word},
+    },
 };
 
 /// Steps that can be handed over at once, at most.
@@ -21,25 +25,8 @@ pub struct Buffers {
     buffers: HashMap<Memory, wgpu::Buffer>,
     /// Steps that the rings hold.
     pub slots: usize,
-    runs: usize,
-    ports: Vec<Port>,
-}
-
-/// Rows that a model reads.
-struct Port {
-    what: Part,
-    memory: Memory,
-    words_per_run: usize,
-}
-
-/// Which part of an input.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Tokens,
-    Targets,
-    Weights,
-    Features,
-    Expected,
+    shape: Shape,
+    inputs: Vec<Input>,
 }
 
 impl Buffers {
@@ -53,14 +40,12 @@ impl Buffers {
         base: &[Tensor],
         launches: impl Iterator<Item = &'a Launch>,
     ) -> Result<Buffers, GpuError> {
-        let ports = ports(plan);
         let slots = slots(plan);
         let mut buffers = HashMap::new();
         let named = launches.flat_map(|launch| launch.buffers.iter().copied());
         let always = [Memory::Ring, Memory::Slot, Memory::Trained, Memory::Settings];
-        let rows = (0..plan.buffers.len()).map(|index| Memory::Rows(crate::memory::Value(index)));
-        let read = ports.iter().map(|port| port.memory);
-        for memory in named.chain(always).chain(rows).chain(read) {
+        let rows = (0..plan.buffers.len()).map(|index| Memory::Rows(Buffer(index)));
+        for memory in named.chain(always).chain(rows) {
             if buffers.contains_key(&memory) {
                 continue;
             }
@@ -78,7 +63,7 @@ impl Buffers {
             };
             buffers.insert(memory, buffer);
         }
-        Ok(Buffers { buffers, slots, runs: plan.shape.runs, ports })
+        Ok(Buffers { buffers, slots, shape: plan.shape, inputs: plan.inputs.clone() })
     }
 
     /// Where a memory lies, if the plan has it.
@@ -88,42 +73,32 @@ impl Buffers {
 
     /// The launches that copy a step's rows from the ring.
     pub fn loads(&self) -> Vec<Launch> {
-        let runs = |words: usize| words * self.runs;
-        let stride: usize = self.ports.iter().map(|port| runs(port.words_per_run)).sum();
+        let words = |input: &Input| input.kind.len(self.shape) * self.shape.runs;
+        let stride: usize = self.inputs.iter().map(words).sum();
         let mut offset = 0;
-        let load = |port: &Port| {
-            let words = runs(port.words_per_run);
+        let load = |input: &Input| {
+            let words = words(input);
             let params = [words, offset, stride].map(word);
             offset += words;
-            Launch::over(&update::LOAD, words, &params, &[Memory::Ring, Memory::Slot, port.memory])
+            Launch::over(&update::LOAD, words, &params, &[Memory::Ring, Memory::Slot, Memory::Rows(input.buffer)])
         };
-        self.ports.iter().map(load).collect()
+        self.inputs.iter().map(load).collect()
     }
 
-    /// Adds the words of one slot of the ring: part by part, run by run.
+    /// Adds the words of one slot of the ring: input by input, run by run.
     ///
     /// # Panics
-    /// If an input is not as long as the plan's rows.
-    pub fn gather(&self, inputs: &[Input<'_>], words: &mut Vec<u32>) {
-        for port in &self.ports {
-            for input in inputs {
-                let part: &[u32] = match port.what {
-                    Part::Tokens => input.tokens,
-                    Part::Targets => input.targets,
-                    Part::Weights => bytemuck::cast_slice(input.weights),
-                    Part::Features => bytemuck::cast_slice(input.features),
-                    Part::Expected => bytemuck::cast_slice(input.expected),
-                };
-                assert_eq!(part.len(), port.words_per_run, "an input must fill the plan's rows");
-                words.extend_from_slice(part);
-            }
+    /// If an input is missing or not as long as the plan's rows.
+    pub fn gather(&self, of_runs: &[Inputs<'_>], words: &mut Vec<u32>) {
+        for input in &self.inputs {
+            of_runs.iter().for_each(|inputs| words.extend_from_slice(inputs.of(input, self.shape).words()));
         }
     }
 }
 
 /// Words of the rows of one step.
 pub fn input_words(plan: &Plan) -> usize {
-    ports(plan).iter().map(|port| port.words_per_run).sum::<usize>() * plan.shape.runs
+    plan.inputs.iter().map(|input| input.kind.len(plan.shape)).sum::<usize>() * plan.shape.runs
 }
 
 /// Steps that the rings of a plan hold.
@@ -131,48 +106,25 @@ pub fn slots(plan: &Plan) -> usize {
     (RING / (4 * input_words(plan)).max(1)).clamp(1, SLOTS)
 }
 
-fn ports(plan: &Plan) -> Vec<Port> {
-    let rows = plan.shape.rows_per_run();
-    let ports = &plan.ports;
-    let mut found = Vec::new();
-    for (what, memory, read) in
-        [(Part::Tokens, Memory::Tokens, ports.tokens), (Part::Targets, Memory::Targets, ports.targets)]
-    {
-        if read {
-            found.push(Port { what, memory, words_per_run: rows });
-        }
-    }
-    for (what, port) in
-        [(Part::Weights, ports.weights), (Part::Features, ports.features), (Part::Expected, ports.expected)]
-    {
-        if let Some(value) = port {
-            found.push(Port { what, memory: Memory::Rows(value), words_per_run: rows * plan.buffers[value.0] });
-        }
-    }
-    found
-}
-
 /// What a memory is, in words, and how many words it takes.
 fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
     let (runs, rows, flat) = (plan.shape.runs, plan.shape.rows_per_run() * plan.shape.runs, plan.trained_len());
     match memory {
-        Memory::Rows(value) => ("the activations of a cohort", rows * plan.buffers[value.0]),
+        Memory::Rows(buffer) => ("the activations of a cohort", runs * plan.buffers[buffer.0].len(plan.shape)),
         Memory::Scratch(columns) => ("the activations of a cohort", rows * columns as usize),
-        Memory::Tokens | Memory::Targets => ("tokens", rows),
         Memory::Trained => ("the adapters of a cohort", runs * flat),
         Memory::FrozenPairs => ("the frozen pairs of a cohort", runs * flat),
         Memory::Gradients => ("the gradients of a cohort", runs * flat),
-        Memory::Moments => ("the optimiser's moments", runs * flat * update::moments(plan)),
+        Memory::Moments => ("the optimiser's moments", runs * flat * plan.moments()),
         Memory::Preconditioned => ("the preconditioned gradients of a cohort", runs * flat),
-        Memory::Products => {
-            ("the preconditioners of a cohort", runs * plan.parameters.len() * update::rank(plan).pow(2))
-        }
+        Memory::Products => ("the preconditioners of a cohort", runs * plan.parameters.len() * plan.rank().pow(2)),
         Memory::Triangles => {
-            let rank = update::rank(plan);
+            let rank = plan.rank();
             ("the preconditioners of a cohort", runs * plan.parameters.len() * rank * (rank + 1))
         }
         Memory::Settings => ("settings", 4 * runs),
         Memory::States => ("states", 2 * runs),
+        Memory::Losses => ("losses", 64 * runs),
         Memory::Partials => ("sums over gradients", 2 * runs * update::blocks(plan)),
         Memory::Rates => ("learning rates", 3 * runs * slots),
         Memory::Reports => ("reports", 4 * runs * slots),

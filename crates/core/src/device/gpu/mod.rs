@@ -1,16 +1,18 @@
 //! The GPU device: replays a plan on a GPU, all runs of a cohort in each launch.
 //!
 //! Everything is made once: a buffer for each row buffer of the plan, the flat buffers of all runs, a pipeline and a bind group for each launch. A
-//! step is then a list of launches in one compute pass. What differs from step to step lies in *rings* of a few steps: the host fills in rows and
-//! learning rates ahead, the kernels read them at the place that `slot` says and leave what they have to say in a ring of reports, and the last
-//! launch of a step moves `slot` on. So several steps go to the GPU in one submit, and the host reads once for all of them. A step that takes long
-//! is cut into several submits instead, so that a display stays alive and nobody waits long for a pause.
+//! step is then a list of launches in one compute pass: one or more *passes* over a batch each, which gather losses and gradients, and an update after the
+//! last. What differs from pass to pass lies in *rings* of a few passes: the host fills in rows and learning rates ahead, the kernels read them at the place
+//! that `slot` says and leave their reports in a ring of the same length, and the last launch moves `slot` on. So several steps go to the GPU in one submit,
+//! and the host reads once for all of them. A pass that takes long is cut into several submits instead, so that a display stays alive and nobody waits long
+//! for a pause.
 
 mod buffers;
 mod probe;
 mod replay;
 mod rings;
 mod state;
+mod steps;
 mod timing;
 mod tune;
 mod update;
@@ -22,44 +24,57 @@ use replay::{Ready, encode};
 use rings::Rings;
 pub use update::SHADERS;
 
-use super::{
-    Answer, Cost, Device, DeviceError, Evaluation, Input, Needs, Probe, RunSettings, RunState, StepReport, bytes,
-};
+use super::{Answer, Cost, Device, Evaluation, Inputs, Needs, Probe, RunSettings, RunState, StepReport, bytes};
 use crate::{
-    gpu::{Accelerator, Filler, GpuError, Tiling},
-    memory::{Drawn, Tensor, Value},
-    ops::{Dispatch, Op},
-    plan::{Optimizer, Plan, Update},
-    shader::{Grid, Launch, Memory, Tiles},
+    device::webgpu::{Accelerator, Filler, GpuError, Tiling},
+    graph::{
+        memory::{Buffer, Drawn, Tensor},
+        ops::{Dispatch, Op},
+        plan::Plan,
+        shader::{Grid, Launch, Memory, Tiles},
+    },
 };
 
-/// Seconds that a submit should take at most.
-const SUBMIT: f64 = 0.1;
 /// Seconds of steps that are handed over at once.
 const AHEAD: f64 = 0.05;
-/// The flags of a report.
-const NO_PART: u32 = 0;
-const DIVERGED: u32 = 2;
+/// The entry of a step that clears the gradients.
+const CLEAR: usize = 1;
 
 /// A plan on a GPU.
 pub struct Gpu {
     accelerator: Arc<Accelerator>,
     plan: Arc<Plan>,
     buffers: Buffers,
-    /// Everything that a step launches: the rows are loaded and the gradients cleared, then follow the dispatches of the plan one by one, all
-    /// updates, and the move to the next slot.
+    /// Everything that a step of one pass launches: the rows are loaded and the gradients cleared, then follow the dispatches of the plan one by one, the
+    /// gathering of the losses, all updates, and the move to the next slot.
     step: Vec<Vec<Ready>>,
     /// The share that each entry of `step` has in its work.
     shares: Vec<f64>,
     runs: Vec<Progress>,
     rings: Rings,
     filler: Filler,
-    /// The slots of steps handed over that nobody has asked about; those after `submitted` wait on the host.
+    /// Passes that wait on the host.
+    waiting: Vec<Pass>,
+    /// The slot of the last pass.
+    slot: usize,
+    /// Passes since the last update, and those of the last step.
+    gathered: usize,
+    passes_per_step: usize,
+    /// The slots of the updates that nobody has asked about.
     awaited: Vec<usize>,
+    /// Passes submitted since reports were read, when the first of them was, and how long a pass takes.
     submitted: usize,
-    /// When the first of them was submitted, and how long a step takes.
     since: f64,
-    step_seconds: f64,
+    pass_seconds: f64,
+}
+
+/// A pass that was handed over.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// Whether it is the first of its step, so that the gradients are cleared before it.
+    first: bool,
+    /// Whether an update follows it.
+    last: bool,
 }
 
 /// What the host knows of a run.
@@ -87,7 +102,8 @@ impl Gpu {
         let mut passes = launches(&accelerator.tiles());
         let updates = update::launches(&plan);
         let clear = if plan.backward.is_empty() { vec![] } else { vec![update::clear(&plan)] };
-        let used = passes.iter().flatten().chain(&updates).chain(&clear);
+        let gather = update::gather(&plan);
+        let used = passes.iter().flatten().chain(&updates).chain(&clear).chain(&gather);
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
         // A forward pass alone is over before a timing would be.
         if matches!(accelerator.options().tiling, Tiling::Timed(_)) && !plan.backward.is_empty() {
@@ -95,8 +111,9 @@ impl Gpu {
             passes = launches(&accelerator.tiles());
         }
         let (load, next) = (buffers.loads(), vec![update::next(buffers.slots)]);
+        let gather: Vec<Launch> = gather.into_iter().collect();
         let mut ready = replay::Maker::new(&accelerator, &buffers);
-        let lists = [&load, &clear].into_iter().chain(&passes).chain([&updates, &next]);
+        let lists = [&load, &clear].into_iter().chain(&passes).chain([&gather, &updates, &next]);
         accelerator.build_all(lists.clone().flatten()).await?;
         let step = ready.each(lists).await?;
         ready.finish();
@@ -106,7 +123,7 @@ impl Gpu {
         let runs = vec![Progress::default(); plan.shape.runs];
         Ok(Gpu {
             // The first guess is of a fast GPU; the first reading corrects it.
-            step_seconds: plan.flops() as f64 / if accelerator.found().software { 2e9 } else { 2e12 },
+            pass_seconds: plan.flops() as f64 / if accelerator.found().software { 2e9 } else { 2e12 },
             accelerator,
             plan,
             buffers,
@@ -115,6 +132,10 @@ impl Gpu {
             runs,
             rings: Rings::default(),
             filler,
+            waiting: vec![],
+            slot: 0,
+            gathered: 0,
+            passes_per_step: 1,
             awaited: vec![],
             submitted: 0,
             since: 0.0,
@@ -124,9 +145,9 @@ impl Gpu {
     /// What a cohort with this plan takes on a GPU, term by term, and how many runs its buffers can hold.
     pub fn needs(accelerator: &Accelerator, plan: &Plan, base: &[Tensor]) -> Needs {
         let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
-        let columns: usize = plan.buffers.iter().sum();
-        let moments = update::moments(plan);
-        let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(update::preconditions(plan));
+        let columns = plan.columns();
+        let moments = plan.moments();
+        let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(plan.preconditioner().is_some());
         let matrices = update::preconditioner_words(plan);
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
@@ -150,7 +171,8 @@ impl Gpu {
         if matrices > 0 {
             terms.push(Cost::per_run(format!("preconditioners: {matrices} numbers × 4 bytes"), 4 * matrices));
         }
-        let widest = plan.buffers.iter().max().map_or(0, |&columns| rows as u64 * columns as u64 * 4);
+        let widest =
+            plan.buffers.iter().map(|kind| kind.columns).max().map_or(0, |columns| rows as u64 * columns as u64 * 4);
         let largest = widest.max(elements as u64 * 4 * moments.max(1) as u64).max(1);
         let by_binding = accelerator.largest_buffer() / largest;
         let by_groups =
@@ -166,7 +188,7 @@ impl Gpu {
     }
 
     /// Puts the rows of `inputs` where the kernels read them, and every gradient at zero; for whoever replays dispatch by dispatch.
-    pub fn place(&mut self, inputs: &[Input<'_>]) {
+    pub fn place(&mut self, inputs: &[Inputs<'_>]) {
         self.flush();
         self.fill(inputs);
         self.submit(self.before().iter().chain(self.next()));
@@ -193,69 +215,26 @@ impl Gpu {
         }
     }
 
-    /// Runs what follows a complete gradient, once, at these learning rates, on what the buffers hold now; for whoever replays dispatch by dispatch.
+    /// Runs what follows a complete gradient, once, at these learning rates, on the losses and gradients that the buffers hold now; for whoever replays
+    /// dispatch by dispatch.
     ///
     /// # Errors
     /// Whatever went wrong on the GPU.
-    pub async fn update(
+    pub async fn replay_updates(
         &mut self,
-        inputs: &[Input<'_>],
+        inputs: &[Inputs<'_>],
         learning_rates: &[f64],
     ) -> Result<Vec<Option<StepReport>>, GpuError> {
-        let slot = self.push(inputs, learning_rates);
+        let slot = self.rings.push(&self.buffers, inputs);
+        self.set_rates(learning_rates);
         self.rings.write(&self.accelerator, &self.buffers);
-        self.submit(self.updates().iter().chain(self.next()));
+        self.submit(self.after());
         let words = self.words(Memory::Reports).await?.unwrap_or_default();
         Ok(self.reports_of(slot, &words))
     }
 
     fn losses(&self) -> Memory {
-        Memory::Rows(self.plan.ports.loss.unwrap_or(Value(0)))
-    }
-
-    /// Gathers a step's rows and rates; returns its slot.
-    fn push(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) -> usize {
-        let (beta1, beta2) = match self.plan.updates.last() {
-            Some(Update::Step(Optimizer::AdamW { beta1, beta2, .. })) => (*beta1, *beta2),
-            _ => (0.0, 0.0),
-        };
-        let of_run = |(run, rate): (&mut Progress, &f64)| {
-            run.steps += 1;
-            let bias = |beta: f64| (1.0 - beta.powf(run.steps as f64)) as f32;
-            [*rate as f32, bias(beta1), bias(beta2)]
-        };
-        self.rings.push(&self.buffers, inputs, self.runs.iter_mut().zip(learning_rates).map(of_run))
-    }
-
-    /// Writes rows, without rates, to the slot that is due.
-    fn fill(&mut self, inputs: &[Input<'_>]) {
-        self.rings.push(&self.buffers, inputs, []);
-        self.rings.write(&self.accelerator, &self.buffers);
-    }
-
-    /// Submits the steps that wait on the host: together where they are short, each in parts where it is long.
-    fn flush(&mut self) {
-        let waiting = self.awaited.len() - self.submitted;
-        if waiting == 0 {
-            return;
-        }
-        if self.submitted == 0 {
-            self.since = (self.accelerator.options().clock)();
-        }
-        self.submitted = self.awaited.len();
-        self.rings.write(&self.accelerator, &self.buffers);
-        if self.step_seconds <= SUBMIT {
-            self.submit(std::iter::repeat_n(&self.step, waiting).flatten());
-            return;
-        }
-        for _ in 0..waiting {
-            let mut from = 0;
-            while from < self.step.len() {
-                let until = from + part(&self.shares[from..], SUBMIT / self.step_seconds);
-                self.submit(&self.step[from..until]);
-                from = until;
-            }
-        }
+        Memory::Rows(self.plan.results.loss.unwrap_or(Buffer(0)))
     }
 
     /// What comes before the plan's dispatches: loading, clearing.
@@ -265,7 +244,7 @@ impl Gpu {
 
     /// The plan's dispatches, forward first.
     fn passes(&self) -> &[Vec<Ready>] {
-        &self.step[2..self.step.len() - 2]
+        &self.step[2..self.step.len() - 3]
     }
 
     fn forward(&self) -> &[Vec<Ready>] {
@@ -276,8 +255,9 @@ impl Gpu {
         &self.passes()[self.plan.forward.len()..]
     }
 
-    fn updates(&self) -> &[Vec<Ready>] {
-        &self.step[self.step.len() - 2..][..1]
+    /// What comes after the plan's dispatches: gathering, updates, the move to the next slot.
+    fn after(&self) -> &[Vec<Ready>] {
+        &self.step[self.step.len() - 3..]
     }
 
     fn next(&self) -> &[Vec<Ready>] {
@@ -288,82 +268,6 @@ impl Gpu {
         let mut encoder = self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encode(&mut encoder, None, lists);
         self.accelerator.queue().submit([encoder.finish()]);
-    }
-
-    async fn read_reports(&mut self) -> Result<Vec<Vec<Option<StepReport>>>, DeviceError> {
-        self.flush();
-        let steps = self.awaited.len();
-        self.submitted = 0;
-        if steps == 0 {
-            return Ok(vec![]);
-        }
-        let words = self.words(Memory::Reports).await;
-        let mut reports = Vec::with_capacity(steps);
-        if let Ok(Some(words)) = &words {
-            let seconds = (self.accelerator.options().clock)() - self.since;
-            self.step_seconds = seconds / steps as f64;
-            reports.extend((0..steps).map(|step| self.reports_of(self.awaited[step], words)));
-        }
-        self.awaited.clear();
-        words?;
-        Ok(reports)
-    }
-
-    /// What the step at `slot` said, from the words of the ring of reports.
-    fn reports_of(&mut self, slot: usize, words: &[u32]) -> Vec<Option<StepReport>> {
-        let of_step = words.chunks_exact(4 * self.plan.shape.runs).nth(slot).unwrap_or_default();
-        of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect()
-    }
-
-    fn report(&mut self, run: usize, words: &[u32]) -> Option<StepReport> {
-        let [loss, norm, place, flag] = [words[0], words[1], words[2], words[3]];
-        self.runs[run].diverged = flag != 1;
-        if flag == NO_PART {
-            return None;
-        }
-        let diverged = (flag == DIVERGED).then(|| {
-            let tensor =
-                self.plan.parameters.iter().find(|parameter| parameter.span.range().contains(&(place as usize)));
-            tensor.map_or_else(|| "the gradient's norm".to_owned(), |parameter| parameter.name.clone())
-        });
-        let [loss, gradient_norm] = [loss, norm].map(|bits| f64::from(f32::from_bits(bits)));
-        Some(StepReport { loss, gradient_norm, diverged })
-    }
-
-    /// Losses and right rows of some batches, as many as the rings hold.
-    async fn evaluate_some(&mut self, batches: &[Vec<Input<'_>>]) -> Result<Vec<Vec<Option<Evaluation>>>, GpuError> {
-        let losses = self.buffers.get(self.losses()).cloned();
-        let correct = self.plan.ports.correct.and_then(|value| self.buffers.get(Memory::Rows(value)).cloned());
-        let results: Vec<wgpu::Buffer> = losses.into_iter().chain(correct).collect();
-        let bytes = 4 * (self.plan.shape.rows_per_run() * self.plan.shape.runs) as u64;
-        let total = bytes * (results.len() * batches.len()) as u64;
-        let staging = self.accelerator.staging(total);
-        let mut at = 0;
-        for inputs in batches {
-            self.fill(inputs);
-            let mut encoder =
-                self.accelerator.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encode(&mut encoder, None, self.before()[..1].iter().chain(self.forward()).chain(self.next()));
-            for result in &results {
-                encoder.copy_buffer_to_buffer(result, 0, &staging, at, bytes);
-                at += bytes;
-            }
-            self.accelerator.queue().submit([encoder.finish()]);
-        }
-        let words = self.accelerator.read(&staging, (total / 4) as usize).await?;
-        let rows = self.plan.shape.rows_per_run();
-        let all = (bytes / 4) as usize;
-        let of_batch = |batch: &[u32]| {
-            let of_run = |(run, progress): (usize, &Progress)| {
-                let range = run * rows..(run + 1) * rows;
-                (!progress.diverged).then(|| Evaluation {
-                    loss: sum(&batch[range.clone()]),
-                    correct: batch.get(all..).map_or(vec![], |right| right.get(range).map_or(vec![], floats)),
-                })
-            };
-            self.runs.iter().enumerate().map(of_run).collect()
-        };
-        Ok(words.chunks_exact(all * results.len()).map(of_batch).collect())
     }
 }
 
@@ -378,7 +282,7 @@ impl Device for Gpu {
         self.flush();
         let queue = self.accelerator.queue();
         let settings = words_of(settings);
-        let zeros = vec![0.0_f32; update::moments(&self.plan) * trained.len()];
+        let zeros = vec![0.0_f32; self.plan.moments() * trained.len()];
         for (memory, values) in [
             (Memory::Trained, trained),
             (Memory::FrozenPairs, frozen_pairs),
@@ -393,21 +297,37 @@ impl Device for Gpu {
         self.runs[run] = Progress::default();
     }
 
-    fn step(&mut self, inputs: &[Input<'_>], learning_rates: &[f64]) {
-        assert!(self.awaited.len() < self.buffers.slots, "no more steps fit until their reports are read");
-        let slot = self.push(inputs, learning_rates);
-        self.awaited.push(slot);
+    fn accumulate(&mut self, inputs: &[Inputs<'_>]) {
+        if self.waiting.len() == self.buffers.slots {
+            self.flush();
+        }
+        self.slot = self.rings.push(&self.buffers, inputs);
+        self.waiting.push(Pass { first: self.gathered == 0, last: false });
+        self.gathered += 1;
+    }
+
+    fn update(&mut self, learning_rates: &[f64]) {
+        let ahead = (self.awaited.len() + 1) * self.gathered;
+        assert!(
+            self.awaited.is_empty() || ahead <= self.buffers.slots,
+            "no more steps fit until their reports are read"
+        );
+        self.set_rates(learning_rates);
+        self.waiting.last_mut().expect("an update follows a pass").last = true;
+        self.awaited.push(self.slot);
+        self.passes_per_step = std::mem::take(&mut self.gathered);
     }
 
     fn steps_ahead(&self) -> usize {
-        ((AHEAD / self.step_seconds) as usize).clamp(1, self.buffers.slots)
+        let fit = self.buffers.slots / self.passes_per_step;
+        ((AHEAD / (self.pass_seconds * self.passes_per_step as f64)) as usize).clamp(1, fit.max(1))
     }
 
     fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>> {
         Box::pin(self.read_reports())
     }
 
-    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Input<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
+    fn evaluate<'a>(&'a mut self, batches: &'a [Vec<Inputs<'a>>]) -> Answer<'a, Vec<Vec<Option<Evaluation>>>> {
         Box::pin(async move {
             self.flush();
             let mut evaluations = Vec::with_capacity(batches.len());
@@ -418,18 +338,18 @@ impl Device for Gpu {
         })
     }
 
-    fn predict<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
+    fn predict<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Vec<f32>>> {
         Box::pin(async move {
             self.place(inputs);
             self.submit(self.forward());
-            let Some(value) = self.plan.ports.prediction else { return Ok(vec![]) };
-            let words = self.words(Memory::Rows(value)).await?.unwrap_or_default();
+            let Some(buffer) = self.plan.results.prediction else { return Ok(vec![]) };
+            let words = self.words(Memory::Rows(buffer)).await?.unwrap_or_default();
             let of_run = words.len() / self.plan.shape.runs;
             Ok(words.chunks_exact(of_run).map(floats).collect())
         })
     }
 
-    fn probe<'a>(&'a mut self, inputs: &'a [Input<'a>]) -> Answer<'a, Vec<Probe>> {
+    fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>> {
         Box::pin(async move { Ok(self.pass(inputs).await?) })
     }
 
@@ -467,24 +387,14 @@ fn shares(plan: &Plan) -> Vec<f64> {
     const MOVED: f64 = 16.0;
     let rows = (plan.shape.rows_per_run() * plan.shape.runs) as f64;
     let work = |dispatch: &Dispatch| {
-        let moved = dispatch.columns.iter().sum::<usize>() as f64;
+        let moved = dispatch.types.iter().map(|kind| kind.columns).sum::<usize>() as f64;
         rows * (dispatch.op.flops_per_row(dispatch.pass) as f64 + MOVED * moved)
     };
     let elements = MOVED * plan.trained_len() as f64 * plan.shape.runs as f64;
     let passes = plan.forward.iter().chain(&plan.backward).map(work);
-    let work: Vec<f64> = [rows, elements].into_iter().chain(passes).chain([4.0 * elements, 1.0]).collect();
+    let work: Vec<f64> = [rows, elements].into_iter().chain(passes).chain([rows, 4.0 * elements, 1.0]).collect();
     let all = work.iter().sum::<f64>();
     work.into_iter().map(|work| work / all).collect()
-}
-
-/// How many entries go into a submit that is to have at most `most` of a step's work: one, however large, or as many as fit.
-fn part(shares: &[f64], most: f64) -> usize {
-    let mut held = 0.0;
-    let fit = shares.iter().take_while(|&&share| {
-        held += share;
-        held <= most
-    });
-    fit.count().max(1)
 }
 
 fn floats(words: &[u32]) -> Vec<f32> {
@@ -493,19 +403,4 @@ fn floats(words: &[u32]) -> Vec<f32> {
 
 fn sum(words: &[u32]) -> f64 {
     words.iter().map(|&bits| f64::from(f32::from_bits(bits))).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_step_is_cut_between_its_entries() {
-        let shares = [0.1, 0.2, 0.3, 0.4];
-        assert_eq!(part(&shares, 0.65), 3);
-        assert_eq!(part(&shares[3..], 0.65), 1);
-        // An entry that is too long by itself goes alone, and something always goes.
-        assert_eq!(part(&shares, 0.05), 1);
-        assert_eq!(part(&shares, 2.0), 4);
-    }
 }

@@ -2,14 +2,13 @@
 
 use super::{Gpu, floats, sum};
 use crate::{
-    device::{Input, Probe},
-    gpu::GpuError,
-    shader::Memory,
+    device::{Inputs, Probe, webgpu::GpuError},
+    graph::shader::Memory,
 };
 
 impl Gpu {
     /// What a pass over these rows says of every run, one input a run.
-    pub(super) async fn pass(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Probe>, GpuError> {
+    pub(super) async fn pass(&mut self, inputs: &[Inputs<'_>]) -> Result<Vec<Probe>, GpuError> {
         self.place(inputs);
         self.submit(self.forward());
         // The backward pass gives their buffers on, so they are read before it.
@@ -17,12 +16,12 @@ impl Gpu {
         for (value, _) in &self.plan.observed {
             observed.push(self.words(Memory::Rows(*value)).await?.unwrap_or_default());
         }
-        let prediction = match self.plan.ports.prediction {
+        let prediction = match self.plan.results.prediction {
             Some(value) => self.words(Memory::Rows(value)).await?.unwrap_or_default(),
             None => vec![],
         };
         self.submit(self.backward());
-        let losses = match self.plan.ports.loss {
+        let losses = match self.plan.results.loss {
             Some(value) => self.words(Memory::Rows(value)).await?.unwrap_or_default(),
             None => vec![],
         };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::buffers::Buffers;
 use crate::{
-    gpu::{Accelerator, GpuError, Pipeline},
-    shader::Launch,
+    device::webgpu::{Accelerator, GpuError, Pipeline},
+    graph::shader::Launch,
 };
 
 /// A launch that only has to be repeated.

@@ -1,35 +1,39 @@
-//! The rings: rows and learning rates of the steps to come, gathered on the host and written together.
+//! The rings: rows and learning rates of the passes to come, gathered on the host and written together.
 
 use super::buffers::Buffers;
-use crate::{device::Input, gpu::Accelerator, shader::Memory};
+use crate::{
+    device::{Inputs, webgpu::Accelerator},
+    graph::shader::Memory,
+};
 
 /// What waits on the host to be written, and where in the rings it goes.
 #[derive(Default)]
 pub struct Rings {
-    /// The slot of the step that is gathered next.
+    /// The slot of the pass that is gathered next.
     slot: usize,
     /// Words of a slot.
     words_per_slot: usize,
     /// Rows of the slots that wait, slot by slot, the last of them before `slot`.
     words: Vec<u32>,
-    /// Learning rates and bias corrections of the same slots, or of none.
+    /// Learning rates and bias corrections of the same slots; zeros where no update follows.
     rates: Vec<[f32; 3]>,
 }
 
 impl Rings {
-    /// Gathers the rows of one step and what its record says of each run; returns its slot. Nothing is allocated once as many steps waited before.
-    pub fn push(
-        &mut self,
-        buffers: &Buffers,
-        inputs: &[Input<'_>],
-        rates: impl IntoIterator<Item = [f32; 3]>,
-    ) -> usize {
+    /// Gathers the rows of one pass; returns its slot. Nothing is allocated once as many passes waited before.
+    pub fn push(&mut self, buffers: &Buffers, inputs: &[Inputs<'_>]) -> usize {
         let (slot, before) = (self.slot, self.words.len());
         buffers.gather(inputs, &mut self.words);
         self.words_per_slot = self.words.len() - before;
-        self.rates.extend(rates);
+        self.rates.extend(inputs.iter().map(|_| [0.0; 3]));
         self.slot = (slot + 1) % buffers.slots;
         slot
+    }
+
+    /// The learning rate and bias corrections of each run, for the update after the last pass.
+    pub fn rate(&mut self, rates: impl ExactSizeIterator<Item = [f32; 3]>) {
+        let first = self.rates.len() - rates.len();
+        self.rates[first..].iter_mut().zip(rates).for_each(|(place, rates)| *place = rates);
     }
 
     /// Writes what waits.

@@ -1,10 +1,12 @@
 //! What the runs keep from step to step, to be handed out and taken back.
 
-use super::{Gpu, Progress, floats, update, words_of};
+use super::{Gpu, Progress, floats, words_of};
 use crate::{
     device::{DeviceError, RunSettings, RunState},
-    memory::{Drawn, Fill, Pairs},
-    shader::Memory,
+    graph::{
+        memory::{Drawn, Fill, Pairs},
+        shader::Memory,
+    },
 };
 
 impl Gpu {
@@ -91,6 +93,6 @@ impl Gpu {
     /// Numbers that a run trains, and of its moments.
     fn state_lens(&self) -> (usize, usize) {
         let trained = self.plan.trained_len();
-        (trained, trained * update::moments(&self.plan))
+        (trained, trained * self.plan.moments())
     }
 }

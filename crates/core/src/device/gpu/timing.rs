@@ -1,7 +1,7 @@
 //! What each dispatch of a step takes, by the GPU's own clock.
 
 use super::{Gpu, Ready, encode};
-use crate::{device::Input, gpu::GpuError};
+use crate::device::{Inputs, webgpu::GpuError};
 
 /// Queries that a set may have.
 const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
@@ -27,7 +27,7 @@ impl Gpu {
     /// Whatever went wrong on the GPU.
     pub async fn seconds(
         &mut self,
-        inputs: &[Input<'_>],
+        inputs: &[Inputs<'_>],
         learning_rates: &[f64],
     ) -> Result<Option<Vec<f64>>, GpuError> {
         let accelerator = self.accelerator.clone();
@@ -35,7 +35,8 @@ impl Gpu {
             return Ok(None);
         }
         self.flush();
-        self.push(inputs, learning_rates);
+        self.rings.push(&self.buffers, inputs);
+        self.set_rates(learning_rates);
         self.rings.write(&self.accelerator, &self.buffers);
         self.submit(self.before());
         let timed = &self.step[2..self.step.len() - 1];
@@ -44,6 +45,11 @@ impl Gpu {
             seconds.extend(self.time(some).await?);
         }
         self.submit(self.next());
+        // Gathering the losses is part of what follows the plan.
+        let updates = seconds.pop().unwrap_or_default();
+        if let Some(gathering) = seconds.last_mut() {
+            *gathering += updates;
+        }
         Ok(Some(seconds))
     }
 

@@ -6,11 +6,13 @@ use super::{
     replay::{Maker, Ready, encode},
 };
 use crate::{
-    gpu::{Accelerator, GpuError},
-    memory::Tensor,
-    ops::Op,
-    plan::Plan,
-    shader::{Access, Launch, Memory, Tile, Tiles},
+    device::webgpu::{Accelerator, GpuError},
+    graph::{
+        memory::Tensor,
+        ops::Op,
+        plan::Plan,
+        shader::{Access, Launch, Memory, Tile, Tiles},
+    },
 };
 
 /// Seconds that one measurement takes at least: long beside what it costs to ask for it.

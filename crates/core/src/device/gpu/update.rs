@@ -1,7 +1,7 @@
 //! What follows a complete gradient on a GPU, and what surrounds a step: tables and launches of shaders that belong to no op of the tape.
 
-use crate::{
-    memory::{Group, Value},
+use crate::graph::{
+    memory::Group,
     plan::{Optimizer, Plan, Update},
     shader::{Launch, Memory, Shader, shader, word},
 };
@@ -17,9 +17,9 @@ shader! {
 }
 shader! {
     TOTAL = "finite/total", workgroup 64;
-    params { rows_per_run: u32, blocks: u32, runs: u32 }
+    params { blocks: u32, runs: u32 }
     buffers {
-        read partials: u32, read row_loss: f32, read settings: f32, read slot: u32, write states: u32, write reports: u32,
+        read partials: u32, write gathered: f32, read settings: f32, read slot: u32, write states: u32, write reports: u32,
     }
     constants {}
 }
@@ -95,6 +95,12 @@ shader! {
     constants {}
 }
 shader! {
+    GATHER = "step/gather", workgroup 64;
+    params { rows_per_run: u32 }
+    buffers { read row_loss: f32, write gathered: f32 }
+    constants {}
+}
+shader! {
     CLEAR = "step/clear", workgroup 256;
     parts { "step/clear", "lib/elements" }
     params { elements: u32 }
@@ -104,31 +110,12 @@ shader! {
 
 /// The shaders of this module.
 pub const SHADERS: &[Shader] =
-    &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, CLEAR];
-
-/// Buffers of moments that a plan's optimiser keeps.
-pub fn moments(plan: &Plan) -> usize {
-    match plan.updates.last() {
-        Some(Update::Step(Optimizer::AdamW { .. })) => 2,
-        Some(Update::Step(Optimizer::Sgd { .. })) => 1,
-        _ => 0,
-    }
-}
-
-/// Whether a plan's gradients are preconditioned before its optimiser sees them.
-pub fn preconditions(plan: &Plan) -> bool {
-    plan.updates.iter().any(|update| matches!(update, Update::Precondition(_)))
-}
-
-/// The rank of a plan's adapters, all of which have the same.
-pub fn rank(plan: &Plan) -> usize {
-    plan.ranks().next().unwrap_or(1)
-}
+    &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, GATHER, CLEAR];
 
 /// Numbers that a run's preconditioners take: a matrix of every tensor, and room to invert it in.
 pub fn preconditioner_words(plan: &Plan) -> u64 {
-    let rank = rank(plan) as u64;
-    if preconditions(plan) { plan.parameters.len() as u64 * (rank * rank + rank * (rank + 1)) } else { 0 }
+    let rank = plan.rank() as u64;
+    if plan.preconditioner().is_some() { plan.parameters.len() as u64 * (rank * rank + rank * (rank + 1)) } else { 0 }
 }
 
 /// Blocks of a run's gradients.
@@ -153,6 +140,13 @@ pub fn clear(plan: &Plan) -> Launch {
     Launch::over(&CLEAR, elements, &[word(elements)], &[Memory::Gradients])
 }
 
+/// Gathers the losses of a pass; none where the plan takes no steps.
+pub fn gather(plan: &Plan) -> Option<Launch> {
+    let losses = plan.results.loss.filter(|_| !plan.updates.is_empty())?;
+    let buffers = [Memory::Rows(losses), Memory::Losses];
+    Some(Launch::new(&GATHER, &[word(plan.shape.rows_per_run())], &buffers, [plan.shape.runs, 1, 1]))
+}
+
 /// Moves on in rings of so many slots.
 pub fn next(slots: usize) -> Launch {
     Launch::new(&NEXT, &[word(slots)], &[Memory::Slot], [1; 3])
@@ -168,22 +162,21 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
     let all = runs * elements;
     let [k, p] = [elements, runs].map(word);
     let head = [k, p, word(plan.parameters.len())];
-    let loss = Memory::Rows(plan.ports.loss.unwrap_or(Value(0)));
-    let gradients = if preconditions(plan) { Memory::Preconditioned } else { Memory::Gradients };
+    let gradients = if plan.preconditioner().is_some() { Memory::Preconditioned } else { Memory::Gradients };
     let inputs = [gradients, Memory::States, Memory::Settings, Memory::Rates, Memory::Slot, Memory::Places];
     let with = |outputs: &[Memory]| [&inputs[..], outputs].concat();
     match update {
         Update::Finite => {
-            let rows = word(plan.shape.rows_per_run());
-            let total = [Memory::Partials, loss, Memory::Settings, Memory::Slot, Memory::States, Memory::Reports];
+            let total =
+                [Memory::Partials, Memory::Losses, Memory::Settings, Memory::Slot, Memory::States, Memory::Reports];
             vec![
                 Launch::new(&PARTIAL, &[k, word(blocks)], &[Memory::Gradients, Memory::Partials], [blocks, runs, 1]),
-                Launch::new(&TOTAL, &[rows, word(blocks), p], &total, [runs, 1, 1]),
+                Launch::new(&TOTAL, &[word(blocks), p], &total, [runs, 1, 1]),
             ]
         }
         Update::Clip => vec![Launch::over(&CLIP, all, &[k, p], &[Memory::States, Memory::Gradients])],
         Update::Precondition(preconditioner) => {
-            let (rank, parameters) = (rank(plan), plan.parameters.len());
+            let (rank, parameters) = (plan.rank(), plan.parameters.len());
             let [r, of] = [rank, parameters].map(word);
             let epsilon = (preconditioner.epsilon() as f32).to_bits();
             let product = [Memory::Trained, Memory::Places, Memory::Products];

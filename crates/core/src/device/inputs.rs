@@ -1,0 +1,82 @@
+//! The rows of a step: for each input of a plan, by name, what one run reads.
+
+use crate::graph::memory::{Dtype, Input, InputName, Shape};
+
+/// The elements of an input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Slice<'a> {
+    /// Floats.
+    F32(&'a [f32]),
+    /// Integers.
+    U32(&'a [u32]),
+}
+
+impl<'a> Slice<'a> {
+    /// Number of elements.
+    pub fn len(self) -> usize {
+        match self {
+            Slice::F32(floats) => floats.len(),
+            Slice::U32(integers) => integers.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bits of its elements.
+    pub fn words(self) -> &'a [u32] {
+        match self {
+            Slice::F32(floats) => bytemuck::cast_slice(floats),
+            Slice::U32(integers) => integers,
+        }
+    }
+}
+
+/// Whatever is a list of numbers that an input can hold.
+macro_rules! slices {
+    ($($list:ty => $kind:ident),*) => {
+        $(impl<'a> From<&'a $list> for Slice<'a> {
+            fn from(numbers: &'a $list) -> Self {
+                Slice::$kind(numbers)
+            }
+        })*
+    };
+}
+slices!([f32] => F32, Vec<f32> => F32, [u32] => U32, Vec<u32> => U32);
+
+/// The rows of one run's step or evaluation, by the name of the input; names that the plan does not read are ignored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inputs<'a>([Option<Slice<'a>>; InputName::ALL.len()]);
+
+impl<'a> Inputs<'a> {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with the rows of `name`, all rows of the run one after the other.
+    ///
+    /// # Panics
+    /// If the elements are not of the input's dtype.
+    #[must_use]
+    pub fn with(mut self, name: InputName, rows: impl Into<Slice<'a>>) -> Self {
+        let rows = rows.into();
+        let fits = matches!((name.dtype(), rows), (Dtype::F32, Slice::F32(_)) | (Dtype::U32, Slice::U32(_)));
+        assert!(fits, "{name:?} holds {:?}", name.dtype());
+        self.0[name as usize] = Some(rows);
+        self
+    }
+
+    /// The rows of an input of a plan.
+    ///
+    /// # Panics
+    /// If they are missing, or do not fill the plan's rows.
+    pub fn of(&self, input: &Input, shape: Shape) -> Slice<'a> {
+        let (name, needed) = (input.name, input.kind.len(shape));
+        let rows = self.0[name as usize].unwrap_or_else(|| panic!("the plan reads {name:?}, which a step must give"));
+        assert_eq!(rows.len(), needed, "{name:?} must fill the plan's rows");
+        rows
+    }
+}

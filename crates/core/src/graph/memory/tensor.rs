@@ -1,0 +1,78 @@
+//! Frozen tensors, kept in the precision they were stored in.
+
+use std::borrow::Cow;
+
+use half::{bf16, f16};
+use loralab_cpu::{Scalar, Weights};
+
+use super::Dtype;
+
+/// The elements of a frozen tensor, row-major, as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// IEEE half precision.
+    F16(Vec<f16>),
+    /// bfloat16.
+    Bf16(Vec<bf16>),
+}
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(data) => data.len(),
+            Data::F16(data) => data.len(),
+            Data::Bf16(data) => data.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How an element is stored.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Data::F32(_) => Dtype::F32,
+            Data::F16(_) => Dtype::F16,
+            Data::Bf16(_) => Dtype::Bf16,
+        }
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.dtype().bytes() * self.len()
+    }
+
+    /// Every element as f32 (exact).
+    pub fn to_f32(&self) -> Cow<'_, [f32]> {
+        match self {
+            Data::F32(data) => Cow::Borrowed(data),
+            Data::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
+            Data::Bf16(data) => data.iter().map(|x| x.to_f32()).collect(),
+        }
+    }
+
+    /// The kernels' view of the elements.
+    pub fn weights<S: Scalar>(&self) -> Weights<'_, S> {
+        match self {
+            Data::F32(data) => Weights::F32(data),
+            Data::F16(data) => Weights::F16(data),
+            Data::Bf16(data) => Weights::Bf16(data),
+        }
+    }
+}
+
+/// A named frozen tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Name as Hugging Face spells it, e.g. `model.layers.0.mlp.up_proj.weight`.
+    pub name: String,
+    /// Rows and columns; a vector is (1, columns).
+    pub shape: [usize; 2],
+    /// The elements.
+    pub data: Data,
+}

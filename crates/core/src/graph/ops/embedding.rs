@@ -1,0 +1,91 @@
+//! `embedding`: a row of the table for each token. y (N, W) ← tokens (N), table (V, W).
+
+use loralab_cpu::{Scalar, embedding};
+
+use super::{Dispatch, Kernel, Node, Pass, Reverse};
+use crate::graph::{
+    memory::{Lane, Type, Weight},
+    shader::{Grid, Launch, Memory, Shader, shader, word},
+};
+
+shader! {
+    FORWARD = "embedding/forward", workgroup 256;
+    parts { "embedding/forward", "lib/elements", "lib/decode" }
+    params { elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32 }
+    buffers { read tokens: u32, read w: u32, write y: f32 }
+    constants { FORMAT }
+}
+shader! {
+    BACKWARD_WEIGHT = "embedding/backward_weight", workgroup 256;
+    parts { "embedding/backward_weight", "lib/elements" }
+    params { elements: u32, rows_per_run: u32, vocabulary: u32, width: u32, offset: u32, stride: u32 }
+    buffers { read tokens: u32, read dy: f32, write gradients: f32 }
+    constants {}
+}
+
+/// Looks tokens up in a table. Reads token ids, (N, 1); writes y.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    /// Columns of the table.
+    pub width: usize,
+    /// The table, (V, width).
+    pub table: Weight,
+}
+
+impl Kernel for Embedding {
+    const NAME: &'static str = "embedding";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_WEIGHT];
+
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.width)]
+    }
+
+    fn trains(&self) -> bool {
+        matches!(self.table, Weight::Trained(_))
+    }
+
+    fn flops_per_row(&self, _: Pass) -> usize {
+        self.width
+    }
+
+    fn backward(&self, node: &Node, reverse: &mut Reverse) {
+        if let (true, Some(dy)) = (self.trains(), reverse.gradient(node.writes[0])) {
+            reverse.dispatch(self.clone(), Pass::BackwardWeight, vec![node.reads[0], dy], vec![]);
+        }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let (rows, width) = (word(grid.rows), word(self.width));
+        if dispatch.pass == Pass::Forward {
+            let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
+            let table = grid.weight(self.table);
+            let elements = grid.all_rows() * self.width;
+            let params = [word(elements), rows, width, table.offset, table.stride];
+            let buffers = [Memory::Rows(tokens), table.memory, Memory::Rows(y)];
+            vec![Launch::over(&FORWARD, elements, &params, &buffers).with(&[table.format])]
+        } else if let Weight::Trained(table) = self.table {
+            let [tokens, dy] = dispatch.read();
+            let elements = grid.runs * table.len;
+            let vocabulary = word(table.len / self.width);
+            let params = [word(elements), rows, vocabulary, width, word(table.offset), word(grid.trained)];
+            let buffers = [Memory::Rows(tokens), Memory::Rows(dy), Memory::Gradients];
+            vec![Launch::over(&BACKWARD_WEIGHT, elements, &params, &buffers)]
+        } else {
+            vec![]
+        }
+    }
+
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+        if dispatch.pass == Pass::Forward {
+            let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
+            let table = lane.weight(self.table);
+            lane.values.write([(y, self.width)], |values, [y]| {
+                embedding::forward(values.ids(tokens), table, self.width, y, lane.scratch.weights());
+            });
+        } else if let Weight::Trained(table) = self.table {
+            let [tokens, dy] = dispatch.read();
+            let (tokens, dy) = (lane.values.ids(tokens), lane.values.read(dy, self.width));
+            embedding::backward(tokens, self.width, dy, &mut lane.gradients[table.range()]);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `linear`: y = x Wᵀ. y (N, O) ← x (N, I), W (O, I), frozen or trained.
+
+use loralab_cpu::{
+    Scalar,
+    linear::{self, Shape},
+};
+
+use super::{Dispatch, Kernel, Node, Pass, Reverse, TILE};
+use crate::graph::{
+    memory::{Lane, Type, Weight},
+    shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
+};
+
+shader! {
+    FORWARD = "linear/forward", workgroup 256;
+    parts { "linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_64", "lib/decode" }
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
+    buffers { read x: f32, read w: u32, write y: f32 }
+    constants { FORMAT }
+}
+shader! {
+    FORWARD_LARGE = "linear/forward_large", workgroup 128;
+    parts { "linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_128", "lib/decode" }
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
+    buffers { read x: f32, read w: u32, write y: f32 }
+    constants { FORMAT, COLUMNS }
+}
+shader! {
+    BACKWARD_INPUT = "linear/backward_input", workgroup 256;
+    parts { "linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_64", "lib/decode" }
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
+    buffers { read dy: f32, read w: u32, write dx: f32 }
+    constants { FORMAT }
+}
+shader! {
+    BACKWARD_INPUT_LARGE = "linear/backward_input_large", workgroup 128;
+    parts { "linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_128", "lib/decode" }
+    params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
+    buffers { read dy: f32, read w: u32, write dx: f32 }
+    constants { FORMAT, COLUMNS }
+}
+shader! {
+    BACKWARD_WEIGHT = "linear/backward_weight", workgroup 256;
+    parts { "linear/backward_weight", "lib/tile", "lib/tile_64" }
+    params { rows: u32, inputs: u32, outputs: u32, offset: u32, stride: u32 }
+    buffers { read x: f32, read dy: f32, write gradients: f32 }
+    constants {}
+}
+
+/// A matrix applied to every row. Reads x; writes y.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// I.
+    pub inputs: usize,
+    /// O.
+    pub outputs: usize,
+    /// W, (O, I).
+    pub weight: Weight,
+}
+
+impl Kernel for Linear {
+    const NAME: &'static str = "linear";
+    const SHADERS: &'static [Shader] = &[FORWARD, FORWARD_LARGE, BACKWARD_INPUT, BACKWARD_INPUT_LARGE, BACKWARD_WEIGHT];
+
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.outputs)]
+    }
+
+    fn trains(&self) -> bool {
+        matches!(self.weight, Weight::Trained(_))
+    }
+
+    fn flops_per_row(&self, _: Pass) -> usize {
+        2 * self.inputs * self.outputs
+    }
+
+    fn backward(&self, node: &Node, reverse: &mut Reverse) {
+        let Some(dy) = reverse.gradient(node.writes[0]) else { return };
+        let x = node.reads[0];
+        if self.trains() {
+            reverse.dispatch(self.clone(), Pass::BackwardWeight, vec![x, dy], vec![]);
+        }
+        if let Some(dx) = reverse.contribute(x) {
+            reverse.dispatch(self.clone(), Pass::BackwardInput, vec![dy], vec![dx]);
+        }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let w = grid.weight(self.weight);
+        let [rows, inputs, outputs] = [grid.rows, self.inputs, self.outputs].map(word);
+        match dispatch.pass {
+            Pass::Forward => {
+                let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
+                let shaders = [&FORWARD, &FORWARD_LARGE];
+                let product = Product { shaders, terms: self.inputs, columns: self.outputs, rank: 0 };
+                let buffers = [Memory::Rows(x), w.memory, Memory::Rows(y)];
+                let params = [rows, inputs, outputs, w.offset, w.stride];
+                vec![grid.product(product, &params, &buffers, &[w.format])]
+            }
+            Pass::BackwardInput => {
+                let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
+                let shaders = [&BACKWARD_INPUT, &BACKWARD_INPUT_LARGE];
+                let product = Product { shaders, terms: self.outputs, columns: self.inputs, rank: 0 };
+                let buffers = [Memory::Rows(dy), w.memory, Memory::Rows(dx)];
+                let params = [rows, inputs, outputs, w.offset, w.stride, adds(store)];
+                vec![grid.product(product, &params, &buffers, &[w.format])]
+            }
+            Pass::BackwardWeight | Pass::BackwardAdapter => {
+                let [x, dy] = dispatch.read().map(Memory::Rows);
+                let groups = [self.inputs.div_ceil(TILE), self.outputs.div_ceil(TILE), grid.runs];
+                let params = [rows, inputs, outputs, w.offset, w.stride];
+                vec![Launch::new(&BACKWARD_WEIGHT, &params, &[x, dy, Memory::Gradients], groups)]
+            }
+        }
+    }
+
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+        let shape = Shape { rows: lane.values.rows, inputs: self.inputs, outputs: self.outputs };
+        let w = lane.weight(self.weight);
+        match dispatch.pass {
+            Pass::Forward => {
+                let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
+                lane.values.write([(y, self.outputs)], |values, [y]| {
+                    linear::forward(shape, values.read(x, self.inputs), w, y, lane.threads, lane.scratch.weights());
+                });
+            }
+            Pass::BackwardInput => {
+                let ([dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
+                lane.values.write([(dx, self.inputs)], |values, [dx]| {
+                    let dy = values.read(dy, self.outputs);
+                    linear::backward_input(shape, dy, w, dx, store, lane.threads, lane.scratch.weights());
+                });
+            }
+            Pass::BackwardWeight | Pass::BackwardAdapter => {
+                let Weight::Trained(span) = self.weight else { return };
+                let [x, dy] = dispatch.read();
+                let (x, dy) = (lane.values.read(x, self.inputs), lane.values.read(dy, self.outputs));
+                linear::backward_weight(shape, x, dy, &mut lane.gradients[span.range()]);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `rms_norm`: y = x · w / √(mean(x²) + ε) over each row. y (N, W) ← x (N, W), gain w (W).
+
+use loralab_cpu::{
+    Scalar,
+    rms_norm::{self, Shape},
+};
+
+use super::{Dispatch, Kernel, Node, Pass, Reverse};
+use crate::graph::{
+    memory::{Lane, Type, Weight},
+    shader::{Grid, Launch, Memory, Shader, adds, shader, word},
+};
+
+shader! {
+    FORWARD = "rms_norm/forward", workgroup 64;
+    parts { "rms_norm/forward", "lib/rows", "lib/decode" }
+    params { rows: u32, rows_per_run: u32, width: u32, epsilon: f32, weight_offset: u32, weight_stride: u32 }
+    buffers { read x: f32, read w: u32, write y: f32, write inverse_rms: f32 }
+    constants { FORMAT }
+}
+shader! {
+    BACKWARD_INPUT = "rms_norm/backward_input", workgroup 64;
+    parts { "rms_norm/backward_input", "lib/rows", "lib/decode" }
+    params { rows: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32, add: u32 }
+    buffers { read x: f32, read w: u32, read inverse_rms: f32, read dy: f32, write dx: f32 }
+    constants { FORMAT }
+}
+shader! {
+    BACKWARD_WEIGHT = "rms_norm/backward_weight", workgroup 256;
+    parts { "rms_norm/backward_weight", "lib/elements" }
+    params { runs: u32, rows_per_run: u32, width: u32, offset: u32, stride: u32 }
+    buffers { read x: f32, read inverse_rms: f32, read dy: f32, write gradients: f32 }
+    constants {}
+}
+
+/// Root-mean-square norm (Zhang & Sennrich 2019, arXiv 1910.07467). Reads x; writes y and 1/rms.
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    /// Columns.
+    pub width: usize,
+    /// ε.
+    pub epsilon: f64,
+    /// The gain, (width).
+    pub weight: Weight,
+}
+
+impl Kernel for RmsNorm {
+    const NAME: &'static str = "rms_norm";
+    const SHADERS: &'static [Shader] = &[FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT];
+
+    fn outputs(&self) -> Vec<Type> {
+        vec![Type::floats(self.width), Type::floats(1)]
+    }
+
+    fn trains(&self) -> bool {
+        matches!(self.weight, Weight::Trained(_))
+    }
+
+    fn flops_per_row(&self, _: Pass) -> usize {
+        4 * self.width
+    }
+
+    fn backward(&self, node: &Node, reverse: &mut Reverse) {
+        let Some(dy) = reverse.gradient(node.writes[0]) else { return };
+        let (x, inverse_rms) = (node.reads[0], node.writes[1]);
+        if self.trains() {
+            reverse.dispatch(self.clone(), Pass::BackwardWeight, vec![x, inverse_rms, dy], vec![]);
+        }
+        if let Some(dx) = reverse.contribute(x) {
+            reverse.dispatch(self.clone(), Pass::BackwardInput, vec![x, inverse_rms, dy], vec![dx]);
+        }
+    }
+
+    fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
+        let (all, rows, width) = (grid.all_rows(), word(grid.rows), word(self.width));
+        let w = grid.weight(self.weight);
+        match dispatch.pass {
+            Pass::Forward => {
+                let ([x], [(y, _), (inverse_rms, _)]) = (dispatch.read(), dispatch.write());
+                let epsilon = (self.epsilon as f32).to_bits();
+                let params = [word(all), rows, width, epsilon, w.offset, w.stride];
+                let buffers = [Memory::Rows(x), w.memory, Memory::Rows(y), Memory::Rows(inverse_rms)];
+                vec![Launch::in_rows(&FORWARD, all, &params, &buffers).with(&[w.format])]
+            }
+            Pass::BackwardInput => {
+                let ([x, inverse_rms, dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
+                let params = [word(all), rows, width, w.offset, w.stride, adds(store)];
+                let [x, inverse_rms, dy, dx] = [x, inverse_rms, dy, dx].map(Memory::Rows);
+                vec![
+                    Launch::in_rows(&BACKWARD_INPUT, all, &params, &[x, w.memory, inverse_rms, dy, dx])
+                        .with(&[w.format]),
+                ]
+            }
+            Pass::BackwardWeight | Pass::BackwardAdapter => {
+                let [x, inverse_rms, dy] = dispatch.read().map(Memory::Rows);
+                let params = [word(grid.runs), rows, width, w.offset, w.stride];
+                let buffers = [x, inverse_rms, dy, Memory::Gradients];
+                vec![Launch::over(&BACKWARD_WEIGHT, grid.runs * self.width, &params, &buffers)]
+            }
+        }
+    }
+
+    fn run<S: Scalar>(&self, dispatch: &Dispatch, lane: &mut Lane<'_, S>) {
+        let shape = Shape { rows: lane.values.rows, width: self.width };
+        let w = lane.weight(self.weight);
+        match dispatch.pass {
+            Pass::Forward => {
+                let ([x], [(y, _), (inverse_rms, _)]) = (dispatch.read(), dispatch.write());
+                lane.values.write([(y, self.width), (inverse_rms, 1)], |values, [y, inverse_rms]| {
+                    let (x, epsilon) = (values.read(x, self.width), S::from_f64(self.epsilon));
+                    rms_norm::forward(shape, x, w, epsilon, y, inverse_rms, lane.scratch.weights());
+                });
+            }
+            Pass::BackwardInput => {
+                let ([x, inverse_rms, dy], [(dx, store)]) = (dispatch.read(), dispatch.write());
+                lane.values.write([(dx, self.width)], |values, [dx]| {
+                    let (x, dy) = (values.read(x, self.width), values.read(dy, self.width));
+                    let inverse_rms = values.read(inverse_rms, 1);
+                    rms_norm::backward_input(shape, x, w, inverse_rms, dy, dx, store, lane.scratch.weights());
+                });
+            }
+            Pass::BackwardWeight | Pass::BackwardAdapter => {
+                let Weight::Trained(span) = self.weight else { return };
+                let [x, inverse_rms, dy] = dispatch.read();
+                let (x, dy) = (lane.values.read(x, self.width), lane.values.read(dy, self.width));
+                let inverse_rms = lane.values.read(inverse_rms, 1);
+                rms_norm::backward_weight(shape, x, inverse_rms, dy, &mut lane.gradients[span.range()]);
+            }
+        }
+    }
+}

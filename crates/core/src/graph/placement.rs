@@ -1,0 +1,78 @@
+//! Placement: which buffer holds which value.
+//!
+//! A buffer is handed on as soon as its value was read for the last time, and always as a whole, so no dispatch ever sees one buffer twice with different
+//! access (WebGPU forbids it). What the host gives and reads has a buffer of its own.
+
+use crate::graph::{
+    memory::{Buffer, Type, Value},
+    recording::Recording,
+};
+
+/// The buffers of a plan, and what each value of its recording lies in.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// The type of every buffer: of the widest value that it ever holds.
+    pub types: Vec<Type>,
+    homes: Vec<Option<Buffer>>,
+}
+
+impl Placement {
+    /// A buffer for every value.
+    pub fn separate(recording: &Recording) -> Placement {
+        let homes = (0..recording.types.len()).map(|value| Some(Buffer(value))).collect();
+        Placement { types: recording.types.clone(), homes }
+    }
+
+    /// As few buffers as values that live at one time need.
+    pub fn reusing(recording: &Recording) -> Placement {
+        let Recording { forward, backward, types, inputs, results, observed, .. } = recording;
+        let dispatches = || forward.iter().chain(backward);
+        let mut last_use = vec![0; types.len()];
+        for (time, dispatch) in dispatches().enumerate() {
+            dispatch.uses().for_each(|value| last_use[value.0] = time);
+        }
+        // The backward pass may give on what a probe has read.
+        observed.iter().for_each(|value| last_use[value.0] = last_use[value.0].max(forward.len()));
+        let mut placement = Placement { types: vec![], homes: vec![None; types.len()] };
+        for value in inputs.iter().map(|(_, value)| *value).chain(results.iter()) {
+            last_use[value.0] = usize::MAX;
+            placement.open(value, types[value.0]);
+        }
+        let mut free: Vec<Buffer> = vec![];
+        for (time, dispatch) in dispatches().enumerate() {
+            for (value, _) in &dispatch.writes {
+                if placement.homes[value.0].is_none() {
+                    let kind = types[value.0];
+                    // The narrowest free buffer that is wide enough; none is ever stretched.
+                    let fit = (0..free.len())
+                        .filter(|&i| holds(placement.types[free[i].0], kind))
+                        .min_by_key(|&i| placement.types[free[i].0].columns);
+                    match fit {
+                        Some(i) => placement.homes[value.0] = Some(free.swap_remove(i)),
+                        None => placement.open(*value, kind),
+                    }
+                }
+            }
+            let mut ended: Vec<Value> = dispatch.uses().filter(|value| last_use[value.0] == time).collect();
+            ended.sort_unstable();
+            ended.dedup();
+            free.extend(ended.iter().filter_map(|value| placement.homes[value.0]));
+        }
+        placement
+    }
+
+    /// The buffer of a value. One that nothing reads or writes has none of its own, and is given the first.
+    pub fn buffer(&self, value: Value) -> Buffer {
+        self.homes[value.0].unwrap_or(Buffer(0))
+    }
+
+    fn open(&mut self, value: Value, kind: Type) {
+        self.homes[value.0] = Some(Buffer(self.types.len()));
+        self.types.push(kind);
+    }
+}
+
+/// Whether a buffer of the type `room` can hold a value of `kind`.
+fn holds(room: Type, kind: Type) -> bool {
+    room.dtype == kind.dtype && room.rows == kind.rows && room.columns >= kind.columns
+}

@@ -1,0 +1,226 @@
+//! Plan: the flat list of dispatches that a training step replays.
+//!
+//! A plan is made once, from static shapes: a [`Recording`] says what is computed, [`placement`](crate::graph::placement) where it lies.
+
+use std::fmt;
+
+use loralab_cpu::Store;
+
+pub use crate::graph::memory::Shape;
+pub use crate::graph::update::{Optimizer, Preconditioner, Update};
+use crate::graph::{
+    memory::{Buffer, Input, InputName, Parameter, Site, Tensor, Type, Value},
+    ops::{Dispatch, Op, Pass},
+    placement::Placement,
+    recording::{Recording, Results},
+};
+
+/// A compiled model: everything a device needs to build its buffers once and replay the step.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Shapes.
+    pub shape: Shape,
+    /// The loss of every row.
+    pub forward: Vec<Dispatch>,
+    /// The gradient of everything trained.
+    pub backward: Vec<Dispatch>,
+    /// What follows once a run's gradient is complete.
+    pub updates: Vec<Update>,
+    /// The type of every buffer: of the widest value that it ever holds.
+    pub buffers: Vec<Type>,
+    /// What the host gives a step to read.
+    pub inputs: Vec<Input>,
+    /// What the host reads after it.
+    pub results: Results,
+    /// What a probe reads when the forward pass is over, each with its columns: x Aᵀ of every adapter, in the order of the sites, where adapters are
+    /// trained or probed; what a tape observes; what a range finder finds.
+    pub observed: Vec<(Buffer, usize)>,
+    /// The trained tensors, in the order they lie in the flat buffers.
+    pub parameters: Vec<Parameter>,
+    /// The adapters, whose factors are among the trained tensors; what else is trained is no part of one.
+    pub sites: Vec<Site>,
+    /// Whether every adapter has a frozen second pair.
+    pub frozen_pairs: bool,
+    /// Host-made tables, e.g. the cosines and sines of `rope`.
+    pub tables: Vec<Vec<f64>>,
+}
+
+impl Plan {
+    /// Gives every value of a recording a buffer, reused once its value was read for the last time.
+    pub fn new(recording: Recording) -> Plan {
+        let placement = Placement::reusing(&recording);
+        Plan::placed(recording, &placement)
+    }
+
+    /// Gives every value of a recording a buffer of its own: more memory, the same bits. For tests of the reuse.
+    pub fn without_reuse(recording: Recording) -> Plan {
+        let placement = Placement::separate(&recording);
+        Plan::placed(recording, &placement)
+    }
+
+    fn placed(recording: Recording, placement: &Placement) -> Plan {
+        let place = |value| placement.buffer(value);
+        let placed = |dispatches: Vec<Dispatch<Value>>| -> Vec<Dispatch> {
+            dispatches.into_iter().map(|dispatch| dispatch.placed(place)).collect()
+        };
+        let Recording { shape, forward, backward, updates, types, inputs, results, observed, .. } = recording;
+        let Recording { parameters, sites, frozen_pairs, tables, .. } = recording;
+        let input = |(name, value): (InputName, Value)| Input { name, kind: types[value.0], buffer: place(value) };
+        let Results { prediction, loss, correct } = results;
+        Plan {
+            shape,
+            forward: placed(forward),
+            backward: placed(backward),
+            updates,
+            buffers: placement.types.clone(),
+            inputs: inputs.into_iter().map(input).collect(),
+            results: Results { prediction: prediction.map(place), loss: loss.map(place), correct: correct.map(place) },
+            observed: observed.into_iter().map(|value| (place(value), types[value.0].columns)).collect(),
+            parameters,
+            sites,
+            frozen_pairs,
+            tables,
+        }
+    }
+
+    /// Each op reads what the one before it wrote, of so many columns; the first reads features, the last predicts, and what the `observed` before it
+    /// wrote is observed.
+    pub fn chain(
+        ops: impl Iterator<Item = (Op, Pass, usize)>,
+        features: usize,
+        rows: usize,
+        observed: usize,
+        parameters: Vec<Parameter>,
+    ) -> Plan {
+        let mut types = vec![Type::floats(features)];
+        let mut forward = vec![];
+        for (op, pass, width) in ops {
+            let (read, written) = (Value(types.len() - 1), Value(types.len()));
+            types.push(Type::floats(width));
+            forward.push(Dispatch {
+                label: "weight".to_owned(),
+                op,
+                pass,
+                reads: vec![read],
+                writes: vec![(written, Store::Set)],
+                types: types[read.0..].to_vec(),
+            });
+        }
+        let last = types.len() - 1;
+        Plan::new(Recording {
+            shape: Shape { runs: 1, sequences: 1, tokens: rows },
+            forward,
+            backward: vec![],
+            updates: vec![],
+            types,
+            inputs: vec![(InputName::Features, Value(0))],
+            results: Results { prediction: Some(Value(last)), ..Results::default() },
+            observed: (last - observed..last).map(Value).collect(),
+            parameters,
+            sites: vec![],
+            frozen_pairs: false,
+            tables: vec![],
+        })
+    }
+
+    /// The input of that name; none where no op reads it.
+    pub fn input(&self, name: InputName) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.name == name)
+    }
+
+    /// Columns of what the model says; 0 where the plan does not keep it.
+    pub fn predicted_columns(&self) -> usize {
+        self.results.prediction.map_or(0, |buffer| self.buffers[buffer.0].columns)
+    }
+
+    /// Columns of all buffers together.
+    pub fn columns(&self) -> usize {
+        self.buffers.iter().map(|kind| kind.columns).sum()
+    }
+
+    /// Elements that one run trains.
+    pub fn trained_len(&self) -> usize {
+        self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
+    }
+
+    /// The rank of the adapters, which is the same for all; 0 where there are none.
+    pub fn rank(&self) -> usize {
+        self.sites.first().map_or(0, |site| site.rank)
+    }
+
+    /// The optimiser; none where the plan takes no steps.
+    pub fn optimizer(&self) -> Option<Optimizer> {
+        self.updates.iter().find_map(|update| match update {
+            Update::Step(optimizer) => Some(*optimizer),
+            _ => None,
+        })
+    }
+
+    /// Moments that the optimiser keeps of every trained number.
+    pub fn moments(&self) -> usize {
+        self.optimizer().map_or(0, Optimizer::moments)
+    }
+
+    /// What gradients are multiplied by before the optimiser sees them, if anything.
+    pub fn preconditioner(&self) -> Option<Preconditioner> {
+        self.updates.iter().find_map(|update| match update {
+            Update::Precondition(preconditioner) => Some(*preconditioner),
+            _ => None,
+        })
+    }
+
+    /// Multiplications and additions of one step of all runs.
+    pub fn flops(&self) -> u64 {
+        let dispatches = self.forward.iter().chain(&self.backward);
+        let per_row: u64 = dispatches.map(|dispatch| dispatch.op.flops_per_row(dispatch.pass) as u64).sum();
+        per_row * self.shape.rows_per_run() as u64 * self.shape.runs as u64
+    }
+
+    /// The plan as text, one dispatch a line; names frozen tensors from `base`.
+    pub fn print<'a>(&'a self, base: &'a [Tensor]) -> impl fmt::Display + 'a {
+        Printed { plan: self, base }
+    }
+}
+
+struct Printed<'a> {
+    plan: &'a Plan,
+    base: &'a [Tensor],
+}
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Printed { plan, base } = self;
+        let Shape { runs, sequences, tokens } = plan.shape;
+        let rows = plan.shape.rows_per_run() * runs;
+        writeln!(f, "K = {runs} runs of B = {sequences} sequences of T = {tokens} tokens: N = {rows} rows")?;
+        let stored: usize = base.iter().map(|tensor| tensor.data.bytes()).sum();
+        writeln!(f, "frozen base: {} tensors, {stored} bytes", base.len())?;
+        let pairs = if plan.frozen_pairs { ", each with a frozen second pair" } else { "" };
+        let (tensors, elements) = (plan.parameters.len(), plan.trained_len());
+        writeln!(f, "trained: {tensors} tensors, {elements} elements a run{pairs}")?;
+        let columns: Vec<usize> = plan.buffers.iter().map(|kind| kind.columns).collect();
+        writeln!(f, "row buffers: {} of (N, columns), columns {columns:?}", columns.len())?;
+        let dispatches = plan.forward.iter().chain(&plan.backward);
+        for (index, dispatch) in dispatches.enumerate() {
+            let name = format!("{}/{}", dispatch.op.name(), dispatch.pass.name());
+            let reads: Vec<String> = dispatch.reads.iter().map(|value| format!("r{}", value.0)).collect();
+            let writes: Vec<String> = dispatch
+                .writes
+                .iter()
+                .map(|(value, store)| format!("{}r{}", if *store == Store::Add { "+" } else { "" }, value.0))
+                .collect();
+            let writes = match dispatch.pass {
+                Pass::BackwardWeight | Pass::BackwardAdapter => [&writes[..], &["+gradients".to_owned()]].concat(),
+                _ => writes,
+            };
+            let mflop = dispatch.op.flops_per_row(dispatch.pass) as f64 * rows as f64 / 1e6;
+            let (reads, writes) = (reads.join(" "), writes.join(" "));
+            writeln!(f, "{index:4}  {:32}  {name:30}  {mflop:9.2} MFLOP  {reads} → {writes}", dispatch.label)?;
+        }
+        for (index, update) in plan.updates.iter().enumerate() {
+            let index = plan.forward.len() + plan.backward.len() + index;
+            writeln!(f, "{index:4}  {:32}  {:30}  all runs, flat", "", update.name())?;
+        }
+        write!(f, "{:.3} GFLOP a step", plan.flops() as f64 / 1e9)
+    }
+}

@@ -1,0 +1,103 @@
+//! The principal components of the layers' inputs, from as many batches as it takes.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use loralab_data::Batch;
+
+use super::{
+    Calibrated, Calibration, CalibrationError, MOST_BATCHES,
+    incremental::{Finder, Incremental},
+};
+use crate::{
+    device::Inputs,
+    graph::{plan::Plan, tape::Purpose},
+    lab::train::{Initial, Run, layers},
+    lora::init::{Layer, SeenLayer, Start, StartError},
+};
+
+/// A rule that looks at the components of all layers' inputs.
+type Begin = fn(&[SeenLayer<'_>]) -> Result<Vec<Start>, StartError>;
+
+impl Calibration<'_, '_> {
+    /// The start of a run whose scheme looks at the principal components of the inputs of layers: `asked` for each rank, and as many batches as it takes until
+    /// no row of A turns by more than `cosine` allows.
+    pub(super) async fn by_components(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        start: Begin,
+        asked: usize,
+        cosine: f64,
+    ) -> Result<Calibrated, CalibrationError> {
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let (tape, of_layer) = self.observed(&layers);
+        let observed = Arc::new(tape.compile(Purpose::Observe));
+        let mut finders = BTreeMap::new();
+        let widths: Vec<usize> = observed.observed.iter().map(|(_, width)| *width).collect();
+        for &width in &widths {
+            if let Entry::Vacant(place) = finders.entry(width) {
+                let rows = self.shape().rows_per_run();
+                place.insert(Finder::new(width, rows, asked * self.adapters.rank, self.make_device).await?);
+            }
+        }
+        let mut found: Vec<Incremental> = widths.iter().map(|&width| Incremental::new(width)).collect();
+        let mut device = (self.make_device)(observed, self.base.tensors.clone()).await?;
+        let given = |found: &[Incremental]| -> Result<Vec<Start>, StartError> {
+            let known = layers.iter().zip(&of_layer).map(|(layer, &own)| match &found[own].found {
+                Ok(inputs) => Ok(SeenLayer { layer: *layer, inputs }),
+                Err(reason) => Err(layer.undecomposed("inputs")(*reason)),
+            });
+            let starts = start(&known.collect::<Result<Vec<_>, _>>()?)?;
+            starts.into_iter().zip(&layers).map(|(start, layer)| run.scheme.finite(layer, start)).collect()
+        };
+        let mut tokens = 0;
+        let mut begun: Option<Vec<Start>> = None;
+        for batch in self.batches(run.seed, MOST_BATCHES)? {
+            let values = device.probe(&[Inputs::from(&batch)]).await?.swap_remove(0).observed;
+            tokens += batch.tokens.len();
+            for ((incremental, values), width) in found.iter_mut().zip(values).zip(&widths) {
+                let finder = finders.get_mut(width).expect("every width has its own");
+                incremental.add(&counted(&batch, &values, *width), finder).await?;
+            }
+            let starts = match given(&found) {
+                // Too few rows, or too few that differ, are mended by the next batch.
+                Err(StartError::FewRows { .. } | StartError::FewDirections { .. }) => continue,
+                starts => starts?,
+            };
+            let settled = begun.as_ref().is_some_and(|before| have_settled(before, &starts, &layers, cosine));
+            begun = Some(starts);
+            if settled {
+                break;
+            }
+        }
+        let starts = begun.map_or_else(|| given(&found), Ok)?;
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
+    }
+}
+
+/// The rows of a batch that count.
+fn counted(batch: &Batch, values: &[f32], width: usize) -> Vec<f32> {
+    let mut rows = Vec::with_capacity(batch.counted * width);
+    for (row, weight) in values.chunks_exact(width).zip(&batch.weights) {
+        if *weight != 0.0 {
+            rows.extend_from_slice(row);
+        }
+    }
+    rows
+}
+
+/// Whether no row of any A has turned by more than `cosine` allows, or is new.
+fn have_settled(before: &[Start], after: &[Start], layers: &[Layer<'_>], cosine: f64) -> bool {
+    before.iter().zip(after).zip(layers).all(|((before, after), layer)| {
+        let rows = |start: &Start| start.a.chunks_exact(layer.inputs).map(<[f32]>::to_vec).collect::<Vec<_>>();
+        let (before, after) = (rows(before), rows(after));
+        after.len() <= before.len()
+            && after.iter().zip(&before).all(|(one, other)| {
+                let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+                dot(one, other).abs() >= cosine * (dot(one, one) * dot(other, other)).sqrt()
+            })
+    })
+}

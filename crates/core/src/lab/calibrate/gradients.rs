@@ -1,0 +1,136 @@
+//! The leading singular triplets of the layers' gradients, without the gradients.
+
+use std::sync::Arc;
+
+use loralab_data::Batch;
+use loralab_linalg::{Mat, MatRef, Stream, Svd, from_rows, normal_matrix};
+
+use super::{
+    BATCHES, Calibrated, Calibration, CalibrationError,
+    triplets::{Products, Side, triplets},
+};
+use crate::{
+    device::{Answer, Device, Inputs, RunSettings},
+    graph::{
+        memory::Site,
+        plan::{Optimizer, Plan, Shape},
+        tape::{Purpose, Tape},
+    },
+    lab::train::{Initial, Run, layers},
+    lora::init::{Layer, Sketch, Start, StartError},
+    models::{Adapters, Base, Training},
+};
+
+/// Adapters that multiply the mean gradient of their weights over some batches from either side.
+struct Probes {
+    device: Box<dyn Device>,
+    plan: Arc<Plan>,
+    batches: Vec<Batch>,
+    tokens: usize,
+}
+
+impl Calibration<'_, '_> {
+    /// The start of a run whose scheme looks at the gradients of layers.
+    pub(super) async fn by_gradients(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
+        sketch: Sketch,
+    ) -> Result<Calibrated, CalibrationError> {
+        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let (triplets, tokens) = self.gradients(&layers, run.seed, sketch).await?;
+        let starts =
+            layers.iter().zip(&triplets).map(|(layer, gradient)| run.scheme.finite(layer, start(layer, gradient)?));
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?)), tokens })
+    }
+
+    /// The leading triplets of every layer's mean gradient, and the tokens it took. As many columns as the narrower side of a layer has give its whole decomposition, up to rounding in f32.
+    async fn gradients(
+        &self,
+        layers: &[Layer<'_>],
+        seed: u64,
+        sketch: Sketch,
+    ) -> Result<(Vec<Svd>, usize), CalibrationError> {
+        let columns = columns(layers, self.adapters.rank, sketch);
+        let iterations = if layers.iter().any(|layer| columns < narrow(layer)) { sketch.iterations } else { 0 };
+        let mut probes = self.probes(columns, seed).await?;
+        let drawn = |layer: &Layer<'_>| {
+            normal_matrix(&Stream::new(seed, &format!("{}.gradient", layer.name)), columns, layer.inputs)
+        };
+        let drawn = layers.iter().map(drawn).collect();
+        let found = triplets(&mut probes, drawn, iterations, self.make_device).await?;
+        let decomposed = |(layer, found): (&Layer<'_>, Result<_, _>)| found.map_err(layer.undecomposed("gradient"));
+        let found = layers.iter().zip(found).map(decomposed).collect::<Result<_, _>>()?;
+        Ok((found, probes.tokens))
+    }
+
+    async fn probes(&self, columns: usize, seed: u64) -> Result<Probes, CalibrationError> {
+        let plan = Arc::new(probing(self.base, self.adapters, self.shape(), columns));
+        Ok(Probes {
+            device: (self.make_device)(plan.clone(), self.base.tensors.clone()).await?,
+            plan,
+            batches: self.batches(seed, BATCHES)?.collect(),
+            tokens: 0,
+        })
+    }
+}
+
+/// The narrower side of a layer.
+fn narrow(layer: &Layer<'_>) -> usize {
+    layer.inputs.min(layer.outputs)
+}
+
+/// Columns that are sketched of every layer's gradient.
+pub(super) fn columns(layers: &[Layer<'_>], rank: usize, sketch: Sketch) -> usize {
+    let fullest = layers.iter().map(narrow).max().unwrap_or(1);
+    let sketched = sketch.ranks * rank;
+    // Where a whole decomposition, in two passes, asks no more than the passes of the iterations, it is whole.
+    if fullest <= sketched * (1 + sketch.iterations) { fullest } else { sketched }
+}
+
+/// A model with adapters of so many columns as probes.
+pub(super) fn probing(base: &Base, adapters: &Adapters, shape: Shape, columns: usize) -> Plan {
+    let adapters = Adapters { rank: columns, target_modules: adapters.target_modules.clone() };
+    let mut tape = Tape::new(shape, false);
+    base.model.record(&mut tape, Training::Adapters(base, &adapters));
+    tape.compile(Purpose::Train(Optimizer::SignSgd))
+}
+
+/// A side is a factor of every adapter: rows X are its A, and dB answers with G Xᵀ; columns Y are its B, and dA answers with Yᵀ G.
+impl Products for Probes {
+    fn products<'a>(&'a mut self, side: Side, vectors: &'a [Mat<f64>]) -> Answer<'a, Vec<Mat<f64>>> {
+        Box::pin(async move {
+            let factor = side as usize;
+            let mut values = vec![0.0; self.plan.trained_len()];
+            for (site, vectors) in self.plan.sites.iter().zip(vectors) {
+                let place = &mut values[site.factors()[factor].range()];
+                put(vectors.as_ref(), site.shapes()[factor][1], place);
+            }
+            self.device.load(0, &values, &[], RunSettings::PLAIN);
+            let mut sums = vec![0.0; values.len()];
+            for batch in &self.batches {
+                let gradient = self.device.probe(&[Inputs::from(batch)]).await?.swap_remove(0).gradient;
+                sums.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x / self.batches.len() as f32);
+                self.tokens += batch.tokens.len();
+            }
+            let answer = |(site, vectors): (&Site, &Mat<f64>)| {
+                let (span, [rows, columns]) = (site.factors()[1 - factor], site.shapes()[1 - factor]);
+                let answer = from_rows(&sums[span.range()], rows, columns);
+                // What the adapter has room for beyond the vectors answers nothing.
+                match side {
+                    Side::Right => answer.subcols(0, vectors.nrows()).to_owned(),
+                    Side::Left => answer.subrows(0, vectors.ncols()).to_owned(),
+                }
+            };
+            Ok(self.plan.sites.iter().zip(vectors).map(answer).collect())
+        })
+    }
+}
+
+/// Writes a matrix row by row to the start of rows of `width` numbers.
+fn put(m: MatRef<'_, f64>, width: usize, place: &mut [f32]) {
+    for (row, values) in place.chunks_exact_mut(width).enumerate().take(m.nrows()) {
+        (0..m.ncols()).for_each(|column| values[column] = m[(row, column)] as f32);
+    }
+}

@@ -1,0 +1,216 @@
+//! The diagnostics of a sweep: a second, small device beside a cohort's, on which a probe is run before and after the steps that are looked at.
+//!
+//! The probe is one sequence where a step has a batch of them, so a look costs a fraction of a step, and what is trained takes no notice of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use loralab_data::Batch;
+use loralab_experiment::Diagnosis;
+use loralab_linalg::{Mat, Stream, normal_matrix, thin_qr};
+
+use super::{BaseGradient, Lens, Moment, diagnose, kl_from_base};
+use crate::{
+    device::{Device, DeviceError, Inputs, Probe, RunSettings, RunState, Workers},
+    graph::plan::{Optimizer, Plan},
+    lab::train::Cohort,
+};
+
+/// Directions from which the norm of a gradient is measured where its layer has more inputs than that. Its standard error is then at most 1/√(2 · 256),
+/// or 4 %, which is that of a matrix of rank one.
+const DIRECTIONS: usize = 256;
+
+/// Looks into the runs of one cohort.
+pub struct Probes {
+    device: Box<dyn Device>,
+    plan: Arc<Plan>,
+    batch: Batch,
+    optimizer: Optimizer,
+    /// Rows of the probe up to the last that counts; what follows is padding.
+    rows: usize,
+    /// Each thread sums up a run at a time.
+    workers: Workers,
+    /// Every run before the step that is looked at.
+    before: Vec<Moment>,
+    /// What the base says of the probe, once it was asked.
+    base: Option<Base>,
+}
+
+/// What the base says of the probe.
+struct Base {
+    /// Its logits; empty where the plan does not keep them.
+    prediction: Vec<f32>,
+    /// ‖G‖ of every adapter's layer.
+    norms: Vec<f64>,
+    /// Of each run G A₀ᵀ, flat; empty without frozen pairs.
+    by_frozen_a: Vec<Vec<f32>>,
+}
+
+/// What a look into a run found.
+pub struct Seen {
+    /// See [`kl_from_base`]; none where the plan does not keep the logits.
+    pub kl_from_base: Option<f64>,
+    /// Each of its adapters.
+    pub adapters: Vec<Diagnosis>,
+}
+
+impl Probes {
+    /// On a device that was made for `plan`, of as many runs as the cohort and one sequence each; `batch` is that sequence, `optimizer` the cohort's, and
+    /// `threads` those that sum up.
+    pub fn new(
+        device: Box<dyn Device>,
+        plan: Arc<Plan>,
+        batch: Batch,
+        optimizer: Optimizer,
+        threads: Option<usize>,
+    ) -> Probes {
+        let rows = batch.weights.iter().rposition(|weight| *weight != 0.0).map_or(0, |last| last + 1);
+        Probes { device, plan, batch, optimizer, rows, workers: Workers::new(threads), before: vec![], base: None }
+    }
+
+    /// Sees the runs as they stand, before a step.
+    ///
+    /// # Errors
+    /// If a device fails.
+    pub async fn before(&mut self, cohort: &mut Cohort<'_>) -> Result<(), DeviceError> {
+        let trained = cohort.device().trained().await?;
+        self.before = self.look(cohort, trained).await?;
+        Ok(())
+    }
+
+    /// Sees the runs after the step, and says what it did inside each.
+    ///
+    /// # Errors
+    /// If a device fails.
+    pub async fn after(&mut self, cohort: &mut Cohort<'_>) -> Result<Vec<Seen>, DeviceError> {
+        let states = cohort.device().states().await?;
+        let (trained, second_moments): (Vec<_>, Vec<_>) =
+            states.into_iter().map(|state| self.second_moment(state)).unzip();
+        let after = self.look(cohort, trained).await?;
+        let base = match self.base.take() {
+            Some(base) => base,
+            None => self.ask_base(cohort).await?,
+        };
+        let by_a = self.base_gradient(after.iter().map(|moment| &moment.trained[..])).await?;
+        let epsilon = match self.optimizer {
+            Optimizer::AdamW { epsilon, .. } => Some(epsilon),
+            Optimizer::Sgd { .. } | Optimizer::SignSgd => None,
+        };
+        let runs = cohort.runs().iter().map(|run| run.settings.scale).zip(cohort.initials());
+        let (plan, rows, weights) = (&*self.plan, self.rows, &self.batch.weights[..]);
+        let moments = std::mem::take(&mut self.before).into_iter().zip(after).zip(second_moments);
+        let mut looks: Vec<_> = moments.zip(runs).map(|(moments, run)| (moments, run, None)).collect();
+        self.workers.for_each(&mut looks, |run, (((before, after), second_moment), (scale, initial), seen)| {
+            let lens = Lens {
+                rows,
+                scale: *scale,
+                epsilon,
+                second_moment,
+                frozen_pairs: initial.frozen_pairs(),
+                base: BaseGradient {
+                    norms: &base.norms,
+                    by_a: &by_a[run].gradient,
+                    by_frozen_a: base.by_frozen_a.get(run).map_or(&[], |gradient| &gradient[..]),
+                },
+            };
+            let said = (!base.prediction.is_empty()).then_some(&after.probe.prediction);
+            let kl_from_base = said.map(|said| kl_from_base(&base.prediction, said, weights));
+            *seen = Some(Seen { kl_from_base, adapters: diagnose(plan, lens, before, after) });
+        });
+        let seen = looks.into_iter().filter_map(|(.., seen)| seen).collect();
+        self.base = Some(base);
+        Ok(seen)
+    }
+
+    async fn look(&mut self, cohort: &Cohort<'_>, trained: Vec<Vec<f32>>) -> Result<Vec<Moment>, DeviceError> {
+        for (run, trained) in trained.iter().enumerate() {
+            self.device.load(run, trained, cohort.initial(run).frozen_pairs(), cohort.runs()[run].settings);
+        }
+        let probes = self.probe().await?;
+        Ok(trained.into_iter().zip(probes).map(|(trained, probe)| Moment { trained, probe }).collect())
+    }
+
+    /// What a run has trained, and v̂ of it; empty without Adam.
+    fn second_moment(&self, state: RunState) -> (Vec<f32>, Vec<f64>) {
+        let second_moment = match self.optimizer {
+            Optimizer::AdamW { beta2, .. } => {
+                let bias = 1.0 - beta2.powf(state.steps as f64);
+                state.moments[state.trained.len()..].iter().map(|&v| f64::from(v) / bias).collect()
+            }
+            Optimizer::Sgd { .. } | Optimizer::SignSgd => vec![],
+        };
+        (state.trained, second_moment)
+    }
+
+    /// Asks the base. Its gradients are never formed: their norms are summed over products with orthonormal directions, as many at once as all runs'
+    /// adapters have rows.
+    async fn ask_base(&mut self, cohort: &Cohort<'_>) -> Result<Base, DeviceError> {
+        let plan = self.plan.clone();
+        let directions: BTreeMap<usize, Mat<f64>> = inputs(&plan).map(|inputs| (inputs, orthonormal(inputs))).collect();
+        let most = directions.values().map(Mat::ncols).max().unwrap_or(0);
+        let (mut norms, mut prediction) = (vec![0.0; plan.sites.len()], None);
+        // Ranks differ between adapters where starts give them so; the plan's is the same for all.
+        let rank = plan.rank().max(1);
+        for first in (0..most).step_by(rank * plan.shape.runs) {
+            let starts: Vec<Vec<f32>> = (0..plan.shape.runs)
+                .map(|run| {
+                    let mut flat = vec![0.0; plan.trained_len()];
+                    for site in &plan.sites {
+                        let directions = &directions[&site.inputs];
+                        for (row, line) in flat[site.a.range()].chunks_exact_mut(site.inputs).enumerate() {
+                            let place = first + run * rank + row;
+                            if place < directions.ncols() {
+                                line.iter_mut().enumerate().for_each(|(i, x)| *x = directions[(i, place)] as f32);
+                            }
+                        }
+                    }
+                    flat
+                })
+                .collect();
+            for probe in self.base_gradient(starts.iter().map(|start| &start[..])).await? {
+                for (norm, site) in norms.iter_mut().zip(&plan.sites) {
+                    let b = &probe.gradient[site.b.range()];
+                    *norm += b.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+                }
+                prediction.get_or_insert(probe.prediction);
+            }
+        }
+        for (norm, inputs) in norms.iter_mut().zip(inputs(&plan)) {
+            *norm = (*norm * inputs as f64 / directions[&inputs].ncols() as f64).sqrt();
+        }
+        let by_frozen_a = if plan.frozen_pairs {
+            let pairs = (0..plan.shape.runs).map(|run| cohort.initial(run).frozen_pairs());
+            self.base_gradient(pairs).await?.into_iter().map(|probe| probe.gradient).collect()
+        } else {
+            vec![]
+        };
+        Ok(Base { prediction: prediction.unwrap_or_default(), norms, by_frozen_a })
+    }
+
+    /// Passes over the base with these As, one flat buffer a run, and Bs of zeros: the gradient of B is then G Aᵀ.
+    async fn base_gradient<'a>(&mut self, flats: impl Iterator<Item = &'a [f32]>) -> Result<Vec<Probe>, DeviceError> {
+        let none = if self.plan.frozen_pairs { vec![0.0; self.plan.trained_len()] } else { vec![] };
+        for (run, flat) in flats.enumerate() {
+            let mut start = flat.to_vec();
+            for site in &self.plan.sites {
+                start[site.b.range()].fill(0.0);
+            }
+            self.device.load(run, &start, &none, RunSettings::PLAIN);
+        }
+        self.probe().await
+    }
+
+    async fn probe(&mut self) -> Result<Vec<Probe>, DeviceError> {
+        self.device.probe(&vec![Inputs::from(&self.batch); self.plan.shape.runs]).await
+    }
+}
+
+/// I of every adapter's layer.
+fn inputs(plan: &Plan) -> impl Iterator<Item = usize> {
+    plan.sites.iter().map(|site| site.inputs)
+}
+
+/// As many orthonormal columns as there are directions to look from: all that there are where the inputs are few.
+fn orthonormal(inputs: usize) -> Mat<f64> {
+    let drawn = normal_matrix(&Stream::new(0, "directions"), inputs, inputs.min(DIRECTIONS));
+    thin_qr(drawn.as_ref()).q
+}

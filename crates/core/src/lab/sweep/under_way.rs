@@ -1,0 +1,281 @@
+//! A cohort under way: from the starts of its runs to their results.
+
+use std::sync::Arc;
+
+use loralab_experiment::{Cell, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost};
+
+use super::{Snapshot, Sweep, SweepError, telling::Telling};
+use crate::{
+    device::MakeDevice,
+    graph::{memory::Tensor, plan::Plan},
+    lab::{
+        Room,
+        calibrate::Begun,
+        diagnose::{Probes, Seen},
+        train::{Cohort, Initial, Run, Validation},
+        translate::{adapters, export, optimizer},
+    },
+    lora::peft::Adapter,
+};
+
+/// Which cohort of a sweep it is, and the snapshot that it goes on from.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'s> {
+    /// From 0.
+    pub index: usize,
+    /// Cohorts of the sweep.
+    pub of: usize,
+    /// None for a cohort that begins.
+    pub from: Option<&'s Snapshot>,
+}
+
+/// A cohort that is trained, with what can be said of its runs so far.
+pub(super) struct UnderWay<'a, 's> {
+    sweep: &'s Sweep<'a>,
+    place: Place<'s>,
+    room: Room,
+    cohort: Cohort<'a>,
+    probes: Option<Probes>,
+    results: Vec<RunResult>,
+    /// The last step that was told of.
+    told: usize,
+}
+
+/// Runs with a start each.
+#[derive(Default)]
+struct Started {
+    cells: Vec<Cell>,
+    runs: Vec<Run>,
+    initials: Vec<Arc<Initial>>,
+    results: Vec<RunResult>,
+}
+
+impl<'a> Sweep<'a> {
+    /// Makes the starts of a cohort's runs, and the devices they are trained on; none if no run can start. A run that can't is added to `results`.
+    pub(super) async fn begin_cohort<'s>(
+        &'s self,
+        place: Place<'s>,
+        cells: &[Cell],
+        make_device: MakeDevice<'_>,
+        results: &mut Vec<RunResult>,
+        telling: &mut Telling<'_>,
+    ) -> Result<Option<UnderWay<'a, 's>>, SweepError> {
+        if place.from.is_none() {
+            let (cohort, cohorts) = (place.index, place.of);
+            telling.event(Event::CohortStarted { cohort, cohorts, cells: cells.to_vec() });
+        }
+        let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
+        let room = Room::of(self.experiment, cells);
+        let whole = self.plan(runs.len(), room);
+        let starts = self.starts_told(place, &runs, &whole, make_device, telling).await?;
+        let started = self.started(place, cells, runs, starts, results, telling);
+        if started.runs.is_empty() {
+            return Ok(None);
+        }
+        let count = started.runs.len();
+        let plan = Arc::new(if count == whole.shape.runs { whole } else { self.plan(count, room) });
+        let base = room.base(self.base, &adapters(self.base, self.experiment)).tensors;
+        let device = make_device(plan.clone(), base.clone()).await?;
+        let passes = self.experiment.gradient_accumulation;
+        let mut cohort = Cohort::begin(started.runs, started.initials, plan, device, &self.data.train, passes)?;
+        let probes = match self.probe_plan(count, room) {
+            None => None,
+            Some(plan) => Some(self.probes(plan, base, make_device).await?),
+        };
+        let (mut results, mut told) = (started.results, 0);
+        if let Some(from) = place.from {
+            from.check(&started.cells)?;
+            cohort.restore(&from.state)?;
+            (results, told) = (from.begun.clone(), from.state.step);
+        }
+        Ok(Some(UnderWay { sweep: self, place, room, cohort, probes, results, told }))
+    }
+
+    /// How the runs of a cohort begin; tells of it where data were read for that.
+    async fn starts_told(
+        &self,
+        place: Place<'_>,
+        runs: &[Run],
+        plan: &Plan,
+        make_device: MakeDevice<'_>,
+        telling: &mut Telling<'_>,
+    ) -> Result<Vec<Begun>, SweepError> {
+        let began = telling.seconds();
+        let starts = self.starts(runs, plan, make_device).await?;
+        let tokens = starts.iter().flatten().map(|start| start.tokens).max().unwrap_or(0);
+        if tokens > 0 && place.from.is_none() {
+            let mut schemes: Vec<String> = vec![];
+            for run in runs.iter().filter(|run| run.scheme.rule.reads_data()) {
+                if !schemes.iter().any(|name| name == run.scheme.name) {
+                    schemes.push(run.scheme.name.to_owned());
+                }
+            }
+            let seconds = telling.seconds() - began;
+            telling.event(Event::Calibrated { schemes, tokens, seconds });
+        }
+        Ok(starts)
+    }
+
+    /// The runs that have a start. One that can't start ends here, and the others train without it.
+    fn started(
+        &self,
+        place: Place<'_>,
+        cells: &[Cell],
+        runs: Vec<Run>,
+        starts: Vec<Begun>,
+        failed: &mut Vec<RunResult>,
+        telling: &mut Telling<'_>,
+    ) -> Started {
+        let mut started = Started::default();
+        let tokens = self.experiment.sequences_per_step() * self.experiment.tokens;
+        for ((cell, run), start) in cells.iter().zip(runs).zip(starts) {
+            match start {
+                Ok(start) => {
+                    let result = RunResult { start: StartCost::of(start.tokens, tokens), ..begun(cell) };
+                    started.cells.push(cell.clone());
+                    started.runs.push(run);
+                    started.initials.push(start.initial.clone());
+                    started.results.push(result);
+                }
+                Err(_) if place.from.is_some() => {}
+                Err(reason) => {
+                    let result = RunResult { failed: Some(reason.to_string()), ..begun(cell) };
+                    failed.push(result.clone());
+                    telling.event(Event::RunFinished { result });
+                }
+            }
+        }
+        started
+    }
+
+    /// A small device beside a cohort's, for its diagnostics.
+    async fn probes(&self, plan: Plan, base: Arc<[Tensor]>, make_device: MakeDevice<'_>) -> Result<Probes, SweepError> {
+        let plan = Arc::new(plan);
+        let device = make_device(plan.clone(), base).await?;
+        let threads = self.experiment.threads.map(Into::into);
+        Ok(Probes::new(device, plan, self.probe.clone(), optimizer(self.experiment), threads))
+    }
+}
+
+impl UnderWay<'_, '_> {
+    /// Trains to the last step, or until the observer asks for an end; `ended` are the results of the cohorts before.
+    pub async fn train(&mut self, telling: &mut Telling<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
+        let steps = self.sweep.experiment.steps;
+        for step in self.told..steps {
+            if telling.listen().await {
+                self.snapshot(telling, ended).await?;
+            }
+            if !telling.turn().await {
+                break;
+            }
+            let experiment = self.sweep.experiment;
+            let diagnoses = self.probes.is_some() && experiment.diagnoses(step + 1);
+            if let (true, Some(probes)) = (diagnoses, &mut self.probes) {
+                probes.before(&mut self.cohort).await?;
+            }
+            self.cohort.step_each(|run| {
+                let left = run.scheme.rule_with(&run.chosen).steps_left(steps);
+                experiment.schedule_factor(step, left)
+            });
+            let evaluates = experiment.evaluates_after(step + 1);
+            if !(self.cohort.is_busy() || evaluates || diagnoses || step + 1 == steps) {
+                continue;
+            }
+            self.tell_steps(telling).await?;
+            if diagnoses && !telling.is_over() {
+                self.diagnose(telling).await?;
+            }
+            if evaluates && !telling.is_over() {
+                self.evaluate(telling).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What every run came to; hands over the adapters of those that are whole.
+    pub async fn end(mut self, seconds: f64, telling: &mut Telling<'_>) -> Result<Vec<RunResult>, SweepError> {
+        let finished = self.results.iter().any(|result| result.final_loss.is_some());
+        let trained = if finished { self.cohort.device().trained().await? } else { vec![] };
+        let share = seconds / self.results.len() as f64;
+        for result in &mut self.results {
+            result.seconds = share;
+            telling.event(Event::RunFinished { result: result.clone() });
+        }
+        for (run, result) in self.results.iter().enumerate().filter(|(_, result)| result.final_loss.is_some()) {
+            telling.adapter(&result.cell, self.adapter(run, &trained[run]));
+        }
+        Ok(self.results)
+    }
+
+    /// Hands over the sweep as it stands, once every step was told of.
+    async fn snapshot(&mut self, telling: &mut Telling<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
+        self.tell_steps(telling).await?;
+        let (results, begun) = (ended.to_vec(), self.results.clone());
+        let state = self.cohort.state().await?;
+        telling.snapshot(Snapshot { cohort: self.place.index, results, begun, state });
+        Ok(())
+    }
+
+    /// Tells of the steps that were handed over since this was last done.
+    async fn tell_steps(&mut self, telling: &mut Telling<'_>) -> Result<(), SweepError> {
+        for outcomes in self.cohort.outcomes().await? {
+            self.told += 1;
+            telling.step(self.told, outcomes, &mut self.results);
+        }
+        Ok(())
+    }
+
+    /// Tells what goes on inside the adapters of every run that is alive.
+    async fn diagnose(&mut self, telling: &mut Telling<'_>) -> Result<(), SweepError> {
+        let Some(probes) = &mut self.probes else { return Ok(()) };
+        let seen = probes.after(&mut self.cohort).await?;
+        for (result, Seen { kl_from_base, adapters }) in self.results.iter().zip(seen) {
+            if result.diverged.is_none() && adapters.iter().all(Diagnosis::is_finite) {
+                let (cell, step) = (result.cell.clone(), self.told);
+                let kl_from_base = kl_from_base.and_then(Event::finite);
+                telling.event(Event::Diagnosis { cell, step, kl_from_base, adapters });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells how the runs do on the held-out data.
+    async fn evaluate(&mut self, telling: &mut Telling<'_>) -> Result<(), SweepError> {
+        let step = self.told;
+        let validations = self.cohort.validate(&self.sweep.validation).await?;
+        for (result, validation) in self.results.iter_mut().zip(validations) {
+            let Some(Validation { loss, accuracy }) = validation else { continue };
+            let (loss, cell) = (Event::finite(loss), result.cell.clone());
+            result.evaluations.push(Evaluation { step, loss, accuracy });
+            if step == self.sweep.experiment.steps {
+                (result.final_loss, result.accuracy) = (loss, accuracy);
+                if loss.is_none() {
+                    result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
+                }
+            }
+            telling.event(Event::Evaluation { cell, step, loss, accuracy });
+        }
+        Ok(())
+    }
+
+    /// The adapter of a run that has trained this.
+    fn adapter(&self, run: usize, trained: &[f32]) -> Adapter {
+        let Sweep { base, base_name, experiment, .. } = self.sweep;
+        let frozen_pairs = self.cohort.initial(run).frozen_pairs();
+        let scheme = self.cohort.runs()[run].scheme;
+        export(self.cohort.plan(), base, self.room, base_name, experiment, scheme, trained, frozen_pairs)
+    }
+}
+
+fn begun(cell: &Cell) -> RunResult {
+    RunResult {
+        cell: cell.clone(),
+        final_loss: None,
+        accuracy: None,
+        diverged: None,
+        failed: None,
+        start: None,
+        evaluations: vec![],
+        seconds: 0.0,
+    }
+}

@@ -1,0 +1,140 @@
+//! How a run begins: the starts of its layers, laid out as a plan has them.
+
+use std::{borrow::Cow, sync::OnceLock};
+
+use loralab_linalg::{Law, Stream};
+
+use super::Run;
+use crate::{
+    device::{Device, RunSettings},
+    graph::{
+        memory::{Drawn, Fill, Pairs, Site, Span, Tensor},
+        plan::Plan,
+    },
+    lora::init::{Layer, Rule, Start, StartError},
+};
+
+/// What a run holds before its first step.
+#[derive(Clone, Debug, Default)]
+pub struct Initial {
+    trained: OnceLock<Vec<f32>>,
+    frozen_pairs: OnceLock<Vec<f32>>,
+    drawn: Option<Drawn>,
+    /// The rank of each adapter. Where the plan's is higher, the rest is zeros, which stay zeros.
+    pub ranks: Vec<usize>,
+}
+
+/// The layers of a plan's adapters, in its order, as a scheme sees them that is asked for `rank`.
+pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<Item = Layer<'a>> {
+    plan.sites.iter().map(move |site| Layer {
+        name: &site.module,
+        inputs: site.inputs,
+        outputs: site.outputs,
+        rank,
+        scale: run.settings.scale as f32,
+        chosen: &run.chosen,
+    })
+}
+
+/// The start of a run over `base`.
+///
+/// # Errors
+/// If the scheme can't start one of the layers, or has to ask a device for it.
+pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
+    let rank = plan.rank();
+    if let Rule::Fill(laws) = run.scheme.rule {
+        run.scheme.check(rank, run.settings.scale)?;
+        return Ok(Initial::drawn(plan, layers(plan, rank, run).map(|layer| laws(&layer)).collect(), run));
+    }
+    let start = |layer: Layer<'_>| run.scheme.start(&layer, || weight(base, &layer), run.seed);
+    Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?))
+}
+
+/// The frozen weight of a layer, (O, I) row after row, if the base has one.
+pub fn weight<'a>(base: &'a [Tensor], layer: &Layer<'_>) -> Option<Cow<'a, [f32]>> {
+    tensor(base, layer).map(|index| base[index].data.to_f32())
+}
+
+/// Where it stands among the tensors of the base.
+pub fn tensor(base: &[Tensor], layer: &Layer<'_>) -> Option<usize> {
+    let name = format!("{}.weight", layer.name);
+    base.iter().position(|tensor| tensor.name == name && tensor.shape == [layer.outputs, layer.inputs])
+}
+
+impl Initial {
+    /// Its adapters, flat, in the order of the plan's parameters.
+    pub fn trained(&self) -> &[f32] {
+        self.trained.get_or_init(|| self.drawn.as_ref().map_or_else(Vec::new, Drawn::numbers))
+    }
+
+    /// Their frozen second pairs in the same places; empty where the plan has none. A scheme without a second pair gets pairs of zeros, which subtract
+    /// exactly nothing.
+    pub fn frozen_pairs(&self) -> &[f32] {
+        self.frozen_pairs.get_or_init(|| self.drawn.as_ref().map_or_else(Vec::new, Drawn::frozen_pairs))
+    }
+
+    /// Both.
+    pub fn numbers(&self) -> (Vec<f32>, Vec<f32>) {
+        (self.trained().to_vec(), self.frozen_pairs().to_vec())
+    }
+
+    /// Puts a run of a device there. Where random numbers are all that it is, the device draws them.
+    pub fn put(&self, device: &mut dyn Device, run: usize, settings: RunSettings) {
+        match &self.drawn {
+            Some(drawn) => device.draw(run, drawn, settings),
+            None => device.load(run, self.trained(), self.frozen_pairs(), settings),
+        }
+    }
+
+    /// Draws every factor of a run by its law; `laws` of A and B, in the order of the layers.
+    fn drawn(plan: &Plan, laws: Vec<[Law; 2]>, run: &Run) -> Initial {
+        let factors = plan.sites.iter().zip(laws).flat_map(|(site, laws)| {
+            site.factors().into_iter().zip(site.names()).zip(laws).filter(|(_, law)| *law != Law::Zeros)
+        });
+        let fills = factors.map(|((Span { offset, len }, name), law)| Fill {
+            offset,
+            len,
+            stream: Stream::new(run.seed, &name),
+            law,
+        });
+        let pairs = match plan.frozen_pairs {
+            true if run.scheme.frozen_pair => Pairs::Same,
+            true => Pairs::Zeros,
+            false => Pairs::None,
+        };
+        let drawn = Some(Drawn { fills: fills.collect(), len: plan.trained_len(), pairs });
+        Initial { drawn, ranks: plan.sites.iter().map(|site| site.rank).collect(), ..Initial::default() }
+    }
+
+    /// Lays the starts of all layers out, each filled up with zeros to the plan's rank.
+    pub fn lay(plan: &Plan, starts: Vec<Start>) -> Initial {
+        let (mut trained, mut frozen_pairs, mut ranks) = (vec![], vec![], vec![]);
+        for (&Site { rank, inputs, outputs, .. }, start) in plan.sites.iter().zip(starts) {
+            let own = start.rank(inputs);
+            assert!(own <= rank, "a layer of rank {own} does not fit a plan of rank {rank}");
+            fill(&mut trained, &start.a, &start.b, [own, rank, inputs, outputs]);
+            if plan.frozen_pairs {
+                let (a, b) = start.frozen.unwrap_or_else(|| (vec![0.0; own * inputs], vec![0.0; outputs * own]));
+                fill(&mut frozen_pairs, &a, &b, [own, rank, inputs, outputs]);
+            }
+            ranks.push(own);
+        }
+        Initial { trained: trained.into(), frozen_pairs: frozen_pairs.into(), drawn: None, ranks }
+    }
+}
+
+impl PartialEq for Initial {
+    fn eq(&self, other: &Self) -> bool {
+        self.ranks == other.ranks && self.numbers() == other.numbers()
+    }
+}
+
+/// Appends A, (own, I), and B, (O, own), each with zeros up to `rank`.
+fn fill(flat: &mut Vec<f32>, a: &[f32], b: &[f32], [own, rank, inputs, outputs]: [usize; 4]) {
+    flat.extend_from_slice(a);
+    flat.resize(flat.len() + (rank - own) * inputs, 0.0);
+    for row in 0..outputs {
+        flat.extend_from_slice(&b[row * own..(row + 1) * own]);
+        flat.resize(flat.len() + rank - own, 0.0);
+    }
+}

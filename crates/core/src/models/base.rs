@@ -1,0 +1,206 @@
+//! The frozen base: a model's weights in the precision they were stored in, read from and written to safetensors.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use half::{bf16, f16};
+use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
+
+use super::Model;
+use crate::graph::memory::{Data, Tensor};
+
+/// Where a base's sizes stand in a safetensors file of ours: the file's own metadata, as the JSON of a `config.json`.
+const CONFIG_KEY: &str = "config";
+
+/// A pretrained model. Cloning shares the weights.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Its family and sizes.
+    pub model: Model,
+    /// Weights, in the order of [`Model::tensors`].
+    pub tensors: Arc<[Tensor]>,
+}
+
+/// Why a file is not a base.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// The file is not safetensors, or ends too early.
+    #[error("it is not a whole safetensors file ({0}); copy it again, or make a base with `loralab pretrain`")]
+    File(#[from] CheckpointError),
+    /// The sizes of the model are not in the file.
+    #[error(
+        "it says nothing about the model's sizes: its safetensors metadata needs the key `config` with the JSON of a Hugging Face config.json"
+    )]
+    NoConfig,
+    /// The sizes of the model can't be read.
+    #[error("its `config` metadata can't be read as a Llama config.json: {0}")]
+    Config(#[from] serde_json::Error),
+    /// Sizes that no decoder has.
+    #[error("its config can't be a decoder of Llama's shape: {0}")]
+    Sizes(String),
+    /// A model that computes something else.
+    #[error(
+        "its config has \"{key}\": {found}, with which it computes something else than a decoder of Llama's shape without biases does; only such a one can be run"
+    )]
+    Unlike {
+        /// The setting.
+        key: &'static str,
+        /// Its value, as JSON.
+        found: String,
+    },
+    /// A tensor that the model has no place for.
+    #[error(
+        "tensor `{0}` has no place in the decoder that its config describes; it is of another model, or the config is"
+    )]
+    Unused(String),
+    /// A tensor is missing.
+    #[error("tensor `{name}` is missing; a base needs it in shape {shape:?}")]
+    Missing {
+        /// The tensor.
+        name: String,
+        /// Rows and columns needed.
+        shape: [usize; 2],
+    },
+    /// A tensor has another shape than the config says.
+    #[error("tensor `{name}` has shape {found:?}, but the config needs {needed:?}")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// The file's shape.
+        found: Vec<usize>,
+        /// Rows and columns needed.
+        needed: [usize; 2],
+    },
+    /// A tensor is stored in a type that is not read.
+    #[error("tensor `{name}` is stored as {found}; F32, F16 and BF16 are read")]
+    Type {
+        /// The tensor.
+        name: String,
+        /// The file's type.
+        found: Format,
+    },
+    /// A tensor holds NaN or infinity.
+    #[error(
+        "tensor `{name}` holds a value that is not finite, the first at element {index}; the checkpoint is damaged"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// The element, row-major.
+        index: usize,
+    },
+}
+
+impl Base {
+    /// Reads a base from the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// Says what is missing, misshapen, damaged or not understood.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Base, BaseError> {
+        Base::from_checkpoint(&read_safetensors(bytes)?)
+    }
+
+    /// Reads a base from a checkpoint whose metadata hold its `config.json`.
+    ///
+    /// # Errors
+    /// Says what is missing, misshapen, damaged or not understood.
+    pub fn from_checkpoint(file: &Checkpoint<'_>) -> Result<Base, BaseError> {
+        let model = Model::from_json(file.metadata.get(CONFIG_KEY).ok_or(BaseError::NoConfig)?)?;
+        // Before the names of that many layers are listed.
+        if model.layers() > file.tensors.len() {
+            let (layers, tensors) = (model.layers(), file.tensors.len());
+            return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
+        }
+        let tensors = model.tensors().into_iter().map(|(name, shape)| tensor(file, name, shape));
+        let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
+        let is_used = |name: &str| model.repeats(name) || tensors.iter().any(|tensor| tensor.name == name);
+        match file.tensors.iter().find(|stored| !is_used(&stored.name)) {
+            Some(stored) => Err(BaseError::Unused(stored.name.clone())),
+            None => Ok(Base { tensors, model }),
+        }
+    }
+
+    /// The base as a safetensors file, weights as they are stored here.
+    ///
+    /// # Errors
+    /// Only if the safetensors library refuses the tensors.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>, BaseError> {
+        let stored = |tensor: &Tensor| {
+            let (format, bytes) = match &tensor.data {
+                Data::F32(data) => (Format::F32, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                Data::F16(data) => (Format::F16, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                Data::Bf16(data) => (Format::Bf16, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            };
+            let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
+            Stored { name: tensor.name.clone(), shape, format, bytes }
+        };
+        let config = (CONFIG_KEY.to_owned(), self.model.to_json());
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), config]);
+        Ok(write_safetensors(&Checkpoint { metadata, tensors: self.tensors.iter().map(stored).collect() })?)
+    }
+
+    /// The index of a tensor that [`Model::tensors`] lists.
+    pub(crate) fn index(&self, name: &str) -> usize {
+        self.tensors.iter().position(|tensor| tensor.name == name).expect("a base holds every tensor its config lists")
+    }
+
+    /// Bytes of the weights as stored.
+    pub fn bytes(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.data.bytes()).sum()
+    }
+}
+
+fn tensor(file: &Checkpoint<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
+    let Some(stored) = file.tensor(&name) else { return Err(BaseError::Missing { name, shape }) };
+    let vector = shape[0] == 1 && stored.shape == [shape[1]];
+    if stored.shape != shape && !vector {
+        return Err(BaseError::Shape { name, found: stored.shape.clone(), needed: shape });
+    }
+    let data = match &stored.format {
+        Format::F32 => Data::F32(stored.elements(f32::from_le_bytes)),
+        Format::F16 => Data::F16(stored.elements(f16::from_le_bytes)),
+        Format::Bf16 => Data::Bf16(stored.elements(bf16::from_le_bytes)),
+        other @ Format::Other(_) => return Err(BaseError::Type { name, found: other.clone() }),
+    };
+    if let Some(index) = data.to_f32().iter().position(|x| !x.is_finite()) {
+        return Err(BaseError::NotFinite { name, index });
+    }
+    Ok(Tensor { name, shape, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::llama::Config;
+
+    #[test]
+    fn a_tensor_without_a_place_is_another_models() {
+        let model = Model::from(Config {
+            vocabulary: 4,
+            width: 2,
+            layers: 1,
+            heads: 1,
+            kv_heads: 1,
+            feed_forward: 2,
+            rope_theta: 1e4,
+            epsilon: 1e-6,
+            tied: true,
+            tokens: 8,
+        });
+        let zeros = |(name, shape): (String, [usize; 2])| Tensor {
+            name,
+            shape,
+            data: Data::F32(vec![0.0; shape[0] * shape[1]]),
+        };
+        let with = |more: &str| {
+            let more = more.split_whitespace().map(|name| (name.to_owned(), [1, 2]));
+            let tensors = model.tensors().into_iter().chain(more).map(zeros).collect();
+            Base::from_safetensors(
+                &Base { model: model.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
+            )
+        };
+        assert_eq!(with("lm_head.weight model.layers.0.self_attn.rotary_emb.inv_freq").expect("a base").model, model);
+        let bias = with("model.layers.0.self_attn.q_proj.bias").expect_err("biases are not run").to_string();
+        assert!(bias.contains("tensor `model.layers.0.self_attn.q_proj.bias` has no place"), "{bias}");
+        assert!(matches!(with("model.layers.1.input_layernorm.weight"), Err(BaseError::Unused(_))));
+    }
+}

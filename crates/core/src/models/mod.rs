@@ -1,0 +1,161 @@
+//! Models: a family is a file that says which fields of a `config.json` it accepts, its tensors' names, the modules that can carry adapters, and the ops of
+//! its forward pass; and the frozen weights that models stand on.
+//!
+//! The room records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the paper's toy, which has no file.
+
+mod base;
+pub mod llama;
+mod recorder;
+pub mod teacher_student;
+
+pub use base::{Base, BaseError};
+use recorder::Recorder;
+pub use recorder::{Adapters, Training};
+use serde_json::{Map, Value as Json};
+
+use crate::graph::tape::Tape;
+
+/// A linear map of a model that can carry an adapter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// Its full name, e.g. `model.layers.0.self_attn.q_proj`.
+    pub name: String,
+    /// I.
+    pub inputs: usize,
+    /// O.
+    pub outputs: usize,
+}
+
+/// What a family provides for the sizes of one of its models.
+trait Family: Sized {
+    /// The values of `model_type` in a `config.json` that mean this family.
+    const TYPES: &'static [&'static str];
+
+    /// Reads a `config.json`. A field that would change results and is not handled is an error that names it.
+    fn read(said: Map<String, Json>) -> Result<Self, BaseError>;
+
+    /// A `config.json` from which transformers, too, knows the model.
+    fn write(&self) -> Json;
+
+    /// V.
+    fn vocabulary(&self) -> usize;
+
+    /// The longest sequence it was trained on, in tokens.
+    fn longest(&self) -> usize;
+
+    /// L.
+    fn layers(&self) -> usize;
+
+    /// Columns of the tables of positions, for each token.
+    fn position_columns(&self) -> usize;
+
+    /// The modules that can carry adapters, in the order of the forward pass.
+    fn linears(&self) -> Vec<Linear>;
+
+    /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
+    fn tensors(&self) -> Vec<(String, [usize; 2])>;
+
+    /// Whether a file may hold a tensor of this name that the model has no use for, since it says again what others say.
+    fn repeats(&self, tensor: &str) -> bool;
+
+    /// Records the forward pass with its loss.
+    fn record(&self, recorder: &mut Recorder<'_>);
+}
+
+macro_rules! families {
+    ($($family:ident($config:ty)),*) => {
+        /// A model: its family, and its sizes.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Model {
+            $(#[allow(missing_docs, reason = "each family's own page says what it is")] $family($config)),*
+        }
+
+        $(impl From<$config> for Model {
+            fn from(config: $config) -> Model {
+                Model::$family(config)
+            }
+        })*
+
+        impl Model {
+            /// Reads the text of a Hugging Face `config.json`. A config without a `model_type` is the first family's.
+            ///
+            /// # Errors
+            /// If a size is missing, or no family here computes what the config describes.
+            pub fn from_json(text: &str) -> Result<Model, BaseError> {
+                let said: Map<String, Json> = serde_json::from_str(text)?;
+                let kind = said.get("model_type").and_then(Json::as_str).map(str::to_owned);
+                $(if kind.as_deref().is_none_or(|kind| <$config>::TYPES.contains(&kind)) {
+                    return <$config>::read(said).map(Model::$family);
+                })*
+                Err(BaseError::Unlike { key: "model_type", found: format!("{:?}", kind.unwrap_or_default()) })
+            }
+
+            /// The text of a `config.json`.
+            pub fn to_json(&self) -> String {
+                match self { $(Model::$family(config) => config.write().to_string()),* }
+            }
+
+            /// V.
+            pub fn vocabulary(&self) -> usize {
+                match self { $(Model::$family(config) => config.vocabulary()),* }
+            }
+
+            /// The longest sequence it was trained on, in tokens.
+            pub fn longest(&self) -> usize {
+                match self { $(Model::$family(config) => config.longest()),* }
+            }
+
+            /// L.
+            pub fn layers(&self) -> usize {
+                match self { $(Model::$family(config) => config.layers()),* }
+            }
+
+            /// Columns of the tables of positions, for each token.
+            pub fn position_columns(&self) -> usize {
+                match self { $(Model::$family(config) => config.position_columns()),* }
+            }
+
+            /// The modules that can carry adapters, in the order of the forward pass.
+            pub fn linears(&self) -> Vec<Linear> {
+                match self { $(Model::$family(config) => config.linears()),* }
+            }
+
+            /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
+            pub fn tensors(&self) -> Vec<(String, [usize; 2])> {
+                match self { $(Model::$family(config) => config.tensors()),* }
+            }
+
+            /// Records the forward pass with its loss.
+            pub fn record(&self, tape: &mut Tape, training: Training<'_>) {
+                let recorder = &mut Recorder::new(tape, training);
+                match self { $(Model::$family(config) => config.record(recorder)),* }
+            }
+
+            /// Whether a file may hold a tensor of this name that the model has no use for.
+            fn repeats(&self, tensor: &str) -> bool {
+                match self { $(Model::$family(config) => config.repeats(tensor)),* }
+            }
+        }
+    };
+}
+
+families!(Llama(llama::Config));
+
+impl Model {
+    /// Number of weights.
+    pub fn parameters(&self) -> usize {
+        self.tensors().iter().map(|(_, shape)| shape[0] * shape[1]).sum()
+    }
+
+    /// The ends of the names of the modules that can carry adapters, each once, in the order of the forward pass: what `target_modules` may name.
+    pub fn targets(&self) -> Vec<String> {
+        let mut targets: Vec<String> = vec![];
+        for Linear { name, .. } in self.linears() {
+            let end = name.rsplit('.').next().unwrap_or_default();
+            if targets.iter().all(|target| target != end) {
+                targets.push(end.to_owned());
+            }
+        }
+        targets
+    }
+}

@@ -1,0 +1,62 @@
+//! The paper's teacher–student network (arXiv 2406.08447, toy experiment): f(x) = W_out φ(u + B A φ(u)) with u = W_in x, φ = ReLU.
+//!
+//! The hidden matrix W_h is zero there, so its product is left out and the pair is two trained linear maps; the sum with u keeps the network
+//! alive (without it every gradient is exactly zero). This form and the variances are our reading: the paper's text was not at hand.
+
+use loralab_experiment::{Form, Readout};
+use loralab_linalg::Stream;
+
+use crate::graph::{
+    memory::{Data, Tensor, Weight},
+    tape::Tape,
+};
+
+/// Sizes of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Columns of x.
+    pub inputs: usize,
+    /// n.
+    pub width: usize,
+    /// R.
+    pub rank: usize,
+    /// Whether u is added to B A φ(u).
+    pub form: Form,
+    /// How W_out is drawn.
+    pub readout: Readout,
+}
+
+/// The frozen W_in, (n, inputs), entries N(0, 1/inputs), and W_out, (1, n), entries N(0, 1/n) or as the readout says.
+pub fn weights(network: Network, seed: u64, name: &str) -> Vec<Tensor> {
+    let Network { inputs, width, readout, .. } = network;
+    let deviation = (inputs as f32).sqrt().recip();
+    [("w_in", [width, inputs], deviation), ("w_out", [1, width], readout.deviation(width) as f32)]
+        .map(|(part, shape, deviation)| {
+            let mut data = vec![0.0; shape[0] * shape[1]];
+            let name = format!("{name}.{part}");
+            Stream::new(seed, &name).normal(deviation, &mut data);
+            Tensor { name, shape, data: Data::F32(data) }
+        })
+        .into()
+}
+
+/// Records the network with its squared error; the base must be what [`weights`] gives. Parameters are `hidden.lora_A.weight`, (R, n), and
+/// `hidden.lora_B.weight`, (n, R).
+pub fn teacher_student(tape: &mut Tape, network: Network) {
+    let Network { inputs, width, rank, form, .. } = network;
+    let [a, b] = tape.site("hidden", [width, width], rank);
+    tape.label("hidden");
+    let x = tape.features(inputs);
+    let u = tape.linear(x, Weight::Frozen(0), width);
+    let h = tape.relu(u);
+    let z = tape.linear(h, Weight::Trained(a), rank);
+    let v = tape.linear(z, Weight::Trained(b), width);
+    let h = match form {
+        Form::Residual => tape.add(u, v),
+        Form::Plain => v,
+    };
+    tape.label("out");
+    let h = tape.relu(h);
+    let y = tape.linear(h, Weight::Frozen(1), 1);
+    tape.mse(y);
+}

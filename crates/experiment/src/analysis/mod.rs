@@ -1,0 +1,26 @@
+//! What it means: from results of runs to the best learning rate of each scheme, its interval, comparisons, reproductions, sentences and tables.
+//!
+//! The room uses `config`, `protocol` and `loralab-statistics`.
+
+pub(crate) mod crossing;
+pub(crate) mod curvature;
+pub(crate) mod exponents;
+pub(crate) mod optimum;
+pub(crate) mod record;
+pub(crate) mod reproduction;
+pub(crate) mod search;
+pub(crate) mod summary;
+pub(crate) mod toy;
+pub(crate) mod transformer;
+pub(crate) mod words;
+
+pub use crossing::{Crossing, CrossingFound, LossRatio, Pair};
+pub use curvature::{CurvatureFound, StartCurvature};
+pub use exponents::{ExponentCell, ExponentFit, Exponents, RateLaw, RateLawOf};
+pub use optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
+pub use record::Record;
+pub use reproduction::Reproduction;
+pub use search::{Choice, RateSearch, Why};
+pub use summary::{Failure, RateSummary, SchemeSummary, Setting, Summary};
+pub use toy::{Toy, ToyReadout, ToyRuns, ToySlope, ToyTrace, ToyWidth};
+pub use transformer::{DecoderWidth, Transformer};

@@ -1,0 +1,245 @@
+//! A sweep as far as its events have told it: the same from a worker that trains and from the log of one that is done.
+
+use std::collections::HashMap;
+
+use crate::analysis::summary::{Setting, Summary};
+use crate::config::grid::Cell;
+use crate::config::names::Accuracy;
+use crate::protocol::curve::{Curve, Look, Point};
+use crate::protocol::event::Event;
+use crate::protocol::run::{Diverged, Evaluation, RunResult};
+
+/// Most looks into a run's adapters that are held, some kilobytes each. Of more, every second is let go, again and again, so that they stay evenly spread; the
+/// last is always there, and the log has them all.
+const MOST_LOOKS: usize = 100;
+
+/// What is known of a sweep.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Steps of each run.
+    pub steps: usize,
+    /// Runs to be trained.
+    pub runs: usize,
+    /// Whether the sweep is over, and then whether every run came to its end.
+    pub complete: Option<bool>,
+    /// Steps after which the runs were last evaluated.
+    pub evaluated: usize,
+    setting: Setting,
+    results: Vec<RunResult>,
+    curves: Vec<Curve>,
+    /// How often each run was looked into, and of how many looks one is held.
+    looked: Vec<(usize, usize)>,
+    places: HashMap<(String, u64, u64), usize>,
+}
+
+impl Record {
+    /// Nothing yet; `accuracy` is what an accuracy of this sweep counts.
+    pub fn new(accuracy: Accuracy) -> Self {
+        let (device, wall_seconds, base_loss, base_accuracy) = (String::new(), 0.0, None, None);
+        Self {
+            steps: 0,
+            runs: 0,
+            complete: None,
+            evaluated: 0,
+            setting: Setting {
+                device,
+                wall_seconds,
+                base_loss,
+                base_accuracy,
+                accuracy,
+                validation_examples: None,
+                order: vec![],
+            },
+            results: vec![],
+            curves: vec![],
+            looked: vec![],
+            places: HashMap::new(),
+        }
+    }
+
+    /// Says how many examples the runs are validated on.
+    pub fn validated_on(&mut self, examples: Option<usize>) {
+        self.setting.validation_examples = examples;
+    }
+
+    /// Takes in what happened next.
+    pub fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Started { device, runs, steps, schemes, .. } => {
+                (self.runs, self.steps) = (*runs, *steps);
+                self.setting.device.clone_from(device);
+                self.setting.order.clone_from(schemes);
+            }
+            Event::Base { loss, accuracy } => (self.setting.base_loss, self.setting.base_accuracy) = (*loss, *accuracy),
+            Event::CohortStarted { .. } | Event::Calibrated { .. } | Event::CohortFinished { .. } => {}
+            Event::Step { cell, step, loss, .. } => {
+                if let Some(loss) = *loss {
+                    let place = self.place(cell);
+                    self.curves[place].training.push(Point { step: *step, loss });
+                }
+            }
+            Event::Evaluation { cell, step, loss, accuracy } => {
+                let place = self.place(cell);
+                let result = &mut self.results[place];
+                result.evaluations.push(Evaluation { step: *step, loss: *loss, accuracy: *accuracy });
+                (result.final_loss, result.accuracy) = (*loss, *accuracy);
+                if let Some(loss) = *loss {
+                    self.curves[place].validation.push(Point { step: *step, loss });
+                }
+                self.evaluated = *step;
+            }
+            Event::Diagnosis { cell, step, kl_from_base, adapters } => {
+                let place = self.place(cell);
+                let (step, kl_from_base, adapters) = (*step, *kl_from_base, adapters.clone());
+                self.look(place, Look { step, kl_from_base, adapters });
+            }
+            Event::Diverged { cell, step, tensor } => {
+                let place = self.place(cell);
+                self.results[place].diverged = Some(Diverged { step: *step, tensor: tensor.clone() });
+                self.curves[place].diverged = Some(*step);
+            }
+            Event::RunFinished { result } => {
+                let place = self.place(&result.cell);
+                let last = self.results[place].final_loss;
+                self.results[place] = result.clone();
+                // A run that was stopped has no final loss, but it was evaluated on the way.
+                if result.final_loss.is_none() && !result.is_diverged() {
+                    self.results[place].final_loss = last;
+                }
+            }
+            Event::Finished { complete, seconds, .. } => {
+                self.complete = Some(*complete);
+                self.setting.wall_seconds = *seconds;
+            }
+        }
+    }
+
+    fn look(&mut self, place: usize, look: Look) {
+        let (looks, (seen, every)) = (&mut self.curves[place].looks, &mut self.looked[place]);
+        // The one before was held as the last only.
+        if *seen > 0 && !(*seen - 1).is_multiple_of(*every) {
+            looks.pop();
+        }
+        looks.push(look);
+        *seen += 1;
+        if looks.len() > MOST_LOOKS {
+            *every *= 2;
+            let (mut at, last) = (0_usize, looks.len());
+            looks.retain(|_| {
+                at += 1;
+                !at.is_multiple_of(2) || at == last
+            });
+        }
+    }
+
+    /// Where the schemes stand, every run taken at its last evaluation; the final word once every run has ended.
+    pub fn summary(&self) -> Summary {
+        Summary::from_runs(self.setting.clone(), &self.results)
+    }
+
+    /// What the schemes stand after, in words that can begin a line.
+    pub fn when(&self) -> String {
+        match self.complete {
+            Some(true) => "After the last step".to_owned(),
+            _ => format!("After {} of {} steps", self.evaluated, self.steps),
+        }
+    }
+
+    /// The runs, in order of first appearance.
+    pub fn results(&self) -> &[RunResult] {
+        &self.results
+    }
+
+    /// Their curves, in the same order.
+    pub fn curves(&self) -> &[Curve] {
+        &self.curves
+    }
+
+    /// Whether any run has been evaluated, has diverged, or could not start.
+    pub fn has_news(&self) -> bool {
+        self.results.iter().any(RunResult::is_over)
+    }
+
+    fn place(&mut self, cell: &Cell) -> usize {
+        let key = (cell.scheme.clone(), cell.learning_rate.to_bits(), cell.seed);
+        let (results, curves, looked) = (&mut self.results, &mut self.curves, &mut self.looked);
+        *self.places.entry(key).or_insert_with(|| {
+            let cell = cell.clone();
+            looked.push((0, 1));
+            curves.push(Curve {
+                cell: cell.clone(),
+                training: vec![],
+                validation: vec![],
+                diverged: None,
+                looks: vec![],
+            });
+            results.push(RunResult {
+                cell,
+                final_loss: None,
+                accuracy: None,
+                diverged: None,
+                failed: None,
+                start: None,
+                evaluations: vec![],
+                seconds: 0.0,
+            });
+            results.len() - 1
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(seed: u64) -> Cell {
+        Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed }
+    }
+
+    #[test]
+    fn looks_are_thinned_evenly_and_the_last_stays() {
+        let mut record = Record::new(Accuracy::Token);
+        let steps = |record: &Record| record.curves()[0].looks.iter().map(|look| look.step).collect::<Vec<_>>();
+        for step in 0..5000 {
+            record.hear(&Event::Diagnosis { cell: cell(0), step, kl_from_base: None, adapters: vec![] });
+            let held = steps(&record);
+            assert!(held.len() <= MOST_LOOKS + 1 && held.last() == Some(&step), "{held:?}");
+            assert!(step >= MOST_LOOKS || held.len() == step + 1, "{held:?}");
+            let [first, second, ..] = held[..] else { continue };
+            let even = held.windows(2).rev().skip(1).all(|pair| pair[1] - pair[0] == second - first);
+            assert!(even && first == 0, "{held:?}");
+        }
+        assert!(steps(&record).len() > MOST_LOOKS / 2);
+    }
+
+    #[test]
+    fn a_record_stands_where_its_events_left_it() {
+        let mut record = Record::new(Accuracy::Token);
+        assert!(!record.has_news() && record.summary().schemes.is_empty());
+        let evaluated = |step, loss| Event::Evaluation { cell: cell(0), step, loss: Some(loss), accuracy: Some(0.5) };
+        let step = Event::Step { cell: cell(0), step: 1, loss: Some(2.5), learning_rate: 1e-3, gradient_norm: None };
+        let started =
+            Event::Started { version: String::new(), device: "cpu".to_owned(), runs: 2, steps: 4, schemes: vec![] };
+        let before = [started, Event::Base { loss: Some(3.0), accuracy: Some(0.0) }, step, evaluated(2, 1.5)];
+        before.iter().for_each(|event| record.hear(event));
+        record.hear(&Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() });
+        assert_eq!(record.when(), "After 2 of 4 steps");
+        let summary = record.summary();
+        assert_eq!(summary.setting.base_loss, Some(3.0));
+        assert_eq!(summary.schemes[0].learning_rates[0].losses, [Some(1.5), None]);
+        assert_eq!(record.curves()[0].training, [Point { step: 1, loss: 2.5 }]);
+        assert_eq!(record.curves()[1].diverged, Some(2));
+
+        // Stopped: what was evaluated on the way stays.
+        let stopped = RunResult { final_loss: None, accuracy: None, ..record.results()[0].clone() };
+        record.hear(&Event::RunFinished { result: stopped });
+        record.hear(&Event::Finished { complete: false, seconds: 2.0, unwritten: vec![] });
+        assert_eq!(record.summary().schemes[0].learning_rates[0].losses, [Some(1.5), None]);
+        assert_eq!((record.when().as_str(), record.complete), ("After 2 of 4 steps", Some(false)));
+
+        record.hear(&evaluated(4, 1.0));
+        record.hear(&Event::Finished { complete: true, seconds: 4.0, unwritten: vec![] });
+        assert_eq!((record.when().as_str(), record.summary().setting.wall_seconds), ("After the last step", 4.0));
+        assert_eq!(record.summary().schemes[0].learning_rates[0].losses, [Some(1.0), None]);
+    }
+}

@@ -1,0 +1,398 @@
+//! `--learning-rates auto`: few runs that bracket each scheme's best learning rate and its divergence edge.
+//!
+//! Rates lie on a lattice of doublings. A round's runs are trained together, and what they come to decides the next:
+//!
+//! 1. *Scouts*, four times apart and of one seed, are sent further out until the best of them has one on each side and one above it is *broken*:
+//!    it diverged, or ended above the base's loss.
+//! 2. The best rate and both its neighbours on the lattice get every seed. If another rate then turns out better, it is the best from there on; and
+//!    where some resamples of the seeds put the best at an end of what has every seed, the next rate gets every seed too, so that the bootstrap of the
+//!    optimum finds its neighbours.
+//! 3. The second rates from the best get one seed, where they have none: between which rates the optimum lies, they tell.
+//! 4. Between the last rate that held and the first that broke, the middle is tried with one seed, until they are neighbours.
+//!
+//! It ends when nothing is missing, so the same runs always lead to the same rates, and a rate that has fewer seeds than the others is never the best.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::grid::Cell;
+use crate::config::names::OptimizerName;
+use crate::config::number::learning_rate_text;
+use crate::config::resolved::Resolved;
+use crate::protocol::run::RunResult;
+
+/// The lattice is this times powers of two; with their exponents from [`LOWEST`] to [`HIGHEST`], 6e-11 to 1.7e4.
+const ORIGIN: f64 = 1e-3;
+const LOWEST: i32 = -24;
+const HIGHEST: i32 = 24;
+/// Doublings between scouts, and how many there are at first and further out.
+const STRIDE: i32 = 2;
+const SCOUTS: i32 = 5;
+const FURTHER: i32 = 2;
+/// The share of resamples that may put the best at an end.
+const AT_END: f64 = 0.01;
+
+/// Why a rate is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// To see roughly where the best is.
+    Scout,
+    /// The best so far is the smallest rate tried.
+    Lower,
+    /// The best so far is the largest rate tried, or none above it is broken.
+    Higher,
+    /// It is the best so far.
+    Best,
+    /// It is next to the best so far.
+    Neighbour,
+    /// It is next to what is the best by some resamples of the seeds.
+    Plausible,
+    /// It is the second from the best, which shows how the curve bends there.
+    Bend,
+    /// It lies between the last rate that held and the first that broke.
+    Edge,
+}
+
+impl Why {
+    /// The same in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Scout => "to see roughly where its best is",
+            Self::Lower => "because its best so far is the smallest tried",
+            Self::Higher => "because none tried above its best has broken",
+            Self::Best => "the best so far, with more seeds",
+            Self::Neighbour => "beside the best so far",
+            Self::Plausible => "beside what may be the best by chance",
+            Self::Bend => "to see how the curve bends beside its best",
+            Self::Edge => "between the last that held and the first that broke",
+        }
+    }
+}
+
+/// A rate that a round tries for a scheme.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The round, from 1.
+    pub round: usize,
+    /// The scheme.
+    pub scheme: String,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The seeds that it did not have yet.
+    pub seeds: Vec<u64>,
+    /// Why it is tried.
+    pub why: Why,
+}
+
+/// A search of each scheme's rates.
+#[derive(Clone, Debug)]
+pub struct RateSearch {
+    schemes: Vec<String>,
+    seeds: Vec<u64>,
+    /// Exponent of the first scout.
+    start: i32,
+    choices: Vec<Choice>,
+}
+
+/// Losses at the rates tried, by exponent and seed; none where a seed diverged.
+type Tried = BTreeMap<i32, BTreeMap<u64, Option<f64>>>;
+
+impl RateSearch {
+    /// For the schemes and seeds of an experiment, whatever its rates.
+    pub fn new(experiment: &Resolved) -> Self {
+        // Gradient descent's steps are as long as its gradients, which here are some 1e-2; the others' entries are of size 1.
+        let start = match experiment.optimizer.name() {
+            OptimizerName::AdamW | OptimizerName::SignSgd => -2,
+            OptimizerName::Sgd => 4,
+        };
+        Self { schemes: experiment.schemes.clone(), seeds: experiment.seeds.clone(), start, choices: vec![] }
+    }
+
+    /// What the next round tries, given every run so far and the loss of the base alone; nothing when the search is over.
+    pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Choice> {
+        let round = self.rounds() + 1;
+        let mut choices = Vec::new();
+        // What could not start once is not asked again.
+        let starts = |scheme: &&String| !runs.iter().any(|run| run.failed.is_some() && run.cell.scheme == **scheme);
+        for scheme in self.schemes.iter().filter(starts) {
+            let tried = tried(runs, scheme);
+            for (exponent, seeds, why) in self.wanted(&tried, base_loss) {
+                choices.push(Choice { round, scheme: scheme.clone(), learning_rate: rate(exponent), seeds, why });
+            }
+        }
+        self.choices.extend(choices.iter().cloned());
+        choices
+    }
+
+    /// Everything that was chosen, round by round.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// Rounds so far.
+    pub fn rounds(&self) -> usize {
+        self.choices.last().map_or(0, |choice| choice.round)
+    }
+
+    /// The distinct rates that were chosen, from small to large.
+    pub fn learning_rates(&self) -> Vec<f64> {
+        let mut rates: Vec<f64> = self.choices.iter().map(|choice| choice.learning_rate).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        rates
+    }
+
+    fn wanted(&self, tried: &Tried, base_loss: Option<f64>) -> Vec<(i32, Vec<u64>, Why)> {
+        let Some(&scout) = self.seeds.first() else { return vec![] };
+        let within = |exponent: &i32| (LOWEST..=HIGHEST).contains(exponent);
+        let scouts = |from: i32, stride: i32, count: i32, why: Why| {
+            (0..count).map(move |place| from + place * stride).filter(within).map(move |at| (at, vec![scout], why))
+        };
+        let ends = tried.first_key_value().zip(tried.last_key_value());
+        let Some(((&lowest, _), (&highest, _))) = ends else {
+            return scouts(self.start, STRIDE, SCOUTS, Why::Scout).collect();
+        };
+        let lower = || scouts(lowest - STRIDE, -STRIDE, FURTHER, Why::Lower);
+        let higher = || scouts(highest + STRIDE, STRIDE, FURTHER, Why::Higher);
+        let mean = |at: &i32| tried.get(at).and_then(mean);
+        let known = tried.keys().filter_map(|at| Some((*at, mean(at)?)));
+        let Some((best, _)) = known.min_by(|(_, one), (_, other)| one.total_cmp(other)) else {
+            return lower().collect();
+        };
+        let holds = |at: &i32| mean(at).is_some_and(|loss| base_loss.is_none_or(|base| loss <= base));
+        let broken = tried.range(best + 1..).map(|(at, _)| *at).find(|at| !holds(at));
+        let further: Vec<_> = match (best == lowest, broken) {
+            (true, _) => lower().collect(),
+            (false, None) => higher().collect(),
+            (false, Some(_)) => vec![],
+        };
+        // The best of all may still be beyond.
+        if !further.is_empty() && (best == lowest || best == highest) {
+            return further;
+        }
+        let mut wanted = further;
+        for at in (best - 1..=best + 1).filter(within) {
+            let missing = self.missing(tried, at);
+            if !missing.is_empty() {
+                wanted.push((at, missing, if at == best { Why::Best } else { Why::Neighbour }));
+            }
+        }
+        if wanted.is_empty() {
+            let beyond = self.beyond(tried, best).into_iter().filter(within);
+            wanted.extend(beyond.map(|at| (at, self.missing(tried, at), Why::Plausible)));
+        }
+        if wanted.is_empty() {
+            let next = [(best - 2, best - 1), (best + 2, best + 1)]
+                .into_iter()
+                .filter(|(at, beside)| within(at) && !tried.contains_key(at) && mean(beside).is_some());
+            wanted.extend(next.map(|(at, _)| (at, vec![scout], Why::Bend)));
+        }
+        if let Some(broken) = broken {
+            let last = tried.range(..broken).next_back().map_or(best, |(at, _)| *at);
+            let middle = last + (broken - last) / 2;
+            if middle > last && wanted.iter().all(|(at, ..)| *at != middle) {
+                wanted.push((middle, vec![scout], Why::Edge));
+            }
+        }
+        wanted
+    }
+
+    fn missing(&self, tried: &Tried, at: i32) -> Vec<u64> {
+        let has = |seed: &u64| tried.get(&at).is_some_and(|losses| losses.contains_key(seed));
+        self.seeds.iter().copied().filter(|seed| !has(seed)).collect()
+    }
+
+    /// The rates just beyond those around `best` that have every seed, on each side where resamples of the seeds put the best at the end.
+    fn beyond(&self, tried: &Tried, best: i32) -> Vec<i32> {
+        // A rate at which a seed diverged cannot be best, and ends the row.
+        let row = |at: i32| self.seeds.iter().map(|seed| *tried.get(&at)?.get(seed)?).collect::<Option<Vec<f64>>>();
+        let low = (LOWEST..best).rev().take_while(|at| row(*at).is_some()).last().unwrap_or(best);
+        let rows: Vec<Vec<f64>> = (low..=HIGHEST).map_while(row).collect();
+        let (Some(last), true) = (rows.len().checked_sub(1), self.seeds.len() > 1) else { return vec![] };
+        let resamples = loralab_statistics::resamples(self.seeds.len());
+        let at_ends = resamples.iter().fold([0, 0], |[first_count, last_count], chosen| {
+            let total = |losses: &Vec<f64>| chosen.iter().map(|&seed| losses[seed]).sum::<f64>();
+            let lowest = (0..=last).min_by(|&one, &other| total(&rows[one]).total_cmp(&total(&rows[other])));
+            [first_count + usize::from(lowest == Some(0)), last_count + usize::from(lowest == Some(last))]
+        });
+        let often = |count: usize| count as f64 > AT_END * resamples.len() as f64;
+        let ends = [(at_ends[0], low - 1), (at_ends[1], low + last as i32 + 1)];
+        let open = |at: i32| !self.missing(tried, at).is_empty();
+        ends.into_iter().filter(|&(count, at)| often(count) && open(at)).map(|(_, at)| at).collect()
+    }
+}
+
+impl Choice {
+    /// Its runs.
+    pub fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        let Self { scheme, learning_rate, seeds, .. } = self;
+        seeds.iter().map(|&seed| Cell { scheme: scheme.clone(), learning_rate: *learning_rate, seed })
+    }
+
+    /// What the choices of one round are, in plain words: a sentence for each scheme.
+    pub fn in_words(choices: &[Choice]) -> Vec<String> {
+        let of_scheme = |choices: &[Choice]| {
+            let whys: BTreeSet<Why> = choices.iter().map(|choice| choice.why).collect();
+            let parts = whys.into_iter().map(|why| {
+                let rates = choices.iter().filter(|choice| choice.why == why);
+                let rates: Vec<String> = rates.map(|choice| learning_rate_text(choice.learning_rate)).collect();
+                format!("{} ({})", rates.join(", "), why.words())
+            });
+            format!("{} at {}", choices[0].scheme, parts.collect::<Vec<_>>().join("; "))
+        };
+        choices.chunk_by(|a, b| a.scheme == b.scheme).map(of_scheme).collect()
+    }
+}
+
+fn rate(exponent: i32) -> f64 {
+    ORIGIN * 2f64.powi(exponent)
+}
+
+/// The runs of a scheme that came to their end.
+fn tried(runs: &[RunResult], scheme: &str) -> Tried {
+    let mut tried = Tried::new();
+    let ended = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some());
+    for run in ended.filter(|run| run.cell.scheme == scheme) {
+        let exponent = (run.cell.learning_rate / ORIGIN).log2().round() as i32;
+        tried.entry(exponent).or_default().insert(run.cell.seed, run.finished_loss());
+    }
+    tried
+}
+
+/// The mean over seeds; none where one diverged.
+fn mean(losses: &BTreeMap<u64, Option<f64>>) -> Option<f64> {
+    let losses: Vec<f64> = losses.values().copied().collect::<Option<_>>()?;
+    (!losses.is_empty()).then(|| loralab_statistics::mean(&losses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::summary::Summary;
+    use crate::analysis::summary::tests::{run, setting};
+    use crate::config::experiment::{Experiment, Seeds};
+
+    fn experiment(schemes: &[&str], seeds: u64) -> Resolved {
+        let schemes = schemes.iter().map(|&scheme| scheme.to_owned()).collect();
+        let experiment =
+            Experiment { schemes: Some(schemes), seeds: Some(Seeds::Count(seeds)), ..Experiment::default() };
+        experiment.resolve(&["a", "b"]).expect("it is right")
+    }
+
+    /// Searches until it is over, each run having the loss that its curve gives; infinity diverges.
+    fn search(schemes: &[&str], seeds: u64, loss: impl Fn(&Cell) -> f64) -> (RateSearch, Vec<RunResult>) {
+        let mut search = RateSearch::new(&experiment(schemes, seeds));
+        let mut runs: Vec<RunResult> = Vec::new();
+        loop {
+            let choices = search.next(Some(3.0), &runs);
+            if choices.is_empty() {
+                return (search, runs);
+            }
+            assert!(search.rounds() < 30, "{choices:?}");
+            for cell in choices.iter().flat_map(Choice::cells) {
+                assert!(runs.iter().all(|run| run.cell != cell), "{cell:?} twice");
+                runs.push(run(&cell.scheme, cell.learning_rate, cell.seed, loss(&cell)));
+            }
+        }
+    }
+
+    /// A valley like those of sweeps: gentle below its best, steep above, a cliff at `edge`.
+    fn valley(best: f64, edge: f64) -> impl Fn(&Cell) -> f64 {
+        move |cell| {
+            let off = (cell.learning_rate / best).log2();
+            let noise = 0.01 * ((cell.seed * 7 % 5) as f64 - 2.0);
+            let side = if off < 0.0 { 0.04 } else { 0.12 };
+            if cell.learning_rate > edge { f64::INFINITY } else { 0.3 * (side * off * off + noise).exp() }
+        }
+    }
+
+    #[test]
+    fn the_best_has_every_seed_and_neighbours_and_the_edge_is_a_doubling_wide() {
+        for (best, edge) in [(8e-3, 6e-2), (1e-6, 1e-3), (3.0, 3.5), (2e-4, 2e-4), (5e-2, 9e3)] {
+            let (_, runs) = search(&["a"], 3, valley(best, edge));
+            let summary = Summary::from_runs(setting(), &runs);
+            let scheme = &summary.schemes[0];
+            let optimum = scheme.optimum.as_ref().expect("it has one");
+            assert!(!optimum.at_edge, "{best} {edge}: {scheme:?}");
+            let rates = &scheme.learning_rates;
+            let place = rates.iter().position(|rate| Some(rate.learning_rate) == scheme.best_learning_rate);
+            let place = place.expect("the best was tried");
+            let near = &rates[place - 1..=place + 1];
+            assert!(near.iter().all(|rate| rate.losses.len() == 3), "{best} {edge}: {near:?}");
+            assert!((near[2].learning_rate / near[0].learning_rate - 4.0).abs() < 1e-9);
+            let [last, first] = optimum.divergence_edge.expect("it was searched for");
+            assert!((first / last - 2.0).abs() < 1e-9, "{best} {edge}: {last} {first}");
+            // Above the base's loss of 3 counts as broken, too.
+            assert!(
+                last <= edge && (first > edge || valley(best, edge)(&runs_cell(first)) > 2.9),
+                "{last} {first} {edge}"
+            );
+            assert!(
+                optimum
+                    .interval
+                    .is_some_and(|[low, high]| low <= optimum.learning_rate && optimum.learning_rate <= high)
+            );
+            // On a grid of all doublings from the lowest to the highest rate tried, each would be trained with each seed.
+            let doublings = (rates[rates.len() - 1].learning_rate / rates[0].learning_rate).log2().round() as usize + 1;
+            assert!(runs.len() < 3 * doublings, "{} runs of {doublings} doublings", runs.len());
+        }
+    }
+
+    fn runs_cell(learning_rate: f64) -> Cell {
+        Cell { scheme: "a".to_owned(), learning_rate, seed: 0 }
+    }
+
+    #[test]
+    fn it_finds_what_the_fixed_grid_finds_with_fewer_runs() {
+        let loss = valley(11e-3, 6e-2);
+        let (_, runs) = search(&["a"], 5, &loss);
+        let grid: Vec<RunResult> = (-2..=7)
+            .flat_map(|exponent| (0..5).map(move |seed| (rate(exponent), seed)))
+            .map(|(rate, seed)| run("a", rate, seed, loss(&Cell { scheme: "a".to_owned(), learning_rate: rate, seed })))
+            .collect();
+        let optimum = |runs: &[RunResult]| Summary::from_runs(setting(), runs).schemes[0].optimum.clone();
+        let (found, of_grid) = (optimum(&runs).expect("one"), optimum(&grid).expect("one"));
+        assert_eq!(found.learning_rate, of_grid.learning_rate);
+        // The seeds that the scouts lack go as theirs do, which here they do but for rounding.
+        let apart =
+            |end: usize| found.interval.expect("five seeds")[end] / of_grid.interval.expect("five seeds")[end] - 1.0;
+        assert!(apart(0).abs() < 1e-9 && apart(1).abs() < 1e-9, "{found:?} {of_grid:?}");
+        assert_eq!(found.divergence_edge, of_grid.divergence_edge);
+        assert!(runs.len() * 2 <= grid.len(), "{} of {}", runs.len(), grid.len());
+    }
+
+    #[test]
+    fn schemes_are_searched_apart_in_common_rounds_and_always_alike() {
+        let curve = |cell: &Cell| if cell.scheme == "a" { valley(8e-3, 6e-2)(cell) } else { valley(5e-4, 2e-3)(cell) };
+        let (found, runs) = search(&["a", "b"], 2, curve);
+        let (again, same) = search(&["a", "b"], 2, curve);
+        assert_eq!((found.choices(), runs), (again.choices(), same));
+        let first: Vec<_> = found.choices().iter().filter(|choice| choice.round == 1).collect();
+        assert_eq!(first.len(), 2 * SCOUTS as usize);
+        assert!(first.iter().all(|choice| choice.why == Why::Scout && choice.seeds == [0]));
+        let words = Choice::in_words(&found.choices()[..2 * SCOUTS as usize]);
+        assert_eq!(
+            words,
+            ["a", "b"].map(|scheme| format!(
+                "{scheme} at 2.5e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2 (to see roughly where its best is)"
+            ))
+        );
+        assert!(found.learning_rates().is_sorted());
+    }
+
+    #[test]
+    fn curves_without_a_valley_or_an_edge_end_at_the_ends_of_the_lattice() {
+        let rates = |loss: fn(&Cell) -> f64| search(&["a"], 2, loss).0.learning_rates();
+        let falling = rates(|cell| 1.0 / (2.0 + cell.learning_rate));
+        assert!(falling.last().is_some_and(|&last| last == rate(HIGHEST)), "{falling:?}");
+        let rising = rates(|cell| 1.0 + cell.learning_rate);
+        assert!(rising.first().is_some_and(|&first| first == rate(LOWEST)), "{rising:?}");
+        let hopeless = rates(|_| f64::INFINITY);
+        assert!(hopeless.first().is_some_and(|&first| first == rate(LOWEST)), "{hopeless:?}");
+        let flat = rates(|_| 1.0);
+        assert!(!flat.is_empty());
+        assert!(rate(LOWEST) as f32 > f32::MIN_POSITIVE);
+    }
+}

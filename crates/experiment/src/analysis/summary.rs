@@ -1,0 +1,437 @@
+//! What a sweep found, scheme by scheme.
+//!
+//! *Best* is the learning rate with the lowest mean, over seeds, of the final validation loss; a rate at which any seed
+//! diverged cannot be best. *Stable* is a rate at which no seed diverged and that mean is at most twice the scheme's
+//! best. The *spread* of a loss is its highest value over seeds less its lowest. What is not known about a best rate is in
+//! [`Optimum`], whether schemes differ in [`Comparison`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
+use crate::config::names::Accuracy;
+use crate::protocol::run::{RunResult, StartCost};
+
+/// What all runs of a sweep share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The device.
+    pub device: String,
+    /// Wall time of the sweep, in seconds.
+    pub wall_seconds: f64,
+    /// Validation loss of the base alone, in nats per token.
+    pub base_loss: Option<f64>,
+    /// Share of right answers of the base alone, 0 to 1.
+    pub base_accuracy: Option<f64>,
+    /// What an accuracy counts.
+    pub accuracy: Accuracy,
+    /// Examples that all runs were validated on; none in summaries of older versions.
+    #[serde(default)]
+    pub validation_examples: Option<usize>,
+    /// The schemes in the order that was asked for, which tables and colours follow; others come after them, in the order of their first run.
+    #[serde(skip)]
+    pub order: Vec<String>,
+}
+
+/// `summary.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Version of loralab.
+    pub version: String,
+    /// What all runs share; its fields stand beside `version` in JSON.
+    #[serde(flatten)]
+    pub setting: Setting,
+    /// The schemes, in the order of [`Setting::order`].
+    pub schemes: Vec<SchemeSummary>,
+    /// Every pair of schemes, each at its own best.
+    pub comparisons: Vec<Comparison>,
+    /// The runs that could not start, by scheme and reason.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+    /// How many runs were to be trained, where it was stopped before they had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<usize>,
+    /// The runs whose adapters could not be written, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwritten: Vec<String>,
+}
+
+/// Runs of a scheme that could not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The scheme.
+    pub scheme: String,
+    /// Why, as the clause of a sentence.
+    pub reason: String,
+    /// How many.
+    pub runs: usize,
+}
+
+/// What was found for one scheme.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemeSummary {
+    /// Its name.
+    pub scheme: String,
+    /// The best learning rate; `None` when every rate had a diverged seed.
+    pub best_learning_rate: Option<f64>,
+    /// Mean final validation loss there, in nats per token.
+    pub best_loss: Option<f64>,
+    /// Spread of that loss over seeds; `None` with fewer than two seeds.
+    pub best_loss_spread: Option<f64>,
+    /// Mean accuracy there, 0 to 1.
+    pub best_accuracy: Option<f64>,
+    /// The largest stable learning rate.
+    pub largest_stable_learning_rate: Option<f64>,
+    /// Where the optimum lies and how well that is known; `None` when every rate had a diverged seed.
+    pub optimum: Option<Optimum>,
+    /// What the start of a run read of the training data, the most of all runs; none where it read nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartCost>,
+    /// Runs that came to an end, diverged ones included.
+    pub runs: usize,
+    /// Each learning rate, from small to large.
+    pub learning_rates: Vec<RateSummary>,
+}
+
+/// What was found for one scheme at one learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateSummary {
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// Mean final validation loss over seeds, in nats per token; `None` when a seed diverged.
+    pub mean_loss: Option<f64>,
+    /// Spread of that loss; `None` when a seed diverged or there are fewer than two.
+    pub loss_spread: Option<f64>,
+    /// Mean accuracy over seeds, 0 to 1; `None` when a seed diverged.
+    pub mean_accuracy: Option<f64>,
+    /// Final validation loss of each seed, by rising seed; `None` for one that diverged.
+    pub losses: Vec<Option<f64>>,
+    /// Seeds that diverged.
+    pub diverged: usize,
+    /// Whether the rate is stable.
+    pub stable: bool,
+}
+
+impl Setting {
+    /// Whether the validation examples are so few that they say nothing about others.
+    pub(crate) fn has_few_examples(&self) -> bool {
+        self.validation_examples.is_some_and(|examples| examples < FEWEST_EXAMPLES)
+    }
+}
+
+impl Summary {
+    /// Sums up the runs. Those that were stopped before their end are left out; those that could not start are among the failures alone.
+    pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
+        let ended: Vec<_> = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).collect();
+        let mut schemes: Vec<&str> = Vec::new();
+        for run in &ended {
+            if !schemes.contains(&run.cell.scheme.as_str()) {
+                schemes.push(&run.cell.scheme);
+            }
+        }
+        schemes.sort_by_key(|scheme| setting.order.iter().position(|asked| asked == scheme).unwrap_or(usize::MAX));
+        let mut trials = Vec::with_capacity(schemes.len());
+        let summaries = schemes
+            .into_iter()
+            .map(|scheme| {
+                let mut of_scheme: Vec<_> = ended.iter().copied().filter(|run| run.cell.scheme == scheme).collect();
+                of_scheme.sort_by(|a, b| {
+                    a.cell.learning_rate.total_cmp(&b.cell.learning_rate).then(a.cell.seed.cmp(&b.cell.seed))
+                });
+                let tried = Trials::new(&of_scheme);
+                let mut summary = SchemeSummary::from_runs(scheme, &of_scheme);
+                summary.optimum = tried.optimum(&summary, setting.base_loss);
+                if setting.has_few_examples() {
+                    let unknown = |optimum| Optimum { interval: None, loss_interval: None, plateau: None, ..optimum };
+                    summary.optimum = summary.optimum.map(unknown);
+                }
+                trials.push((scheme, tried));
+                summary
+            })
+            .collect();
+        let mut comparisons = optimum::comparisons(&trials);
+        if setting.has_few_examples() {
+            comparisons = comparisons.into_iter().map(Comparison::without_intervals).collect();
+        }
+        let mut failures: Vec<Failure> = Vec::new();
+        for (run, reason) in runs.iter().filter_map(|run| Some((run, run.failed.as_ref()?))) {
+            let scheme = &run.cell.scheme;
+            match failures.iter_mut().find(|failure| failure.scheme == *scheme && failure.reason == *reason) {
+                Some(failure) => failure.runs += 1,
+                None => failures.push(Failure { scheme: scheme.clone(), reason: reason.clone(), runs: 1 }),
+            }
+        }
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            setting,
+            schemes: summaries,
+            comparisons,
+            failures,
+            planned: None,
+            unwritten: vec![],
+        }
+    }
+}
+
+impl Summary {
+    /// Runs that came to their end, diverged, or could not start.
+    pub fn ended(&self) -> usize {
+        let trained = self.schemes.iter().map(|scheme| scheme.runs);
+        trained.chain(self.failures.iter().map(|failure| failure.runs)).fold(0, usize::saturating_add)
+    }
+
+    /// Why there is nothing to compare, if of the runs that ended not even one could start.
+    pub fn why_nothing_started(&self) -> Option<String> {
+        let [first, ..] = &self.failures[..] else { return None };
+        self.schemes.is_empty().then(|| format!("no run could start: {}", first.reason))
+    }
+}
+
+impl SchemeSummary {
+    /// Of runs by rising rate and seed. `optimum` is still none.
+    fn from_runs(scheme: &str, runs: &[&RunResult]) -> Self {
+        let mut learning_rates: Vec<_> =
+            runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate).map(RateSummary::from_runs).collect();
+        let best = learning_rates
+            .iter()
+            .filter_map(|rate| Some((rate.mean_loss?, rate)))
+            .min_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, rate)| rate.clone());
+        if let Some(lowest) = best.as_ref().and_then(|best| best.mean_loss) {
+            for rate in &mut learning_rates {
+                rate.stable = rate.mean_loss.is_some_and(|mean| mean <= 2.0 * lowest);
+            }
+        }
+        Self {
+            scheme: scheme.to_owned(),
+            best_learning_rate: best.as_ref().map(|best| best.learning_rate),
+            best_loss: best.as_ref().and_then(|best| best.mean_loss),
+            best_loss_spread: best.as_ref().and_then(|best| best.loss_spread),
+            best_accuracy: best.as_ref().and_then(|best| best.mean_accuracy),
+            largest_stable_learning_rate: learning_rates
+                .iter()
+                .rev()
+                .find(|rate| rate.stable)
+                .map(|rate| rate.learning_rate),
+            optimum: None,
+            start: runs.iter().filter_map(|run| run.start).max_by_key(|start| start.tokens),
+            runs: runs.len(),
+            learning_rates,
+        }
+    }
+
+    /// What was found at the best learning rate.
+    pub fn best(&self) -> Option<&RateSummary> {
+        let best = self.best_learning_rate?;
+        self.learning_rates.iter().find(|rate| rate.learning_rate == best)
+    }
+
+    /// Runs that diverged.
+    pub fn diverged(&self) -> usize {
+        self.learning_rates.iter().map(|rate| rate.diverged).sum()
+    }
+}
+
+impl RateSummary {
+    /// The runs of one rate, by rising seed. `stable` needs the scheme's best, so it is still false.
+    fn from_runs(runs: &[&RunResult]) -> Self {
+        let losses: Vec<_> = runs.iter().map(|run| run.finished_loss()).collect();
+        let accuracies: Option<Vec<_>> =
+            runs.iter().map(|run| run.accuracy.filter(|share| share.is_finite())).collect();
+        let finished: Option<Vec<_>> = losses.iter().copied().collect();
+        let range = finished.as_deref().filter(|losses| losses.len() > 1).map(|losses| {
+            let highest = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            highest - losses.iter().copied().fold(f64::INFINITY, f64::min)
+        });
+        Self {
+            learning_rate: runs[0].cell.learning_rate,
+            mean_loss: finished.as_deref().map(mean),
+            loss_spread: range,
+            mean_accuracy: accuracies.filter(|_| finished.is_some()).as_deref().map(mean),
+            diverged: losses.iter().filter(|loss| loss.is_none()).count(),
+            losses,
+            stable: false,
+        }
+    }
+
+    /// Lowest and highest final loss of the seeds that did not diverge.
+    pub fn range(&self) -> Option<(f64, f64)> {
+        let finished = || self.losses.iter().copied().flatten();
+        let lowest = finished().min_by(f64::total_cmp)?;
+        let highest = finished().max_by(f64::total_cmp)?;
+        Some((lowest, highest))
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    let (sum, count) = (values.iter().sum::<f64>(), values.len() as f64);
+    // The sum of losses out of a damaged log may be no number where their mean is one.
+    if sum.is_finite() { sum / count } else { values.iter().map(|value| value / count).sum() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::config::grid::Cell;
+    use crate::protocol::run::Diverged;
+
+    pub(crate) fn setting() -> Setting {
+        Setting {
+            device: "cpu".to_owned(),
+            wall_seconds: 60.0,
+            base_loss: Some(3.0),
+            base_accuracy: Some(0.0),
+            accuracy: Accuracy::ExactMatch,
+            validation_examples: None,
+            order: vec![],
+        }
+    }
+
+    /// A run with this final loss; infinity for one that diverged.
+    pub(crate) fn run(scheme: &str, learning_rate: f64, seed: u64, loss: f64) -> RunResult {
+        let finished = loss.is_finite();
+        RunResult {
+            cell: Cell { scheme: scheme.to_owned(), learning_rate, seed },
+            final_loss: finished.then_some(loss),
+            accuracy: finished.then_some(1.0 - loss),
+            diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
+            failed: None,
+            start: None,
+            evaluations: vec![],
+            seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_summary_by_hand() {
+        let runs = [
+            run("init-a", 1e-3, 0, 0.4),
+            run("init-a", 4e-3, 1, 0.3),
+            run("init-a", 4e-3, 0, 0.1),
+            run("init-a", 1e-3, 1, 0.5),
+            // Lower than any other, but with a diverged seed it cannot be best.
+            run("init-a", 2e-3, 0, 0.01),
+            run("init-a", 2e-3, 1, f64::INFINITY),
+            // Exactly twice the best is still stable.
+            run("init-a", 8e-3, 0, 0.4),
+            run("init-a", 8e-3, 1, 0.4),
+            run("init-a", 1.6e-2, 0, 0.5),
+            run("init-a", 1.6e-2, 1, 0.5),
+        ];
+        let summary = Summary::from_runs(setting(), &runs);
+        let [scheme] = &summary.schemes[..] else { panic!("one scheme") };
+        assert_eq!(scheme.best_learning_rate, Some(4e-3));
+        assert_eq!(scheme.best_loss, Some(0.2));
+        assert!((scheme.best_loss_spread.expect("two seeds") - 0.2).abs() < 1e-15);
+        assert!((scheme.best_accuracy.expect("known") - 0.8).abs() < 1e-15);
+        assert_eq!(scheme.largest_stable_learning_rate, Some(8e-3));
+        assert_eq!((scheme.runs, scheme.diverged()), (10, 1));
+        let stable: Vec<_> = scheme.learning_rates.iter().map(|rate| rate.stable).collect();
+        assert_eq!(stable, [false, false, true, true, false]);
+        let blown = &scheme.learning_rates[1];
+        assert_eq!((blown.mean_loss, blown.mean_accuracy, blown.diverged), (None, None, 1));
+        assert_eq!(blown.losses, [Some(0.01), None]);
+        assert_eq!(blown.range(), Some((0.01, 0.01)));
+        assert_eq!(scheme.best().expect("there is one").losses, [Some(0.1), Some(0.3)]);
+    }
+
+    #[test]
+    fn the_mean_of_numbers_is_a_number() {
+        assert_eq!([mean(&[1.0, 2.0]), mean(&[1e308, 1e308]), mean(&[-1e308; 4])], [1.5, 1e308, -1e308]);
+    }
+
+    #[test]
+    fn one_seed_has_no_spread_and_stopped_runs_do_not_count() {
+        let mut stopped = run("init-b", 1e-3, 0, 0.1);
+        stopped.final_loss = None;
+        let summary = Summary::from_runs(setting(), &[run("init-a", 1e-3, 0, 0.1), stopped]);
+        assert_eq!(summary.schemes.len(), 1);
+        assert_eq!(summary.schemes[0].best_loss_spread, None);
+        assert_eq!(Summary::from_runs(setting(), &[]).schemes, []);
+    }
+
+    #[test]
+    fn schemes_stand_in_the_order_that_was_asked_for_however_they_ended() {
+        let runs = [run("pissa", 1e-3, 0, 0.1), run("other", 1e-3, 0, 0.1), run("init-a", 1e-3, 0, 0.1)];
+        let order = ["init-a", "init-b", "pissa"].map(str::to_owned).to_vec();
+        let names = |order| {
+            let summary = Summary::from_runs(Setting { order, ..setting() }, &runs);
+            summary.schemes.into_iter().map(|scheme| scheme.scheme).collect::<Vec<_>>()
+        };
+        assert_eq!(names(order), ["init-a", "pissa", "other"]);
+        assert_eq!(names(vec![]), ["pissa", "other", "init-a"]);
+    }
+
+    #[test]
+    fn runs_that_could_not_start_are_told_apart() {
+        let failed = |seed, reason: &str| RunResult {
+            final_loss: None,
+            accuracy: None,
+            failed: Some(reason.to_owned()),
+            ..run("lora-ga", 1e-3, seed, 0.1)
+        };
+        let begun = run("init-a", 1e-3, 0, 0.4);
+        let runs = [failed(0, "the gradient is zero"), begun, failed(1, "the gradient is zero"), failed(2, "other")];
+        assert!(runs.iter().all(RunResult::is_over));
+        let summary = Summary::from_runs(setting(), &runs);
+        assert_eq!(summary.schemes.iter().map(|scheme| &*scheme.scheme).collect::<Vec<_>>(), ["init-a"]);
+        let counts: Vec<_> = summary.failures.iter().map(|failure| (&*failure.reason, failure.runs)).collect();
+        assert_eq!(counts, [("the gradient is zero", 2), ("other", 1)]);
+        let sentence = summary.sentence();
+        assert!(sentence.contains("2 runs of lora-ga could not start: the gradient is zero."), "{sentence}");
+        assert!(sentence.ends_with("1 run of lora-ga could not start: other."), "{sentence}");
+        assert_eq!(summary.why_nothing_started(), None);
+        let nothing = Summary::from_runs(setting(), &runs[..1]).why_nothing_started();
+        assert_eq!(nothing.as_deref(), Some("no run could start: the gradient is zero"));
+        let json = serde_json::to_string(&summary).expect("a summary is JSON");
+        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
+    }
+
+    #[test]
+    fn a_scheme_that_always_diverged_has_no_best() {
+        let summary = Summary::from_runs(setting(), &[run("init-a", 1.0, 0, f64::INFINITY)]);
+        let scheme = &summary.schemes[0];
+        assert_eq!((scheme.best_learning_rate, scheme.largest_stable_learning_rate, scheme.runs), (None, None, 1));
+        assert_eq!(scheme.learning_rates[0].range(), None);
+    }
+
+    #[test]
+    fn json_has_the_promised_fields_no_nan_and_is_read_again() {
+        let mut odd = run("init-b", 2e-3, 0, 0.5);
+        odd.final_loss = Some(f64::NAN);
+        let runs = [run("init-a", 1e-3, 0, 0.4), run("init-a", 1e-3, 1, 0.3), odd];
+        let summary = Summary::from_runs(setting(), &runs);
+        assert_eq!(summary.schemes[1].diverged(), 1);
+        let json = serde_json::to_string_pretty(&summary).expect("a summary is JSON");
+        assert!(!json.contains("NaN") && !json.contains("inf"));
+        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
+        let value: serde_json::Value = serde_json::from_str(&json).expect("what was written is read");
+        for name in ["version", "device", "wall_seconds", "base_loss", "base_accuracy", "schemes"] {
+            assert!(!value[name].is_null(), "{name}");
+        }
+        for name in [
+            "scheme",
+            "best_learning_rate",
+            "best_loss",
+            "best_loss_spread",
+            "best_accuracy",
+            "largest_stable_learning_rate",
+            "optimum",
+            "runs",
+        ] {
+            assert!(!value["schemes"][0][name].is_null(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_runs_does_not_matter_within_a_scheme() {
+        let mut runs: Vec<_> = (0..12)
+            .map(|i| run("init-a", f64::from(1 + i % 4) * 1e-3, u64::from(i as u32 / 4), 0.1 + f64::from(i * 7 % 5)))
+            .collect();
+        let summary = Summary::from_runs(setting(), &runs);
+        for _ in 0..runs.len() {
+            runs.rotate_left(5);
+            runs.swap(0, 3);
+            assert_eq!(Summary::from_runs(setting(), &runs), summary);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What is asked: an experiment as a person writes it and as it is checked, its grid, its link, its command line, its presets.
+//!
+//! Every setting has one name, and [`KEYS`] says what it may be. The room uses no other.
+
+pub(crate) mod bytes;
+pub(crate) mod cohort;
+pub(crate) mod command;
+pub(crate) mod error;
+pub(crate) mod experiment;
+pub(crate) mod grid;
+pub(crate) mod keys;
+pub(crate) mod link;
+pub(crate) mod names;
+pub(crate) mod nearest;
+pub(crate) mod number;
+pub(crate) mod preset;
+pub(crate) mod resolved;
+pub(crate) mod scheme_option;
+pub(crate) mod settings;
+
+pub use bytes::Bytes;
+pub use cohort::{Budget, PackError, pack};
+pub use command::{Device, command};
+pub use error::ExperimentError;
+pub use experiment::{Experiment, Seeds};
+pub use grid::{Cell, SECOND_NAMES, first_name};
+pub use keys::{KEYS, Key, nearest_key};
+pub use link::{LINK_VERSION, Link, LinkFault};
+pub use names::{Accuracy, BEGIN_ELSEWHERE, Form, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task};
+pub use nearest::nearest;
+pub use number::{factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
+pub use preset::{PRESETS, Preset};
+pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
+pub use scheme_option::SchemeOption;

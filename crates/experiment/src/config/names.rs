@@ -1,0 +1,276 @@
+//! The closed lists of names a setting can take.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::error::ExperimentError;
+use crate::config::nearest::nearest;
+
+/// The schemes whose first output is not the base's, by definition.
+pub const BEGIN_ELSEWHERE: [&str; 5] = ["init-ab", "peft-false", "loftq-nf4", "loftq-int8", "lora-one"];
+
+macro_rules! names {
+    ($(#[$meta:meta])* $kind:ident for $key:literal { $($(#[$doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $kind {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+        }
+
+        impl $kind {
+            /// All of them, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The name as it is written in an experiment.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The one of that name.
+            ///
+            /// # Errors
+            /// [`ExperimentError::UnknownName`] with the nearest name.
+            pub fn named(name: &str) -> Result<Self, ExperimentError> {
+                match name {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(unknown_name($key, name, &[$($name),+])),
+                }
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+/// The error for a name that is not in its list.
+pub(crate) fn unknown_name(key: &'static str, found: &str, known: &[&str]) -> ExperimentError {
+    ExperimentError::UnknownName {
+        key,
+        found: found.to_owned(),
+        nearest: nearest(found, known.iter().copied()).map(str::to_owned),
+        known: known.iter().map(|&name| name.to_owned()).collect(),
+    }
+}
+
+names! {
+    /// A task over the synthetic little world.
+    Task for "task" {
+        /// Rewrite a sentence in a changed dialect. It separates the starts most cleanly, so it is the default.
+        Translation = "translation",
+        /// Answer a question about a story.
+        Questions = "questions",
+        /// Small sums.
+        Arithmetic = "arithmetic",
+    }
+}
+
+names! {
+    /// How the adapter's product is scaled before it is added to the frozen one.
+    Scaling for "scaling" {
+        /// α / r (LoRA, arXiv 2106.09685 §4.1).
+        Classic = "classic",
+        /// α / √r (rsLoRA, arXiv 2312.03732).
+        RsLora = "rslora",
+    }
+}
+
+impl Scaling {
+    /// The factor s of `y = x Wᵀ + s (x Aᵀ) Bᵀ`.
+    pub fn scale(self, alpha: f64, rank: usize) -> f64 {
+        match self {
+            Self::Classic => alpha / rank as f64,
+            Self::RsLora => alpha / (rank as f64).sqrt(),
+        }
+    }
+}
+
+names! {
+    /// The rule that turns gradients into steps; its options are in [`Optimizer`](crate::Optimizer).
+    OptimizerName for "optimizer" {
+        /// Adam with decoupled weight decay (arXiv 1711.05101).
+        AdamW = "adamw",
+        /// Gradient descent with optional momentum.
+        Sgd = "sgd",
+        /// A step of the learning rate along the gradient's sign (arXiv 1802.04434), the optimiser of the theory.
+        SignSgd = "sign_sgd",
+    }
+}
+
+names! {
+    /// What both gradients of an adapter are multiplied by before the optimiser sees them.
+    Preconditioner for "preconditioner" {
+        /// Nothing.
+        None = "none",
+        /// (BᵀB + 10⁻² I)⁻¹ dA and dB (AAᵀ + 10⁻² I)⁻¹ (arXiv 2402.02347, as PEFT has it).
+        Riemannian = "riemannian",
+        /// The same with 10⁻⁶ for 10⁻², each inverse over its Frobenius norm (NoRA+, arXiv 2410.18965).
+        NoraPlus = "nora_plus",
+    }
+}
+
+names! {
+    /// How the learning rate changes over the steps.
+    Schedule for "schedule" {
+        /// Straight down to 0 at the end.
+        Linear = "linear",
+        /// The same throughout.
+        Constant = "constant",
+        /// Half a cosine wave down to 0 at the end.
+        Cosine = "cosine",
+    }
+}
+
+impl Schedule {
+    /// What the learning rate is multiplied by at a step counted from 0: after a warm-up that rises in a straight line
+    /// from 0 at step 0 to 1 at step `warmup`, the schedule falls to 0 at step `steps`. The same numbers as
+    /// `get_scheduler` of Hugging Face Transformers.
+    pub fn factor(self, step: usize, steps: usize, warmup: usize) -> f64 {
+        if step < warmup {
+            return step as f64 / warmup as f64;
+        }
+        let length = steps.saturating_sub(warmup).max(1);
+        let progress = ((step - warmup) as f64 / length as f64).min(1.0);
+        match self {
+            Self::Linear => 1.0 - progress,
+            Self::Constant => 1.0,
+            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+        }
+    }
+}
+
+names! {
+    /// What the accuracy of a run counts.
+    Accuracy for "accuracy" {
+        /// Completions written right from the first to the last token.
+        ExactMatch = "exact_match",
+        /// Single tokens predicted right.
+        Token = "token",
+    }
+}
+
+impl Accuracy {
+    /// The measure in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::ExactMatch => "exact match",
+            Self::Token => "token accuracy",
+        }
+    }
+}
+
+names! {
+    /// The network of the toy experiment; u = W_in x, φ = ReLU, and the zero matrix W_h is left out.
+    Form for "form" {
+        /// W_out φ(u + B A φ(u)).
+        Residual = "residual",
+        /// W_out φ(B A φ(u)): with BA = 0 at the start, every gradient is 0 for ever.
+        Plain = "plain",
+    }
+}
+
+impl Form {
+    /// The form as a formula.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Residual => "residual: W_out φ(u + B A φ(u)) with u = W_in x and φ = ReLU",
+            Self::Plain => "plain: W_out φ(B A φ(u)) with u = W_in x and φ = ReLU",
+        }
+    }
+}
+
+names! {
+    /// How the entries of the toy experiment's readout W_out are drawn.
+    Readout for "readouts" {
+        /// Of variance 1/n.
+        Standard = "standard",
+        /// Of variance 1/n².
+        MeanField = "mean-field",
+    }
+}
+
+impl Readout {
+    /// The readout in words that follow "a readout of".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Standard => "variance 1/n",
+            Self::MeanField => "variance 1/n²",
+        }
+    }
+
+    /// The standard deviation of an entry at width n.
+    pub fn deviation(self, width: usize) -> f64 {
+        match self {
+            Self::Standard => (width as f64).sqrt().recip(),
+            Self::MeanField => (width as f64).recip(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_variant() {
+        for &task in Task::ALL {
+            assert_eq!(Task::named(task.name()), Ok(task));
+            let json = serde_json::to_string(&task).expect("a name is JSON");
+            assert_eq!(json, format!("\"{task}\""));
+        }
+        assert_eq!(Task::ALL.len(), 3);
+    }
+
+    #[test]
+    fn an_unknown_name_is_a_sentence() {
+        let error = OptimizerName::named("adam").expect_err("adam is not in the list");
+        assert_eq!(
+            error.to_string(),
+            "`optimizer` has \"adam\", which is unknown. Did you mean \"adamw\"? The known names are adamw, sgd, sign_sgd."
+        );
+        let error = Task::named("chess").expect_err("chess is not in the list");
+        assert_eq!(
+            error.to_string(),
+            "`task` has \"chess\", which is unknown. The known names are translation, questions, arithmetic."
+        );
+    }
+
+    #[test]
+    fn scaling_by_hand() {
+        assert_eq!(Scaling::Classic.scale(16.0, 8), 2.0);
+        assert_eq!(Scaling::RsLora.scale(16.0, 4), 8.0);
+    }
+
+    #[test]
+    fn schedules_by_hand() {
+        let linear: Vec<f64> = (0..=4).map(|step| Schedule::Linear.factor(step, 4, 0)).collect();
+        assert_eq!(linear, [1.0, 0.75, 0.5, 0.25, 0.0]);
+        let warmed: Vec<f64> = (0..=6).map(|step| Schedule::Linear.factor(step, 6, 2)).collect();
+        assert_eq!(warmed, [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]);
+        let constant: Vec<f64> = (0..=3).map(|step| Schedule::Constant.factor(step, 3, 2)).collect();
+        assert_eq!(constant, [0.0, 0.5, 1.0, 1.0]);
+        for (step, expected) in [(0, 1.0), (1, 0.75), (2, 0.25), (3, 0.0)] {
+            assert!((Schedule::Cosine.factor(step, 3, 0) - expected).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn schedules_stay_within_0_and_1_for_any_lengths() {
+        for &schedule in Schedule::ALL {
+            for steps in 0..6 {
+                for warmup in 0..8 {
+                    for step in 0..10 {
+                        let factor = schedule.factor(step, steps, warmup);
+                        assert!((0.0..=1.0).contains(&factor), "{schedule} {step}/{steps} after {warmup}: {factor}");
+                    }
+                }
+            }
+        }
+    }
+}
