@@ -2,7 +2,11 @@
 //!
 //! A disagreement is not an error on a GPU: a param read at another's offset is a wrong number. So it is looked for here, in the text.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use loralab_core::{
     device::shaders,
@@ -15,27 +19,64 @@ const STORAGE_BUFFERS: usize = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 << 10;
 
+/// Lines of code in a row that no two files have alike; what is longer stands in a part that both have.
+const ALIKE: usize = 8;
+
 #[test]
-fn every_module_has_a_table_and_every_table_a_module() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let mut files = BTreeSet::new();
-    for folder in fs::read_dir(&root).expect("the shaders can be read").flatten().filter(|entry| entry.path().is_dir())
-    {
-        for file in fs::read_dir(folder.path()).expect("a folder of shaders can be read").flatten() {
-            let (folder, file) = (folder.file_name(), file.file_name());
-            let name = format!("{}/{}", folder.to_string_lossy(), file.to_string_lossy());
-            files.insert(name.strip_suffix(".wgsl").expect("a folder of shaders holds nothing else").to_owned());
-        }
+fn every_kernel_has_a_table_and_every_table_its_files() {
+    let files: BTreeSet<String> = files().into_iter().map(|(file, _)| file).collect();
+    let tables: Vec<&str> = shaders().map(|shader| shader.name).collect();
+    let named: BTreeSet<&str> = tables.iter().copied().collect();
+    assert_eq!(tables.len(), named.len(), "a shader has two tables");
+    let mut used = BTreeSet::new();
+    for shader in shaders() {
+        let (own, shared) = shader.parts.split_first().expect("it is made of something");
+        let folder = |path: &'static str| path.split('/').next();
+        assert_eq!(folder(own.file), folder(shader.name), "{} begins with another's file", shader.name);
+        assert!(shared.iter().all(|part| part.file.starts_with("lib/")), "{} has a part of another op", shader.name);
+        used.extend(shader.parts.iter().map(|part| part.file.to_owned()));
     }
-    let tables: Vec<String> = shaders().map(|shader| shader.name.to_owned()).collect();
-    assert_eq!(tables.iter().cloned().collect::<BTreeSet<_>>(), files);
-    assert_eq!(tables.len(), files.len(), "a shader has two tables");
+    assert_eq!(used, files);
+}
+
+#[test]
+fn no_two_files_have_the_same_lines() {
+    let files = files();
+    assert_eq!(repeated(&files), Vec::<String>::new());
+    // A file that has a part's lines, and what is too short to be one.
+    let (_, text) = files.iter().find(|(file, _)| file == "lib/decode").expect("it is there");
+    let of_two = |text: &str| repeated(&[files.clone(), vec![("another".to_owned(), text.to_owned())]].concat());
+    assert!(!of_two(&text.replace("\n", "\n\n    // As elsewhere.\n  ")).is_empty());
+    let lines: Vec<&str> = text.lines().filter(|line| is_code(line)).collect();
+    assert_eq!(of_two(&lines[..ALIKE].join("\n")).len(), 1);
+    assert_eq!(of_two(&lines[1..ALIKE].join("\n")).len(), 0);
+}
+
+#[test]
+fn what_a_compiler_says_names_the_file_and_its_line() {
+    let shader = shaders().find(|shader| shader.name == "rms_norm/forward").expect("it is there");
+    for (from, file) in [
+        ("var sum = 0.0;\n    for (var i = local", "rms_norm/forward"),
+        ("var eighth", "lib/rows"),
+        ("fn half", "lib/decode"),
+    ] {
+        let source = shader.source();
+        assert_eq!(source.matches(from).count(), 1, "{from}");
+        let broken = source.replace(from, &format!("?{from}"));
+        let error = wgsl::parse_str(&broken).expect_err("it is no WGSL");
+        let located = shader.located(&error.emit_to_string(&broken));
+        let part = shader.parts.iter().find(|part| part.file == file).expect("it has this part");
+        let before = &part.text[..part.text.find(from).expect("it is there, as in the module")];
+        let line = 1 + before.matches('\n').count();
+        assert!(located.contains(&format!("shaders/{file}.wgsl:{line}:")), "{file}:{line} is not in {located}");
+    }
+    assert_eq!(shader.located("see wgsl:0, wgsl:99999 and wgsl:x"), "see wgsl:0, wgsl:99999 and wgsl:x");
 }
 
 #[test]
 fn tables_equal_their_modules() {
     for shader in shaders() {
-        let problems = problems(shader, shader.source);
+        let problems = problems(shader, &shader.source());
         assert!(problems.is_empty(), "{}: {}", shader.name, problems.join("; "));
     }
 }
@@ -54,8 +95,9 @@ fn a_table_that_disagrees_is_found() {
         ("fn main", "override EXTRA: u32 = 0u;\nfn main"),
         ("array<vec4<f32>, 288>", "array<vec4<f32>, 2880>"),
     ] {
-        assert!(shader.source.contains(from), "{from} is not there to be changed");
-        let changed = shader.source.replacen(from, to, 1).replace("@compute @workgroup_size(64)\noverride", "override");
+        let source = shader.source();
+        assert!(source.contains(from), "{from} is not there to be changed");
+        let changed = source.replacen(from, to, 1).replace("@compute @workgroup_size(64)\noverride", "override");
         assert!(!problems(shader, &changed).is_empty(), "{from} → {to} is not found");
     }
 }
@@ -63,11 +105,13 @@ fn a_table_that_disagrees_is_found() {
 #[test]
 fn every_module_can_be_written_for_every_driver() {
     for shader in shaders() {
-        let module = wgsl::parse_str(shader.source).unwrap_or_else(|error| panic!("{}: {error}", shader.name));
+        let module = wgsl::parse_str(&shader.source())
+            .unwrap_or_else(|error| panic!("{}", shader.located(&error.emit_to_string(&shader.source()))));
         let info = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty())
             .validate(&module)
             .unwrap_or_else(|error| panic!("{}: {error:?}", shader.name));
-        let overrides = shader.constants.iter().map(|name| ((*name).to_owned(), 1.0)).collect();
+        let value = |name: &str| if name == "COLUMNS" { 64.0 } else { 1.0 };
+        let overrides = shader.constants.iter().map(|name| ((*name).to_owned(), value(name))).collect();
         let (module, info) = naga::back::pipeline_constants::process_overrides(
             &module,
             &info,
@@ -95,7 +139,7 @@ fn every_module_can_be_written_for_every_driver() {
 #[test]
 fn every_loop_ends() {
     for shader in shaders() {
-        assert_eq!(endless(shader.source), Vec::<String>::new(), "{}", shader.name);
+        assert_eq!(endless(&shader.source()), Vec::<String>::new(), "{}", shader.name);
     }
 }
 
@@ -147,6 +191,43 @@ fn endless(source: &str) -> Vec<String> {
         .iter()
         .filter(|line| ["for", "while", "loop"].contains(&line.split([' ', '(']).next().unwrap_or_default()));
     loops.filter(|line| ends(line).is_none()).map(|line| (*line).to_owned()).collect()
+}
+
+/// Every file of WGSL: folder and name, and text.
+fn files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut files = Vec::new();
+    for folder in fs::read_dir(&root).expect("the shaders can be read").flatten().filter(|entry| entry.path().is_dir())
+    {
+        for file in fs::read_dir(folder.path()).expect("a folder of shaders can be read").flatten() {
+            let name = format!("{}/{}", folder.file_name().to_string_lossy(), file.file_name().to_string_lossy());
+            let name = name.strip_suffix(".wgsl").expect("a folder of shaders holds nothing else");
+            files.push((name.to_owned(), fs::read_to_string(file.path()).expect("a shader can be read")));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Whether a line is one of code, and neither blank nor a comment.
+fn is_code(line: &str) -> bool {
+    !line.trim().is_empty() && !line.trim().starts_with("//")
+}
+
+/// The runs of `ALIKE` lines of code that stand in two files.
+fn repeated(files: &[(String, String)]) -> Vec<String> {
+    let mut seen = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (file, text) in files {
+        let lines: Vec<&str> = text.lines().filter(|line| is_code(line)).map(str::trim).collect();
+        for run in lines.windows(ALIKE) {
+            let first = seen.entry(run.to_vec()).or_insert(file);
+            if *first != file {
+                problems.push(format!("{file} has the lines of {first} from «{}» on", run[0]));
+            }
+        }
+    }
+    problems
 }
 
 /// Where a table and the text of a module disagree, and what a browser would not grant.

@@ -3,9 +3,6 @@
 //
 // A workgroup has 64 keys of one key head, one an invocation, and goes over tiles of 16 queries that all of them read.
 
-// Vectors of a head's features, D / 4 rounded up; a constant, so that the features stay in registers.
-override VECTORS: u32 = 1u;
-
 struct Params {
     tokens: u32,
     heads: u32,
@@ -21,48 +18,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> k: array<f32>;
-@group(0) @binding(3) var<storage, read> v: array<f32>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> dy: array<f32>;
-@group(0) @binding(6) var<storage, read> delta: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dk: array<f32>;
 @group(0) @binding(8) var<storage, read_write> dv: array<f32>;
 
 // 16 queries and gradients of 32 vectors.
 var<workgroup> queries: array<vec4<f32>, 512>;
 var<workgroup> gradients: array<vec4<f32>, 512>;
-
-// Where four features of the row that begins at `at` lie, those that are not there at the last one.
-fn features_from(at: u32, vector: u32) -> vec4<u32> {
-    return at + min(vector * 4u + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.head_size - 1u));
-}
-
-// Which of the four are there.
-fn there(vector: u32) -> vec4<bool> {
-    return vector * 4u + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.head_size);
-}
-
-fn q_at(at: u32, vector: u32) -> vec4<f32> {
-    let i = features_from(at, vector);
-    return select(vec4<f32>(), vec4<f32>(q[i.x], q[i.y], q[i.z], q[i.w]), there(vector));
-}
-
-fn k_at(at: u32, vector: u32) -> vec4<f32> {
-    let i = features_from(at, vector);
-    return select(vec4<f32>(), vec4<f32>(k[i.x], k[i.y], k[i.z], k[i.w]), there(vector));
-}
-
-fn v_at(at: u32, vector: u32) -> vec4<f32> {
-    let i = features_from(at, vector);
-    return select(vec4<f32>(), vec4<f32>(v[i.x], v[i.y], v[i.z], v[i.w]), there(vector));
-}
-
-fn dy_at(at: u32, vector: u32) -> vec4<f32> {
-    let i = features_from(at, vector);
-    return select(vec4<f32>(), vec4<f32>(dy[i.x], dy[i.y], dy[i.z], dy[i.w]), there(vector));
-}
 
 fn put_dk(at: u32, vector: u32, values: vec4<f32>) {
     put_dk_one(at, vector * 4u, values.x);

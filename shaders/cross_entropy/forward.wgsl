@@ -17,23 +17,11 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(6) var<storage, read_write> correct: array<f32>;
 
-// What each invocation has found, and what each eight of them have.
-var<workgroup> shares: array<f32, 64>;
-var<workgroup> eighths: array<f32, 8>;
 // How many logits before the target are as large as the row's largest, or larger than nothing (NaN).
 var<workgroup> earlier: array<u32, 64>;
 var<workgroup> earlier_eighths: array<u32, 8>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = group.y * groups.x + group.x;
-    if row >= params.rows {
-        return;
-    }
+fn of_row(row: u32, local: u32) {
     let start = row * params.vocabulary;
     // Some row of the table is read even where the row does not count; what comes of it is not kept.
     let target_token = min(targets[row], params.vocabulary - 1u);
@@ -71,25 +59,12 @@ fn main(
     for (var i = local; i < params.vocabulary; i += 64u) {
         sum += exp(logits[start + i] - largest);
     }
-    shares[local] = sum;
-    workgroupBarrier();
-    if local < 8u {
-        var eighth = 0.0;
-        for (var i = 0u; i < 8u; i++) {
-            eighth += shares[local * 8u + i];
-        }
-        eighths[local] = eighth;
-    }
-    workgroupBarrier();
+    let in_row = total(local, sum);
     if local == 0u {
-        var in_row = 0.0;
-        for (var i = 0u; i < 8u; i++) {
-            in_row += eighths[i];
-        }
         let counts = weights[row] != 0.0;
-        let total = largest + log(in_row);
-        lse[row] = select(0.0, total, counts);
-        row_loss[row] = select(0.0, weights[row] * (total - score), counts);
+        let log_sum = largest + log(in_row);
+        lse[row] = select(0.0, log_sum, counts);
+        row_loss[row] = select(0.0, weights[row] * (log_sum - score), counts);
         correct[row] = select(1.0, select(0.0, 1.0, score == largest && first), counts);
     }
 }

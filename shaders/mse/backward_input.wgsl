@@ -12,13 +12,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dprediction: array<f32>;
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 256u + local;
+fn element(i: u32) {
     if i < params.elements {
         let weight = weights[i / params.outputs];
         dprediction[i] = select(0.0, (weight + weight) * (prediction[i] - expected[i]), weight != 0.0);

@@ -1,48 +1,9 @@
 // Normal random numbers with the bits of the host's (`loralab_linalg::Stream::normal`): the normal quantile of each word of the stream in
-// fixed point, a piecewise cubic in integers, times std·2⁻²¹, the one rounding.
+// fixed point, a piecewise cubic in integers, times std·2⁻²¹, the unit: the one rounding.
 
-struct Params {
-    elements: u32,
-    // Where the first goes.
-    offset: u32,
-    seed_low: u32,
-    seed_high: u32,
-    // The hash of the stream's name.
-    name_low: u32,
-    name_high: u32,
-    // std · 2⁻²¹.
-    unit: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 // Four a piece, sixteen pieces an octave of the tail's probability.
 @group(0) @binding(1) var<storage, read> coefficients: array<u32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
-
-fn multiply_high(a: u32, b: u32) -> u32 {
-    let low = (a & 0xffffu) * (b & 0xffffu);
-    let middle = (a >> 16u) * (b & 0xffffu) + (low >> 16u);
-    let carry = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
-    return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (carry >> 16u);
-}
-
-// Philox 4×32-10: Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
-fn philox(counter: vec4<u32>, seed: vec2<u32>) -> vec4<u32> {
-    var key = seed;
-    var block = counter;
-    for (var round = 0u; round < 10u; round++) {
-        let high_0 = multiply_high(0xd2511f53u, block.x);
-        let high_1 = multiply_high(0xcd9e8d57u, block.z);
-        block = vec4<u32>(
-            high_1 ^ block.y ^ key.x,
-            0xcd9e8d57u * block.z,
-            high_0 ^ block.w ^ key.y,
-            0xd2511f53u * block.x,
-        );
-        key += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
-    }
-    return block;
-}
 
 // z(P) for P = tail · 2⁻³³, in units of 2⁻²¹; tail is not 0.
 fn quantile(tail: u32) -> i32 {
@@ -60,29 +21,4 @@ fn quantile(tail: u32) -> i32 {
 fn value(word: u32) -> f32 {
     let magnitude = quantile((word << 1u) | 1u);
     return f32(select(magnitude, -magnitude, (word >> 31u) == 1u)) * params.unit;
-}
-
-fn put(i: u32, word: u32) {
-    if i < params.elements {
-        out[params.offset + i] = value(word);
-    }
-}
-
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    // One block of four words an invocation.
-    let index = (group.y * groups.x + group.x) * 256u + local;
-    if index >= (params.elements + 3u) / 4u {
-        return;
-    }
-    let counter = vec4<u32>(index, 0u, params.name_low, params.name_high);
-    let words = philox(counter, vec2<u32>(params.seed_low, params.seed_high));
-    put(index * 4u, words.x);
-    put(index * 4u + 1u, words.y);
-    put(index * 4u + 2u, words.z);
-    put(index * 4u + 3u, words.w);
 }

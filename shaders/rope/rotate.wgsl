@@ -22,13 +22,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> sines: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let pair = (group.y * groups.x + group.x) * 256u + local;
+fn element(pair: u32) {
     if pair >= params.pairs {
         return;
     }

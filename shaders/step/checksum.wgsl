@@ -9,13 +9,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> words: array<u32>;
 @group(0) @binding(2) var<storage, read_write> sum: array<atomic<u32>>;
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let place = (group.y * groups.x + group.x) * 256u + local;
+fn element(place: u32) {
     if place < params.words {
         atomicAdd(&sum[0], words[place] * (2u * place + 1u));
     }

@@ -14,13 +14,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> dgate: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dup: array<f32>;
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = (group.y * groups.x + group.x) * 256u + local;
+fn element(i: u32) {
     if i < params.elements {
         let sigmoid = 1.0 / (1.0 + exp(-gate[i]));
         let for_gate = dy[i] * up[i] * (sigmoid * (1.0 + gate[i] * (1.0 - sigmoid)));

@@ -59,7 +59,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let origin = format!("http://{}", listener.local_addr().expect("it was bound"));
         let (sender, reports) = mpsc::channel();
-        let texts: BTreeMap<&str, &str> = shaders().map(|shader| (shader.name, shader.source)).collect();
+        let texts: BTreeMap<&str, String> = shaders().map(|shader| (shader.name, shader.source())).collect();
         let shaders = serde_json::to_string(&texts).expect("texts are JSON");
         let (arrived, gone) = (AtomicBool::new(false), AtomicBool::new(false));
         let site = Arc::new(Site { folder, harness, shaders, withheld, arrived, gone });

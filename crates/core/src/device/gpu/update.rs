@@ -25,6 +25,7 @@ shader! {
 }
 shader! {
     CLIP = "clip/scale", workgroup 256;
+    parts { "clip/scale", "lib/elements" }
     params { elements: u32, runs: u32 }
     buffers { read states: u32, write gradients: f32 }
     constants {}
@@ -43,12 +44,14 @@ shader! {
 }
 shader! {
     APPLY = "precondition/apply", workgroup 256;
+    parts { "precondition/apply", "lib/places", "lib/elements" }
     params { elements: u32, runs: u32, parameters: u32, rank: u32 }
     buffers { read gradients: f32, read places: u32, read inverses: f32, write preconditioned: f32 }
     constants {}
 }
 shader! {
     ADAMW = "adamw/step", workgroup 256;
+    parts { "adamw/step", "lib/optimizer", "lib/places", "lib/elements" }
     params {
         elements: u32, runs: u32, parameters: u32, one_minus_beta1: f32, beta2: f32, one_minus_beta2: f32, epsilon: f32,
     }
@@ -60,6 +63,7 @@ shader! {
 }
 shader! {
     SGD = "sgd/step", workgroup 256;
+    parts { "sgd/step", "lib/optimizer", "lib/places", "lib/elements" }
     params { elements: u32, runs: u32, parameters: u32, momentum: f32 }
     buffers {
         read gradients: f32, read states: u32, read settings: f32, read rates: f32, read slot: u32, read places: u32,
@@ -69,6 +73,7 @@ shader! {
 }
 shader! {
     SIGN_SGD = "sign_sgd/step", workgroup 256;
+    parts { "sign_sgd/step", "lib/optimizer", "lib/places", "lib/elements" }
     params { elements: u32, runs: u32, parameters: u32 }
     buffers {
         read gradients: f32, read states: u32, read settings: f32, read rates: f32, read slot: u32, read places: u32,
@@ -78,6 +83,7 @@ shader! {
 }
 shader! {
     pub LOAD = "step/load", workgroup 256;
+    parts { "step/load", "lib/elements" }
     params { words: u32, offset: u32, stride: u32 }
     buffers { read ring: u32, read slot: u32, write rows: u32 }
     constants {}
@@ -96,6 +102,7 @@ shader! {
 }
 shader! {
     CLEAR = "step/clear", workgroup 256;
+    parts { "step/clear", "lib/elements" }
     params { elements: u32 }
     buffers { write gradients: f32 }
     constants {}

@@ -52,8 +52,9 @@ impl Accelerator {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let pipeline = Arc::new(self.build(shader, constants));
         if let Some(error) = scope.pop().await {
+            let message = one_line(&shader.located(&error.to_string()));
             let (shader, gpu) = (shader.name.to_owned(), self.name().to_owned());
-            return Err(GpuError::Shader { shader, gpu, message: one_line(&error.to_string()) });
+            return Err(GpuError::Shader { shader, gpu, message });
         }
         self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).insert(key, pipeline.clone());
         Ok(pipeline)
@@ -97,7 +98,7 @@ impl Accelerator {
     }
 
     fn build(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {
-        let source = self.sources.get(shader.name).map_or(shader.source, String::as_str);
+        let source = self.sources.get(shader.name).cloned().unwrap_or_else(|| shader.source());
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = module::compile(&self.device, descriptor, self.options().checks);

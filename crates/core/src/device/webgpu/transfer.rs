@@ -13,6 +13,7 @@ const PORTION: usize = 64 << 20;
 shader! {
     /// Sums the words of a buffer, to see that they arrived.
     pub CHECKSUM = "step/checksum", workgroup 256;
+    parts { "step/checksum", "lib/elements" }
     params { words: u32 }
     buffers { read words: u32, write sum: atomic }
     constants {}

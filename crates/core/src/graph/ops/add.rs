@@ -10,12 +10,14 @@ use crate::graph::{
 
 shader! {
     FORWARD = "add/forward", workgroup 256;
+    parts { "add/forward", "lib/elements" }
     params { elements: u32 }
     buffers { read a: f32, read b: f32, write y: f32 }
     constants {}
 }
 shader! {
     BACKWARD_INPUT = "add/backward_input", workgroup 256;
+    parts { "add/backward_input", "lib/elements" }
     params { elements: u32, add: u32 }
     buffers { read dy: f32, write dx: f32 }
     constants {}

@@ -13,24 +13,28 @@ use crate::graph::{
 
 shader! {
     FORWARD = "attention/forward", workgroup 64;
+    parts { "attention/forward", "lib/attention", "lib/attention_queries" }
     params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32 }
     buffers { read q: f32, read k: f32, read v: f32, write y: f32, write lse: f32 }
     constants { VECTORS }
 }
 shader! {
     DELTA = "attention/delta", workgroup 256;
+    parts { "attention/delta", "lib/elements" }
     params { elements: u32, head_size: u32 }
     buffers { read y: f32, read dy: f32, write delta: f32 }
     constants {}
 }
 shader! {
     BACKWARD_QUERY = "attention/backward_query", workgroup 64;
+    parts { "attention/backward_query", "lib/attention", "lib/attention_backward", "lib/attention_queries" }
     params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add: u32 }
     buffers { read q: f32, read k: f32, read v: f32, read lse: f32, read dy: f32, read delta: f32, write dq: f32 }
     constants { VECTORS }
 }
 shader! {
     BACKWARD_KEY_VALUE = "attention/backward_key_value", workgroup 64;
+    parts { "attention/backward_key_value", "lib/attention", "lib/attention_backward" }
     params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add_key: u32, add_value: u32 }
     buffers {
         read q: f32, read k: f32, read v: f32, read lse: f32, read dy: f32, read delta: f32, write dk: f32, write dv: f32,

@@ -15,12 +15,14 @@ use crate::graph::{
 
 shader! {
     FORWARD = "cross_entropy/forward", workgroup 64;
+    parts { "cross_entropy/forward", "lib/rows" }
     params { rows: u32, vocabulary: u32 }
     buffers { read logits: f32, read targets: u32, read weights: f32, write row_loss: f32, write lse: f32, write correct: f32 }
     constants {}
 }
 shader! {
     BACKWARD_INPUT = "cross_entropy/backward_input", workgroup 256;
+    parts { "cross_entropy/backward_input", "lib/elements" }
     params { elements: u32, vocabulary: u32 }
     buffers { read logits: f32, read targets: u32, read weights: f32, read lse: f32, write dlogits: f32 }
     constants {}

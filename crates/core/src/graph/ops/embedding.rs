@@ -10,12 +10,14 @@ use crate::graph::{
 
 shader! {
     FORWARD = "embedding/forward", workgroup 256;
+    parts { "embedding/forward", "lib/elements", "lib/decode" }
     params { elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32 }
     buffers { read tokens: u32, read w: u32, write y: f32 }
     constants { FORMAT }
 }
 shader! {
     BACKWARD_WEIGHT = "embedding/backward_weight", workgroup 256;
+    parts { "embedding/backward_weight", "lib/elements" }
     params { elements: u32, rows_per_run: u32, vocabulary: u32, width: u32, offset: u32, stride: u32 }
     buffers { read tokens: u32, read dy: f32, write gradients: f32 }
     constants {}

@@ -13,30 +13,35 @@ use crate::graph::{
 
 shader! {
     FORWARD = "linear/forward", workgroup 256;
+    parts { "linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_64", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
     buffers { read x: f32, read w: u32, write y: f32 }
     constants { FORMAT }
 }
 shader! {
     FORWARD_LARGE = "linear/forward_large", workgroup 128;
+    parts { "linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_128", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32 }
     buffers { read x: f32, read w: u32, write y: f32 }
     constants { FORMAT, COLUMNS }
 }
 shader! {
     BACKWARD_INPUT = "linear/backward_input", workgroup 256;
+    parts { "linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_64", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
     buffers { read dy: f32, read w: u32, write dx: f32 }
     constants { FORMAT }
 }
 shader! {
     BACKWARD_INPUT_LARGE = "linear/backward_input_large", workgroup 128;
+    parts { "linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_128", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, weight_offset: u32, weight_stride: u32, add: u32 }
     buffers { read dy: f32, read w: u32, write dx: f32 }
     constants { FORMAT, COLUMNS }
 }
 shader! {
     BACKWARD_WEIGHT = "linear/backward_weight", workgroup 256;
+    parts { "linear/backward_weight", "lib/tile", "lib/tile_64" }
     params { rows: u32, inputs: u32, outputs: u32, offset: u32, stride: u32 }
     buffers { read x: f32, read dy: f32, write gradients: f32 }
     constants {}

@@ -22,6 +22,7 @@ shader! {
 }
 shader! {
     FORWARD = "lora_linear/forward", workgroup 256;
+    parts { "lora_linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_64", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
@@ -30,6 +31,7 @@ shader! {
 }
 shader! {
     FORWARD_LARGE = "lora_linear/forward_large", workgroup 128;
+    parts { "lora_linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_128", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
@@ -38,6 +40,7 @@ shader! {
 }
 shader! {
     BACKWARD_INPUT = "lora_linear/backward_input", workgroup 256;
+    parts { "lora_linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_64", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
@@ -46,6 +49,7 @@ shader! {
 }
 shader! {
     BACKWARD_INPUT_LARGE = "lora_linear/backward_input_large", workgroup 128;
+    parts { "lora_linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_128", "lib/decode" }
     params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,

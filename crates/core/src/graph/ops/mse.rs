@@ -13,12 +13,14 @@ use crate::graph::{
 
 shader! {
     FORWARD = "mse/forward", workgroup 256;
+    parts { "mse/forward", "lib/elements" }
     params { rows: u32, outputs: u32 }
     buffers { read prediction: f32, read expected: f32, read weights: f32, write row_loss: f32 }
     constants {}
 }
 shader! {
     BACKWARD_INPUT = "mse/backward_input", workgroup 256;
+    parts { "mse/backward_input", "lib/elements" }
     params { elements: u32, outputs: u32 }
     buffers { read prediction: f32, read expected: f32, read weights: f32, write dprediction: f32 }
     constants {}

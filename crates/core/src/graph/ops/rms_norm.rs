@@ -13,18 +13,21 @@ use crate::graph::{
 
 shader! {
     FORWARD = "rms_norm/forward", workgroup 64;
+    parts { "rms_norm/forward", "lib/rows", "lib/decode" }
     params { rows: u32, rows_per_run: u32, width: u32, epsilon: f32, weight_offset: u32, weight_stride: u32 }
     buffers { read x: f32, read w: u32, write y: f32, write inverse_rms: f32 }
     constants { FORMAT }
 }
 shader! {
     BACKWARD_INPUT = "rms_norm/backward_input", workgroup 64;
+    parts { "rms_norm/backward_input", "lib/rows", "lib/decode" }
     params { rows: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32, add: u32 }
     buffers { read x: f32, read w: u32, read inverse_rms: f32, read dy: f32, write dx: f32 }
     constants { FORMAT }
 }
 shader! {
     BACKWARD_WEIGHT = "rms_norm/backward_weight", workgroup 256;
+    parts { "rms_norm/backward_weight", "lib/elements" }
     params { runs: u32, rows_per_run: u32, width: u32, offset: u32, stride: u32 }
     buffers { read x: f32, read inverse_rms: f32, read dy: f32, write gradients: f32 }
     constants {}

@@ -13,6 +13,7 @@ use crate::graph::{
 
 shader! {
     ROTATE = "rope/rotate", workgroup 256;
+    parts { "rope/rotate", "lib/elements" }
     params { pairs: u32, tokens: u32, heads: u32, half: u32, back: u32, add: u32 }
     buffers { read x: f32, read cosines: f32, read sines: f32, write y: f32 }
     constants {}

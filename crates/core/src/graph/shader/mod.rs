@@ -47,13 +47,22 @@ pub struct Binding {
     pub element: Element,
 }
 
+/// A file of WGSL, of which modules are made.
+#[derive(Debug)]
+pub struct Part {
+    /// Folder and file, e.g. `lib/decode`.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
 /// A WGSL module as the host knows it.
 #[derive(Debug)]
 pub struct Shader {
-    /// Op and file, e.g. `lora_linear/down`.
+    /// Op and kernel, e.g. `lora_linear/down`.
     pub name: &'static str,
-    /// The WGSL text.
-    pub source: &'static str,
+    /// The files that the module consists of: the kernel's own, then the ones that it shares with others.
+    pub parts: &'static [Part],
     /// `@workgroup_size`.
     pub workgroup: u32,
     /// Members of `Params`, the uniform at binding 0, four bytes each.
@@ -64,16 +73,51 @@ pub struct Shader {
     pub constants: &'static [&'static str],
 }
 
-/// Declares the table of one WGSL module.
+impl Shader {
+    /// The text of the module: its parts, one after another. WGSL has declarations in any order.
+    pub fn source(&self) -> String {
+        self.parts.iter().map(|part| part.text).collect()
+    }
+
+    /// What a compiler says of the module, with the file and line of a part wherever it says `wgsl` and a line of the module, as naga does.
+    pub fn located(&self, message: &str) -> String {
+        let mut pieces = message.split("wgsl:");
+        let mut located = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let rest = piece.trim_start_matches(|letter: char| letter.is_ascii_digit());
+            let line = piece[..piece.len() - rest.len()].parse().ok();
+            match line.and_then(|line| self.place(line)) {
+                Some((file, line)) => located.push_str(&format!("shaders/{file}.wgsl:{line}{rest}")),
+                None => located.push_str(&format!("wgsl:{piece}")),
+            }
+        }
+        located
+    }
+
+    /// The part that a line of the module stands in, and its number there; both count from 1.
+    fn place(&self, mut line: usize) -> Option<(&'static str, usize)> {
+        for part in self.parts {
+            let lines = part.text.lines().count();
+            if (1..=lines).contains(&line) {
+                return Some((part.file, line));
+            }
+            line = line.checked_sub(lines)?;
+        }
+        None
+    }
+}
+
+/// Declares the table of one WGSL module; its parts too, unless it is the one file that has its name.
 macro_rules! shader {
     ($(#[$doc:meta])* $visibility:vis $NAME:ident = $name:literal, workgroup $workgroup:literal;
+     $(parts { $($part:literal),* $(,)? })?
      params { $($param:ident: $kind:ident),* $(,)? }
      buffers { $($access:ident $buffer:ident: $element:ident),* $(,)? }
      constants { $($constant:ident),* }) => {
         $(#[$doc])*
         $visibility const $NAME: $crate::graph::shader::Shader = $crate::graph::shader::Shader {
             name: $name,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shaders/", $name, ".wgsl")),
+            parts: shader!(@parts $name $(, $($part),*)?),
             workgroup: $workgroup,
             params: &[$((stringify!($param), shader!(@element $kind))),*],
             bindings: &[$($crate::graph::shader::Binding {
@@ -83,6 +127,13 @@ macro_rules! shader {
             }),*],
             constants: &[$(stringify!($constant)),*],
         };
+    };
+    (@parts $name:literal) => { shader!(@parts $name, $name) };
+    (@parts $name:literal, $($file:literal),*) => {
+        &[$($crate::graph::shader::Part {
+            file: $file,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shaders/", $file, ".wgsl")),
+        }),*]
     };
     (@element u32) => { $crate::graph::shader::Element::U32 };
     (@element f32) => { $crate::graph::shader::Element::F32 };

@@ -1,0 +1,51 @@
+// A workgroup has 64 queries of one head, one an invocation, and goes over tiles of 16 keys that all of them read. The
+// kernel defines `of_query(query, end, local)`, where no query of the workgroup sees a key from `end` on, and `put_one`:
+// where a feature of the result goes.
+
+// 16 keys and values of 32 vectors.
+var<workgroup> keys: array<vec4<f32>, 512>;
+var<workgroup> values: array<vec4<f32>, 512>;
+
+// A query that is not there is the last one again, and not put; so are keys, and none that is there sees them.
+struct Query {
+    // Its place in the sequence.
+    token: u32,
+    // Where its numbers for each row and head lie, such as lse, and where its features begin.
+    place: u32,
+    features: u32,
+    // The row where the sequence begins, and the head of its keys.
+    first_row: u32,
+    kv_head: u32,
+}
+
+fn load_keys(query: Query, first_key: u32, local: u32) {
+    let narrow = params.kv_heads * params.head_size;
+    for (var i = local; i < 16u * VECTORS; i += 64u) {
+        let key = query.first_row + min(first_key + i / VECTORS, params.tokens - 1u);
+        let key_at = key * narrow + query.kv_head * params.head_size;
+        keys[i / VECTORS * 32u + i % VECTORS] = k_at(key_at, i % VECTORS);
+        values[i / VECTORS * 32u + i % VECTORS] = v_at(key_at, i % VECTORS);
+    }
+    workgroupBarrier();
+}
+
+fn put(query: Query, vector: u32, numbers: vec4<f32>) {
+    put_one(query.features, vector * 4u, numbers.x);
+    put_one(query.features, vector * 4u + 1u, numbers.y);
+    put_one(query.features, vector * 4u + 2u, numbers.z);
+    put_one(query.features, vector * 4u + 3u, numbers.w);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let first_query = group.x * 64u;
+    let head = group.y;
+    var query: Query;
+    query.token = first_query + local;
+    query.first_row = group.z * params.tokens;
+    let row = query.first_row + min(query.token, params.tokens - 1u);
+    query.place = row * params.heads + head;
+    query.features = query.place * params.head_size;
+    query.kv_head = head / (params.heads / params.kv_heads);
+    of_query(query, min(first_query + 64u, params.tokens), local);
+}
