@@ -107,7 +107,7 @@ pub fn bounded_inverse(m: &mut [Tracked], order: usize, epsilon: Tracked) {
 mod tests {
     use super::*;
 
-    /// Fᵀ F of an (n + 3, n) matrix of numbers from nowhere in particular.
+    /// Fᵀ F of an (n + 3, n) matrix F of arbitrary numbers.
     fn product(order: usize) -> Vec<f64> {
         let f = |row: usize, column: usize| (((row * 37 + column * 101) * 7919 % 1009) as f64 / 504.5 - 1.0) * 0.7;
         let entry = |place: usize| (0..order + 3).map(|row| f(row, place / order) * f(row, place % order)).sum();
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// Whatever f32 makes of it is within the bound, and the bound within a few thousand roundings of it.
+    /// The error in f32 is within the bound, and the bound is at most a few thousand rounding errors.
     #[test]
     fn the_bound_holds_and_is_not_idle() {
         for (order, epsilon) in [(1, 1e-2), (3, 1e-2), (9, 1e-3), (40, 0.1), (66, 1.0)] {
@@ -144,7 +144,7 @@ mod tests {
                 assert!(tracked.error < 2e-2 * largest, "{order}: {tracked:?} of {largest}");
             }
         }
-        // What can't be told apart from a matrix without an inverse has none that is known.
+        // A matrix that is indistinguishable from a singular one has no finite bound.
         let mut hopeless = [1.0, 1.0, 1.0, 1.0].map(Tracked::from_f32);
         Tracked::inverse(&mut hopeless, 2, Tracked::from_f32(1e-8));
         assert!(hopeless.iter().all(|x| x.error.is_infinite()));

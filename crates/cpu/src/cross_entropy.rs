@@ -24,7 +24,7 @@ pub struct Shape {
 /// From `logits` (N, V), `targets` (N) and `weights` (N):
 /// - `lse` (N) = ln Σ exp(logit), taken relative to the row's maximum so that nothing overflows;
 /// - `row_loss` (N) = weight · (lse − logit\[target\]), in nats;
-/// - `correct` (N) = 1 where the largest logit, the first of equals, is the target's, else 0.
+/// - `correct` (N) = 1 if the largest logit, the first of equals, is the target's, else 0.
 ///
 /// A row of weight 0 gets `lse` 0, `row_loss` 0 and `correct` 1; neither its logits nor its target are read.
 ///

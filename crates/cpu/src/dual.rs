@@ -1,4 +1,4 @@
-//! A number that carries its derivative.
+//! Dual numbers: values with derivatives.
 
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};

@@ -38,7 +38,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
     /// The elements of `range`, in their stored format.
     ///
     /// # Panics
-    /// If `range` does not lie within the tensor.
+    /// If `range` exceeds the tensor.
     #[must_use]
     pub fn slice(self, range: Range<usize>) -> Self {
         match self {

@@ -124,20 +124,20 @@ impl Tape {
         self.push(Embedding { width, table }, vec![tokens])
     }
 
-    /// x Wᵀ.
+    /// The linear map x Wᵀ; W is (outputs, columns of x).
     pub fn linear(&mut self, x: Value, weight: Weight, outputs: usize) -> Value {
         let inputs = self.columns(x);
         self.push(Linear { inputs, outputs, weight }, vec![x])
     }
 
-    /// x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
+    /// A linear map with an adapter, x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
     pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
         let inputs = self.columns(x);
         let [a, b] = self.site(module, [inputs, outputs], rank);
         self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
     }
 
-    /// x · w / √(mean(x²) + ε).
+    /// RMSNorm: x · w / √(mean(x²) + ε).
     pub fn rms_norm(&mut self, x: Value, weight: Weight, epsilon: f64) -> Value {
         self.push(RmsNorm { width: self.columns(x), epsilon, weight }, vec![x])
     }
@@ -154,7 +154,7 @@ impl Tape {
         self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, head_size }, vec![q, k, v])
     }
 
-    /// gate · sigmoid(gate) · up.
+    /// SwiGLU: gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
         self.push(Swiglu { columns: self.columns(gate) }, vec![gate, up])
     }
@@ -169,12 +169,12 @@ impl Tape {
         self.push(Orthonormal { rows: self.shape.tokens, width: self.columns(x) }, vec![x])
     }
 
-    /// max(x, 0).
+    /// The rectifier max(x, 0).
     pub fn relu(&mut self, x: Value) -> Value {
         self.push(Relu { columns: self.columns(x) }, vec![x])
     }
 
-    /// a + b.
+    /// The sum a + b.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
         self.push(Add { columns: self.columns(a) }, vec![a, b])
     }

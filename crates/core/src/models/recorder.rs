@@ -28,7 +28,7 @@ impl Adapters {
 /// The part of a model that is trained.
 #[derive(Clone, Copy, Debug)]
 pub enum Training<'a> {
-    /// LoRA adapters beside the frozen weights of a base.
+    /// LoRA adapters; the weights of the base are frozen.
     Adapters(&'a Base, &'a Adapters),
     /// Nothing: only the base runs, and the inputs of these modules (full names) are observed.
     Observed(&'a Base, &'a [String]),

@@ -19,9 +19,9 @@ const GROUPS_A_SIDE: u32 = 65_535;
 /// The type of a parameter or of a buffer's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
-    /// u32.
+    /// `u32`.
     U32,
-    /// f32.
+    /// `f32`.
     F32,
     /// `atomic<u32>`.
     Atomic,
@@ -30,9 +30,9 @@ pub enum Element {
 /// Access mode of a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// read.
+    /// `read`.
     Read,
-    /// read_write.
+    /// `read_write`.
     ReadWrite,
 }
 
@@ -95,7 +95,7 @@ pub(crate) use shader;
 /// Memory that a launch binds; the device maps each to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Memory {
-    /// A buffer of the plan, all runs one after the other.
+    /// A buffer of the plan, with the rows of all runs one after the other.
     Rows(Buffer),
     /// Rows of this many columns that are used within one dispatch of the plan only.
     Scratch(u32),
