@@ -1,7 +1,7 @@
-//! Checkpoints: tensors by name, in the format they are stored in, with the texts beside them. Bytes in, bytes out; no file is opened.
+//! Checkpoints: named tensors in their stored format, with text metadata. Functions take and return bytes; no file is opened.
 //!
-//! [`read_safetensors`] borrows the bytes of a file, so that a tensor is copied once at most; [`write_safetensors`] makes a file. A crate of its own, so that
-//! the formats that checkpoints come in stay out of the core.
+//! [`read_safetensors`] borrows the bytes of a file, so that a tensor is copied at most once; [`write_safetensors`] makes the bytes of a file. This is a crate of
+//! its own, so that the core does not depend on checkpoint formats.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,7 @@ use std::{
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
-/// How the elements of a tensor are stored.
+/// The element type of a stored tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
     /// 32-bit floats.
@@ -21,7 +21,7 @@ pub enum Format {
     F16,
     /// bfloat16.
     Bf16,
-    /// Another, which is not read here, by its name.
+    /// An unsupported type, by its name.
     Other(String),
 }
 
@@ -36,40 +36,40 @@ impl fmt::Display for Format {
     }
 }
 
-/// A tensor as it is stored.
+/// A tensor in its stored format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<'a> {
-    /// Its name, e.g. `model.layers.0.mlp.up_proj.weight`.
+    /// Name, e.g. `model.layers.0.mlp.up_proj.weight`.
     pub name: String,
-    /// Its sizes, the last changing fastest.
+    /// Sizes of the dimensions, the last varying fastest.
     pub shape: Vec<usize>,
-    /// How its elements are stored.
+    /// Element type.
     pub format: Format,
-    /// Its elements, little-endian.
+    /// Elements, little-endian.
     pub bytes: Cow<'a, [u8]>,
 }
 
-/// A checkpoint.
+/// Tensors and metadata of a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint<'a> {
-    /// Texts beside the tensors, by name.
+    /// Metadata texts by key.
     pub metadata: BTreeMap<String, String>,
-    /// The tensors, each name once.
+    /// The tensors, with distinct names.
     pub tensors: Vec<Stored<'a>>,
 }
 
-/// Bytes that are no checkpoint, or tensors that can't be one.
+/// Error of reading or writing a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// What the safetensors library says.
+    /// Error of the safetensors library.
     #[error(transparent)]
     Safetensors(#[from] SafeTensorError),
-    /// A format that is not written here.
+    /// A tensor's element type cannot be written.
     #[error("the tensor \"{tensor}\" is stored as {format}; F32, F16 and BF16 can be written")]
     Format {
-        /// The tensor's name.
+        /// Name of the tensor.
         tensor: String,
-        /// How it is stored.
+        /// Element type of the tensor.
         format: Format,
     },
 }
@@ -82,12 +82,12 @@ impl Checkpoint<'_> {
 }
 
 impl Stored<'_> {
-    /// 32-bit floats.
+    /// A tensor of 32-bit floats.
     pub fn of_f32(name: String, shape: Vec<usize>, values: &[f32]) -> Stored<'static> {
         Stored { name, shape, format: Format::F32, bytes: values.iter().flat_map(|x| x.to_le_bytes()).collect() }
     }
 
-    /// Every element as f32, exactly; none if the format is not read here.
+    /// The elements as f32, exactly; `None` if the type is not supported.
     pub fn to_f32(&self) -> Option<Vec<f32>> {
         match self.format {
             Format::F32 => Some(self.elements(f32::from_le_bytes)),
@@ -97,7 +97,7 @@ impl Stored<'_> {
         }
     }
 
-    /// The elements, each read from so many bytes.
+    /// The elements, each converted by `read` from `BYTES` bytes.
     pub fn elements<T, const BYTES: usize>(&self, read: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
         self.bytes.as_chunks().0.iter().map(|&bytes| read(bytes)).collect()
     }
@@ -106,7 +106,7 @@ impl Stored<'_> {
 /// Reads the bytes of a safetensors file.
 ///
 /// # Errors
-/// If it is none, ends too early, or describes tensors that overlap or leave gaps.
+/// If the bytes are not a safetensors file, end too early, or describe tensors that overlap or leave gaps.
 pub fn read_safetensors<'a>(bytes: &'a [u8]) -> Result<Checkpoint<'a>, CheckpointError> {
     let (_, header) = SafeTensors::read_metadata(bytes)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -124,10 +124,10 @@ pub fn read_safetensors<'a>(bytes: &'a [u8]) -> Result<Checkpoint<'a>, Checkpoin
     Ok(Checkpoint { metadata, tensors })
 }
 
-/// The bytes of a safetensors file. Tensors of a format that is not read here can't be written either.
+/// The bytes of a safetensors file. Only supported element types can be written.
 ///
 /// # Errors
-/// If a tensor has more or fewer bytes than its shape says, or a format that is not read here.
+/// If the number of a tensor's bytes does not match its shape, or its type is not supported.
 pub fn write_safetensors(checkpoint: &Checkpoint<'_>) -> Result<Vec<u8>, CheckpointError> {
     let mut views = Vec::with_capacity(checkpoint.tensors.len());
     for Stored { name, shape, format, bytes } in &checkpoint.tensors {

@@ -1,7 +1,7 @@
-//! The core of loralab: everything between an experiment's words and a device's numbers, the same natively and in the browser.
+//! The core of loralab: runs the experiments that a configuration describes, natively and in the browser alike.
 //!
-//! Five rooms, each a folder, and dependencies one way: [`lab`] → [`lora`] → [`models`] → [`device`] → [`graph`]. No module reads a file, a clock or a
-//! terminal.
+//! Five modules, each a folder, with dependencies in one direction: [`lab`] → [`lora`] → [`models`] → [`device`] → [`graph`]. No module reads a file,
+//! a clock or a terminal.
 
 pub mod device;
 pub mod graph;

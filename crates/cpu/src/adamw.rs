@@ -1,24 +1,24 @@
 //! AdamW, as PyTorch computes it. Kingma and Ba 2014, arXiv 1412.6980, algorithm 1, with the decoupled weight decay of
 //! Loshchilov and Hutter 2017, arXiv 1711.05101, algorithm 2.
 //!
-//! The differences 1 − β and 1 − βᵗ are the caller's, who has them in `f64`: formed in `f32`, 1 − 0.9999 is wrong by 8·10⁻⁵ of itself. For the same reason
-//! 1 − γλ is not formed at all; the decay is part of what is subtracted.
+//! The caller computes the differences 1 − β and 1 − βᵗ in `f64`: computed in `f32`, 1 − 0.9999 has a relative error of 8·10⁻⁵. For the same reason
+//! 1 − γλ is not computed at all; the decay is part of the subtrahend.
 
 use crate::Scalar;
 use crate::simd::vectorize;
 
-/// What one step does.
+/// Settings of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper<S> {
     /// The learning rate γ of this step.
     pub learning_rate: S,
-    /// 1 − β₁, what the first moment takes of the gradient.
+    /// 1 − β₁, the weight of the gradient in the first moment.
     pub one_minus_beta1: S,
     /// The decay β₂ of the second moment.
     pub beta2: S,
-    /// 1 − β₂, what the second moment takes of the gradient's square.
+    /// 1 − β₂, the weight of the squared gradient in the second moment.
     pub one_minus_beta2: S,
-    /// ε, added to the root of the second moment after its bias was corrected.
+    /// ε, added to the square root of the bias-corrected second moment.
     pub epsilon: S,
     /// The decoupled weight decay λ.
     pub weight_decay: S,

@@ -1,12 +1,12 @@
-//! Causal attention, grouped or not, without a T×T buffer.
+//! Causal attention, with or without grouped heads, without a T×T buffer.
 //!
-//! The forward pass goes over the keys of a query in tiles and keeps a running maximum and a running sum of the softmax
-//! (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). What it keeps for the backward
-//! pass is one log-sum-exp per query and head, from which the probabilities of a tile are computed again.
+//! The forward pass processes the keys of a query in tiles with a running maximum and a running sum of the softmax
+//! (Milakov and Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). It stores one log-sum-exp per
+//! query and head, from which the backward pass recomputes the probabilities of a tile.
 //!
-//! A tile is a small matrix product of views into q, k and v. On the diagonal half of its scores are not allowed; they
-//! are computed all the same, because a whole product is faster than half of one by hand, and their probabilities are
-//! set to exact zeros.
+//! A tile is a small matrix product of views into q, k and v. On the diagonal, half of its scores are masked; they are
+//! computed nevertheless, because a whole matrix product is faster than a hand-written half, and their probabilities
+//! are set to exact zeros.
 
 use std::ops::Range;
 
@@ -14,31 +14,31 @@ use crate::reduce::{maximum, sum};
 use crate::simd::vectorize;
 use crate::{Matrix, Scalar, Scratch, Store};
 
-/// Queries and keys of a tile. Fixed, so that the order of summation depends on the shape only.
+/// Queries and keys per tile. Fixed, so that the order of summation depends on the shape only.
 const TILE: usize = 64;
 
-/// The shape of one call: N = B·T rows, whole sequences one after another.
+/// The sizes of one call: N = B·T rows, whole sequences one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// B, sequences; none sees another.
+    /// Sequences B; attention stays within each.
     pub sequences: usize,
-    /// T, tokens of a sequence; each sees itself and those before it.
+    /// Tokens T of a sequence; each attends to itself and those before it.
     pub tokens: usize,
-    /// H, heads of the queries.
+    /// Query heads H.
     pub heads: usize,
-    /// KV, heads of the keys and values, a divisor of H: query head `h` uses key head `h / (H / KV)`.
+    /// Key and value heads KV, a divisor of H: query head `h` uses key head `h / (H / KV)`.
     pub kv_heads: usize,
-    /// D, features of a head.
+    /// Head size D.
     pub head_size: usize,
 }
 
 /// `y` (N, H·D) = softmax(q kᵀ / √D) v, per sequence and head, over the keys at or before the query.
 ///
-/// `q` is (N, H·D), `k` and `v` are (N, KV·D). `lse` (N, H), the log-sum-exp of the scaled scores, is kept for the
-/// backward pass.
+/// `q` is (N, H·D), `k` and `v` are (N, KV·D). `lse` (N, H) is the log-sum-exp of the scaled scores, for the backward
+/// pass.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says, or KV does not divide H.
+/// If a slice does not have the size that `shape` defines, or KV does not divide H.
 pub fn forward<S: Scalar>(
     shape: Shape,
     q: &[S],
@@ -111,12 +111,12 @@ pub fn forward<S: Scalar>(
 
 /// `dq` (N, H·D), `dk` and `dv` (N, KV·D) from `dy` (N, H·D); `stores` are those of `dq`, `dk` and `dv`.
 ///
-/// With p = exp(s − lse), the probabilities again, and δ = Σ dy∘y per query and head (Dao et al. 2022, appendix B.4):
+/// With the recomputed probabilities p = exp(s − lse), and δ = Σ dy∘y per query and head (Dao et al. 2022, appendix B.4):
 /// dv = pᵀ dy, ds = p ∘ (dy vᵀ − δ), dq = ds k / √D, dk = dsᵀ q / √D. The gradients of the query heads that share a key
-/// head are summed. `y` and `lse` are those that [`forward`] left.
+/// head are summed. `y` and `lse` are results of [`forward`].
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says, or KV does not divide H.
+/// If a slice does not have the size that `shape` defines, or KV does not divide H.
 pub fn backward<S: Scalar>(
     shape: Shape,
     q: &[S],
@@ -178,7 +178,7 @@ pub fn backward<S: Scalar>(
                     S::matmul(dk_tile, ds.t(), query, scale, Store::Add);
                     let dq_tile = &mut dq_tile[..count * head_size];
                     S::matmul(dq_tile, ds, key, scale, Store::Set);
-                    // The first tile of keys is seen by every query.
+                    // Every query attends to the first tile of keys, so that tile initialises dq.
                     let store = if keys.start == 0 { stores[0] } else { Store::Add };
                     shape.scatter(dq_tile, dq, rows, head, heads, store);
                 }
@@ -190,40 +190,40 @@ pub fn backward<S: Scalar>(
 }
 
 impl Shape {
-    /// What the scores are multiplied by: 1/√D.
+    /// Factor of the scores: 1/√D.
     fn scale<S: Scalar>(self) -> S {
         S::from_f64((self.head_size as f64).sqrt().recip())
     }
 
-    /// Query heads that share a key head.
+    /// Number of query heads that share a key head.
     fn group(self) -> usize {
         self.heads / self.kv_heads
     }
 
-    /// Every (sequence, query head, tile of queries).
+    /// All (sequence, query head, tile of queries).
     fn query_tiles(self) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
         let pairs = (0..self.sequences).flat_map(move |sequence| (0..self.heads).map(move |head| (sequence, head)));
         pairs.flat_map(move |(sequence, head)| tiles(0, self.tokens).map(move |queries| (sequence, head, queries)))
     }
 
-    /// Every (sequence, key head, tile of keys).
+    /// All (sequence, key head, tile of keys).
     fn key_tiles(self) -> impl Iterator<Item = (usize, usize, Range<usize>)> {
         Self { heads: self.kv_heads, ..self }.query_tiles()
     }
 
-    /// Every (query head, tile of queries) to which some of `keys` in `kv_head` is visible.
+    /// All (query head, tile of queries) that attend to some of `keys` in `kv_head`.
     fn tiles_that_see(self, kv_head: usize, keys: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
         let start = keys.start;
         let heads = kv_head * self.group()..(kv_head + 1) * self.group();
         heads.flat_map(move |head| tiles(start, self.tokens).map(move |queries| (head, queries)))
     }
 
-    /// The rows of some tokens of a sequence.
+    /// The rows of a range of tokens of a sequence.
     fn rows(self, sequence: usize, tokens: &Range<usize>) -> Range<usize> {
         sequence * self.tokens + tokens.start..sequence * self.tokens + tokens.end
     }
 
-    /// Where head `head` of `row` lies in a tensor of `heads` heads.
+    /// The index range of head `head` of `row` in a tensor of `heads` heads.
     fn place(self, row: usize, head: usize, heads: usize) -> Range<usize> {
         let start = (row * heads + head) * self.head_size;
         start..start + self.head_size
@@ -278,7 +278,7 @@ fn tiles(start: usize, end: usize) -> impl Iterator<Item = Range<usize>> {
     (start..end).step_by(TILE).map(move |start| start..end.min(start + TILE))
 }
 
-/// How many of `keys`, the first ones, the `query`-th of `queries` sees.
+/// Number of `keys`, counted from the first, that the `query`-th of `queries` attends to.
 fn visible(queries: &Range<usize>, keys: &Range<usize>, query: usize) -> usize {
     (queries.start + query + 1 - keys.start).min(keys.len())
 }

@@ -1,16 +1,16 @@
-//! The inverse of a symmetric matrix by Cholesky's factors, and how wrong `f32` arithmetic may get it.
+//! The inverse of a symmetric matrix by Cholesky factorisation, and a bound on its error in `f32` arithmetic.
 
 use crate::{Scalar, Tracked};
 
-/// M ← (M + ε I)⁻¹ for a symmetric M, (n, n), without negative eigenvalues, and ε above 0. Pivots are at least ε by algebra, and are held to it where
-/// rounding would take them below.
+/// M ← (M + ε I)⁻¹ for a symmetric M, (n, n), without negative eigenvalues, and ε > 0. Exact pivots are at least ε; pivots that rounding takes below
+/// are raised to ε.
 pub fn inverse<S: Scalar>(m: &mut [S], order: usize, epsilon: S) {
     factor(m, order, epsilon);
     let lower = lower_inverse(m, order);
     gram(&lower, order, m);
 }
 
-/// The lower factor L of M + ε I, column by column, in the lower half.
+/// Computes the lower factor L of M + ε I, column by column, in the lower half of `m`.
 fn factor<S: Scalar>(m: &mut [S], order: usize, epsilon: S) {
     for k in 0..order {
         let mut pivot = m[k * order + k] + epsilon;
@@ -29,7 +29,7 @@ fn factor<S: Scalar>(m: &mut [S], order: usize, epsilon: S) {
     }
 }
 
-/// L⁻¹ of the lower half of a matrix, with zeros above its diagonal.
+/// L⁻¹ of the lower half of a matrix; its elements above the diagonal are zero.
 fn lower_inverse<S: Scalar>(lower: &[S], order: usize) -> Vec<S> {
     let mut inverse = vec![S::ZERO; order * order];
     for column in 0..order {
@@ -44,7 +44,7 @@ fn lower_inverse<S: Scalar>(lower: &[S], order: usize) -> Vec<S> {
     inverse
 }
 
-/// Yᵀ Y of a lower Y.
+/// M ← Yᵀ Y for a lower triangular Y.
 fn gram<S: Scalar>(y: &[S], order: usize, m: &mut [S]) {
     for i in 0..order {
         for j in 0..order {
@@ -57,16 +57,16 @@ fn gram<S: Scalar>(y: &[S], order: usize, m: &mut [S]) {
     }
 }
 
-/// [`inverse`] of numbers that know their error. Followed operation by operation the bound would grow with every row; this one follows Higham, *Accuracy and
-/// Stability of Numerical Algorithms*, second edition, for any order of the sums. With X = (M + ε I)⁻¹ = (L Lᵀ)⁻¹, Y = L⁻¹ and |·| entry by entry:
+/// [`inverse`] with an error bound. Tracking each operation would give a bound that grows with every row; this bound follows Higham, *Accuracy and
+/// Stability of Numerical Algorithms*, second edition, and holds for any order of the sums. With X = (M + ε I)⁻¹ = (L Lᵀ)⁻¹, Y = L⁻¹ and elementwise |·|:
 ///
-/// - Cholesky's factors are those of M + ε I + ΔM with |ΔM|ᵢⱼ ≤ γ √(mᵢᵢ mⱼⱼ) / (1 − γ) (theorem 10.3 and equation 10.7); D is that and what M was off by
-///   before. X is then off by |X| D |X|, to first order.
-/// - Y is off by G = γ |Y| |L| |Y| (theorem 8.5), which takes Yᵀ Y off by Gᵀ |Y| + |Y|ᵀ G.
-/// - The product Yᵀ Y itself is off by γ |Y|ᵀ |Y| (section 3.5).
+/// - The computed factors are those of M + ε I + ΔM with |ΔM|ᵢⱼ ≤ γ √(mᵢᵢ mⱼⱼ) / (1 − γ) (theorem 10.3 and equation 10.7); D is this bound plus the error
+///   bound of M. The error of X is then |X| D |X|, to first order.
+/// - The error of Y is G = γ |Y| |L| |Y| (theorem 8.5), which causes an error of Gᵀ |Y| + |Y|ᵀ G in Yᵀ Y.
+/// - The product Yᵀ Y itself has an error of γ |Y|ᵀ |Y| (section 3.5).
 ///
-/// γ is n·u / (1 − n·u), with room in n for the roots and quotients, to which WGSL grants 5 units in the last place. What is of higher order is covered by
-/// a factor of 1 / (1 − ρ), with ρ the largest sum of a row of |X| D + γ |Y| |L|; where that is above a half, nothing is known.
+/// γ is n·u / (1 − n·u), with a margin in n for the roots and quotients, for which WGSL allows 5 units in the last place. Higher orders are covered by
+/// a factor of 1 / (1 − ρ), with ρ the largest row sum of |X| D plus γ times that of |Y| |L|; if ρ is not below a half, the bound is infinite.
 pub fn bounded_inverse(m: &mut [Tracked], order: usize, epsilon: Tracked) {
     let n = order;
     let chain = (n as f64 + 16.0) * f64::from(f32::EPSILON) / 2.0;
@@ -107,7 +107,7 @@ pub fn bounded_inverse(m: &mut [Tracked], order: usize, epsilon: Tracked) {
 mod tests {
     use super::*;
 
-    /// Fᵀ F of an (n + 3, n) matrix of numbers from nowhere in particular.
+    /// Fᵀ F of an (n + 3, n) matrix F of arbitrary numbers.
     fn product(order: usize) -> Vec<f64> {
         let f = |row: usize, column: usize| (((row * 37 + column * 101) * 7919 % 1009) as f64 / 504.5 - 1.0) * 0.7;
         let entry = |place: usize| (0..order + 3).map(|row| f(row, place / order) * f(row, place % order)).sum();
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// Whatever f32 makes of it is within the bound, and the bound within a few thousand roundings of it.
+    /// The error in f32 is within the bound, and the bound is at most a few thousand rounding errors.
     #[test]
     fn the_bound_holds_and_is_not_idle() {
         for (order, epsilon) in [(1, 1e-2), (3, 1e-2), (9, 1e-3), (40, 0.1), (66, 1.0)] {
@@ -144,7 +144,7 @@ mod tests {
                 assert!(tracked.error < 2e-2 * largest, "{order}: {tracked:?} of {largest}");
             }
         }
-        // What can't be told apart from a matrix without an inverse has none that is known.
+        // A matrix that is indistinguishable from a singular one has no finite bound.
         let mut hopeless = [1.0, 1.0, 1.0, 1.0].map(Tracked::from_f32);
         Tracked::inverse(&mut hopeless, 2, Tracked::from_f32(1e-8));
         assert!(hopeless.iter().all(|x| x.error.is_infinite()));

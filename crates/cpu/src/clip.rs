@@ -1,11 +1,11 @@
 //! The two halves of clipping a gradient to a global norm: measure, then scale. Pascanu, Mikolov and Bengio 2012,
-//! arXiv 1211.5063, algorithm 1. The factor in between is the caller's, who knows which tensors share one norm.
+//! arXiv 1211.5063, algorithm 1. The caller computes the factor, since it knows which tensors share one norm.
 
 use crate::Scalar;
 use crate::reduce::sum;
 use crate::simd::vectorize;
 
-/// Longer slices are halved before they are summed.
+/// Slices longer than this are split in halves, whose sums are added.
 const BLOCK: usize = 1024;
 
 /// Σ g², summed pairwise, so that the rounding error grows with the logarithm of the length only. The order depends on

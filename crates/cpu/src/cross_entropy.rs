@@ -1,35 +1,35 @@
 //! Cross-entropy of a softmax over the vocabulary, row by row, with weights that select which rows count.
 //!
-//! A row of weight zero is *selected* to zero, never multiplied by it: 0 · NaN would be NaN, and masked tokens must
-//! not be able to spoil a run, whatever their logits are.
+//! The loss of a row of weight 0 is *selected* to be 0, never multiplied by 0: 0 · NaN would be NaN, and masked tokens
+//! must not affect a run, whatever their logits are.
 
 use crate::Scalar;
 use crate::reduce::{maximum, sum};
 use crate::simd::vectorize;
 
-/// Elements whose exponentials are taken together, on the stack.
+/// Elements whose exponentials are computed together, in a buffer on the stack.
 const BLOCK: usize = 256;
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// N, predictions.
+    /// Rows N, one prediction each.
     pub rows: usize,
-    /// V, tokens a prediction chooses from.
+    /// Vocabulary size V.
     pub vocabulary: usize,
 }
 
-/// The loss of each row, and whether its prediction is right.
+/// The loss of each row, and 1 if its prediction is correct, else 0.
 ///
 /// From `logits` (N, V), `targets` (N) and `weights` (N):
 /// - `lse` (N) = ln Σ exp(logit), taken relative to the row's maximum so that nothing overflows;
 /// - `row_loss` (N) = weight · (lse − logit\[target\]), in nats;
-/// - `correct` (N) = 1 where the largest logit, the first of equals, is the target's, else 0.
+/// - `correct` (N) = 1 if the largest logit, the first of equals, is the target's, else 0.
 ///
 /// A row of weight 0 gets `lse` 0, `row_loss` 0 and `correct` 1; neither its logits nor its target are read.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says, or a target of non-zero weight is not below V.
+/// If a slice does not have the size that `shape` defines, or a target of non-zero weight is not below V.
 pub fn forward<S: Scalar>(
     shape: Shape,
     logits: &[S],
@@ -61,12 +61,12 @@ pub fn forward<S: Scalar>(
     );
 }
 
-/// `dlogits` (N, V) = weight · (softmax(logits) − onehot(target)), with `lse` as [`forward`] left it.
+/// `dlogits` (N, V) = weight · (softmax(logits) − onehot(target)), with `lse` from [`forward`].
 ///
 /// A row of weight 0 gets exact zeros.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says, or a target of non-zero weight is not below V.
+/// If a slice does not have the size that `shape` defines, or a target of non-zero weight is not below V.
 pub fn backward<S: Scalar>(shape: Shape, logits: &[S], targets: &[u32], weights: &[S], lse: &[S], dlogits: &mut [S]) {
     shape.check(logits.len(), &[targets.len(), weights.len(), lse.len()]);
     assert_eq!(dlogits.len(), logits.len());

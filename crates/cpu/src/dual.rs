@@ -1,4 +1,4 @@
-//! A number that carries its derivative.
+//! Dual numbers: values with derivatives.
 
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -6,13 +6,13 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 use crate::scalar::check_product;
 use crate::{Matrix, Scalar, Store, Threads};
 
-/// A value in `f64`, and its derivative along one direction of the inputs: forward differentiation, exact up to `f64` rounding (Griewank and Walther 2008,
+/// A value in `f64` and its derivative along one direction of the inputs: forward differentiation, exact up to `f64` rounding (Griewank and Walther 2008,
 /// *Evaluating Derivatives*, §3.1).
 ///
-/// A backward pass on `Dual` yields, beside the gradient g, the product H v of the Hessian with the direction v that the inputs' tangents are: forward
+/// A backward pass on `Dual` yields the gradient g and the product H v of the Hessian with the direction v, which is given by the inputs' tangents: forward
 /// over reverse (Pearlmutter 1994, *Fast exact multiplication by the Hessian*, Neural Computation 6; Griewank and Walther, §5.4).
 ///
-/// Comparisons see the value alone, so a branch is differentiated on the side that the value takes; at a kink that is one of two derivatives.
+/// Comparisons use only the value, so the derivative is that of the branch that the value takes; at a kink that is one of two derivatives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dual {
     /// The value.
@@ -22,10 +22,10 @@ pub struct Dual {
 }
 
 impl Dual {
-    /// f(x) of a function whose value and derivative there these are.
+    /// f(x), given the value and the derivative of f at x (chain rule).
     #[inline(always)]
     fn chain(self, value: f64, derivative: f64) -> Self {
-        // What does not move is not moved by an infinite derivative, such as that of the root at 0.
+        // A zero tangent stays zero even if the derivative is infinite, as that of √x is at 0.
         let tangent = if self.tangent == 0.0 { 0.0 } else { derivative * self.tangent };
         Self { value, tangent }
     }
@@ -137,7 +137,7 @@ impl Scalar for Dual {
         self.value.is_finite() && self.tangent.is_finite()
     }
 
-    /// Three products of the values and tangents in `f64`, of which those with tangents that are all zero are left out.
+    /// Up to three products of values and tangents in `f64`; products with all-zero tangents are skipped.
     fn matmul_by(
         threads: Threads,
         out: &mut [Self],

@@ -1,10 +1,10 @@
-//! Rows of a table, chosen by token.
+//! Table lookup by token.
 
 use crate::{Scalar, Weights};
 
 /// `y` (N, width): row n is row `tokens[n]` of `table` (V, width).
 ///
-/// `scratch` holds one row at a time if it must be decoded.
+/// `scratch` holds one row at a time if the table must be decoded.
 ///
 /// # Panics
 /// If a token is not below V, or `y` is not (N, width).

@@ -1,17 +1,17 @@
-//! The test for divergence.
+//! The divergence test: the search for non-finite values.
 
 use crate::Scalar;
 use crate::simd::vectorize;
 
-/// Elements that are tested together, at full width.
+/// Elements that are tested together, in a vectorised loop.
 const BLOCK: usize = 1024;
 
-/// The place of the first element that is infinite or NaN.
+/// The index of the first element that is infinite or NaN; `None` if all are finite.
 pub fn first_non_finite<S: Scalar>(x: &[S]) -> Option<usize> {
     let all_finite = |block: &[S]| {
         vectorize(
             #[inline(always)]
-            // No short cut: it would keep the loop from being vectorised.
+            // No early exit: it would prevent the loop from being vectorised.
             || block.iter().fold(true, |all, x| all & x.is_finite()),
         )
     };

@@ -1,16 +1,15 @@
-//! Every op of loralab on the CPU, written from the mathematics, once, generic over its [`Scalar`]:
+//! The CPU kernels of all ops of loralab, each written once, generic over the [`Scalar`]:
 //!
-//! - in `f32`, with matrix products by faer, it is the *device* that runs everywhere;
-//! - in `f64`, checked by finite differences, it is the *judge* of every other device;
-//! - in [`Tracked`], a value with a running error bound, it *derives the tolerance* of a comparison;
-//! - in [`Dual`], a value with its derivative, its backward pass gives *products with the Hessian*.
+//! - in `f32`, with matrix products by faer, they are the *CPU device*, which runs everywhere;
+//! - in `f64`, checked by finite differences, they are the *reference* for every other device;
+//! - in [`Tracked`], a value with a running error bound, they give the *tolerance* of a comparison;
+//! - in [`Dual`], a value with its derivative, the backward pass gives *products with the Hessian*.
 //!
 //! A kernel is a pure function over exactly-sized, row-major slices. It starts no threads, and its bits depend on its
-//! operands and their shapes only; who wants threads gives each one its own rows. Backward kernels take a [`Store`]
-//! per output where a gradient may be the first or a further contribution; gradients of trained parameters are
-//! always added.
+//! operands and their shapes only; a multithreaded caller gives each thread its own rows. Backward kernels take a
+//! [`Store`] for each output to which several ops may contribute; gradients of trained parameters are always added.
 //!
-//! Alphabet: N rows, I inputs, O outputs, R rank, T tokens, H heads, D head size, V vocabulary. A is (R, I), B is
+//! Symbols: N rows, I inputs, O outputs, R rank, T tokens, H heads, D head size, V vocabulary. A is (R, I), B is
 //! (O, R), W is (O, I). The prefix `d` means *gradient of the loss with respect to*.
 
 pub mod adamw;

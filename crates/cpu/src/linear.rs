@@ -2,21 +2,21 @@
 
 use crate::{Matrix, Scalar, Store, Threads, Weights};
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// N.
+    /// Rows N.
     pub rows: usize,
-    /// I, features of x.
+    /// Columns I of x.
     pub inputs: usize,
-    /// O, features of y.
+    /// Columns O of y.
     pub outputs: usize,
 }
 
 /// `y` (N, O) = `x` (N, I) · `w` (O, I)ᵀ. `scratch` holds `w` if it must be decoded.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(
     shape: Shape,
     x: &[S],
@@ -33,7 +33,7 @@ pub fn forward<S: Scalar>(
 /// `dx` (N, I) (+)= `dy` (N, O) · `w` (O, I). `scratch` holds `w` if it must be decoded.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward_input<S: Scalar>(
     shape: Shape,
     dy: &[S],
@@ -51,7 +51,7 @@ pub fn backward_input<S: Scalar>(
 /// `dw` (O, I) += `dy` (N, O)ᵀ · `x` (N, I).
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward_weight<S: Scalar>(shape: Shape, x: &[S], dy: &[S], dw: &mut [S]) {
     let Shape { rows, inputs, outputs } = shape;
     let (x, dy) = (Matrix::new(x, rows, inputs), Matrix::new(dy, rows, outputs));

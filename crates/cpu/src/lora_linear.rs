@@ -1,22 +1,22 @@
 //! The linear layer with a low-rank adapter: y = x Wᵀ + s (x Aᵀ) Bᵀ. Hu et al. 2021, arXiv 2106.09685, §4.1.
 //!
-//! A start that moves the base weight subtracts its starting product by a second pair (A₀, B₀) that does not train:
-//! y = x Wᵀ + s ((x Aᵀ) Bᵀ − (x A₀ᵀ) B₀ᵀ). The two products are subtracted before they meet x Wᵀ, so while the pairs
-//! are equal y is exactly the base's. W has no gradient, and B·A is never formed.
+//! For a start with a non-zero product B·A, a second pair (A₀, B₀) that is not trained subtracts that product:
+//! y = x Wᵀ + s ((x Aᵀ) Bᵀ − (x A₀ᵀ) B₀ᵀ). The difference of the two products is computed before x Wᵀ is added, so
+//! while the pairs are equal y is exactly the base's. W has no gradient, and B·A is never formed.
 
 use crate::simd::vectorize;
 use crate::{Matrix, Scalar, Scratch, Store, Threads, Weights, linear};
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// N.
+    /// Rows N.
     pub rows: usize,
-    /// I, features of x.
+    /// Columns I of x.
     pub inputs: usize,
-    /// O, features of y.
+    /// Columns O of y.
     pub outputs: usize,
-    /// R, of the trained pair and of the frozen one.
+    /// Rank R of both pairs.
     pub rank: usize,
 }
 
@@ -34,7 +34,7 @@ pub struct Pair<'a, S> {
 /// `x` is (N, I), `w` (O, I), and (A₀, B₀) the `frozen` pair.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(
     shape: Shape,
     x: &[S],
@@ -55,8 +55,8 @@ pub fn forward<S: Scalar>(
     };
     let (weights, [frozen_z, product, frozen_product]) = scratch.split([rows * rank, rows * outputs, rows * outputs]);
     linear::forward(shape.base(), x, w, y, Threads::One, weights);
-    // Two products computed alike and then subtracted, rather than one accumulated onto the other: only so are they
-    // equal, bit for bit, when the pairs are.
+    // The two products are computed in the same way and then subtracted, rather than accumulated: only then are they equal
+    // bit for bit if the pairs are equal.
     up(shape, z, pair.b, S::ONE, product, Store::Set);
     down(shape, x, frozen.a, frozen_z);
     up(shape, frozen_z, frozen.b, S::ONE, frozen_product, Store::Set);
@@ -72,10 +72,10 @@ pub fn forward<S: Scalar>(
 
 /// The gradients of the adapter: `dz` (N, R) = s dy B, `da` (R, I) += dzᵀ x, `db` (O, R) += s dyᵀ z.
 ///
-/// `z` is what [`forward`] left, `dy` is (N, O). `dz` is kept for [`backward_input`].
+/// `z` is a result of [`forward`], `dy` is (N, O). `dz` is also an input of [`backward_input`].
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward_adapter<S: Scalar>(
     shape: Shape,
     x: &[S],
@@ -94,10 +94,10 @@ pub fn backward_adapter<S: Scalar>(
     S::matmul(db, dy.t(), z, scale, Store::Add);
 }
 
-/// `dx` (N, I) (+)= dy W + dz A − s (dy B₀) A₀, with `dz` as [`backward_adapter`] left it.
+/// `dx` (N, I) (+)= dy W + dz A − s (dy B₀) A₀, with `dz` from [`backward_adapter`].
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward_input<S: Scalar>(
     shape: Shape,
     dy: &[S],
@@ -135,7 +135,7 @@ fn up<S: Scalar>(shape: Shape, z: &[S], b: &[S], alpha: S, y: &mut [S], store: S
 }
 
 impl Shape {
-    /// The shape of the layer without its adapter.
+    /// The sizes of the layer without its adapter.
     fn base(self) -> linear::Shape {
         linear::Shape { rows: self.rows, inputs: self.inputs, outputs: self.outputs }
     }

@@ -1,6 +1,6 @@
 //! Operands of matrix products.
 
-/// What a kernel does with an output that may already hold a contribution.
+/// The way in which a kernel stores an output that may already hold a contribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
     /// Overwrite the output, whatever it held (even NaN).
@@ -31,7 +31,7 @@ pub struct Matrix<'a, S> {
 }
 
 impl<'a, S> Matrix<'a, S> {
-    /// The (rows, cols) matrix that lies row after row in `data`.
+    /// The (rows, cols) matrix with the row-major elements `data`.
     ///
     /// # Panics
     /// If `data` does not hold exactly `rows · cols` elements.
@@ -40,7 +40,7 @@ impl<'a, S> Matrix<'a, S> {
         Self { data, rows, cols, stride: cols, transposed: false }
     }
 
-    /// The (rows, cols) matrix whose rows begin `stride` elements apart in `data`: some columns of a wider matrix.
+    /// The (rows, cols) matrix whose rows begin `stride` elements apart in `data`, i.e. adjacent columns of a wider matrix.
     ///
     /// # Panics
     /// If a row is longer than `stride`, or the last one does not fit in `data`.

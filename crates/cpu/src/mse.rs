@@ -1,25 +1,25 @@
-//! The weighted squared error of every row.
+//! Weighted squared error, row by row.
 
 use crate::Scalar;
 use crate::reduce::sum;
 use crate::simd::vectorize;
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// N.
+    /// Rows N.
     pub rows: usize,
-    /// O, outputs of a row.
+    /// Outputs O per row.
     pub outputs: usize,
 }
 
 /// `row_loss` (N) = weight · Σ (prediction − target)², the sum over the O outputs of a row.
 ///
 /// `prediction` and `target` are (N, O), `weights` (N); with weight 1/(N·O) the row losses sum to the mean squared
-/// error. A row of weight 0 is not looked at: its loss is exactly 0 even if its prediction is not finite.
+/// error. A row of weight 0 is not read: its loss is exactly 0 even if its prediction is not finite.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(shape: Shape, prediction: &[S], target: &[S], weights: &[S], row_loss: &mut [S]) {
     shape.check(&[prediction.len(), target.len()], &[weights.len(), row_loss.len()]);
     vectorize(
@@ -41,7 +41,7 @@ pub fn forward<S: Scalar>(shape: Shape, prediction: &[S], target: &[S], weights:
 /// rows of weight 0.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward<S: Scalar>(shape: Shape, prediction: &[S], target: &[S], weights: &[S], dprediction: &mut [S]) {
     shape.check(&[prediction.len(), target.len(), dprediction.len()], &[weights.len()]);
     vectorize(

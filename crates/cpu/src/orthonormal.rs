@@ -1,30 +1,30 @@
-//! Rows made orthonormal by Gram–Schmidt, twice over each row, which is enough: Giraud, Langou, Rozložník and van den Eshof 2005, *Rounding error analysis
-//! of the classical Gram-Schmidt orthogonalization process*, and how wrong `f32` arithmetic may get them.
+//! Orthonormalisation of rows by Gram–Schmidt, and a bound on its error in `f32` arithmetic. Two passes over each row suffice: Giraud, Langou, Rozložník and
+//! van den Eshof 2005, *Rounding error analysis of the classical Gram-Schmidt orthogonalization process*.
 
 use crate::reduce::sum;
 use crate::simd::vectorize;
 use crate::{Scalar, Tracked};
 
-/// A row of which no larger share is left once the rows before it are taken out depends on them. Products in `f32` are known no better: what is left below
-/// is the rounding of the subtraction, up to 2⁻²⁰ where hundreds of rows are taken out, or that of the sums of some thousands of terms which made the row.
+/// A row counts as linearly dependent on the rows before it if subtracting its components along them leaves at most this share of its length. In `f32` a smaller
+/// remainder is rounding error: of the subtraction, up to 2⁻²⁰ for hundreds of rows, or of the sums of some thousands of terms that computed the row.
 const SHARE: f64 = 1.0 / (1 << 18) as f64;
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Rows that become orthonormal together.
+    /// Rows that are made orthonormal together.
     pub rows: usize,
-    /// Columns, at least as many.
+    /// Columns, at least as many as rows.
     pub width: usize,
 }
 
-/// `y` (rows, width): each row of `x` less its parts along the rows of `y` before it, over its length. Together they span what those of `x` do.
+/// `y` (rows, width): each row of `x` minus its components along the rows of `y` before it, divided by its length. The rows of `y` span those of `x`.
 ///
-/// A row that depends on those before it becomes zero, and one whose length is not finite that length. Lengths are roots of sums of squares: elements are to
-/// lie between 10⁻¹⁸ and 10¹⁸.
+/// A row that depends on those before it becomes zero; each element of a row whose length is not finite becomes that length. Lengths are roots of sums of
+/// squares, so magnitudes of elements should lie between 10⁻¹⁸ and 10¹⁸.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(shape: Shape, x: &[S], y: &mut [S]) {
     for length in [x.len(), y.len()] {
         assert_eq!(length, shape.rows * shape.width, "a (rows, width) operand of {shape:?}");
@@ -56,7 +56,7 @@ pub(crate) fn gram_schmidt<S: Scalar>(rows: &mut [S], width: usize) {
                     }
                 }
                 let square = sum([&*current], |[x]| x * x);
-                // The row had what was taken out and what is left.
+                // The squared length of the row is that of the subtracted components plus that of the remainder.
                 let (left, length) = (square.sqrt(), (square + taken).sqrt());
                 for x in current {
                     *x = match left <= share * length {
@@ -70,31 +70,31 @@ pub(crate) fn gram_schmidt<S: Scalar>(rows: &mut [S], width: usize) {
     );
 }
 
-/// [`gram_schmidt`] of numbers that know their error. Followed operation by operation the bound would grow threefold with every row; this one asks how far
-/// the result is off as a whole, for every order of the sums and whether the rows before are taken out one by one or several at once.
+/// [`gram_schmidt`] with an error bound. Tracking each operation would give a bound that grows threefold with every row; this one bounds the error of the
+/// result as a whole, for every order of the sums and for subtracting earlier rows one by one or several at once.
 ///
-/// In columns, A = Q R is exact and Q̂ is what a device has. ε is 2⁻²⁴, γₙ = n ε / (1 − n ε), and norms are Euclidean.
+/// With rows written as columns, A = Q R is the exact result and Q̂ a device's. ε is 2⁻²⁴, γₙ = n ε / (1 − n ε), and norms are Euclidean.
 ///
-/// - Whatever coefficients s a device finds, A + ΔA = Q̂ R̂ for some R̂, with |ΔAⱼ| at most γ (|aⱼ| + Σ |qᵢ| |sᵢ|) for the first subtraction, the same of
-///   what is left for the second, and the rounding of the quotient; see Higham, *Accuracy and Stability of Numerical Algorithms*, second edition, section 3.5.
-/// - Q̂ᵀ Q̂ = I + F. What a pass over v leaves along Q̂ is at most ‖F‖ ‖s‖ + √j γₙ ‖v‖ and the subtraction's error; after the second pass, over
-///   the length, that is a column of F.
-/// - With G = ΔA R⁻¹, Q + G = Q̂ R̂ R⁻¹, of which the first order is Q̂ⱼ − Qⱼ = (I − Qⱼ Qⱼᵀ) Gⱼ − Σ qᵢ (qⱼᵀ Gᵢ) + Σ qᵢ Fᵢⱼ, with sums over i < j, the
-///   columns up to j in Qⱼ, and half of Fⱼⱼ (Stewart 1977, *Perturbation bounds for the QR factorization of a matrix*). What is of higher order is at most 4 z²
-///   where z = 2 ‖G‖ + ‖G‖² + ‖F‖, in Frobenius norms, is at most an eighth; beyond that nothing is known.
+/// - For any coefficients s that a device computes, A + ΔA = Q̂ R̂ for some R̂, with |ΔAⱼ| at most γ (|aⱼ| + Σ |qᵢ| |sᵢ|) for the first subtraction, the same for
+///   the second with the first's remainder, and the rounding of the quotient (Higham, *Accuracy and Stability of Numerical Algorithms*, second edition, section 3.5).
+/// - Q̂ᵀ Q̂ = I + F. The components along Q̂ that a pass over v leaves are at most ‖F‖ ‖s‖ + √j γₙ ‖v‖ plus the subtraction's error; after the second pass,
+///   divided by the length, they are a column of F.
+/// - With G = ΔA R⁻¹, Q + G = Q̂ R̂ R⁻¹, whose first order is Q̂ⱼ − Qⱼ = (I − Qⱼ Qⱼᵀ) Gⱼ − Σ qᵢ (qⱼᵀ Gᵢ) + Σ qᵢ Fᵢⱼ, with sums over i < j, the
+///   columns up to j in Qⱼ, and half of Fⱼⱼ (Stewart 1977, *Perturbation bounds for the QR factorization of a matrix*). Higher orders are at most 4 z² if
+///   z = 2 ‖G‖ + ‖G‖² + ‖F‖, in Frobenius norms, is at most an eighth; otherwise there is no bound.
 ///
-/// A row is zero, or none, where that is sure of every device; otherwise nothing is known of it and of those that follow.
+/// A row is zero, or non-zero with a finite bound, only if that holds on every device; otherwise the bounds of this row and all later ones are infinite.
 pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
     if rows.is_empty() {
         return;
     }
     const EPSILON: f64 = f32::EPSILON as f64 / 2.0;
-    // One more for a product, and one for what it is subtracted from.
+    // One more operation for a product, and one for the number that the sum is subtracted from.
     let gamma = |terms: usize| {
         let chain = (terms as f64 + 2.0) * EPSILON;
         if chain < 0.5 { chain / (1.0 - chain) } else { f64::INFINITY }
     };
-    // WGSL grants a quotient 5 ε and a root 10 ε.
+    // WGSL allows an error of 5 ε for a quotient and 10 ε for a root.
     let (of_quotient, of_norm) = (5.0 * EPSILON, gamma(width) / 2.0 + 10.0 * EPSILON);
     let (smallest, largest) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
     let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -106,7 +106,7 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
     for (row, &value) in rows.iter_mut().zip(&exact) {
         *row = Tracked { value, error: f64::INFINITY };
     }
-    // The rows so far that are not zero; ‖Q‖ of every column of theirs; and ‖G‖ and ‖F‖.
+    // The non-zero rows so far; the squared norm of each of their columns; and ‖G‖ and ‖F‖.
     let mut kept: Vec<Kept<'_>> = vec![];
     let mut squares = vec![0.0; width];
     let (mut turned, mut skewed) = (0.0_f64, 0.0_f64);
@@ -121,12 +121,12 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
             left.iter_mut().zip(earlier.q).for_each(|(x, q)| *x -= along * q);
         }
         let (length, rest) = (norm(&a), norm(&left));
-        // R⁻¹ times what the row has along those before it.
+        // R⁻¹ times the row's components along those before it.
         let solved: Vec<f64> =
             (0..kept.len()).map(|l| (l..kept.len()).map(|i| kept[i].inverse[l] * along[i]).sum()).collect();
         let inherited: f64 = kept.iter().zip(&solved).map(|(earlier, w)| earlier.off * w.abs()).sum();
 
-        // The first pass: how far its subtraction is off, and what it leaves along Q̂, where Q̂ and s are not what is exact either.
+        // The first pass: the error of its subtraction, and the components that it leaves along Q̂, given that Q̂ and s are inexact too.
         let (count, higher) = (kept.len() as f64, order(turned, skewed));
         let (of_sum, of_dots, stretch) = (gamma(kept.len()), count.sqrt() * gamma(width), 1.0 + 2.0 * skewed);
         let moved = of_sum * (1.0 + count.sqrt()) * (3.0 * higher + of_dots) * length;
@@ -140,7 +140,7 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
             .collect();
         let first = norm(&own);
         let once = stretch * (stretch * (skewed + of_dots) * length + first);
-        // The second.
+        // The second pass.
         let after_once = rest + inherited + first + stretch * once;
         let again = stretch * (once + of_dots * after_once);
         let second = of_sum * (after_once + count.sqrt() * again);
@@ -150,21 +150,21 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
         }
         let off = norm(&own);
 
-        // A device has the row's length from what it took out and what is left.
+        // A device computes the row's length from the subtracted components and the remainder.
         let (apart, slack) = (inherited + off, 4.0 * (of_norm + EPSILON) + 2.0 * (skewed + of_dots));
         if (rest + apart + stretch * twice) * (1.0 + slack) <= SHARE * length * (1.0 - slack) {
             result.fill(Tracked::ZERO);
             continue;
         }
         let least = rest * (1.0 - higher) - apart;
-        // Beside such squares those that are flushed to zero do not count.
+        // The squares are large enough that those flushed to zero are negligible.
         let is_a_number = least * least * EPSILON > width as f64 * smallest && length * length < largest / 2.0;
         let share = apart / rest;
         let skew = stretch * (twice / least + of_quotient);
         let unit = 2.02 * (of_norm + of_quotient);
         (turned, skewed) = (turned.hypot(share), (skewed * skewed + 2.0 * skew * skew + unit * unit).sqrt());
         let higher = order(turned, skewed);
-        // A row so little of which is left that a device may take it for zero is farther off than that.
+        // This also excludes rows with a remainder so small that a device may treat them as zero.
         if !(is_a_number && higher <= 0.125) {
             return;
         }
@@ -180,15 +180,15 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
     }
 }
 
-/// A row that is not zero, and what is known of it.
+/// A non-zero row, with its error bounds.
 struct Kept<'a> {
     /// qⱼ.
     q: &'a [f64],
-    /// How far each element of ΔAⱼ may be from zero, and the whole of it.
+    /// Bounds on the magnitude of each element of ΔAⱼ, and the norm of these bounds.
     own: Vec<f64>,
     off: f64,
     /// ‖Gⱼ‖.
     share: f64,
-    /// The column of R⁻¹, down to its diagonal.
+    /// Column j of R⁻¹, down to its diagonal.
     inverse: Vec<f64>,
 }

@@ -1,36 +1,36 @@
-//! The preconditioner of an adapter: both factors' gradients times the inverse of the other factor's own product. Zhang and Pilanci 2024, arXiv 2402.02347;
-//! on plain matrix factorisation it is ScaledGD.
+//! The preconditioner of an adapter: each factor's gradient times the inverse of the other factor's Gram matrix. Zhang and Pilanci 2024, arXiv 2402.02347;
+//! for plain matrix factorisation it is known as ScaledGD.
 //!
-//! dA ← (BᵀB + ε I)⁻¹ dA and dB ← dB (AAᵀ + ε I)⁻¹. The matrices are of the rank's size; their inverses come from Cholesky's factors. An ε below 2⁻²⁰ of a
-//! product's trace is raised to that, since in 32 bits the product itself is known no better.
+//! dA ← (BᵀB + ε I)⁻¹ dA and dB ← dB (AAᵀ + ε I)⁻¹. The matrices are (R, R) and inverted by Cholesky factorisation. An ε below 2⁻²⁰ times a matrix's
+//! trace is raised to that, since a matrix computed in 32 bits is no more accurate.
 
 use crate::{Matrix, Scalar, Store};
 
-/// What is inverted, and how large the inverse is.
+/// Settings of the inverses.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper<S> {
     /// ε, above 0.
     pub epsilon: S,
-    /// Whether the inverse is divided by its Frobenius norm, over the directions in which the factor is not zero; if it is zero in all, its gradient
-    /// is left as it is.
+    /// True to divide the inverse by its Frobenius norm, taken over the ranks in which the factor is not zero. If the factor is zero in all of them, the
+    /// other factor's gradient is left unchanged.
     pub unit: bool,
 }
 
 /// Sizes of an adapter.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// I.
+    /// Input columns I.
     pub inputs: usize,
-    /// O.
+    /// Output columns O.
     pub outputs: usize,
-    /// R.
+    /// Rank R.
     pub rank: usize,
 }
 
-/// Multiplies `da`, (R, I), and `db`, (O, R), for the factors `a` and `b` of the same shapes.
+/// Preconditions the gradients `da`, (R, I), and `db`, (O, R), of the factors `a` and `b` of the same shapes, in place.
 ///
 /// # Panics
-/// If a slice is not of its size.
+/// If a slice does not have the size that `shape` defines.
 pub fn adapter<S: Scalar>(hyper: Hyper<S>, shape: Shape, a: &[S], b: &[S], da: &mut [S], db: &mut [S]) {
     let Shape { inputs, outputs, rank } = shape;
     let (a, b) = (Matrix::new(a, rank, inputs), Matrix::new(b, outputs, rank));
@@ -44,7 +44,7 @@ pub fn adapter<S: Scalar>(hyper: Hyper<S>, shape: Shape, a: &[S], b: &[S], da: &
     }
 }
 
-/// (left · right + ε I)⁻¹, (R, R), symmetric; none where nothing is to be multiplied.
+/// (left · right + ε I)⁻¹, (R, R), symmetric, divided by its norm if `hyper.unit`; `None` if the gradient is to be left unchanged.
 fn inverse<S: Scalar>(hyper: Hyper<S>, rank: usize, left: Matrix<'_, S>, right: Matrix<'_, S>) -> Option<Vec<S>> {
     let mut product = vec![S::ZERO; rank * rank];
     S::matmul(&mut product, left, right, S::ONE, Store::Set);
@@ -97,7 +97,7 @@ mod tests {
         assert!(close(&db, &[2.0, 2.0, -1.0, 1.0].map(|x| x / of_b)), "{db:?}");
     }
 
-    /// Rows of A and columns of B that are zero, whose gradients are zero too, change nothing for the others, and stay.
+    /// Zero rows of A and zero columns of B, whose gradients are zero too, do not affect the others, and stay zero.
     #[test]
     fn padding_changes_nothing() {
         let wide = Shape { rank: 3, ..SHAPE };
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// Nearly equal columns, whose smallest pivot rounding takes below zero, and a factor of zero.
+    /// Nearly equal columns, whose smallest pivot becomes negative by rounding, and a zero factor.
     #[test]
     fn whatever_the_factors_the_result_is_finite() {
         let shape = Shape { inputs: 40, outputs: 50, rank: 8 };

@@ -1,6 +1,6 @@
 //! Sums and maxima of rows, in an order that the compiler can vectorise.
 //!
-//! Floating-point addition is not associative, so a plain running sum stays scalar. Here element `i` goes to partial
+//! Floating-point addition is not associative, so a plain running sum is not vectorised. Here element `i` goes to partial
 //! result `i % LANES`, and the partial results are combined as a tree: a fixed order that depends on the length only.
 
 use crate::Scalar;
@@ -8,7 +8,7 @@ use crate::Scalar;
 /// The number of partial results: enough to fill the widest vectors, or to hide the latency of narrower ones.
 const LANES: usize = 16;
 
-/// Σᵢ term(xᵢ, yᵢ, …) over operands of equal length; zero where they are empty.
+/// Σᵢ term(xᵢ, yᵢ, …) over operands of equal length; zero if they are empty.
 #[inline(always)]
 pub(crate) fn sum<S: Scalar, const COUNT: usize>(operands: [&[S]; COUNT], term: impl Fn([S; COUNT]) -> S) -> S {
     let split = operands.map(|operand| operand.as_chunks::<LANES>());
@@ -28,7 +28,7 @@ pub(crate) fn sum<S: Scalar, const COUNT: usize>(operands: [&[S]; COUNT], term: 
 /// The largest element.
 ///
 /// # Panics
-/// If there is none.
+/// If `x` is empty.
 #[inline(always)]
 pub(crate) fn maximum<S: Scalar>(x: &[S]) -> S {
     let (blocks, rest) = x.as_chunks::<LANES>();

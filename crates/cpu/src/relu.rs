@@ -3,7 +3,7 @@
 use crate::simd::vectorize;
 use crate::{Scalar, Store};
 
-/// y = x where x is positive or NaN, and 0 elsewhere.
+/// y = x if x is positive or NaN, else 0, element by element.
 ///
 /// # Panics
 /// If the slices are not of equal length.
@@ -19,7 +19,7 @@ pub fn forward<S: Scalar>(x: &[S], y: &mut [S]) {
     );
 }
 
-/// dx (+)= dy where x is positive, and 0 elsewhere, so also at 0 itself, as in PyTorch.
+/// dx (+)= dy if x is positive, else 0; the gradient at x = 0 is 0, as in PyTorch.
 ///
 /// # Panics
 /// If the slices are not of equal length.

@@ -4,21 +4,21 @@ use crate::reduce::sum;
 use crate::simd::vectorize;
 use crate::{Scalar, Store, Weights};
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// N, rows that are normalised independently.
+    /// Rows N, each normalised independently.
     pub rows: usize,
-    /// I, features of a row.
+    /// Columns I.
     pub width: usize,
 }
 
 /// `y` (N, I) = x w / √(mean(x²) + ε), the mean taken over each row of `x` (N, I); `w` is (I).
 ///
-/// `inverse_rms` (N) = 1 / √(mean(x²) + ε) is kept for the backward pass. `scratch` holds `w` if it must be decoded.
+/// `inverse_rms` (N) = 1 / √(mean(x²) + ε) is for the backward pass. `scratch` holds `w` if it must be decoded.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(
     shape: Shape,
     x: &[S],
@@ -48,12 +48,12 @@ pub fn forward<S: Scalar>(
     );
 }
 
-/// `dx` (N, I) (+)= c · (w dy − x · c² · mean(w dy x)), where c = `inverse_rms` of the row as [`forward`] left it.
+/// `dx` (N, I) (+)= c · (w dy − x · c² · mean(w dy x)), where c is the row's `inverse_rms` from [`forward`].
 ///
 /// `scratch` holds `w` if it must be decoded.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward_input<S: Scalar>(
     shape: Shape,
     x: &[S],
@@ -89,7 +89,7 @@ pub fn backward_input<S: Scalar>(
 /// `dw` (I) += Σ over rows of dy · x · `inverse_rms`.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward_weight<S: Scalar>(shape: Shape, x: &[S], inverse_rms: &[S], dy: &[S], dw: &mut [S]) {
     let Shape { rows, width } = shape;
     shape.check(&[x.len(), dy.len()], inverse_rms.len(), dw.len());

@@ -1,38 +1,38 @@
-//! Rotary position embedding: turns pairs of features by an angle that grows with the position.
+//! Rotary position embedding: rotates pairs of features by an angle proportional to the position.
 //!
 //! Su et al. 2021, arXiv 2104.09864, in the layout of Hugging Face's Llama: feature `i` of a head is paired with
-//! feature `i + D/2`. A rotation is orthogonal, so the backward pass turns the other way.
+//! feature `i + D/2`. A rotation is orthogonal, so the backward pass rotates by the negative angle.
 
 use crate::simd::vectorize;
 use crate::{Scalar, Store};
 
-/// The shape of one call.
+/// The sizes of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// N, whole sequences one after another: row `r` stands at position `r % tokens`.
+    /// Rows N, whole sequences one after another: row `r` is at position `r % tokens`.
     pub rows: usize,
-    /// T, tokens of a sequence.
+    /// Tokens T of a sequence.
     pub tokens: usize,
-    /// H, heads that lie side by side in a row.
+    /// Heads H, side by side in a row.
     pub heads: usize,
-    /// D, features of a head; even.
+    /// Head size D, even.
     pub head_size: usize,
 }
 
-/// `y` (N, H·D) = `x` (N, H·D), each pair (xᵢ, xᵢ₊ₕ) turned by the angle of its position; h = D/2.
+/// `y` (N, H·D) = `x` (N, H·D) with each pair (xᵢ, xᵢ₊ₕ) rotated by the angle of its position; h = D/2.
 ///
-/// `cos` and `sin` (T, D/2) are the host's tables of those angles.
+/// `cos` and `sin` (T, D/2) are tables of those angles.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(shape: Shape, x: &[S], cos: &[S], sin: &[S], y: &mut [S]) {
     rotate(shape, x, cos, sin, y, |x, y, cos, sin| (x * cos - y * sin, y * cos + x * sin), Store::Set);
 }
 
-/// `dx` (N, H·D) from `dy` (N, H·D): each pair turned back.
+/// `dx` (N, H·D) from `dy` (N, H·D): each pair rotated by the negative angle.
 ///
 /// # Panics
-/// If a slice does not have the size that `shape` says.
+/// If a slice does not have the size that `shape` defines.
 pub fn backward<S: Scalar>(shape: Shape, dy: &[S], cos: &[S], sin: &[S], dx: &mut [S], store: Store) {
     rotate(shape, dy, cos, sin, dx, |x, y, cos, sin| (x * cos + y * sin, y * cos - x * sin), store);
 }

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use crate::simd::vectorize;
 use crate::{Matrix, Store, cholesky, orthonormal};
 
-/// A real number as a kernel sees it: `f32`, `f64`, [`Tracked`](crate::Tracked) or [`Dual`](crate::Dual).
+/// The number type of a kernel: `f32`, `f64`, [`Tracked`](crate::Tracked) or [`Dual`](crate::Dual).
 pub trait Scalar:
     Copy
     + Debug
@@ -39,7 +39,7 @@ pub trait Scalar:
     fn from_f64(x: f64) -> Self;
     /// Exactly `x`.
     fn from_f32(x: f32) -> Self;
-    /// The value, without what may be tracked beside it.
+    /// The value, without an error bound or tangent.
     fn to_f64(self) -> f64;
 
     /// |x|.
@@ -59,13 +59,13 @@ pub trait Scalar:
     /// The natural logarithm.
     #[must_use]
     fn ln(self) -> Self;
-    /// The larger of the two; `other` when one of them is NaN.
+    /// The larger of the two; `other` if one of them is NaN.
     #[must_use]
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         if self > other { self } else { other }
     }
-    /// Whether the value is neither infinite nor NaN.
+    /// True if the value is neither infinite nor NaN.
     fn is_finite(self) -> bool;
 
     /// Replaces every element by its [`exp`](Self::exp), with the same bits.
@@ -84,7 +84,7 @@ pub trait Scalar:
         Self::matmul_by(Threads::One, out, lhs, rhs, alpha, store);
     }
 
-    /// The same bits, by these threads.
+    /// The same as [`matmul`](Self::matmul), with the same bits, on these threads.
     ///
     /// # Panics
     /// If the shapes do not fit together.
@@ -97,17 +97,17 @@ pub trait Scalar:
         store: Store,
     );
 
-    /// M ← (M + ε I)⁻¹ for a symmetric M, (n, n) row-major, without negative eigenvalues, and ε above 0: by Cholesky's factors.
+    /// M ← (M + ε I)⁻¹ for a symmetric M, (n, n) row-major, without negative eigenvalues, and ε > 0, by Cholesky factorisation.
     fn inverse(m: &mut [Self], order: usize, epsilon: Self) {
         cholesky::inverse(m, order, epsilon);
     }
 
-    /// Makes the rows in `rows`, each `width` wide, orthonormal, as [`orthonormal::forward`] says.
+    /// Makes the rows in `rows`, each `width` wide, orthonormal, as [`orthonormal::forward`] does.
     fn orthonormalise(rows: &mut [Self], width: usize) {
         orthonormal::gram_schmidt(rows, width);
     }
 
-    /// `source` itself, where `f32` is this scalar.
+    /// `source` itself if this scalar is `f32`, else `None`.
     fn borrow_f32(_source: &[f32]) -> Option<&[Self]> {
         None
     }
@@ -131,12 +131,12 @@ pub trait Scalar:
     }
 }
 
-/// Whose threads make the parts of a large product.
+/// The threads that compute the parts of a large product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
-    /// The caller's alone.
+    /// Only the caller's thread.
     One,
-    /// All of the pool that the caller is in, if it is in one. Whoever waits for a part does other work of the pool meanwhile, so this is for pools that have none.
+    /// All threads of the pool that the caller is in, if any. A thread that waits for a part runs other work of the pool meanwhile, so use this only if there is none.
     Idle,
 }
 
@@ -168,10 +168,10 @@ fn faer_matmul<S: faer::traits::ComplexField + Copy>(
     in_parts(threads, out, lhs.into(), rhs.into(), &|out, lhs, rhs| matmul(out, accum, lhs, rhs, alpha, Par::Seq));
 }
 
-/// Multiplications in a part of a product: enough beside handing it to another thread.
+/// Minimum multiplications in a part of a product, so that the cost of handing it to another thread is small.
 const PART: usize = 1 << 22;
 
-/// Calls `product` for parts of a product, halves of halves of its columns; which they are depends on its shape alone.
+/// Splits a product by halving its columns recursively and calls `product` for each part. The parts depend only on the shape.
 fn in_parts<S: Send + Sync>(
     threads: Threads,
     out: MatMut<'_, S>,
@@ -190,7 +190,7 @@ fn in_parts<S: Send + Sync>(
     both(threads, one, other);
 }
 
-/// Does one and the other.
+/// Calls both closures, in parallel if `threads` allows.
 #[cfg(not(target_family = "wasm"))]
 fn both(threads: Threads, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
     if threads == Threads::Idle && rayon::current_thread_index().is_some() {
@@ -201,7 +201,7 @@ fn both(threads: Threads, one: impl FnOnce() + Send, other: impl FnOnce() + Send
     }
 }
 
-/// Does one and the other, on the one thread of a browser's worker.
+/// Calls both closures, on the one thread of a browser's worker.
 #[cfg(target_family = "wasm")]
 fn both(_: Threads, one: impl FnOnce(), other: impl FnOnce()) {
     one();
@@ -334,14 +334,14 @@ impl Scalar for f64 {
 /// eˣ within 2 units in the last place, down to the subnormals: 0 at −∞, ∞ above ln(f32::MAX), NaN at NaN.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2, and eˣ = 2ⁿ·eʳ. ln 2 is split in two so that n·ln 2 is subtracted exactly; the
-/// polynomial is that of Moshier's Cephes library (`expf.c`). No branch and no call, so loops over it are vectorised.
+/// polynomial is that of Moshier's Cephes library (`expf.c`). There are no branches or calls, so loops over it are vectorised.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     /// 1.5·2²³: adding it leaves the nearest integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 355.0 / 512.0;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    // Beyond these the result is 0 or ∞. Written so that NaN passes.
+    // Beyond these bounds the result is 0 or ∞. The comparisons let NaN pass.
     let x = if x < -104.0 { -104.0 } else { x };
     let x = if x > 89.0 { 89.0 } else { x };
 
@@ -357,7 +357,7 @@ fn exp(x: f32) -> f32 {
     p = p * r + 0.5;
     let p = p * (r * r) + r + 1.0;
 
-    // 2ⁿ in two factors, since 2¹²⁸ and 2⁻¹⁵⁰ are not numbers of this format.
+    // 2ⁿ is split into two factors, since f32 cannot represent 2¹²⁸ and 2⁻¹⁵⁰.
     let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let half = n >> 1;
     p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
@@ -453,7 +453,7 @@ mod tests {
         check_matmul::<crate::Dual>(1e-14);
     }
 
-    /// A product that is large enough to be cut, of an odd number of columns.
+    /// A product that is large enough to be split, with an odd number of columns.
     #[test]
     fn the_parts_of_a_large_product_are_its_own_whoever_makes_them() {
         let (m, k, n) = (3, 2048, 2 * PART / (3 * 2048) + 7);

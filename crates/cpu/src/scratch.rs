@@ -4,8 +4,8 @@ use std::mem::take;
 
 use crate::Scalar;
 
-/// Working memory of kernels that need some. Keep one per thread and pass it to every call: it grows to the largest
-/// need and then allocates no more. Nothing is carried from one call to the next.
+/// Working memory of kernels. Keep one per thread and pass it to every call: it grows to the largest size needed and
+/// then allocates no more. No data are passed from one call to the next.
 #[derive(Debug, Default)]
 pub struct Scratch<S> {
     weights: Vec<S>,
@@ -18,12 +18,12 @@ impl<S: Scalar> Scratch<S> {
         Self { weights: Vec::new(), buffer: Vec::new() }
     }
 
-    /// Room for decoded weights.
+    /// Memory for decoded weights.
     pub fn weights(&mut self) -> &mut Vec<S> {
         &mut self.weights
     }
 
-    /// Room for decoded weights, and disjoint slices of the asked lengths. The slices hold *unspecified* values.
+    /// Memory for decoded weights, and disjoint slices of the given lengths. The slices hold *unspecified* values.
     pub fn split<const COUNT: usize>(&mut self, lengths: [usize; COUNT]) -> (&mut Vec<S>, [&mut [S]; COUNT]) {
         let total = lengths.iter().sum();
         if self.buffer.len() < total {

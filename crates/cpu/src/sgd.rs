@@ -3,7 +3,7 @@
 use crate::Scalar;
 use crate::simd::vectorize;
 
-/// What one step does.
+/// Settings of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper<S> {
     /// The learning rate γ of this step.
@@ -12,7 +12,7 @@ pub struct Hyper<S> {
     pub momentum: S,
     /// The weight decay λ, added to the gradient.
     pub weight_decay: S,
-    /// Whether this is the first step, which starts the momentum at the gradient whatever `m` holds.
+    /// True for the first step, which sets the momentum to the gradient whatever `m` holds.
     pub first: bool,
 }
 

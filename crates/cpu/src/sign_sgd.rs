@@ -1,11 +1,11 @@
 //! Descent along the sign of the gradient. Bernstein et al. 2018, arXiv 1802.04434, algorithm 1, with decoupled weight
-//! decay. It is the idealised Adam of the theory of LoRA's starts (Hayou, Ghosh and Yu 2024, arXiv 2406.08447).
+//! decay. It is the idealised Adam in the theory of LoRA initialisation (Hayou, Ghosh and Yu 2024, arXiv 2406.08447).
 
 use crate::Scalar;
 use crate::simd::vectorize;
 
 /// One step of parameters `p` with gradient `g`: p ← p − (γλp + γ·sign(g)), where γ is the learning rate, λ the weight
-/// decay, and sign(0) = 0. A gradient that is NaN makes its parameter NaN, so that it is found.
+/// decay, and sign(0) = 0. A NaN gradient makes its parameter NaN, so that it is detected.
 ///
 /// # Panics
 /// If the slices are not of equal length.
@@ -22,7 +22,7 @@ pub fn step<S: Scalar>(learning_rate: S, weight_decay: S, p: &mut [S], g: &[S]) 
     );
 }
 
-/// 1, −1, or `x` itself where it is neither above nor below zero: ±0 and NaN.
+/// 1, −1, or `x` itself if it is ±0 or NaN.
 #[inline(always)]
 fn sign<S: Scalar>(x: S) -> S {
     if x > S::ZERO {

@@ -3,7 +3,7 @@
 use crate::simd::vectorize;
 use crate::{Scalar, Store};
 
-/// Elements whose exponentials are taken together, on the stack.
+/// Elements whose exponentials are computed together, in a buffer on the stack.
 const BLOCK: usize = 64;
 
 /// `y` = gate · σ(gate) · up, element by element; σ(x) = 1 / (1 + e⁻ˣ).
@@ -59,7 +59,7 @@ pub fn backward<S: Scalar>(gate: &[S], up: &[S], dy: &[S], dgate: &mut [S], dup:
     );
 }
 
-/// The first elements of `out` = σ(x). Where e⁻ˣ overflows, σ is 0, as it should be.
+/// Writes σ(x) to the first elements of `out`. If e⁻ˣ overflows, σ is 0, which is the correct limit.
 #[inline(always)]
 fn sigmoids<S: Scalar>(x: &[S], out: &mut [S; BLOCK]) {
     let out = &mut out[..x.len()];

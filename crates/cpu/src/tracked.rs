@@ -1,4 +1,4 @@
-//! A number that knows how wrong `f32` arithmetic may get it.
+//! A number with a bound on its error in `f32` arithmetic.
 
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -6,22 +6,22 @@ use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 use crate::scalar::check_product;
 use crate::{Matrix, Scalar, Store, Threads, cholesky, orthonormal};
 
-/// The unit in the last place of an `f32`, at most, relative to its value: 2⁻²³.
+/// The largest unit in the last place of an `f32`, relative to its value: 2⁻²³.
 const ULP: f64 = f32::EPSILON as f64;
-/// The smallest normal `f32`: what flushing a subnormal to zero may change.
+/// The smallest normal `f32`: the bound on the error of flushing a subnormal to zero.
 const TINY: f64 = f32::MIN_POSITIVE as f64;
 
-/// A value computed in `f64`, and a bound on |what `f32` arithmetic on any device may give − the exact value|.
+/// A value computed in `f64`, and a bound on |the result of `f32` arithmetic on any device − the exact value|.
 ///
-/// A kernel run on `Tracked` yields, beside the exact result, the tolerance within which every device must lie. The bound
+/// A kernel run on `Tracked` yields the exact result and the tolerance within which every device's result must lie. The bound
 /// follows the *WGSL specification, section "Accuracy of Built-in Functions"* (floating-point evaluation): `+ − ×` are correctly rounded, `/` is
 /// within 2.5 units in the last place (ULP), `inverseSqrt` 2, `sqrt` inherits from `1 / inverseSqrt`, `exp` is within
 /// 3 + 2·|x| ULP, `log` within 2⁻²¹ on [0.5, 2] and 3 ULP elsewhere; subnormal operands and results may be flushed to
-/// zero. "Correctly rounded" is taken as round-to-nearest, half a ULP: WGSL leaves the direction open, every device
-/// rounds to nearest, and the narrower bound catches more. Fused multiply-add only makes errors smaller.
+/// zero. "Correctly rounded" is interpreted as round-to-nearest, half a ULP: WGSL does not specify the direction, every
+/// device rounds to nearest, and the narrower bound detects more. Fused multiply-add only reduces errors.
 ///
-/// A sum in a fixed order may be bounded by less than the device's order needs; [`Scalar::matmul`] and [`Tracked::dot`]
-/// bound every order. An error bound of ∞ says that nothing is known: the value overflows `f32`, or a divisor may be zero.
+/// The bound of a sum in a fixed order may be too small for a device's order; [`Scalar::matmul`] and [`Tracked::dot`]
+/// bound every order. An error of ∞ means that there is no bound: the value overflows `f32`, or a divisor may be zero.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tracked {
     /// The value, exact up to `f64` rounding.
@@ -31,18 +31,18 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// The result `value` of an operation on operands whose errors change it by at most `inherited`, and which itself is
-    /// accurate to `ulps` units in the last place.
+    /// The result `value` of an operation that is accurate to `ulps` units in the last place, with operands whose errors
+    /// change it by at most `inherited`.
     #[inline]
     fn rounded(value: f64, inherited: f64, ulps: f64) -> Self {
         let largest = value.abs() + inherited;
         let error = inherited + ulps * ULP * largest + largest.min(TINY);
-        // NaN compares false: unknown is unbounded.
+        // NaN compares false, so its error is infinite.
         let bounded = largest + error <= f64::from(f32::MAX);
         Self { value, error: if bounded { error } else { f64::INFINITY } }
     }
 
-    /// The error of this number as an operand, which a device may flush to zero if it is subnormal.
+    /// The error of this number as an operand; a device may flush it to zero if it is subnormal.
     #[inline]
     fn operand_error(self) -> f64 {
         if self.value.abs() - self.error < TINY {
@@ -58,9 +58,9 @@ impl Tracked {
         self.value.abs() + self.error
     }
 
-    /// `start + alpha · Σ xᵢ wᵢ`, bounded for every order of summation and every place to multiply by `alpha`: with n
-    /// operations in a chain, |error| ≤ γₙ · Σ |terms|, γₙ = n·u / (1 − n·u), u = 2⁻²⁴ (Higham, *Accuracy and Stability of
-    /// Numerical Algorithms*, §3.1).
+    /// `start + alpha · Σ xᵢ wᵢ`, with a bound for every order of summation and every point at which `alpha` is multiplied:
+    /// with n operations in a chain, |error| ≤ γₙ · Σ |terms|, γₙ = n·u / (1 − n·u), u = 2⁻²⁴ (Higham, *Accuracy and
+    /// Stability of Numerical Algorithms*, §3.1).
     pub fn dot(start: Self, alpha: Self, terms: impl Iterator<Item = (Self, Self)>) -> Self {
         let (mut value, mut largest, mut inherited, mut count) = (0.0, 0.0, 0.0, 0.0);
         for (x, w) in terms {
@@ -74,11 +74,11 @@ impl Tracked {
         let scaled = (alpha.value.abs() + alpha_error) * largest;
         let inherited = alpha.value.abs() * inherited + alpha_error * largest + start.operand_error();
         let total = scaled + start.largest();
-        // A product and a sum per term, the factor alpha and the start.
+        // A product and a sum per term, plus the factor alpha and the start.
         let chain = (count + 2.0) * ULP / 2.0;
         let rounding = chain / (1.0 - chain) * total;
         let flushed = (2.0 * count + 2.0) * TINY * (alpha.value.abs() + alpha_error).max(1.0);
-        // Nothing is rounded or flushed where everything is zero.
+        // If every term is zero, nothing is rounded or flushed.
         let own = if total == 0.0 { 0.0 } else { rounding + flushed };
         let error = inherited + own;
         let bounded = chain < 1.0 && total + error <= f64::from(f32::MAX);
@@ -124,7 +124,7 @@ impl Div for Tracked {
     type Output = Self;
     fn div(self, other: Self) -> Self {
         let value = self.value / other.value;
-        // The smallest the divisor may be; NaN or nothing left of it makes the bound infinite.
+        // The smallest magnitude that the divisor may have; if it is NaN or not positive, the bound is infinite.
         let divisor = other.value.abs() - other.operand_error();
         if divisor > 0.0 {
             Self::rounded(value, (self.operand_error() + value.abs() * other.operand_error()) / divisor, 2.5)
@@ -163,7 +163,7 @@ impl Scalar for Tracked {
     const ZERO: Self = Self { value: 0.0, error: 0.0 };
     const ONE: Self = Self { value: 1.0, error: 0.0 };
 
-    /// `x`, which a device holds rounded to `f32`.
+    /// `x`; a device stores it rounded to `f32`.
     fn from_f64(x: f64) -> Self {
         Self { value: x, error: (f64::from(x as f32) - x).abs() }
     }
@@ -192,14 +192,14 @@ impl Scalar for Tracked {
     fn ln(self) -> Self {
         let value = self.value.ln();
         let inherited = -(-self.operand_error() / self.value).ln_1p();
-        // An argument near the ends of [0.5, 2] may have left it on the device; take the larger bound.
+        // An argument near the ends of [0.5, 2] may be outside on the device; the larger bound is used.
         let near_one = self.value + self.error >= 0.5 && self.value - self.error <= 2.0;
         let inherited = if near_one { inherited + 4.0 * ULP } else { inherited };
         Self::rounded(value, inherited, 3.0)
     }
     fn max(self, other: Self) -> Self {
         let larger = if self.value > other.value { self } else { other };
-        // The device may choose the other one where the two are close.
+        // The device may choose the other one if the two are close.
         Self { value: larger.value, error: self.error.max(other.error) }
     }
     fn is_finite(self) -> bool {
@@ -243,7 +243,7 @@ mod tests {
         Tracked::from_f32(x)
     }
 
-    /// Whether `device` is a value that the bound allows.
+    /// True if the bound allows the value `device`.
     fn allows(tracked: Tracked, device: f32) -> bool {
         (f64::from(device) - tracked.value).abs() <= tracked.error
     }

@@ -1,4 +1,4 @@
-//! Weights as they are stored.
+//! Weights in their stored format.
 
 use std::ops::Range;
 
@@ -6,16 +6,16 @@ use half::{bf16, f16};
 
 use crate::Scalar;
 
-/// A borrowed tensor of weights in one of the formats they may be stored in.
+/// A borrowed tensor of weights in one of the storage formats.
 #[derive(Clone, Copy, Debug)]
 pub enum Weights<'a, S> {
-    /// In the scalar of the computation: trained weights.
+    /// The scalar of the computation: trained weights.
     Exact(&'a [S]),
     /// IEEE 754 single precision.
     F32(&'a [f32]),
     /// IEEE 754 half precision.
     F16(&'a [f16]),
-    /// The upper half of single precision.
+    /// bfloat16, the upper half of single precision.
     Bf16(&'a [bf16]),
 }
 
@@ -30,15 +30,15 @@ impl<'a, S: Scalar> Weights<'a, S> {
         }
     }
 
-    /// Whether there are no elements.
+    /// True if there are no elements.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The elements of `range`, still as stored.
+    /// The elements of `range`, in their stored format.
     ///
     /// # Panics
-    /// If `range` does not lie within the tensor.
+    /// If `range` exceeds the tensor.
     #[must_use]
     pub fn slice(self, range: Range<usize>) -> Self {
         match self {
@@ -49,7 +49,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
         }
     }
 
-    /// The values. They are borrowed where the stored form is the scalar itself, and otherwise decoded into `scratch`.
+    /// The values: borrowed if the stored format is the scalar itself, otherwise decoded into `scratch`.
     /// Every stored value is a value of `f32`, so decoding is exact.
     pub fn decode<'b>(self, scratch: &'b mut Vec<S>) -> &'b [S]
     where
@@ -71,7 +71,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
     }
 }
 
-/// The first `length` elements of `scratch`, which grows if it must.
+/// The first `length` elements of `scratch`, which grows if needed.
 fn room<S: Scalar>(scratch: &mut Vec<S>, length: usize) -> &mut [S] {
     if scratch.len() < length {
         scratch.resize(length, S::ZERO);

@@ -1,13 +1,13 @@
-//! Dense matrices in f64: into them from what a model holds, and back.
+//! Dense matrices in f64, converted from and to row-major f32 elements.
 
 use faer::{Mat, MatRef};
 
 use crate::Stream;
 
-/// Rows and columns that are brought over at a time.
+/// Rows and columns per tile of a conversion.
 const TILE: usize = 32;
 
-/// The (rows, columns) matrix that lies row after row in `elements`.
+/// The (rows, columns) matrix with the row-major `elements`.
 ///
 /// # Panics
 /// If there are not exactly `rows · columns` elements.
@@ -24,12 +24,12 @@ pub fn from_rows(elements: &[f32], rows: usize, columns: usize) -> Mat<f64> {
     m
 }
 
-/// Where tiles begin. Columns lie one after the other in a matrix, so that either side is read or written with strides; a tile of both fits the cache.
+/// The first rows and columns of the tiles. A `Mat` is column-major, so one side of a conversion is accessed with strides; a tile of both sides fits in the cache.
 fn tiles(rows: usize, columns: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..columns).step_by(TILE).flat_map(move |column| (0..rows).step_by(TILE).map(move |row| (row, column)))
 }
 
-/// The elements of a matrix, row after row, each rounded once.
+/// The elements of a matrix, row-major, each rounded once.
 pub fn to_rows(m: MatRef<'_, f64>) -> Vec<f32> {
     let (rows, columns) = (m.nrows(), m.ncols());
     let mut elements = vec![0.0; rows * columns];
@@ -43,14 +43,14 @@ pub fn to_rows(m: MatRef<'_, f64>) -> Vec<f32> {
     elements
 }
 
-/// A (rows, columns) matrix of standard normal numbers, drawn row after row.
+/// A (rows, columns) matrix of standard normal numbers, drawn in row-major order.
 pub fn normal(stream: &Stream, rows: usize, columns: usize) -> Mat<f64> {
     let mut elements = vec![0.0; rows * columns];
     stream.normal(1.0, &mut elements);
     from_rows(&elements, rows, columns)
 }
 
-/// ‖M‖², Frobenius.
+/// ‖M‖², the squared Frobenius norm.
 pub fn energy(m: MatRef<'_, f64>) -> f64 {
     m.squared_norm_l2()
 }
@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(to_rows(m.as_ref()), elements);
         assert_eq!(to_rows(m.transpose()), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(energy(m.as_ref()), 91.0);
-        // More than a tile, and no whole number of them.
+        // More than one tile, and not a whole number of them.
         let (rows, columns) = (2 * TILE + 3, TILE + 1);
         let elements: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
         let m = from_rows(&elements, rows, columns);

@@ -1,11 +1,11 @@
-//! A stream read one number after the other.
+//! Sequential draws from a stream.
 
 use crate::Stream;
 use crate::philox::multiply_wide;
 
-/// Random numbers drawn one after the other from a [`Stream`]: for shuffles, dice and coins.
+/// Random numbers drawn one after the other from a [`Stream`]: for shuffles, uniform integers and random choices.
 ///
-/// Only integers are involved, so a sequence of calls gives the same results on every machine.
+/// Only integer arithmetic is used, so a sequence of calls gives the same results on every machine.
 #[derive(Clone, Debug)]
 pub struct Draws {
     stream: Stream,
@@ -33,13 +33,13 @@ impl Draws {
         word
     }
 
-    /// A number in `0..bound`, each exactly as likely as the others.
+    /// A number in `0..bound`, exactly uniform.
     ///
     /// Lemire, "Fast random integer generation in an interval", 2019, algorithm 5: the high word of `bound · random`,
-    /// with the few low words rejected that would favour some results.
+    /// rejecting the few low words that would make some results more likely.
     ///
     /// # Panics
-    /// If `bound` is 0: there is no number to draw.
+    /// If `bound` is 0.
     pub fn below(&mut self, bound: u32) -> u32 {
         assert!(bound > 0, "a number below 0 was asked for; the bound must be at least 1");
         let rejected = bound.wrapping_neg() % bound; // 2³² mod bound
@@ -51,7 +51,7 @@ impl Draws {
         }
     }
 
-    /// True in `hits` out of `trials` cases, exactly.
+    /// True with probability exactly `hits / trials`.
     ///
     /// # Panics
     /// If `trials` is 0.
@@ -59,7 +59,7 @@ impl Draws {
         self.below(trials) < hits
     }
 
-    /// Puts `items` in a random order, each order as likely as the others (Fisher–Yates, from the end).
+    /// Shuffles `items`, with every order equally likely (Fisher–Yates, from the end).
     ///
     /// # Panics
     /// If there are 2³² items or more.

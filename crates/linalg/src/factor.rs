@@ -1,18 +1,18 @@
 //! Factorisations of dense matrices, in f64, on one thread.
 //!
-//! The arithmetic is faer's. What is added is one sign for each factor: QR and SVD are unique up to signs only, and a start that depends on
-//! them should not depend on the library's habits. Across machines a result agrees to rounding, not to the bit: faer cuts
+//! The arithmetic is faer's. This module adds a sign convention for each factor: QR and SVD are unique up to signs only, and a start that uses
+//! them should not depend on the library's choice. Across machines results agree up to rounding, not in every bit: faer splits
 //! sums by the width of the processor's vectors.
 
 use faer::{Mat, MatRef, Side, linalg::solvers::Solve};
 
-/// A singular value or eigenvalue iteration did not end; that happens where a matrix holds NaN or infinity.
+/// A singular value or eigenvalue iteration did not converge, which happens if a matrix holds NaN or infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the decomposition of a {rows} × {columns} matrix does not converge; it needs finite numbers")]
 pub struct NoConvergence {
     /// Rows of the matrix.
     pub rows: usize,
-    /// Its columns.
+    /// Columns of the matrix.
     pub columns: usize,
 }
 
@@ -21,14 +21,14 @@ pub struct NoConvergence {
 pub struct Qr {
     /// Q, (rows, k) with k = min(rows, columns).
     pub q: Mat<f64>,
-    /// R, (k, columns), upper triangular, nothing negative on its diagonal.
+    /// R, (k, columns), upper triangular, with a non-negative diagonal.
     pub r: Mat<f64>,
 }
 
 /// M = U diag(S) Vᵀ, k = min(rows, columns).
 #[derive(Clone, Debug)]
 pub struct Svd {
-    /// Left singular vectors, (rows, k). The entry of largest magnitude of each is positive.
+    /// Left singular vectors, (rows, k). The entry of largest magnitude in each is positive.
     pub u: Mat<f64>,
     /// Singular values, descending.
     pub s: Vec<f64>,
@@ -41,26 +41,26 @@ pub struct Svd {
 pub struct Eigen {
     /// Eigenvalues, descending.
     pub values: Vec<f64>,
-    /// Eigenvectors in columns. The entry of largest magnitude of each is positive.
+    /// Eigenvectors in columns. The entry of largest magnitude in each is positive.
     pub vectors: Mat<f64>,
 }
 
-/// The singular value decomposition of L R, where L has few columns and R as few rows: that of the small matrix between orthonormal bases of L's columns
-/// and R's rows, so that the product is not formed.
+/// The singular value decomposition of L R, where L has few columns and R as few rows. The product is not formed: a small matrix is decomposed between
+/// orthonormal bases of L's columns and R's rows.
 ///
 /// # Errors
-/// [`NoConvergence`] where a factor is not finite.
+/// [`NoConvergence`] if a factor is not finite.
 pub fn product_svd(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Result<Svd, NoConvergence> {
     let (left, right) = (thin_qr(left), thin_qr(right.transpose()));
     let Svd { u, s, v } = svd((left.r * right.r.transpose()).as_ref())?;
     Ok(Svd { u: left.q * u, s, v: right.q * v }.settled())
 }
 
-/// The singular value decomposition of M, (k, columns), whose rows the orthonormal rows of Q, (k, columns), span: M = (M Qᵀ) Q, so that only M Qᵀ, (k, k), is
-/// decomposed. Rows of Q may be zero where M has a lower rank; then as many of the last columns of V are zero.
+/// The singular value decomposition of M, (k, columns), given orthonormal rows Q, (k, columns), that span M's rows: M = (M Qᵀ) Q, so only M Qᵀ, (k, k), is
+/// decomposed. Rows of Q may be zero if M has a lower rank; then as many of the last columns of V are zero.
 ///
 /// # Errors
-/// [`NoConvergence`] where one of them is not finite.
+/// [`NoConvergence`] if M or Q is not finite.
 pub fn spanned_svd(m: MatRef<'_, f64>, q: MatRef<'_, f64>) -> Result<Svd, NoConvergence> {
     let Svd { u, s, v } = svd((m * q.transpose()).as_ref())?;
     Ok(Svd { u, s, v: q.transpose() * v })
@@ -104,7 +104,7 @@ impl Svd {
         }
     }
 
-    /// The same with the signs that are a rule.
+    /// Applies the sign convention of [`Svd`].
     #[must_use]
     pub(crate) fn settled(mut self) -> Svd {
         for k in 0..self.s.len() {
@@ -117,7 +117,7 @@ impl Svd {
     }
 }
 
-/// The eigendecomposition of a symmetric matrix, of which only the lower half is read.
+/// The eigendecomposition of a symmetric matrix; only its lower half is read.
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
@@ -126,7 +126,7 @@ pub fn symmetric_eigen(m: MatRef<'_, f64>) -> Result<Eigen, NoConvergence> {
         return Err(no_convergence(m));
     }
     let decomposed = m.self_adjoint_eigen(Side::Lower).map_err(|_| no_convergence(m))?;
-    // faer's are ascending.
+    // faer's eigenvalues are ascending.
     let values = decomposed.S().column_vector().iter().copied().rev().collect();
     let mut vectors = decomposed.U().reverse_cols().to_owned();
     for k in 0..vectors.ncols() {
@@ -137,17 +137,17 @@ pub fn symmetric_eigen(m: MatRef<'_, f64>) -> Result<Eigen, NoConvergence> {
     Ok(Eigen { values, vectors })
 }
 
-/// The X that solves M X = Y for a symmetric M with positive eigenvalues, of which only the lower half is read (Cholesky).
+/// The solution X of M X = Y for a symmetric M with positive eigenvalues, by Cholesky factorisation; only the lower half of M is read.
 ///
 /// # Errors
-/// If M has no such eigenvalues, or holds a number that is not finite.
+/// If M is not positive definite, or holds a number that is not finite.
 pub fn solve(m: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Result<Mat<f64>, NoConvergence> {
     let factor = m.llt(Side::Lower).map_err(|_| no_convergence(m))?;
     Ok(factor.solve(y))
 }
 
-/// The X that solves A X + X B = C for symmetric A (k, k) and B (n, n) without negative eigenvalues, C (k, n). Where two eigenvalues sum to zero, the
-/// part of X between their vectors is zero.
+/// The solution X of A X + X B = C for symmetric A (k, k) and B (n, n) without negative eigenvalues, C (k, n). If two eigenvalues sum to zero, the
+/// component of X between their eigenvectors is zero.
 ///
 /// # Errors
 /// If a matrix holds a number that is not finite.
@@ -161,7 +161,7 @@ pub fn sylvester(a: MatRef<'_, f64>, b: MatRef<'_, f64>, c: MatRef<'_, f64>) -> 
     Ok(&left.vectors * solved * right.vectors.transpose())
 }
 
-/// Whether the entry of largest magnitude of column `k` is negative.
+/// True if the entry of largest magnitude in column `k` is negative.
 fn turns(m: MatRef<'_, f64>, k: usize) -> bool {
     let largest =
         (0..m.nrows()).map(|row| m[(row, k)]).fold(0.0_f64, |best, x| if x.abs() > best.abs() { x } else { best });
@@ -230,7 +230,7 @@ mod tests {
         assert!(distance(&found.u, &formed.u) < 1e-10 && distance(&found.v, &formed.v) < 1e-10);
     }
 
-    /// Any basis of the rows does, and one that is short of what the rows do not span.
+    /// Any basis of the rows works, and so does one with zero rows if M has a lower rank.
     #[test]
     fn a_matrix_is_decomposed_in_a_basis_of_its_rows() {
         let m = normal(&Stream::new(6, "m"), 5, 33);
@@ -248,7 +248,7 @@ mod tests {
         assert!((scaled * v.transpose() - &thin).norm_l2() < 1e-12 * thin.norm_l2());
     }
 
-    /// −M has the same left vectors, so the signs are a rule and not a habit.
+    /// −M has the same left vectors, so the signs follow the convention and not the library.
     #[test]
     fn signs_are_settled() {
         let m = normal(&Stream::new(3, "signs"), 12, 9);

@@ -1,4 +1,4 @@
-//! The leading singular triplets of a large matrix, to the accuracy of the whole decomposition but without it.
+//! The leading singular triplets of a large matrix, as accurate as those of a full decomposition, by block Krylov iteration.
 
 use faer::{Mat, MatRef};
 
@@ -8,16 +8,16 @@ use crate::{
     factor::{NoConvergence, Svd, svd, symmetric_eigen, thin_qr},
 };
 
-/// Narrower side up to which a matrix is decomposed whole.
+/// A matrix whose shorter side is at most this is decomposed fully.
 const WHOLE: usize = 256;
-/// What a triplet may miss, ‖M v − σ u‖ beside the largest singular value.
+/// Largest allowed residual of a triplet, ‖M v − σ u‖, relative to the largest singular value.
 const RESIDUAL: f64 = 1e-10;
-/// Columns of a block beyond those that are wanted.
+/// Columns of a block in addition to the requested number.
 const BEYOND: usize = 8;
 
 /// The leading `count` singular triplets, fewer if the matrix has fewer: by block Krylov iteration with full orthogonalisation (Golub and Kahan 1965;
-/// Musco and Musco 2015, arXiv 1504.05477, algorithm 2), which goes on until every triplet misses at most 10⁻¹⁰ of the largest singular value. A matrix that is small, of
-/// which many are wanted, or whose singular values lie too close for that, is decomposed whole.
+/// Musco and Musco 2015, arXiv 1504.05477, algorithm 2), until every residual is at most 10⁻¹⁰ of the largest singular value. The matrix is decomposed fully
+/// if it is small, if `count` is large, or if its singular values are too close for convergence.
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
@@ -36,7 +36,7 @@ pub fn leading_svd(m: &dyn Multiply, count: usize, stream: &Stream) -> Result<Sv
     Ok(svd(m.whole().as_ref())?.first(count))
 }
 
-/// The triplets, unless a space of `most` columns does not hold them.
+/// The leading triplets; `None` if a space of `most` columns does not contain them.
 fn krylov(
     m: &dyn Multiply,
     count: usize,
@@ -46,7 +46,7 @@ fn krylov(
 ) -> Result<Option<Svd>, NoConvergence> {
     let (rows, columns) = m.shape();
     let mut basis = Mat::<f64>::zeros(rows, 0);
-    // Qᵀ M, row by row of the basis.
+    // Qᵀ M, one row per column of the basis Q.
     let mut image = Mat::<f64>::zeros(0, columns);
     let mut next = thin_qr(m.times(normal(stream, columns, block).as_ref()).as_ref()).q;
     while basis.ncols() + block <= most {
@@ -67,7 +67,7 @@ fn krylov(
             return Ok(Some(Svd { u, s, v }.settled()));
         }
         next = m.times(column.as_ref());
-        // Twice is enough: what the first pass leaves is rounding.
+        // Two passes suffice: after the first, only rounding errors remain.
         for _ in 0..2 {
             next = thin_qr((&next - &basis * (basis.transpose() * &next)).as_ref()).q;
         }
@@ -75,7 +75,7 @@ fn krylov(
     Ok(None)
 }
 
-/// Two matrices of as many rows, side by side.
+/// Two matrices with the same number of rows, side by side.
 fn beside(one: MatRef<'_, f64>, other: MatRef<'_, f64>) -> Mat<f64> {
     let first = one.ncols();
     Mat::from_fn(other.nrows(), first + other.ncols(), |row, column| {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
     use crate::Product;
 
-    /// A spectrum that falls like 1/√k, as those of trained weights nearly do, and one that hardly falls.
+    /// A matrix whose singular values fall as k^(−power): 1/√k resembles the spectra of trained weights.
     fn slow(rows: usize, columns: usize, power: f64) -> Mat<f64> {
         let k = rows.min(columns);
         let left = thin_qr(normal(&Stream::new(1, "left"), rows, k).as_ref()).q;
@@ -110,7 +110,7 @@ mod tests {
                     found.s,
                     whole.s
                 );
-                // Their gap divides what a triplet misses.
+                // The error of a vector is the residual divided by the gap of the singular values.
                 assert!((found.u.col(k) - whole.u.col(k)).norm_l2() < 1e-7, "{rows} × {columns}, {k}");
                 assert!((found.v.col(k) - whole.v.col(k)).norm_l2() < 1e-7, "{rows} × {columns}, {k}");
             }

@@ -1,41 +1,41 @@
-//! The ends of the spectrum of a symmetric map of which only products are known: Lanczos 1950, with full reorthogonalisation (Golub & Van Loan 2013,
-//! *Matrix Computations*, §10.1 and 10.3.1).
+//! The largest and smallest eigenvalues of a symmetric map that is given by its products with vectors: Lanczos 1950, with full reorthogonalisation (Golub & Van
+//! Loan 2013, *Matrix Computations*, §10.1 and 10.3.1).
 //!
-//! Whoever has the map multiplies: [`Lanczos::direction`] says by what, [`Lanczos::take`] takes the product. So the products may come from anywhere,
-//! also from something that has to be waited for.
+//! The caller computes the products: [`Lanczos::direction`] returns the vector, [`Lanczos::take`] takes the map's product with it. So products may also be
+//! computed asynchronously.
 
 use faer::Mat;
 
 use crate::{factor::NoConvergence, factor::symmetric_eigen, stream::Stream};
 
-/// Directions whose remainder is shorter than this share of the product span all that the start can reach.
+/// The iteration ends if the remainder of a product is shorter than this share of it: the directions then span all that the start can reach.
 const EXHAUSTED: f64 = 1e-10;
 
-/// A Lanczos iteration under way.
+/// The state of a Lanczos iteration.
 #[derive(Clone, Debug)]
 pub struct Lanczos {
-    /// Orthonormal directions q₁ … q_k, the last of them not yet multiplied.
+    /// Orthonormal directions q₁ … q_k; the product with the last is not yet taken.
     basis: Vec<Vec<f64>>,
-    /// Diagonal of the tridiagonal matrix, one for each product taken.
+    /// Diagonal of the tridiagonal matrix, one entry per product taken.
     diagonal: Vec<f64>,
-    /// Lengths of the remainders, one for each product taken.
+    /// Off-diagonal of the tridiagonal matrix: lengths of the remainders, one per product taken.
     beside: Vec<f64>,
-    /// Σ of the squares of what the products hold where a symmetric map has nothing, or what it already gave.
+    /// Sum of the squared differences between the products' components along earlier directions and those of an exactly symmetric map.
     asymmetry: f64,
 }
 
-/// An end of the spectrum as far as it is known.
+/// An estimate of an extreme eigenvalue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ritz {
-    /// The value; one of the map's eigenvalues lies no further from it than `residual` (Parlett 1980, *The Symmetric Eigenvalue Problem*, §4.5).
+    /// The Ritz value; one of the map's eigenvalues is at most `residual` away from it (Parlett 1980, *The Symmetric Eigenvalue Problem*, §4.5).
     pub value: f64,
-    /// ‖H x − value · x‖ of its unit vector x, by which the value may still move as more products are taken, and what the products themselves were seen to
-    /// be off by: the part of Qᵀ (H Q) that is not symmetric, which is rounding where products are exact.
+    /// ‖H x − value · x‖ of its unit Ritz vector x, by which the value may still change with more products, plus the observed error of the products
+    /// themselves: the norm of the asymmetric part of Qᵀ (H Q), which is only rounding if the products are exact.
     pub residual: f64,
 }
 
 impl Lanczos {
-    /// From a random direction of so many entries, the same for the same seed.
+    /// Starts from a random direction of `entries` entries, determined by `seed`.
     pub fn new(entries: usize, seed: u64) -> Self {
         let mut start = vec![0.0_f32; entries];
         Stream::new(seed, "lanczos").normal(1.0, &mut start);
@@ -45,15 +45,15 @@ impl Lanczos {
         Self { basis: vec![start], diagonal: vec![], beside: vec![], asymmetry: 0.0 }
     }
 
-    /// The unit vector that is to be multiplied next; none once nothing new can be reached.
+    /// The unit vector whose product is needed next; `None` when the iteration has ended.
     pub fn direction(&self) -> Option<&[f64]> {
         self.basis.get(self.diagonal.len()).map(Vec::as_slice)
     }
 
-    /// Takes the map's product with [`direction`](Self::direction).
+    /// Adds the map's product with [`direction`](Self::direction).
     ///
     /// # Panics
-    /// If there is no direction, or the product is not as long as it.
+    /// If there is no direction, or the product has a different length.
     pub fn take(&mut self, product: &[f64]) {
         let direction = self.direction().expect("a product is of the direction that was asked for");
         assert_eq!(product.len(), direction.len(), "a symmetric map gives as many entries as it takes");
@@ -64,7 +64,7 @@ impl Lanczos {
             self.asymmetry += (dot(known, product) - expected).powi(2);
         }
         let mut remainder = product.to_vec();
-        // Twice is enough (Parlett 1980, §6.9).
+        // Two passes suffice (Parlett 1980, §6.9).
         for _ in 0..2 {
             for known in &self.basis {
                 let share = dot(known, &remainder);
@@ -80,10 +80,10 @@ impl Lanczos {
         }
     }
 
-    /// The largest and the smallest value so far.
+    /// The largest and the smallest Ritz value so far.
     ///
     /// # Errors
-    /// If a product held a number that is not finite, or none was taken.
+    /// If a product held a number that is not finite, or no product was taken.
     pub fn ends(&self) -> Result<[Ritz; 2], NoConvergence> {
         let size = self.diagonal.len();
         let last = *self.beside.last().ok_or(NoConvergence { rows: size, columns: size })?;
@@ -133,7 +133,7 @@ mod tests {
             for ritz in [largest, smallest] {
                 assert!(nearest(ritz) <= ritz.residual + 1e-9, "{steps}: {ritz:?}");
             }
-            // From inside, as Ritz values come.
+            // Ritz values approach the ends of the spectrum from inside.
             assert!(largest.value <= exact.values[0] + 1e-9 && smallest.value >= exact.values[59] - 1e-9);
             if steps == 60 {
                 assert!(
@@ -160,7 +160,7 @@ mod tests {
         assert!(largest.residual < 1e-9);
     }
 
-    /// Products that are off by 10⁻³ of the map in a way that no symmetric map is, as those by coarse differences are.
+    /// Products with an asymmetric error of 10⁻³ of the map, as products by coarse finite differences have.
     #[test]
     fn what_products_are_off_by_is_part_of_the_residual() {
         let half = normal(&Stream::new(1, "half"), 30, 30);

@@ -1,15 +1,15 @@
-//! The laws by which tensors are filled.
+//! Distributions of the random elements of tensors.
 
 use crate::Stream;
 
-/// How numbers are distributed.
+/// A distribution of numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Law {
     /// All are 0.
     Zeros,
-    /// Uniform inside ± this bound.
+    /// Uniform within ± this bound.
     Uniform(f32),
-    /// Normal of this standard deviation.
+    /// Normal with mean 0 and this standard deviation.
     Normal(f32),
 }
 

@@ -1,18 +1,18 @@
-//! Random numbers whose bits are the same on every machine, and the small dense mathematics the schemes need.
+//! Random numbers with the same bits on every machine, and the small dense linear algebra that the schemes need.
 //!
-//! Everything random in loralab comes from [`Philox`], a counter-based generator: the value at a place is a pure
-//! function of a seed, a name and that place. Nothing is drawn "after" something else, so a tensor gets the same
-//! numbers in any listing order, with any thread count, natively and in a browser.
+//! All random numbers of loralab come from [`Philox`], a counter-based generator: each value is a pure function of a
+//! seed, a name and an index. No draw depends on earlier draws, so a tensor gets the same numbers in any order of
+//! tensors, with any thread count, natively and in a browser.
 //!
 //! - [`Stream`] fills tensors by a [`Law`] (uniform, normal): element `i` depends on (seed, name, i) alone.
-//! - [`Draws`] reads a stream one number after the other: shuffles, dice, coins.
+//! - [`Draws`] draws numbers one after the other from a stream: shuffles, uniform integers, random choices.
 //! - [`norm()`] is the Euclidean norm.
 //!
-//! The dense mathematics is in f64 and on one thread, so that it gives the same with any number of threads and in a browser:
-//! [`thin_qr`], [`svd()`], [`product_svd`], [`spanned_svd`], [`symmetric_eigen`], [`solve()`], [`sylvester`]; of large matrices [`leading_svd`] and [`leading_eigen`], [`Lanczos`] for the ends of a
-//! spectrum, and the randomised [`range()`] and [`randomised_svd`], whose sketch is drawn from a [`Stream`]; these two and [`leading_eigen`] take whatever can
-//! [`Multiply`], such as [`Rows`] in f32, which use all threads. Its last bits are the processor's; what is
-//! only drawn, and [`orthonormal_rows`], has the same bits everywhere.
+//! The dense linear algebra is in f64 and on one thread, so results do not depend on the number of threads:
+//! [`thin_qr`], [`svd()`], [`product_svd`], [`spanned_svd`], [`symmetric_eigen`], [`solve()`], [`sylvester`]; for large matrices [`leading_svd`] and
+//! [`leading_eigen`], [`Lanczos`] for the largest and smallest eigenvalues, and the randomised [`range()`] and [`randomised_svd`], whose sketch is drawn from
+//! a [`Stream`]. Those for large matrices, except [`Lanczos`], take any [`Multiply`], such as [`Rows`] in f32, which uses all threads. The last bits of
+//! results depend on the processor; random numbers and [`orthonormal_rows`] have the same bits everywhere.
 
 mod dense;
 mod draws;

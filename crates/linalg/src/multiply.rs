@@ -1,22 +1,22 @@
-//! What the iterations ask of a large matrix: its products with a few columns.
+//! The interface of a large matrix for iterative methods: its products with a few columns.
 
 use faer::{Mat, MatRef};
 
-/// A matrix of which products are made.
+/// A matrix that can be multiplied by others.
 pub trait Multiply {
     /// Rows and columns.
     fn shape(&self) -> (usize, usize);
 
-    /// Whether all its numbers are finite.
+    /// True if all its elements are finite.
     fn is_finite(&self) -> bool;
 
-    /// M X.
+    /// The product M X.
     fn times(&self, x: MatRef<'_, f64>) -> Mat<f64>;
 
-    /// Mᵀ X.
+    /// The product Mᵀ X.
     fn transposed_times(&self, x: MatRef<'_, f64>) -> Mat<f64>;
 
-    /// M itself.
+    /// M as a dense matrix.
     fn whole(&self) -> Mat<f64>;
 }
 
@@ -42,7 +42,7 @@ impl Multiply for MatRef<'_, f64> {
     }
 }
 
-/// L R, which is not formed: a few columns are multiplied by one after the other.
+/// The matrix L R, which is not formed: columns are multiplied by R, then by L.
 #[derive(Clone, Copy, Debug)]
 pub struct Product<'a> {
     /// L, (rows, k).
@@ -73,28 +73,28 @@ impl Multiply for Product<'_> {
     }
 }
 
-/// Rows, or columns, of a product that are made at a time. They depend on nothing else, so the number of threads changes no result.
+/// Rows of a product per unit of parallel work. The panels do not depend on the number of threads, so neither does the result.
 const PANEL: usize = 256;
 
-/// So many threads make the products of [`Rows`]; to be said before the first one, else all that the machine has do.
+/// Sets the number of threads for products of [`Rows`]. Call it before the first product; otherwise all threads of the machine are used.
 #[cfg(not(target_family = "wasm"))]
 pub fn use_threads(threads: usize) {
-    // Whoever was first has said it.
+    // An error means that the number was already set, which then stays.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
 }
 
-/// Elements from which on a matrix is large: reading it is then what takes the time.
+/// Minimum elements of a large matrix, whose products are limited by reading its memory.
 const LARGE: usize = 1 << 20;
 
-/// A matrix that lies row after row in f32. If it is large its products are made in f32, on all threads: a step of an iteration that forgives what is
-/// rounded in the one before, at a fraction of the time that f64 takes.
+/// A row-major matrix in f32. If it is large, its products are computed in f32 on all threads, in a fraction of the time of f64: for iterations in which
+/// each step corrects the rounding errors of the one before.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     m: MatRef<'a, f32>,
 }
 
 impl<'a> Rows<'a> {
-    /// The (rows, columns) matrix of these elements.
+    /// The (rows, columns) matrix with these row-major elements.
     ///
     /// # Panics
     /// If there are not exactly `rows · columns` elements.
@@ -102,7 +102,7 @@ impl<'a> Rows<'a> {
         Self { m: MatRef::from_row_major_slice(elements, rows, columns) }
     }
 
-    /// M X, panel by panel of M's rows.
+    /// M X, in panels of M's rows.
     fn product(m: MatRef<'_, f32>, x: MatRef<'_, f64>) -> Mat<f64> {
         if m.nrows() * m.ncols() < LARGE {
             return Mat::from_fn(m.nrows(), m.ncols(), |i, j| f64::from(m[(i, j)])) * x;
@@ -138,7 +138,7 @@ impl Multiply for Rows<'_> {
     }
 }
 
-/// What `work` makes of 0, 1, …
+/// The results of `work` for 0, 1, …, `count` − 1.
 #[cfg(not(target_family = "wasm"))]
 fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
     use rayon::prelude::*;

@@ -1,6 +1,6 @@
 //! Norms.
 
-/// The Euclidean norm √Σx², summed in f64 and in order, so it neither overflows nor depends on the machine.
+/// The Euclidean norm √Σx², summed in f64 and in order, so that it neither overflows nor depends on the machine.
 pub fn norm(x: &[f32]) -> f64 {
     x.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
 }

@@ -1,15 +1,15 @@
 //! The quantile function of the normal distribution in integers, so that normal numbers have the same bits everywhere.
 //!
-//! Box–Muller and its kin need logarithms and cosines, which every machine rounds in its own way. Here 32 random bits
-//! become a sign and a tail probability P, and the quantile z(P), where a standard normal exceeds z with probability P,
-//! is a piecewise cubic with coefficients in fixed point. Each octave of P (a halving) has [`SEGMENTS`] pieces, so the
-//! pieces get finer exactly where z(P) bends without end. z falls with P and its derivatives alternate in sign;
-//! measured backwards from a piece's upper end all coefficients are positive, and unsigned arithmetic suffices.
+//! Box–Muller and similar methods need logarithms and cosines, whose rounding differs between machines. Here 32 random
+//! bits become a sign and a tail probability P, and the quantile z(P), which a standard normal exceeds with probability
+//! P, is a piecewise cubic with fixed-point coefficients. Each octave of P (a halving) has [`SEGMENTS`] pieces, so the
+//! pieces get finer towards P = 0, where the slope of z(P) diverges. z falls with P and its derivatives alternate in
+//! sign; measured backwards from a piece's upper end all coefficients are positive, and unsigned arithmetic suffices.
 //!
-//! - Reach: the sign takes one bit and P the others, P = (2t + 1)·2⁻³³ for t in 0..2³¹. So |z| goes up to
-//!   z(2⁻³³) ≈ 6.338; one true normal number in 4·10⁹ would lie beyond.
+//! - Range: the sign takes one bit and P the others, P = (2t + 1)·2⁻³³ for t in 0..2³¹. So |z| is at most
+//!   z(2⁻³³) ≈ 6.338; one exact normal number in 4·10⁹ would be beyond.
 //! - Accuracy: within 2⁻²¹ of the exact z(P) (tested), half of it from the last rounding.
-//! - Symmetry: flipping the first bit flips the sign and nothing else, so all odd moments are exactly 0.
+//! - Symmetry: flipping the first bit flips only the sign, so all odd moments are exactly 0.
 
 use crate::normal_table::COEFFICIENTS;
 use crate::philox::multiply_wide;
@@ -20,7 +20,7 @@ pub(crate) const SEGMENTS: usize = 16;
 pub(crate) const COEFFICIENT_BITS: u32 = 29;
 /// Fractional bits of the result. With three bits before the point it has 24, which f32 holds exactly.
 pub(crate) const RESULT_BITS: u32 = 21;
-/// The standard normal number of these random bits, in units of 2⁻²¹.
+/// The standard normal number for these random bits, in units of 2⁻²¹.
 pub(crate) fn from_bits(word: u32) -> i32 {
     let magnitude = quantile((word << 1) | 1) as i32;
     if word >> 31 == 0 { magnitude } else { -magnitude }
@@ -62,7 +62,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// z(P) by Newton's method; the exceedance is convex, so from 0 it climbs to the root without overshooting.
+    /// z(P) by Newton's method; the exceedance is convex, so from 0 it increases to the root without overshooting.
     fn exact_quantile(tail: f64) -> f64 {
         (0..80).fold(0.0, |z, _| z + (exceedance(z) - tail) / density(z))
     }
@@ -78,7 +78,7 @@ pub(crate) mod tests {
                 difference[k] = (difference[k] - difference[k - 1]) / (nodes[k] - nodes[k - order]);
             }
         }
-        // Newton's form, multiplied out from the inside.
+        // Newton's form, expanded from the innermost factor.
         let mut coefficients = [0.0; 4];
         for k in (0..4).rev() {
             for power in (1..4).rev() {
@@ -89,7 +89,7 @@ pub(crate) mod tests {
         coefficients
     }
 
-    /// All pieces in fixed point. A coefficient that vanishes may come out of the fit as a speck below 0.
+    /// All pieces in fixed point. The fit may give a tiny negative number for a coefficient that vanishes.
     fn fitted_table() -> Vec<[u32; 4]> {
         let unit = 2f64.powi(COEFFICIENT_BITS as i32);
         (0..32)
@@ -127,7 +127,7 @@ pub(crate) mod tests {
         assert_eq!(fitted.len(), COEFFICIENTS.len());
         for (place, (row, expected)) in COEFFICIENTS.iter().zip(&fitted).enumerate() {
             for (value, expected) in row.iter().zip(expected) {
-                // Chebyshev points come from a cosine, whose last bit may differ between machines.
+                // Chebyshev points are computed by a cosine, whose last bit may differ between machines.
                 assert!(value.abs_diff(*expected) <= 1, "piece {place}: {row:?}, fitted {expected:?}");
             }
         }

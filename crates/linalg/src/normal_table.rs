@@ -1,4 +1,4 @@
-//! The coefficients of [`crate::normal`], generated and checked by its tests.
+//! The coefficients of the cubics of [`crate::normal`], generated and checked by its tests.
 
 /// Row 16·octave + piece: c₀ … c₃ in units of 2⁻²⁹.
 #[rustfmt::skip]

@@ -1,13 +1,13 @@
 //! Orthonormal rows with the same bits on every machine.
 
-/// Makes the rows of the square matrix in `m`, row after row `n` wide, orthonormal, each in turn against those before it
-/// (Gram–Schmidt, twice over each row, which is enough: Giraud, Langou and Rozložník 2005).
+/// Makes the rows of the row-major matrix `m`, each `n` wide, orthonormal, each in turn against those before it
+/// (Gram–Schmidt with two passes over each row, which suffice: Giraud, Langou and Rozložník 2005).
 ///
-/// From independent normal rows this draws an orthogonal matrix evenly. Sums run in order, and only +, −, ×, ÷ and √ are used, whose
-/// results IEEE 754 fixes; the small matrices of adapters do not need more speed.
+/// If `m` is square with independent normal elements, the result is a uniformly distributed orthogonal matrix. Sums run in order, and only +, −, ×, ÷ and √ are
+/// used, whose results IEEE 754 defines exactly; this is fast enough for the small matrices of adapters.
 ///
 /// # Panics
-/// If `m` is not made of whole rows, or a row depends on those before it.
+/// If `m` is not made of whole rows, or a row depends linearly on those before it.
 pub fn orthonormal_rows(m: &mut [f64], n: usize) {
     assert!(n > 0 && m.len().is_multiple_of(n), "{} elements are no rows of {n}", m.len());
     for row in 0..m.len() / n {

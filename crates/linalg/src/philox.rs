@@ -2,32 +2,32 @@
 
 /// Multipliers of the two halves of a round (Salmon et al. 2011, `philox4x32`).
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
-/// What each round adds to the key: the golden ratio and √3 − 1, in 32 bits.
+/// Increments of the key per round: the golden ratio and √3 − 1, in 32 bits.
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
 /// Philox 4×32-10: a keyed bijection from 128-bit counters to 128-bit blocks of random bits.
 ///
-/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. Its published test
-/// vectors are this module's tests. It needs 32-bit integers only (a shader without 64-bit integers builds the wide
-/// product from four 16-bit ones), so a GPU can make the same bits.
+/// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. This module's tests use
+/// its published test vectors. It needs only 32-bit integers (a shader without 64-bit integers computes the wide
+/// product from four 16-bit ones), so a GPU can draw the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Philox {
     key: [u32; 2],
 }
 
 impl Philox {
-    /// The generator with this key, least significant word first.
+    /// The generator with this key; the least significant word is first.
     pub fn new(key: [u32; 2]) -> Self {
         Self { key }
     }
 
-    /// The key, least significant word first.
+    /// The key; the least significant word is first.
     pub fn key(self) -> [u32; 2] {
         self.key
     }
 
-    /// The 128 random bits that belong to `counter`.
+    /// The 128 random bits of `counter`.
     pub fn block(self, counter: [u32; 4]) -> [u32; 4] {
         let mut key = self.key;
         let mut block = counter;
@@ -70,7 +70,7 @@ mod tests {
         }
     }
 
-    /// The recipe for machines without 64-bit integers, held equal to the one used here.
+    /// The method for machines without 64-bit integers gives the same products.
     #[test]
     fn wide_product_needs_only_words() {
         fn by_halves(a: u32, b: u32) -> (u32, u32) {

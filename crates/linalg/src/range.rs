@@ -8,14 +8,14 @@ use crate::{
     factor::{Eigen, NoConvergence, Svd, svd, symmetric_eigen, thin_qr},
 };
 
-/// Order up to which a symmetric matrix is decomposed whole.
+/// A symmetric matrix of at most this order is decomposed fully.
 const WHOLE: usize = 256;
 
-/// Orthonormal columns, (rows, q), that nearly span the leading left singular vectors of M: a normal sketch M Ω of `q` columns,
+/// Orthonormal columns, (rows, q), that approximately span the leading left singular vectors of M: a normal sketch M Ω of `q` columns,
 /// then `iterations` rounds of orthonormalised power iteration.
 ///
-/// Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4. With k singular vectors wanted and q − k oversampled, the error of
-/// the projection shrinks towards σₖ₊₁ as (σ_q₊₁/σₖ)^(2·iterations) does. `q` is at most min(rows, columns).
+/// Halko, Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4. For k singular vectors with q − k oversampled, the error of
+/// the projection approaches σₖ₊₁ as fast as (σ_q₊₁/σₖ)^(2·iterations) decreases. `q` is at most min(rows, columns).
 pub fn range(m: &dyn Multiply, q: usize, iterations: usize, stream: &Stream) -> Mat<f64> {
     let (rows, columns) = m.shape();
     let q = q.min(rows).min(columns);
@@ -28,8 +28,8 @@ pub fn range(m: &dyn Multiply, q: usize, iterations: usize, stream: &Stream) -> 
     basis
 }
 
-/// The leading `q` singular triplets, nearly: the decomposition of Qᵀ M in the basis Q of [`range`]. Same source, algorithm 5.1;
-/// `torch.svd_lowrank` does the same.
+/// Approximations of the leading `q` singular triplets: the decomposition of Qᵀ M in the basis Q of [`range`]. Same source, algorithm 5.1;
+/// `torch.svd_lowrank` uses the same method.
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
@@ -43,8 +43,8 @@ pub fn randomised_svd(m: &dyn Multiply, q: usize, iterations: usize, stream: &St
     Ok(Svd { u: basis * u, s, v })
 }
 
-/// The leading `count` eigenpairs of a symmetric matrix without negative eigenvalues, (n, n): all of them computed where that is cheap or most are
-/// wanted, else sought in a randomised range of twice as many columns and ten more, with six power iterations.
+/// The leading `count` eigenpairs of a symmetric matrix without negative eigenvalues, (n, n): by a full decomposition if that is cheap or most are
+/// requested, otherwise approximated in a randomised range of 2·`count` + 10 columns with six power iterations.
 ///
 /// # Errors
 /// If the matrix holds a number that is not finite.
@@ -84,8 +84,8 @@ mod tests {
         energy((m - basis * (basis.transpose() * m)).as_ref())
     }
 
-    /// In expectation the first sketch misses at most 1 + k/(p − 1) times what must be missed (the source's theorem 10.5), and every
-    /// power iteration takes more of the excess away.
+    /// The expected squared error of the first sketch is at most 1 + k/(p − 1) times the least possible (the source's theorem 10.5), and every
+    /// power iteration reduces the excess.
     #[test]
     fn the_range_is_found_within_its_bound() {
         let (k, oversampled) = (5, 5);
@@ -133,7 +133,7 @@ mod tests {
         assert!((project(&exact, 3) - project(&found, 3)).norm_l2() < 1e-6);
     }
 
-    /// A sketch as wide as the matrix loses nothing, and no sketch is wider.
+    /// A sketch as wide as the matrix is exact, and no sketch is wider.
     #[test]
     fn a_full_sketch_is_exact() {
         let m = normal(&Stream::new(2, "full"), 7, 11);

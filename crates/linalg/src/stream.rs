@@ -1,8 +1,8 @@
-//! A named, seeded sequence of random blocks, and tensors filled from it.
+//! A named, seeded sequence of random blocks, which fills tensors.
 
 use crate::{Philox, normal};
 
-/// The random numbers that belong to one seed and one name.
+/// The random numbers of one seed and one name.
 ///
 /// The seed is Philox's key; the counter is the block's index (two words) and the 64-bit FNV-1a hash of the name (two
 /// words). So streams of different names never share a block unless the hashes of their names collide.
@@ -13,17 +13,17 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The step of [`Stream::uniform`] relative to the bound, 2⁻²³.
+    /// The resolution of [`Stream::uniform`] relative to the bound, 2⁻²³.
     pub const UNIFORM_UNIT: f32 = 1.0 / (1 << 23) as f32;
-    /// The step of [`Stream::normal`] relative to the standard deviation, 2⁻²¹.
+    /// The resolution of [`Stream::normal`] relative to the standard deviation, 2⁻²¹.
     pub const NORMAL_UNIT: f32 = 1.0 / (1 << normal::RESULT_BITS) as f32;
 
-    /// The stream of `name` under `seed`. For a tensor, the name is the tensor's own.
+    /// The stream of `name` under `seed`. The stream of a tensor has the tensor's name.
     pub fn new(seed: u64, name: &str) -> Self {
         Self { generator: Philox::new(words(seed)), name: words(fnv_1a(name.as_bytes())) }
     }
 
-    /// What makes this stream: the two words of its seed and the two of its name's hash, the least significant of each first.
+    /// The words that determine this stream: two of its seed and two of its name's hash, the least significant of each first.
     pub fn words(&self) -> [u32; 4] {
         let [seed_low, seed_high] = self.generator.key();
         [seed_low, seed_high, self.name[0], self.name[1]]
@@ -35,23 +35,23 @@ impl Stream {
         self.generator.block([low, high, self.name[0], self.name[1]])
     }
 
-    /// Fills `out` with uniform numbers of variance `bound`²/3: inside ±`bound`, symmetric around 0, never 0.
+    /// Fills `out` with uniform numbers of variance `bound`²/3: within ±`bound`, symmetric around 0, never 0.
     ///
-    /// Element `i` is an odd integer below 2²³ from word `i` of the stream, times `bound`·2⁻²³: the one rounding.
+    /// Element `i` is an odd integer below 2²³ from word `i` of the stream, times `bound`·2⁻²³; only this product is rounded.
     pub fn uniform(&self, bound: f32, out: &mut [f32]) {
         let unit = bound * Self::UNIFORM_UNIT;
         self.fill(out, |word| (((word >> 9 << 1) | 1) as i32 - (1 << 23)) as f32 * unit);
     }
 
-    /// Fills `out` with normal numbers of mean 0 and standard deviation `std`, up to 6.338 `std` away from 0.
+    /// Fills `out` with normal numbers of mean 0 and standard deviation `std`, at most 6.338 `std` away from 0.
     ///
-    /// Element `i` is the normal quantile of word `i` of the stream in fixed point, times `std`·2⁻²¹: the one rounding.
+    /// Element `i` is the normal quantile of word `i` of the stream in fixed point, times `std`·2⁻²¹; only this product is rounded.
     pub fn normal(&self, std: f32, out: &mut [f32]) {
         let unit = std * Self::NORMAL_UNIT;
         self.fill(out, |word| normal::from_bits(word) as f32 * unit);
     }
 
-    /// Element `i` of `out` becomes `value` of word `i` of the stream.
+    /// Sets element `i` of `out` to `value` of word `i` of the stream.
     fn fill(&self, out: &mut [f32], value: impl Fn(u32) -> f32) {
         for (index, chunk) in (0..).zip(out.chunks_mut(4)) {
             for (element, word) in chunk.iter_mut().zip(self.block(index)) {

@@ -2,15 +2,15 @@
 
 use loralab_linalg::Draws;
 
-/// Most resamples that a standard error is computed from.
+/// Maximum number of resamples of a standard error.
 const RESAMPLES: usize = 1000;
-/// Fewest of them: enough for 5 % of a standard error.
+/// Minimum number of resamples: enough to determine a standard error to 5 %.
 const LEAST: usize = 200;
-/// Places that are drawn together, unless the fewest resamples have more: with a hundred seeds and more, a person would wait for them.
+/// Maximum indices drawn in all, unless the minimum number of resamples needs more; limits the time for more than a hundred seeds.
 const DRAWN: usize = 100_000;
 
-/// 1000 draws of `seeds` places with replacement, 200 or more where there are over a hundred, the same every time. What is estimated from one resample
-/// takes the same seeds for all that is compared, since a seed is shared by all schemes and rates.
+/// Resamples of the seeds' indices, drawn with replacement: 1000 for up to a hundred seeds, 200 or more for more seeds, the same in every call. All
+/// estimates that are compared use the same resample, since all schemes and rates share the seeds.
 pub fn resamples(seeds: usize) -> Vec<Vec<usize>> {
     let mut draws = Draws::new(0, "bootstrap");
     let bound = u32::try_from(seeds).expect("fewer than 2^32 seeds");
@@ -18,10 +18,10 @@ pub fn resamples(seeds: usize) -> Vec<Vec<usize>> {
     (0..count).map(|_| (0..seeds).map(|_| draws.below(bound) as usize).collect()).collect()
 }
 
-/// The standard error of each of the numbers that `estimate` gives for a choice of seeds; none with fewer than two seeds.
+/// The bootstrap standard error of each estimate that `estimate` computes from a resample of the seeds; `None` with fewer than two seeds.
 ///
-/// The standard deviation over resamples is multiplied by √(S/(S − 1)), without which it would be too small: of a mean of S
-/// seeds this then is the usual standard error. A number that is not finite in a resample is left out of it.
+/// The standard deviation over resamples is multiplied by √(S/(S − 1)), without which it would be too small: for a mean over
+/// S seeds the result is the usual standard error. Resamples in which an estimate is not finite are left out for it.
 pub fn standard_errors(seeds: usize, estimate: impl Fn(&[usize]) -> Vec<f64>) -> Option<Vec<f64>> {
     if seeds < 2 {
         return None;
@@ -51,7 +51,7 @@ mod tests {
             };
             let errors = standard_errors(values.len(), of_chosen).expect("two seeds or more");
             let exact = standard_error(&values).expect("two values or more");
-            // 1000 resamples know a standard deviation to 2 % or so.
+            // 1000 resamples determine a standard deviation to about 2 %.
             assert!((errors[0] / exact - 1.0).abs() < 0.08, "{} against {exact}", errors[0]);
             assert_eq!((errors[1], errors[2]), (0.0, errors[0]));
         }

@@ -1,11 +1,11 @@
-//! What a few seeds allow to say, and what they do not.
+//! Estimates from a few seeds, with standard errors and confidence intervals.
 //!
-//! An estimate is computed from all seeds; its standard error is that of the same estimate over [`resamples`] of the
-//! seeds, everything chosen again in each; and the interval is Student's, so that two seeds give a wide one.
+//! An estimate is computed from all seeds. Its standard error is that of the same estimate over [`resamples`] of the
+//! seeds, with every choice repeated in each. The interval is Student's, so that two seeds give a wide one.
 //!
-//! - [`valley()`] is the lowest place of a curve, between the points that were tried.
-//! - [`slope`] is that of a least-squares line; in logarithms, an exponent.
-//! - [`standard_errors`] and [`interval`] say how far off an estimate may be.
+//! - [`valley()`] estimates the minimum of a curve between the points of a grid.
+//! - [`slope`] is the slope of a least-squares line; for logarithms, an exponent.
+//! - [`standard_errors`] and [`interval`] give the uncertainty of an estimate.
 
 mod bootstrap;
 mod line;
@@ -17,5 +17,5 @@ pub use line::{mean, slope, standard_error};
 pub use student::{interval, interval_of_mean, interval_of_range, quantile};
 pub use valley::{Valley, valley};
 
-/// The level of every interval unless another is named.
+/// Default confidence level of intervals.
 pub const LEVEL: f64 = 0.95;

@@ -1,11 +1,11 @@
 //! Means and least-squares lines.
 
-/// The mean.
+/// The arithmetic mean.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The standard error of the mean of independent values; none with fewer than two.
+/// The standard error of the mean of independent values; `None` with fewer than two.
 pub fn standard_error(values: &[f64]) -> Option<f64> {
     let middle = mean(values);
     let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
@@ -13,7 +13,7 @@ pub fn standard_error(values: &[f64]) -> Option<f64> {
     (values.len() > 1).then(|| (squares / (count - 1.0) / count).sqrt())
 }
 
-/// The slope of the least-squares line through points (x, y); none where they have fewer than two different x.
+/// The slope of the least-squares line through points (x, y); `None` with fewer than two different x.
 pub fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let count = points.len() as f64;
     let middle = points.iter().map(|(x, _)| x).sum::<f64>() / count;

@@ -1,4 +1,4 @@
-//! Student's t.
+//! Student's t distribution and confidence intervals.
 
 use std::f64::consts::FRAC_2_PI;
 
@@ -20,10 +20,10 @@ fn within(t: f64, freedom: usize) -> f64 {
     if odd == 1 { FRAC_2_PI * (angle + sine * sum) } else { sine * sum }
 }
 
-/// The t with P(|T| ≤ t) = `level` for ν degrees of freedom.
+/// The two-sided quantile t with P(|T| ≤ t) = `level`, for `freedom` degrees of freedom.
 ///
 /// # Panics
-/// If there is no degree of freedom, or `level` is not between 0 and 1.
+/// If `freedom` is 0, or `level` is not between 0 and 1.
 pub fn quantile(level: f64, freedom: usize) -> f64 {
     assert!(freedom > 0, "Student's t needs a degree of freedom");
     assert!(level > 0.0 && level < 1.0, "a level lies between 0 and 1, not at {level}");
@@ -39,7 +39,7 @@ pub fn quantile(level: f64, freedom: usize) -> f64 {
     high
 }
 
-/// Student's interval around an estimate from `seeds` seeds, lower end first; none with fewer than two.
+/// Student's confidence interval of an estimate from `seeds` seeds, lower end first; `None` with fewer than two.
 pub fn interval(estimate: f64, standard_error: f64, seeds: usize, level: f64) -> Option<[f64; 2]> {
     if seeds < 2 {
         return None;
@@ -49,9 +49,9 @@ pub fn interval(estimate: f64, standard_error: f64, seeds: usize, level: f64) ->
     ends.iter().all(|end| end.is_finite()).then_some(ends)
 }
 
-/// Student's interval of what lies somewhere between two estimates, each with its standard error, whichever place between them it has. Of a range that is wide
-/// beside its errors it can be beyond one end only, so that each end moves out by less than that of a single number (Imbens & Manski 2004, "Confidence
-/// intervals for partially identified parameters", equation 6, with Student's distribution for the normal one). None with fewer than two seeds.
+/// Student's confidence interval of a quantity that lies anywhere between two estimates, each with its standard error. If the range is wide compared with
+/// its errors, the quantity can be beyond one end only, so each end moves out by less than for a single estimate (Imbens & Manski 2004, "Confidence
+/// intervals for partially identified parameters", equation 6, with Student's distribution for the normal one). `None` with fewer than two seeds.
 pub fn interval_of_range(range: [f64; 2], standard_errors: [f64; 2], seeds: usize, level: f64) -> Option<[f64; 2]> {
     let [low, high] = range;
     let freedom = seeds.checked_sub(1).filter(|freedom| *freedom > 0)?;
@@ -60,7 +60,7 @@ pub fn interval_of_range(range: [f64; 2], standard_errors: [f64; 2], seeds: usiz
     let (mut least, mut most) = (0.0, quantile(level, freedom));
     for _ in 0..100 {
         let middle = 0.5 * (least + most);
-        // P(−t ≤ T ≤ t + wide), which is both ends' share.
+        // P(−t ≤ T ≤ t + wide), the coverage if the quantity is at an end.
         let held = 0.5 * (within(middle, freedom) + within(middle + wide, freedom));
         if held < level { least = middle } else { most = middle }
     }
@@ -68,7 +68,7 @@ pub fn interval_of_range(range: [f64; 2], standard_errors: [f64; 2], seeds: usiz
     ends.iter().all(|end| end.is_finite()).then_some(ends)
 }
 
-/// Student's interval of the mean of independent values.
+/// Student's confidence interval of the mean of independent values; `None` with fewer than two.
 pub fn interval_of_mean(values: &[f64], level: f64) -> Option<[f64; 2]> {
     interval(mean(values), standard_error(values)?, values.len(), level)
 }
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(interval_of_mean(&[1.0], 0.95), None);
         assert_eq!(interval(1.0, f64::NAN, 3, 0.95), None);
         assert_eq!(interval(1.0, 0.0, 3, 0.95), Some([1.0, 1.0]));
-        // A range without width is a number; of a wide one each end is the one-sided interval's, 2.920 for two degrees of freedom.
+        // A range without width is a single estimate; each end of a wide one is that of a one-sided interval, 2.920 for two degrees of freedom.
         let [low, high] = interval_of_range([2.0, 2.0], [1.0, 0.5], 3, 0.95).expect("three seeds");
         assert!((low - (2.0 - 4.303)).abs() < 1e-3 && (high - (2.0 + 0.5 * 4.303)).abs() < 1e-3, "{low} {high}");
         let [low, high] = interval_of_range([0.0, 1e6], [1.0, 0.5], 3, 0.95).expect("three seeds");

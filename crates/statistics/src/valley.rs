@@ -1,40 +1,39 @@
-//! The lowest place of a curve that was tried at a few points, and how much of it the points leave open.
+//! The position of the minimum of a curve that is known at a few points, and the range in which the minimum may be.
 //!
-//! Three parabolas are fitted: through the lowest point and those beside it, and through it and those on either side alone. Where the curve is one parabola
-//! they agree. Where it bends more on one side, as a loss does towards the rates that diverge, they do not, and the true place lies between them: their
-//! distance measures what the grid leaves open. A side without points enough, with a gap or with a point at which the curve has no value tells nothing
-//! but that the curve rises to its first point there, so the place may be anywhere up to it. Beyond an end of the points nothing is known.
+//! Three parabolas are fitted: through the lowest point and those on both sides, and through it and those on either side alone. If the curve is a parabola
+//! they agree. If it bends more on one side, as a loss does towards rates that diverge, they differ, and the true minimum lies between theirs: their
+//! distance measures the uncertainty from the grid. A side with too few points, with a gap or with a point at which the curve has no value shows only
+//! that the curve rises to its first point, so the minimum may be anywhere up to it. Beyond the first and last points nothing is known.
 
 use std::f64::consts::LN_2;
 
-/// Where a curve is lowest.
+/// The estimated minimum of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Valley {
-    /// Where the parabola through the lowest point and its neighbours is lowest.
+    /// Minimum of the parabola through the lowest point and its neighbours.
     pub x: f64,
-    /// Between these the points leave open where the curve is lowest. An end beyond the first or last point says that nothing bounds it there.
+    /// Range in which the minimum may be, given the points. An end beyond the first or last point means that there is no bound on that side.
     pub bracket: [f64; 2],
-    /// The lowest of the points, by its place among them.
+    /// Index of the lowest point.
     pub place: usize,
 }
 
-/// How far from the lowest point others take part in the fit: a doubling of what x is the logarithm of, and a little for rounded numbers. Points further
-/// apart than that leave a gap.
+/// Largest distance from the lowest point at which others take part in the fit: a doubling of the quantity whose logarithm x is, and a margin for rounded
+/// numbers. Points further apart than this leave a gap.
 const REACH: f64 = 1.02 * LN_2;
 
-/// The lowest place of a curve through `points` (x, y) of rising x: that of the parabola through the lowest point and those up to a doubling away, as many on
-/// one side as on the other and at least one; x itself where the lowest point is the first or last. It lies no more than half way to the nearest
-/// neighbour or, where those are closer than that, half a doubling away. An infinite y is a point at which the curve has no value. None without
-/// a finite one.
+/// The minimum of a curve through `points` (x, y) with increasing x: that of the parabola through the lowest point and those up to a doubling away, as many on
+/// one side as on the other and at least one; the x of the lowest point if that is the first or last. The result is at most half way to the farthest fitted
+/// point on its side. An infinite y means that the curve has no value there. `None` without a finite y.
 ///
-/// Points further off take no part: a valley falls gently to one side and steeply to the other, and they would draw the result to the gentle one. Nearer
-/// ones do: on a fine grid, three points differ by little more than noise.
-/// Meant for logarithms: of learning rates in x, of losses in y.
+/// Points further away are excluded: a valley is flat on one side and steep on the other, and they would shift the result to the flat side. More than three
+/// points are used on a fine grid, where three differ by little more than noise.
+/// Intended for logarithms: of learning rates in x, of losses in y.
 pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     let finite = (0..points.len()).filter(|&at| points[at].1.is_finite());
     let place = finite.min_by(|&one, &other| points[one].1.total_cmp(&points[other].1))?;
     let x = points[place].0;
-    // Points on a side without a gap, from the lowest outwards.
+    // Number of points on each side without a gap, from the lowest outwards.
     let gapless = |at: usize, inner: usize| points[at].1.is_finite() && (points[at].0 - points[inner].0).abs() <= REACH;
     let sides = [
         (0..place).rev().take_while(|&at| gapless(at, at + 1)).count(),
@@ -53,18 +52,18 @@ pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     } else {
         x
     };
-    // A side that does not bend upwards says that the curve falls beyond its lowest point for as long as it may.
+    // If a side does not bend upwards, its parabola has no minimum: the curve may fall up to the limit beyond the lowest point.
     let outer = [
         (sides[0] > 1).then(|| fitted(place - sides[0].min(2 * beside), place).unwrap_or(f64::INFINITY)),
         (sides[1] > 1).then(|| fitted(place, place + sides[1].min(2 * beside)).unwrap_or(f64::NEG_INFINITY)),
     ];
-    // Beyond a cliff in a side that is not known, the curve rises from wherever it is: maybe from the lowest point on.
+    // A side without a fit may hide a cliff, from which the curve rises: the minimum may be the lowest point itself.
     let unknown = outer.iter().any(Option::is_none).then_some(x);
     let fits = || outer.iter().flatten().copied().chain([middle]).chain(unknown);
     let farthest =
         |at: Option<usize>, step: isize| at.map(|at| points[at.saturating_add_signed(step * (beside as isize - 1))].0);
     let limits = [farthest(neighbours[0], -1), farthest(neighbours[1], 1)];
-    // Behind a cliff a side bends downwards. Up to where it falls, the other side tells, if anything does.
+    // Behind a cliff a side bends downwards; then only the other side's fit, if there is one, can bound the minimum.
     let tells = |side: usize| outer[side].is_some_and(|fit| fit.is_finite() || outer[1 - side].is_some());
     let step = |side: usize| neighbours[side].map_or(LN_2, |at| (points[at].0 - x).abs());
     let low = match (neighbours[0], limits[0]) {
@@ -80,7 +79,7 @@ pub fn valley(points: &[(f64, f64)]) -> Option<Valley> {
     Some(Valley { x: middle, bracket: [low.min(middle), high.max(middle)], place })
 }
 
-/// Where the least-squares parabola through points is lowest; none if it has no lowest place. `origin` is near their middle.
+/// Minimum of the least-squares parabola through points; `None` if it has none. `origin` is near their middle.
 fn lowest(points: &[(f64, f64)], origin: f64) -> Option<f64> {
     let scale = points.iter().map(|(x, _)| (x - origin).abs()).fold(0.0, f64::max);
     let place = |x: f64| (x - origin) / scale;
@@ -114,12 +113,12 @@ mod tests {
             assert!((valley.x - middle).abs() < 1e-12, "{valley:?}");
             assert_eq!(valley.place, 3);
         }
-        // Uneven distances, far from 0.
+        // Uneven spacing, far from 0.
         let points = curve(&[100.0, 100.7, 101.0, 102.0], |x| (x - 100.9).powi(2));
         assert!((valley(&points).expect("there are points").x - 100.9).abs() < 1e-9);
     }
 
-    /// A valley that falls gently from the left and ends at a cliff; it is lowest at 3.
+    /// A valley with a flat left side that ends at a cliff; its minimum is at 3.
     #[test]
     fn the_gentle_side_does_not_draw_it() {
         let near = [(1.0, 0.4), (2.0, 0.2), (3.0, 0.0), (4.0, 0.2), (5.0, 2.0)];
@@ -142,10 +141,10 @@ mod tests {
         assert_eq!(at(&[]), None);
     }
 
-    /// Every third point of a valley far from the others: the parabola through three points far apart would be sure of a place that is not its own.
+    /// With a gap before the last point: a parabola through points far apart would give a narrow range around a wrong minimum.
     #[test]
     fn a_gap_leaves_the_place_open_up_to_its_end() {
-        // It falls on to a cliff at 3.5, and was tried at 4 doublings only.
+        // The curve falls until a cliff at 3.5; the next point after 3 is far behind it.
         let points = curve(&[0.0, 1.0, 2.0, 3.0, 7.0].map(|x| x * LN_2), |x| if x > 3.5 * LN_2 { 2.0 } else { -x });
         let Valley { bracket: [low, high], place, .. } = valley(&points).expect("there are points");
         assert_eq!((place, high), (3, 7.0 * LN_2));
@@ -173,15 +172,15 @@ mod tests {
             |ys: &[f64]| -> Vec<(f64, f64)> { ys.iter().enumerate().map(|(k, y)| (k as f64 * LN_2, *y)).collect() };
         let round = |end: f64| (end / LN_2 * 1e9).round() / 1e9;
         let bracket = |ys: &[f64]| valley(&steps(ys)).expect("there are points").bracket.map(round);
-        // Falling to the last: it may be lowest beyond.
+        // Falling up to the last point: the minimum may be beyond it.
         let [low, high] = bracket(&[3.0, 2.0, 1.2, 0.8]);
         assert!((2.0..=3.0).contains(&low) && high == 4.0, "{low} {high}");
         let [low, high] = bracket(&[0.8, 1.2, 2.0, 3.0]);
         assert!((0.0..=1.0).contains(&high) && low == -1.0, "{low} {high}");
-        // A point without a value is an end.
+        // A point without a value acts as an end.
         let [low, high] = bracket(&[3.0, 2.0, 1.2, 0.8, f64::INFINITY, f64::INFINITY]);
         assert!(low > 2.0 && high == 4.0, "{low} {high}");
-        // At a cliff that follows the first points, those at its foot tell nothing.
+        // Points behind a cliff that follows the first point give no information.
         let [low, high] = bracket(&[0.8, 3.0, 3.0, 3.0]);
         assert_eq!([low, high], [-1.0, 1.0]);
         assert_eq!(valley(&steps(&[f64::INFINITY, f64::NAN])), None);
@@ -189,7 +188,7 @@ mod tests {
 
     #[test]
     fn on_a_fine_grid_all_points_within_a_doubling_are_fitted() {
-        // A parabola on quarters of a doubling, with noise that three points alone would take for the valley.
+        // A parabola in steps of a quarter of a doubling, with noise that would determine a fit of only three points.
         let step = LN_2 / 4.0;
         let points: Vec<(f64, f64)> = (0..24)
             .map(|k| (f64::from(k) * step, 0.1 * (f64::from(k) * step - 2.0).powi(2) + 1e-3 * f64::from(k * 7 % 5)))
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn it_never_leaves_the_neighbours_of_the_lowest_point() {
-        // The wider parabola would be lowest left of 1.
+        // The minimum of the wider parabola would be left of 1.
         let points = [(0.0, 0.05), (1.0, 0.04), (2.0, 0.0), (3.0, 0.69), (4.0, 5.0)];
         let valley = valley(&points).expect("there are points");
         assert!((1.0..=3.0).contains(&valley.x), "{valley:?}");

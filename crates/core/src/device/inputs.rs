@@ -1,4 +1,4 @@
-//! The rows of a step: for each input of a plan, by name, what one run reads.
+//! The input rows of a step: for each input of a plan, by name, the elements that one run reads.
 
 use crate::graph::memory::{Dtype, Input, InputName, Shape};
 
@@ -20,12 +20,12 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no elements.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The bits of its elements.
+    /// The elements as 32-bit words.
     pub fn words(self) -> &'a [u32] {
         match self {
             Slice::F32(floats) => bytemuck::cast_slice(floats),
@@ -34,7 +34,7 @@ impl<'a> Slice<'a> {
     }
 }
 
-/// Whatever is a list of numbers that an input can hold.
+/// Conversions from the lists of numbers that an input can hold.
 macro_rules! slices {
     ($($list:ty => $kind:ident),*) => {
         $(impl<'a> From<&'a $list> for Slice<'a> {
@@ -51,12 +51,12 @@ slices!([f32] => F32, Vec<f32> => F32, [u32] => U32, Vec<u32> => U32);
 pub struct Inputs<'a>([Option<Slice<'a>>; InputName::ALL.len()]);
 
 impl<'a> Inputs<'a> {
-    /// None yet.
+    /// No rows yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with the rows of `name`, all rows of the run one after the other.
+    /// Sets the rows of `name`: all rows of the run, one after the other.
     ///
     /// # Panics
     /// If the elements are not of the input's dtype.
@@ -69,10 +69,10 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// The rows of an input of a plan.
+    /// The rows of one of the plan's inputs.
     ///
     /// # Panics
-    /// If they are missing, or do not fill the plan's rows.
+    /// If the input is missing, or its length differs from the plan's rows.
     pub fn of(&self, input: &Input, shape: Shape) -> Slice<'a> {
         let (name, needed) = (input.name, input.kind.len(shape));
         let rows = self.0[name as usize].unwrap_or_else(|| panic!("the plan reads {name:?}, which a step must give"));

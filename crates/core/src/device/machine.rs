@@ -1,4 +1,4 @@
-//! What devices are made on: a processor's threads, or an opened GPU.
+//! The hardware that devices are made on: CPU threads or an opened GPU.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use crate::{
     graph::{memory::Tensor, plan::Plan},
 };
 
-/// Where plans are replayed.
+/// Hardware that replays plans.
 #[derive(Clone)]
 pub enum Machine {
-    /// So many threads of the processor; none for as many as it offers.
+    /// A CPU with this many threads; `None` for as many as it offers.
     Cpu(Option<usize>),
     /// A GPU.
     Gpu(Arc<Accelerator>),
 }
 
 impl Machine {
-    /// What it is, in words a person would use.
+    /// A readable description of the hardware.
     pub fn describe(&self) -> String {
         match self {
             Machine::Cpu(_) if cfg!(target_family = "wasm") => "CPU, 1 thread of WebAssembly".to_owned(),
@@ -30,7 +30,7 @@ impl Machine {
         }
     }
 
-    /// What a plan needs there.
+    /// Memory and limits that a plan requires on this machine.
     pub fn needs(&self, plan: &Plan, base: &[Tensor]) -> Needs {
         match self {
             Machine::Cpu(threads) => Cpu::<f32>::needs(plan, base, *threads),
@@ -38,7 +38,7 @@ impl Machine {
         }
     }
 
-    /// A device for a plan.
+    /// Makes a device for a plan.
     pub fn make(&self, plan: Arc<Plan>, base: Arc<[Tensor]>) -> Answer<'_, Box<dyn Device>> {
         Box::pin(async move {
             Ok(match self {

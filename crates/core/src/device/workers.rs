@@ -1,4 +1,4 @@
-//! Threads natively, a plain loop in wasm. Work is handed out in fixed pieces, so the number of threads changes no result.
+//! A thread pool natively, a plain loop in wasm. Work is divided into fixed pieces, so the number of threads changes no result.
 
 #[cfg(not(target_family = "wasm"))]
 mod native {
@@ -8,9 +8,9 @@ mod native {
     pub struct Workers(Option<rayon::ThreadPool>);
 
     impl Workers {
-        /// A pool of `threads`, or of as many as the machine offers.
+        /// A pool of `threads` threads; `None` for as many as the machine offers.
         pub fn new(threads: Option<usize>) -> Workers {
-            // A pool can only fail to start when the system refuses threads; the work is then done on the caller's.
+            // A pool only fails to start if the system refuses threads; the work is then done on the caller's thread.
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build().ok();
             Workers(pool)
         }
@@ -20,7 +20,7 @@ mod native {
             self.0.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
         }
 
-        /// Calls `work` once for each item; may be nested.
+        /// Calls `work` once for each item; calls may be nested.
         pub fn for_each<T: Send>(&self, items: &mut [T], work: impl Fn(usize, &mut T) + Send + Sync) {
             match &self.0 {
                 Some(pool) if pool.current_num_threads() > 1 => {
@@ -38,7 +38,7 @@ mod native {
     pub struct Workers;
 
     impl Workers {
-        /// There is one thread, whatever was asked for.
+        /// Ignores the requested number: there is one thread.
         pub fn new(_: Option<usize>) -> Workers {
             Workers
         }

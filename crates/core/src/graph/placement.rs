@@ -1,29 +1,29 @@
-//! Placement: which buffer holds which value.
+//! Placement: assigns a buffer to each value.
 //!
-//! A buffer is handed on as soon as its value was read for the last time, and always as a whole, so no dispatch ever sees one buffer twice with different
-//! access (WebGPU forbids it). What the host gives and reads has a buffer of its own.
+//! A buffer is reused once its value was read for the last time, and always as a whole, so no dispatch binds one buffer twice with different access
+//! (WebGPU forbids it). Inputs and results have buffers of their own.
 
 use crate::graph::{
     memory::{Buffer, Type, Value},
     recording::Recording,
 };
 
-/// The buffers of a plan, and what each value of its recording lies in.
+/// The buffers of a plan, and the buffer of each value of its recording.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// The type of every buffer: of the widest value that it ever holds.
+    /// The type of each buffer: that of the widest value that it ever holds.
     pub types: Vec<Type>,
     homes: Vec<Option<Buffer>>,
 }
 
 impl Placement {
-    /// A buffer for every value.
+    /// Gives every value a buffer of its own.
     pub fn separate(recording: &Recording) -> Placement {
         let homes = (0..recording.types.len()).map(|value| Some(Buffer(value))).collect();
         Placement { types: recording.types.clone(), homes }
     }
 
-    /// As few buffers as values that live at one time need.
+    /// Reuses buffers, so that only values that live at the same time need separate ones.
     pub fn reusing(recording: &Recording) -> Placement {
         let Recording { forward, backward, types, inputs, results, observed, .. } = recording;
         let dispatches = || forward.iter().chain(backward);
@@ -31,7 +31,7 @@ impl Placement {
         for (time, dispatch) in dispatches().enumerate() {
             dispatch.uses().for_each(|value| last_use[value.0] = time);
         }
-        // The backward pass may give on what a probe has read.
+        // A probe reads the observed values after the forward pass; the backward pass may reuse their buffers.
         observed.iter().for_each(|value| last_use[value.0] = last_use[value.0].max(forward.len()));
         let mut placement = Placement { types: vec![], homes: vec![None; types.len()] };
         for value in inputs.iter().map(|(_, value)| *value).chain(results.iter()) {
@@ -43,7 +43,7 @@ impl Placement {
             for (value, _) in &dispatch.writes {
                 if placement.homes[value.0].is_none() {
                     let kind = types[value.0];
-                    // The narrowest free buffer that is wide enough; none is ever stretched.
+                    // The narrowest free buffer that is wide enough; buffers are never widened.
                     let fit = (0..free.len())
                         .filter(|&i| holds(placement.types[free[i].0], kind))
                         .min_by_key(|&i| placement.types[free[i].0].columns);
@@ -61,7 +61,7 @@ impl Placement {
         placement
     }
 
-    /// The buffer of a value. One that nothing reads or writes has none of its own, and is given the first.
+    /// The buffer of a value. A value that nothing reads or writes has none, and gets the first buffer.
     pub fn buffer(&self, value: Value) -> Buffer {
         self.homes[value.0].unwrap_or(Buffer(0))
     }
@@ -72,7 +72,7 @@ impl Placement {
     }
 }
 
-/// Whether a buffer of the type `room` can hold a value of `kind`.
+/// True if a buffer of the type `room` can hold a value of the type `kind`.
 fn holds(room: Type, kind: Type) -> bool {
     room.dtype == kind.dtype && room.rows == kind.rows && room.columns >= kind.columns
 }

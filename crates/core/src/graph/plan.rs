@@ -1,6 +1,6 @@
 //! Plan: the flat list of dispatches that a training step replays.
 //!
-//! A plan is made once, from static shapes: a [`Recording`] says what is computed, [`placement`](crate::graph::placement) where it lies.
+//! A plan is made once, from static shapes: a [`Recording`] defines what is computed, [`placement`](crate::graph::placement) in which buffers.
 
 use std::fmt;
 
@@ -15,44 +15,44 @@ use crate::graph::{
     recording::{Recording, Results},
 };
 
-/// A compiled model: everything a device needs to build its buffers once and replay the step.
+/// A compiled model: everything a device needs to make its buffers once and replay the step.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Shapes.
+    /// Numbers of runs, sequences and tokens.
     pub shape: Shape,
-    /// The loss of every row.
+    /// Dispatches of the forward pass, up to the loss of each row.
     pub forward: Vec<Dispatch>,
-    /// The gradient of everything trained.
+    /// Dispatches of the backward pass, which computes the gradients of all trained tensors.
     pub backward: Vec<Dispatch>,
-    /// What follows once a run's gradient is complete.
+    /// Updates that follow once a run's gradient is complete.
     pub updates: Vec<Update>,
-    /// The type of every buffer: of the widest value that it ever holds.
+    /// The type of each buffer: that of the widest value that it ever holds.
     pub buffers: Vec<Type>,
-    /// What the host gives a step to read.
+    /// Inputs that the host writes for a step.
     pub inputs: Vec<Input>,
-    /// What the host reads after it.
+    /// Results that the host reads after a step.
     pub results: Results,
-    /// What a probe reads when the forward pass is over, each with its columns: x Aᵀ of every adapter, in the order of the sites, where adapters are
-    /// trained or probed; what a tape observes; what a range finder finds.
+    /// Values that a probe reads after the forward pass, each with its columns: x Aᵀ of every adapter, in the order of the sites, if adapters are
+    /// trained or probed; the values that a tape observes; the result of a range finder.
     pub observed: Vec<(Buffer, usize)>,
-    /// The trained tensors, in the order they lie in the flat buffers.
+    /// The trained tensors, in the order of the flat buffers.
     pub parameters: Vec<Parameter>,
-    /// The adapters, whose factors are among the trained tensors; what else is trained is no part of one.
+    /// The adapters; their factors are among the trained tensors.
     pub sites: Vec<Site>,
-    /// Whether every adapter has a frozen second pair.
+    /// True if every adapter has a frozen second pair.
     pub frozen_pairs: bool,
-    /// Host-made tables, e.g. the cosines and sines of `rope`.
+    /// Tables computed on the host, e.g. the cosines and sines of `rope`.
     pub tables: Vec<Vec<f64>>,
 }
 
 impl Plan {
-    /// Gives every value of a recording a buffer, reused once its value was read for the last time.
+    /// Compiles a recording; buffers are reused once their values were read for the last time.
     pub fn new(recording: Recording) -> Plan {
         let placement = Placement::reusing(&recording);
         Plan::placed(recording, &placement)
     }
 
-    /// Gives every value of a recording a buffer of its own: more memory, the same bits. For tests of the reuse.
+    /// Compiles a recording with one buffer per value: more memory, the same bits. For tests of the reuse.
     pub fn without_reuse(recording: Recording) -> Plan {
         let placement = Placement::separate(&recording);
         Plan::placed(recording, &placement)
@@ -83,8 +83,8 @@ impl Plan {
         }
     }
 
-    /// Each op reads what the one before it wrote, of so many columns; the first reads features, the last predicts, and what the `observed` before it
-    /// wrote is observed.
+    /// A plan of one run in which each op reads the result of the one before it; `ops` gives each op, its pass and its result's columns. The first op reads
+    /// `rows` rows of `features` columns, the last one's result is the prediction, and the results of the `observed` ops before it are observed.
     pub fn chain(
         ops: impl Iterator<Item = (Op, Pass, usize)>,
         features: usize,
@@ -123,12 +123,12 @@ impl Plan {
         })
     }
 
-    /// The input of that name; none where no op reads it.
+    /// The input of that name; `None` if no op reads it.
     pub fn input(&self, name: InputName) -> Option<&Input> {
         self.inputs.iter().find(|input| input.name == name)
     }
 
-    /// Columns of what the model says; 0 where the plan does not keep it.
+    /// Columns of the model's output; 0 if the plan does not keep it.
     pub fn predicted_columns(&self) -> usize {
         self.results.prediction.map_or(0, |buffer| self.buffers[buffer.0].columns)
     }
@@ -138,17 +138,17 @@ impl Plan {
         self.buffers.iter().map(|kind| kind.columns).sum()
     }
 
-    /// Elements that one run trains.
+    /// Trained elements per run.
     pub fn trained_len(&self) -> usize {
         self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
     }
 
-    /// The rank of the adapters, which is the same for all; 0 where there are none.
+    /// The rank that all adapters share; 0 without adapters.
     pub fn rank(&self) -> usize {
         self.sites.first().map_or(0, |site| site.rank)
     }
 
-    /// The optimiser; none where the plan takes no steps.
+    /// The optimiser; `None` if the plan takes no steps.
     pub fn optimizer(&self) -> Option<Optimizer> {
         self.updates.iter().find_map(|update| match update {
             Update::Step(optimizer) => Some(*optimizer),
@@ -156,12 +156,12 @@ impl Plan {
         })
     }
 
-    /// Moments that the optimiser keeps of every trained number.
+    /// Number of moments that the optimiser keeps per trained element.
     pub fn moments(&self) -> usize {
         self.optimizer().map_or(0, Optimizer::moments)
     }
 
-    /// What gradients are multiplied by before the optimiser sees them, if anything.
+    /// The preconditioner of the gradients, if any.
     pub fn preconditioner(&self) -> Option<Preconditioner> {
         self.updates.iter().find_map(|update| match update {
             Update::Precondition(preconditioner) => Some(*preconditioner),
@@ -176,7 +176,7 @@ impl Plan {
         per_row * self.shape.rows_per_run() as u64 * self.shape.runs as u64
     }
 
-    /// The plan as text, one dispatch a line; names frozen tensors from `base`.
+    /// The plan as text, one dispatch per line; frozen tensors are named from `base`.
     pub fn print<'a>(&'a self, base: &'a [Tensor]) -> impl fmt::Display + 'a {
         Printed { plan: self, base }
     }

@@ -1,4 +1,4 @@
-//! Recording: a model with its gradient as a list of dispatches over values that have no memory yet.
+//! Recording: a model and its gradient as a list of dispatches over values that have no memory yet.
 
 use crate::graph::{
     memory::{Buffer, InputName, Parameter, Shape, Site, Type, Value},
@@ -6,14 +6,14 @@ use crate::graph::{
     update::Update,
 };
 
-/// What a step leaves for the host to read; none where the model has no such value.
+/// Results of a step that the host reads; `None` if the model has no such value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Results<V = Buffer> {
-    /// What the model says, before the loss: logits or a regression's prediction. Kept by plans that probe or predict.
+    /// The model's output before the loss: logits or a regression's prediction. Kept by plans that probe or predict.
     pub prediction: Option<V>,
-    /// Row losses, already weighted, (N, 1).
+    /// Weighted row losses, (N, 1).
     pub loss: Option<V>,
-    /// 1 where the row's largest logit is the target's, (N, 1).
+    /// 1 if the row's largest logit is the target's, else 0, (N, 1).
     pub correct: Option<V>,
 }
 
@@ -24,37 +24,37 @@ impl<V> Default for Results<V> {
 }
 
 impl<V: Copy> Results<V> {
-    /// Those there are.
+    /// The results that exist.
     pub fn iter(&self) -> impl Iterator<Item = V> + use<V> {
         [self.loss, self.correct, self.prediction].into_iter().flatten()
     }
 }
 
-/// A model with its gradient, before its values have memory.
+/// A model and its gradient, before its values have memory.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// Shapes.
+    /// Numbers of runs, sequences and tokens.
     pub shape: Shape,
-    /// The loss of every row.
+    /// Dispatches of the forward pass, up to the loss of each row.
     pub forward: Vec<Dispatch<Value>>,
-    /// The gradient of everything trained.
+    /// Dispatches of the backward pass, which computes the gradients of all trained tensors.
     pub backward: Vec<Dispatch<Value>>,
-    /// What follows once a run's gradient is complete.
+    /// Updates that follow once a run's gradient is complete.
     pub updates: Vec<Update>,
-    /// The type of every value.
+    /// The type of each value.
     pub types: Vec<Type>,
-    /// What the host gives.
+    /// Inputs that the host writes.
     pub inputs: Vec<(InputName, Value)>,
-    /// What the host reads.
+    /// Results that the host reads.
     pub results: Results<Value>,
-    /// What a probe reads when the forward pass is over.
+    /// Values that a probe reads after the forward pass.
     pub observed: Vec<Value>,
     /// The trained tensors.
     pub parameters: Vec<Parameter>,
-    /// The adapters among them.
+    /// The adapters; their factors are among the trained tensors.
     pub sites: Vec<Site>,
-    /// Whether every adapter has a frozen second pair.
+    /// True if every adapter has a frozen second pair.
     pub frozen_pairs: bool,
-    /// Host-made tables.
+    /// Tables computed on the host.
     pub tables: Vec<Vec<f64>>,
 }

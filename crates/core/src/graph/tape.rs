@@ -1,4 +1,4 @@
-//! Tape: a model is a function that pushes ops on it, with static shapes; the tape reverses them and compiles both passes into a [`Plan`].
+//! Tape: records the ops of a model, with static shapes, derives the backward pass and compiles both passes into a [`Plan`].
 
 use loralab_cpu::Store;
 
@@ -12,19 +12,19 @@ use crate::graph::{
     recording::{Recording, Results},
 };
 
-/// What a plan is compiled for.
+/// The purpose that a plan is compiled for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Purpose {
     /// Losses, gradients and steps.
     Train(Optimizer),
-    /// Losses and gradients without steps, keeping what the model says.
+    /// Losses and gradients without steps; the model's output is kept.
     Probe,
-    /// Only the forward pass, keeping what the model says.
+    /// Only the forward pass; the model's output is kept.
     Predict,
     /// The forward pass up to the last observed value. Nothing is trained.
     Observe,
-    /// The same, then the moments of every observed value x, as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
-    /// where a row counts. Nothing is trained: the moments are sums over rows, as the gradients of weights are, and made by the same kernels.
+    /// The same, then the moments of every observed value x, stored as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
+    /// for rows that count. Nothing is trained: the moments are sums over rows like the gradients of weights, and the same kernels compute them.
     Moments,
 }
 
@@ -65,12 +65,12 @@ impl Tape {
         }
     }
 
-    /// Gives the steps of adapters a preconditioner, or none.
+    /// Sets the preconditioner of the adapters' steps, or none.
     pub fn precondition(&mut self, preconditioner: Option<Preconditioner>) {
         self.preconditioner = preconditioner;
     }
 
-    /// Notes that x, the input of `module`, or its moments are wanted; a value that several modules read is observed once for all of them.
+    /// Marks x, the input of `module`, as observed; a value that several modules read is observed once for all of them.
     pub fn observe(&mut self, x: Value, module: &str) {
         match self.observed.iter_mut().find(|(_, value)| *value == x) {
             Some((modules, _)) => modules.push(module.to_owned()),
@@ -78,22 +78,22 @@ impl Tape {
         }
     }
 
-    /// The modules of each observed value, in the order in which a plan for [`Purpose::Observe`] has them, or one for [`Purpose::Moments`] their moments.
+    /// The modules that read each observed value, in the order of the values of a plan for [`Purpose::Observe`] or the moments of one for [`Purpose::Moments`].
     pub fn observed(&self) -> Vec<Vec<String>> {
         self.observed.iter().map(|(modules, _)| modules.clone()).collect()
     }
 
-    /// T.
+    /// Tokens T of a sequence.
     pub fn tokens(&self) -> usize {
         self.shape.tokens
     }
 
-    /// Names the part of the model that the next ops belong to.
+    /// Sets the label of the next ops: the part of the model that they belong to.
     pub fn label(&mut self, label: impl Into<String>) {
         self.label = label.into();
     }
 
-    /// Declares a trained tensor.
+    /// Declares a trained tensor of `shape` (rows, columns) and returns its place in the flat buffers.
     pub fn parameter(&mut self, name: impl Into<String>, shape: [usize; 2], group: Group) -> Span {
         let offset = self.parameters.last().map_or(0, |last| last.span.offset + last.span.len);
         let span = Span { offset, len: shape[0] * shape[1] };
@@ -101,7 +101,7 @@ impl Tape {
         span
     }
 
-    /// Declares an adapter of `module`, of I inputs and O outputs: its A, (R, I), and its B, (O, R).
+    /// Declares an adapter of `module`, with I inputs and O outputs, and returns the places of A, (R, I), and B, (O, R).
     pub fn site(&mut self, module: &str, [inputs, outputs]: [usize; 2], rank: usize) -> [Span; 2] {
         let nowhere = Span { offset: 0, len: 0 };
         let mut site = Site { module: module.to_owned(), inputs, outputs, rank, a: nowhere, b: nowhere };
@@ -112,74 +112,74 @@ impl Tape {
         factors
     }
 
-    /// Declares a host-made table and returns its index.
+    /// Adds a table computed on the host and returns its index.
     pub fn table(&mut self, table: Vec<f64>) -> usize {
         self.tables.push(table);
         self.tables.len() - 1
     }
 
-    /// Looks the step's tokens up in `table`, (V, width).
+    /// Embeds the step's tokens: rows of `table`, (V, width).
     pub fn embedding(&mut self, table: Weight, width: usize) -> Value {
         let tokens = self.input(InputName::Tokens, 1);
         self.push(Embedding { width, table }, vec![tokens])
     }
 
-    /// x Wᵀ.
+    /// The linear map x Wᵀ; W is (outputs, columns of x).
     pub fn linear(&mut self, x: Value, weight: Weight, outputs: usize) -> Value {
         let inputs = self.columns(x);
         self.push(Linear { inputs, outputs, weight }, vec![x])
     }
 
-    /// x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
+    /// A linear map with an adapter, x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
     pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
         let inputs = self.columns(x);
         let [a, b] = self.site(module, [inputs, outputs], rank);
         self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
     }
 
-    /// x · w / √(mean(x²) + ε).
+    /// RMSNorm: x · w / √(mean(x²) + ε).
     pub fn rms_norm(&mut self, x: Value, weight: Weight, epsilon: f64) -> Value {
         self.push(RmsNorm { width: self.columns(x), epsilon, weight }, vec![x])
     }
 
-    /// Rotates the halves of each head by position; `table` is the index of the cosines, followed by the sines.
+    /// Rotary position embedding: rotates the halves of each head by position; `table` is the index of the cosines, followed by the sines.
     pub fn rope(&mut self, x: Value, head_size: usize, table: usize) -> Value {
         let heads = self.columns(x) / head_size;
         self.push(Rope { tokens: self.shape.tokens, heads, head_size, table }, vec![x])
     }
 
-    /// Causal attention of each sequence.
+    /// Causal attention within each sequence.
     pub fn attention(&mut self, q: Value, k: Value, v: Value, head_size: usize) -> Value {
         let (heads, kv_heads) = (self.columns(q) / head_size, self.columns(k) / head_size);
         self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, head_size }, vec![q, k, v])
     }
 
-    /// gate · sigmoid(gate) · up.
+    /// SwiGLU: gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
         self.push(Swiglu { columns: self.columns(gate) }, vec![gate, up])
     }
 
-    /// Orthonormal rows with the span of those of x, of each run.
+    /// Orthonormal rows that span the same space as the rows of x, for each run.
     ///
     /// # Panics
-    /// If a gradient would have to pass through it, or a run has several sequences.
+    /// If a gradient would have to pass through the op, or a run has several sequences.
     pub fn orthonormal(&mut self, x: Value) -> Value {
         assert!(!self.needed[x.0], "no gradient passes through orthonormal rows");
         assert_eq!(self.shape.sequences, 1, "the rows of a run become orthonormal together, as one sequence");
         self.push(Orthonormal { rows: self.shape.tokens, width: self.columns(x) }, vec![x])
     }
 
-    /// max(x, 0).
+    /// The rectifier max(x, 0).
     pub fn relu(&mut self, x: Value) -> Value {
         self.push(Relu { columns: self.columns(x) }, vec![x])
     }
 
-    /// a + b.
+    /// The sum a + b.
     pub fn add(&mut self, a: Value, b: Value) -> Value {
         self.push(Add { columns: self.columns(a) }, vec![a, b])
     }
 
-    /// An input, a row of so many columns for every token. Asked for twice, it is the same value.
+    /// An input with a row of `columns` columns for each token. Repeated calls return the same value.
     pub fn input(&mut self, name: InputName, columns: usize) -> Value {
         let kind = Type { dtype: name.dtype(), rows: Rows::Token, columns };
         if let Some((_, value)) = self.inputs.iter().find(|(known, _)| *known == name) {
@@ -212,17 +212,17 @@ impl Tape {
         self.results = Results { prediction: Some(prediction), loss: Some(loss), correct: None };
     }
 
-    /// Compiles what was recorded.
+    /// Compiles the recorded model.
     pub fn compile(self, purpose: Purpose) -> Plan {
         Plan::new(self.record(purpose))
     }
 
-    /// Compiles to a plan in which every value keeps a buffer of its own: more memory, the same bits. For tests of the reuse.
+    /// Compiles to a plan in which every value has a buffer of its own: more memory, the same bits. For tests of the reuse.
     pub fn compile_without_reuse(self, purpose: Purpose) -> Plan {
         Plan::without_reuse(self.record(purpose))
     }
 
-    /// Both passes, before values have memory.
+    /// Both passes as dispatches over values that have no memory yet.
     fn record(mut self, purpose: Purpose) -> Recording {
         if matches!(purpose, Purpose::Observe | Purpose::Moments) {
             self.end_at_observed();
@@ -273,7 +273,7 @@ impl Tape {
         }
     }
 
-    /// Forgets what comes after the last observed value: the rest of a model, its loss too.
+    /// Removes the ops after the last observed value: the rest of the model and its loss.
     fn end_at_observed(&mut self) {
         let writes = |node: &Node| node.writes.iter().any(|value| self.observed.iter().any(|(_, x)| x == value));
         self.nodes.truncate(self.nodes.iter().rposition(writes).map_or(0, |last| last + 1));
@@ -281,10 +281,10 @@ impl Tape {
         self.results = Results::default();
     }
 
-    /// The dispatches that sum up what was observed, and the parameters that they write the gradients of.
+    /// The dispatches that compute the moments of the observed values; declares the parameters whose gradients these are.
     ///
-    /// A row that does not count is cut out by the squared error's gradient, 2 w (x − 0), which is exactly 0 where w is. What it is compared with is
-    /// a port, as wide as the widest of the observed, which the step has to fill with zeros.
+    /// A row that does not count is removed by the squared error's gradient, 2 w (x − 0), which is exactly 0 if w is. The target of that error is
+    /// an input, as wide as the widest observed value, which the step has to fill with zeros.
     fn moments(&mut self) -> Vec<Dispatch<Value>> {
         let observed = std::mem::take(&mut self.observed);
         let widest = observed.iter().map(|(_, x)| self.columns(*x)).max().unwrap_or(1);
@@ -326,7 +326,7 @@ impl Tape {
         Value(self.types.len() - 1)
     }
 
-    /// Records an op. What it reads must differ, since the gradient of each goes to a buffer of its own.
+    /// Records an op. The values that it reads must be distinct, since each one's gradient is written to a buffer of its own.
     fn push(&mut self, op: impl Into<Op>, reads: Vec<Value>) -> Value {
         let op = op.into();
         let twice = (1..reads.len()).any(|i| reads[..i].contains(&reads[i]));

@@ -1,4 +1,4 @@
-//! The frozen base: a model's weights in the precision they were stored in, read from and written to safetensors.
+//! The frozen base: a model's weights in their stored precision, read from and written to safetensors.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,46 +8,46 @@ use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safet
 use super::Model;
 use crate::graph::memory::{Data, Tensor};
 
-/// Where a base's sizes stand in a safetensors file of ours: the file's own metadata, as the JSON of a `config.json`.
+/// Metadata key of loralab's safetensors files that holds the model's sizes, as the JSON of a `config.json`.
 const CONFIG_KEY: &str = "config";
 
 /// A pretrained model. Cloning shares the weights.
 #[derive(Clone, Debug)]
 pub struct Base {
-    /// Its family and sizes.
+    /// The model's family and sizes.
     pub model: Model,
     /// Weights, in the order of [`Model::tensors`].
     pub tensors: Arc<[Tensor]>,
 }
 
-/// Why a file is not a base.
+/// Error of reading or writing a base.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// The file is not safetensors, or ends too early.
     #[error("it is not a whole safetensors file ({0}); copy it again, or make a base with `loralab pretrain`")]
     File(#[from] CheckpointError),
-    /// The sizes of the model are not in the file.
+    /// The file does not hold the model's sizes.
     #[error(
         "it says nothing about the model's sizes: its safetensors metadata needs the key `config` with the JSON of a Hugging Face config.json"
     )]
     NoConfig,
-    /// The sizes of the model can't be read.
+    /// The model's sizes cannot be parsed.
     #[error("its `config` metadata can't be read as a Llama config.json: {0}")]
     Config(#[from] serde_json::Error),
-    /// Sizes that no decoder has.
+    /// The sizes do not describe a valid decoder.
     #[error("its config can't be a decoder of Llama's shape: {0}")]
     Sizes(String),
-    /// A model that computes something else.
+    /// The config describes a model that is not supported.
     #[error(
         "its config has \"{key}\": {found}, with which it computes something else than a decoder of Llama's shape without biases does; only such a one can be run"
     )]
     Unlike {
-        /// The setting.
+        /// Key of the setting.
         key: &'static str,
         /// Its value, as JSON.
         found: String,
     },
-    /// A tensor that the model has no place for.
+    /// The model has no tensor of this name.
     #[error(
         "tensor `{0}` has no place in the decoder that its config describes; it is of another model, or the config is"
     )]
@@ -55,25 +55,25 @@ pub enum BaseError {
     /// A tensor is missing.
     #[error("tensor `{name}` is missing; a base needs it in shape {shape:?}")]
     Missing {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// Rows and columns needed.
         shape: [usize; 2],
     },
-    /// A tensor has another shape than the config says.
+    /// A tensor's shape differs from the config's.
     #[error("tensor `{name}` has shape {found:?}, but the config needs {needed:?}")]
     Shape {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// The file's shape.
         found: Vec<usize>,
         /// Rows and columns needed.
         needed: [usize; 2],
     },
-    /// A tensor is stored in a type that is not read.
+    /// A tensor has an element type that is not supported.
     #[error("tensor `{name}` is stored as {found}; F32, F16 and BF16 are read")]
     Type {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// The file's type.
         found: Format,
@@ -83,9 +83,9 @@ pub enum BaseError {
         "tensor `{name}` holds a value that is not finite, the first at element {index}; the checkpoint is damaged"
     )]
     NotFinite {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
-        /// The element, row-major.
+        /// Index of the element, row-major.
         index: usize,
     },
 }
@@ -94,18 +94,18 @@ impl Base {
     /// Reads a base from the bytes of a safetensors file.
     ///
     /// # Errors
-    /// Says what is missing, misshapen, damaged or not understood.
+    /// If a size or tensor is missing, damaged, of the wrong shape or not supported.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Base, BaseError> {
         Base::from_checkpoint(&read_safetensors(bytes)?)
     }
 
-    /// Reads a base from a checkpoint whose metadata hold its `config.json`.
+    /// Reads a base from a checkpoint whose metadata holds the text of its `config.json`.
     ///
     /// # Errors
-    /// Says what is missing, misshapen, damaged or not understood.
+    /// If a size or tensor is missing, damaged, of the wrong shape or not supported.
     pub fn from_checkpoint(file: &Checkpoint<'_>) -> Result<Base, BaseError> {
         let model = Model::from_json(file.metadata.get(CONFIG_KEY).ok_or(BaseError::NoConfig)?)?;
-        // Before the names of that many layers are listed.
+        // Checked first, so that an absurd number of layers does not make a list of that many names.
         if model.layers() > file.tensors.len() {
             let (layers, tensors) = (model.layers(), file.tensors.len());
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
@@ -119,10 +119,10 @@ impl Base {
         }
     }
 
-    /// The base as a safetensors file, weights as they are stored here.
+    /// The bytes of a safetensors file of the base, with the weights in their stored precision.
     ///
     /// # Errors
-    /// Only if the safetensors library refuses the tensors.
+    /// If the safetensors library refuses the tensors.
     pub fn to_safetensors(&self) -> Result<Vec<u8>, BaseError> {
         let stored = |tensor: &Tensor| {
             let (format, bytes) = match &tensor.data {
@@ -138,12 +138,12 @@ impl Base {
         Ok(write_safetensors(&Checkpoint { metadata, tensors: self.tensors.iter().map(stored).collect() })?)
     }
 
-    /// The index of a tensor that [`Model::tensors`] lists.
+    /// Index of the tensor `name`, which must be in [`Model::tensors`].
     pub(crate) fn index(&self, name: &str) -> usize {
         self.tensors.iter().position(|tensor| tensor.name == name).expect("a base holds every tensor its config lists")
     }
 
-    /// Bytes of the weights as stored.
+    /// Bytes of the weights in their stored precision.
     pub fn bytes(&self) -> usize {
         self.tensors.iter().map(|tensor| tensor.data.bytes()).sum()
     }

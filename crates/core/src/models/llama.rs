@@ -1,4 +1,4 @@
-//! The Llama family: RMSNorm, rotary positions, grouped-query causal attention, SwiGLU, no biases. Names as Hugging Face spells them.
+//! The Llama family: RMSNorm, rotary positions, grouped-query causal attention, SwiGLU, no biases. Tensors have their Hugging Face names.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
@@ -9,48 +9,48 @@ use crate::graph::{
     tape::Tape,
 };
 
-/// The linear modules of a layer, by the ends of their names.
+/// The last components of the names of a layer's linear modules.
 pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-/// Sizes of a decoder; in JSON under the names of Hugging Face's `config.json`.
+/// Sizes of a decoder; the JSON names are those of Hugging Face's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// V.
+    /// Vocabulary size V.
     #[serde(rename = "vocab_size")]
     pub vocabulary: usize,
-    /// Columns of the residual stream.
+    /// Width of the residual stream.
     #[serde(rename = "hidden_size")]
     pub width: usize,
-    /// L.
+    /// Number of layers L.
     #[serde(rename = "num_hidden_layers")]
     pub layers: usize,
-    /// H; D is `width / heads`.
+    /// Number of attention heads H; the head size D is `width / heads`.
     #[serde(rename = "num_attention_heads")]
     pub heads: usize,
-    /// Heads of keys and values; divides H.
+    /// Number of key and value heads; divides H.
     #[serde(rename = "num_key_value_heads")]
     pub kv_heads: usize,
-    /// Columns of gate and up.
+    /// Output columns of the gate and up projections.
     #[serde(rename = "intermediate_size")]
     pub feed_forward: usize,
     /// Base of the rotary wavelengths.
     pub rope_theta: f64,
-    /// ε of the norms.
+    /// ε of RMSNorm.
     #[serde(rename = "rms_norm_eps")]
     pub epsilon: f64,
-    /// Whether the embedding is also the matrix of the logits.
+    /// True if the embedding is also the output matrix that gives the logits.
     #[serde(rename = "tie_word_embeddings")]
     pub tied: bool,
-    /// The longest sequence it was trained on.
+    /// Longest sequence that the model was trained on, in tokens.
     #[serde(rename = "max_position_embeddings")]
     pub tokens: usize,
 }
 
 impl Config {
-    /// Whether there can be a decoder of these sizes.
+    /// Checks that these sizes describe a valid decoder.
     ///
     /// # Errors
-    /// A sentence that says which sizes do not go together.
+    /// A sentence that names the inconsistent sizes.
     pub fn check(&self) -> Result<(), String> {
         let Config { vocabulary, width, layers, heads, kv_heads, feed_forward, tokens, .. } = *self;
         let sizes = [vocabulary, width, layers, heads, kv_heads, feed_forward, tokens];
@@ -70,12 +70,12 @@ impl Config {
         }
     }
 
-    /// D.
+    /// Head size D.
     pub fn head_size(&self) -> usize {
         self.width / self.heads
     }
 
-    /// Inputs and outputs of a module, (I, O).
+    /// Input and output columns of a module, (I, O).
     fn module_shape(&self, module: &str) -> [usize; 2] {
         let narrow = self.kv_heads * self.head_size();
         match module {
@@ -87,7 +87,7 @@ impl Config {
     }
 }
 
-/// What a config may ask of a model, and the values with which the decoder here is that model; `null` and silence are others'.
+/// Config fields that change what a model computes, and the values that this decoder implements. A field that is missing or `null` is accepted.
 const PLAIN: [(&str, &[&str]); 9] = [
     ("model_type", &["\"llama\"", "\"mistral\""]),
     ("hidden_act", &["\"silu\"", "\"swish\""]),
@@ -103,9 +103,9 @@ const PLAIN: [(&str, &[&str]); 9] = [
 impl Family for Config {
     const TYPES: &'static [&'static str] = &["llama", "mistral"];
 
-    /// Reads the sizes, and holds the rest to what a decoder here is.
+    /// Reads the sizes, and rejects other fields whose values this decoder does not implement.
     fn read(mut said: Map<String, Json>) -> Result<Config, BaseError> {
-        // transformers 5 writes what concerns positions in a place of its own.
+        // transformers 5 writes the position settings into an object of their own.
         if let Some(Json::Object(positions)) = said.remove("rope_parameters") {
             for (name, value) in positions {
                 let is_old = ["rope_theta", "partial_rotary_factor"].contains(&&*name);
@@ -186,7 +186,7 @@ impl Family for Config {
         tensors
     }
 
-    // Older files hold the rotary frequencies, and some the tied embedding twice.
+    // Older files hold the rotary frequencies, and some hold the tied embedding twice.
     fn repeats(&self, tensor: &str) -> bool {
         tensor.ends_with("rotary_emb.inv_freq") || (self.tied && tensor == "lm_head.weight")
     }
@@ -233,14 +233,14 @@ fn module_name(layer: usize, module: &str) -> String {
     format!("model.layers.{layer}.{block}.{module}")
 }
 
-/// RMSNorm with the gain of the module `name`.
+/// Records RMSNorm with the gain of the module `name`.
 fn norm(recorder: &mut Recorder<'_>, name: &str, config: &Config, x: Value) -> Value {
     let weight = recorder.weight(&format!("{name}.weight"), [1, config.width], Group::Gain);
     recorder.tape.label(name.trim_start_matches("model."));
     recorder.tape.rms_norm(x, weight, config.epsilon)
 }
 
-/// Cosines and sines of position · θ^(−2i/D), each (T, D/2); the index of the cosines.
+/// Adds the tables of the cosines and sines of position · θ^(−2i/D), each (T, D/2). Returns the index of the cosines; the sines follow.
 fn rope_tables(tape: &mut Tape, config: &Config) -> usize {
     let half = config.head_size() / 2;
     let angle = |index: usize| {
@@ -253,8 +253,8 @@ fn rope_tables(tape: &mut Tape, config: &Config) -> usize {
     cosines
 }
 
-/// The initial value of a weight that is trained from nothing: N(0, 0.02²) for matrices, with the layers' outputs scaled by 1/√(2L) so that the
-/// residual stream does not grow with depth (Radford et al. 2019, GPT-2), and 1 for gains. `len` elements of `span`'s tensor.
+/// The initial value of a weight for pretraining: N(0, 0.02²) for matrices, with the layers' output projections scaled by 1/√(2L) so that the
+/// residual stream does not grow with depth (Radford et al. 2019, GPT-2), and 1 for gains. `span.len` elements.
 pub fn initial_weight(name: &str, group: Group, span: Span, layers: usize, seed: u64) -> Vec<f32> {
     let mut weight = vec![1.0; span.len];
     if group != Group::Gain {

@@ -1,7 +1,7 @@
-//! Models: a family is a file that says which fields of a `config.json` it accepts, its tensors' names, the modules that can carry adapters, and the ops of
-//! its forward pass; and the frozen weights that models stand on.
+//! Models and their frozen weights. Each family has a file that defines the fields of a `config.json` it accepts, its tensors' names, the modules that can
+//! carry adapters, and the ops of its forward pass.
 //!
-//! The room records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the paper's toy, which has no file.
+//! This module records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the paper's toy network, which has no checkpoint.
 
 mod base;
 pub mod llama;
@@ -18,35 +18,35 @@ use crate::graph::tape::Tape;
 /// A linear map of a model that can carry an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linear {
-    /// Its full name, e.g. `model.layers.0.self_attn.q_proj`.
+    /// Full name of the module, e.g. `model.layers.0.self_attn.q_proj`.
     pub name: String,
-    /// I.
+    /// Input columns I.
     pub inputs: usize,
-    /// O.
+    /// Output columns O.
     pub outputs: usize,
 }
 
-/// What a family provides for the sizes of one of its models.
+/// The interface of a family, implemented by the sizes of one of its models.
 trait Family: Sized {
-    /// The values of `model_type` in a `config.json` that mean this family.
+    /// The values of `model_type` in a `config.json` that select this family.
     const TYPES: &'static [&'static str];
 
-    /// Reads a `config.json`. A field that would change results and is not handled is an error that names it.
+    /// Reads a `config.json`. An unsupported field that would change results is an error that names it.
     fn read(said: Map<String, Json>) -> Result<Self, BaseError>;
 
-    /// A `config.json` from which transformers, too, knows the model.
+    /// A `config.json` that Hugging Face's transformers can read too.
     fn write(&self) -> Json;
 
-    /// V.
+    /// Vocabulary size V.
     fn vocabulary(&self) -> usize;
 
-    /// The longest sequence it was trained on, in tokens.
+    /// Longest sequence that the model was trained on, in tokens.
     fn longest(&self) -> usize;
 
-    /// L.
+    /// Number of layers L.
     fn layers(&self) -> usize;
 
-    /// Columns of the tables of positions, for each token.
+    /// Columns of the position tables, per token.
     fn position_columns(&self) -> usize;
 
     /// The modules that can carry adapters, in the order of the forward pass.
@@ -55,16 +55,16 @@ trait Family: Sized {
     /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
     fn tensors(&self) -> Vec<(String, [usize; 2])>;
 
-    /// Whether a file may hold a tensor of this name that the model has no use for, since it says again what others say.
+    /// True if a file may hold a tensor of this name that the model does not use, because it repeats other tensors.
     fn repeats(&self, tensor: &str) -> bool;
 
-    /// Records the forward pass with its loss.
+    /// Records the forward pass and its loss.
     fn record(&self, recorder: &mut Recorder<'_>);
 }
 
 macro_rules! families {
     ($($family:ident($config:ty)),*) => {
-        /// A model: its family, and its sizes.
+        /// A model: its family and its sizes.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Model {
             $(#[allow(missing_docs, reason = "each family's own page says what it is")] $family($config)),*
@@ -77,10 +77,10 @@ macro_rules! families {
         })*
 
         impl Model {
-            /// Reads the text of a Hugging Face `config.json`. A config without a `model_type` is the first family's.
+            /// Reads the text of a Hugging Face `config.json`. A config without a `model_type` belongs to the first family.
             ///
             /// # Errors
-            /// If a size is missing, or no family here computes what the config describes.
+            /// If a size is missing, or no supported family computes what the config describes.
             pub fn from_json(text: &str) -> Result<Model, BaseError> {
                 let said: Map<String, Json> = serde_json::from_str(text)?;
                 let kind = said.get("model_type").and_then(Json::as_str).map(str::to_owned);
@@ -95,22 +95,22 @@ macro_rules! families {
                 match self { $(Model::$family(config) => config.write().to_string()),* }
             }
 
-            /// V.
+            /// Vocabulary size V.
             pub fn vocabulary(&self) -> usize {
                 match self { $(Model::$family(config) => config.vocabulary()),* }
             }
 
-            /// The longest sequence it was trained on, in tokens.
+            /// Longest sequence that the model was trained on, in tokens.
             pub fn longest(&self) -> usize {
                 match self { $(Model::$family(config) => config.longest()),* }
             }
 
-            /// L.
+            /// Number of layers L.
             pub fn layers(&self) -> usize {
                 match self { $(Model::$family(config) => config.layers()),* }
             }
 
-            /// Columns of the tables of positions, for each token.
+            /// Columns of the position tables, per token.
             pub fn position_columns(&self) -> usize {
                 match self { $(Model::$family(config) => config.position_columns()),* }
             }
@@ -125,13 +125,13 @@ macro_rules! families {
                 match self { $(Model::$family(config) => config.tensors()),* }
             }
 
-            /// Records the forward pass with its loss.
+            /// Records the forward pass and its loss.
             pub fn record(&self, tape: &mut Tape, training: Training<'_>) {
                 let recorder = &mut Recorder::new(tape, training);
                 match self { $(Model::$family(config) => config.record(recorder)),* }
             }
 
-            /// Whether a file may hold a tensor of this name that the model has no use for.
+            /// True if a file may hold a tensor of this name that the model does not use.
             fn repeats(&self, tensor: &str) -> bool {
                 match self { $(Model::$family(config) => config.repeats(tensor)),* }
             }
@@ -147,7 +147,7 @@ impl Model {
         self.tensors().iter().map(|(_, shape)| shape[0] * shape[1]).sum()
     }
 
-    /// The ends of the names of the modules that can carry adapters, each once, in the order of the forward pass: what `target_modules` may name.
+    /// Last components of the names of the modules that can carry adapters, each once, in the order of the forward pass: valid values for `target_modules`.
     pub fn targets(&self) -> Vec<String> {
         let mut targets: Vec<String> = vec![];
         for Linear { name, .. } in self.linears() {

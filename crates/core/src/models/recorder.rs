@@ -1,4 +1,4 @@
-//! The recorder: lets a family record its model once, whatever of it is trained.
+//! The recorder: lets a family write its forward pass once, for every choice of what is trained.
 
 use super::Base;
 use crate::graph::{
@@ -6,17 +6,17 @@ use crate::graph::{
     tape::Tape,
 };
 
-/// Which modules get adapters, and of which rank.
+/// The modules that get adapters, and the adapters' rank.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapters {
-    /// R.
+    /// Rank R.
     pub rank: usize,
-    /// Ends of modules' names, such as `q_proj`.
+    /// Last components of modules' names, such as `q_proj`, or full names.
     pub target_modules: Vec<String>,
 }
 
 impl Adapters {
-    /// Whether a module of this full name is meant: a target is the whole name or what follows a dot in it, PEFT's rule.
+    /// True if the module of this full name is a target: a target equals the whole name or its end after a dot, as in PEFT.
     pub fn target(&self, module: &str) -> bool {
         let is_end = |target: &String| {
             module.strip_suffix(target.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
@@ -25,30 +25,30 @@ impl Adapters {
     }
 }
 
-/// What of a model is trained.
+/// The part of a model that is trained.
 #[derive(Clone, Copy, Debug)]
 pub enum Training<'a> {
-    /// LoRA adapters beside the frozen weights of a base.
+    /// LoRA adapters; the weights of the base are frozen.
     Adapters(&'a Base, &'a Adapters),
-    /// Nothing: the base alone, with the inputs of these modules, by their full names, observed.
+    /// Nothing: only the base runs, and the inputs of these modules (full names) are observed.
     Observed(&'a Base, &'a [String]),
     /// Every weight (pretraining).
     Everything,
 }
 
-/// A tape, with the weights and linear maps of a model as its training wants them.
+/// A tape that records weights and linear maps according to what is trained.
 pub(super) struct Recorder<'a> {
     pub tape: &'a mut Tape,
     training: Training<'a>,
 }
 
 impl<'a> Recorder<'a> {
-    /// Records on `tape`.
+    /// A recorder on `tape`.
     pub fn new(tape: &'a mut Tape, training: Training<'a>) -> Self {
         Recorder { tape, training }
     }
 
-    /// A tensor of the model, of so many rows and columns.
+    /// A tensor of the model, of `shape` (rows, columns): frozen, or trained in `group`.
     pub fn weight(&mut self, name: &str, shape: [usize; 2], group: Group) -> Weight {
         match self.training {
             Training::Adapters(base, _) | Training::Observed(base, _) => Weight::Frozen(base.index(name)),
@@ -56,7 +56,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// x Wᵀ of the module `name`, with an adapter or observed if it is meant to be.
+    /// Records x Wᵀ of the module `name`, with an adapter if it is a target, or observed if it is listed.
     pub fn linear(&mut self, x: Value, name: &str, [inputs, outputs]: [usize; 2]) -> Value {
         let weight = self.weight(&format!("{name}.weight"), [outputs, inputs], Group::Matrix);
         self.tape.label(name.trim_start_matches("model."));

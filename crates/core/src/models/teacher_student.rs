@@ -1,7 +1,7 @@
 //! The paper's teacher–student network (arXiv 2406.08447, toy experiment): f(x) = W_out φ(u + B A φ(u)) with u = W_in x, φ = ReLU.
 //!
-//! The hidden matrix W_h is zero there, so its product is left out and the pair is two trained linear maps; the sum with u keeps the network
-//! alive (without it every gradient is exactly zero). This form and the variances are our reading: the paper's text was not at hand.
+//! The hidden matrix W_h is zero, so its product is omitted and the adapter is two trained linear maps. Without the added u every gradient would be
+//! exactly zero. This form and the variances are our interpretation: the paper's text was not available.
 
 use loralab_experiment::{Form, Readout};
 use loralab_linalg::Stream;
@@ -16,17 +16,17 @@ use crate::graph::{
 pub struct Network {
     /// Columns of x.
     pub inputs: usize,
-    /// n.
+    /// Width n of the hidden layer.
     pub width: usize,
-    /// R.
+    /// Rank R.
     pub rank: usize,
-    /// Whether u is added to B A φ(u).
+    /// Form of the network: with or without u added to B A φ(u).
     pub form: Form,
-    /// How W_out is drawn.
+    /// Distribution of W_out.
     pub readout: Readout,
 }
 
-/// The frozen W_in, (n, inputs), entries N(0, 1/inputs), and W_out, (1, n), entries N(0, 1/n) or as the readout says.
+/// The frozen W_in, (n, inputs), entries N(0, 1/inputs), and W_out, (1, n), entries N(0, 1/n) or as `readout` defines.
 pub fn weights(network: Network, seed: u64, name: &str) -> Vec<Tensor> {
     let Network { inputs, width, readout, .. } = network;
     let deviation = (inputs as f32).sqrt().recip();
@@ -40,7 +40,7 @@ pub fn weights(network: Network, seed: u64, name: &str) -> Vec<Tensor> {
         .into()
 }
 
-/// Records the network with its squared error; the base must be what [`weights`] gives. Parameters are `hidden.lora_A.weight`, (R, n), and
+/// Records the network with its squared error; the base must be the result of [`weights`]. Parameters are `hidden.lora_A.weight`, (R, n), and
 /// `hidden.lora_B.weight`, (n, R).
 pub fn teacher_student(tape: &mut Tape, network: Network) {
     let Network { inputs, width, rank, form, .. } = network;

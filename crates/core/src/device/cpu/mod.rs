@@ -1,8 +1,8 @@
 //! The CPU device: replays a plan run by run and micro-batch by micro-batch.
 //!
-//! A run's rows are cut into *micro-batches* of whole sequences, at least [`MICRO_BATCH_ROWS`] rows each. A worker carries one micro-batch through the whole forward
-//! and backward pass, so activations stay in its cache and nothing waits inside a step; the micro-batches' gradients are then added in order and the run
-//! is updated. Cut and order depend on the shape of one run only, hence a run's bits depend neither on its cohort nor on the threads.
+//! A run's rows are split into *micro-batches* of whole sequences, at least [`MICRO_BATCH_ROWS`] rows each. One worker computes the whole forward and backward
+//! pass of a micro-batch, so activations stay in its cache and no worker waits within a pass; the micro-batches' gradients are then added in order and the
+//! run is updated. Split and order depend only on the shape of one run, hence a run's bits depend neither on its cohort nor on the threads.
 
 mod needs;
 mod state;
@@ -21,10 +21,10 @@ use crate::graph::{
     recording::Results,
 };
 
-/// Fewest rows of a micro-batch, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
+/// Minimum rows of a micro-batch, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
 const MICRO_BATCH_ROWS: usize = 128;
 
-/// A CPU, computing in `S`.
+/// The CPU device, which computes in the scalar `S`.
 pub struct Cpu<S> {
     plan: Arc<Plan>,
     base: Arc<[Tensor]>,
@@ -34,11 +34,11 @@ pub struct Cpu<S> {
     workers: Workers,
     arenas: Pool<Arena<S>>,
     workspaces: Pool<Vec<Partial<S>>>,
-    /// Reports that nobody has asked for yet.
+    /// Reports that were not yet read.
     reports: Vec<Vec<Option<StepReport>>>,
 }
 
-/// What a run keeps from step to step.
+/// Settings and state of a run.
 #[derive(Clone)]
 struct Run<S> {
     settings: RunSettings,
@@ -48,30 +48,30 @@ struct Run<S> {
     second_moment: Vec<S>,
     steps: u64,
     diverged: bool,
-    /// Passes since the last update, and the sums of their losses and of their gradients.
+    /// Number of passes since the last update, and the sums of their losses and of their gradients.
     passes: usize,
     loss: S,
     gradients: Vec<S>,
 }
 
-/// How far a micro-batch is carried.
+/// The passes to compute for a micro-batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    /// Through the forward pass.
+    /// The forward pass.
     Forward,
-    /// Through both passes.
+    /// Both passes.
     Gradient,
-    /// Through both, and what the plan observes is kept.
+    /// Both passes; the observed values are kept.
     Probe,
 }
 
-/// What a worker computes a micro-batch in.
+/// Memory of a worker for one micro-batch.
 struct Arena<S> {
     values: Values<S>,
     scratch: Scratch<S>,
 }
 
-/// A micro-batch's share of a run's results.
+/// Results of one micro-batch.
 #[derive(Clone, Default)]
 struct Partial<S> {
     gradients: Vec<S>,
@@ -81,7 +81,7 @@ struct Partial<S> {
     observed: Vec<Vec<S>>,
 }
 
-/// Memory that workers take and give back; grows to the number of workers and stays there.
+/// Reusable memory that workers take and put back; it grows to the number of workers.
 struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {
@@ -94,13 +94,13 @@ impl<T> Pool<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<T>> {
-        // The list is whole at every moment, even if a worker panicked elsewhere.
+        // The list is always valid, even if a worker panicked elsewhere.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S: Scalar> Cpu<S> {
-    /// Builds the memory of the plan's K runs; `threads` is none for as many as the machine offers.
+    /// Allocates the memory of the plan's K runs; `threads` is `None` for as many as the machine offers.
     pub fn new(plan: Arc<Plan>, base: Arc<[Tensor]>, threads: Option<usize>) -> Cpu<S> {
         let tables = plan.tables.iter().map(|table| table.iter().map(|&x| S::from_f64(x)).collect()).collect();
         let trained = vec![S::ZERO; plan.trained_len()];
@@ -149,7 +149,7 @@ impl<S: Scalar> Cpu<S> {
         loss
     }
 
-    /// What follows a complete gradient, for a run whose loss and gradient are already known; for tests and probes.
+    /// The update of a run from a given loss and gradient; for tests and probes.
     pub fn apply(&mut self, run: usize, loss: S, gradients: &mut [S], learning_rate: f64) -> StepReport {
         update(&mut self.runs[run], &self.plan, loss, gradients, learning_rate)
     }
@@ -168,7 +168,8 @@ impl<S: Scalar> Cpu<S> {
         self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.micro_batches])
     }
 
-    /// Computes the gradient of one run on the caller's thread, micro-batch by micro-batch; each dispatch waits for `around` to call it. For whoever has a clock.
+    /// Computes the gradient of one run on the caller's thread, micro-batch by micro-batch. `around` gets each dispatch and the function that runs it, so that it
+    /// can measure the time.
     pub fn observe(&self, run: usize, inputs: Inputs<'_>, mut around: impl FnMut(&Dispatch, &mut dyn FnMut())) {
         let mut micro_batches = self.workspace();
         for (index, partial) in micro_batches.iter_mut().enumerate() {
@@ -186,7 +187,7 @@ impl<S: Scalar> Cpu<S> {
         self.workspaces.put(micro_batches);
     }
 
-    /// The part of the model whose values are the first of a run's forward pass that are not finite, among the first `rows` rows of a plan of one micro-batch.
+    /// The label of the first dispatch of a run's forward pass whose results are not finite within the first `rows` rows; for a plan of one micro-batch.
     pub fn first_not_finite(&self, run: usize, inputs: Inputs<'_>, rows: usize) -> Option<String> {
         let mut micro_batches = self.workspace();
         let mut found = None;
@@ -212,14 +213,14 @@ impl<S: Scalar> Cpu<S> {
         found
     }
 
-    /// Carries all micro-batches of a run through the passes.
+    /// Computes the passes of all micro-batches of a run.
     fn replay(&self, run: &Run<S>, inputs: Inputs<'_>, micro_batches: &mut [Partial<S>], extent: Extent) {
         self.workers.for_each(micro_batches, |index, partial| {
             self.replay_micro_batch(run, inputs, index, partial, extent, Op::run);
         });
     }
 
-    /// Carries one micro-batch of a run through the passes; `each` runs every dispatch.
+    /// Computes the passes of one micro-batch of a run; `each` runs every dispatch.
     fn replay_micro_batch(
         &self,
         run: &Run<S>,
@@ -234,7 +235,7 @@ impl<S: Scalar> Cpu<S> {
         let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
         for input in &plan.inputs {
             let rows = inputs.of(input, plan.shape);
-            // Every micro-batch has as many of them.
+            // All micro-batches have the same number of elements.
             let micro_batch =
                 index * (rows.len() / self.micro_batches)..(index + 1) * (rows.len() / self.micro_batches);
             match rows {
@@ -263,7 +264,7 @@ impl<S: Scalar> Cpu<S> {
             each(dispatch, &mut micro_batch);
         }
         if extent == Extent::Probe {
-            // The backward pass gives their buffers on.
+            // The backward pass may reuse their buffers.
             partial.observed.resize_with(plan.observed.len(), Vec::new);
             for (observed, &(value, columns)) in partial.observed.iter_mut().zip(&plan.observed) {
                 observed.clear();
@@ -285,10 +286,10 @@ impl<S: Scalar> Cpu<S> {
         self.arenas.put(arena);
     }
 
-    /// Runs `work` for every run, each with its own input.
+    /// Calls `work` for each run with its inputs.
     fn each_run<R: Send>(&self, inputs: &[Inputs<'_>], work: impl Fn(&Run<S>, Inputs<'_>) -> R + Sync) -> Vec<R> {
         if let ([run], [input]) = (&self.runs[..], inputs) {
-            // What it answers is then always memory of the caller's thread, which the next answer finds again.
+            // The result is then allocated on the caller's thread, so the allocator can reuse its memory for the next call.
             return vec![work(run, *input)];
         }
         let mut results: Vec<Option<R>> = self.runs.iter().map(|_| None).collect();
@@ -298,7 +299,7 @@ impl<S: Scalar> Cpu<S> {
 }
 
 impl<S: Scalar> Cpu<S> {
-    /// Puts a run at its start, as [`Device::load`] does.
+    /// Sets a run to its start, as [`Device::load`] does.
     pub fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         let run = &mut self.runs[run];
         assert_eq!(trained.len(), run.trained.len(), "a start must fill the plan's parameters");
@@ -334,7 +335,7 @@ impl<S: Scalar> Cpu<S> {
         self.runs = runs;
     }
 
-    /// What follows a complete gradient, for every run that has not diverged; the report of the others is none.
+    /// The update that follows a complete gradient, for every run that has not diverged; the report of the others is `None`.
     pub fn update(&mut self, learning_rates: &[f64]) -> Vec<Option<StepReport>> {
         let mut tasks: Vec<(&mut Run<S>, Option<StepReport>)> = self.runs.iter_mut().map(|run| (run, None)).collect();
         self.workers.for_each(&mut tasks, |index, (run, report)| {
@@ -347,13 +348,13 @@ impl<S: Scalar> Cpu<S> {
         tasks.into_iter().map(|(_, report)| report).collect()
     }
 
-    /// One step of one pass of every run that has not diverged; the report of the others is none.
+    /// A step of one pass of every run that has not diverged; the report of the others is `None`.
     pub fn step(&mut self, inputs: &[Inputs<'_>], learning_rates: &[f64]) -> Vec<Option<StepReport>> {
         self.accumulate(inputs);
         self.update(learning_rates)
     }
 
-    /// The loss of every run that has not diverged.
+    /// The evaluation of every run that has not diverged; `None` for the others.
     pub fn evaluate(&self, inputs: &[Inputs<'_>]) -> Vec<Option<Evaluation>> {
         self.each_run(inputs, |run, input| {
             (!run.diverged).then(|| {
@@ -367,7 +368,7 @@ impl<S: Scalar> Cpu<S> {
         })
     }
 
-    /// What each run's model says, (B·T, columns); for plans that were compiled to predict.
+    /// Each run's model output, (B·T, columns); for plans compiled to predict.
     pub fn predict(&self, inputs: &[Inputs<'_>]) -> Vec<Vec<f32>> {
         self.each_run(inputs, |run, input| {
             let mut micro_batches = self.workspace();
@@ -378,7 +379,7 @@ impl<S: Scalar> Cpu<S> {
         })
     }
 
-    /// What a pass over these rows says of each run, as [`Device::probe`] does.
+    /// The result of a pass over these rows for each run, without a step, as [`Device::probe`] does.
     pub fn probe(&self, inputs: &[Inputs<'_>]) -> Vec<Probe> {
         self.each_run(inputs, |run, input| {
             let mut micro_batches = self.workspace();
@@ -402,7 +403,7 @@ impl<S: Scalar> Cpu<S> {
     }
 }
 
-/// A CPU answers at once.
+/// The futures of a CPU are ready at once.
 impl<S: Scalar> Device for Cpu<S> {
     fn load(&mut self, run: usize, trained: &[f32], frozen_pairs: &[f32], settings: RunSettings) {
         self.load(run, trained, frozen_pairs, settings);
@@ -458,7 +459,7 @@ impl<S: Scalar> Arena<S> {
     }
 }
 
-/// The number of micro-batches: the largest divisor of B that leaves each at least [`MICRO_BATCH_ROWS`] rows.
+/// The number of micro-batches: the largest divisor of B with at least [`MICRO_BATCH_ROWS`] rows in each, or 1.
 fn micro_batches(sequences: usize, tokens: usize) -> usize {
     (1..=sequences)
         .rev()
@@ -474,7 +475,7 @@ fn moments(plan: &Plan) -> [usize; 2] {
     [1, 2].map(|moment| if moments >= moment { plan.trained_len() } else { 0 })
 }
 
-/// A result of all micro-batches, one after the other, in a list that is exactly as long.
+/// One result of all micro-batches, concatenated, in a list of exactly that capacity.
 fn joined<S: Scalar>(micro_batches: &[Partial<S>], of: impl Fn(&Partial<S>) -> &Vec<S>) -> Vec<f32> {
     let mut whole = Vec::with_capacity(micro_batches.iter().map(|micro_batch| of(micro_batch).len()).sum());
     micro_batches.iter().for_each(|micro_batch| whole.extend(of(micro_batch).iter().map(|x| x.to_f64() as f32)));

@@ -1,4 +1,4 @@
-//! The memory that the CPU device takes for a plan.
+//! The memory that the CPU device needs for a plan.
 
 use loralab_cpu::Scalar;
 
@@ -9,13 +9,13 @@ use crate::{
 };
 
 impl<S: Scalar> Cpu<S> {
-    /// The memory of a cohort, term by term: what each run keeps, and what each worker computes in.
+    /// The memory of a cohort, term by term: the state of each run and the working memory of each worker.
     pub fn needs(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Needs {
         let size = size_of::<S>();
         let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
         let micro_batches = micro_batches(plan.shape.sequences, plan.shape.tokens);
         let workers = Workers::new(threads).count();
-        // A worker carries a micro-batch in an arena; a run's micro-batches are added up in a workspace.
+        // A worker computes a micro-batch in an arena; the results of a run's micro-batches are collected in a workspace.
         let (arenas, workspaces) = (workers.min(plan.shape.runs * micro_batches), workers.min(plan.shape.runs));
         let summed = if plan.backward.is_empty() { 0 } else { elements };
         let columns = plan.columns();
@@ -62,7 +62,7 @@ impl<S: Scalar> Cpu<S> {
     }
 }
 
-/// Columns that an adapter with a frozen pair computes beside the plan's buffers, of the widest.
+/// Columns of working memory that the widest adapter with a frozen pair needs in addition to the plan's buffers.
 fn frozen_columns(plan: &Plan) -> usize {
     plan.sites.iter().map(|site| site.rank + 2 * site.outputs).max().unwrap_or(0)
 }

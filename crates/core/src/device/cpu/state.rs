@@ -1,4 +1,4 @@
-//! What a run keeps from step to step, to be handed out and taken back.
+//! Saving and restoring the state of a run.
 
 use loralab_cpu::Scalar;
 
@@ -6,7 +6,7 @@ use super::Run;
 use crate::device::RunState;
 
 impl<S: Scalar> Run<S> {
-    /// What it keeps.
+    /// The run's state, in f32.
     pub fn state(&self) -> RunState {
         let single = |values: &[S]| -> Vec<f32> { values.iter().map(|x| x.to_f64() as f32).collect() };
         RunState {
@@ -17,7 +17,7 @@ impl<S: Scalar> Run<S> {
         }
     }
 
-    /// Takes it back.
+    /// Restores a state.
     pub fn restore(&mut self, state: &RunState) {
         let RunState { trained, moments, steps, diverged } = state;
         let (first, second) = moments.split_at(self.first_moment.len());

@@ -1,4 +1,4 @@
-//! What follows a complete gradient on the CPU.
+//! Updates that follow a complete gradient, on the CPU.
 
 use loralab_cpu::{Scalar, adamw, clip, finite, precondition, sgd, sign_sgd};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What follows a complete gradient: the finite test, clipping and the optimiser's step of one run.
+/// The update of one run: the finite test, clipping, preconditioning and the optimiser's step.
 pub fn update<S: Scalar>(
     run: &mut Run<S>,
     plan: &Plan,
@@ -33,7 +33,7 @@ pub fn update<S: Scalar>(
                 }
             }
             Update::Clip => {
-                // As PyTorch's clip_grad_norm_: the 1e-6 keeps a zero gradient from dividing by zero.
+                // As PyTorch's clip_grad_norm_: the 1e-6 avoids a division by zero for a zero gradient.
                 let factor = S::from_f64(run.settings.max_grad_norm) / (norm + S::from_f64(1e-6));
                 if run.settings.max_grad_norm > 0.0 && factor < S::ONE {
                     clip::scale(gradients, factor);
@@ -58,7 +58,7 @@ pub fn update<S: Scalar>(
     report
 }
 
-/// The first trained tensor with a non-finite gradient; the loss itself, or the norm's overflow, if every element is finite.
+/// Name of the first trained tensor with a non-finite gradient, or of the gradient's norm if every element is finite.
 fn culprit<S: Scalar>(plan: &Plan, gradients: &[S]) -> String {
     let Some(index) = finite::first_non_finite(gradients) else { return "the gradient's norm".to_owned() };
     let tensor = plan.parameters.iter().find(|parameter| parameter.span.range().contains(&index));

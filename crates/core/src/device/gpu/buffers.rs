@@ -1,4 +1,4 @@
-//! The buffers of a plan on a GPU: where each memory that a launch names lies, and how the host fills the rings.
+//! The buffers of a plan on a GPU: the buffer of each memory that a launch binds, and the layout of the rings that the host fills.
 
 use std::collections::HashMap;
 
@@ -15,25 +15,25 @@ use crate::{
     },
 };
 
-/// Steps that can be handed over at once, at most.
+/// Maximum number of steps that can be submitted ahead.
 const SLOTS: usize = 32;
-/// Bytes of rows that wait for their step, at most, unless one step has more.
+/// Maximum bytes of input rows in the ring, unless one step needs more.
 const RING: usize = 16 << 20;
 
 /// The buffers of one plan.
 pub struct Buffers {
     buffers: HashMap<Memory, wgpu::Buffer>,
-    /// Steps that the rings hold.
+    /// Number of slots of the rings, one per pass.
     pub slots: usize,
     shape: Shape,
     inputs: Vec<Input>,
 }
 
 impl Buffers {
-    /// Makes the buffers that `launches` name.
+    /// Makes the buffers that `launches` bind.
     ///
     /// # Errors
-    /// If one is larger than the GPU allows, or the base did not arrive.
+    /// If a buffer is larger than the GPU allows, or the checksum of an uploaded base tensor is wrong.
     pub async fn new<'a>(
         accelerator: &Accelerator,
         plan: &Plan,
@@ -66,12 +66,12 @@ impl Buffers {
         Ok(Buffers { buffers, slots, shape: plan.shape, inputs: plan.inputs.clone() })
     }
 
-    /// Where a memory lies, if the plan has it.
+    /// The buffer of a memory, if the plan has it.
     pub fn get(&self, memory: Memory) -> Option<&wgpu::Buffer> {
         self.buffers.get(&memory)
     }
 
-    /// The launches that copy a step's rows from the ring.
+    /// The launches that copy a step's input rows from the ring to the plan's buffers.
     pub fn loads(&self) -> Vec<Launch> {
         let words = |input: &Input| input.kind.len(self.shape) * self.shape.runs;
         let stride: usize = self.inputs.iter().map(words).sum();
@@ -85,10 +85,10 @@ impl Buffers {
         self.inputs.iter().map(load).collect()
     }
 
-    /// Adds the words of one slot of the ring: input by input, run by run.
+    /// Appends the words of one slot of the ring to `words`: input by input, run by run.
     ///
     /// # Panics
-    /// If an input is missing or not as long as the plan's rows.
+    /// If an input is missing or its length differs from the plan's rows.
     pub fn gather(&self, of_runs: &[Inputs<'_>], words: &mut Vec<u32>) {
         for input in &self.inputs {
             of_runs.iter().for_each(|inputs| words.extend_from_slice(inputs.of(input, self.shape).words()));
@@ -96,17 +96,17 @@ impl Buffers {
     }
 }
 
-/// Words of the rows of one step.
+/// Words of the input rows of one step, all runs together.
 pub fn input_words(plan: &Plan) -> usize {
     plan.inputs.iter().map(|input| input.kind.len(plan.shape)).sum::<usize>() * plan.shape.runs
 }
 
-/// Steps that the rings of a plan hold.
+/// Number of slots of a plan's rings.
 pub fn slots(plan: &Plan) -> usize {
     (RING / (4 * input_words(plan)).max(1)).clamp(1, SLOTS)
 }
 
-/// What a memory is, in words, and how many words it takes.
+/// Readable name of a memory, and its size in 32-bit words.
 fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
     let (runs, rows, flat) = (plan.shape.runs, plan.shape.rows_per_run() * plan.shape.runs, plan.trained_len());
     match memory {
@@ -134,7 +134,7 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
     }
 }
 
-/// The bits of a tensor as stored, two halves to a word, the first in the low bits.
+/// The stored bits of a tensor as 32-bit words; 16-bit elements are packed in pairs, the first in the low bits.
 fn stored(data: &Data) -> Vec<u32> {
     let pairs = |bits: &mut dyn Iterator<Item = u16>| -> Vec<u32> {
         let mut words = Vec::new();

@@ -1,11 +1,11 @@
 //! The GPU device: replays a plan on a GPU, all runs of a cohort in each launch.
 //!
 //! Everything is made once: a buffer for each row buffer of the plan, the flat buffers of all runs, a pipeline and a bind group for each launch. A
-//! step is then a list of launches in one compute pass: one or more *passes* over a batch each, which gather losses and gradients, and an update after the
-//! last. What differs from pass to pass lies in *rings* of a few passes: the host fills in rows and learning rates ahead, the kernels read them at the place
-//! that `slot` says and leave their reports in a ring of the same length, and the last launch moves `slot` on. So several steps go to the GPU in one submit,
-//! and the host reads once for all of them. A pass that takes long is cut into several submits instead, so that a display stays alive and nobody waits long
-//! for a pause.
+//! step is then a list of launches in one compute pass: one or more *passes*, each over one batch, which accumulate losses and gradients, and an update after
+//! the last. The data that differ between passes are in *rings* with slots for a few passes: the host writes rows and learning rates ahead, the kernels
+//! read them from slot `slot` and write their reports to a ring of the same length, and the last launch increments `slot`. So one submit holds several steps,
+//! and the host reads the reports of all of them at once. A long pass is split into several submits instead, so that a display on the same GPU stays
+//! responsive and pausing takes effect soon.
 
 mod buffers;
 mod probe;
@@ -35,49 +35,49 @@ use crate::{
     },
 };
 
-/// Seconds of steps that are handed over at once.
+/// Seconds of work that is submitted ahead.
 const AHEAD: f64 = 0.05;
-/// The entry of a step that clears the gradients.
+/// Index of the entry of a step that clears the gradients.
 const CLEAR: usize = 1;
 
-/// A plan on a GPU.
+/// The GPU device of a plan.
 pub struct Gpu {
     accelerator: Arc<Accelerator>,
     plan: Arc<Plan>,
     buffers: Buffers,
-    /// Everything that a step of one pass launches: the rows are loaded and the gradients cleared, then follow the dispatches of the plan one by one, the
-    /// gathering of the losses, all updates, and the move to the next slot.
+    /// Launches of a step of one pass, by entry: loading the rows, clearing the gradients, the dispatches of the plan one by one,
+    /// gathering the losses, all updates, and the move to the next slot.
     step: Vec<Vec<Ready>>,
-    /// The share that each entry of `step` has in its work.
+    /// Estimated share of each entry of `step` in its work.
     shares: Vec<f64>,
     runs: Vec<Progress>,
     rings: Rings,
     filler: Filler,
-    /// Passes that wait on the host.
+    /// Passes that are not yet submitted.
     waiting: Vec<Pass>,
     /// The slot of the last pass.
     slot: usize,
-    /// Passes since the last update, and those of the last step.
+    /// Passes since the last update, and passes of the last step.
     gathered: usize,
     passes_per_step: usize,
-    /// The slots of the updates that nobody has asked about.
+    /// Slots of the updates whose reports were not yet read.
     awaited: Vec<usize>,
-    /// Passes submitted since reports were read, when the first of them was, and how long a pass takes.
+    /// Number of passes submitted since reports were last read, the clock at the first of them, and the seconds of a pass.
     submitted: usize,
     since: f64,
     pass_seconds: f64,
 }
 
-/// A pass that was handed over.
+/// A pass that is to be submitted.
 #[derive(Clone, Copy)]
 struct Pass {
-    /// Whether it is the first of its step, so that the gradients are cleared before it.
+    /// True for the first pass of a step; the gradients are cleared before it.
     first: bool,
-    /// Whether an update follows it.
+    /// True if an update follows.
     last: bool,
 }
 
-/// What the host knows of a run.
+/// The host's record of a run.
 #[derive(Clone, Copy, Default)]
 struct Progress {
     steps: u64,
@@ -85,7 +85,7 @@ struct Progress {
 }
 
 impl Gpu {
-    /// Makes everything that replaying `plan` over `base` takes.
+    /// Makes the buffers, pipelines and bind groups for replaying `plan` over `base`.
     ///
     /// # Errors
     /// If the GPU is too small, does not accept a shader, or fails.
@@ -105,7 +105,7 @@ impl Gpu {
         let gather = update::gather(&plan);
         let used = passes.iter().flatten().chain(&updates).chain(&clear).chain(&gather);
         let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
-        // A forward pass alone is over before a timing would be.
+        // Timing the tiles costs more than a plan with only a forward pass could gain.
         if matches!(accelerator.options().tiling, Tiling::Timed(_)) && !plan.backward.is_empty() {
             tune::tune(&accelerator, &plan, &base, &buffers).await?;
             passes = launches(&accelerator.tiles());
@@ -122,7 +122,7 @@ impl Gpu {
         let shares = shares(&plan);
         let runs = vec![Progress::default(); plan.shape.runs];
         Ok(Gpu {
-            // The first guess is of a fast GPU; the first reading corrects it.
+            // The first estimate is that of a fast GPU; the first reading of reports corrects it.
             pass_seconds: plan.flops() as f64 / if accelerator.found().software { 2e9 } else { 2e12 },
             accelerator,
             plan,
@@ -142,7 +142,7 @@ impl Gpu {
         })
     }
 
-    /// What a cohort with this plan takes on a GPU, term by term, and how many runs its buffers can hold.
+    /// The memory of a cohort of this plan on a GPU, term by term, and the maximum number of runs that its buffers allow.
     pub fn needs(accelerator: &Accelerator, plan: &Plan, base: &[Tensor]) -> Needs {
         let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
         let columns = plan.columns();
@@ -181,28 +181,28 @@ impl Gpu {
         Needs { terms, most_runs: most.max(1).try_into().ok() }
     }
 
-    /// Every dispatch of the plan, forward first, with the launches that carry it out.
+    /// The dispatches of the plan, forward first, each with its launches.
     pub fn dispatches(&self) -> impl Iterator<Item = (&Dispatch, &[Ready])> {
         let dispatches = self.plan.forward.iter().chain(&self.plan.backward);
         dispatches.zip(self.passes().iter().map(Vec::as_slice))
     }
 
-    /// Puts the rows of `inputs` where the kernels read them, and every gradient at zero; for whoever replays dispatch by dispatch.
+    /// Loads the rows of `inputs` into the plan's buffers and clears the gradients; for callers that replay dispatch by dispatch.
     pub fn place(&mut self, inputs: &[Inputs<'_>]) {
         self.flush();
         self.fill(inputs);
         self.submit(self.before().iter().chain(self.next()));
     }
 
-    /// Runs some launches now.
+    /// Submits these launches now.
     pub fn launch(&self, launches: &[Ready]) {
         self.submit([launches]);
     }
 
-    /// The words of a buffer; none if the plan has no such buffer.
+    /// The words of a buffer; `None` if the plan has no such buffer.
     ///
     /// # Errors
-    /// Whatever went wrong on the GPU.
+    /// Any fault on the GPU.
     pub async fn words(&self, memory: Memory) -> Result<Option<Vec<u32>>, GpuError> {
         let Some(buffer) = self.buffers.get(memory) else { return Ok(None) };
         self.accelerator.download(buffer, 0..(buffer.size() / 4) as usize).await.map(Some)
@@ -215,11 +215,11 @@ impl Gpu {
         }
     }
 
-    /// Runs what follows a complete gradient, once, at these learning rates, on the losses and gradients that the buffers hold now; for whoever replays
+    /// Runs the updates once, at these learning rates, on the losses and gradients that the buffers hold now; for callers that replay
     /// dispatch by dispatch.
     ///
     /// # Errors
-    /// Whatever went wrong on the GPU.
+    /// Any fault on the GPU.
     pub async fn replay_updates(
         &mut self,
         inputs: &[Inputs<'_>],
@@ -237,12 +237,12 @@ impl Gpu {
         Memory::Rows(self.plan.results.loss.unwrap_or(Buffer(0)))
     }
 
-    /// What comes before the plan's dispatches: loading, clearing.
+    /// The entries before the plan's dispatches: loading and clearing.
     fn before(&self) -> &[Vec<Ready>] {
         &self.step[..2]
     }
 
-    /// The plan's dispatches, forward first.
+    /// The entries of the plan's dispatches, forward first.
     fn passes(&self) -> &[Vec<Ready>] {
         &self.step[2..self.step.len() - 3]
     }
@@ -255,7 +255,7 @@ impl Gpu {
         &self.passes()[self.plan.forward.len()..]
     }
 
-    /// What comes after the plan's dispatches: gathering, updates, the move to the next slot.
+    /// The entries after the plan's dispatches: gathering, updates, the move to the next slot.
     fn after(&self) -> &[Vec<Ready>] {
         &self.step[self.step.len() - 3..]
     }
@@ -371,7 +371,7 @@ impl Device for Gpu {
     }
 }
 
-/// Settings as the kernels have them.
+/// Settings in the layout of the kernels.
 fn words_of(settings: RunSettings) -> [f32; 4] {
     [settings.scale, settings.learning_rate_ratio, settings.weight_decay, settings.max_grad_norm].map(|x| x as f32)
 }
@@ -381,9 +381,9 @@ fn grid<'a>(plan: &Plan, base: &'a [Tensor], tiles: &'a Tiles) -> Grid<'a> {
     Grid { runs: plan.shape.runs, rows: plan.shape.rows_per_run(), trained: plan.trained_len(), base, tiles }
 }
 
-/// The share of a step's work that each entry of it is, as its arithmetic and the numbers it touches promise.
+/// The share of each entry in a step's work, estimated from its arithmetic and memory traffic.
 fn shares(plan: &Plan) -> Vec<f64> {
-    // A number that is moved costs about as much as so many operations.
+    // Cost of reading or writing an element, in arithmetic operations.
     const MOVED: f64 = 16.0;
     let rows = (plan.shape.rows_per_run() * plan.shape.runs) as f64;
     let work = |dispatch: &Dispatch| {

@@ -1,4 +1,4 @@
-//! A pass without a step: losses, gradients and what is observed of every run.
+//! A pass without a step: losses, gradients and observed values of every run.
 
 use super::{Gpu, floats, sum};
 use crate::{
@@ -7,11 +7,11 @@ use crate::{
 };
 
 impl Gpu {
-    /// What a pass over these rows says of every run, one input a run.
+    /// The results of a pass over these rows for every run, one `Inputs` per run.
     pub(super) async fn pass(&mut self, inputs: &[Inputs<'_>]) -> Result<Vec<Probe>, GpuError> {
         self.place(inputs);
         self.submit(self.forward());
-        // The backward pass gives their buffers on, so they are read before it.
+        // The backward pass may reuse the buffers of observed values, so they are read before it.
         let mut observed = Vec::with_capacity(self.plan.observed.len());
         for (value, _) in &self.plan.observed {
             observed.push(self.words(Memory::Rows(*value)).await?.unwrap_or_default());
@@ -28,7 +28,7 @@ impl Gpu {
         let gradients = self.words(Memory::Gradients).await?.unwrap_or_default();
         let (rows, elements) = (self.plan.shape.rows_per_run(), self.plan.trained_len());
         let said = prediction.len() / self.plan.shape.runs;
-        // A buffer may be wider than the value that it holds now, which lies dense at its start.
+        // A buffer may be wider than the value that it holds now, which is dense from the buffer's start.
         let of_run = |run: usize| Probe {
             loss: losses.get(run * rows..(run + 1) * rows).map_or(0.0, sum),
             gradient: gradients.get(run * elements..(run + 1) * elements).map_or(vec![], floats),

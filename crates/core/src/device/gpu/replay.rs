@@ -1,4 +1,4 @@
-//! Launches with everything made, and how a list of them is put into a command buffer.
+//! Prepared launches, and their encoding into a command buffer.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use crate::{
     graph::shader::Launch,
 };
 
-/// A launch that only has to be repeated.
+/// A prepared launch: pipeline, bind group and workgroups.
 pub struct Ready {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     groups: [u32; 3],
 }
 
-/// Makes launches ready. Their params lie in one buffer, which is written at the end.
+/// Prepares launches. Their params share buffers of `PAGE` bytes, which [`finish`](Maker::finish) writes.
 pub struct Maker<'a> {
     accelerator: &'a Accelerator,
     buffers: &'a Buffers,
@@ -33,7 +33,7 @@ impl<'a> Maker<'a> {
         Maker { accelerator, buffers, params: vec![], alignment }
     }
 
-    /// Lists of launches, made ready.
+    /// Prepares lists of launches.
     pub async fn each(&mut self, lists: impl IntoIterator<Item = &Vec<Launch>>) -> Result<Vec<Vec<Ready>>, GpuError> {
         let mut ready = vec![];
         for list in lists {
@@ -42,7 +42,7 @@ impl<'a> Maker<'a> {
         Ok(ready)
     }
 
-    /// Launches, made ready.
+    /// Prepares a list of launches.
     async fn all(&mut self, launches: &[Launch]) -> Result<Vec<Ready>, GpuError> {
         let mut ready = Vec::with_capacity(launches.len());
         for launch in launches {
@@ -82,7 +82,7 @@ impl<'a> Maker<'a> {
         Ok(Ready { pipeline, group, groups: launch.groups })
     }
 
-    /// Room for some params, and where in its buffer it is.
+    /// Reserves space for params; returns the buffer and the offset in bytes.
     fn place(&mut self, params: &[u32]) -> (wgpu::Buffer, u64) {
         let step = (4 * params.len()).next_multiple_of(self.alignment);
         let full = self.params.last().is_none_or(|(_, words)| 4 * words.len() + step > PAGE);
@@ -102,7 +102,7 @@ impl<'a> Maker<'a> {
         (buffer.clone(), offset)
     }
 
-    /// Writes the params.
+    /// Writes the params of all prepared launches.
     pub fn finish(self) {
         for (buffer, words) in &self.params {
             self.accelerator.write(buffer, words);
@@ -110,7 +110,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// Puts lists of launches into one compute pass, whose begin and end may be timed.
+/// Encodes lists of launches into one compute pass, with optional timestamps of its begin and end.
 pub fn encode<L: AsRef<[Ready]>>(
     encoder: &mut wgpu::CommandEncoder,
     timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,

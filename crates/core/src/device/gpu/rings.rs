@@ -1,4 +1,4 @@
-//! The rings: rows and learning rates of the passes to come, gathered on the host and written together.
+//! The rings: input rows and learning rates of the coming passes, collected on the host and written together.
 
 use super::buffers::Buffers;
 use crate::{
@@ -6,21 +6,21 @@ use crate::{
     graph::shader::Memory,
 };
 
-/// What waits on the host to be written, and where in the rings it goes.
+/// Data collected on the host for the rings, and their slots.
 #[derive(Default)]
 pub struct Rings {
-    /// The slot of the pass that is gathered next.
+    /// Slot of the next pass.
     slot: usize,
-    /// Words of a slot.
+    /// Words per slot.
     words_per_slot: usize,
-    /// Rows of the slots that wait, slot by slot, the last of them before `slot`.
+    /// Rows of the slots that are not yet written, slot by slot; the last is the one before `slot`.
     words: Vec<u32>,
-    /// Learning rates and bias corrections of the same slots; zeros where no update follows.
+    /// Learning rates and bias corrections of the same slots; zeros if no update follows the pass.
     rates: Vec<[f32; 3]>,
 }
 
 impl Rings {
-    /// Gathers the rows of one pass; returns its slot. Nothing is allocated once as many passes waited before.
+    /// Adds the rows of one pass and returns its slot. Allocates only when more passes wait than ever before.
     pub fn push(&mut self, buffers: &Buffers, inputs: &[Inputs<'_>]) -> usize {
         let (slot, before) = (self.slot, self.words.len());
         buffers.gather(inputs, &mut self.words);
@@ -30,13 +30,13 @@ impl Rings {
         slot
     }
 
-    /// The learning rate and bias corrections of each run, for the update after the last pass.
+    /// Sets the learning rate and bias corrections of each run for the update after the last added pass.
     pub fn rate(&mut self, rates: impl ExactSizeIterator<Item = [f32; 3]>) {
         let first = self.rates.len() - rates.len();
         self.rates[first..].iter_mut().zip(rates).for_each(|(place, rates)| *place = rates);
     }
 
-    /// Writes what waits.
+    /// Writes the collected data to the GPU's rings.
     pub fn write(&mut self, accelerator: &Accelerator, buffers: &Buffers) {
         if let Some(waiting) = self.words.len().checked_div(self.words_per_slot) {
             let first = (self.slot + buffers.slots - waiting) % buffers.slots;
@@ -48,7 +48,7 @@ impl Rings {
     }
 }
 
-/// Writes the values of `waiting` slots to a ring, from slot `first` on; what passes its end goes to its start.
+/// Writes the words of `waiting` slots to a ring, from slot `first` on, wrapping at its end.
 fn write(accelerator: &Accelerator, buffers: &Buffers, memory: Memory, words: &[u32], first: usize, waiting: usize) {
     let (Some(ring), false) = (buffers.get(memory), words.is_empty()) else { return };
     let of_slot = words.len() / waiting;

@@ -1,4 +1,4 @@
-//! What the runs keep from step to step, to be handed out and taken back.
+//! Saving and restoring the state of the runs.
 
 use super::{Gpu, Progress, floats, words_of};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Gpu {
-    /// Puts a run at a start that is drawn here; everything else of it is zero.
+    /// Sets a run to a start whose values are drawn on the GPU; the rest of its state is set to zero.
     pub(super) fn begin_drawn(&mut self, run: usize, drawn: &Drawn, settings: RunSettings) {
         self.flush();
         let (of_trained, of_moments) = self.state_lens();
@@ -46,7 +46,7 @@ impl Gpu {
         self.runs[run] = Progress::default();
     }
 
-    /// What every run keeps.
+    /// Reads the state of every run.
     pub(super) async fn read_states(&mut self) -> Result<Vec<RunState>, DeviceError> {
         self.flush();
         let trained = self.words(Memory::Trained).await?.unwrap_or_default();
@@ -62,7 +62,7 @@ impl Gpu {
         Ok(self.runs.iter().enumerate().map(state).collect())
     }
 
-    /// Takes it back.
+    /// Restores the state of every run.
     pub(super) fn write_states(&mut self, states: &[RunState]) {
         self.flush();
         let (of_trained, of_moments) = self.state_lens();
@@ -74,7 +74,7 @@ impl Gpu {
                 (of_trained, of_moments),
                 "a state must fill the plan's parameters and its optimiser's moments"
             );
-            // What clips a run's gradient is written anew in every step.
+            // The clipping factor needs no restoring: every step writes it.
             let flags = [u32::from(*diverged), 0];
             for (memory, words) in [
                 (Memory::Trained, bytemuck::cast_slice(trained)),
@@ -90,7 +90,7 @@ impl Gpu {
         }
     }
 
-    /// Numbers that a run trains, and of its moments.
+    /// Numbers of trained elements and of moments per run.
     fn state_lens(&self) -> (usize, usize) {
         let trained = self.plan.trained_len();
         (trained, trained * self.plan.moments())

@@ -1,4 +1,4 @@
-//! Passes that were handed over: how they are submitted, and how their reports and losses are read.
+//! Submission of passes, and reading of their reports and losses.
 
 use super::{CLEAR, Gpu, Pass, Progress, encode, floats, sum};
 use crate::{
@@ -6,9 +6,9 @@ use crate::{
     graph::{plan::Optimizer, shader::Memory},
 };
 
-/// Seconds that a submit should take at most.
+/// Maximum seconds of GPU work that one submit should hold.
 const SUBMIT: f64 = 0.1;
-/// The flags of a report.
+/// Flags of a report.
 const NO_PART: u32 = 0;
 const DIVERGED: u32 = 2;
 
@@ -27,13 +27,13 @@ impl Gpu {
         self.rings.rate(self.runs.iter_mut().zip(learning_rates).map(of_run));
     }
 
-    /// Writes the rows of a pass without an update to the slot that is due.
+    /// Writes the rows of a pass without an update to the current slot.
     pub(super) fn fill(&mut self, inputs: &[Inputs<'_>]) {
         self.rings.push(&self.buffers, inputs);
         self.rings.write(&self.accelerator, &self.buffers);
     }
 
-    /// Submits the passes that wait on the host: together where they are short, each in parts where it is long.
+    /// Submits the waiting passes: all together if they are short, each in parts if it is long.
     pub(super) fn flush(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -60,7 +60,7 @@ impl Gpu {
         self.waiting.clear();
     }
 
-    /// The entries of a step that a pass launches.
+    /// The indices of the entries of `step` that a pass launches.
     fn entries(&self, Pass { first, last }: Pass) -> impl Iterator<Item = usize> + use<> {
         let updates = self.step.len() - 2;
         (0..self.step.len()).filter(move |&entry| (first || entry != CLEAR) && (last || entry != updates))
@@ -84,7 +84,7 @@ impl Gpu {
         Ok(reports)
     }
 
-    /// What the step at `slot` said, from the words of the ring of reports.
+    /// The reports of the step at `slot`, from the words of the ring of reports.
     pub(super) fn reports_of(&mut self, slot: usize, words: &[u32]) -> Vec<Option<StepReport>> {
         let of_step = words.chunks_exact(4 * self.plan.shape.runs).nth(slot).unwrap_or_default();
         of_step.chunks_exact(4).enumerate().map(|(run, words)| self.report(run, words)).collect()
@@ -105,7 +105,7 @@ impl Gpu {
         Some(StepReport { loss, gradient_norm, diverged })
     }
 
-    /// Losses and right rows of some batches, as many as the rings hold.
+    /// Losses and correct rows of some batches, at most as many as the rings have slots.
     pub(super) async fn evaluate_some(
         &mut self,
         batches: &[Vec<Inputs<'_>>],
@@ -145,7 +145,7 @@ impl Gpu {
     }
 }
 
-/// How many entries go into a submit that is to have at most `most` of a step's work: one, however large, or as many as fit.
+/// Number of leading entries whose shares sum to at most `most`, but at least one.
 fn part(shares: &[f64], most: f64) -> usize {
     let mut held = 0.0;
     let fit = shares.iter().take_while(|&&share| {
@@ -164,7 +164,7 @@ mod tests {
         let shares = [0.1, 0.2, 0.3, 0.4];
         assert_eq!(part(&shares, 0.65), 3);
         assert_eq!(part(&shares[3..], 0.65), 1);
-        // An entry that is too long by itself goes alone, and something always goes.
+        // An entry that is too long by itself is submitted alone.
         assert_eq!(part(&shares, 0.05), 1);
         assert_eq!(part(&shares, 2.0), 4);
     }

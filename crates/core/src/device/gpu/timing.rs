@@ -1,13 +1,13 @@
-//! What each dispatch of a step takes, by the GPU's own clock.
+//! GPU time of each dispatch of a step, from timestamp queries.
 
 use super::{Gpu, Ready, encode};
 use crate::device::{Inputs, webgpu::GpuError};
 
-/// Queries that a set may have.
+/// Maximum queries of a query set.
 const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize;
 
 impl Gpu {
-    /// Puts so many steps into a command buffer and gives it up: what replaying costs the host, as the seconds for one dispatch.
+    /// Seconds of host time to encode one dispatch: encodes `steps` steps into a command buffer, which is then dropped.
     pub fn host_seconds(&self, steps: usize) -> f64 {
         let clock = self.accelerator.options().clock;
         let dispatches: usize = self.step.iter().map(Vec::len).sum();
@@ -20,11 +20,11 @@ impl Gpu {
         seconds / (dispatches * steps) as f64
     }
 
-    /// Takes one step, each dispatch in a pass of its own, and says how many seconds each took: those of the plan in order, then all updates
-    /// together. None if the GPU has no timestamps. A browser rounds them.
+    /// Takes one step with each dispatch in a compute pass of its own, and returns the GPU seconds of the plan's dispatches in order, then of all updates
+    /// together. `None` if the GPU has no timestamps. Browsers round timestamps.
     ///
     /// # Errors
-    /// Whatever went wrong on the GPU.
+    /// Any fault on the GPU.
     pub async fn seconds(
         &mut self,
         inputs: &[Inputs<'_>],
@@ -45,7 +45,7 @@ impl Gpu {
             seconds.extend(self.time(some).await?);
         }
         self.submit(self.next());
-        // Gathering the losses is part of what follows the plan.
+        // Gathering the losses counts as part of the updates.
         let updates = seconds.pop().unwrap_or_default();
         if let Some(gathering) = seconds.last_mut() {
             *gathering += updates;

@@ -1,4 +1,4 @@
-//! The choice of tiles by timing: each product that has none yet is run in every tile, on the plan's own buffers, and keeps the fastest.
+//! Choice of tiles by timing: each product without a tile is run with every tile, on the plan's own buffers, and gets the fastest.
 
 use super::{
     buffers::Buffers,
@@ -15,15 +15,15 @@ use crate::{
     },
 };
 
-/// Seconds that one measurement takes at least: long beside what it costs to ask for it.
+/// Minimum seconds of one measurement: long compared with the cost of submitting it.
 const LEAST: f64 = 0.01;
-/// Measurements of each tile; the shortest counts.
+/// Measurements per tile; the shortest counts.
 const REPETITIONS: usize = 4;
 
-/// Gives every product of a plan a tile. What the buffers of rows and of trained numbers held is lost.
+/// Chooses a tile for every product of a plan. Overwrites the row buffers and the trained tensors.
 ///
 /// # Errors
-/// Whatever goes wrong on the GPU.
+/// Any fault on the GPU.
 pub async fn tune(accelerator: &Accelerator, plan: &Plan, base: &[Tensor], buffers: &Buffers) -> Result<(), GpuError> {
     for dispatch in plan.forward.iter().chain(&plan.backward) {
         let launches = |tiles: &Tiles| Op::launch(dispatch, &grid(plan, base, tiles));
@@ -50,7 +50,7 @@ pub async fn tune(accelerator: &Accelerator, plan: &Plan, base: &[Tensor], buffe
     Ok(())
 }
 
-/// Puts numbers that are not zero where a launch reads, since some hardware is faster on zeros.
+/// Fills the buffers that a launch reads with non-zero values, since some hardware is faster on zeros.
 fn fill(accelerator: &Accelerator, buffers: &Buffers, launch: &Launch) {
     for (binding, memory) in launch.shader.bindings.iter().zip(&launch.buffers) {
         let holds_floats =
@@ -62,7 +62,7 @@ fn fill(accelerator: &Accelerator, buffers: &Buffers, launch: &Launch) {
     }
 }
 
-/// Seconds that one run of a launch takes, after a first one that does not count.
+/// Seconds of one launch, measured after a warm-up.
 async fn seconds(accelerator: &Accelerator, buffers: &Buffers, launch: &[Ready]) -> Result<f64, GpuError> {
     let clock = accelerator.options().clock;
     let measure = async |times: usize| {

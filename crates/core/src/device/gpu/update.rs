@@ -1,4 +1,4 @@
-//! What follows a complete gradient on a GPU, and what surrounds a step: tables and launches of shaders that belong to no op of the tape.
+//! Shader tables and launches that belong to no op of the tape: updates that follow a complete gradient, and the launches around a step.
 
 use crate::graph::{
     memory::Group,
@@ -6,7 +6,7 @@ use crate::graph::{
     shader::{Launch, Memory, Shader, shader, word},
 };
 
-/// Gradients of a block of `finite/partial`.
+/// Gradient elements per block of `finite/partial`.
 const BLOCK: usize = 4096;
 
 shader! {
@@ -112,18 +112,18 @@ shader! {
 pub const SHADERS: &[Shader] =
     &[PARTIAL, TOTAL, CLIP, PRODUCT, INVERSE, APPLY, ADAMW, SGD, SIGN_SGD, LOAD, NEXT, GATHER, CLEAR];
 
-/// Numbers that a run's preconditioners take: a matrix of every tensor, and room to invert it in.
+/// Words of a run's preconditioners: for each trained tensor a matrix and the working memory of its inversion.
 pub fn preconditioner_words(plan: &Plan) -> u64 {
     let rank = plan.rank() as u64;
     if plan.preconditioner().is_some() { plan.parameters.len() as u64 * (rank * rank + rank * (rank + 1)) } else { 0 }
 }
 
-/// Blocks of a run's gradients.
+/// Number of blocks of a run's gradients.
 pub fn blocks(plan: &Plan) -> usize {
     plan.trained_len().div_ceil(BLOCK).max(1)
 }
 
-/// Where each trained tensor begins, and what it is to the optimiser: the table of their `kind`.
+/// The table of trained tensors: for each its offset, then its `kind`, by which the optimiser distinguishes groups.
 pub fn places(plan: &Plan) -> Vec<u32> {
     let kind = |group: Group| match group {
         Group::Matrix => 0,
@@ -134,25 +134,25 @@ pub fn places(plan: &Plan) -> Vec<u32> {
     plan.parameters.iter().flat_map(|parameter| [word(parameter.span.offset), kind(parameter.group)]).collect()
 }
 
-/// Sets every gradient to zero.
+/// The launch that sets every gradient to zero.
 pub fn clear(plan: &Plan) -> Launch {
     let elements = plan.trained_len() * plan.shape.runs;
     Launch::over(&CLEAR, elements, &[word(elements)], &[Memory::Gradients])
 }
 
-/// Gathers the losses of a pass; none where the plan takes no steps.
+/// The launch that accumulates the losses of a pass; `None` if the plan takes no steps.
 pub fn gather(plan: &Plan) -> Option<Launch> {
     let losses = plan.results.loss.filter(|_| !plan.updates.is_empty())?;
     let buffers = [Memory::Rows(losses), Memory::Losses];
     Some(Launch::new(&GATHER, &[word(plan.shape.rows_per_run())], &buffers, [plan.shape.runs, 1, 1]))
 }
 
-/// Moves on in rings of so many slots.
+/// The launch that moves on to the next of `slots` slots of the rings.
 pub fn next(slots: usize) -> Launch {
     Launch::new(&NEXT, &[word(slots)], &[Memory::Slot], [1; 3])
 }
 
-/// The updates of a plan.
+/// The launches of a plan's updates.
 pub fn launches(plan: &Plan) -> Vec<Launch> {
     plan.updates.iter().flat_map(|update| update_launches(plan, *update)).collect()
 }
@@ -191,7 +191,7 @@ fn update_launches(plan: &Plan, update: Update) -> Vec<Launch> {
             ]
         }
         Update::Step(Optimizer::AdamW { beta1, beta2, epsilon }) => {
-            // Differences from 1 are formed in f64: f32 has lost most of their digits where β is near 1.
+            // 1 − β is computed in f64: in f32 it loses most of its digits if β is near 1.
             let hyper = [1.0 - beta1, beta2, 1.0 - beta2, epsilon].map(|x| (x as f32).to_bits());
             let params = [&head[..], &hyper].concat();
             vec![Launch::over(&ADAMW, all, &params, &with(&[Memory::Moments, Memory::Trained]))]

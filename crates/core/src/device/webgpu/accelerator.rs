@@ -11,45 +11,45 @@ use super::{
 };
 use crate::graph::shader::{Tile, Tiles};
 
-/// Which limits are asked for.
+/// The limits that are requested from the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// What every WebGPU browser grants: 8 storage buffers, bindings of 128 MiB, 256 invocations, 16 KiB of workgroup memory.
+    /// The limits that every WebGPU browser grants: 8 storage buffers, bindings of 128 MiB, 256 invocations, 16 KiB of workgroup memory.
     WebBase,
-    /// Everything that the GPU has.
+    /// All that the GPU supports.
     Native,
 }
 
-/// Whether shaders check their indices. Their loops end by themselves.
+/// Index checks in shaders. Loops are never checked: they are known to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checks {
-    /// They do.
+    /// With checks.
     On,
-    /// They do not: faster on some drivers, for shaders that have passed their tests with checks. A browser checks all the same.
+    /// Without checks: faster on some drivers, for shaders that passed their tests with checks. Browsers check nevertheless.
     Off,
 }
 
-/// How the tiles of products are chosen.
+/// The choice of tiles for matrix products.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tiling {
-    /// As they are given.
+    /// The given tiles.
     Given(Tiles),
-    /// As they are given, and each product that is not among them by a timing, once.
+    /// The given tiles; each product that is not among them is timed once.
     Timed(Tiles),
 }
 
-/// How a GPU is opened.
+/// Options for opening a GPU.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Limits.
+    /// Requested limits.
     pub profile: Profile,
-    /// Checks.
+    /// Index checks.
     pub checks: Checks,
-    /// Tiles.
+    /// Choice of tiles.
     pub tiling: Tiling,
-    /// Seconds since some moment: the core has no clock of its own.
+    /// A clock in seconds, from any origin: the core has no clock of its own.
     pub clock: fn() -> f64,
-    /// Told how many of how many pipelines are built, before each and after the last. Some drivers take seconds for them.
+    /// Progress callback (pipelines built, pipelines in all), called before each pipeline and after the last. Some drivers take seconds per pipeline.
     pub building: fn(usize, usize),
 }
 
@@ -78,7 +78,7 @@ impl Accelerator {
         let available = found.adapter.limits();
         let required_limits = match options.profile {
             Profile::Native => available,
-            // A browser's alignments are coarser than what some drivers have; asking for them changes nothing natively.
+            // A browser's alignments are coarser than those of some drivers; requesting them changes nothing natively.
             Profile::WebBase => wgpu::Limits::defaults(),
         };
         let descriptor = wgpu::DeviceDescriptor {
@@ -98,7 +98,7 @@ impl Accelerator {
         let (gpu, of_lost) = (found.name.clone(), found.name.clone());
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured.report(meaning(&gpu, &error))));
         device.set_device_lost_callback(move |reason, message| {
-            // A device that is dropped is destroyed; nobody misses it.
+            // Dropping a device destroys it, which is no fault.
             if reason != wgpu::DeviceLostReason::Destroyed {
                 lost.report(GpuError::Lost { gpu: of_lost.clone(), reason: one_line(&message) });
             }
@@ -109,7 +109,7 @@ impl Accelerator {
         Ok(Accelerator { device, queue, faults, pipelines, filler, sources, tiles, options, found })
     }
 
-    /// Replaces the text of a shader, for tests that show that a broken one is found.
+    /// Replaces the text of a shader, for tests that a broken shader is detected.
     pub fn replace_source(&mut self, shader: &str, source: String) {
         self.sources.insert(shader.to_owned(), source);
         self.filler = Mutex::default();
@@ -118,66 +118,66 @@ impl Accelerator {
         }
     }
 
-    /// Its name.
+    /// Name of the GPU.
     pub fn name(&self) -> &str {
         &self.found.name
     }
 
-    /// What was found.
+    /// The GPU that was opened.
     pub fn found(&self) -> &Found {
         &self.found
     }
 
-    /// How it was opened.
+    /// The options that it was opened with.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// The tiles that products have, those timed so far among them.
+    /// The tiles of products, including those timed so far.
     pub fn tiles(&self) -> Tiles {
         self.tiles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives a product its tile from now on.
+    /// Sets the tile of a product.
     pub fn pick_tile(&self, product: String, tile: Tile) {
         self.tiles.lock().unwrap_or_else(PoisonError::into_inner).pick(product, tile);
     }
 
-    /// Limits that hold.
+    /// The limits of the opened device.
     pub fn limits(&self) -> wgpu::Limits {
         self.device.limits()
     }
 
-    /// Bytes that a buffer may have so that a shader can bind it.
+    /// Maximum bytes of a buffer that a shader can bind.
     pub fn largest_buffer(&self) -> u64 {
         let limits = self.limits();
         limits.max_buffer_size.min(limits.max_storage_buffer_binding_size)
     }
 
-    /// Whether the GPU can say when a pass began and ended.
+    /// True if the GPU supports timestamps of the begin and end of a compute pass.
     pub fn has_timestamps(&self) -> bool {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// The library's device.
+    /// The wgpu device.
     pub fn device(&self) -> &wgpu::Device {
         &self.device
     }
 
-    /// The library's queue.
+    /// The wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.queue
     }
 
-    /// The first thing that went wrong, if anything did.
+    /// Checks for a fault on the GPU.
     ///
     /// # Errors
-    /// That.
+    /// The first fault that was reported.
     pub fn check(&self) -> Result<(), GpuError> {
         self.faults.check()
     }
 
-    /// Destroys the device, as a driver's reset would; for tests of what happens then.
+    /// Destroys the device, as a driver's reset would; for tests.
     pub fn lose(&self) {
         self.faults.report(GpuError::Lost { gpu: self.found.name.clone(), reason: "it was given up".to_owned() });
         self.device.destroy();

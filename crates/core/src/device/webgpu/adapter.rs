@@ -1,29 +1,29 @@
-//! Which GPUs there are, and which one is meant.
+//! Listing the GPUs and selecting one.
 
 use std::fmt;
 
 use super::GpuError;
 use crate::graph::shader::{Tile, Tiles};
 
-/// Which GPU to use.
+/// The GPU to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// The first that is hardware: discrete before integrated. Never a software renderer.
+    /// The first hardware GPU: discrete before integrated. Never a software renderer.
     Hardware,
-    /// The best there is, software if nothing else.
+    /// The best available GPU; a software renderer if there is no other.
     Any,
-    /// The one at this place of the list, the first at 0.
+    /// The GPU at this index of the list, from 0.
     At(usize),
-    /// The first whose name holds these words, in any case. What a name says of its driver, in brackets at its end, is no part of it, but the name may
-    /// be given with it.
+    /// The first whose name contains this text, ignoring case. A suffix in brackets at the end of a name, which describes the driver, is not searched, but the
+    /// full name with the suffix matches too.
     Named(String),
 }
 
-/// A GPU that was found.
+/// An available GPU.
 #[derive(Clone)]
 pub struct Found {
     pub(super) adapter: wgpu::Adapter,
-    /// Its name.
+    /// Name of the GPU.
     pub name: String,
     /// Vulkan, Metal, DirectX 12 or WebGPU.
     pub backend: String,
@@ -31,9 +31,9 @@ pub struct Found {
     pub driver: String,
     /// Discrete, integrated, virtual or software.
     pub kind: &'static str,
-    /// Whether a processor only pretends to be a GPU.
+    /// True for a software renderer on the CPU.
     pub software: bool,
-    /// Whether it has memory of its own.
+    /// True for a discrete GPU, which has memory of its own.
     pub discrete: bool,
 }
 
@@ -55,7 +55,7 @@ impl Found {
             wgpu::DeviceType::Cpu => "software",
             wgpu::DeviceType::Other => "of unknown kind",
         };
-        // Browsers may keep the name to themselves.
+        // Browsers may hide the name.
         let name = if info.name.is_empty() { "the browser's GPU".to_owned() } else { info.name };
         Found {
             adapter,
@@ -72,18 +72,18 @@ impl Found {
         }
     }
 
-    /// How its products are cut where nobody has timed it: so that a workgroup is light. In software there is no more than one workgroup a core at a time,
-    /// and what counts is how often a number is used that was loaded.
+    /// Default tiles without timing: small, so that a workgroup needs few registers. A software renderer runs one workgroup per core at a time,
+    /// so large tiles, which use each loaded element more often, are faster there.
     pub fn tiles(&self) -> Tiles {
         Tiles::all(if self.software { Tile::Large } else { Tile::Square })
     }
 
-    /// What it allows.
+    /// The limits of the GPU.
     pub fn limits(&self) -> wgpu::Limits {
         self.adapter.limits()
     }
 
-    /// Names of the optional abilities that loralab can make use of, those it has.
+    /// Names of the optional features that loralab uses and this GPU has.
     pub fn features(&self) -> Vec<&'static str> {
         let features = self.adapter.features();
         [
@@ -97,7 +97,7 @@ impl Found {
         .collect()
     }
 
-    /// The order in which GPUs are preferred.
+    /// Rank in the order of preference; lower is better.
     fn rank(&self) -> u8 {
         match self.kind {
             "discrete" => 0,
@@ -109,20 +109,20 @@ impl Found {
     }
 }
 
-/// Every GPU there is, the best first; of equals, in the driver's order.
+/// All GPUs, the best first; equals in the driver's order.
 pub async fn adapters() -> Vec<Found> {
     let descriptor = wgpu::InstanceDescriptor {
         backends: wgpu::Backends::VULKAN
             | wgpu::Backends::METAL
             | wgpu::Backends::DX12
             | wgpu::Backends::BROWSER_WEBGPU,
-        // Names of objects, which a build for debugging gives by itself, go through lists of Vulkan's loader that it changes without a lock while another
-        // thread opens a GPU. `WGPU_DEBUG` and `WGPU_VALIDATION` ask for them.
+        // Debug builds would name objects by default. Vulkan's loader handles names with lists that it changes without a lock while another thread opens a
+        // GPU, so they are off here; `WGPU_DEBUG` and `WGPU_VALIDATION` turn them on.
         flags: wgpu::InstanceFlags::empty().with_env(),
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     };
     let instance = wgpu::Instance::new(descriptor);
-    // A browser shows one adapter, the one it thinks best, and only when asked for it.
+    // A browser returns a single adapter of its choice, and only on request.
     let found = if cfg!(target_family = "wasm") {
         let options = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -138,10 +138,10 @@ pub async fn adapters() -> Vec<Found> {
 }
 
 impl Wanted {
-    /// The one that is meant among `found`.
+    /// Selects a GPU from `found`.
     ///
     /// # Errors
-    /// If there is none, with the names of those that there are.
+    /// If none matches; the error lists the names of the available GPUs.
     pub fn choose(&self, found: Vec<Found>) -> Result<Found, GpuError> {
         if found.is_empty() {
             return Err(GpuError::NoAdapter);
@@ -162,7 +162,7 @@ impl Wanted {
     }
 }
 
-/// Whether a GPU of this name is meant by some words.
+/// True if `words` select a GPU of this name.
 fn is_called(name: &str, words: &str) -> bool {
     let (name, words) = (name.to_ascii_lowercase(), words.to_ascii_lowercase());
     let own = match name.rsplit_once(" (") {

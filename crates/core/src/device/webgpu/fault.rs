@@ -1,8 +1,8 @@
-//! What goes wrong on a GPU, as sentences.
+//! Faults of a GPU and their messages.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Why something could not be done on a GPU.
+/// Error of an operation on a GPU.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GpuError {
     /// There is no GPU.
@@ -10,105 +10,105 @@ pub enum GpuError {
         "no GPU was found: Vulkan, Metal and DirectX 12 were asked. Install its driver (software: mesa-vulkan-drivers), or use `--device cpu`"
     )]
     NoAdapter,
-    /// There are GPUs, but none with that name.
+    /// No GPU has the given name.
     #[error("no GPU is called `{wanted}`; found: {found}. `loralab devices` lists them")]
     NoSuchAdapter {
-        /// What was asked for.
+        /// The requested name or index.
         wanted: String,
-        /// Names of what there is.
+        /// Names of the available GPUs.
         found: String,
     },
-    /// The driver refuses to open the GPU.
+    /// The driver refused to open the GPU.
     #[error("{gpu} cannot be opened: {reason}")]
     Refused {
-        /// Its name.
+        /// Name of the GPU.
         gpu: String,
-        /// What the driver says.
+        /// Message of the driver.
         reason: String,
     },
     /// A buffer or a launch is larger than the GPU allows.
     #[error("{what} needs {needed}, but {gpu} allows {allowed}; {remedy}")]
     Limit {
-        /// What is too large.
+        /// The buffer or launch that is too large.
         what: String,
-        /// The size it needs, with its unit.
+        /// Required size, with its unit.
         needed: String,
-        /// The largest size, with its unit.
+        /// Largest allowed size, with its unit.
         allowed: String,
-        /// The GPU.
+        /// Name of the GPU.
         gpu: String,
-        /// What to do, as the end of a sentence.
+        /// A remedy, as the end of a sentence.
         remedy: &'static str,
     },
-    /// An op that no shader is made for.
+    /// An op with sizes that the shaders do not support.
     #[error("`{label}` cannot run on a GPU: {reason}. Use `--device cpu`")]
     Unsupported {
         /// The part of the model.
         label: String,
-        /// What is too much.
+        /// The limit that is exceeded.
         reason: String,
     },
-    /// A shader that the driver does not accept.
+    /// The driver rejected a shader.
     #[error("the shader `{shader}` is not accepted by {gpu}: {message}")]
     Shader {
         /// Op and file.
         shader: String,
-        /// The GPU.
+        /// Name of the GPU.
         gpu: String,
-        /// What the compiler says.
+        /// Message of the compiler.
         message: String,
     },
-    /// What arrived on the GPU is not what was sent.
+    /// The data that arrived on the GPU differ from the data sent.
     #[error(
         "`{what}` did not arrive whole on {gpu}: its checksum there is {found:08x}, but {sent:08x} was sent. Try again"
     )]
     Upload {
-        /// What was sent.
+        /// Name of the data.
         what: String,
-        /// The GPU.
+        /// Name of the GPU.
         gpu: String,
         /// The checksum on the GPU.
         found: u32,
         /// The checksum on the host.
         sent: u32,
     },
-    /// The GPU has no memory left.
+    /// The GPU is out of memory.
     #[error("{gpu} has no memory left ({message}); lower `cohort`, `batch_size` or `memory`")]
     Memory {
-        /// The GPU.
+        /// Name of the GPU.
         gpu: String,
-        /// What the driver says.
+        /// Message of the driver.
         message: String,
     },
-    /// The GPU is gone: its driver was reset, it was unplugged, or the browser took it away.
+    /// The GPU was lost: its driver was reset, it was unplugged, or the browser withdrew it.
     #[error("{gpu} was lost ({reason}); what was not yet saved has to be done again")]
     Lost {
-        /// The GPU.
+        /// Name of the GPU.
         gpu: String,
-        /// What the driver says.
+        /// Message of the driver.
         reason: String,
     },
-    /// A mistake of loralab's, found by the graphics library.
+    /// An error in loralab, reported by the graphics library.
     #[error("{gpu} refuses a command, which is a fault of loralab: {message}")]
     Fault {
-        /// The GPU.
+        /// Name of the GPU.
         gpu: String,
-        /// What the library says.
+        /// Message of the library.
         message: String,
     },
 }
 
-/// The first thing that went wrong, kept until somebody asks. The graphics library reports on threads of its own.
+/// The first reported fault, stored until it is checked. The graphics library reports from its own threads.
 #[derive(Clone, Default)]
 pub struct Faults(Arc<Mutex<Option<GpuError>>>);
 
 impl Faults {
-    /// Keeps `error` unless an earlier one is kept.
+    /// Stores `error` unless an earlier one is stored.
     pub fn report(&self, error: GpuError) {
         self.lock().get_or_insert(error);
     }
 
-    /// The first fault, if there was one.
+    /// The first reported fault as an error.
     pub fn check(&self) -> Result<(), GpuError> {
         self.lock().clone().map_or(Ok(()), Err)
     }
@@ -118,7 +118,7 @@ impl Faults {
     }
 }
 
-/// What the library's error means.
+/// Converts an error of the graphics library.
 pub fn meaning(gpu: &str, error: &wgpu::Error) -> GpuError {
     let gpu = gpu.to_owned();
     match error {
@@ -127,7 +127,7 @@ pub fn meaning(gpu: &str, error: &wgpu::Error) -> GpuError {
     }
 }
 
-/// A message of many lines as one.
+/// Joins the lines of a message.
 pub fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! Random numbers drawn on the GPU, with the bits that the host draws.
+//! Random numbers drawn on the GPU, with the same bits as on the host.
 
 use std::sync::{Arc, PoisonError};
 
@@ -25,7 +25,7 @@ shader! {
 /// The shaders of this module.
 pub const SHADERS: &[Shader] = &[UNIFORM, NORMAL];
 
-/// What it takes to draw on a GPU.
+/// Pipelines and the table of normal quantiles for drawing random numbers on a GPU.
 #[derive(Clone)]
 pub struct Filler {
     uniform: Arc<Pipeline>,
@@ -34,7 +34,7 @@ pub struct Filler {
 }
 
 impl Accelerator {
-    /// What it takes to draw here, made once.
+    /// The filler of this GPU, made once.
     ///
     /// # Errors
     /// If the driver does not accept a shader, or fails.
@@ -53,7 +53,7 @@ impl Accelerator {
 }
 
 impl Filler {
-    /// Fills `len` numbers of a buffer from `offset` on, in a pass.
+    /// Fills `len` elements of a buffer from `offset` on, within a compute pass.
     pub fn fill(
         &self,
         accelerator: &Accelerator,

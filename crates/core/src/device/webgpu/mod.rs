@@ -1,7 +1,7 @@
-//! The GPU beneath the kernels: which one, its limits, its pipelines, what goes to it and comes back, and what goes wrong on it.
+//! Access to the GPU below the kernels: selection, limits, pipelines, transfers and faults.
 //!
-//! Everything goes through wgpu, so it is Vulkan, Metal or DirectX 12 natively and WebGPU in a browser. What waits for the GPU is `async`: natively
-//! the future is ready when it is first polled (it blocks), in a browser it waits for the browser's event loop.
+//! Everything uses wgpu: Vulkan, Metal or DirectX 12 natively and WebGPU in a browser. Functions that wait for the GPU are `async`: natively
+//! the first poll blocks until the future is ready, in a browser it waits for the browser's event loop.
 
 mod accelerator;
 mod adapter;

@@ -1,13 +1,13 @@
-//! Compiled shaders. The one place with unsafe code: they go without some checks that the graphics library would add.
+//! Compilation of shaders. This is the only unsafe code: it omits some checks that the graphics library would add.
 #![allow(unsafe_code)]
 
 use super::Checks;
 
-/// Compiles a shader that bounds no loop, and checks its indices where that is asked for.
+/// Compiles a shader without loop bounds, and with index checks if `checks` is on.
 ///
-/// Only shaders of this repository come here. The library would count the rounds of every loop, lest an endless one be taken for code that is never
-/// reached; a test shows that all their loops end. They guard their indices themselves, and the tests run each of them with checks first, on the same
-/// shapes, and compare the results.
+/// Only shaders of this repository are compiled here. The library would count the iterations of every loop, since compilers may treat an endless loop
+/// as unreachable code; a test shows that all loops of these shaders end. The shaders guard their indices themselves, and the tests run each of them with
+/// checks first, on the same shapes, and compare the results.
 pub fn compile(
     device: &wgpu::Device,
     descriptor: wgpu::ShaderModuleDescriptor<'_>,
@@ -17,6 +17,6 @@ pub fn compile(
         Checks::On => wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() },
         Checks::Off => wgpu::ShaderRuntimeChecks::unchecked(),
     };
-    // SAFETY: see above; a shader that read or wrote out of bounds would differ from its checked self in those tests.
+    // SAFETY: see above; a shader that read or wrote out of bounds would differ from its checked version in those tests.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }

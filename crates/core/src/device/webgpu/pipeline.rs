@@ -1,4 +1,4 @@
-//! Pipelines: a shader compiled with its constants, and the layout of what it binds.
+//! Pipelines: shaders compiled with their constants, and the layouts of their bindings.
 
 use std::{
     num::NonZeroU64,
@@ -8,16 +8,16 @@ use std::{
 use super::{Accelerator, GpuError, fault::one_line, module};
 use crate::graph::shader::{Access, Launch, Shader};
 
-/// A compiled shader.
+/// A shader compiled with its constants.
 pub struct Pipeline {
-    /// The pipeline.
+    /// The wgpu pipeline.
     pub pipeline: wgpu::ComputePipeline,
     /// Params at 0, storage buffers from 1 on.
     pub layout: wgpu::BindGroupLayout,
 }
 
 impl Accelerator {
-    /// Builds the pipelines of these launches that are not there yet.
+    /// Builds the missing pipelines of these launches.
     ///
     /// # Errors
     /// If the driver does not accept a shader.
@@ -40,7 +40,7 @@ impl Accelerator {
         Ok(())
     }
 
-    /// The pipeline of a shader with these constants; built when it is first asked for.
+    /// The pipeline of a shader with these constants; built at the first request.
     ///
     /// # Errors
     /// If the driver does not accept the shader.
@@ -75,7 +75,7 @@ impl Accelerator {
         Ok(())
     }
 
-    /// Puts one launch on these buffers into a pass.
+    /// Encodes one launch on these buffers into a compute pass.
     pub(super) fn put(
         &self,
         pass: &mut wgpu::ComputePass<'_>,

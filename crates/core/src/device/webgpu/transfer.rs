@@ -1,4 +1,4 @@
-//! What goes to the GPU and comes back.
+//! Transfers between the host and the GPU.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use futures_channel::oneshot;
 use super::{Accelerator, GpuError};
 use crate::graph::shader::{Launch, Memory, Shader, shader};
 
-/// Bytes written before the queue is told to get on with it: drivers keep a copy of everything that is not yet submitted.
+/// Bytes written before the queue is submitted: drivers keep a copy of all data that are not yet submitted.
 const PORTION: usize = 64 << 20;
 
 shader! {
@@ -47,7 +47,7 @@ impl Accelerator {
         }))
     }
 
-    /// A buffer that the host can read what was copied into.
+    /// A buffer to copy into, which the host can read.
     pub fn staging(&self, bytes: u64) -> wgpu::Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
@@ -68,10 +68,10 @@ impl Accelerator {
         }
     }
 
-    /// Writes words to a new buffer, and sees by their checksum that they arrived.
+    /// Writes words to a new buffer and verifies their checksum.
     ///
     /// # Errors
-    /// If they do not fit or did not arrive.
+    /// If the buffer is larger than the GPU allows, or the checksum on the GPU differs.
     pub async fn upload(&self, what: &str, words: &[u32]) -> Result<wgpu::Buffer, GpuError> {
         let buffer = self.storage(what, 4 * words.len() as u64)?;
         self.write(&buffer, words);
@@ -89,10 +89,10 @@ impl Accelerator {
         Ok(buffer)
     }
 
-    /// Some words of a buffer.
+    /// Reads a range of words of a buffer.
     ///
     /// # Errors
-    /// Whatever went wrong on the GPU.
+    /// Any fault on the GPU.
     pub async fn download(&self, buffer: &wgpu::Buffer, words: Range<usize>) -> Result<Vec<u32>, GpuError> {
         let (start, bytes) = (4 * words.start as u64, 4 * words.len() as u64);
         let staging = self.staging(bytes);
@@ -116,15 +116,15 @@ impl Accelerator {
         buffer
     }
 
-    /// The first `count` words of a staging buffer, once what was submitted before is done.
+    /// The first `count` words of a staging buffer, after all earlier submits are done.
     ///
     /// # Errors
-    /// The first thing that went wrong on the GPU until then.
+    /// The first fault on the GPU until then.
     pub async fn read(&self, staging: &wgpu::Buffer, count: usize) -> Result<Vec<u32>, GpuError> {
         let slice = staging.slice(..4 * count as u64);
         let (sender, receiver) = oneshot::channel();
         slice.map_async(wgpu::MapMode::Read, move |mapped| {
-            // Nobody listens when the reader was given up.
+            // Sending fails if the reader was dropped, which is no error.
             let _ = sender.send(mapped);
         });
         self.wait();
@@ -140,9 +140,9 @@ impl Accelerator {
         Ok(words)
     }
 
-    /// Natively, waits for everything that was submitted; in a browser its event loop does.
+    /// Natively, waits for everything that was submitted; in a browser the event loop does.
     pub fn wait(&self) {
-        // What goes wrong while waiting is reported to the fault that `check` reads.
+        // A fault while waiting is stored for `check`.
         if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
             self.faults.report(GpuError::Lost { gpu: self.name().to_owned(), reason: error.to_string() });
         }

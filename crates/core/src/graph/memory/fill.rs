@@ -1,44 +1,44 @@
-//! Numbers that are drawn where they will be used, instead of being brought there.
+//! Random initial values that each device draws itself instead of receiving them from the host.
 
 use loralab_linalg::{Law, Stream};
 
-/// A part of a flat buffer, and what it is filled with.
+/// A part of a flat buffer and the random numbers that fill it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fill {
-    /// Its first element.
+    /// Index of the first element.
     pub offset: usize,
-    /// Its elements.
+    /// Number of elements.
     pub len: usize,
-    /// Its random numbers.
+    /// The stream of random numbers.
     pub stream: Stream,
-    /// Their law.
+    /// Distribution of the numbers.
     pub law: Law,
 }
 
-/// What a run begins with, where a few words say it.
+/// Initial values of a run that are given by random streams instead of stored numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawn {
-    /// The parts of its flat buffer; what lies between them is 0.
+    /// The filled parts of the run's flat buffer; all other elements are 0.
     pub fills: Vec<Fill>,
-    /// Elements of the buffer.
+    /// Number of elements of the buffer.
     pub len: usize,
-    /// What the frozen second pairs begin with.
+    /// Initial values of the frozen second pairs.
     pub pairs: Pairs,
 }
 
-/// What frozen second pairs begin with.
+/// Initial values of the frozen second pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairs {
-    /// There are none.
+    /// There are no second pairs.
     None,
-    /// All are 0, and subtract nothing.
+    /// All zeros, so that they subtract nothing.
     Zeros,
-    /// What is trained begins with.
+    /// The same initial values as the trained tensors.
     Same,
 }
 
 impl Drawn {
-    /// The numbers, drawn here. Wherever else they are drawn, these are what they must be.
+    /// The initial values, drawn on the host. Every device must draw these same values.
     pub fn numbers(&self) -> Vec<f32> {
         let mut numbers = vec![0.0; self.len];
         for Fill { offset, len, stream, law } in &self.fills {
@@ -47,7 +47,7 @@ impl Drawn {
         numbers
     }
 
-    /// Those of the frozen second pairs.
+    /// The initial values of the frozen second pairs; empty if there are none.
     pub fn frozen_pairs(&self) -> Vec<f32> {
         match self.pairs {
             Pairs::None => vec![],

@@ -1,28 +1,28 @@
-//! Inputs: what the host gives a step to read, by name.
+//! Inputs: named values that the host writes for a step.
 
 use super::{Buffer, Dtype, Type};
 
-/// The inputs that models know. A new one stands here, in the model that reads it, and in the data that give it; nothing between them names it.
+/// Names of the inputs. A new one is added here, in the model that reads it and in the data that provide it; no code between them names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InputName {
-    /// Token ids, a column.
+    /// Token ids, 1 column.
     Tokens,
-    /// Expected token ids, a column.
+    /// Expected token ids, 1 column.
     Targets,
-    /// The weight of a row in the loss, a column: 1/count where the row counts, exactly 0 elsewhere.
+    /// The weight of each row in the loss, 1 column: 1/count for rows that count, exactly 0 for others.
     Weights,
-    /// Rows of numbers that a model without tokens reads.
+    /// Feature rows that a model without tokens reads.
     Features,
-    /// Rows of numbers that a regression is compared with.
+    /// Target rows of a regression.
     Expected,
 }
 
 impl InputName {
-    /// All of them.
+    /// All names.
     pub const ALL: [InputName; 5] =
         [InputName::Tokens, InputName::Targets, InputName::Weights, InputName::Features, InputName::Expected];
 
-    /// How its elements are stored.
+    /// Element type.
     pub const fn dtype(self) -> Dtype {
         match self {
             InputName::Tokens | InputName::Targets => Dtype::U32,
@@ -38,6 +38,6 @@ pub struct Input {
     pub name: InputName,
     /// Its type.
     pub kind: Type,
-    /// The buffer that holds it; nothing else is ever put there.
+    /// The buffer that holds it; it is not reused for other values.
     pub buffer: Buffer,
 }

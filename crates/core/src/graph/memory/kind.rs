@@ -1,8 +1,8 @@
-//! Types of values: the kind of number, what there is a row for, and the columns.
+//! Types of values: the element type, what each row stands for, and the number of columns.
 
 use super::Shape;
 
-/// How a number is stored.
+/// Element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// 32-bit float.
@@ -16,7 +16,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of one element. The CPU device computes in a scalar of its own, whose size counts there instead of [`Dtype::F32`]'s.
+    /// Bytes of one element. The CPU device stores [`Dtype::F32`] values in a scalar of its own, whose size counts there.
     pub const fn bytes(self) -> usize {
         match self {
             Dtype::F32 | Dtype::U32 => 4,
@@ -25,40 +25,40 @@ impl Dtype {
     }
 }
 
-/// What a value has a row for.
+/// The unit that each row of a value stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rows {
-    /// Every token of every sequence, B·T a run.
+    /// One row per token: B·T per run.
     Token,
-    /// Every sequence, B a run.
+    /// One row per sequence: B per run.
     Sequence,
-    /// The run as a whole, 1.
+    /// One row per run.
     Once,
 }
 
 /// The type of a value: (rows, columns) elements of one dtype for each run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Type {
-    /// How an element is stored.
+    /// Element type.
     pub dtype: Dtype,
-    /// What there is a row for.
+    /// The unit of a row.
     pub rows: Rows,
-    /// Elements of a row.
+    /// Elements per row.
     pub columns: usize,
 }
 
 impl Type {
-    /// Floats, a row for every token: what most ops read and write.
+    /// f32, one row per token: the type that most ops read and write.
     pub const fn floats(columns: usize) -> Type {
         Type { dtype: Dtype::F32, rows: Rows::Token, columns }
     }
 
-    /// One integer for every token.
+    /// u32, one element per token.
     pub const fn ids() -> Type {
         Type { dtype: Dtype::U32, rows: Rows::Token, columns: 1 }
     }
 
-    /// Rows of one run.
+    /// Rows per run.
     pub const fn rows(self, shape: Shape) -> usize {
         match self.rows {
             Rows::Token => shape.sequences * shape.tokens,
@@ -67,7 +67,7 @@ impl Type {
         }
     }
 
-    /// Elements of one run.
+    /// Elements per run.
     pub const fn len(self, shape: Shape) -> usize {
         self.rows(shape) * self.columns
     }

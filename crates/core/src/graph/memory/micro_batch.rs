@@ -4,32 +4,32 @@ use loralab_cpu::{Scalar, Scratch, Threads, Weights};
 
 use super::{Buffer, Span, Tensor, Weight};
 
-/// One worker's view while it computes a block of whole sequences of one run.
+/// The data that one worker has while it computes a block of whole sequences of one run.
 ///
-/// A micro-batch is all a kernel sees, so its result cannot depend on the cohort or on the number of threads.
+/// A kernel sees only the micro-batch, so its result cannot depend on the cohort or on the number of threads.
 pub struct MicroBatch<'a, S> {
-    /// Row values.
+    /// The buffers of row values.
     pub values: &'a mut Values<S>,
-    /// Everything the run trains, flat.
+    /// The run's trained tensors, flat.
     pub trained: &'a [S],
-    /// The frozen second pairs in the layout of `trained`; empty where the plan has none.
+    /// The frozen second pairs, in the layout of `trained`; empty if the plan has none.
     pub frozen_pairs: &'a [S],
-    /// This micro-batch's share of the gradients, in the layout of `trained`; kernels add to it.
+    /// This micro-batch's contribution to the gradients, in the layout of `trained`; kernels add to it.
     pub gradients: &'a mut [S],
     /// Tensors of the frozen base.
     pub base: &'a [Tensor],
-    /// Host-made tables (sines, cosines), shared by all runs.
+    /// Tables computed on the host (cosines, sines), shared by all runs.
     pub tables: &'a [Vec<S>],
     /// The run's LoRA scale s.
     pub scale: S,
-    /// Whose threads it may use: idle ones where it is the only micro-batch that is computed.
+    /// Threads that kernels may use: idle ones too if this is the only micro-batch being computed.
     pub threads: Threads,
-    /// Reusable memory of the kernels.
+    /// Reusable working memory of the kernels.
     pub scratch: &'a mut Scratch<S>,
 }
 
 impl<'a, S: Scalar> MicroBatch<'a, S> {
-    /// A weight as the kernels want it.
+    /// A weight in the form that the kernels take.
     pub fn weight(&self, weight: Weight) -> Weights<'a, S> {
         match weight {
             Weight::Frozen(index) => self.base[index].data.weights(),
@@ -53,9 +53,9 @@ impl<'a, S: Scalar> MicroBatch<'a, S> {
 pub struct Values<S> {
     /// Rows of the micro-batch: whole sequences of one run.
     pub rows: usize,
-    /// One per buffer of the plan; empty where it holds integers.
+    /// One per buffer of the plan; empty if the buffer holds integers.
     pub buffers: Vec<Vec<S>>,
-    /// One per buffer of the plan; empty where it holds floats.
+    /// One per buffer of the plan; empty if the buffer holds floats.
     pub words: Vec<Vec<u32>>,
 }
 
@@ -70,7 +70,7 @@ impl<S: Scalar> Values<S> {
         &self.words[buffer.0][..self.rows]
     }
 
-    /// Runs `write` on the (rows, columns) elements of the values in `targets` while the others can be read.
+    /// Calls `write` with the (rows, columns) elements of the values in `targets`, while the other values can be read.
     ///
     /// The buffers are moved out and back (three words each); no op reads a buffer that it writes.
     pub fn write<const COUNT: usize>(

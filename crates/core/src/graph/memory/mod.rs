@@ -1,6 +1,6 @@
-//! Where numbers live, and how they come there: the values of a plan, the tensors of a base, what is drawn at random, and the micro-batch a CPU worker computes on.
+//! Data types of a plan's memory: values and their types, the tensors of a base, random initial values, and the micro-batch that a CPU worker computes on.
 //!
-//! Nothing here knows any mathematics.
+//! Nothing here computes an op.
 
 mod fill;
 mod input;

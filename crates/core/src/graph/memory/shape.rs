@@ -1,18 +1,18 @@
-//! The sizes of a cohort's step.
+//! Sizes of a cohort's step.
 
-/// Shapes that a plan is made for.
+/// Sizes that a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// K.
+    /// Number of runs K.
     pub runs: usize,
-    /// B of each run.
+    /// Sequences B per run.
     pub sequences: usize,
-    /// T.
+    /// Tokens T per sequence.
     pub tokens: usize,
 }
 
 impl Shape {
-    /// Rows of one run, B·T.
+    /// Rows per run, B·T.
     pub fn rows_per_run(&self) -> usize {
         self.sequences * self.tokens
     }

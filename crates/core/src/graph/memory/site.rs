@@ -2,16 +2,16 @@
 
 use super::Span;
 
-/// A linear map of a model that carries an adapter: which one, its sizes, and where the adapter's factors lie.
+/// A linear map of a model that carries an adapter: its module, its sizes, and the places of the adapter's factors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// The module as Hugging Face names it, e.g. `model.layers.0.self_attn.q_proj`.
+    /// Hugging Face name of the module, e.g. `model.layers.0.self_attn.q_proj`.
     pub module: String,
-    /// I.
+    /// Input columns I.
     pub inputs: usize,
-    /// O.
+    /// Output columns O.
     pub outputs: usize,
-    /// R, the rank that the plan has memory for. A start of a lower rank is filled up with zeros.
+    /// Rank R that the plan has memory for. A start of a lower rank is padded with zeros.
     pub rank: usize,
     /// A, (R, I).
     pub a: Span,
@@ -20,7 +20,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A and B in the flat buffer.
+    /// The places of A and B in the flat buffer.
     pub fn factors(&self) -> [Span; 2] {
         [self.a, self.b]
     }
@@ -30,7 +30,7 @@ impl Site {
         [[self.rank, self.inputs], [self.outputs, self.rank]]
     }
 
-    /// The names of A and B, as PEFT spells them without its own prefix.
+    /// PEFT's names of A and B, without PEFT's prefix.
     pub fn names(&self) -> [String; 2] {
         ["A", "B"].map(|factor| format!("{}.lora_{factor}.weight", self.module))
     }

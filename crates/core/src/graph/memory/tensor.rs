@@ -1,4 +1,4 @@
-//! Frozen tensors, kept in the precision they were stored in.
+//! Frozen tensors in their stored precision.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use loralab_cpu::{Scalar, Weights};
 
 use super::Dtype;
 
-/// The elements of a frozen tensor, row-major, as stored.
+/// The elements of a frozen tensor, row-major, in their stored precision.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
     /// 32-bit floats.
@@ -28,12 +28,12 @@ impl Data {
         }
     }
 
-    /// Whether there are no elements.
+    /// True if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How an element is stored.
+    /// Element type.
     pub fn dtype(&self) -> Dtype {
         match self {
             Data::F32(_) => Dtype::F32,
@@ -42,12 +42,12 @@ impl Data {
         }
     }
 
-    /// Bytes held.
+    /// Size in bytes.
     pub fn bytes(&self) -> usize {
         self.dtype().bytes() * self.len()
     }
 
-    /// Every element as f32 (exact).
+    /// The elements as f32 (exact).
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match self {
             Data::F32(data) => Cow::Borrowed(data),
@@ -56,7 +56,7 @@ impl Data {
         }
     }
 
-    /// The kernels' view of the elements.
+    /// The elements in the form that the CPU kernels take.
     pub fn weights<S: Scalar>(&self) -> Weights<'_, S> {
         match self {
             Data::F32(data) => Weights::F32(data),
@@ -69,7 +69,7 @@ impl Data {
 /// A named frozen tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// Name as Hugging Face spells it, e.g. `model.layers.0.mlp.up_proj.weight`.
+    /// Hugging Face name, e.g. `model.layers.0.mlp.up_proj.weight`.
     pub name: String,
     /// Rows and columns; a vector is (1, columns).
     pub shape: [usize; 2],

@@ -1,16 +1,16 @@
-//! Handles: what an op reads and writes, before anyone decides where it lies.
+//! Handles of what an op reads and writes: values, buffers and places of weights.
 
-/// A value that a recorded model computes or reads, before it has memory: an activation, a gradient of one, or an input of the step.
+/// A value of a recorded model, before it has memory: an activation, its gradient, or an input of the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub usize);
 
-/// The memory of a plan that holds a value, and others before and after it lives: an index into [`Plan::buffers`](crate::graph::plan::Plan::buffers).
+/// A buffer of a plan, which holds different values at different times: an index into [`Plan::buffers`](crate::graph::plan::Plan::buffers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Buffer(pub usize);
 
-/// A tensor's place in the flat buffer that holds everything a run trains.
+/// A tensor's place in the flat buffer of a run's trained tensors.
 ///
-/// Gradients, moments and the frozen second pair use the same places in buffers of their own.
+/// Gradients, moments and the frozen second pairs have the same places in their own buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Index of the first element.
@@ -20,13 +20,13 @@ pub struct Span {
 }
 
 impl Span {
-    /// The elements as an index range.
+    /// The index range of the elements.
     pub fn range(self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.len
     }
 }
 
-/// Where an op finds a weight.
+/// The location of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
     /// The tensor with this index in the frozen base; shared by all runs, never written.
@@ -35,7 +35,7 @@ pub enum Weight {
     Trained(Span),
 }
 
-/// What a trained tensor is; the optimiser gives each group its own learning rate.
+/// The role of a trained tensor; it determines its learning rate and weight decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// LoRA's down projection A, (R, I).
@@ -44,19 +44,19 @@ pub enum Group {
     B,
     /// A matrix of the model itself (pretraining).
     Matrix,
-    /// A norm's gain (pretraining); not decayed.
+    /// A norm's gain (pretraining); without weight decay.
     Gain,
 }
 
-/// A trained tensor: its name, shape, group and place.
+/// A trained tensor: name, shape, group and place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Name as Hugging Face and PEFT spell it, e.g. `model.layers.0.self_attn.q_proj.lora_A.weight`.
+    /// Hugging Face and PEFT name, e.g. `model.layers.0.self_attn.q_proj.lora_A.weight`.
     pub name: String,
     /// Rows and columns; a gain is (1, columns).
     pub shape: [usize; 2],
-    /// What it is.
+    /// Role of the tensor.
     pub group: Group,
-    /// Where it lies in the run's flat buffers.
+    /// Place in the run's flat buffers.
     pub span: Span,
 }

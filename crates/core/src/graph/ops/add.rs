@@ -1,4 +1,4 @@
-//! `add`: y = a + b, element by element. Its gradient is shared by both inputs where nothing forces a copy.
+//! `add`: y = a + b, element by element. Both inputs share the result's gradient unless a copy is needed.
 
 use loralab_cpu::{Scalar, add};
 
@@ -23,7 +23,7 @@ shader! {
     constants {}
 }
 
-/// Reads a, b (two different values); writes y.
+/// Elementwise sum. Reads a, b (two different values); writes y.
 #[derive(Clone, Debug)]
 pub struct Add {
     /// Columns of all three.

@@ -42,22 +42,22 @@ shader! {
     constants { VECTORS }
 }
 
-/// Queries, or keys, of a workgroup.
+/// Queries or keys per workgroup.
 const ATTENDED: usize = 64;
-/// Features of a head that the shaders have room for.
+/// Largest head size D that the shaders support.
 const LARGEST_HEAD: usize = 128;
 
-/// Causal attention by running softmax; the backward pass recomputes the probabilities from the kept log-sum-exp, so no (T, T) matrix is
+/// Causal attention by running softmax; the backward pass recomputes the probabilities from the stored log-sum-exp, so no (T, T) matrix is
 /// ever stored (Dao 2023, arXiv 2307.08691). Reads q, k, v; writes y and the log-sum-exp, (N, H).
 #[derive(Clone, Debug)]
 pub struct Attention {
-    /// T.
+    /// Tokens T per sequence.
     pub tokens: usize,
-    /// H.
+    /// Query heads H.
     pub heads: usize,
-    /// Heads of k and v; divides H.
+    /// Heads of k and v, KV; divides H.
     pub kv_heads: usize,
-    /// D.
+    /// Head size D.
     pub head_size: usize,
 }
 
@@ -78,7 +78,7 @@ impl Kernel for Attention {
         let Some(dy) = reverse.gradient(node.writes[0]) else { return };
         let [q, k, v] = [node.reads[0], node.reads[1], node.reads[2]];
         let [y, lse] = [node.writes[0], node.writes[1]];
-        // The kernel makes all three at once; a gradient that nobody needs goes to scratch.
+        // The kernel computes all three gradients at once; one that is not needed goes to scratch.
         let mut put = |value| {
             let columns = if value == q { self.heads } else { self.kv_heads } * self.head_size;
             reverse.contribute(value).unwrap_or_else(|| (reverse.scratch(columns), loralab_cpu::Store::Set))

@@ -1,6 +1,6 @@
-//! `cross_entropy`: `weight · (log Σ exp(logits) − logits[target])` for each row, and whether the largest logit is the target's.
+//! `cross_entropy`: `weight · (log Σ exp(logits) − logits[target])` for each row, and 1 if the largest logit is the target's, else 0.
 //!
-//! Row weights carry the mean: a batch gives 1/count to the rows that count and exactly 0 to the others, which are then selected away.
+//! The row weights include the factor of the mean: 1/count for rows that count and exactly 0 for others, whose results are set to 0 by selection.
 
 use loralab_cpu::{
     Scalar,
@@ -28,10 +28,10 @@ shader! {
     constants {}
 }
 
-/// Reads logits (N, V), the expected token ids (N, 1) and row weights (N, 1); writes the row losses, the log-sum-exp and 1 where the row is right, each (N, 1).
+/// Reads logits (N, V), the expected token ids (N, 1) and row weights (N, 1); writes the row losses, the log-sum-exp and 1 if the row is correct, each (N, 1).
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
-    /// V.
+    /// Vocabulary size V.
     pub vocabulary: usize,
 }
 

@@ -23,7 +23,7 @@ shader! {
     constants {}
 }
 
-/// Looks tokens up in a table. Reads token ids, (N, 1); writes y.
+/// Table lookup by token. Reads token ids, (N, 1); writes y.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     /// Columns of the table.

@@ -47,12 +47,12 @@ shader! {
     constants {}
 }
 
-/// A matrix applied to every row. Reads x; writes y.
+/// A linear map of every row. Reads x; writes y.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// I.
+    /// Input columns I.
     pub inputs: usize,
-    /// O.
+    /// Output columns O.
     pub outputs: usize,
     /// W, (O, I).
     pub weight: Weight,

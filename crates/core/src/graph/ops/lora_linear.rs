@@ -1,7 +1,7 @@
 //! `lora_linear`: y = x Wᵀ + s (x Aᵀ) Bᵀ, W frozen; with a frozen second pair, y = x Wᵀ + s ((x Aᵀ) Bᵀ − (x A₀ᵀ) B₀ᵀ).
 //!
-//! The two products of a frozen pair are subtracted before they are added to x Wᵀ, so equal pairs give exactly the base. B·A is never formed, and
-//! W never has a gradient.
+//! The frozen pair's product is subtracted from the trained pair's before the difference is added to x Wᵀ, so equal pairs give exactly the base's
+//! output. B·A is never formed, and W never has a gradient.
 
 use loralab_cpu::{
     Scalar,
@@ -63,21 +63,21 @@ shader! {
     constants {}
 }
 
-/// Rows and ranks of a workgroup of `down`.
+/// Rows per workgroup of `down`.
 const DOWN_ROWS: usize = 32;
-/// Ranks of a workgroup of `down` and of `backward_adapter`.
+/// Ranks per workgroup of `down` and `backward_adapter`.
 const RANKS: usize = 8;
-/// Columns of a workgroup of `backward_adapter`.
+/// Columns per workgroup of `backward_adapter`.
 const COLUMNS: usize = 32;
 
-/// A frozen matrix with a trained low-rank pair beside it. Reads x; writes y and z = x Aᵀ.
+/// A frozen matrix with a trained low-rank adapter. Reads x; writes y and z = x Aᵀ.
 #[derive(Clone, Debug)]
 pub struct LoraLinear {
-    /// I.
+    /// Input columns I.
     pub inputs: usize,
-    /// O.
+    /// Output columns O.
     pub outputs: usize,
-    /// R.
+    /// Rank R.
     pub rank: usize,
     /// W, (O, I).
     pub weight: Weight,
@@ -85,7 +85,7 @@ pub struct LoraLinear {
     pub a: Span,
     /// B, (O, R).
     pub b: Span,
-    /// Whether runs have a frozen second pair (A₀, B₀), of the same shapes and at the same places of its buffer.
+    /// True if runs have a frozen second pair (A₀, B₀), of the same shapes and at the same places in its own buffer.
     pub frozen_pair: bool,
 }
 
@@ -94,14 +94,14 @@ impl LoraLinear {
         self.frozen_pair.then(|| Pair { a: micro_batch.frozen_pair(self.a), b: micro_batch.frozen_pair(self.b) })
     }
 
-    /// z (N, R) = x Aᵀ, with A of `matrix`.
+    /// z (N, R) = x Aᵀ, with A in the memory `matrix`.
     fn down_by_a(&self, grid: &Grid<'_>, x: Memory, matrix: Memory, z: Memory) -> Launch {
         let [rows, inputs, rank] = [grid.rows, self.inputs, self.rank].map(word);
         let params = [rows, inputs, rank, word(self.a.offset), word(grid.trained), inputs, 1, 0];
         self.down(grid, &params, &[x, matrix, Memory::Settings, z])
     }
 
-    /// dz (N, R) = s dy B, with B of `matrix`.
+    /// dz (N, R) = s dy B, with B in the memory `matrix`.
     fn down_by_b(&self, grid: &Grid<'_>, dy: Memory, matrix: Memory, dz: Memory) -> Launch {
         let [rows, outputs, rank] = [grid.rows, self.outputs, self.rank].map(word);
         let params = [rows, outputs, rank, word(self.b.offset), word(grid.trained), 1, rank, 1];
@@ -152,7 +152,7 @@ impl Kernel for LoraLinear {
         let [rows, inputs, outputs, rank, trained] =
             [grid.rows, self.inputs, self.outputs, self.rank, grid.trained].map(word);
         let pairs = u32::from(self.frozen_pair);
-        // Where there is no second pair, what stands for it is bound and not read.
+        // Without a second pair, the binding needs a placeholder, which is not read.
         let frozen_pairs = if self.frozen_pair { Memory::FrozenPairs } else { Memory::Trained };
         match dispatch.pass {
             Pass::Forward => {
@@ -247,7 +247,7 @@ impl Kernel for LoraLinear {
     }
 }
 
-/// Both spans of one flat buffer, to be written at once.
+/// Mutable slices of two spans of one flat buffer.
 fn two_spans<S>(flat: &mut [S], first: Span, second: Span) -> (&mut [S], &mut [S]) {
     let (head, tail) = flat.split_at_mut(second.offset);
     (&mut head[first.range()], &mut tail[..second.len])

@@ -1,7 +1,7 @@
-//! Ops: one file each. An op says what a forward pass computes, which dispatches give its gradient, and how a micro-batch runs them.
+//! Ops, one file each. An op defines its forward pass, the dispatches of its gradient, and its kernels on the CPU and on a GPU.
 //!
-//! A [`Dispatch`] is one kernel launch: the same list is replayed by every device. Values are (N, columns) over all runs of a cohort;
-//! nothing here knows models, and nothing here allocates while a step runs.
+//! A [`Dispatch`] is one kernel launch: every device replays the same list. Values are (N, columns) over all runs of a cohort.
+//! Nothing here knows models or allocates while a step runs.
 
 mod add;
 mod attention;
@@ -37,19 +37,19 @@ use crate::graph::{
     shader::{Grid, Launch, Shader},
 };
 
-/// Rows and columns of a workgroup of a matrix product.
+/// Rows and columns per workgroup of a matrix product.
 const TILE: usize = 64;
 
-/// Which of an op's kernels a dispatch runs.
+/// The kernel of an op that a dispatch runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
-    /// The op itself.
+    /// The forward pass.
     Forward,
-    /// The gradient of what the op read.
+    /// The gradients of the op's operands.
     BackwardInput,
-    /// The gradient of a trained weight.
+    /// The gradient of the trained weight.
     BackwardWeight,
-    /// The gradients of a LoRA pair, and of the pair's hidden rows.
+    /// The gradients of an adapter's A and B, and of its hidden rows z = x Aᵀ.
     BackwardAdapter,
 }
 
@@ -65,20 +65,20 @@ impl Pass {
     }
 }
 
-/// One kernel launch over the rows of a cohort. Its operands are values while a model is recorded, and buffers in a plan.
+/// One kernel launch over the rows of a cohort. Operands are [`Value`]s while a model is recorded, and [`Buffer`]s in a plan.
 #[derive(Clone, Debug)]
 pub struct Dispatch<V = Buffer> {
-    /// The part of the model it belongs to, e.g. `layers.0.self_attn.q_proj`.
+    /// The part of the model that it belongs to, e.g. `layers.0.self_attn.q_proj`.
     pub label: String,
-    /// The op, with everything that is known when the plan is made.
+    /// The op, with its sizes and weights.
     pub op: Op,
-    /// Which of its kernels.
+    /// The op's kernel to run.
     pub pass: Pass,
-    /// What it reads, in the order the op's file gives.
+    /// Operands that it reads, in the order that the op's file defines.
     pub reads: Vec<V>,
-    /// What it writes; [`Store::Add`] also reads.
+    /// Operands that it writes; with [`Store::Add`] it also reads them.
     pub writes: Vec<(V, Store)>,
-    /// Types of what it reads and then of what it writes.
+    /// Types of the operands in `reads`, then of those in `writes`.
     pub types: Vec<Type>,
 }
 
@@ -98,17 +98,17 @@ impl Dispatch<Value> {
 }
 
 impl<V: Copy> Dispatch<V> {
-    /// Everything it reads and then writes.
+    /// The operands that it reads, then those that it writes.
     pub fn uses(&self) -> impl Iterator<Item = V> + '_ {
         self.reads.iter().copied().chain(self.writes.iter().map(|(value, _)| *value))
     }
 
-    /// The same, with the type of each.
+    /// The operands of [`uses`](Dispatch::uses), each with its type.
     pub fn operands(&self) -> impl Iterator<Item = (V, Type)> + '_ {
         self.uses().zip(self.types.iter().copied())
     }
 
-    /// The same dispatch on what `place` gives for each operand.
+    /// The same dispatch with each operand replaced by `place` of it.
     pub fn placed<W>(self, place: impl Fn(V) -> W) -> Dispatch<W> {
         let Dispatch { label, op, pass, reads, writes, types } = self;
         let reads = reads.into_iter().map(&place).collect();
@@ -125,9 +125,9 @@ impl<V: Copy> Dispatch<V> {
     }
 }
 
-/// What every op provides.
+/// The interface of an op.
 pub(crate) trait Kernel {
-    /// The word for this op in shaders, host, CPU kernels and tests.
+    /// The name of this op in shaders, host, CPU kernels and tests.
     const NAME: &'static str;
 
     /// The shaders of this op.
@@ -136,23 +136,23 @@ pub(crate) trait Kernel {
     /// Types of the values that the forward pass writes, the result first.
     fn outputs(&self) -> Vec<Type>;
 
-    /// Whether the forward pass uses weights that are trained.
+    /// True if the forward pass uses trained weights.
     fn trains(&self) -> bool {
         false
     }
 
-    /// Multiplications and additions of one dispatch, for each row.
+    /// Multiplications and additions of one dispatch, per row.
     fn flops_per_row(&self, pass: Pass) -> usize;
 
-    /// Appends the dispatches that carry the gradient from the node's result to what it read.
+    /// Appends the dispatches that compute the operands' gradients from the result's gradient.
     fn backward(&self, node: &Node, reverse: &mut Reverse);
 
-    /// Why no GPU can run it with these sizes, as the end of a sentence.
+    /// The reason why a GPU cannot run the op with these sizes, as the end of a sentence; `None` if it can.
     fn refusal(&self) -> Option<String> {
         None
     }
 
-    /// What runs one dispatch on a GPU, over the rows of all runs.
+    /// The launches of one dispatch on a GPU, over the rows of all runs.
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch>;
 
     /// Computes one dispatch on one micro-batch.
@@ -161,7 +161,7 @@ pub(crate) trait Kernel {
 
 macro_rules! ops {
     ($($op:ident),*) => {
-        /// Every op there is.
+        /// All ops.
         #[derive(Clone, Debug)]
         pub enum Op {
             $(#[allow(missing_docs, reason = "each op's own page says what it is")] $op($op)),*
@@ -174,7 +174,7 @@ macro_rules! ops {
         })*
 
         impl Op {
-            /// The word for this op in shaders, host, CPU kernels and tests.
+            /// The name of this op in shaders, host, CPU kernels and tests.
             pub fn name(&self) -> &'static str {
                 match self { $(Op::$op(_) => <$op as Kernel>::NAME),* }
             }
@@ -184,17 +184,17 @@ macro_rules! ops {
                 match self { $(Op::$op(op) => op.outputs()),* }
             }
 
-            /// Whether the forward pass uses weights that are trained.
+            /// True if the forward pass uses trained weights.
             pub fn trains(&self) -> bool {
                 match self { $(Op::$op(op) => op.trains()),* }
             }
 
-            /// Multiplications and additions of one dispatch, for each row.
+            /// Multiplications and additions of one dispatch, per row.
             pub fn flops_per_row(&self, pass: Pass) -> usize {
                 match self { $(Op::$op(op) => op.flops_per_row(pass)),* }
             }
 
-            /// Appends the dispatches that carry the gradient from the node's result to what it read.
+            /// Appends the dispatches that compute the operands' gradients from the result's gradient.
             pub fn backward(&self, node: &Node, reverse: &mut Reverse) {
                 match self { $(Op::$op(op) => op.backward(node, reverse)),* }
             }
@@ -204,12 +204,12 @@ macro_rules! ops {
                 [$(<$op as Kernel>::SHADERS),*].into_iter().flatten()
             }
 
-            /// Why no GPU can run it with these sizes, as the end of a sentence.
+            /// The reason why a GPU cannot run the op with these sizes, as the end of a sentence; `None` if it can.
             pub fn refusal(&self) -> Option<String> {
                 match self { $(Op::$op(op) => op.refusal()),* }
             }
 
-            /// What runs one dispatch on a GPU, over the rows of all runs.
+            /// The launches of one dispatch on a GPU, over the rows of all runs.
             pub fn launch(dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
                 match &dispatch.op { $(Op::$op(op) => op.launch(dispatch, grid)),* }
             }

@@ -1,4 +1,4 @@
-//! `mse`: weight · Σ (prediction − target)² for each row. Row weights carry the mean, as in `cross_entropy`.
+//! `mse`: weight · Σ (prediction − target)² for each row. The row weights include the factor of the mean, as in `cross_entropy`.
 
 use loralab_cpu::{
     Scalar,
@@ -29,7 +29,7 @@ shader! {
 /// Reads prediction (N, O), target (N, O) and row weights (N, 1); writes the row losses, (N, 1).
 #[derive(Clone, Debug)]
 pub struct Mse {
-    /// O.
+    /// Output columns O.
     pub outputs: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `orthonormal`: the rows of a run become orthonormal and span what they did. y (N, W) ← x (N, W).
+//! `orthonormal`: makes the rows of each run orthonormal, with the same span. y (N, W) ← x (N, W).
 
 use loralab_cpu::{
     Scalar,
@@ -18,11 +18,11 @@ shader! {
     constants {}
 }
 
-/// Gram–Schmidt, twice, over the rows of each run in turn (Giraud, Langou, Rozložník and van den Eshof 2005); a row that depends on those before it becomes
-/// zero. Reads x; writes y. It is for what is sought, not trained: no gradient passes through it.
+/// Gram–Schmidt, twice over each row of a run (Giraud, Langou, Rozložník and van den Eshof 2005); a row that depends linearly on those before it becomes
+/// zero. Reads x; writes y. It is used to search for subspaces, not in training: no gradient passes through it.
 #[derive(Clone, Debug)]
 pub struct Orthonormal {
-    /// Rows of a run. They must be one sequence, as a micro-batch is to hold them all.
+    /// Rows of a run. They must be one sequence, since one micro-batch has to hold them all.
     pub rows: usize,
     /// Columns.
     pub width: usize,
@@ -37,11 +37,11 @@ impl Kernel for Orthonormal {
     }
 
     fn flops_per_row(&self, _: Pass) -> usize {
-        // Half of the rows stand before one, on average; each asks twice for a product and a subtraction. Then two lengths and a quotient.
+        // On average, half of the rows precede a row; each needs a product and a subtraction, twice. Then two lengths and a quotient.
         (4 * self.rows + 1) * self.width
     }
 
-    /// A tape records it only where no gradient is wanted.
+    /// A tape records it only if no gradient is needed.
     fn backward(&self, _: &Node, _: &mut Reverse) {}
 
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {

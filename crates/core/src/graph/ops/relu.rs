@@ -23,7 +23,7 @@ shader! {
     constants {}
 }
 
-/// Reads x; writes y.
+/// Rectifier. Reads x; writes y.
 #[derive(Clone, Debug)]
 pub struct Relu {
     /// Columns of both.

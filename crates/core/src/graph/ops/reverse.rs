@@ -1,4 +1,4 @@
-//! The reverse pass: from the loss back to everything that is trained.
+//! The reverse pass: derives the backward dispatches from the loss to all trained tensors.
 
 use loralab_cpu::Store;
 
@@ -8,20 +8,20 @@ use crate::graph::memory::{Type, Value};
 /// One op of a recorded forward pass.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The part of the model it belongs to.
+    /// The part of the model that it belongs to.
     pub label: String,
     /// The op.
     pub op: Op,
-    /// What it read.
+    /// Values that it reads.
     pub reads: Vec<Value>,
-    /// What it wrote: the result, then whatever its backward pass needs.
+    /// Values that it writes: the result, then the values that its backward pass needs.
     pub writes: Vec<Value>,
 }
 
-/// The state of a reverse pass: which gradients exist, and the dispatches that make them.
+/// The state of a reverse pass: the gradients that exist, and the dispatches that compute them.
 ///
-/// A value that is read by several ops gathers its gradient in one buffer: the first contribution overwrites, later ones add. The two inputs
-/// of an `add` share the gradient of its result until one of them has to be added to; a copy is made only if the other is still to be read.
+/// A value that several ops read accumulates its gradient in one buffer: the first contribution overwrites, later ones add. The two inputs
+/// of an `add` share its result's gradient until one of them gets another contribution; it is copied only if the other is still to be read.
 pub struct Reverse {
     types: Vec<Type>,
     needed: Vec<bool>,
@@ -33,9 +33,9 @@ pub struct Reverse {
 }
 
 impl Reverse {
-    /// Reverses `nodes`, the last of which must be a loss; `types` of every value there is and whether its gradient is `needed`.
+    /// Reverses `nodes`, the last of which must be a loss. `types` has the type of every value, `needed` is true for values whose gradients are needed.
     ///
-    /// Returns the backward dispatches and the types of all values, the new ones included.
+    /// Returns the backward dispatches and the types of all values, including the new ones.
     pub fn pass(nodes: &[Node], types: Vec<Type>, needed: Vec<bool>) -> (Vec<Dispatch<Value>>, Vec<Type>) {
         let mut producer = vec![usize::MAX; types.len()];
         for (index, node) in nodes.iter().enumerate() {
@@ -54,12 +54,12 @@ impl Reverse {
         (reverse.dispatches, reverse.types)
     }
 
-    /// The gradient of a node's result; none where nothing that is trained depends on it.
+    /// The gradient of a node's result; `None` if no trained tensor needs it.
     pub fn gradient(&self, value: Value) -> Option<Value> {
         self.gradients[value.0]
     }
 
-    /// Where a dispatch of the current node has to put its contribution to the gradient of `value`; none if nobody needs it.
+    /// The destination for a contribution of the current node to the gradient of `value`; `None` if that gradient is not needed.
     pub fn contribute(&mut self, value: Value) -> Option<(Value, Store)> {
         if !self.needed[value.0] {
             return None;
@@ -85,7 +85,7 @@ impl Reverse {
         Some((copy, Store::Add))
     }
 
-    /// Lets `value` share `gradient` if it has none yet; false if it already has one (or needs none, which counts as shared).
+    /// Lets `value` share `gradient` if it has none yet. Returns false if it already has one; true if it now shares, or needs no gradient.
     pub fn share(&mut self, value: Value, gradient: Value) -> bool {
         if !self.needed[value.0] {
             return true;
@@ -97,7 +97,7 @@ impl Reverse {
         free
     }
 
-    /// A new value of floats, a row of `columns` for every token.
+    /// A new f32 value with `columns` columns and one row per token.
     pub fn scratch(&mut self, columns: usize) -> Value {
         self.value(Type::floats(columns))
     }

@@ -24,9 +24,9 @@ shader! {
 pub struct Rope {
     /// T: a row's position is its index within its sequence of T rows.
     pub tokens: usize,
-    /// H.
+    /// Heads H.
     pub heads: usize,
-    /// D, even.
+    /// Head size D, even.
     pub head_size: usize,
     /// Index of the cosine table, (T, D/2); the sine table is the next.
     pub table: usize,

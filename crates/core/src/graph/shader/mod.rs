@@ -1,7 +1,7 @@
-//! Shaders: the host's table of each WGSL module, and the launches that ops ask for. Nothing here knows a graphics library.
+//! Shaders: the host's table of each WGSL module, and the launches that ops request. Nothing here uses a graphics library.
 //!
-//! The table says again what stands in the WGSL text, because the host has to know it without parsing WGSL (a browser build carries no parser). A
-//! test holds the two equal. The contract of the modules themselves is `shaders/README.md`.
+//! The table repeats declarations of the WGSL text, because the host needs them without parsing WGSL (a browser build has no parser). A test checks
+//! that the two are equal. The conventions of the modules are in `shaders/README.md`.
 
 mod tile;
 
@@ -11,28 +11,28 @@ pub use tile::{Product, Tile, Tiles, UnknownTile};
 
 use crate::graph::memory::{Buffer, Dtype, Tensor, Weight};
 
-/// Invocations of a workgroup that goes over elements one by one.
+/// Invocations of a workgroup of an elementwise shader.
 const ELEMENTS_A_GROUP: u32 = 256;
-/// Workgroups that WebGPU grants in each direction.
+/// Workgroups per dimension that WebGPU guarantees.
 const GROUPS_A_SIDE: u32 = 65_535;
 
 /// The type of a parameter or of a buffer's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
-    /// u32.
+    /// `u32`.
     U32,
-    /// f32.
+    /// `f32`.
     F32,
     /// `atomic<u32>`.
     Atomic,
 }
 
-/// How a shader uses a buffer.
+/// Access mode of a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// read.
+    /// `read`.
     Read,
-    /// read_write.
+    /// `read_write`.
     ReadWrite,
 }
 
@@ -41,9 +41,9 @@ pub enum Access {
 pub struct Binding {
     /// Its name in the WGSL.
     pub name: &'static str,
-    /// How it is used.
+    /// Access mode.
     pub access: Access,
-    /// Its elements.
+    /// Element type.
     pub element: Element,
 }
 
@@ -56,7 +56,7 @@ pub struct Part {
     pub text: &'static str,
 }
 
-/// A WGSL module as the host knows it.
+/// The host's description of a WGSL module.
 #[derive(Debug)]
 pub struct Shader {
     /// Op and kernel, e.g. `lora_linear/down`.
@@ -143,70 +143,70 @@ macro_rules! shader {
 }
 pub(crate) use shader;
 
-/// What a launch binds; a device knows where each lies.
+/// Memory that a launch binds; the device maps each to a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Memory {
-    /// A buffer of the plan, all runs one after the other.
+    /// A buffer of the plan, with the rows of all runs one after the other.
     Rows(Buffer),
-    /// Rows of so many columns that last for one dispatch of the plan only.
+    /// Rows of this many columns that are used within one dispatch of the plan only.
     Scratch(u32),
-    /// What each run trains, (K, elements).
+    /// The trained tensors of each run, (K, elements).
     Trained,
-    /// The frozen second pairs, in the layout of what is trained.
+    /// The frozen second pairs, in the layout of [`Memory::Trained`].
     FrozenPairs,
-    /// The gradients, in the layout of what is trained.
+    /// The gradients, in the layout of [`Memory::Trained`].
     Gradients,
-    /// The gradients as the optimiser sees them where they are preconditioned, in the same layout.
+    /// The preconditioned gradients, in the same layout.
     Preconditioned,
-    /// (R, R) a run and trained tensor: a factor's product with itself, then the inverse that preconditions.
+    /// (R, R) per run and trained tensor: a factor's Gram matrix, then its inverse for the preconditioner.
     Products,
-    /// (R + 1, R) a run and trained tensor, for the time of inverting.
+    /// (R + 1, R) per run and trained tensor: working memory of the inversion.
     Triangles,
-    /// A tensor of the frozen base, as stored.
+    /// A tensor of the frozen base, in its stored precision.
     Base(usize),
-    /// A host-made table.
+    /// A table computed on the host.
     Table(usize),
-    /// Four a run: scale, B's share of the learning rate, weight decay, largest norm of the gradient.
+    /// Four per run: scale, learning rate ratio of B to A, weight decay, largest norm of the gradient.
     Settings,
     /// The optimiser's moments.
     Moments,
-    /// Two a run: whether it has diverged, and its clipping factor.
+    /// Two per run: 1 if it has diverged, and its clipping factor.
     States,
-    /// 64 sums of losses a run, of the passes since its last update.
+    /// 64 partial sums of losses per run, over the passes since its last update.
     Losses,
-    /// Sums over blocks of a run's gradients.
+    /// Partial sums over blocks of a run's gradients.
     Partials,
-    /// Learning rates and bias corrections of the steps to come, by slot.
+    /// Learning rates and bias corrections of the coming steps, by slot.
     Rates,
-    /// What steps say of the runs, by slot.
+    /// Reports of the steps, by slot and run.
     Reports,
-    /// Rows of the steps to come, by slot.
+    /// Input rows of the coming steps, by slot.
     Ring,
-    /// The place of the step that is due in the rings.
+    /// Index of the current step's slot in the rings.
     Slot,
-    /// Where each trained tensor begins, and what it is to the optimiser.
+    /// The offset of each trained tensor and its role for the optimiser.
     Places,
 }
 
-/// One run of a shader: what it is given and how many workgroups.
+/// One launch of a shader: its constants, params, buffers and workgroups.
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// The shader.
     pub shader: &'static Shader,
-    /// Values of its constants, in the order of its table.
+    /// Values of the shader's constants, in the order of its table.
     pub constants: Vec<u32>,
-    /// Bits of its params, in the order of its table.
+    /// Bits of the shader's params, in the order of its table.
     pub params: Vec<u32>,
-    /// Its buffers, in the order of its table.
+    /// Memory for the shader's bindings, in the order of its table.
     pub buffers: Vec<Memory>,
-    /// Workgroups in each direction.
+    /// Workgroups in each dimension.
     pub groups: [u32; 3],
-    /// The name of the product that it computes, if its tile can be chosen.
+    /// Name of the matrix product that the launch computes, if its tile can be chosen.
     pub product: Option<String>,
 }
 
 impl Launch {
-    /// A launch with a workgroup for each point of `groups`.
+    /// A launch of `groups` workgroups.
     pub fn new(shader: &'static Shader, params: &[u32], buffers: &[Memory], groups: [usize; 3]) -> Launch {
         debug_assert_eq!(params.len(), shader.params.len(), "params of {}", shader.name);
         debug_assert_eq!(buffers.len(), shader.bindings.len(), "buffers of {}", shader.name);
@@ -221,12 +221,12 @@ impl Launch {
         }
     }
 
-    /// A launch with an invocation for each of `elements`.
+    /// A launch with one invocation per element.
     pub fn over(shader: &'static Shader, elements: usize, params: &[u32], buffers: &[Memory]) -> Launch {
         Launch::in_rows(shader, elements.div_ceil(ELEMENTS_A_GROUP as usize), params, buffers)
     }
 
-    /// A launch with `groups` workgroups, folded to what one direction allows.
+    /// A launch of `groups` workgroups, split over two dimensions if they exceed the limit of one.
     pub fn in_rows(shader: &'static Shader, groups: usize, params: &[u32], buffers: &[Memory]) -> Launch {
         let across = groups.clamp(1, GROUPS_A_SIDE as usize);
         Launch::new(shader, params, buffers, [across, groups.div_ceil(across).max(1), 1])
@@ -241,41 +241,41 @@ impl Launch {
     }
 }
 
-/// A cohort's sizes, and the weights it stands on: what an op has to know to be launched.
+/// The sizes of a cohort and its frozen weights, from which ops make their launches.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid<'a> {
-    /// K.
+    /// Number of runs K.
     pub runs: usize,
-    /// B·T of one run.
+    /// Rows per run, B·T.
     pub rows: usize,
-    /// Elements that one run trains.
+    /// Trained elements per run.
     pub trained: usize,
     /// The frozen base.
     pub base: &'a [Tensor],
-    /// How its products are cut.
+    /// The tiles of matrix products.
     pub tiles: &'a Tiles,
 }
 
-/// A weight as a shader finds it.
+/// The location of a weight for a shader.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// The buffer.
+    /// The buffer that holds it.
     pub memory: Memory,
-    /// The element where it begins.
+    /// Index of the first element.
     pub offset: u32,
-    /// Elements from one run's to the next; 0 where all share it.
+    /// Elements between the weights of consecutive runs; 0 if all runs share the weight.
     pub stride: u32,
-    /// The constant `FORMAT`.
+    /// Value of the constant `FORMAT`.
     pub format: u32,
 }
 
 impl Grid<'_> {
-    /// N.
+    /// Rows of all runs, N.
     pub fn all_rows(&self) -> usize {
         self.runs * self.rows
     }
 
-    /// Where a weight lies and how it is stored.
+    /// The location and format of a weight.
     pub fn weight(&self, weight: Weight) -> Bound {
         match weight {
             Weight::Frozen(index) => {
@@ -290,7 +290,7 @@ impl Grid<'_> {
     }
 }
 
-/// The constant `FORMAT` of weights that are stored like these.
+/// Value of the constant `FORMAT` for weights of this type.
 pub fn format(stored: Dtype) -> u32 {
     match stored {
         Dtype::F32 | Dtype::U32 => 0,
@@ -299,12 +299,12 @@ pub fn format(stored: Dtype) -> u32 {
     }
 }
 
-/// A size as a shader reads it. Buffers that a word can't count are refused before anything is launched.
+/// A size as a 32-bit word. Buffers too large for that are refused before any launch.
 pub fn word(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// The param that says whether to add to an output.
+/// Value of the param that selects adding to an output: 1 to add, 0 to overwrite.
 pub fn adds(store: Store) -> u32 {
     u32::from(store == Store::Add)
 }

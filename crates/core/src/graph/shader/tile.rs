@@ -1,29 +1,29 @@
-//! Tiles: how the large products are cut into workgroups, and which cut each product has.
+//! Tiles: the part of a large matrix product that each workgroup computes, and the choice of tile per product.
 //!
-//! Which one is fastest depends on the GPU and on the shape, so it can be timed (see `device/gpu/tune.rs`). A product is told apart by the shape of
-//! one run and never by their number: so a run keeps its bits in any cohort. Every tile sums its terms in the same order.
+//! The fastest tile depends on the GPU and on the shape, so it can be timed (see `device/gpu/tune.rs`). A product is identified by the shape of one
+//! run and never by the number of runs, so a run has the same bits in any cohort. Every tile sums its terms in the same order.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use super::{Grid, Launch, Memory, Shader, word};
 
-/// Rows and columns of a product that a workgroup computes.
+/// Rows and columns of a matrix product that one workgroup computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tile {
-    /// 64 rows, 64 columns: light on registers, and on every device good enough.
+    /// 64 rows, 64 columns: needs few registers and performs acceptably on every device.
     #[default]
     Square,
     /// 128 rows, 64 columns.
     Tall,
-    /// 128 rows, 128 columns: each number that is loaded is used most often.
+    /// 128 rows, 128 columns: the most uses of each loaded element.
     Large,
 }
 
 impl Tile {
-    /// All of them.
+    /// All tiles.
     pub const ALL: [Tile; 3] = [Tile::Square, Tile::Tall, Tile::Large];
 
-    /// Its rows.
+    /// Rows of the tile.
     pub fn rows(self) -> usize {
         match self {
             Tile::Square => 64,
@@ -31,7 +31,7 @@ impl Tile {
         }
     }
 
-    /// Its columns.
+    /// Columns of the tile.
     pub fn columns(self) -> usize {
         match self {
             Tile::Square | Tile::Tall => 64,
@@ -46,7 +46,7 @@ impl fmt::Display for Tile {
     }
 }
 
-/// There is no such tile.
+/// Error of parsing an unknown tile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no tile `{0}`; there are 64x64, 128x64 and 128x128")]
 pub struct UnknownTile(pub String);
@@ -60,7 +60,7 @@ impl FromStr for Tile {
     }
 }
 
-/// The tile of every product: those that were picked, and one for all others.
+/// The tile of every product: one for each product that was picked, and a default for all others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tiles {
     otherwise: Tile,
@@ -73,17 +73,17 @@ impl Tiles {
         Tiles { otherwise: tile, picked: BTreeMap::new() }
     }
 
-    /// Gives a product its tile.
+    /// Sets the tile of a product.
     pub fn pick(&mut self, product: String, tile: Tile) {
         self.picked.insert(product, tile);
     }
 
-    /// Whether a product was given its tile.
+    /// True if a tile was set for this product.
     pub fn has(&self, product: &str) -> bool {
         self.picked.contains_key(product)
     }
 
-    /// The products that were given one, in the order of their names.
+    /// The products whose tiles were set, in the order of their names.
     pub fn picked(&self) -> impl Iterator<Item = (&str, Tile)> {
         self.picked.iter().map(|(product, tile)| (product.as_str(), *tile))
     }
@@ -93,10 +93,10 @@ impl Tiles {
     }
 }
 
-/// A product whose tile can be chosen: rows (N, terms) by a frozen or trained matrix, and perhaps by an adapter of `rank`.
+/// A matrix product whose tile can be chosen: rows (N, terms) times a frozen or trained matrix, plus an optional adapter of `rank`.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
-    /// Its shader in square tiles, and in those of 128 rows, which has one constant more, `COLUMNS`.
+    /// The shader for square tiles, and the shader for tiles of 128 rows, which has an additional constant `COLUMNS`.
     pub shaders: [&'static Shader; 2],
     /// Terms of each sum.
     pub terms: usize,
@@ -107,7 +107,7 @@ pub struct Product {
 }
 
 impl Grid<'_> {
-    /// Launches a product for all runs in the tile that it has.
+    /// The launch of a product for all runs, with the product's tile.
     pub fn product(&self, product: Product, params: &[u32], buffers: &[Memory], constants: &[u32]) -> Launch {
         let Product { shaders: [square, large], terms, columns, rank } = product;
         let name = format!("{} {}x{terms}x{columns} rank {rank} constants {constants:?}", square.name, self.rows);
