@@ -314,9 +314,7 @@ impl Summary {
         let Comparison { first, second, loss_difference, loss_difference_interval, .. } = pair;
         let Some([low, high]) = *loss_difference_interval else {
             let (with, remedy) = self.nothing_tells();
-            return format!(
-                "{with}, the difference between {first} and {second} may be chance: {remedy}."
-            );
+            return format!("{with}, the difference between {first} and {second} may be chance: {remedy}.");
         };
         if [*loss_difference, low, high] == [0.0; 3] {
             return format!("{at}, {first} and {second} have the same losses.");

@@ -86,8 +86,7 @@ fn rates_that_the_seeds_do_not_tell_apart_are_called_that() {
     let (low, high) = ([0.5, 0.2, 0.4, 0.9], [0.9, 0.5, 0.2, 0.3]);
     let said = sentence(&[luck("x", low, high), luck("y", high, low)].concat());
     // The grid reaches far enough; the seeds are the reason.
-    let words =
-        "With these seeds, the optimum of x and y has no bound within the grid, so the ratio of the best rates";
+    let words = "With these seeds, the optimum of x and y has no bound within the grid, so the ratio of the best rates";
     assert!(said.contains(words) && said.contains("is not known: use more seeds."), "{said}");
 }
 
