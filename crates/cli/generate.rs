@@ -15,7 +15,7 @@ use loralab_experiment::Base;
 
 use crate::{args::GenerateArguments, device, failure::usage, interrupt, results::BASE, source, terminal::note};
 
-/// The longest window: every byte replays the whole of it.
+/// The longest window: every token replays the whole of it.
 const LONGEST_WINDOW: usize = 1024;
 
 /// Streams the continuation to stdout.
@@ -42,18 +42,20 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
         ));
     }
     let prompt = match &arguments.prompt {
-        Some(prompt) => prompt.clone().into_bytes(),
+        Some(prompt) => prompt.clone(),
         None => standard_input()?,
     };
 
     let mut stdout = io::stdout().lock();
     let mut written = Ok(());
     let mut last = b'\n';
+    let prompt = source::TOKENIZER.encode_prompt(&prompt);
     let sampling = Sampling { temperature: arguments.temperature, seed: arguments.seed };
-    let text = generator.continue_text(&prompt, arguments.count, sampling, |byte| {
-        written = stdout.write_all(&[byte]).and_then(|()| stdout.flush());
-        last = byte;
-        written.is_ok() && !(arguments.stop_at_newline && byte == b'\n')
+    let text = generator.continue_tokens(&prompt, arguments.count, sampling, |token| {
+        let bytes = source::TOKENIZER.decode_bytes(&[token]);
+        written = stdout.write_all(&bytes).and_then(|()| stdout.flush());
+        last = bytes.last().copied().unwrap_or(last);
+        written.is_ok() && !(arguments.stop_at_newline && bytes.contains(&b'\n'))
     });
     wait(text)?;
     written?;
@@ -105,13 +107,17 @@ fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>, beside: Option<&P
 }
 
 /// All of stdin, without the newline that ends a line typed there.
-fn standard_input() -> Result<Vec<u8>> {
+fn standard_input() -> Result<String> {
     let mut prompt = Vec::new();
     io::stdin()
         .lock()
         .read_to_end(&mut prompt)
         .context("the prompt cannot be read from stdin; give it with `--prompt`")?;
-    if prompt.last() == Some(&b'\n') {
+    let mut prompt = String::from_utf8(prompt).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        anyhow!("byte {offset} of stdin is not part of a UTF-8 text, but a prompt is one; give it with `--prompt`")
+    })?;
+    if prompt.ends_with('\n') {
         prompt.pop();
     }
     Ok(prompt)

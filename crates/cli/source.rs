@@ -4,10 +4,14 @@ use std::{io, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use loralab_core::{lora::init, models};
-use loralab_data::{Dataset, HELD_OUT, Split, Task, tokenizer};
+use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{Base, Data, Experiment, Resolved, nearest};
+use loralab_tokenizer::Tokenizer;
 
 use crate::{failure::usage, memory};
+
+/// What every base reads its texts with.
+pub const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
 
 const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
 const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
@@ -75,14 +79,9 @@ pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
             (path.as_str(), models::Base::from_safetensors(&read(Path::new(path), "base")?))
         }
     };
-    let base = base.with_context(|| format!("the base `{name}` cannot be used"))?;
-    if base.model.vocabulary() != tokenizer::VOCABULARY {
-        bail!(
-            "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({} tokens) can be used",
-            base.model.vocabulary(),
-            tokenizer::VOCABULARY
-        );
-    }
+    let unusable = || format!("the base `{name}` cannot be used");
+    let base = base.with_context(unusable)?;
+    TOKENIZER.check(base.model.vocabulary()).with_context(unusable)?;
     Ok((base, name.to_owned()))
 }
 
@@ -92,7 +91,7 @@ pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
     match &experiment.data {
         Data::Task(task) => {
             let task = Task::find(task.name())?;
-            let examples = Dataset::Examples(task.examples(DATA_SEED, TASK_EXAMPLES));
+            let examples = Dataset::Examples(task.examples(TOKENIZER, DATA_SEED, TASK_EXAMPLES));
             // The examples are ours, so what does not fit is the setting.
             examples.split(DATA_SEED, HELD_OUT, tokens).map_err(|error| {
                 usage(format_args!("`tokens` is {tokens}, too few for the task {}: {error}", task.name()))
@@ -104,10 +103,10 @@ pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
 
 /// The data in a file: JSON lines where its name ends so, else a text; what looks structured is refused.
 pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
-    // Once as it is in the file, once as data, and once in parts.
-    memory::check_file(path, "data file", 3)?;
+    // Its bytes, and the tokens, which have four bytes each, whole and in parts.
+    memory::check_file(path, "data file", 9)?;
     let bytes = read(path, "data file")?;
-    let dataset = Dataset::file(&path.to_string_lossy(), &bytes, tokens);
+    let dataset = Dataset::file(&path.to_string_lossy(), &bytes, TOKENIZER, tokens);
     let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
     split.map_err(|error| anyhow!("{}: {error}", path.display()))
 }

@@ -346,7 +346,7 @@ pub fn train_grid(
     };
     let held_out = match &prepared.data.validation {
         Dataset::Examples(examples) => examples.len(),
-        // Windows that do not overlap, each with the byte that follows it.
+        // Windows that do not overlap, each with the token that follows it.
         Dataset::Text(text) => text.len().saturating_sub(1) / experiment.tokens,
     };
     let order = experiment.schemes.clone();
@@ -409,7 +409,7 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
     };
     let best = runs.iter().filter(is_best).min_by(|x, y| loss(x).total_cmp(&loss(y)))?;
     let Dataset::Examples(examples) = &data.validation else { return None };
-    let prompt = quoted(&String::from_utf8_lossy(&examples.first()?.prompt));
+    let prompt = quoted(&source::TOKENIZER.decode(&examples.first()?.prompt));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
     Some(format!("loralab generate --adapter {folder} --stop-at-newline --prompt {prompt}"))
 }

@@ -1,5 +1,6 @@
 //! Files that a program wrote for programs: what is learnt from them is not meant to be their syntax.
 
+use loralab_tokenizer::Tokenizer;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -85,13 +86,13 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::jsonl`] and [`Dataset::text`]; and [`Error::Structured`] for what is no plain text: by its name (`.json`, `.ndjson`,
     /// `.csv`, `.tsv`), or by what [`looks_structured`], unless the name ends in `.txt` or `.md` and the lines are no examples.
-    pub fn file(name: &str, bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+    pub fn file(name: &str, bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
         let ends = |ending: &str| {
             let at = name.len().checked_sub(ending.len());
             at.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
         };
         if ends(".jsonl") {
-            return Self::jsonl(bytes, tokens);
+            return Self::jsonl(bytes, tokenizer, tokens);
         }
         let by_content = std::str::from_utf8(bytes).ok().and_then(looks_structured);
         let is_text = [".txt", ".md"].into_iter().any(ends);
@@ -104,7 +105,7 @@ impl Dataset {
         let by_name = by_name.into_iter().find(|(ending, _)| ends(ending)).map(|(_, structure)| structure);
         match by_content.filter(|found| !is_text || *found == Structure::Examples).or(by_name) {
             Some(structure) if !bytes.is_empty() => Err(Error::Structured { structure }),
-            _ => Self::text(bytes, tokens),
+            _ => Self::text(bytes, tokenizer, tokens),
         }
     }
 }
@@ -163,7 +164,7 @@ mod tests {
         ] {
             // Long enough for an example, or short enough for a text.
             let tokens = if name.to_lowercase().ends_with("jsonl") { 64 } else { 2 };
-            match (Dataset::file(name, text.as_bytes(), tokens), wanted) {
+            match (Dataset::file(name, text.as_bytes(), &Tokenizer::Bytes, tokens), wanted) {
                 (Ok(_), None) => {}
                 (Err(error @ Error::Structured { .. }), Some(words)) => {
                     assert!(error.to_string().contains(words), "{name}: {error}");
@@ -171,7 +172,8 @@ mod tests {
                 (found, _) => panic!("{name} {text:?}: {found:?}"),
             }
         }
-        assert_eq!(Dataset::file("a.json", b"", 2), Err(Error::Empty));
-        assert_eq!(Dataset::file("a.csv", b"\0,", 2), Err(Error::Structured { structure: Structure::Csv }));
+        assert_eq!(Dataset::file("a.json", b"", &Tokenizer::Bytes, 2), Err(Error::Empty));
+        let table = Dataset::file("a.csv", b"\0,", &Tokenizer::Bytes, 2);
+        assert_eq!(table, Err(Error::Structured { structure: Structure::Csv }));
     }
 }

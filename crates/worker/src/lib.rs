@@ -14,8 +14,11 @@ use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
 use loralab_core::{device::Machine, lora::init, models::Base};
-use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message, SchemeInfo};
+use loralab_tokenizer::Tokenizer;
+
+/// What every base reads its texts with.
+const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
 
 /// The base that comes with the worker: small enough to be sent with it.
 static NANO: &[u8] = include_bytes!("../../core/bases/nano.safetensors");
@@ -84,14 +87,9 @@ pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn H
 
 /// Takes a person's own base.
 fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
-    let base = Base::from_safetensors(file).map_err(|error| format!("the base `{name}` cannot be used: {error}"))?;
-    if base.model.vocabulary() != VOCABULARY {
-        return Err(format!(
-            "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({VOCABULARY} tokens) can be used; \
-             `loralab pretrain` makes one",
-            base.model.vocabulary()
-        ));
-    }
+    let unusable = |error: &dyn Display| format!("the base `{name}` cannot be used: {error}");
+    let base = Base::from_safetensors(file).map_err(|error| unusable(&error))?;
+    TOKENIZER.check(base.model.vocabulary()).map_err(|error| unusable(&error))?;
     let weights = base.model.parameters();
     host.keep_base(name, base);
     host.post(Message::Base { name: name.to_owned(), weights });

@@ -13,7 +13,7 @@ use loralab_experiment::{
     self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, PackError, Resolved,
 };
 
-use crate::{Control, Host, base, words};
+use crate::{Control, Host, TOKENIZER, base, words};
 
 /// Examples of a task, those held out included, and the seed of both; as the binary has them.
 const EXAMPLES: usize = 4096;
@@ -173,14 +173,14 @@ pub(crate) fn split(experiment: &Resolved, file: Option<&str>) -> Result<Split, 
     let tokens = experiment.tokens;
     let dataset = match (&experiment.data, file) {
         (experiment::Data::Task(task), _) => {
-            Ok(Dataset::Examples(Task::find(task.name()).map_err(words)?.examples(DATA_SEED, EXAMPLES)))
+            Ok(Dataset::Examples(Task::find(task.name()).map_err(words)?.examples(TOKENIZER, DATA_SEED, EXAMPLES)))
         }
         (experiment::Data::Path(name), None) => {
             return Err(format!(
                 "the experiment learns `{name}`, which is not in the page; paste its text, or drop the file"
             ));
         }
-        (experiment::Data::Path(name), Some(text)) => Dataset::file(name, text.as_bytes(), tokens),
+        (experiment::Data::Path(name), Some(text)) => Dataset::file(name, text.as_bytes(), TOKENIZER, tokens),
     };
     dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens)).map_err(|error| match &experiment.data {
         experiment::Data::Task(task) => format!("`tokens` is {tokens}, too few for the task {task}: {error}"),

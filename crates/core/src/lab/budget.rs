@@ -117,9 +117,9 @@ impl Sweep<'_> {
     /// The data, and the batches of a validation.
     fn data(&self) -> Cost {
         let size = |dataset: &Dataset| match dataset {
-            Dataset::Text(text) => text.len() as u64,
-            // Two lists and their bytes, and its place in the order of an epoch.
-            Dataset::Examples(examples) => examples.iter().map(|example| example.length() as u64 + 64).sum(),
+            Dataset::Text(text) => 4 * text.len() as u64,
+            // Two lists and their tokens, and its place in the order of an epoch.
+            Dataset::Examples(examples) => examples.iter().map(|example| 4 * example.length() as u64 + 64).sum(),
         };
         let bytes = size(&self.data.train) + size(&self.data.validation);
         let rows = self.shape(1).rows_per_run() as u64;

@@ -69,7 +69,7 @@ pub struct StepOutcome {
 pub struct Validation {
     /// Mean loss over the counted positions.
     pub loss: f64,
-    /// Fraction of the examples that greedy decoding reproduces exactly; of a text, fraction of the bytes that were the likeliest.
+    /// Fraction of the examples that greedy decoding reproduces exactly; of a text, fraction of the tokens that were the likeliest.
     pub accuracy: Option<f64>,
 }
 
