@@ -9,19 +9,20 @@ use std::{
 };
 
 /// The loralab crates that each crate may depend on. `page` knows the vocabulary and the figures only: it must never reach a device.
-const CRATES: [(&str, &[&str]); 16] = [
-    (".", &["checkpoint", "core", "data", "experiment", "figure", "report"]),
+const CRATES: [(&str, &[&str]); 17] = [
+    (".", &["checkpoint", "core", "data", "experiment", "figure", "report", "tokenizer"]),
     ("crates/checkpoint", &[]),
-    ("crates/core", &["checkpoint", "cpu", "data", "experiment", "linalg", "statistics"]),
+    ("crates/core", &["checkpoint", "cpu", "data", "experiment", "linalg", "statistics", "tokenizer"]),
     ("crates/cpu", &[]),
-    ("crates/data", &["linalg"]),
+    ("crates/data", &["linalg", "tokenizer"]),
     ("crates/experiment", &["statistics"]),
     ("crates/figure", &["experiment"]),
     ("crates/linalg", &[]),
     ("crates/page", &["experiment", "figure"]),
     ("crates/report", &["experiment", "figure"]),
     ("crates/statistics", &["linalg"]),
-    ("crates/worker", &["core", "data", "experiment"]),
+    ("crates/tokenizer", &[]),
+    ("crates/worker", &["core", "data", "experiment", "tokenizer"]),
     ("crates/xtask", &[]),
     ("crates/xtask/bench/burn", &["core", "linalg"]),
     ("crates/xtask/bench/web", &["core", "linalg"]),

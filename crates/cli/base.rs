@@ -4,8 +4,9 @@ use std::{fs::File, io::Read, path::Path};
 
 use anyhow::{Context, Result, bail};
 use loralab_core::models::Model;
-use loralab_data::tokenizer;
 use serde_json::Value;
+
+use crate::source;
 
 /// Description of a valid base; ends a sentence that names the kind of file found.
 const NEEDED: &str = "a base is one safetensors file of a decoder of Llama's shape that reads bytes (256 tokens), such as `loralab pretrain` makes";
@@ -95,12 +96,5 @@ fn folder(path: &Path) -> Result<()> {
 
 /// Refuses a config of a model that can't be a base, whatever its weights.
 fn sizes(config: &str) -> Result<()> {
-    let vocabulary = Model::from_json(config)?.vocabulary();
-    if vocabulary != tokenizer::VOCABULARY {
-        bail!(
-            "it has a vocabulary of {vocabulary} tokens, but only bases that read bytes ({} tokens) can be used",
-            tokenizer::VOCABULARY
-        );
-    }
-    Ok(())
+    Ok(source::TOKENIZER.check(Model::from_json(config)?.vocabulary())?)
 }

@@ -53,7 +53,7 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
     let epochs = if epochs < 10.0 { format!("{epochs:.2}") } else { format!("{epochs:.0}") };
     let parts = match (&data.train, &data.validation) {
         (Dataset::Text(text), Dataset::Text(rest)) => format!(
-            "{} bytes of text to train on, {train} sequences, and {} held out, of whose {held_out} sequences {validated} {is}",
+            "{} tokens of text to train on, {train} sequences, and {} held out, of whose {held_out} sequences {validated} {is}",
             text.len(),
             rest.len()
         ),

@@ -19,7 +19,7 @@ use loralab_core::{
     lab::train::{self, Pretraining, Validation, validate},
     models::{Adapters, Base, Model, Training, llama::Config},
 };
-use loralab_data::{Dataset, Split, pretraining, tokenizer};
+use loralab_data::{Dataset, Split, pretraining};
 use loralab_experiment::{Bytes, loss_text};
 
 use crate::{
@@ -51,7 +51,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     let data = match &arguments.data {
         Some(path) => source::file(Path::new(path), settings.tokens)?,
         None => {
-            let text = |(seed, bytes)| Dataset::Text(pretraining(seed, bytes));
+            let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));
             Split { train: text(TRAIN), validation: text(VALIDATION) }
         }
     };
@@ -90,7 +90,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     }
     let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
     let told = print(format_args!(
-        "{}: {} weights, {}, {done} steps; validation loss {} nats per byte, token accuracy {}",
+        "{}: {} weights, {}, {done} steps; validation loss {} nats per token, token accuracy {}",
         output.display(),
         base.model.parameters(),
         Bytes(bytes.len() as u64),
@@ -193,7 +193,7 @@ fn settings(arguments: &PretrainArguments) -> Result<Pretraining> {
     let heads = arguments.heads.unwrap_or(heads);
     Ok(Pretraining {
         config: Config {
-            vocabulary: tokenizer::VOCABULARY,
+            vocabulary: source::TOKENIZER.vocabulary(),
             width: arguments.width.unwrap_or(width),
             layers: arguments.layers.unwrap_or(layers),
             heads,

@@ -12,10 +12,14 @@ use loralab_core::{
     lora::init,
     models,
 };
-use loralab_data::{Split, tokenizer};
+use loralab_data::Split;
 use loralab_experiment::{Base, Bytes, Data, Experiment, Resolved, nearest};
+use loralab_tokenizer::Tokenizer;
 
 use crate::{failure::usage, memory};
+
+/// What every base reads its texts with.
+pub const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
 
 const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
 const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
@@ -89,14 +93,9 @@ pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
             (path.as_str(), models::Base::from_safetensors(&read(Path::new(path), "base")?))
         }
     };
-    let base = base.with_context(|| format!("the base `{name}` cannot be used"))?;
-    if base.model.vocabulary() != tokenizer::VOCABULARY {
-        bail!(
-            "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({} tokens) can be used",
-            base.model.vocabulary(),
-            tokenizer::VOCABULARY
-        );
-    }
+    let unusable = || format!("the base `{name}` cannot be used");
+    let base = base.with_context(unusable)?;
+    TOKENIZER.check(base.model.vocabulary()).with_context(unusable)?;
     Ok((base, name.to_owned()))
 }
 
@@ -112,20 +111,20 @@ fn is_hub_name(name: &str) -> bool {
 pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
     match &experiment.data {
         // A task's examples are generated, so if they don't fit, the setting is wrong.
-        Data::Task(_) => lab::data(experiment, None).map_err(usage),
+        Data::Task(_) => lab::data(experiment, TOKENIZER, None).map_err(usage),
         Data::Path(path) => file(Path::new(path), experiment.tokens),
     }
 }
 
 /// The data in a file; `-` is stdin. The kind of data from a pipe is recognised by content.
 pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
-    // Memory holds the file's bytes, the data, and the split data.
-    memory::check_file(path, "data file", 3)?;
+    // Memory holds the file's bytes, and the tokens, four bytes each, whole and split.
+    memory::check_file(path, "data file", 9)?;
     let is_stdin = path == Path::new("-");
     let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(path, "data file")? };
     let name = if is_stdin { "stdin".into() } else { path.to_string_lossy() };
     let file = DataFile { path: &name, is_named: path.is_file() && !is_stdin, bytes: &bytes };
-    Ok(file.split(tokens)?)
+    Ok(file.split(TOKENIZER, tokens)?)
 }
 
 /// The number of threads; refuses one so large that starting them would exhaust the machine.

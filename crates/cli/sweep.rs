@@ -160,7 +160,7 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
         return None;
     }
     let Dataset::Examples(examples) = &data.validation else { return None };
-    let prompt = quoted(&String::from_utf8_lossy(&examples.first()?.prompt));
+    let prompt = quoted(&source::TOKENIZER.decode(&examples.first()?.prompt));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
     Some(format!("loralab generate --adapter {folder} --stop-at-newline --prompt {prompt}"))
 }

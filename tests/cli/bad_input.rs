@@ -25,11 +25,11 @@ fn data_files() {
         ("folder", &["`folder` is a folder", "a file is needed"]),
         ("empty.txt", &["empty.txt: the data is empty", "UTF-8"]),
         ("binary.txt", &["binary.txt: byte 2 is 0x00", "binary file"]),
-        ("short.txt", &["short.txt: the text has 9 bytes, but"]),
+        ("short.txt", &["short.txt: the text has 9 tokens, but"]),
         ("short.jsonl", &["short.jsonl: there are 1 different prompts", "at least 2"]),
         ("broken.jsonl", &["broken.jsonl: line 3: not valid JSON", "each line must be like"]),
         ("lacking.jsonl", &["lacking.jsonl: line 1: the field \"completion\" is missing"]),
-        ("long.jsonl", &["long.jsonl: line 1: prompt and completion have 92 bytes", "64 tokens"]),
+        ("long.jsonl", &["long.jsonl: line 1: prompt and completion have 92 tokens", "64 tokens"]),
     ] {
         place.refuse(&small("sweep", &["--data", data]), 1, words);
         place.refuse(&["pretrain", "--data", data, "--output", "new.safetensors"], 1, words);
@@ -158,7 +158,7 @@ fn settings() {
         (&["--beta2", "0.99999999"], &["`beta2` is 0.99999999", "still below 1 as a 32-bit float"]),
         (&["--target-modules", "q_porj"], &["\"q_porj\"", "Did you mean \"q_proj\"?"]),
         (&["--warmup-steps", "900"], &["`warmup_steps` is 900", "at most"]),
-        (&["--tokens", "10"], &["`tokens` is 10", "the longest of 64 bytes"]),
+        (&["--tokens", "10"], &["`tokens` is 10", "the longest of 64 tokens"]),
         (&["--tokens", "99999999999"], &["alone would take", "Lower `tokens`"]),
         (
             &["--batch-size", "99999999999"],

@@ -68,7 +68,7 @@ fn logits_that_are_not_finite_are_an_error_that_names_the_first_tensor() {
     place.write("huge.safetensors", base(huge));
     for temperature in ["0", "1"] {
         let flags = ["generate", "--base", "huge.safetensors", "--prompt", "ab", "--temperature", temperature];
-        place.refuse(&flags, 1, &["after 2 bytes", "not finite", "`layers.0.mlp.up_proj`"]);
+        place.refuse(&flags, 1, &["after 2 tokens", "not finite", "`layers.0.mlp.up_proj`"]);
     }
     // The adapter's numbers can be too large as well.
     place.write("base.safetensors", base(mixed));

@@ -59,7 +59,7 @@ fn texts_in_another_encoding_are_told_as_such() {
 fn a_text_that_is_too_short_is_told_once() {
     let place = Place::new();
     place.write("short.txt", "a".repeat(64));
-    place.refuse(&small("sweep", &["--data", "short.txt"]), 1, &["has 64 bytes, but 130 are needed"]);
+    place.refuse(&small("sweep", &["--data", "short.txt"]), 1, &["has 64 tokens, but 130 are needed"]);
     place.write("short.txt", "ab".repeat(65));
     place.succeed(&small("sweep", &["--data", "short.txt", "--dry-run"]));
 }
@@ -162,7 +162,7 @@ fn what_is_trained_is_said_before() {
         ),
         (
             &["--data", "rhyme.txt"],
-            &["12960 bytes of text to train on, 202 sequences, and 1440 held out, of whose 22 sequences 4"],
+            &["12960 tokens of text to train on, 202 sequences, and 1440 held out, of whose 22 sequences 4"],
         ),
     ] {
         let told = place.succeed(&small("sweep", &[flags, &["--dry-run"]].concat())).stdout;

@@ -41,8 +41,7 @@ pub fn cpu(
 /// A text over the alphabet of the small bases.
 fn text(length: usize) -> Dataset {
     let mut draws = Draws::new(3, "text");
-    let bytes: Vec<u8> = (0..length).map(|_| draws.below(11) as u8).collect();
-    Dataset::Text(bytes)
+    Dataset::Text((0..length).map(|_| draws.below(11)).collect())
 }
 
 /// How a run begins.
@@ -257,8 +256,8 @@ fn eva_reads_what_varies_and_gives_rank_where_it_explains_most() {
 #[test]
 fn eva_reads_the_rows_that_count() {
     let mut draws = Draws::new(5, "examples");
-    let mut bytes = |count: u64| (0..count).map(|_| draws.below(11) as u8).collect::<Vec<u8>>();
-    let examples = (0..12).map(|_| Example { prompt: bytes(2), completion: bytes(2) }).collect();
+    let mut tokens = |count: u64| (0..count).map(|_| draws.below(11)).collect();
+    let examples = (0..12).map(|_| Example { prompt: tokens(2), completion: tokens(2) }).collect();
     let data = Dataset::Examples(examples);
     let base = base(&config(2, 1, true));
     let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
@@ -437,13 +436,13 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
 fn data_that_say_nothing_are_refused() {
     let base = base(&config(1, 1, true));
     let adapters = Adapters { rank: RANK, target_modules: vec!["q_proj".to_owned()] };
-    let begin = |name: &str, bytes: &[u8], rank: usize, sequences: usize, tokens: usize| {
+    let begin = |name: &str, text: &[u32], rank: usize, sequences: usize, tokens: usize| {
         let scheme = find(name).expect("listed");
         let adapters = Adapters { rank, ..adapters.clone() };
         let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
         let plan = plan(&base, &room, scheme.frozen_pair);
         let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
-        let text = Dataset::Text(bytes.to_vec());
+        let text = Dataset::Text(text.to_vec());
         let shape = Shape { runs: 1, sequences, tokens };
         match on(&text, shape, &base, &adapters, &run, &plan, &cpu) {
             Err(CalibrationError::Start(error)) => error,
@@ -457,7 +456,7 @@ fn data_that_say_nothing_are_refused() {
     }
     let error = begin("sylvester-labels", &[4; 100], RANK, 2, 5);
     assert!(matches!(error, StartError::OneLabel { .. }), "{error}");
-    let varied: Vec<u8> = (0..100_u32).map(|i| (i * i % 11) as u8).collect();
+    let varied: Vec<u32> = (0..100).map(|i| i * i % 11).collect();
     let error = begin("activation-shift", &varied, 8, 1, 1);
     assert!(matches!(error, StartError::FewRows { found: 8, needed: 16, .. }), "{error}");
     // Alone in its sequence, a token attends to itself whatever the query says.
@@ -468,7 +467,7 @@ fn data_that_say_nothing_are_refused() {
     }
 }
 
-/// Two bytes in turn are two contexts of two tokens, and a token alone attends to itself whatever the query says: a gradient of rank 2 at most, of which more
+/// Two tokens in turn are two contexts of two tokens, and a token alone attends to itself whatever the query says: a gradient of rank 2 at most, of which more
 /// triplets are asked for.
 #[test]
 fn a_gradient_of_a_low_rank_begins_with_what_it_has() {

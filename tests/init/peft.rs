@@ -58,7 +58,8 @@ fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };
-    let text = Dataset::Text(FIXTURE.tensor("text").expect("the fixture has it").data().to_vec());
+    let bytes = FIXTURE.tensor("text").expect("the fixture has it").data();
+    let text = Dataset::Text(bytes.iter().map(|&byte| byte.into()).collect());
     let initial: Arc<Initial> = on(&text, shape, &NANO, &adapters, &run, &plan, &cpu).expect("a start");
     let of = |(site, rank): (&Site, &usize)| {
         let [a, b] = [0, 1].map(|factor| {

@@ -13,6 +13,7 @@ use loralab_core::{
     models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::{Batch, Dataset, Sampler, Split, Task, validation};
+use loralab_tokenizer::Tokenizer;
 
 // Gradients that are added up over several passes are those of the large batch.
 mod accumulation;
@@ -60,7 +61,7 @@ pub static NANO: LazyLock<Base> = LazyLock::new(|| {
 });
 
 static TRANSLATION: LazyLock<Split> = LazyLock::new(|| {
-    let examples = Dataset::Examples(Task::Translation.examples(0, 200));
+    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, 200));
     examples.split(0, 0.1, TOKENS).expect("200 examples are enough for both parts")
 });
 

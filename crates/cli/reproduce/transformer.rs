@@ -8,7 +8,7 @@ use loralab_core::{
     lab::train::{self, Pretraining},
     models::llama::Config,
 };
-use loralab_data::{Dataset, tokenizer};
+use loralab_data::Dataset;
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
 
 use super::{
@@ -71,7 +71,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
     let shipped = prepare(&experiment, device, output.quiet || output.json)?;
     let of_sweep = |name: &str| Results::claim(&output.output.join(name), output.overwrite);
 
-    let text = |(seed, bytes)| Dataset::Text(loralab_data::pretraining(seed, bytes));
+    let text = |(seed, bytes)| Dataset::Text(loralab_data::pretraining(source::TOKENIZER, seed, bytes));
     let (train, held_out) = (text(TRAIN), text(VALIDATION));
     let mut of_widths = Vec::with_capacity(widths.len());
     for &width in widths {
@@ -162,7 +162,7 @@ fn pretraining(width: usize, layers: usize, steps: usize, experiment: &Resolved)
     let heads = width / HEAD;
     Pretraining {
         config: Config {
-            vocabulary: tokenizer::VOCABULARY,
+            vocabulary: source::TOKENIZER.vocabulary(),
             width,
             layers,
             heads,

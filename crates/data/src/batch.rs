@@ -10,7 +10,7 @@ use crate::task::Example;
 
 /// B sequences of T tokens. All three arrays are (B, T), row-major.
 ///
-/// An example fills the start of a sequence; zero bytes of weight 0 fill the rest. Sequences of a text have no padding.
+/// An example fills the start of a sequence; tokens 0 of weight 0 fill the rest. Sequences of a text have no padding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The tokens the model reads.
@@ -29,7 +29,7 @@ pub struct Batch {
 /// How many of so many examples a model reproduced exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExactMatches {
-    /// Examples whose completion was right to the last byte.
+    /// Examples whose completion was right to the last token.
     pub matched: usize,
     /// Examples there were.
     pub examples: usize,
@@ -70,8 +70,8 @@ impl Batch {
     /// Counts the exactly matched examples. `correct` is (B, T): 1 where the most probable token is the target, or where the weight is 0.
     ///
     /// An example matches if all its counted positions are correct. They were computed with the true completion as input, yet that
-    /// says what greedy decoding would write: if all are correct, then by induction each byte it writes is the true one, so its input
-    /// never differs; and at the first that is not, it writes a wrong byte.
+    /// says what greedy decoding would write: if all are correct, then by induction each token it writes is the true one, so its input
+    /// never differs; and at the first that is not, it writes a wrong token.
     pub fn exact_matches(&self, correct: &[f32]) -> ExactMatches {
         let rows = correct.chunks(correct.len() / self.sequences().max(1));
         let mut matches = ExactMatches::default();
@@ -82,21 +82,21 @@ impl Batch {
         matches
     }
 
-    /// Writes `bytes` and their successors to the start of a sequence; the targets `counted` count.
-    fn fill(&mut self, sequence: usize, bytes: &[u8], counted: Range<usize>) {
+    /// Writes `tokens` and their successors to the start of a sequence; the targets `counted` count.
+    fn fill(&mut self, sequence: usize, tokens: &[u32], counted: Range<usize>) {
         let start = sequence * (self.tokens.len() / self.sequences());
-        for (position, pair) in bytes.windows(2).enumerate() {
-            self.tokens[start + position] = u32::from(pair[0]);
-            self.targets[start + position] = u32::from(pair[1]);
+        for (position, pair) in tokens.windows(2).enumerate() {
+            self.tokens[start + position] = pair[0];
+            self.targets[start + position] = pair[1];
         }
         self.weights[start..][counted.clone()].fill(1.0);
         self.counted += counted.len();
     }
 
     fn fill_example(&mut self, sequence: usize, index: usize, example: &Example) {
-        let bytes = [example.prompt.as_slice(), &example.completion].concat();
-        // The last byte of the prompt is where the first of the completion is predicted.
-        self.fill(sequence, &bytes, example.prompt.len() - 1..bytes.len() - 1);
+        let tokens = [example.prompt.as_slice(), &example.completion].concat();
+        // The last token of the prompt is where the first of the completion is predicted.
+        self.fill(sequence, &tokens, example.prompt.len() - 1..tokens.len() - 1);
         self.examples[sequence] = Some(index);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use loralab_linalg::Draws;
+use loralab_tokenizer::Tokenizer;
 use serde_json::Value;
 
 use crate::error::Error;
@@ -14,8 +15,8 @@ pub const HELD_OUT: f64 = 0.1;
 /// What a model is trained on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dataset {
-    /// A text, byte by byte; the loss counts every position.
-    Text(Vec<u8>),
+    /// The tokens of a text; the loss counts every position.
+    Text(Vec<u32>),
     /// Prompts with completions; the loss counts the completions.
     Examples(Vec<Example>),
 }
@@ -30,15 +31,15 @@ pub struct Split {
 }
 
 impl Dataset {
-    /// Any UTF-8 text, for sequences of `tokens` tokens. A byte-order mark at its beginning is not part of it.
+    /// Any UTF-8 text, as the tokenizer cuts it, for sequences of `tokens` tokens. A byte-order mark at its beginning is not part of it.
     ///
     /// # Errors
     /// If it is empty, is no UTF-8 or has a zero byte (with the offset), or does not fill one sequence to train on and one to validate
-    /// with (`tokens` + 1 bytes each, since each position's target is the byte after it).
-    pub fn text(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
-        let text = utf8(bytes)?;
+    /// with (`tokens` + 1 tokens each, since each position's target is the token after it).
+    pub fn text(bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
+        let text = tokenizer.encode(utf8(bytes)?);
         splittable(text.len(), tokens)?;
-        Ok(Self::Text(text.as_bytes().to_vec()))
+        Ok(Self::Text(text))
     }
 
     /// Examples from JSON lines, `{"prompt": "...", "completion": "..."}` each, for sequences of `tokens` tokens. Blank lines are
@@ -47,14 +48,14 @@ impl Dataset {
     /// # Errors
     /// If there is no example, the bytes are no UTF-8 text, or a line is no such object, lacks a field, has one that is no string or is
     /// empty, or is too long for a sequence: with the number of the line.
-    pub fn jsonl(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+    pub fn jsonl(bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
         let (mut examples, mut lines) = (Vec::new(), Vec::new());
         for (index, line) in utf8(bytes)?.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
             }
             let number = index + 1;
-            examples.push(example(line).map_err(|what| Error::Line { line: number, what })?);
+            examples.push(example(line, tokenizer).map_err(|what| Error::Line { line: number, what })?);
             lines.push(number);
         }
         fit(&examples, tokens, |index| format!("line {}", lines[index]))?;
@@ -72,7 +73,7 @@ impl Dataset {
         match self {
             Self::Text(text) if text.is_empty() => Err(Error::Empty),
             Self::Text(text) if text.len() <= tokens => {
-                Err(Error::PartTooShort { bytes: text.len(), needed: tokens.saturating_add(1), tokens })
+                Err(Error::PartTooShort { found: text.len(), needed: tokens.saturating_add(1), tokens })
             }
             Self::Text(_) => Ok(()),
             Self::Examples(examples) if examples.is_empty() => Err(Error::Empty),
@@ -130,7 +131,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Error> {
 }
 
 /// The example in a line of JSON, or what is wrong with the line.
-fn example(line: &str) -> Result<Example, String> {
+fn example(line: &str, tokenizer: &Tokenizer) -> Result<Example, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| {
         // The parser sees one line only, so its own line number would mislead.
         let what = error.to_string();
@@ -143,14 +144,10 @@ fn example(line: &str) -> Result<Example, String> {
     let field = |name: &str| match fields.get(name) {
         None => Err(format!("the field \"{name}\" is missing")),
         Some(Value::String(text)) if text.is_empty() => Err(format!("the field \"{name}\" is empty")),
-        Some(Value::String(text)) => Ok(text.clone().into_bytes()),
+        Some(Value::String(text)) => Ok(text.as_str()),
         Some(_) => Err(format!("the field \"{name}\" is not a string")),
     };
-    let (prompt, mut completion) = (field("prompt")?, field("completion")?);
-    if completion.last() != Some(&b'\n') {
-        completion.push(b'\n');
-    }
-    Ok(Example { prompt, completion })
+    Ok(Example::new(field("prompt")?, field("completion")?, tokenizer))
 }
 
 /// Whether each example says something and is no longer than a sequence; `place` says where one stands.
@@ -162,34 +159,32 @@ fn fit(examples: &[Example], tokens: usize, place: impl Fn(usize) -> String) -> 
     let Some(first) = examples.iter().position(|example| example.length() > tokens) else { return Ok(()) };
     Err(Error::ExampleTooLong {
         place: place(first),
-        bytes: examples[first].length(),
+        found: examples[first].length(),
         tokens,
         long: examples.iter().filter(|example| example.length() > tokens).count(),
         longest: examples.iter().map(Example::length).max().unwrap_or(0),
     })
 }
 
-/// Whether a text of so many bytes can be cut into a part to train on and one to validate with.
-fn splittable(bytes: usize, tokens: usize) -> Result<(), Error> {
+/// Whether a text of `found` tokens can be cut into a part to train on and one to validate with.
+fn splittable(found: usize, tokens: usize) -> Result<(), Error> {
     let needed = tokens.saturating_add(1).saturating_mul(2);
-    if bytes < needed { Err(Error::TextTooShort { bytes, needed, tokens }) } else { Ok(()) }
+    if found < needed { Err(Error::TextTooShort { found, needed, tokens }) } else { Ok(()) }
 }
 
-fn split_text(text: &[u8], seed: u64, fraction: f64, tokens: usize) -> Result<Split, Error> {
+fn split_text(text: &[u32], seed: u64, fraction: f64, tokens: usize) -> Result<Split, Error> {
     const STRETCHES: usize = 20;
     splittable(text.len(), tokens)?;
     let count = (text.len() / tokens.saturating_add(1)).min(STRETCHES);
     let held_out = held_out(seed, count, fraction);
-    let (mut train, mut validation) = (Vec::new(), Vec::new());
-    let mut rest = text;
-    for (stretch, held_out) in held_out.into_iter().enumerate() {
-        let end = share(text.len(), stretch + 1, count);
-        let (piece, after) = rest.split_at(end - (text.len() - rest.len()));
-        rest = after;
-        let part = if held_out { &mut validation } else { &mut train };
-        part.extend_from_slice(piece);
-    }
-    Ok(Split { train: Dataset::Text(train), validation: Dataset::Text(validation) })
+    let part = |validates: bool| {
+        let stretches = (0..count).filter(|&stretch| held_out[stretch] == validates);
+        let stretches =
+            stretches.map(|stretch| &text[share(text.len(), stretch, count)..share(text.len(), stretch + 1, count)]);
+        // Joined at once, which takes no more memory than the part has.
+        Dataset::Text(stretches.collect::<Vec<_>>().concat())
+    };
+    Ok(Split { train: part(false), validation: part(true) })
 }
 
 /// ⌊`whole` · `part` / `of`⌋ for a part of the whole: exact, though the product may be beyond a 32-bit `usize`, as in WebAssembly.

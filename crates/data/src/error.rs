@@ -53,24 +53,24 @@ pub enum Error {
     },
     /// A text too short for a part to train on and one to validate with.
     #[error(
-        "the text has {bytes} bytes, but {needed} are needed: a sequence of {tokens} tokens and the byte after it to train on, and as many to validate with; give a longer text or use shorter sequences"
+        "the text has {found} tokens, but {needed} are needed: a sequence of {tokens} tokens and the token after it to train on, and as many to validate with; give a longer text or use shorter sequences"
     )]
     TextTooShort {
-        /// Bytes there are.
-        bytes: usize,
-        /// Bytes needed.
+        /// Tokens there are.
+        found: usize,
+        /// Tokens needed.
         needed: usize,
         /// Tokens of a sequence.
         tokens: usize,
     },
     /// A text, or a part of one, that does not fill a sequence.
     #[error(
-        "the text has {bytes} bytes, but {needed} are needed for sequences of {tokens} tokens; give a longer text or use shorter sequences"
+        "the text has {found} tokens, but {needed} are needed for sequences of {tokens} tokens; give a longer text or use shorter sequences"
     )]
     PartTooShort {
-        /// Bytes there are.
-        bytes: usize,
-        /// Bytes needed.
+        /// Tokens there are.
+        found: usize,
+        /// Tokens needed.
         needed: usize,
         /// Tokens of a sequence.
         tokens: usize,
@@ -84,25 +84,25 @@ pub enum Error {
         what: String,
     },
     /// An example with nothing to go on from, or nothing to learn.
-    #[error("{place}: the prompt or the completion is empty, but both need at least one byte")]
+    #[error("{place}: the prompt or the completion is empty, but both need at least one token")]
     ExampleEmpty {
         /// `line 3`, or `example 3`, counted from 1.
         place: String,
     },
     /// An example that does not fit a sequence.
     #[error(
-        "{place}: prompt and completion have {bytes} bytes together (the newline that ends it included), but a sequence has {tokens} tokens. Examples that are too long: {long}, the longest of {longest} bytes; set `tokens` to that, or shorten them or leave them out"
+        "{place}: prompt and completion have {found} tokens together (the newline that ends it included), but a sequence has {tokens} tokens. Examples that are too long: {long}, the longest of {longest} tokens; set `tokens` to that, or shorten them or leave them out"
     )]
     ExampleTooLong {
         /// `line 3`, or `example 3`, counted from 1.
         place: String,
-        /// Bytes of the example.
-        bytes: usize,
+        /// Tokens of the example.
+        found: usize,
         /// Tokens of a sequence.
         tokens: usize,
         /// Examples that are too long.
         long: usize,
-        /// Bytes of the longest.
+        /// Tokens of the longest.
         longest: usize,
     },
     /// Too few different prompts to hold some out.

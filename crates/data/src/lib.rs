@@ -3,10 +3,10 @@
 //! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
 //! - [`Dataset`] is such examples, or a text or JSON lines that somebody brought; it splits into training and validation.
-//! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es; [`tokenizer`] says what a token is.
+//! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es.
 //!
-//! Callers hand in bytes: nothing here opens a file, so it all runs in a browser. Everything is a pure function of its seed, on
-//! every machine.
+//! Callers hand in bytes and a [`Tokenizer`](loralab_tokenizer::Tokenizer): nothing here opens a file, so it all runs in a browser.
+//! Everything is a pure function of its seed, on every machine.
 
 mod batch;
 mod dataset;
@@ -18,7 +18,6 @@ mod pretraining;
 mod structure;
 mod table;
 mod task;
-pub mod tokenizer;
 pub mod world;
 
 pub use batch::{Batch, ExactMatches, Sampler, validation};

@@ -4,12 +4,13 @@
 use std::collections::HashSet;
 
 use loralab_linalg::Draws;
+use loralab_tokenizer::Tokenizer;
 
 use crate::dialect::{Dialect, pieces};
 use crate::world::words::{OBJECTS, PEOPLE, PLACES, TAKE, TRAVEL, vocabulary};
 use crate::world::{self, below, pick, sample};
 
-/// Exactly `bytes` bytes of ASCII text, a pure function of (`seed`, `bytes`); a longer text starts with the shorter one. Each line is one
+/// The tokens of exactly `bytes` bytes of ASCII text, a pure function of (`seed`, `bytes`); a longer text starts with the shorter one. Each line is one
 /// of these:
 ///
 /// - a story of the little world (about four bytes of ten);
@@ -19,7 +20,11 @@ use crate::world::{self, below, pick, sample};
 /// - a sum in words, or turned around: `3 and 14 make 17.`, `3+14=14+3`.
 ///
 /// No line contains a word that only the [target dialect](Dialect::target) has, or a task's answer after its prompt.
-pub fn pretraining(seed: u64, bytes: usize) -> Vec<u8> {
+pub fn pretraining(tokenizer: &Tokenizer, seed: u64, bytes: usize) -> Vec<u32> {
+    tokenizer.encode(&text(seed, bytes))
+}
+
+fn text(seed: u64, bytes: usize) -> String {
     let mut draws = Draws::new(seed, "pretraining");
     let forbidden = target_words();
     let mut text = String::with_capacity(bytes + 1024);
@@ -31,7 +36,7 @@ pub fn pretraining(seed: u64, bytes: usize) -> Vec<u8> {
         }
     }
     text.truncate(bytes);
-    text.into_bytes()
+    text
 }
 
 fn line(draws: &mut Draws) -> String {

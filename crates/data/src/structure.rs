@@ -1,5 +1,6 @@
 //! Files that a program wrote for programs: what is learnt from them is not meant to be their syntax.
 
+use loralab_tokenizer::Tokenizer;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -98,16 +99,16 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::jsonl`] and [`Dataset::text`]; and, unless the name ends in `.raw`, for what is no plain text:
     /// [`Error::Structured`] by what [`looks_structured`], [`Error::Named`] by its name (`.json`, `.ndjson`, `.csv`, `.tsv`).
-    pub fn file(name: &str, bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+    pub fn file(name: &str, bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
         let ends = |ending: &str| {
             let at = name.len().checked_sub(ending.len());
             at.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
         };
         if ends(".jsonl") {
-            return Self::jsonl(bytes, tokens);
+            return Self::jsonl(bytes, tokenizer, tokens);
         }
         if bytes.is_empty() || ends(".raw") {
-            return Self::text(bytes, tokens);
+            return Self::text(bytes, tokenizer, tokens);
         }
         if let Some(structure) = structure_of(bytes) {
             return Err(Error::Structured { structure });
@@ -120,7 +121,7 @@ impl Dataset {
         ];
         match by_name.into_iter().find(|(ending, _)| ends(ending)) {
             Some((_, structure)) => Err(Error::Named { structure }),
-            None => Self::text(bytes, tokens),
+            None => Self::text(bytes, tokenizer, tokens),
         }
     }
 
@@ -128,11 +129,11 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::jsonl`] and [`Dataset::text`]; and [`Error::Structured`] for what else [`looks_structured`].
-    pub fn unnamed(bytes: &[u8], tokens: usize) -> Result<Self, Error> {
+    pub fn unnamed(bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
         match structure_of(bytes) {
-            Some(Structure::Examples) => Self::jsonl(bytes, tokens),
+            Some(Structure::Examples) => Self::jsonl(bytes, tokenizer, tokens),
             Some(structure) => Err(Error::Structured { structure }),
-            None => Self::text(bytes, tokens),
+            None => Self::text(bytes, tokenizer, tokens),
         }
     }
 }
@@ -204,7 +205,7 @@ mod tests {
         ] {
             // Long enough for an example, or short enough for a text.
             let tokens = if name.to_lowercase().ends_with("jsonl") { 64 } else { 2 };
-            match (Dataset::file(name, text.as_bytes(), tokens), wanted) {
+            match (Dataset::file(name, text.as_bytes(), &Tokenizer::Bytes, tokens), wanted) {
                 (Ok(_), None) => {}
                 (Err(error @ (Error::Structured { .. } | Error::Named { .. })), Some(words)) => {
                     assert!(error.to_string().contains(words), "{name}: {error}");
@@ -212,18 +213,30 @@ mod tests {
                 (found, _) => panic!("{name} {text:?}: {found:?}"),
             }
         }
-        assert_eq!(Dataset::file("a.json", b"", 2), Err(Error::Empty));
-        assert_eq!(Dataset::file("a.csv", b"\0,", 2), Err(Error::Named { structure: Structure::Csv }));
+        assert_eq!(Dataset::file("a.json", b"", &Tokenizer::Bytes, 2), Err(Error::Empty));
+        assert_eq!(
+            Dataset::file("a.csv", b"\0,", &Tokenizer::Bytes, 2),
+            Err(Error::Named { structure: Structure::Csv })
+        );
     }
 
     #[test]
     fn data_without_a_name_are_known_by_their_content() {
         let lines = format!("{EXAMPLE}\n{EXAMPLE}\n");
-        assert_eq!(Dataset::unnamed(lines.as_bytes(), 64), Dataset::jsonl(lines.as_bytes(), 64));
-        assert!(matches!(Dataset::unnamed(format!("{lines}{{\n").as_bytes(), 64), Err(Error::Line { line: 3, .. })));
-        let values = Dataset::unnamed(b"{\"a\": 1}\n{\"a\": 2}\n", 2);
+        assert_eq!(
+            Dataset::unnamed(lines.as_bytes(), &Tokenizer::Bytes, 64),
+            Dataset::jsonl(lines.as_bytes(), &Tokenizer::Bytes, 64)
+        );
+        assert!(matches!(
+            Dataset::unnamed(format!("{lines}{{\n").as_bytes(), &Tokenizer::Bytes, 64),
+            Err(Error::Line { line: 3, .. })
+        ));
+        let values = Dataset::unnamed(b"{\"a\": 1}\n{\"a\": 2}\n", &Tokenizer::Bytes, 2);
         assert_eq!(values, Err(Error::Structured { structure: Structure::JsonLines }));
-        assert_eq!(Dataset::unnamed(b"Once there was a cat.", 2), Dataset::text(b"Once there was a cat.", 2));
-        assert_eq!(Dataset::unnamed(b"", 2), Err(Error::Empty));
+        assert_eq!(
+            Dataset::unnamed(b"Once there was a cat.", &Tokenizer::Bytes, 2),
+            Dataset::text(b"Once there was a cat.", &Tokenizer::Bytes, 2)
+        );
+        assert_eq!(Dataset::unnamed(b"", &Tokenizer::Bytes, 2), Err(Error::Empty));
     }
 }

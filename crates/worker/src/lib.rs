@@ -14,8 +14,11 @@ use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
 use loralab_core::{device::Machine, models::Base};
-use loralab_data::tokenizer::VOCABULARY;
 use loralab_experiment::{Ask, Message};
+use loralab_tokenizer::Tokenizer;
+
+/// The tokenizer of every base.
+const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
 
 /// The base that is compiled into the worker.
 static NANO: &[u8] = include_bytes!("../../core/bases/nano.safetensors");
@@ -78,14 +81,9 @@ pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn H
 
 /// Stores the user's own base.
 fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
-    let base = Base::from_safetensors(file).map_err(|error| format!("the base `{name}` cannot be used: {error}"))?;
-    if base.model.vocabulary() != VOCABULARY {
-        return Err(format!(
-            "the base `{name}` has a vocabulary of {} tokens, but only bases that read bytes ({VOCABULARY} tokens) can be used; \
-             `loralab pretrain` makes one",
-            base.model.vocabulary()
-        ));
-    }
+    let unusable = |error: &dyn Display| format!("the base `{name}` cannot be used: {error}");
+    let base = Base::from_safetensors(file).map_err(|error| unusable(&error))?;
+    TOKENIZER.check(base.model.vocabulary()).map_err(|error| unusable(&error))?;
     let weights = base.model.parameters();
     host.keep_base(name, base);
     host.post(Message::Base { name: name.to_owned(), weights });

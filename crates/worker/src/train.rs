@@ -12,7 +12,7 @@ use loralab_experiment::{
     self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, PackError, Resolved,
 };
 
-use crate::{Control, Host, base, words};
+use crate::{Control, Host, TOKENIZER, base, words};
 
 /// The bytes that a cohort may take. A tab may have up to 4 GiB, but a phone's browser ends a tab that takes so much.
 const MEMORY: u64 = 512 << 20;
@@ -158,7 +158,7 @@ fn data(experiment: &Resolved, text: Option<&str>) -> Result<Split, String> {
         (experiment::Data::Path(path), Some(text)) => Some(DataFile { path, is_named: true, bytes: text.as_bytes() }),
         _ => None,
     };
-    lab::data(experiment, file).map_err(|error| match error {
+    lab::data(experiment, TOKENIZER, file).map_err(|error| match error {
         DataError::Missing(name) => {
             format!("the experiment learns `{name}`, which is not in the page; paste its text, or drop the file")
         }

@@ -7,9 +7,9 @@ use loralab_core::{
 };
 use loralab_experiment::{AdapterFiles, Message};
 
-use crate::{Host, base, words};
+use crate::{Host, TOKENIZER, base, words};
 
-/// Continues `prompt` with the likeliest bytes, up to `count` of them or to a newline.
+/// Continues `prompt` with the likeliest tokens, up to `count` of them or the end of a line.
 pub(crate) async fn write(
     name: &str,
     adapter: Option<&AdapterFiles>,
@@ -23,14 +23,15 @@ pub(crate) async fn write(
     let loaded = adapter.map(read).transpose().map_err(words)?;
     let make_device = |plan, base| machine.make(plan, base);
     let mut generator = Generator::new(&base, loaded.as_ref(), usize::MAX, &make_device).await.map_err(words)?;
-    let mut bytes = Vec::new();
+    let mut tokens = Vec::new();
     let sampling = Sampling { temperature: 0.0, seed: 0 };
-    let written = generator.continue_text(prompt.as_bytes(), count, sampling, |byte| {
-        bytes.push(byte);
-        byte != b'\n'
+    let prompt = TOKENIZER.encode_prompt(prompt);
+    let written = generator.continue_tokens(&prompt, count, sampling, |token| {
+        tokens.push(token);
+        !TOKENIZER.decode_bytes(&[token]).contains(&b'\n')
     });
     written.await.map_err(words)?;
-    let text = String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned();
+    let text = TOKENIZER.decode(&tokens).trim_end_matches('\n').to_owned();
     host.post(Message::Text { cell: adapter.map(|files| files.cell.clone()), text });
     Ok(())
 }

@@ -10,6 +10,7 @@ use loralab_core::{
 };
 use loralab_data::{Dataset, HELD_OUT, Task};
 use loralab_experiment::{Cell, Event, Experiment, Resolved, Seeds};
+use loralab_tokenizer::Tokenizer;
 
 use crate::{spread::Spread, workload::Workload};
 
@@ -75,7 +76,7 @@ fn measure(workload: &Workload, plain: &Resolved, looked: &Resolved) -> Result<V
 }
 
 fn train(workload: &Workload, experiment: &Resolved) -> Result<f64> {
-    let examples = Dataset::Examples(Task::Translation.examples(0, EXAMPLES));
+    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, EXAMPLES));
     let data = examples.split(0, HELD_OUT, experiment.tokens)?;
     let sweep = Sweep::new(&workload.base, "tiny", experiment, &data)?;
     let machine = Machine::Cpu(None);

@@ -14,6 +14,7 @@ use loralab_core::{
     models::{Adapters, Base, Model, Training, llama::MODULES},
 };
 use loralab_data::{Dataset, pretraining};
+use loralab_tokenizer::Tokenizer;
 
 const SEQUENCES: usize = 8;
 const TOKENS: usize = 64;
@@ -33,7 +34,7 @@ impl Workload {
         let path = base_path();
         let bytes = fs::read(&path).with_context(|| format!("{} can't be read", path.display()))?;
         let base = Base::from_safetensors(&bytes).with_context(|| path.display().to_string())?;
-        Ok(Workload { base, text: Dataset::Text(pretraining(1, 1 << 20)) })
+        Ok(Workload { base, text: Dataset::Text(pretraining(&Tokenizer::Bytes, 1, 1 << 20)) })
     }
 
     /// The training plan of `runs` runs.

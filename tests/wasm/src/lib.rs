@@ -117,18 +117,19 @@ pub fn shuffled(seed: u64, count: u32) -> Vec<u32> {
     numbers
 }
 
-/// A text of so many bytes, held out in part: the lengths of both parts and a sum of each, then a sum of the sequences of a validation of so many.
+/// A text of so many tokens, held out in part: the lengths of both parts and a sum of each, then a sum of the sequences of a validation of so many.
 pub fn split_text(length: u32, sequences: u32) -> Vec<u32> {
     let mut text = vec![0; length as usize];
-    // Blocks, since an interpreter would take long for every byte.
-    for (block, bytes) in text.chunks_mut(1 << 16).enumerate() {
-        bytes.fill(b'a' + (block % 26) as u8);
+    // Some only, since an interpreter would take long for every token.
+    for (place, token) in text.iter_mut().enumerate().step_by(PLACES) {
+        *token = place as u32;
     }
     let split = Dataset::Text(text).split(0, HELD_OUT, TOKENS).expect("long enough, and a part of it");
-    let sum =
-        |bytes: &mut dyn Iterator<Item = u32>| bytes.fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add(byte));
+    let sum = |tokens: &mut dyn Iterator<Item = u32>| {
+        tokens.fold(0, |sum: u32, token| sum.wrapping_mul(31).wrapping_add(token))
+    };
     let of_part = |part: &Dataset| match part {
-        Dataset::Text(text) => [text.len() as u32, sum(&mut text.iter().step_by(997).map(|&byte| byte.into()))],
+        Dataset::Text(text) => [text.len() as u32, sum(&mut text.iter().step_by(997).copied())],
         Dataset::Examples(_) => panic!("the parts of a text are texts"),
     };
     let batches = validation(&split.validation, 8, TOKENS, sequences as usize).expect("long enough for a sequence");
@@ -136,6 +137,9 @@ pub fn split_text(length: u32, sequences: u32) -> Vec<u32> {
     let validated = sum(&mut batches.iter().map(first));
     [of_part(&split.train), of_part(&split.validation)].concat().into_iter().chain([validated]).collect()
 }
+
+/// Tokens from one to the next that is not zero in such a text.
+const PLACES: usize = 1 << 10;
 
 /// Tokens of a sequence of such a text.
 const TOKENS: usize = 64;

@@ -1,4 +1,4 @@
-//! Text generation with a base, or a base and an adapter.
+//! Generation of tokens with a base, or a base and an adapter.
 
 use crate::graph::memory::InputName;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::{
 
 use super::{MakeDevice, PlanNeeds};
 
-/// The rule that chooses the next byte.
+/// The rule that chooses the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// 0 always takes the likeliest byte; 1 draws from the model's distribution; values between sharpen it.
+    /// 0 always takes the likeliest token; 1 draws from the model's distribution; values between sharpen it.
     pub temperature: f64,
     /// The seed of the draws.
     pub seed: u64,
 }
 
-/// A model that continues a text byte by byte.
+/// A model that continues a sequence token by token.
 ///
-/// Each byte runs the forward pass over the whole window; for the small models and windows here that costs less than a cache of keys and
+/// Each token runs the forward pass over the whole window; for the small models and windows here that costs less than a cache of keys and
 /// values.
 pub struct Generator {
     device: Box<dyn Device>,
@@ -48,22 +48,25 @@ struct Loaded {
     settings: RunSettings,
 }
 
-/// The reasons that there is no text.
+/// The reasons that a sequence can't be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
     /// The adapter belongs to another base.
     #[error("{0}")]
     Adapter(String),
+    /// The prompt has no token, so nothing can be predicted.
+    #[error("the prompt has no token, but a model needs one to go on from")]
+    EmptyPrompt,
     /// The logits are infinite or not a number.
     #[error(
-        "after {bytes} bytes the model's logits are not finite; the first values that are not are those of `{tensor}`, whose weights, or the adapter's, are too \
+        "after {tokens} tokens the model's logits are not finite; the first values that are not are those of `{tensor}`, whose weights, or the adapter's, are too \
          large for 32-bit floats"
     )]
     NotFinite {
         /// The first part of the model whose values are not finite.
         tensor: String,
-        /// Bytes of text that the model had read.
-        bytes: usize,
+        /// Tokens that the model had read.
+        tokens: usize,
     },
     /// A device fails.
     #[error(transparent)]
@@ -128,25 +131,25 @@ impl Generator {
         self.left_alone
     }
 
-    /// Continues `prompt` by at most `count` bytes. Each is passed to `on_byte`, which ends the text early by returning false.
+    /// Continues `prompt`, token ids below the vocabulary's size, by at most `count` tokens. Each is passed to `on_token`, which ends the sequence early by
+    /// returning false.
     ///
     /// # Errors
-    /// If a logit is not finite, or the device fails.
-    pub async fn continue_text(
+    /// If the prompt is empty, a logit is not finite, or the device fails.
+    pub async fn continue_tokens(
         &mut self,
-        prompt: &[u8],
+        prompt: &[u32],
         count: usize,
         sampling: Sampling,
-        mut on_byte: impl FnMut(u8) -> bool,
+        mut on_token: impl FnMut(u32) -> bool,
     ) -> Result<(), GenerateError> {
         let mut draws = Draws::new(sampling.seed, "generate");
-        let mut text: Vec<u32> = prompt.iter().map(|&byte| u32::from(byte)).collect();
-        // The model needs at least one token; every text of the training data begins after a newline.
-        if text.is_empty() {
-            text.push(u32::from(b'\n'));
+        let mut sequence = prompt.to_vec();
+        if sequence.is_empty() {
+            return Err(GenerateError::EmptyPrompt);
         }
         for _ in 0..count {
-            let seen = &text[text.len().saturating_sub(self.window)..];
+            let seen = &sequence[sequence.len().saturating_sub(self.window)..];
             let mut tokens = seen.to_vec();
             tokens.resize(self.window, 0);
             let (targets, weights) = (vec![0; self.window], vec![0.0; self.window]);
@@ -157,12 +160,12 @@ impl Generator {
             let logits = &self.device.predict(&[input]).await?[0];
             let last = &logits[(seen.len() - 1) * self.vocabulary..seen.len() * self.vocabulary];
             if !last.iter().all(|logit| logit.is_finite()) {
-                let (tensor, bytes) = (self.loaded.first_not_finite(input, seen.len()), text.len());
-                return Err(GenerateError::NotFinite { tensor, bytes });
+                let (tensor, tokens) = (self.loaded.first_not_finite(input, seen.len()), sequence.len());
+                return Err(GenerateError::NotFinite { tensor, tokens });
             }
-            let byte = choose(last, sampling.temperature, &mut draws);
-            text.push(byte as u32);
-            if !on_byte(byte as u8) {
+            let token = choose(last, sampling.temperature, &mut draws) as u32;
+            sequence.push(token);
+            if !on_token(token) {
                 break;
             }
         }
@@ -205,7 +208,7 @@ fn adapted(adapter: &Adapter) -> Vec<String> {
     adapter.modules.iter().map(|module| last(&module.name)).collect()
 }
 
-/// The index of the next byte, from finite logits. Of equal logits the first is the likeliest, as in an evaluation and in Hugging Face Transformers.
+/// The index of the next token, from finite logits. Of equal logits the first is the likeliest, as in an evaluation and in Hugging Face Transformers.
 fn choose(logits: &[f32], temperature: f64, draws: &mut Draws) -> usize {
     let best = (0..logits.len()).fold(0, |best, index| if logits[index] > logits[best] { index } else { best });
     if temperature <= 0.0 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, Resolved};
+use loralab_tokenizer::Tokenizer;
 
 use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, begin, check_memory};
 use crate::{
@@ -43,9 +44,13 @@ impl DataFile<'_> {
     ///
     /// # Errors
     /// If the file can't be read as training data, or does not fit the sequences.
-    pub fn split(self, tokens: usize) -> Result<Split, DataError> {
+    pub fn split(self, tokenizer: &Tokenizer, tokens: usize) -> Result<Split, DataError> {
         let DataFile { path, is_named, bytes } = self;
-        let dataset = if is_named { Dataset::file(path, bytes, tokens) } else { Dataset::unnamed(bytes, tokens) };
+        let dataset = if is_named {
+            Dataset::file(path, bytes, tokenizer, tokens)
+        } else {
+            Dataset::unnamed(bytes, tokenizer, tokens)
+        };
         let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
         split.map_err(|reason| DataError::File { path: path.to_owned(), reason })
     }
@@ -81,15 +86,15 @@ pub enum DataError {
 ///
 /// # Errors
 /// If they do not fit the sequences, or are missing.
-pub fn data(experiment: &Resolved, file: Option<DataFile<'_>>) -> Result<Split, DataError> {
+pub fn data(experiment: &Resolved, tokenizer: &Tokenizer, file: Option<DataFile<'_>>) -> Result<Split, DataError> {
     let tokens = experiment.tokens;
     match (&experiment.data, file) {
         (Data::Task(task), _) => {
-            let examples = Task::find(task.name()).map(|task| task.examples(DATA_SEED, TASK_EXAMPLES));
+            let examples = Task::find(task.name()).map(|task| task.examples(tokenizer, DATA_SEED, TASK_EXAMPLES));
             let examples = examples.and_then(|examples| Dataset::Examples(examples).split(DATA_SEED, HELD_OUT, tokens));
             examples.map_err(|reason| DataError::Task { task: task.name(), tokens, reason })
         }
-        (Data::Path(_), Some(file)) => file.split(tokens),
+        (Data::Path(_), Some(file)) => file.split(tokenizer, tokens),
         (Data::Path(path), None) => Err(DataError::Missing(path.clone())),
     }
 }

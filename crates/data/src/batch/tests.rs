@@ -2,22 +2,24 @@
 
 use std::collections::HashSet;
 
+use loralab_tokenizer::Tokenizer;
+
 use super::*;
 
 fn examples(count: usize) -> Dataset {
-    Dataset::Examples(
-        (0..count)
-            .map(|number| Example { prompt: format!("{number}>").into(), completion: format!("{number:03}\n").into() })
-            .collect(),
-    )
+    Dataset::Examples((0..count).map(|number| example(&format!("{number}>"), &format!("{number:03}\n"))).collect())
 }
 
-fn text(length: u8) -> Dataset {
+fn example(prompt: &str, completion: &str) -> Example {
+    Example { prompt: Tokenizer::Bytes.encode(prompt), completion: Tokenizer::Bytes.encode(completion) }
+}
+
+fn text(length: u32) -> Dataset {
     Dataset::Text((1..=length).collect())
 }
 
 fn bytes(text: &str, width: usize) -> Vec<u32> {
-    let mut tokens: Vec<u32> = text.bytes().map(u32::from).collect();
+    let mut tokens = Tokenizer::Bytes.encode(text);
     tokens.resize(width, 0);
     tokens
 }
@@ -36,7 +38,7 @@ fn the_loss_of_an_example_counts_its_completion() {
 
 #[test]
 fn an_example_may_fill_the_whole_sequence() {
-    let dataset = Dataset::Examples(vec![Example { prompt: b"ab".to_vec(), completion: b"cd".to_vec() }]);
+    let dataset = Dataset::Examples(vec![example("ab", "cd")]);
     let batch = Sampler::new(&dataset, 0, 1, 4).unwrap().batch(0);
     assert_eq!((batch.tokens, batch.targets), (bytes("abc", 4), bytes("bcd", 4)));
     assert_eq!(batch.weights, [0.0, 0.5, 0.5, 0.0]);
@@ -62,8 +64,9 @@ fn the_loss_of_a_text_counts_every_position() {
 
 #[test]
 fn a_text_of_one_sequence_has_one_window() {
-    let dataset = text(17);
-    assert_eq!(Sampler::new(&dataset, 0, 1, 16).unwrap().batch(5).targets[15], 17);
+    // A vocabulary may be larger than a byte, or two.
+    let dataset = Dataset::Text((70_001..=70_017).collect());
+    assert_eq!(Sampler::new(&dataset, 0, 1, 16).unwrap().batch(5).targets[15], 70_017);
     assert!(Sampler::new(&dataset, 0, 1, 17).is_err());
 }
 

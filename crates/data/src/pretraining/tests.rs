@@ -10,20 +10,20 @@ const BYTES: usize = 1 << 20;
 
 #[test]
 fn every_byte_of_the_tasks_is_frequent() {
-    let text = pretraining(0, BYTES);
-    let mut counts: HashMap<u8, usize> = HashMap::new();
-    for &byte in &text {
-        *counts.entry(byte).or_default() += 1;
+    let text = pretraining(&Tokenizer::Bytes, 0, BYTES);
+    let mut counts: HashMap<u32, usize> = HashMap::new();
+    for &token in &text {
+        *counts.entry(token).or_default() += 1;
     }
     for task in Task::ALL {
-        for example in task.examples(1, 3000) {
-            for byte in [example.prompt, example.completion].concat() {
-                let count = counts.get(&byte).copied().unwrap_or(0);
+        for example in task.examples(&Tokenizer::Bytes, 1, 3000) {
+            for token in [example.prompt, example.completion].concat() {
+                let count = counts.get(&token).copied().unwrap_or(0);
                 assert!(
                     count >= 500,
                     "{} needs byte {:?}, which occurs {count} times in a MiB",
                     task.name(),
-                    char::from(byte)
+                    Tokenizer::Bytes.decode(&[token])
                 );
             }
         }
@@ -32,7 +32,7 @@ fn every_byte_of_the_tasks_is_frequent() {
 
 #[test]
 fn no_word_of_the_target_dialect_occurs() {
-    let text = String::from_utf8(pretraining(1, BYTES)).unwrap();
+    let text = text(1, BYTES);
     let forbidden = target_words();
     for word in ["ze", "zu", "taket", "vas", "valket", "vith"] {
         assert_eq!(forbidden.contains(word), word != "vith", "{word}");
@@ -44,7 +44,7 @@ fn no_word_of_the_target_dialect_occurs() {
 
 #[test]
 fn no_answer_of_a_task_follows_its_prompt() {
-    let text = String::from_utf8(pretraining(2, BYTES)).unwrap();
+    let text = text(2, BYTES);
     for line in text.lines() {
         if let Some((_, after)) = line.split_once('=') {
             assert!(after.contains('+'), "{line}");
@@ -58,15 +58,15 @@ fn no_answer_of_a_task_follows_its_prompt() {
 
 #[test]
 fn a_longer_text_starts_with_the_shorter() {
-    let text = pretraining(3, 5000);
+    let text = text(3, 5000);
     assert_eq!(text.len(), 5000);
-    assert_eq!(pretraining(3, 3000), text[..3000]);
-    assert_ne!(pretraining(4, 5000), text);
+    assert_eq!(super::text(3, 3000), text[..3000]);
+    assert_ne!(super::text(4, 5000), text);
 }
 
 #[test]
 fn every_kind_of_line_has_its_share() {
-    let text = String::from_utf8(pretraining(5, BYTES)).unwrap();
+    let text = text(5, BYTES);
     let share = |kind: &dyn Fn(&str) -> bool| {
         let bytes: usize = text.lines().filter(|line| kind(line)).map(|line| line.len() + 1).sum();
         bytes as f64 / text.len() as f64
@@ -82,5 +82,5 @@ fn every_kind_of_line_has_its_share() {
 
 #[test]
 fn the_text_is_the_same_everywhere() {
-    assert_eq!(fnv(pretraining(0, BYTES)), 16_208_038_957_844_798_372);
+    assert_eq!(fnv(text(0, BYTES)), 16_208_038_957_844_798_372);
 }

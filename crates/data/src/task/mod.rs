@@ -7,27 +7,30 @@ mod translation;
 use std::collections::HashSet;
 
 use loralab_linalg::Draws;
+use loralab_tokenizer::Tokenizer;
 
 use crate::error::Error;
 
-/// Most bytes of a task's prompt and completion together: the default sequence length.
+/// Most bytes of the text of a task's prompt and completion together: the default sequence length.
 pub const EXAMPLE_BYTES: usize = 64;
 
-/// A prompt and the completion that is wanted after it. The loss counts the completion only.
+/// A prompt and the completion that is wanted after it, as token ids. The loss counts the completion only.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Example {
-    /// What the model is given, at least one byte.
-    pub prompt: Vec<u8>,
-    /// What it must go on with; the last byte is a newline, where generation stops.
-    pub completion: Vec<u8>,
+    /// What the model is given, at least one token.
+    pub prompt: Vec<u32>,
+    /// What it must go on with; its text ends in a newline, where generation stops.
+    pub completion: Vec<u32>,
 }
 
 impl Example {
-    fn new(prompt: String, completion: String) -> Self {
-        Self { prompt: prompt.into_bytes(), completion: (completion + "\n").into_bytes() }
+    /// The tokens of both texts; the completion gets a newline at its end where it has none.
+    pub(crate) fn new(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Self {
+        let end = if completion.ends_with('\n') { "" } else { "\n" };
+        Self { prompt: tokenizer.encode(prompt), completion: tokenizer.encode(&format!("{completion}{end}")) }
     }
 
-    /// Bytes of prompt and completion together.
+    /// Tokens of prompt and completion together.
     pub fn length(&self) -> usize {
         self.prompt.len() + self.completion.len()
     }
@@ -80,9 +83,9 @@ impl Task {
             .ok_or_else(|| Error::UnknownTask { name: name.to_owned() })
     }
 
-    /// `count` examples with different prompts, of at most [`EXAMPLE_BYTES`] each; fewer where the task has not so many prompts
-    /// (arithmetic has 2500). The first examples are the same for every `count`.
-    pub fn examples(self, seed: u64, count: usize) -> Vec<Example> {
+    /// `count` examples with different prompts, of at most [`EXAMPLE_BYTES`] of text each; fewer where the task has not so many prompts
+    /// (arithmetic has 2500). The first examples are the same for every `count`, their texts for every tokenizer.
+    pub fn examples(self, tokenizer: &Tokenizer, seed: u64, count: usize) -> Vec<Example> {
         /// After so many known prompts in a row there are hardly any new ones left.
         const PATIENCE: usize = 1000;
         let mut draws = Draws::new(seed, &format!("task/{}", self.name()));
@@ -90,11 +93,13 @@ impl Task {
         let mut examples = Vec::new();
         let mut repeated = 0;
         while examples.len() < count && repeated < PATIENCE {
-            let example = self.example(&mut draws);
-            if example.length() > EXAMPLE_BYTES {
+            let (prompt, completion) = self.example(&mut draws);
+            // With the newline that ends it.
+            if prompt.len() + completion.len() + 1 > EXAMPLE_BYTES {
                 continue;
             }
-            if seen.insert(example.prompt.clone()) {
+            let example = Example::new(&prompt, &completion, tokenizer);
+            if seen.insert(prompt) {
                 examples.push(example);
                 repeated = 0;
             } else {
@@ -104,7 +109,8 @@ impl Task {
         examples
     }
 
-    fn example(self, draws: &mut Draws) -> Example {
+    /// The texts of a prompt and its completion, without a newline at the end.
+    fn example(self, draws: &mut Draws) -> (String, String) {
         match self {
             Self::Translation => translation::example(draws),
             Self::Questions => questions::example(draws),

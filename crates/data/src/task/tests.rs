@@ -6,8 +6,8 @@ use super::*;
 use crate::hash::fnv;
 use crate::{Dataset, HELD_OUT};
 
-fn text(example: &Example) -> (&str, &str) {
-    (std::str::from_utf8(&example.prompt).unwrap(), std::str::from_utf8(&example.completion).unwrap())
+fn text(example: &Example) -> (String, String) {
+    (Tokenizer::Bytes.decode(&example.prompt), Tokenizer::Bytes.decode(&example.completion))
 }
 
 #[test]
@@ -23,29 +23,29 @@ fn names_find_their_tasks() {
 #[test]
 fn examples_fit_and_differ_and_end() {
     for task in Task::ALL {
-        let examples = task.examples(3, 2000);
+        let examples = task.examples(&Tokenizer::Bytes, 3, 2000);
         assert_eq!(examples.len(), 2000, "{}", task.name());
         let prompts: HashSet<_> = examples.iter().map(|example| &example.prompt).collect();
         assert_eq!(prompts.len(), examples.len());
         for example in &examples {
-            assert!(example.length() <= EXAMPLE_BYTES && example.prompt.is_ascii(), "{:?}", text(example));
+            assert!(example.length() <= EXAMPLE_BYTES && text(example).0.is_ascii(), "{:?}", text(example));
             let (_, completion) = text(example);
             assert!(completion.len() > 1 && completion.find('\n') == Some(completion.len() - 1), "{completion:?}");
         }
-        assert_eq!(task.examples(3, 100), examples[..100]);
-        assert_ne!(task.examples(4, 100), examples[..100]);
+        assert_eq!(task.examples(&Tokenizer::Bytes, 3, 100), examples[..100]);
+        assert_ne!(task.examples(&Tokenizer::Bytes, 4, 100), examples[..100]);
     }
 }
 
 #[test]
 fn a_task_with_few_prompts_gives_what_it_has() {
-    let sums = Task::Arithmetic.examples(0, 10_000).len();
+    let sums = Task::Arithmetic.examples(&Tokenizer::Bytes, 0, 10_000).len();
     assert!((2450..=2500).contains(&sums), "{sums}");
 }
 
 #[test]
 fn no_translation_is_an_echo() {
-    for example in Task::Translation.examples(5, 4000) {
+    for example in Task::Translation.examples(&Tokenizer::Bytes, 5, 4000) {
         let (prompt, completion) = text(&example);
         assert_ne!(prompt.trim_end_matches('>'), completion.trim_end(), "copying must not be right");
     }
@@ -53,7 +53,7 @@ fn no_translation_is_an_echo() {
 
 #[test]
 fn sums_are_right() {
-    for example in Task::Arithmetic.examples(0, 500) {
+    for example in Task::Arithmetic.examples(&Tokenizer::Bytes, 0, 500) {
         let (prompt, completion) = text(&example);
         let (left, right) = prompt.trim_end_matches('=').split_once('+').unwrap();
         let sum: u32 = left.parse::<u32>().unwrap() + right.parse::<u32>().unwrap();
@@ -64,7 +64,7 @@ fn sums_are_right() {
 /// Reads the story again and answers by itself.
 #[test]
 fn answers_follow_from_the_story() {
-    for example in Task::Questions.examples(0, 3000) {
+    for example in Task::Questions.examples(&Tokenizer::Bytes, 0, 3000) {
         let (prompt, completion) = text(&example);
         let mut sentences: Vec<&str> = prompt.split(". ").collect();
         let question: Vec<&str> = sentences.pop().unwrap().trim_end_matches('?').split(' ').collect();
@@ -86,7 +86,8 @@ fn answers_follow_from_the_story() {
 #[test]
 fn validation_prompts_are_not_trained_on() {
     for task in Task::ALL {
-        let split = Dataset::Examples(task.examples(0, 2000)).split(0, HELD_OUT, EXAMPLE_BYTES).unwrap();
+        let split =
+            Dataset::Examples(task.examples(&Tokenizer::Bytes, 0, 2000)).split(0, HELD_OUT, EXAMPLE_BYTES).unwrap();
         let (Dataset::Examples(train), Dataset::Examples(validation)) = (split.train, split.validation) else {
             panic!("examples")
         };
@@ -99,12 +100,9 @@ fn validation_prompts_are_not_trained_on() {
 #[test]
 fn examples_are_the_same_everywhere() {
     let hashes = Task::ALL.map(|task| {
-        let bytes: Vec<u8> = task
-            .examples(0, 1000)
-            .into_iter()
-            .flat_map(|example| [example.prompt, example.completion].concat())
-            .collect();
-        fnv(bytes)
+        let examples = task.examples(&Tokenizer::Bytes, 0, 1000);
+        let texts: String = examples.iter().map(text).flat_map(|(prompt, completion)| [prompt, completion]).collect();
+        fnv(texts)
     });
     assert_eq!(hashes, [4_332_721_777_448_148_813, 12_214_286_150_085_470_208, 14_976_653_462_496_423_228]);
 }

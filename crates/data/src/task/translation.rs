@@ -2,13 +2,12 @@
 
 use loralab_linalg::Draws;
 
-use super::Example;
 use crate::dialect::Dialect;
 use crate::world;
 
 /// `Anna took the red cup.>` → `Anna taket ze ret cup.`
-pub(super) fn example(draws: &mut Draws) -> Example {
+pub(super) fn example(draws: &mut Draws) -> (String, String) {
     let sentence = world::sentence(draws);
     let completion = Dialect::target().respell(&sentence);
-    Example::new(sentence + ">", completion)
+    (sentence + ">", completion)
 }

@@ -121,9 +121,9 @@ impl Sweep<'_> {
     /// The training data, and the batches of a validation.
     fn data(&self) -> Cost {
         let size = |dataset: &Dataset| match dataset {
-            Dataset::Text(text) => text.len() as u64,
+            Dataset::Text(text) => 4 * text.len() as u64,
             // Each example has two lists with their lengths, and an entry in the order of an epoch.
-            Dataset::Examples(examples) => examples.iter().map(|example| example.length() as u64 + 64).sum(),
+            Dataset::Examples(examples) => examples.iter().map(|example| 4 * example.length() as u64 + 64).sum(),
         };
         let bytes = size(&self.data.train) + size(&self.data.validation);
         let rows = self.shape(1).rows_per_run() as u64;

@@ -69,7 +69,7 @@ pub struct StepOutcome {
 pub struct Validation {
     /// Mean loss over the counted positions.
     pub loss: f64,
-    /// The fraction of examples that greedy decoding reproduces exactly; for a text, the fraction of bytes that were the likeliest.
+    /// The fraction of examples that greedy decoding reproduces exactly; for a text, the fraction of tokens that were the likeliest.
     pub accuracy: Option<f64>,
 }
 
