@@ -52,7 +52,7 @@ fn texts_in_another_encoding_are_told_as_such() {
     // Two sequences of 64 tokens with the byte after each, with a byte-order mark before them.
     place.write("marked.txt", "\u{feff}".to_owned() + &"ab".repeat(65));
     let told = place.succeed(&small("sweep", &["--data", "marked.txt", "--dry-run"])).stdout;
-    assert!(told.contains("65 bytes of text to train on"), "{told}");
+    assert!(told.contains("65 tokens of text to train on"), "{told}");
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn data_from_a_pipe_are_known_by_their_content() {
         let (code, told, said) = piped("cat lines", &sweep);
         assert!(code == Some(0) && told.contains("36 examples to train on"), "{told}{said}");
         let (code, told, said) = piped("cat plain", &sweep);
-        assert!(code == Some(0) && told.contains("bytes of text to train on"), "{told}{said}");
+        assert!(code == Some(0) && told.contains("tokens of text to train on"), "{told}{said}");
         let (code, told, said) = piped("cat table", &sweep);
         assert!(code == Some(1) && told.is_empty() && said.contains("it holds comma-separated values"), "{said}");
         assert!(said.contains("put it in a file whose name ends in .raw"), "{said}");

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::{structure::Structure, task::Task};
+use crate::{format::Structure, task::Task};
 
 /// What is read, in words.
 const READ: &str = "what is read is plain text, byte by byte, and lines of {\"prompt\": \"...\", \"completion\": \"...\"} in a file whose name ends in .jsonl";

@@ -10,20 +10,19 @@
 
 mod batch;
 mod dataset;
-mod dialect;
 mod error;
+mod format;
 #[cfg(test)]
 mod hash;
 mod pretraining;
-mod structure;
 mod table;
 mod task;
 pub mod world;
 
 pub use batch::{Batch, ExactMatches, Sampler, validation};
 pub use dataset::{Dataset, HELD_OUT, Split};
-pub use dialect::Dialect;
 pub use error::Error;
+pub use format::{Structure, looks_structured};
 pub use pretraining::pretraining;
-pub use structure::{Structure, looks_structured};
+pub use task::dialect::Dialect;
 pub use task::{EXAMPLE_BYTES, Example, Task};

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use loralab_linalg::Draws;
 use loralab_tokenizer::Tokenizer;
 
-use crate::dialect::{Dialect, pieces};
+use crate::task::dialect::{Dialect, pieces};
 use crate::world::words::{OBJECTS, PEOPLE, PLACES, TAKE, TRAVEL, vocabulary};
 use crate::world::{self, below, pick, sample};
 

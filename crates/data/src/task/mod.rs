@@ -1,6 +1,7 @@
 //! Tasks over the little world whose answers can be counted as right or wrong.
 
 mod arithmetic;
+pub(crate) mod dialect;
 mod questions;
 mod translation;
 

@@ -2,7 +2,7 @@
 
 use loralab_linalg::Draws;
 
-use crate::dialect::Dialect;
+use crate::task::dialect::Dialect;
 use crate::world;
 
 /// `Anna took the red cup.>` → `Anna taket ze ret cup.`

@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use super::event::{Deed, Keeper};
 use super::words::vocabulary;
 use super::*;
-use crate::dialect::pieces;
 use crate::hash::fnv;
+use crate::task::dialect::pieces;
 
 fn stories(count: usize) -> Vec<String> {
     let mut draws = Draws::new(1, "stories");

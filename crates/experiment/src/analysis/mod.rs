@@ -9,10 +9,10 @@ pub(crate) mod optimum;
 pub(crate) mod record;
 pub(crate) mod reproduction;
 pub(crate) mod search;
+pub(crate) mod sentences;
 pub(crate) mod summary;
 pub(crate) mod toy;
 pub(crate) mod transformer;
-pub(crate) mod words;
 
 pub use crossing::{Crossing, CrossingFound, LossRatio, Pair};
 pub use curvature::{CurvatureFound, StartCurvature};

@@ -260,11 +260,15 @@ impl Form<'_> {
         let defaults = self.defaults();
         let known: Vec<_> = self.schemes.iter().map(|scheme| scheme.name.as_str()).collect();
         for (name, text) in fields {
+            let text = match name.as_str() {
+                "schemes" if self.is_every_scheme(text) => "all",
+                "target_modules" if text.split(',').eq(TARGETS) => "all-linear",
+                _ => text,
+            };
             let is_default = defaults.iter().any(|(known, default)| known == name && default == text.trim());
             if is_default || (name == "task" && text == OWN_TEXT) || !self.applies(name) {
                 continue;
             }
-            let text = if name == "schemes" && self.is_every_scheme(text) { "all" } else { text };
             match Experiment::from_settings([(name.as_str(), text)]) {
                 Ok(alone) => {
                     texts.push((name.as_str(), text));
