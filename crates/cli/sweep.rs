@@ -17,9 +17,8 @@ use loralab_experiment::{
 };
 
 use crate::{
-    args::{Length, Output, SweepArguments, TrainArguments},
-    device::{self, DeviceArguments},
-    dry_run,
+    args::{DeviceArguments, Length, Output, SweepArguments, TrainArguments},
+    device, dry_run,
     failure::{Stopped, usage},
     interrupt::Interrupt,
     memory, outlook,

@@ -1,13 +1,11 @@
 //! `loralab reproduce crossing`.
 
 use anyhow::Result;
-use clap::Args;
 use loralab_experiment::{CrossingFound, Experiment, Reproduction, Seeds};
 
-use super::{Output, finish};
+use super::finish;
 use crate::{
-    args::{self, Grid, Settings},
-    device::DeviceArguments,
+    args::{CrossingArguments, Output, ReproduceOutput},
     interrupt::Interrupt,
     search, source,
     sweep::{Prepared, train_grid},
@@ -15,19 +13,6 @@ use crate::{
 
 /// Rates from 2.5e-4 to 6.4e-2, two to each doubling.
 const DOUBLINGS: std::ops::RangeInclusive<i32> = -2..=6;
-
-/// `loralab reproduce crossing`: a sweep over a finer grid than `sweep`'s.
-#[derive(Debug, Args)]
-pub struct CrossingArguments {
-    #[command(flatten)]
-    grid: Grid,
-    #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    output: Output,
-}
 
 /// Trains the grid and writes down where the curves cross.
 pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
@@ -61,8 +46,8 @@ pub fn defaults() -> Experiment {
 }
 
 /// What a sweep of a reproduction shows.
-pub fn sweep_output(output: &Output) -> args::Output {
-    args::Output {
+pub fn sweep_output(output: &ReproduceOutput) -> Output {
+    Output {
         output: output.output.clone(),
         overwrite: output.overwrite,
         quiet: output.quiet || output.json,

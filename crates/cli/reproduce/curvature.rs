@@ -3,42 +3,20 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::Args;
 use loralab_core::{
     device::wait,
     lab::{Probed, Room, Sweep, curvature, curvature_bytes},
 };
 use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
-use super::{Output, Watch, crossing::sweep_output, finish};
+use super::{Watch, crossing::sweep_output, finish};
 use crate::{
-    args::{Grid, Settings},
-    device::DeviceArguments,
+    args::CurvatureArguments,
     failure::usage,
     interrupt::Interrupt,
     memory, search, source,
     sweep::{Prepared, train_grid},
 };
-
-/// `loralab reproduce curvature`: the Hessian's largest eigenvalue at each start, and a sweep to set it against.
-#[derive(Debug, Args)]
-pub struct CurvatureArguments {
-    /// Training batches whose mean loss is probed
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    batches: usize,
-    /// Most products with the Hessian for each start, fewer where both ends of its spectrum are known sooner; they are computed in 64 bits on the CPU,
-    /// whatever the device
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    products: usize,
-    #[command(flatten)]
-    grid: Grid,
-    #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    output: Output,
-}
 
 /// Sweeps, probes every start at its best rate, and writes down both.
 pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
