@@ -98,6 +98,19 @@ fn rooms_depend_one_way() {
     );
 }
 
+/// Commands read their arguments; arguments know no command.
+#[test]
+fn the_arguments_of_the_command_line_are_a_leaf() {
+    let files: Vec<_> = tree().into_iter().filter(|(path, _)| path.starts_with("crates/cli/args/")).collect();
+    assert!(files.len() > 5, "only {} files hold the arguments", files.len());
+    assert_none(&files.iter().flat_map(|(path, text)| argument_problems(path, text)).collect::<Vec<_>>());
+    let path = "crates/cli/args/sweep.rs";
+    assert_eq!(argument_problems(path, "use crate::{device::Machine, args::Output};").len(), 1);
+    assert_eq!(argument_problems(path, "let rate = super::super::search::rate;").len(), 1);
+    assert_eq!(argument_problems("crates/cli/args/mod.rs", "use super::device;").len(), 1);
+    assert!(argument_problems(path, "use super::device::Device;\nuse crate::args::Output;\n").is_empty());
+}
+
 #[test]
 fn an_op_exists_completely_or_not_at_all() {
     let files: BTreeSet<String> = tree().into_iter().map(|(path, _)| path).collect();
@@ -188,6 +201,13 @@ fn room_problems(rooms: &[&str], inside: &str, path: &str, text: &str) -> Vec<St
         }
     }
     problems
+}
+
+fn argument_problems(path: &str, text: &str) -> Vec<String> {
+    let inside: Vec<&str> = path.trim_start_matches("crates/cli/").trim_end_matches(".rs").split('/').collect();
+    let inside = if inside.ends_with(&["mod"]) { &inside[..inside.len() - 1] } else { &inside[..] };
+    let used = used_paths(inside, text).into_iter().filter(|used| used[0] != "args");
+    used.map(|used| format!("{path} uses {}, a part of a command", used.join("::"))).collect()
 }
 
 /// The paths in code that begin with `crate` or `super`, from the crate's root, as far as they are modules' names.

@@ -11,8 +11,7 @@ use loralab_data::Dataset;
 use loralab_experiment::{Accuracy, Cell, Event, Resolved, RunResult, Setting, Summary};
 
 use crate::{
-    args::Output,
-    device::DeviceArguments,
+    args::{DeviceArguments, Output},
     failure::Stopped,
     interrupt::Interrupt,
     outlook,

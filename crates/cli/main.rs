@@ -7,7 +7,6 @@ mod devices;
 mod dry_run;
 mod earlier;
 mod failure;
-mod flags;
 mod generate;
 mod grid;
 mod init;
@@ -31,7 +30,6 @@ mod sweep;
 mod terminal;
 mod tiles;
 mod trained;
-mod values;
 mod verify;
 mod watch;
 

@@ -5,11 +5,7 @@ use loralab_core::lab::{Prepared, SweepError};
 use loralab_data::Split;
 use loralab_experiment::{Data, Resolved};
 
-use crate::{
-    device::{self, DeviceArguments},
-    failure::usage,
-    memory, source,
-};
+use crate::{args::DeviceArguments, device, failure::usage, memory, source};
 
 /// Reads the files of the experiment and opens the device; unless quiet, shows the progress.
 pub fn prepare(experiment: &Resolved, device: &DeviceArguments, quiet: bool) -> Result<Prepared> {

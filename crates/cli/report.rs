@@ -1,9 +1,8 @@
 //! `loralab report`: makes a page of a results folder, and files of its figures and tables.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
 use loralab_experiment::{Choice, Curve, Event, Experiment, Reproduction, SchemeSummary, Summary, learning_rate_text};
 use loralab_report::{
     Report, of_crossing, of_curvature, of_exponents, of_search, of_sweep, of_toy, of_transformer, without_times,
@@ -11,19 +10,12 @@ use loralab_report::{
 use serde_json::Value;
 
 use crate::{
+    args::ReportArguments,
     memory,
     results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, check_file, lock_folder, write_whole},
     source,
     terminal::{note, print},
 };
-
-/// `loralab report`.
-#[derive(Debug, Args)]
-pub struct ReportArguments {
-    /// The results folder of a sweep or a reproduction
-    #[arg(value_name = "RESULTS")]
-    pub results: PathBuf,
-}
 
 /// Writes the report into the folder.
 pub fn report(arguments: &ReportArguments) -> Result<()> {

@@ -1,43 +1,16 @@
 //! `--learning-rates auto`: searches for the rates, round by round.
 
 use anyhow::Result;
-use loralab_experiment::{Cell, Choice, KEYS, RateSearch, Resolved, RunResult};
+use loralab_experiment::{Cell, Choice, RateSearch, Resolved, RunResult};
 
 use crate::{
+    args::Rate,
     failure::usage,
     results::{EXPERIMENT, Results, SEARCH},
     terminal::note,
 };
 
-/// An item of `--learning-rates`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rate {
-    /// Search for them.
-    Auto,
-    /// This one.
-    At(f64),
-}
-
-/// Reads a rate or `auto`.
-pub fn rate(text: &str) -> Result<Rate, String> {
-    let needs = || KEYS.iter().find(|key| key.name == "learning_rates").map_or("another value", |key| key.needs);
-    match text.trim() {
-        "auto" => Ok(Rate::Auto),
-        text => text.parse().map(Rate::At).map_err(|_| format!("it must be {}, or auto", needs())),
-    }
-}
-
-/// The listed rates; none for a search.
-pub fn listed(rates: &[Rate]) -> Option<Vec<f64>> {
-    let at = |rate: &Rate| match rate {
-        Rate::Auto => None,
-        Rate::At(rate) => Some(*rate),
-    };
-    let listed: Vec<f64> = rates.iter().filter_map(at).collect();
-    (!listed.is_empty()).then_some(listed)
-}
-
-/// True if rates are to be searched for.
+/// Whether rates are to be searched for.
 ///
 /// # Errors
 /// If rates are listed beside `auto`.
@@ -140,11 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_listed_or_searched_for() {
-        assert_eq!((rate("auto"), rate(" 1e-3")), (Ok(Rate::Auto), Ok(Rate::At(1e-3))));
-        assert!(rate("automatic").is_err_and(|sentence| sentence.ends_with("or auto")));
-        assert_eq!(listed(&[Rate::At(1e-3), Rate::At(2e-3)]), Some(vec![1e-3, 2e-3]));
-        assert_eq!(listed(&[Rate::Auto]), None);
+    fn auto_stands_alone_and_where_something_is_trained() {
         assert!(is_wanted(Some(&[Rate::Auto])).is_ok_and(|wanted| wanted));
         assert!(is_wanted(None).is_ok_and(|wanted| !wanted));
         assert!(is_wanted(Some(&[Rate::Auto, Rate::At(1.0)])).is_err());

@@ -6,8 +6,7 @@ use loralab_data::{Dataset, Split};
 use loralab_experiment::{Data, Experiment, Resolved, RunResult, Seeds, Summary, symptoms_in_words};
 
 use crate::{
-    args::{Length, Output, SweepArguments, TrainArguments},
-    device::DeviceArguments,
+    args::{DeviceArguments, Length, Output, SweepArguments, TrainArguments},
     dry_run,
     failure::usage,
     grid::train_grid,

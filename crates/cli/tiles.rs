@@ -1,60 +1,36 @@
 //! The tile sizes of a GPU's products: the `--tiles` flag, and the file of timed tiles in the user's cache and in each results folder.
 
 use std::{
-    convert::Infallible,
     env, fs,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 use anyhow::{Context, Result, anyhow};
 use loralab_core::{
     device::webgpu::{Accelerator, Checks, Found, Tiling},
-    graph::shader::{Tile, Tiles},
+    graph::shader::Tiles,
 };
 
-use crate::{failure::usage, results::write_whole, terminal::note};
+use crate::{args, failure::usage, results::write_whole, terminal::note};
 
 /// The file of a result's timed tiles.
 pub const TILES: &str = "tiles.txt";
 
-/// A value of `--tiles`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// One tile for all products.
-    All(Tile),
-    /// The fastest tile for each product.
-    Timed,
-    /// The tiles in this file.
-    File(PathBuf),
-}
-
-impl FromStr for Choice {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Choice, Infallible> {
-        Ok(match text.trim() {
-            "timed" => Choice::Timed,
-            other => other.parse().map_or_else(|_| Choice::File(other.into()), Choice::All),
-        })
-    }
-}
-
-/// The tiling of a GPU by the flag; the GPU's default without it.
+/// How a GPU is to choose its tiles.
 ///
 /// # Errors
-/// If the file does not exist, cannot be read, is damaged, or belongs to another GPU.
-pub fn tiling(choice: Option<&Choice>, gpu: &Found, checks: Checks) -> Result<Tiling> {
+/// If a file was named that cannot be read, is damaged, or is of another GPU.
+pub fn tiling(choice: Option<&args::Tiles>, gpu: &Found, checks: Checks) -> Result<Tiling> {
     let Some(choice) = choice else { return Ok(Tiling::Given(gpu.tiles())) };
     match choice {
-        Choice::All(tile) => Ok(Tiling::Given(Tiles::all(*tile))),
-        // A cache that cannot be read only means timing again.
-        Choice::Timed => {
+        args::Tiles::All(tile) => Ok(Tiling::Given(Tiles::all(*tile))),
+        // A cache that cannot be used costs a timing, no more.
+        args::Tiles::Timed => {
             let kept = cache(gpu, checks).and_then(|file| read(&file, gpu, checks).ok());
             Ok(Tiling::Timed(kept.unwrap_or_default()))
         }
-        Choice::File(file) if file.exists() => Ok(Tiling::Timed(read(file, gpu, checks)?)),
-        Choice::File(file) => Err(usage(format_args!(
+        args::Tiles::File(file) if file.exists() => Ok(Tiling::Timed(read(file, gpu, checks)?)),
+        args::Tiles::File(file) => Err(usage(format_args!(
             "`--tiles` is `{}`, which is neither 64x64, 128x64, 128x128 or timed, nor a file that exists",
             file.display()
         ))),
@@ -117,15 +93,9 @@ fn cache(gpu: &Found, checks: Checks) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use loralab_core::graph::shader::Tile;
 
-    #[test]
-    fn tiles_are_named_by_their_sides() {
-        assert_eq!("64x64".parse(), Ok(Choice::All(Tile::Square)));
-        assert_eq!("128x64".parse(), Ok(Choice::All(Tile::Tall)));
-        assert_eq!(" timed ".parse(), Ok(Choice::Timed));
-        assert_eq!("results/tiles.txt".parse(), Ok(Choice::File("results/tiles.txt".into())));
-    }
+    use super::*;
 
     #[test]
     fn a_file_is_read_as_it_was_written_and_only_for_its_gpu() {

@@ -6,7 +6,7 @@ use loralab_experiment::{Curve, Resolved, RunResult, Summary};
 use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
 
 use crate::{
-    device::DeviceArguments,
+    args::{DeviceArguments, Tiles},
     failure::Stopped,
     results::{LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_events},
     terminal::note,
@@ -108,7 +108,7 @@ pub fn write_tiles(results: &Results, machine: &Machine, device: &DeviceArgument
     if !matches!(gpu.options().tiling, Tiling::Timed(_)) {
         return Ok(());
     }
-    if device.tiles == Some(tiles::Choice::Timed) {
+    if device.tiles == Some(Tiles::Timed) {
         tiles::keep(gpu);
     }
     results.write(TILES, tiles::text(gpu).as_bytes())

@@ -36,6 +36,16 @@ fn said(place: &Place, arguments: &[&str]) -> u64 {
 }
 
 #[test]
+fn the_tokens_of_a_text_have_four_bytes_each() {
+    let place = Place::new();
+    place.write("rhyme.txt", "Rose is a rose is a rose is a rose.\n".repeat(400));
+    let told =
+        place.succeed(&["train", "--base", "nano", "--data", "rhyme.txt", "--device", "cpu", "--dry-run"]).stdout;
+    // 36 letters in each of 400 lines.
+    assert!(told.contains("data: 57600 bytes"), "{told}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_run_takes_no_more_memory_than_was_said() {
     let place = Place::new();

@@ -1,13 +1,11 @@
 //! `loralab reproduce crossing`.
 
 use anyhow::Result;
-use clap::Args;
 use loralab_experiment::{CrossingFound, Experiment, Reproduction, Seeds};
 
-use super::{Output, finish};
+use super::finish;
 use crate::{
-    args::{self, Grid, Settings},
-    device::DeviceArguments,
+    args::{CrossingArguments, Output, ReproduceOutput},
     grid::train_grid,
     interrupt::Interrupt,
     prepare::prepare,
@@ -18,19 +16,6 @@ use crate::{
 const DOUBLINGS: std::ops::RangeInclusive<i32> = -2..=6;
 
 /// `loralab reproduce crossing`: a sweep over a finer grid than `sweep`'s.
-#[derive(Debug, Args)]
-pub struct CrossingArguments {
-    #[command(flatten)]
-    grid: Grid,
-    #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Trains the grid and writes the rate at which the curves cross.
 pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
     let CrossingArguments { grid, settings, device, output } = arguments;
     search::refuse(grid.learning_rates.as_deref(), "reproduce crossing")?;
@@ -61,9 +46,9 @@ pub fn defaults() -> Experiment {
     }
 }
 
-/// The output settings of a reproduction's sweep.
-pub fn sweep_output(output: &Output) -> args::Output {
-    args::Output {
+/// What a sweep of a reproduction shows.
+pub fn sweep_output(output: &ReproduceOutput) -> Output {
+    Output {
         output: output.output.clone(),
         overwrite: output.overwrite,
         quiet: output.quiet || output.json,

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::Args;
 use loralab_core::{
     device::wait,
     lab::{PlanNeeds, Prepared, Probed, Sweep, curvature, curvature_bytes},
 };
 use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
-use super::{Output, Watch, crossing::sweep_output, finish};
+use super::{Watch, crossing::sweep_output, finish};
 use crate::{
-    args::{Grid, Settings},
-    device::DeviceArguments,
+    args::CurvatureArguments,
     failure::usage,
     grid::train_grid,
     interrupt::Interrupt,
@@ -22,27 +20,7 @@ use crate::{
     search, source,
 };
 
-/// `loralab reproduce curvature`: the Hessian's largest eigenvalue at each start, and a sweep to compare with.
-#[derive(Debug, Args)]
-pub struct CurvatureArguments {
-    /// Training batches over whose mean loss the Hessian is taken
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    batches: usize,
-    /// Most products with the Hessian per start; fewer if both ends of its spectrum converge sooner. They are computed in f64 on the CPU, whatever the
-    /// device
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    products: usize,
-    #[command(flatten)]
-    grid: Grid,
-    #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Trains the sweep, computes the extreme eigenvalues at every start, and writes both.
+/// Sweeps, probes every start at its best rate, and writes down both.
 pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     let CurvatureArguments { batches, products, grid, settings, device, output } = arguments;
     for (name, value) in [("batches", *batches), ("products", *products)] {

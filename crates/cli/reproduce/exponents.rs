@@ -3,12 +3,11 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
 use loralab_core::lora::theory::{Grid, Measured, Ranks, count_of_rates, exponents, stable_rates};
 use loralab_experiment::{Exponents, Reproduction};
 
-use super::{Output, Watch, finish};
-use crate::{failure::usage, interrupt::Interrupt, values::positive};
+use super::{Watch, finish};
+use crate::{args::ExponentsArguments, failure::usage, interrupt::Interrupt};
 
 /// The paper's narrowest layer, as a power of two.
 const NARROWEST: u32 = 7;
@@ -16,29 +15,7 @@ const NARROWEST: u32 = 7;
 /// Most seeds for the largest stable rates: each needs many layers to find, and they scatter little.
 const RATE_SEEDS: u64 = 8;
 
-/// `loralab reproduce exponents`.
-#[derive(Debug, Args)]
-pub struct ExponentsArguments {
-    /// The widest layer, a power of two; the narrowest has 128 columns
-    #[arg(long, value_name = "N", default_value_t = 1 << 15)]
-    widest: usize,
-    /// Number of seeds, from 0; each is a separate layer
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    seeds: u64,
-    /// Inner size r
-    #[arg(long, value_name = "R", default_value_t = 4)]
-    rank: usize,
-    /// Steps before the quantities are measured, at least 3; earlier, one factor has not changed
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    steps: usize,
-    /// c in the learning rate c n^-1/2 or c n^-1
-    #[arg(long, value_name = "C", default_value = "1", value_parser = positive)]
-    constant: f64,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Measures the exponents and writes them.
+/// Measures the exponents and writes them down.
 pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
     let ExponentsArguments { widest, seeds, rank, steps, constant, ref output } = *arguments;
     let grid = grid(widest, seeds, rank, steps, constant)?;

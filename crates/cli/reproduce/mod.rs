@@ -6,13 +6,13 @@ mod exponents;
 mod toy;
 mod transformer;
 
-use std::{fmt, ops::ControlFlow, path::PathBuf};
+use std::{fmt, ops::ControlFlow};
 
 use anyhow::{Error, Result};
-use clap::{Args, Subcommand};
 use loralab_experiment::Reproduction;
 
 use crate::{
+    args::{Reproduce, ReproduceOutput},
     failure::Stopped,
     interrupt::Interrupt,
     progress::Steps,
@@ -21,40 +21,7 @@ use crate::{
     terminal::{is_closed, note, print},
 };
 
-/// A reproduction to run.
-#[derive(Debug, Subcommand)]
-pub enum Reproduce {
-    /// The single-layer theory: exponents of width for both starts and rates, and the dependence of the largest stable rate on width and rank
-    Exponents(exponents::ExponentsArguments),
-    /// The teacher and its students: the best learning rate of each start against width, and the norms of the LoRA features
-    Toy(toy::ToyArguments),
-    /// The schemes init-a and init-b on the shipped base over a fine grid: the rate where their curves cross, and each one's best and largest stable rate
-    Crossing(crossing::CrossingArguments),
-    /// The best learning rate of each start on decoders of several widths, which it pretrains, and on the shipped base
-    Transformer(transformer::TransformerArguments),
-    /// The largest eigenvalue of the Hessian at each start, the learning rate it implies, and a sweep to compare with
-    Curvature(curvature::CurvatureArguments),
-}
-
-/// The flags of the results folder and the output.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub struct Output {
-    /// The results folder; it must be new or empty [default: results]
-    #[arg(long, value_name = "FOLDER", default_value = "results", hide_default_value = true)]
-    output: PathBuf,
-    /// Replace the results that the folder holds; other files in it are kept
-    #[arg(long)]
-    overwrite: bool,
-    /// Show no progress, only the result
-    #[arg(long)]
-    quiet: bool,
-    /// Write the summary to stdout as JSON, and nothing else
-    #[arg(long)]
-    json: bool,
-}
-
-/// Runs a reproduction.
+/// Measures what was asked for.
 pub fn reproduce(what: &Reproduce) -> Result<()> {
     match what {
         Reproduce::Exponents(arguments) => exponents::reproduce(arguments),
@@ -72,7 +39,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(output: &Output, interrupt: &Interrupt, name: &str, total: usize) -> Self {
+    fn new(output: &ReproduceOutput, interrupt: &Interrupt, name: &str, total: usize) -> Self {
         let steps = Steps::new(name.to_owned(), total, output.quiet || output.json);
         Self { steps, interrupt: interrupt.clone() }
     }
@@ -89,7 +56,7 @@ impl Watch {
     }
 }
 
-impl Output {
+impl ReproduceOutput {
     /// Claims the results folder before the work, so that a folder that is not writable is an error at once.
     fn claim(&self) -> Result<Results> {
         Results::claim(&self.output, self.overwrite)
@@ -120,7 +87,7 @@ impl Output {
 }
 
 /// Writes the summary and the report, and prints the findings even if the write fails.
-fn finish(output: &Output, mut results: Results, found: &Reproduction) -> Result<()> {
+fn finish(output: &ReproduceOutput, mut results: Results, found: &Reproduction) -> Result<()> {
     let summary = format!("{}\n", serde_json::to_string_pretty(found)?);
     let mut write = || {
         results.write(SUMMARY, summary.as_bytes())?;

@@ -3,7 +3,6 @@
 use std::{ops::ControlFlow, sync::Arc, time::Instant};
 
 use anyhow::{Result, anyhow};
-use clap::Args;
 use loralab_core::{
     device::{Machine, wait},
     graph::memory::Tensor,
@@ -12,13 +11,13 @@ use loralab_core::{
     models::teacher_student::weights,
 };
 use loralab_experiment::{
-    Budget, Bytes, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyRuns, ToyTrace,
+    Budget, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyRuns, ToyTrace,
 };
 
-use super::{Output, Watch, finish};
+use super::{Watch, finish};
 use crate::{
+    args::{ReproduceOutput, ToyArguments},
     device,
-    device::DeviceArguments,
     failure::{Stopped, usage},
     interrupt::Interrupt,
     source,
@@ -35,37 +34,7 @@ const EXPONENTS: std::ops::RangeInclusive<i32> = -30..=10;
 /// Records of a traced run.
 const RECORDS: usize = 25;
 
-/// `loralab reproduce toy`.
-#[derive(Debug, Args)]
-pub struct ToyArguments {
-    /// The widest students, a power of two; the narrowest have 128 hidden columns
-    #[arg(long, value_name = "N", default_value_t = 1 << 13)]
-    widest: usize,
-    /// Number of seeds, from 0; each gives a student's frozen weights and start
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    seeds: u64,
-    /// Full-batch steps
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    steps: usize,
-    /// residual: W_out φ(u + B A φ(u)) with u = W_in x; plain: W_out φ(B A φ(u)), which cannot learn
-    #[arg(long, value_name = "FORM", default_value = "residual", value_parser = Form::named)]
-    form: Form,
-    /// Variances of the students' readout, separated by commas: standard is 1/n, mean-field 1/n²
-    #[arg(long, value_name = "NAMES", default_value = "standard,mean-field", value_delimiter = ',', value_parser = Readout::named)]
-    readouts: Vec<Readout>,
-    /// Memory to use at most, such as 2GiB [default: half of what is free]
-    #[arg(long, value_name = "BYTES")]
-    memory: Option<Bytes>,
-    /// CPU threads; no result depends on them [default: all]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Trains the students and writes the results.
+/// Trains the students and writes down what came of them.
 pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let ToyArguments { widest, seeds, steps, form, ref readouts, ref output, .. } = *arguments;
     refuse(arguments)?;
@@ -155,7 +124,7 @@ struct School<'a> {
     lesson: Lesson,
     steps: usize,
     seeds: u64,
-    output: &'a Output,
+    output: &'a ReproduceOutput,
     interrupt: Interrupt,
 }
 

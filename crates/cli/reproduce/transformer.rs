@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use clap::Args;
 use loralab_core::{
     lab::train::{self, Pretraining},
     models::llama::Config,
@@ -12,13 +11,12 @@ use loralab_data::Dataset;
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
 
 use super::{
-    Output, Watch,
+    Watch,
     crossing::{self, sweep_output},
     finish,
 };
 use crate::{
-    args::{Grid, Settings},
-    device::DeviceArguments,
+    args::TransformerArguments,
     failure::usage,
     grid::train_grid,
     interrupt::Interrupt,
@@ -35,29 +33,7 @@ const BATCH: [usize; 2] = [32, 64];
 /// A pretraining rate and the width that it suits; at k times that width it is divided by √k.
 const RATE: (f64, f64) = (8e-3, 32.0);
 
-/// `loralab reproduce transformer`: sweeps the shipped base over a fine grid, and decoders of several widths over searched rates.
-#[derive(Debug, Args)]
-pub struct TransformerArguments {
-    /// The widths of the decoders to pretrain, separated by commas: multiples of 16
-    #[arg(long, value_name = "NS", default_value = "32,64,128", value_delimiter = ',')]
-    widths: Vec<usize>,
-    /// Layers of these decoders
-    #[arg(long, value_name = "L", default_value_t = 2)]
-    layers: usize,
-    /// Steps of each pretraining
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    pretraining_steps: usize,
-    #[command(flatten)]
-    grid: Grid,
-    #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    device: DeviceArguments,
-    #[command(flatten)]
-    output: Output,
-}
-
-/// Pretrains the decoders, sweeps over them and the shipped base, and writes the results.
+/// Pretrains the decoders, sweeps over them and the shipped base, and writes down what came of it.
 pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
     let TransformerArguments { widths, layers, pretraining_steps, grid, settings, device, output } = arguments;
     refuse(arguments)?;

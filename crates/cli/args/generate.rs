@@ -1,0 +1,41 @@
+//! The arguments of `loralab generate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    device::DeviceArguments,
+    values::{not_negative, setting},
+};
+
+/// `loralab generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// The base: tiny, nano, or a safetensors file [default: the adapter's own, or tiny]
+    #[arg(long, visible_alias = "model", value_name = "BASE")]
+    pub base: Option<String>,
+    /// A folder in PEFT's layout: adapter_config.json and adapter_model.safetensors
+    #[arg(long, value_name = "FOLDER")]
+    pub adapter: Option<PathBuf>,
+    /// The text to go on from; without it, stdin is read. Only what follows it is printed
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Most bytes to write
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub count: usize,
+    /// 0 takes the likeliest byte each time, 1 draws as the model says, between is in between
+    #[arg(long, value_name = "X", default_value = "0", value_parser = not_negative)]
+    pub temperature: f64,
+    /// Seed of the draws; matters above temperature 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// End at the first newline: an adapter trained on a task or on JSON lines ends its answers with one
+    #[arg(long)]
+    pub stop_at_newline: bool,
+    /// CPU threads [default: all]
+    #[arg(long, value_name = "N", value_parser = setting::<usize>("threads"))]
+    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}

@@ -1,0 +1,85 @@
+//! The arguments of `loralab init`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use loralab_experiment::{Bytes, Experiment, Seeds};
+
+use super::{device::DeviceArguments, values::setting};
+
+/// `loralab init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The initialisation scheme; `loralab schemes` lists them
+    #[arg(value_name = "SCHEME")]
+    pub scheme: String,
+    /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
+    #[arg(long, visible_alias = "scheme-option", value_name = "OPTIONS", value_delimiter = ',')]
+    pub scheme_options: Option<Vec<String>>,
+    /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
+    #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
+    pub base: String,
+    /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with instructions for PEFT in a README.md; it must be new
+    /// or empty
+    #[arg(long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// Subtract the start from the weights: writes a plain adapter of rank r, and the changed base beside it. Without this flag, a start that is subtracted
+    /// (pissa, lora-ga, …) is an adapter of rank 2r for the unchanged base, whose second half the lines in its README.md keep from training
+    #[arg(long)]
+    pub residual_base: bool,
+    /// Inner size r of the adapter [default: 8]
+    #[arg(long, value_name = "R", value_parser = setting::<usize>("rank"))]
+    pub rank: Option<usize>,
+    /// Numerator of the adapter's scale [default: 16]
+    #[arg(long, value_name = "ALPHA", value_parser = setting::<f64>("alpha"))]
+    pub alpha: Option<f64>,
+    /// classic divides alpha by r, rslora by the root of r [default: classic]
+    #[arg(long, value_name = "NAME")]
+    pub scaling: Option<String>,
+    /// The linear maps that carry an adapter, separated by commas, or all-linear [default: all-linear]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub target_modules: Option<Vec<String>>,
+    /// Seed of the adapter's random numbers and of the data that are read [default: 0]
+    #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
+    pub seed: Option<u64>,
+    /// The task whose data a start reads, if it reads any [default: translation]
+    #[arg(long, value_name = "NAME")]
+    pub task: Option<String>,
+    /// Data from a file instead of a task: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
+    #[arg(long, value_name = "PATH", conflicts_with = "task")]
+    pub data: Option<String>,
+    /// Length of the sequences of data [default: 64]
+    #[arg(long, value_name = "T", value_parser = setting::<usize>("tokens"))]
+    pub tokens: Option<usize>,
+    /// Sequences in each batch of data [default: 8]
+    #[arg(long, value_name = "B", value_parser = setting::<usize>("batch_size"))]
+    pub batch_size: Option<usize>,
+    /// Memory to use at most, such as 2GiB [default: half of what is free]
+    #[arg(long, value_name = "BYTES")]
+    pub memory: Option<Bytes>,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+}
+
+impl InitArguments {
+    /// The settings of this start.
+    pub fn experiment(&self) -> Experiment {
+        Experiment {
+            base: Some(self.base.clone()),
+            schemes: Some(vec![self.scheme.clone()]),
+            scheme_options: self.scheme_options.clone(),
+            seeds: Some(Seeds::List(vec![self.seed.unwrap_or(0)])),
+            learning_rates: Some(vec![1e-3]),
+            rank: self.rank,
+            alpha: self.alpha,
+            scaling: self.scaling.clone(),
+            target_modules: self.target_modules.clone(),
+            task: self.task.clone(),
+            data: self.data.clone(),
+            tokens: self.tokens,
+            batch_size: self.batch_size,
+            memory: self.memory,
+            ..Experiment::default()
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The arguments of `loralab sweep` and `loralab train`.
+
+use clap::Args;
+use loralab_experiment::{Experiment, Seeds};
+
+use super::{
+    device::DeviceArguments,
+    experiment::{Grid, Length, Settings},
+    output::Output,
+    values::one_of,
+};
+
+/// `loralab sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArguments {
+    #[command(flatten)]
+    pub grid: Grid,
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(flatten)]
+    pub length: Length,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `loralab train`.
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// The initialisation scheme; `loralab schemes` lists them [default: init-a]
+    #[arg(long, value_name = "NAME", help_heading = "The run")]
+    pub scheme: Option<String>,
+    /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
+    #[arg(
+        long,
+        visible_alias = "scheme-option",
+        value_name = "OPTIONS",
+        value_delimiter = ',',
+        help_heading = "The run"
+    )]
+    pub scheme_options: Option<Vec<String>>,
+    /// The peak learning rate [default: 4e-3]
+    #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = one_of::<f64>("learning_rates"))]
+    pub learning_rate: Option<f64>,
+    /// Fixes the adapter's draw and the data order [default: 0]
+    #[arg(long, value_name = "N", help_heading = "The run", value_parser = one_of::<u64>("seeds"))]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(flatten)]
+    pub length: Length,
+    #[command(flatten)]
+    pub device: DeviceArguments,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl TrainArguments {
+    /// The one cell as settings, laid over `rest`.
+    pub fn over(&self, rest: Experiment) -> Experiment {
+        Experiment {
+            schemes: self.scheme.clone().map(|scheme| vec![scheme]),
+            scheme_options: self.scheme_options.clone(),
+            learning_rates: self.learning_rate.map(|rate| vec![rate]),
+            seeds: self.seed.map(|seed| Seeds::List(vec![seed])),
+            ..rest
+        }
+    }
+}
