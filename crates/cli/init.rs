@@ -3,8 +3,13 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use loralab_core::{device::wait, lab::residual, lora::init::find, models::Base};
-use loralab_experiment::Experiment;
+use loralab_core::{
+    device::wait,
+    lab::{AdapterStart, residual},
+    lora::init::find,
+    models::Base,
+};
+use loralab_experiment::{Experiment, Resolved};
 
 use crate::{
     args::InitArguments,
@@ -62,6 +67,17 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     let files: Vec<(&str, &[u8])> = files.chain([("README.md", card.as_bytes())]).collect();
     write_folder(&arguments.output, &files)?;
 
+    report(&begun, form, arguments, &experiment, seconds)
+}
+
+/// Prints the start layer by layer, and how it is trained.
+fn report(
+    begun: &AdapterStart,
+    form: Form,
+    arguments: &InitArguments,
+    experiment: &Resolved,
+    seconds: f64,
+) -> Result<()> {
     let width = begun.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
     print(format_args!("{:width$}  rank      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;
     for layer in &begun.layers {
@@ -82,8 +98,24 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
         0 => "no data were used".to_owned(),
         tokens => format!("{tokens} tokens of data went through the model"),
     };
+    let training = training(form, arguments);
+    print(format_args!(
+        "\nenergy is the share of ‖W‖² that A reads or, where A is zero, that B writes. The output at step 0 is {at_step_0}.\n\
+         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}.\n{training}",
+        begun.layers.len(),
+        experiment.rank,
+        begun.adapter.scale()
+    ))?;
+    if let Some(words) = options_in_words(experiment) {
+        print(words)?;
+    }
+    Ok(())
+}
+
+/// How PEFT trains the start.
+fn training(form: Form, arguments: &InitArguments) -> String {
     let folder = arguments.output.display();
-    let training = match form {
+    match form {
         Form::Plain => format!("PEFT loads `{folder}` onto the untouched base and trains it as it is."),
         Form::OwnBase => format!("PEFT loads `{folder}` onto the base beside it, {BASE}, and trains it as it is."),
         Form::AOnly => format!(
@@ -95,16 +127,5 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
              `--residual-base`.\n\n{}",
             model_card::FREEZE.trim_end()
         ),
-    };
-    print(format_args!(
-        "\nenergy is the share of ‖W‖² that A reads or, where A is zero, that B writes. The output at step 0 is {at_step_0}.\n\
-         {} layers of rank {}, scale {}, in {seconds:.2} s; {data}.\n{training}",
-        begun.layers.len(),
-        experiment.rank,
-        begun.adapter.scale()
-    ))?;
-    if let Some(words) = options_in_words(&experiment) {
-        print(words)?;
     }
-    Ok(())
 }
