@@ -4,29 +4,26 @@ use clap::{
     Command,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use loralab_experiment::{nearest, nearest_key};
+use loralab_experiment::{FLAGS, nearest, nearest_key};
 
-/// Other names of flags, wherever a command has the flag.
-const NAMES: [(&str, &[&str]); 9] = [
-    ("learning-rate", &["lr"]),
-    ("learning-rates", &["lr"]),
-    ("steps", &["max-steps", "iters"]),
-    ("epochs", &["num-train-epochs"]),
-    ("output", &["output-dir"]),
-    ("rank", &["lora-r"]),
-    ("alpha", &["lora-alpha"]),
-    ("evaluate-every", &["eval-steps"]),
-    ("gradient-accumulation", &["gradient-accumulation-steps"]),
-];
+/// Other names of flags that are no settings, wherever a command has the flag.
+const NAMES: [(&str, &[&str]); 3] =
+    [("learning-rate", &["lr"]), ("epochs", &["num-train-epochs"]), ("output", &["output-dir"])];
+
+/// Other names of a flag: those that its setting has in every command.
+fn other_names(flag: &str) -> &'static [&'static str] {
+    let of_setting = FLAGS.iter().find(|known| known.setting == flag.replace('-', "_")).map(|known| known.names);
+    let named = || NAMES.iter().find(|(known, _)| *known == flag).map(|(_, names)| *names);
+    of_setting.or_else(named).unwrap_or_default()
+}
 
 /// The command line with every flag under all its names.
 pub fn named(command: Command) -> Command {
     let command = command.mut_args(|argument| {
-        let names = NAMES.iter().find(|(flag, _)| argument.get_long() == Some(flag));
-        let argument = match names {
-            Some((_, names)) => argument.visible_aliases(*names),
-            None => argument,
-        };
+        // A command may have given the flag its other names itself.
+        let named = argument.get_all_aliases().is_some_and(|names| !names.is_empty());
+        let names = argument.get_long().filter(|_| !named).map(other_names).unwrap_or_default();
+        let argument = argument.visible_aliases(names);
         let argument = if argument.get_long() == Some("output") { argument.short('o') } else { argument };
         // A negative number is a wrong value with a sentence of its own, not an unknown flag.
         if argument.get_action().takes_values() { argument.allow_negative_numbers(true) } else { argument }

@@ -13,7 +13,7 @@ use super::{
 #[derive(Debug, Args)]
 pub struct GenerateArguments {
     /// The base: tiny, nano, or a safetensors file [default: the adapter's own, or tiny]
-    #[arg(long, visible_alias = "model", value_name = "BASE")]
+    #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
     /// A folder in PEFT's layout: adapter_config.json and adapter_model.safetensors
     #[arg(long, value_name = "FOLDER")]

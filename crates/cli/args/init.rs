@@ -14,10 +14,10 @@ pub struct InitArguments {
     #[arg(value_name = "SCHEME")]
     pub scheme: String,
     /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
-    #[arg(long, visible_alias = "scheme-option", value_name = "OPTIONS", value_delimiter = ',')]
+    #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
     pub scheme_options: Option<Vec<String>>,
     /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
-    #[arg(long, visible_alias = "model", value_name = "BASE", default_value = "tiny")]
+    #[arg(long, value_name = "BASE", default_value = "tiny")]
     pub base: String,
     /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with instructions for PEFT in a README.md; it must be new
     /// or empty
@@ -49,7 +49,7 @@ pub struct InitArguments {
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
     /// Length of the sequences of data [default: 64]
-    #[arg(long, value_name = "T", value_parser = setting::<usize>("tokens"))]
+    #[arg(long, alias = "max-seq-length", value_name = "T", value_parser = setting::<usize>("tokens"))]
     pub tokens: Option<usize>,
     /// Sequences in each batch of data [default: 8]
     #[arg(long, value_name = "B", value_parser = setting::<usize>("batch_size"))]

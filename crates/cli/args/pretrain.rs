@@ -51,7 +51,7 @@ pub struct PretrainArguments {
     pub feed_forward: Option<usize>,
 
     /// Tokens (bytes) per sequence
-    #[arg(long, visible_alias = "max-seq-length", value_name = "T", default_value = "64", help_heading = "Training", value_parser = size)]
+    #[arg(long, value_name = "T", default_value = "64", help_heading = "Training", value_parser = size)]
     pub tokens: usize,
     /// Sequences per step
     #[arg(long, value_name = "B", default_value = "32", help_heading = "Training", value_parser = size)]

@@ -32,13 +32,7 @@ pub struct TrainArguments {
     #[arg(long, value_name = "NAME", help_heading = "The run")]
     pub scheme: Option<String>,
     /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
-    #[arg(
-        long,
-        visible_alias = "scheme-option",
-        value_name = "OPTIONS",
-        value_delimiter = ',',
-        help_heading = "The run"
-    )]
+    #[arg(long, value_name = "OPTIONS", value_delimiter = ',', help_heading = "The run")]
     pub scheme_options: Option<Vec<String>>,
     /// The peak learning rate [default: 4e-3]
     #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = one_of::<f64>("learning_rates"))]

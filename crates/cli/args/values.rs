@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use loralab_experiment::{KEYS, Seeds};
+use loralab_experiment::KEYS;
 
 /// Sizes beyond this belong to no model this command could train; below it, no product of sizes overflows.
 const LARGEST_SIZE: usize = 1 << 16;
@@ -56,15 +56,6 @@ fn needs(name: &str) -> &'static str {
     KEYS.iter().find(|key| key.name == name).map_or("another value", |key| key.needs)
 }
 
-/// Reads a count of seeds, or a list of them.
-pub fn seeds(text: &str) -> Result<Seeds, String> {
-    let number = setting::<u64>("seeds");
-    match text.contains(',') {
-        true => text.split(',').map(number).collect::<Result<_, _>>().map(Seeds::List),
-        false => number(text).map(Seeds::Count),
-    }
-}
-
 /// An item of `--learning-rates`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rate {
@@ -95,13 +86,6 @@ pub fn listed(rates: &[Rate]) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seeds_are_counted_or_listed() {
-        assert_eq!(seeds("3"), Ok(Seeds::Count(3)));
-        assert_eq!(seeds("4,7"), Ok(Seeds::List(vec![4, 7])));
-        assert!(seeds("1,x").is_err_and(|sentence| sentence.starts_with("it must be a list of whole numbers")));
-    }
 
     #[test]
     fn rates_are_listed_or_searched_for() {

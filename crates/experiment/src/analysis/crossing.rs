@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use loralab_statistics::{LEVEL, interval, interval_of_mean, interval_of_range, mean, resamples, standard_errors};
 
 use crate::analysis::summary::Summary;
-use crate::config::experiment::Experiment;
 use crate::config::number::{factor_text, fixed_text, rounded_rate_text};
+use crate::config::table::Experiment;
 use crate::protocol::run::RunResult;
 
 /// A crossing gets an interval only if at least this share of resamples has one.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::summary::Summary;
-use crate::config::experiment::Experiment;
 use crate::config::names::OptimizerName;
 use crate::config::number::{factor_text, fixed_text, rounded_rate_text};
+use crate::config::table::Experiment;
 
 /// The relative error of λ up to which it is reported without a remark.
 const PRECISE: f64 = 0.02;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::grid::Cell;
 use crate::config::names::OptimizerName;
 use crate::config::number::learning_rate_text;
-use crate::config::resolved::Resolved;
+use crate::config::table::Resolved;
 use crate::protocol::run::RunResult;
 
 /// The lattice is this times powers of two; with exponents from [`LOWEST`] to [`HIGHEST`], 6e-11 to 1.7e4.
@@ -272,7 +272,8 @@ mod tests {
     use super::*;
     use crate::analysis::summary::Summary;
     use crate::analysis::summary::tests::{run, setting};
-    use crate::config::experiment::{Experiment, Seeds};
+    use crate::config::experiment::Seeds;
+    use crate::config::table::Experiment;
 
     fn experiment(schemes: &[&str], seeds: u64) -> Resolved {
         let schemes = schemes.iter().map(|&scheme| scheme.to_owned()).collect();

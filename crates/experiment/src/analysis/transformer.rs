@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::analysis::reproduction::Reproduction;
     use crate::analysis::summary::tests::{run, setting};
-    use crate::config::experiment::Experiment;
+    use crate::config::table::Experiment;
     use crate::protocol::run::RunResult;
 
     fn summary(best: [f64; 2]) -> (Summary, Vec<RunResult>) {

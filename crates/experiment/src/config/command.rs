@@ -1,6 +1,6 @@
 //! The command line that trains an experiment with the native binary.
 
-use crate::config::experiment::Experiment;
+use crate::config::table::Experiment;
 
 /// What a page or a command trains on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

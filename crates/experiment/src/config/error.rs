@@ -1,6 +1,7 @@
 //! What can be wrong with an experiment, said in sentences.
 
-use crate::config::keys::{KEYS, Key};
+use crate::config::keys::Key;
+use crate::config::table::KEYS;
 
 /// Why an experiment was refused. Each message says what was found, where, what was needed and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,94 +1,12 @@
-//! An experiment as a person writes it: any setting may be left out.
+//! An experiment as a person writes it, where any setting may be left out: its TOML, and one laid over another.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::de::{DeTable, DeValue};
 
-use crate::config::bytes::Bytes;
 use crate::config::error::ExperimentError;
 use crate::config::keys::{TOKENS_ALIAS, key, nearest_key};
 use crate::config::names::OptimizerName;
-
-/// The settings someone gave, in a file or by flags. What is `None` takes its default in
-/// [`resolve`](Experiment::resolve), which also checks the rest.
-///
-/// Lists may be written as a single value: `schemes = "init-a"` is `schemes = ["init-a"]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Experiment {
-    /// The frozen model: `tiny` (default), `nano`, or the path of one.
-    pub base: Option<String>,
-    /// The task over the little world (default `translation`); excludes `data`.
-    pub task: Option<String>,
-    /// A file to train on; excludes `task`.
-    pub data: Option<String>,
-    /// The initialisation schemes to compare, or `all` alone (default `init-a` and `init-b`).
-    #[serde(deserialize_with = "one_or_many")]
-    pub schemes: Option<Vec<String>>,
-    /// Numbers of schemes that are not to be their defaults, such as `eva.rho=1`.
-    #[serde(deserialize_with = "one_or_many")]
-    pub scheme_options: Option<Vec<String>>,
-    /// The learning rates each scheme is trained at (default 1e-3 · 2ᵏ for k = 0 … 6).
-    #[serde(deserialize_with = "rates")]
-    pub learning_rates: Option<Vec<f64>>,
-    /// Whether they are to be searched for, as `learning_rates = "auto"` says. Whoever can search takes this away before
-    /// [`resolve`](Experiment::resolve), which wants a list.
-    #[serde(skip)]
-    pub searches: bool,
-    /// The seeds each of those is trained with (default 0 and 1). A seed fixes the adapter's draw and the data order.
-    pub seeds: Option<Seeds>,
-    /// Inner size r of the adapters (default 8).
-    pub rank: Option<usize>,
-    /// α, the numerator of the adapter's scale (default 16).
-    pub alpha: Option<f64>,
-    /// `classic` (default) or `rslora`: see [`Scaling`](crate::Scaling).
-    pub scaling: Option<String>,
-    /// The linear maps that carry an adapter (default all seven; `all-linear` says the same).
-    #[serde(deserialize_with = "one_or_many")]
-    pub target_modules: Option<Vec<String>>,
-    /// `adamw` (default), `sgd` or `sign_sgd`.
-    pub optimizer: Option<String>,
-    /// AdamW: decay of the mean gradient (default 0.9).
-    pub beta1: Option<f64>,
-    /// AdamW: decay of the mean squared gradient (default 0.999).
-    pub beta2: Option<f64>,
-    /// AdamW: added to the root of the mean squared gradient (default 1e-8).
-    pub epsilon: Option<f64>,
-    /// SGD: decay of the velocity (default 0).
-    pub momentum: Option<f64>,
-    /// Weight decay (default 0).
-    pub weight_decay: Option<f64>,
-    /// Learning rate of B divided by that of A, as in LoRA+ (arXiv 2402.12354) (default 1).
-    pub learning_rate_ratio: Option<f64>,
-    /// `none` (default), `riemannian` or `nora_plus`: see [`Preconditioner`](crate::Preconditioner).
-    pub preconditioner: Option<String>,
-    /// Gradients of a run with a larger norm are scaled down to it (default 1; 0 turns it off).
-    pub max_grad_norm: Option<f64>,
-    /// `linear` (default), `constant` or `cosine`: see [`Schedule`](crate::Schedule).
-    pub schedule: Option<String>,
-    /// Steps in which the learning rate rises from 0 (default 0).
-    pub warmup_steps: Option<usize>,
-    /// Optimiser steps (default 200).
-    pub steps: Option<usize>,
-    /// Sequences per pass and run (default 8).
-    pub batch_size: Option<usize>,
-    /// Passes whose gradients are added up for one step (default 1).
-    pub gradient_accumulation: Option<usize>,
-    /// Tokens per sequence (default 64); `max_seq_length` is read too.
-    #[serde(alias = "max_seq_length")]
-    pub tokens: Option<usize>,
-    /// Steps between validations (default 50; 0 validates only at the end).
-    pub evaluate_every: Option<usize>,
-    /// Steps between looks inside the adapters (default 0: none).
-    pub diagnose_every: Option<usize>,
-    /// Examples in a validation (default 128).
-    pub validation_examples: Option<usize>,
-    /// Largest number of runs in a cohort (default: as many as memory allows).
-    pub cohort: Option<usize>,
-    /// Memory to use at most (default: what the device offers).
-    pub memory: Option<Bytes>,
-    /// CPU threads (default: all). No result depends on them.
-    pub threads: Option<usize>,
-}
+use crate::config::table::Experiment;
 
 /// Seeds, listed or counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +18,7 @@ pub enum Seeds {
     List(Vec<u64>),
 }
 
-fn one_or_many<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+pub(crate) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -118,7 +36,7 @@ where
 }
 
 /// Rates, or the word for searching for them, which [`Experiment::from_toml`] notes.
-fn rates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>, D::Error> {
+pub(crate) fn rates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f64>>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Written {
@@ -218,41 +136,8 @@ impl Experiment {
         if over.searches {
             self.learning_rates = None;
         }
-        Self {
-            searches: over.searches || (self.searches && over.learning_rates.is_none()),
-            base: over.base.or(self.base),
-            task: over.task.or(self.task),
-            data: over.data.or(self.data),
-            schemes: over.schemes.or(self.schemes),
-            scheme_options: over.scheme_options.or(self.scheme_options),
-            learning_rates: over.learning_rates.or(self.learning_rates),
-            seeds: over.seeds.or(self.seeds),
-            rank: over.rank.or(self.rank),
-            alpha: over.alpha.or(self.alpha),
-            scaling: over.scaling.or(self.scaling),
-            target_modules: over.target_modules.or(self.target_modules),
-            optimizer: over.optimizer.or(self.optimizer),
-            beta1: over.beta1.or(self.beta1),
-            beta2: over.beta2.or(self.beta2),
-            epsilon: over.epsilon.or(self.epsilon),
-            momentum: over.momentum.or(self.momentum),
-            weight_decay: over.weight_decay.or(self.weight_decay),
-            learning_rate_ratio: over.learning_rate_ratio.or(self.learning_rate_ratio),
-            preconditioner: over.preconditioner.or(self.preconditioner),
-            max_grad_norm: over.max_grad_norm.or(self.max_grad_norm),
-            schedule: over.schedule.or(self.schedule),
-            warmup_steps: over.warmup_steps.or(self.warmup_steps),
-            steps: over.steps.or(self.steps),
-            batch_size: over.batch_size.or(self.batch_size),
-            gradient_accumulation: over.gradient_accumulation.or(self.gradient_accumulation),
-            tokens: over.tokens.or(self.tokens),
-            evaluate_every: over.evaluate_every.or(self.evaluate_every),
-            diagnose_every: over.diagnose_every.or(self.diagnose_every),
-            validation_examples: over.validation_examples.or(self.validation_examples),
-            cohort: over.cohort.or(self.cohort),
-            memory: over.memory.or(self.memory),
-            threads: over.threads.or(self.threads),
-        }
+        let searches = over.searches || (self.searches && over.learning_rates.is_none());
+        Self { searches, ..self.laid_under(over) }
     }
 }
 
@@ -269,7 +154,8 @@ fn excerpt(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::KEYS;
+    use crate::config::bytes::Bytes;
+    use crate::config::table::KEYS;
 
     fn read(text: &str) -> Experiment {
         Experiment::from_toml(text).unwrap_or_else(|error| panic!("{text}: {error}"))

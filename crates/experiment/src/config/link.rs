@@ -8,10 +8,9 @@
 
 use crate::config::command::Device;
 use crate::config::error::ExperimentError;
-use crate::config::experiment::Experiment;
-use crate::config::keys::KEYS;
 use crate::config::nearest::nearest;
 use crate::config::preset::PRESETS;
+use crate::config::table::{Experiment, KEYS};
 
 /// The version that is written; every one up to it is read.
 pub const LINK_VERSION: u32 = 1;

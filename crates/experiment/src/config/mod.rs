@@ -1,8 +1,9 @@
 //! What is asked: an experiment as a person writes it and as it is checked, its grid, its link, its command line, its presets.
 //!
-//! Every setting has one name, and [`KEYS`] says what it may be. The room uses no other.
+//! Every setting is one row of [`table`]: its field, check, flag, words and place in the form follow from it. The room uses no other.
 
 pub(crate) mod bytes;
+pub(crate) mod check;
 pub(crate) mod cohort;
 pub(crate) mod command;
 pub(crate) mod error;
@@ -17,18 +18,20 @@ pub(crate) mod preset;
 pub(crate) mod resolved;
 pub(crate) mod scheme_option;
 pub(crate) mod settings;
+pub(crate) mod table;
 
 pub use bytes::Bytes;
 pub use cohort::{Budget, PackError, pack};
 pub use command::{Device, command};
 pub use error::ExperimentError;
-pub use experiment::{Experiment, Seeds};
+pub use experiment::Seeds;
 pub use grid::{Cell, SECOND_NAMES, first_name};
-pub use keys::{KEYS, Key, nearest_key};
+pub use keys::{Flag, Key, nearest_key};
 pub use link::{LINK_VERSION, Link, LinkFault};
 pub use names::{Accuracy, BEGIN_ELSEWHERE, Form, OptimizerName, Preconditioner, Readout, Scaling, Schedule, Task};
 pub use nearest::nearest;
 pub use number::{factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use preset::{PRESETS, Preset};
-pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer, Resolved};
+pub use resolved::{Base, Data, LARGEST_GRID, LARGEST_SEED, Optimizer};
 pub use scheme_option::SchemeOption;
+pub use table::{Experiment, FLAGS, KEYS, Resolved};

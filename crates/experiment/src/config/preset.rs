@@ -1,6 +1,6 @@
 //! Experiments that tell a story each.
 
-use crate::config::experiment::Experiment;
+use crate::config::table::Experiment;
 
 /// An experiment with a name and what it shows.
 #[derive(Clone, Copy, Debug)]

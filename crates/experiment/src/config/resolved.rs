@@ -1,20 +1,15 @@
-//! An experiment that has been checked: every setting has a value, and every value is right.
-
-use std::num::NonZeroUsize;
+//! Checks that need more than a range, and what a checked experiment says of its training.
 
 use serde::Serialize;
 
-use crate::config::bytes::Bytes;
+use crate::config::check::{ALL_LINEAR, Given, decay, distinct, fits_f32, number, number_text, positive, refused};
 use crate::config::error::ExperimentError;
-use crate::config::experiment::{Experiment, Seeds};
+use crate::config::experiment::Seeds;
 use crate::config::grid::{Cell, first_name};
-use crate::config::keys::{Key, key};
-use crate::config::names::{OptimizerName, Preconditioner, Scaling, Schedule, Task, unknown_name};
+use crate::config::names::{OptimizerName, Preconditioner, Task, unknown_name};
 use crate::config::number::learning_rate_text;
 use crate::config::scheme_option::SchemeOption;
-
-/// PEFT's word for every linear map.
-const ALL_LINEAR: &str = "all-linear";
+use crate::config::table::{Experiment, Resolved};
 
 /// The largest number of runs in a sweep.
 pub const LARGEST_GRID: u64 = 100_000;
@@ -74,65 +69,6 @@ impl Optimizer {
     }
 }
 
-/// A checked experiment, made by [`Experiment::resolve`]. The fields are those of [`Experiment`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Resolved {
-    /// The frozen model.
-    pub base: Base,
-    /// What is learnt.
-    pub data: Data,
-    /// The schemes, distinct, at least one.
-    pub schemes: Vec<String>,
-    /// Numbers of schemes that are not their defaults; no option twice.
-    pub scheme_options: Vec<SchemeOption>,
-    /// The learning rates, distinct, at least one, each a normal positive f32.
-    pub learning_rates: Vec<f64>,
-    /// The seeds, distinct, at least one, each at most [`LARGEST_SEED`].
-    pub seeds: Vec<u64>,
-    /// Inner size r of the adapters, at least 1.
-    pub rank: usize,
-    /// α, positive.
-    pub alpha: f64,
-    /// How α and r make the scale.
-    pub scaling: Scaling,
-    /// Ends of the names of the modules that carry an adapter, distinct, at least one; none for all that the model has. See [`Resolved::targets`].
-    pub target_modules: Option<Vec<String>>,
-    /// The optimiser and its options.
-    pub optimizer: Optimizer,
-    /// Weight decay, at least 0.
-    pub weight_decay: f64,
-    /// Learning rate of B divided by that of A, positive.
-    pub learning_rate_ratio: f64,
-    /// What gradients are multiplied by.
-    pub preconditioner: Preconditioner,
-    /// Largest gradient norm of a run; `None` does not clip.
-    pub max_grad_norm: Option<f64>,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
-    /// Steps of warm-up, at most `steps`.
-    pub warmup_steps: usize,
-    /// Optimiser steps, at least 1.
-    pub steps: usize,
-    /// Sequences per step and run, at least 1.
-    pub batch_size: usize,
-    /// Passes whose gradients are added up for one step.
-    pub gradient_accumulation: usize,
-    /// Tokens per sequence, at least 1.
-    pub tokens: usize,
-    /// Steps between validations; 0 validates only at the end.
-    pub evaluate_every: usize,
-    /// Steps between looks inside the adapters; 0 takes none.
-    pub diagnose_every: usize,
-    /// Examples in a validation, at least 1.
-    pub validation_examples: usize,
-    /// Largest number of runs in a cohort.
-    pub cohort: Option<NonZeroUsize>,
-    /// Memory to use at most.
-    pub memory: Option<Bytes>,
-    /// CPU threads.
-    pub threads: Option<NonZeroUsize>,
-}
-
 impl Experiment {
     /// Fills in the defaults and checks every value. `known_schemes` are the schemes there are, which `schemes = "all"` names together, but for second
     /// names of the same.
@@ -140,35 +76,8 @@ impl Experiment {
     /// # Errors
     /// The first value that is wrong, as a sentence that names the setting, the value, what was needed and what to do.
     pub fn resolve(&self, known_schemes: &[&str]) -> Result<Resolved, ExperimentError> {
-        let mut schemes = self.schemes.clone().unwrap_or_else(|| ["init-a", "init-b"].map(str::to_owned).to_vec());
-        if schemes.iter().any(|scheme| scheme == "all") {
-            let once = known_schemes.iter().filter(|&&scheme| first_name(scheme).is_none());
-            let mut all: Vec<String> = once.map(|&scheme| scheme.to_owned()).collect();
-            let others = schemes.into_iter().filter(|scheme| scheme != "all" && !all.contains(scheme));
-            let others: Vec<String> = others.collect();
-            all.extend(others);
-            schemes = all;
-        }
-        for scheme in &schemes {
-            if !known_schemes.contains(&scheme.as_str()) {
-                return Err(unknown_name("schemes", scheme, known_schemes));
-            }
-        }
-        if self.searches {
-            return Err(refused("learning_rates", "\"auto\""));
-        }
-        let learning_rates =
-            self.learning_rates.clone().unwrap_or_else(|| (0..7).map(|k| 1e-3 * f64::from(1 << k)).collect());
-        for &rate in &learning_rates {
-            number("learning_rates", rate, fits_f32(rate))?;
-        }
-        let seeds = self.resolve_seeds(schemes.len(), learning_rates.len())?;
-        distinct("schemes", &schemes, Clone::clone)?;
-        distinct("learning_rates", &learning_rates, |&rate| learning_rate_text(rate))?;
-        distinct("seeds", &seeds, u64::to_string)?;
-
-        let steps = count("steps", self.steps, 200)?;
-        let warmup_steps = self.warmup_steps.unwrap_or(0);
+        let resolved = self.checked(known_schemes)?;
+        let Resolved { steps, warmup_steps, preconditioner, optimizer, .. } = resolved;
         if warmup_steps > steps {
             return Err(ExperimentError::Clash {
                 first: format!("`warmup_steps` is {warmup_steps}"),
@@ -177,45 +86,48 @@ impl Experiment {
                 remedy: format!("Set `warmup_steps` to at most {steps}, or raise `steps`."),
             });
         }
-        let max_grad_norm = real("max_grad_norm", self.max_grad_norm, 1.0, zero_or_fits_f32)?;
-
-        let optimizer = self.resolve_optimizer()?;
-
-        Ok(Resolved {
-            base: self.resolve_base()?,
-            data: self.resolve_data()?,
-            schemes,
-            scheme_options: self.resolve_scheme_options(known_schemes)?,
-            learning_rates,
-            seeds,
-            rank: count("rank", self.rank, 8)?,
-            alpha: real("alpha", self.alpha, 16.0, fits_f32)?,
-            scaling: self.scaling.as_deref().map_or(Ok(Scaling::Classic), Scaling::named)?,
-            target_modules: self.resolve_modules()?,
-            optimizer,
-            weight_decay: real("weight_decay", self.weight_decay, 0.0, zero_or_fits_f32)?,
-            learning_rate_ratio: real("learning_rate_ratio", self.learning_rate_ratio, 1.0, fits_f32)?,
-            preconditioner: self.resolve_preconditioner(optimizer)?,
-            max_grad_norm: (max_grad_norm > 0.0).then_some(max_grad_norm),
-            schedule: self.schedule.as_deref().map_or(Ok(Schedule::Linear), Schedule::named)?,
-            warmup_steps,
-            steps,
-            batch_size: count("batch_size", self.batch_size, 8)?,
-            gradient_accumulation: count("gradient_accumulation", self.gradient_accumulation, 1)?,
-            tokens: count("tokens", self.tokens, 64)?,
-            evaluate_every: self.evaluate_every.unwrap_or(50),
-            diagnose_every: self.diagnose_every.unwrap_or(0),
-            validation_examples: count("validation_examples", self.validation_examples, 128)?,
-            cohort: limit("cohort", self.cohort)?,
-            memory: match self.memory {
-                Some(Bytes(0)) => return Err(refused("memory", "0")),
-                memory => memory,
-            },
-            threads: limit("threads", self.threads)?,
-        })
+        if preconditioner != Preconditioner::None && optimizer == Optimizer::SignSgd {
+            return Err(ExperimentError::Clash {
+                first: format!("`preconditioner` is \"{preconditioner}\""),
+                second: format!("`optimizer` is \"{}\"", optimizer.name()),
+                why: "a preconditioner is defined for gradient descent and Adam only",
+                remedy: "Remove `preconditioner`, or set `optimizer = \"adamw\"`.".to_owned(),
+            });
+        }
+        Ok(resolved)
     }
 
-    fn resolve_base(&self) -> Result<Base, ExperimentError> {
+    pub(crate) fn resolve_schemes(&self, known_schemes: &[&str]) -> Result<Vec<String>, ExperimentError> {
+        let mut schemes = self.schemes.clone().unwrap_or_else(|| ["init-a", "init-b"].map(str::to_owned).to_vec());
+        if schemes.iter().any(|scheme| scheme == "all") {
+            let once = known_schemes.iter().filter(|&&scheme| first_name(scheme).is_none());
+            let mut all: Vec<String> = once.map(|&scheme| scheme.to_owned()).collect();
+            let others: Vec<String> =
+                schemes.into_iter().filter(|scheme| scheme != "all" && !all.contains(scheme)).collect();
+            all.extend(others);
+            schemes = all;
+        }
+        if let Some(unknown) = schemes.iter().find(|scheme| !known_schemes.contains(&scheme.as_str())) {
+            return Err(unknown_name("schemes", unknown, known_schemes));
+        }
+        distinct("schemes", &schemes, Clone::clone)?;
+        Ok(schemes)
+    }
+
+    pub(crate) fn resolve_learning_rates(&self) -> Result<Vec<f64>, ExperimentError> {
+        if self.searches {
+            return Err(refused("learning_rates", "\"auto\""));
+        }
+        let rates = self.learning_rates.clone();
+        let rates = rates.unwrap_or_else(|| (0..7).map(|k| 1e-3 * f64::from(1 << k)).collect());
+        for &rate in &rates {
+            number("learning_rates", rate, fits_f32(rate))?;
+        }
+        distinct("learning_rates", &rates, |&rate| learning_rate_text(rate))?;
+        Ok(rates)
+    }
+
+    pub(crate) fn resolve_base(&self) -> Result<Base, ExperimentError> {
         match self.base.as_deref() {
             None | Some("tiny") => Ok(Base::Tiny),
             Some("nano") => Ok(Base::Nano),
@@ -224,7 +136,7 @@ impl Experiment {
         }
     }
 
-    fn resolve_data(&self) -> Result<Data, ExperimentError> {
+    pub(crate) fn resolve_data(&self) -> Result<Data, ExperimentError> {
         match (self.task.as_deref(), self.data.as_deref()) {
             (Some(task), Some(data)) => Err(ExperimentError::Clash {
                 first: format!("`task` is \"{task}\""),
@@ -239,28 +151,31 @@ impl Experiment {
     }
 
     /// The seeds, counted before they are listed: a count of 10¹² must not take the memory of 10¹² seeds.
-    fn resolve_seeds(&self, schemes: usize, learning_rates: usize) -> Result<Vec<u64>, ExperimentError> {
+    pub(crate) fn resolve_seeds(&self, known_schemes: &[&str]) -> Result<Vec<u64>, ExperimentError> {
+        let schemes = self.resolve_schemes(known_schemes)?.len();
+        let learning_rates = self.resolve_learning_rates()?.len();
         let seeds = self.seeds.as_ref().unwrap_or(&Seeds::Count(2));
         let number = match seeds {
             Seeds::Count(number) => *number,
             Seeds::List(list) => list.len() as u64,
         };
         let cells = schemes as u128 * learning_rates as u128 * u128::from(number);
-        // An empty list of schemes or rates is told by its own sentence, however many seeds there are.
         if cells > u128::from(LARGEST_GRID) || number > LARGEST_GRID {
             let limit = LARGEST_GRID;
             return Err(ExperimentError::GridTooLarge { cells, schemes, learning_rates, seeds: number, limit });
         }
-        match seeds {
-            Seeds::Count(number) => Ok((0..*number).collect()),
-            Seeds::List(list) => match list.iter().find(|&&seed| seed > LARGEST_SEED) {
-                Some(seed) => Err(refused("seeds", seed)),
-                None => Ok(list.clone()),
-            },
+        let seeds = match seeds {
+            Seeds::Count(number) => (0..*number).collect(),
+            Seeds::List(list) => list.clone(),
+        };
+        if let Some(seed) = seeds.iter().find(|&&seed| seed > LARGEST_SEED) {
+            return Err(refused("seeds", seed));
         }
+        distinct("seeds", &seeds, u64::to_string)?;
+        Ok(seeds)
     }
 
-    fn resolve_modules(&self) -> Result<Option<Vec<String>>, ExperimentError> {
+    pub(crate) fn resolve_modules(&self) -> Result<Option<Vec<String>>, ExperimentError> {
         let Some(names) = &self.target_modules else { return Ok(None) };
         if names.len() == 1 && names[0] == ALL_LINEAR {
             return Ok(None);
@@ -269,7 +184,7 @@ impl Experiment {
         Ok(Some(names.clone()))
     }
 
-    fn resolve_scheme_options(&self, known_schemes: &[&str]) -> Result<Vec<SchemeOption>, ExperimentError> {
+    pub(crate) fn resolve_scheme_options(&self, known_schemes: &[&str]) -> Result<Vec<SchemeOption>, ExperimentError> {
         let texts = self.scheme_options.as_deref().unwrap_or_default();
         let read = |text: &String| text.parse().map_err(|()| refused("scheme_options", format!("\"{text}\"")));
         let options = texts.iter().map(read).collect::<Result<Vec<SchemeOption>, _>>()?;
@@ -284,20 +199,7 @@ impl Experiment {
         Ok(options)
     }
 
-    fn resolve_preconditioner(&self, optimizer: Optimizer) -> Result<Preconditioner, ExperimentError> {
-        let preconditioner = self.preconditioner.as_deref().map_or(Ok(Preconditioner::None), Preconditioner::named)?;
-        if preconditioner != Preconditioner::None && optimizer == Optimizer::SignSgd {
-            return Err(ExperimentError::Clash {
-                first: format!("`preconditioner` is \"{preconditioner}\""),
-                second: format!("`optimizer` is \"{}\"", optimizer.name()),
-                why: "a preconditioner is defined for gradient descent and Adam only",
-                remedy: "Remove `preconditioner`, or set `optimizer = \"adamw\"`.".to_owned(),
-            });
-        }
-        Ok(preconditioner)
-    }
-
-    fn resolve_optimizer(&self) -> Result<Optimizer, ExperimentError> {
+    pub(crate) fn resolve_optimizer(&self) -> Result<Optimizer, ExperimentError> {
         let name = self.optimizer.as_deref().map_or(Ok(OptimizerName::AdamW), OptimizerName::named)?;
         let options = [
             ("beta1", self.beta1, OptimizerName::AdamW),
@@ -315,15 +217,14 @@ impl Experiment {
                 });
             }
         }
-        // The kernels multiply by it in f32, where what rounds to 1 forgets nothing, ever.
-        let decay = |decay: f64| (0.0..1.0).contains(&decay) && (decay as f32) < 1.0;
+        let given = |name: &'static str, value| Given { name, value, experiment: self, schemes: &[] };
         Ok(match name {
             OptimizerName::AdamW => Optimizer::AdamW {
-                beta1: real("beta1", self.beta1, 0.9, decay)?,
-                beta2: real("beta2", self.beta2, 0.999, decay)?,
-                epsilon: real("epsilon", self.epsilon, 1e-8, fits_f32)?,
+                beta1: given("beta1", self.beta1).by(decay)?,
+                beta2: given("beta2", self.beta2).by(decay)?,
+                epsilon: given("epsilon", self.epsilon).by(positive)?,
             },
-            OptimizerName::Sgd => Optimizer::Sgd { momentum: real("momentum", self.momentum, 0.0, decay)? },
+            OptimizerName::Sgd => Optimizer::Sgd { momentum: given("momentum", self.momentum).by(decay)? },
             OptimizerName::SignSgd => Optimizer::SignSgd,
         })
     }
@@ -375,49 +276,10 @@ impl Resolved {
 
     /// The experiment with every setting written out, for the results folder; resolving it gives this again.
     pub fn to_experiment(&self) -> Experiment {
-        let (task, data) = match &self.data {
-            Data::Task(task) => (Some(task.to_string()), None),
-            Data::Path(path) => (None, Some(path.clone())),
-        };
-        let mut experiment = Experiment {
-            base: Some(match &self.base {
-                Base::Tiny => "tiny".to_owned(),
-                Base::Nano => "nano".to_owned(),
-                Base::Path(path) => path.clone(),
-            }),
-            task,
-            data,
-            schemes: Some(self.schemes.clone()),
-            scheme_options: Some(self.scheme_options.iter().map(SchemeOption::to_string).collect()),
-            learning_rates: Some(self.learning_rates.clone()),
-            searches: false,
-            seeds: Some(Seeds::List(self.seeds.clone())),
-            rank: Some(self.rank),
-            alpha: Some(self.alpha),
-            scaling: Some(self.scaling.to_string()),
-            target_modules: Some(self.target_modules.clone().unwrap_or_else(|| vec![ALL_LINEAR.to_owned()])),
-            optimizer: Some(self.optimizer.name().to_string()),
-            beta1: None,
-            beta2: None,
-            epsilon: None,
-            momentum: None,
-            weight_decay: Some(self.weight_decay),
-            learning_rate_ratio: Some(self.learning_rate_ratio),
-            preconditioner: Some(self.preconditioner.to_string()),
-            max_grad_norm: Some(self.max_grad_norm.unwrap_or(0.0)),
-            schedule: Some(self.schedule.to_string()),
-            warmup_steps: Some(self.warmup_steps),
-            steps: Some(self.steps),
-            batch_size: Some(self.batch_size),
-            gradient_accumulation: Some(self.gradient_accumulation),
-            tokens: Some(self.tokens),
-            evaluate_every: Some(self.evaluate_every),
-            diagnose_every: Some(self.diagnose_every),
-            validation_examples: Some(self.validation_examples),
-            cohort: self.cohort.map(NonZeroUsize::get),
-            memory: self.memory,
-            threads: self.threads.map(NonZeroUsize::get),
-        };
+        let mut experiment = self.written();
+        if let Data::Task(task) = &self.data {
+            experiment.task = Some(task.to_string());
+        }
         match self.optimizer {
             Optimizer::AdamW { beta1, beta2, epsilon } => {
                 experiment.beta1 = Some(beta1);
@@ -431,71 +293,10 @@ impl Resolved {
     }
 }
 
-fn known(name: &'static str) -> &'static Key {
-    key(name).expect("resolve names settings of the key table only")
-}
-
-fn refused(name: &'static str, found: impl ToString) -> ExperimentError {
-    ExperimentError::Value { key: known(name), line: None, found: found.to_string() }
-}
-
-fn number(name: &'static str, value: f64, right: bool) -> Result<f64, ExperimentError> {
-    // Infinity as f32 is refused everywhere: the training computes in f32.
-    if right && (value as f32).is_finite() { Ok(value) } else { Err(refused(name, number_text(value))) }
-}
-
-/// As one would write it: `1e-60` rather than sixty zeros.
-fn number_text(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && (size < 1e-4 || (1e15..f64::INFINITY).contains(&size)) {
-        format!("{value:e}")
-    } else {
-        value.to_string()
-    }
-}
-
-fn real(name: &'static str, value: Option<f64>, default: f64, right: fn(f64) -> bool) -> Result<f64, ExperimentError> {
-    let value = value.unwrap_or(default);
-    number(name, value, right(value))
-}
-
-/// Positive, and neither zero nor infinite nor subnormal as f32.
-fn fits_f32(value: f64) -> bool {
-    value > 0.0 && (value as f32).is_normal()
-}
-
-/// Zero, or not taken for zero as f32.
-fn zero_or_fits_f32(value: f64) -> bool {
-    value == 0.0 || fits_f32(value)
-}
-
-fn count(name: &'static str, value: Option<usize>, default: usize) -> Result<usize, ExperimentError> {
-    match value.unwrap_or(default) {
-        0 => Err(refused(name, 0)),
-        value => Ok(value),
-    }
-}
-
-fn limit(name: &'static str, value: Option<usize>) -> Result<Option<NonZeroUsize>, ExperimentError> {
-    value.map(|value| NonZeroUsize::new(value).ok_or_else(|| refused(name, 0))).transpose()
-}
-
-fn distinct<T>(name: &'static str, values: &[T], text: fn(&T) -> String) -> Result<(), ExperimentError> {
-    if values.is_empty() {
-        return Err(ExperimentError::Empty { key: known(name) });
-    }
-    let mut texts: Vec<_> = values.iter().map(text).collect();
-    texts.sort();
-    match texts.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(ExperimentError::Twice { key: name, found: pair[0].clone() }),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::KEYS;
+    use crate::config::table::KEYS;
 
     const SCHEMES: &[&str] = &["init-a", "init-b", "init-ab", "eva"];
 
@@ -522,6 +323,18 @@ mod tests {
         let factors =
             [(0, 200), (100, 200), (50, 100), (100, 100)].map(|(step, of)| resolved.schedule_factor(step, of));
         assert_eq!(factors, [1.0, 0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn the_defaults_that_are_told_are_those_that_are_taken() {
+        let in_words = ["learning_rates", "cohort", "memory", "threads"];
+        for optimizer in ["adamw", "sgd"] {
+            let taken = resolve(&format!("optimizer = '{optimizer}'")).expect("a name").to_experiment();
+            for (name, text) in taken.settings().into_iter().filter(|(name, _)| !in_words.contains(name)) {
+                let key = KEYS.iter().find(|key| key.name == name).expect("it is a setting");
+                assert_eq!(text, if name == "optimizer" { optimizer } else { key.default }, "{name}");
+            }
+        }
     }
 
     #[test]

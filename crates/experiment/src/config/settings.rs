@@ -4,8 +4,9 @@
 //! A single seed that is not a count ends in a comma: `7,` is the seed 7, `7` is seven seeds.
 
 use crate::config::error::ExperimentError;
-use crate::config::experiment::{Experiment, Seeds};
-use crate::config::keys::{KEYS, key};
+use crate::config::experiment::Seeds;
+use crate::config::keys::key;
+use crate::config::table::{Experiment, KEYS};
 
 impl Experiment {
     /// The settings that are given, by name, each as its text, in the order of the fields.

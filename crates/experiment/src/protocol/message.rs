@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::experiment::Experiment;
 use crate::config::grid::Cell;
+use crate::config::table::Experiment;
 use crate::protocol::beginning::SchemeBeginning;
 use crate::protocol::blob::Blob;
 use crate::protocol::event::Event;

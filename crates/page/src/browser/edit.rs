@@ -3,7 +3,7 @@
 use loralab_experiment::{Blob, Device, Experiment, Link, PRESETS};
 use loralab_page::{
     File, own_text_name,
-    panel::{Field, Form, GROUPS, OWN_TEXT, SHIPPED, presets},
+    panel::{self, Field, Form, OWN_TEXT, SHIPPED, presets},
 };
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, HtmlInputElement};
@@ -119,7 +119,7 @@ impl Page {
     /// The texts of the form's fields.
     fn fields(&self) -> Vec<(String, String)> {
         let mut fields = Vec::new();
-        for name in GROUPS.iter().flat_map(|(_, names)| *names) {
+        for name in panel::names_of_fields() {
             let found = dom::all(&format!("#fields [data-key=\"{name}\"]"));
             if found.is_empty() {
                 continue;
@@ -187,16 +187,14 @@ impl Page {
 
     /// Says at each field what is wrong with it, in a group that is open.
     fn show_wrong(&mut self, wrong: Vec<(String, String)>) {
-        for (_, names) in GROUPS {
-            for name in names {
-                let said = wrong.iter().find(|(known, _)| known == name).map_or("", |(_, said)| said);
-                if let Some(place) = dom::find::<Element>(&format!("e-{name}")) {
-                    place.set_text_content(Some(said));
-                }
-                if let Some(field) = dom::find::<Element>(&format!("f-{name}")) {
-                    // An attribute of that name can always be set.
-                    let _ = field.set_attribute("aria-invalid", if said.is_empty() { "false" } else { "true" });
-                }
+        for name in panel::names_of_fields() {
+            let said = wrong.iter().find(|(known, _)| known == name).map_or("", |(_, said)| said);
+            if let Some(place) = dom::find::<Element>(&format!("e-{name}")) {
+                place.set_text_content(Some(said));
+            }
+            if let Some(field) = dom::find::<Element>(&format!("f-{name}")) {
+                // An attribute of that name can always be set.
+                let _ = field.set_attribute("aria-invalid", if said.is_empty() { "false" } else { "true" });
             }
         }
         wrong.iter().for_each(|(name, _)| open_group(name));

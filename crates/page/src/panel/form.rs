@@ -15,40 +15,8 @@ pub const OWN_TEXT: &str = "own-text";
 /// The bases that come with the page.
 pub const SHIPPED: [&str; 2] = ["nano", "tiny"];
 
-/// The settings of the page by what they are about; the first two are always seen.
-pub const GROUPS: [(&str, &[&str]); 5] = [
-    ("What is learnt", &["base", "task"]),
-    ("Starts, rates, seeds", &["schemes", "scheme_options", "learning_rates", "seeds"]),
-    (
-        "Length",
-        &[
-            "steps",
-            "batch_size",
-            "gradient_accumulation",
-            "tokens",
-            "evaluate_every",
-            "validation_examples",
-            "diagnose_every",
-        ],
-    ),
-    ("Adapter", &["rank", "alpha", "scaling", "target_modules"]),
-    (
-        "Optimiser",
-        &[
-            "optimizer",
-            "beta1",
-            "beta2",
-            "epsilon",
-            "momentum",
-            "weight_decay",
-            "learning_rate_ratio",
-            "preconditioner",
-            "max_grad_norm",
-            "schedule",
-            "warmup_steps",
-        ],
-    ),
-];
+/// The groups of the form, of which the first two are always seen.
+const GROUPS: [&str; 5] = ["What is learnt", "Starts, rates, seeds", "Length", "Adapter", "Optimiser"];
 
 /// Linear maps of the bases that the page can train on; the worker refuses what a base does not have.
 const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -59,6 +27,11 @@ const BRING: &str = "<span class=\"note\">A file that <code>loralab pretrain</co
 
 /// Groups that are open from the start.
 const OPEN: usize = 3;
+
+/// The names of the settings that have a field.
+pub fn names_of_fields() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(|key| !key.form.is_empty()).map(|key| key.name)
+}
 
 /// The form of an experiment.
 pub struct Form<'a> {
@@ -146,10 +119,10 @@ impl Form<'_> {
             texts.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone()).unwrap_or_default()
         };
         let unread = |name: &str| self.unread.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone());
-        let group = |(place, (title, names)): (usize, &(&str, &[&str]))| {
-            let names = names.iter().filter(|name| self.applies(name));
-            let fields: String = names
-                .filter_map(|name| KEYS.iter().find(|key| key.name == *name))
+        let group = |(place, title): (usize, &&str)| {
+            let fields: String = KEYS
+                .iter()
+                .filter(|key| key.form == *title && self.applies(key.name))
                 .map(|key| {
                     let default = find(&defaults, key.name);
                     let mut text =
@@ -279,7 +252,7 @@ impl Form<'_> {
             }
         }
         // What has no field, such as `memory` from a link, is kept.
-        let fieldless = |name: &str| !GROUPS.iter().any(|(_, names)| names.contains(&name)) && name != "data";
+        let fieldless = |name: &str| !names_of_fields().any(|field| field == name) && name != "data";
         let kept: Vec<_> = self.experiment.settings().into_iter().filter(|(name, _)| fieldless(name)).collect();
         let all = kept.iter().map(|(name, text)| (*name, text.as_str())).chain(texts);
         let read = Experiment::from_settings(all).unwrap_or_default();

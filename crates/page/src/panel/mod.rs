@@ -10,7 +10,7 @@ mod take_away;
 mod writing;
 
 pub use check::check;
-pub use form::{Field, Form, GROUPS, OWN_TEXT, SHIPPED};
+pub use form::{Field, Form, OWN_TEXT, SHIPPED, names_of_fields};
 pub(crate) use grid::fate;
 pub use grid::{cell_words, grid, schemes};
 pub use inside::{adapter_options, adapters_table, features_table, inside_words};

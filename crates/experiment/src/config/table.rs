@@ -1,0 +1,246 @@
+//! Every setting of an experiment in one row of a table: its type, its check, its words, its flag and its place in the page's form.
+//!
+//! From the rows follow [`Experiment`] with its merging, [`Resolved`] with its checks, [`KEYS`] and [`FLAGS`], and from those TOML, links, command lines
+//! and the form. A setting that needs no more than a range takes one row.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::bytes::Bytes;
+use crate::config::check::{FromText, Given, Written, count, limit, not_negative, positive, refused, whole};
+use crate::config::error::ExperimentError;
+use crate::config::experiment::{Seeds, one_or_many, rates};
+use crate::config::keys::{Flag, Key};
+use crate::config::names::{Preconditioner, Scaling, Schedule};
+use crate::config::resolved::{Base, Data, Optimizer};
+use crate::config::scheme_option::SchemeOption;
+
+/// A row: attributes of the field, its name and type; after `=>` the type of the checked value and its check, if it has one of its own; then what its
+/// [`Key`] and its [`Flag`] say.
+macro_rules! settings {
+    ($($(#[$attribute:meta])* $name:ident($given:ty $(=> $resolved:ty, $check:expr)?):
+        needs: $needs:literal, example: $example:literal $(, default: $default:literal)?,
+        about: $about:literal, source: $source:literal, form: $form:literal,
+        flag: $value:literal $names:tt under $heading:literal, $help:literal;
+    )+) => {
+        /// The settings someone gave, in a file or by flags. What is `None` takes its default in
+        /// [`resolve`](Experiment::resolve), which also checks the rest.
+        ///
+        /// Lists may be written as a single value: `schemes = "init-a"` is `schemes = ["init-a"]`.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Experiment {
+            $(#[doc = $help] $(#[doc = concat!("(default ", $default, ").")])? $(#[$attribute])* pub $name: Option<$given>,)+
+            /// Whether the learning rates are to be searched for, as `learning_rates = "auto"` says. Whoever can search takes this away before
+            /// [`resolve`](Experiment::resolve), which wants a list.
+            #[serde(skip)]
+            pub searches: bool,
+        }
+
+        /// A checked experiment, made by [`Experiment::resolve`]: every setting has a value, and every value is right.
+        ///
+        /// [`KEYS`] says what each must be. No list has a value twice, and schemes, learning rates and seeds have at least one. No target modules are all
+        /// that the model has (see [`Resolved::targets`]), no largest gradient norm does not clip, and no limit of the machine is none.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        pub struct Resolved {
+            $($(#[doc = $help] pub $name: $resolved,)?)+
+        }
+
+        impl Experiment {
+            /// What `over` gives, and of the rest what this gives, but for [`searches`](Self::searches).
+            pub(crate) fn laid_under(self, over: Self) -> Self {
+                Self { $($name: over.$name.or(self.$name),)+ searches: self.searches }
+            }
+
+            /// Sets the setting of that name from the text of its flag.
+            ///
+            /// # Errors
+            /// What the value must be, if the text is none or there is no such setting.
+            pub fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+                match name {
+                    $(stringify!($name) => self.$name = Some(FromText::from_text(text, $needs)?),)+
+                    _ => return Err(format!("there is no setting `{name}`")),
+                }
+                Ok(())
+            }
+
+            /// Checks every setting by itself and against the others, in the order of the fields.
+            pub(crate) fn checked(&self, schemes: &[&str]) -> Result<Resolved, ExperimentError> {
+                let experiment = self;
+                Ok(Resolved { $($($name: {
+                    let value = experiment.$name.clone();
+                    Given { name: stringify!($name), value, experiment, schemes }.by($check)?
+                },)?)+ })
+            }
+        }
+
+        impl Resolved {
+            /// The settings that have a checked value of their own, written out.
+            pub(crate) fn written(&self) -> Experiment {
+                Experiment {
+                    $($name: None$(.or(<$resolved as Written<$given>>::written(&self.$name)))?,)+
+                    searches: false,
+                }
+            }
+        }
+
+        /// Every setting, in the order of [`Experiment`]'s fields.
+        pub const KEYS: [Key; [$(stringify!($name)),+].len()] = [$(Key {
+            name: stringify!($name),
+            needs: $needs,
+            example: concat!(stringify!($name), " = ", $example),
+            default: concat!($($default)?),
+            about: $about,
+            source: $source,
+            form: $form,
+        }),+];
+
+        /// The flag of every setting, in the same order.
+        pub const FLAGS: [Flag; KEYS.len()] = [$(Flag {
+            setting: stringify!($name),
+            value: $value,
+            names: &$names,
+            heading: $heading,
+            help: $help,
+        }),+];
+    };
+}
+
+settings! {
+    base(String => Base, |given| given.experiment.resolve_base()):
+        needs: "\"tiny\", \"nano\" or a path, in quotes", example: "\"tiny\"", default: "tiny",
+        about: "The frozen model that every adapter sits on: nano has 32 thousand weights, tiny has 0.5 million.", source: "", form: "What is learnt",
+        flag: "BASE" ["model"] under "What is trained", "The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made";
+    task(String):
+        needs: "the name of a task, in quotes", example: "\"translation\"", default: "translation",
+        about: "What is learnt: a dialect, answers about a very short story, or sums.", source: "", form: "What is learnt",
+        flag: "TASK" [] under "What is trained", "What is learnt, a task over the little world: translation, questions or arithmetic";
+    data(String => Data, |given| given.experiment.resolve_data()):
+        needs: "a path, in quotes", example: "\"stories.jsonl\"",
+        about: "A text of your own to learn instead of a task, or lines of {\"prompt\": …, \"completion\": …}.", source: "", form: "",
+        flag: "FILE" [] under "What is trained", "What is learnt, from a file: UTF-8 text, or lines {\"prompt\": \"...\", \"completion\": \"...\"} in a .jsonl; - reads either from stdin";
+    #[serde(deserialize_with = "one_or_many")]
+    schemes(Vec<String> => Vec<String>, |given| given.experiment.resolve_schemes(given.schemes)):
+        needs: "a list of names, in quotes", example: "[\"init-a\", \"init-b\"]", default: "init-a,init-b",
+        about: "How an adapter starts: which of its two matrices is random, how large, and which is zero.", source: "Hayou, Ghosh, Yu 2024, arXiv 2406.08447", form: "Starts, rates, seeds",
+        flag: "NAMES" ["scheme"] under "The grid", "The schemes to compare, separated by commas, or all; `loralab schemes` lists them";
+    #[serde(deserialize_with = "one_or_many")]
+    scheme_options(Vec<String> => Vec<SchemeOption>, |given| given.experiment.resolve_scheme_options(given.schemes)):
+        needs: "a list of SCHEME.OPTION=NUMBER, in quotes, each option once", example: "[\"eva.rho=1\"]",
+        about: "Numbers that a scheme has beside its rank, where they are not to be the source's; `loralab schemes` lists them.", source: "", form: "Starts, rates, seeds",
+        flag: "OPTIONS" ["scheme-option"] under "The grid", "Numbers of schemes that are not to be their defaults, separated by commas: eva.rho=1,hrp.share=0.1; `loralab schemes` lists them";
+    #[serde(deserialize_with = "rates")]
+    learning_rates(Vec<f64> => Vec<f64>, |given| given.experiment.resolve_learning_rates()):
+        needs: "a list of numbers above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", example: "[1e-3, 2e-3]", default: "1e-3 to 6.4e-2, doubling",
+        about: "Each scheme is trained at each of these; the rate it wants is what sets the starts apart.", source: "Hayou, Ghosh, Yu 2024, arXiv 2406.08447", form: "Starts, rates, seeds",
+        flag: "RATES" ["learning-rate", "lr"] under "The grid", "The learning rates of each scheme, separated by commas; or auto, which searches in a few rounds for each scheme's best and for where it breaks";
+    seeds(Seeds => Vec<u64>, |given| given.experiment.resolve_seeds(given.schemes)):
+        needs: "a list of whole numbers from 0 to 9007199254740991, or how many seeds to use", example: "[0, 1]", default: "2",
+        about: "Each run is repeated with each seed, which draws the adapter and orders the data; their spread tells a difference from chance.", source: "", form: "Starts, rates, seeds",
+        flag: "N" [] under "The grid", "How many seeds, or which: 3 means 0, 1 and 2; 4,7 means these two";
+    rank(usize => usize, count):
+        needs: "a whole number of at least 1", example: "8", default: "8",
+        about: "The inner size r of an adapter: how many directions it can change in each weight.", source: "Hu et al. 2021, arXiv 2106.09685 §4.1", form: "Adapter",
+        flag: "R" ["lora-r"] under "Adapters", "Inner size r of the adapters";
+    alpha(f64 => f64, positive):
+        needs: "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", example: "16", default: "16",
+        about: "The numerator of the scale that the adapter's product is multiplied by.", source: "Hu et al. 2021, arXiv 2106.09685 §4.1", form: "Adapter",
+        flag: "ALPHA" ["lora-alpha"] under "Adapters", "Numerator of the adapters' scale";
+    scaling(String => Scaling, |given| Scaling::named(&given.or_default())):
+        needs: "\"classic\" or \"rslora\"", example: "\"classic\"", default: "classic",
+        about: "classic scales by α/r; rslora by α/√r, which keeps large ranks from learning less.", source: "Kalajdzievski 2023, arXiv 2312.03732", form: "Adapter",
+        flag: "NAME" [] under "Adapters", "classic divides alpha by r, rslora by the root of r";
+    #[serde(deserialize_with = "one_or_many")]
+    target_modules(Vec<String> => Option<Vec<String>>, |given| given.experiment.resolve_modules()):
+        needs: "a list of names, in quotes", example: "[\"q_proj\", \"v_proj\"]", default: "all-linear",
+        about: "Which weights of every layer carry an adapter, named as in Llama.", source: "Hugging Face PEFT, LoraConfig.target_modules", form: "Adapter",
+        flag: "NAMES" [] under "Adapters", "The linear maps that carry an adapter, separated by commas: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all-linear";
+    optimizer(String => Optimizer, |given| given.experiment.resolve_optimizer()):
+        needs: "\"adamw\", \"sgd\" or \"sign_sgd\"", example: "\"adamw\"", default: "adamw",
+        about: "The rule that turns gradients into steps: AdamW, plain gradient descent, or the sign of the gradient alone.",
+        source: "Loshchilov, Hutter 2017, arXiv 1711.05101; Bernstein et al. 2018, arXiv 1802.04434", form: "Optimiser",
+        flag: "NAME" [] under "Optimiser", "adamw, sgd or sign_sgd";
+    beta1(f64):
+        needs: "a number from 0 to below 1 that is still below 1 as a 32-bit float", example: "0.9", default: "0.9",
+        about: "AdamW's memory of the gradient: 0.9 is about the last ten steps.", source: "Kingma, Ba 2014, arXiv 1412.6980 §2", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "AdamW: decay of the mean gradient";
+    beta2(f64):
+        needs: "a number from 0 to below 1 that is still below 1 as a 32-bit float", example: "0.999", default: "0.999",
+        about: "AdamW's memory of the gradient's square, by which steps are divided.", source: "Kingma, Ba 2014, arXiv 1412.6980 §2", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "AdamW: decay of the mean squared gradient";
+    epsilon(f64):
+        needs: "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", example: "1e-8", default: "1e-8",
+        about: "Added to what AdamW divides by, so that a tiny gradient makes no huge step.", source: "Kingma, Ba 2014, arXiv 1412.6980 §2", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "AdamW: added to the root of the mean squared gradient";
+    momentum(f64):
+        needs: "a number from 0 to below 1 that is still below 1 as a 32-bit float", example: "0.9", default: "0",
+        about: "How much of the last step gradient descent keeps.", source: "Sutskever et al. 2013, ICML", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "SGD: decay of the velocity";
+    weight_decay(f64 => f64, not_negative):
+        needs: "0, or a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", example: "0.01", default: "0",
+        about: "Pulls the adapter towards zero a little at every step.", source: "Loshchilov, Hutter 2017, arXiv 1711.05101", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "Weight decay";
+    learning_rate_ratio(f64 => f64, positive):
+        needs: "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38)", example: "16", default: "1",
+        about: "How many times faster B learns than A.", source: "LoRA+: Hayou, Ghosh, Yu 2024, arXiv 2402.12354", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "Learning rate of B divided by that of A, as in LoRA+";
+    preconditioner(String => Preconditioner, |given| Preconditioner::named(&given.or_default())):
+        needs: "\"none\", \"riemannian\" or \"nora_plus\"", example: "\"none\"", default: "none",
+        about: "Whether each factor's gradient is first divided by the other factor's own product, so that a step does not depend on how the two share their size.",
+        source: "Zhang, Pilanci 2024, arXiv 2402.02347; NoRA+: Li et al. 2024, arXiv 2410.18965", form: "Optimiser",
+        flag: "NAME" [] under "Optimiser", "Multiplies each factor's gradient by the inverse of the other factor's product: none, riemannian or nora_plus";
+    max_grad_norm(f64 => Option<f64>, |given| not_negative(given).map(|norm| (norm > 0.0).then_some(norm))):
+        needs: "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38), or 0 for no clipping", example: "1.0", default: "1",
+        about: "A run's gradient that is longer than this is cut to it; 0 lets it be.", source: "Pascanu, Mikolov, Bengio 2012, arXiv 1211.5063", form: "Optimiser",
+        flag: "X" [] under "Optimiser", "Gradients of a run with a larger norm are scaled down to it; 0 turns that off";
+    schedule(String => Schedule, |given| Schedule::named(&given.or_default())):
+        needs: "\"linear\", \"constant\" or \"cosine\"", example: "\"linear\"", default: "linear",
+        about: "How the learning rate comes down over the steps.", source: "Hugging Face Transformers, get_scheduler", form: "Optimiser",
+        flag: "NAME" [] under "Optimiser", "How the learning rate changes: linear, constant or cosine";
+    warmup_steps(usize => usize, whole):
+        needs: "a whole number of at least 0", example: "10", default: "0",
+        about: "Steps in which the learning rate first rises from zero.", source: "Goyal et al. 2017, arXiv 1706.02677 §2.2", form: "Optimiser",
+        flag: "N" [] under "Optimiser", "Steps in which the learning rate rises from 0";
+    steps(usize => usize, count):
+        needs: "a whole number of at least 1", example: "200", default: "200",
+        about: "Optimiser steps of every run.", source: "", form: "Length",
+        flag: "N" ["max-steps", "iters"] under "Training", "Optimiser steps of each run";
+    batch_size(usize => usize, count):
+        needs: "a whole number of at least 1", example: "8", default: "8",
+        about: "Sequences that a run sees in a pass; a step is one pass unless gradients are accumulated.", source: "", form: "Length",
+        flag: "B" [] under "Training", "Sequences per step and run";
+    gradient_accumulation(usize => usize, count):
+        needs: "a whole number of at least 1", example: "4", default: "1",
+        about: "Passes whose gradients are added up for one step: a batch so many times as large, in the memory of one.", source: "", form: "Length",
+        flag: "N" ["gradient-accumulation-steps"] under "Training", "Batches whose gradients are added up for one step, the mean taken over the tokens of all";
+    #[serde(alias = "max_seq_length")]
+    tokens(usize => usize, count):
+        needs: "a whole number of at least 1", example: "64", default: "64",
+        about: "Length of a sequence, in bytes.", source: "", form: "Length",
+        flag: "T" ["max-seq-length"] under "Training", "Tokens (bytes) per sequence";
+    evaluate_every(usize => usize, whole):
+        needs: "a whole number of steps, or 0 for once at the end", example: "50", default: "50",
+        about: "Steps between looks at the held-out data; more looks, more lively charts, more time.", source: "", form: "Length",
+        flag: "N" ["eval-steps"] under "Training", "Steps between validations; 0 validates only at the end";
+    diagnose_every(usize => usize, whole):
+        needs: "a whole number of steps, or 0 for never", example: "10", default: "0",
+        about: "Steps between looks inside the adapters: LoRA features, norms, what the parts of a step do.", source: "Hayou, Ghosh, Yu 2024, arXiv 2406.08447 §3", form: "Length",
+        flag: "N" [] under "Training", "Steps between looks inside the adapters: norms, LoRA features, what a step's parts do; they go to metrics.jsonl. 0 takes none";
+    validation_examples(usize => usize, count):
+        needs: "a whole number of at least 1", example: "128", default: "128",
+        about: "Held-out examples in such a look.", source: "", form: "Length",
+        flag: "N" [] under "Training", "Examples in a validation";
+    cohort(usize => Option<NonZeroUsize>, limit):
+        needs: "a whole number of at least 1", example: "16", default: "as many as memory allows",
+        about: "Most runs that are trained in one pass.", source: "", form: "",
+        flag: "K" [] under "Machine", "Largest number of runs that are trained in one pass";
+    memory(Bytes => Option<Bytes>, |given| match given.value { Some(Bytes(0)) => Err(refused("memory", 0)), memory => Ok(memory) }):
+        needs: "a number of bytes of at least 1, with or without a unit (B, KiB, MiB, GiB, KB, MB, GB)", example: "\"2GiB\"", default: "half of what is free",
+        about: "Most memory that a pass may take.", source: "", form: "",
+        flag: "BYTES" [] under "Machine", "Memory to use at most, such as 2GiB";
+    threads(usize => Option<NonZeroUsize>, limit):
+        needs: "a whole number of at least 1", example: "4", default: "all",
+        about: "Threads of the processor; a page has one.", source: "", form: "",
+        flag: "N" [] under "Machine", "CPU threads; no result depends on them";
+}
