@@ -229,7 +229,7 @@ fn homes(reused: &Plan, separate: &Plan) -> HashMap<Buffer, Buffer> {
 /// First and last dispatch that use a value; values of the host are used from before the first to after the last.
 fn lives(separate: &Plan) -> HashMap<Buffer, (usize, usize)> {
     let mut lives: HashMap<Buffer, (usize, usize)> =
-        inputs(&separate).chain(separate.results.iter()).map(|port| (port, (0, usize::MAX))).collect();
+        inputs(separate).chain(separate.results.iter()).map(|port| (port, (0, usize::MAX))).collect();
     for (time, dispatch) in dispatches(separate).enumerate() {
         for value in dispatch.uses() {
             let life = lives.entry(value).or_insert((time, time));

@@ -65,7 +65,7 @@ fn assert_near(found: &[(Vec<f64>, Vec<f32>)], expected: &[(Vec<f64>, Vec<f32>)]
             assert!((found - expected).abs() <= off * expected, "{found} for {expected}");
         }
         let difference: Vec<f32> = moved.iter().zip(trained).map(|(found, expected)| found - expected).collect();
-        let share = f64::from(loralab_linalg::norm(&difference)) / f64::from(loralab_linalg::norm(trained));
+        let share = loralab_linalg::norm(&difference) / loralab_linalg::norm(trained);
         assert!(share <= off, "the adapters differ by {share:e} of their norm");
     }
 }

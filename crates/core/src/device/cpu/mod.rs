@@ -325,7 +325,7 @@ impl<S: Scalar> Cpu<S> {
                     run.loss = loss;
                     std::mem::swap(&mut run.gradients, &mut micro_batches[0].gradients);
                 } else {
-                    run.loss = run.loss + loss;
+                    run.loss += loss;
                     add(&micro_batches[0].gradients, &mut run.gradients);
                 }
                 run.passes += 1;
