@@ -116,14 +116,14 @@ impl Grid<'_> {
         let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
         let make_device = |plan, base| prepared.machine.make(plan, base);
         let started = prepared.started(experiment, env!("CARGO_PKG_VERSION"), self.planned);
-        let mut told = self.watch();
-        let mut flow = told.event(started);
+        let mut watch = self.watch();
+        let mut flow = watch.event(started);
         let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
         let (loss, accuracy) = (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
         if flow.is_continue() {
-            flow = told.event(Event::Base { loss, accuracy });
+            flow = watch.event(Event::Base { loss, accuracy });
         }
-        let (_, failure) = told.end();
+        let (_, failure) = watch.end();
         (self.base_loss, self.base_accuracy, self.failure) = (loss, accuracy, failure);
         Ok(flow.is_continue() && self.failure.is_none())
     }
@@ -131,7 +131,7 @@ impl Grid<'_> {
     /// Trains these cohorts and the further ones of a search. A failure keeps the runs that have ended.
     fn rounds(&mut self, mut cohorts: Vec<Vec<Cell>>) {
         while self.failure.is_none() {
-            self.failure = self.search.as_ref().and_then(|search| search.tell(&self.results, self.experiment).err());
+            self.failure = self.search.as_ref().and_then(|search| search.print(&self.results, self.experiment).err());
             if self.failure.is_some() {
                 return;
             }
@@ -153,9 +153,9 @@ impl Grid<'_> {
     fn round(&mut self, cohorts: &[Vec<Cell>]) {
         let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
         let make_device = |plan, base| prepared.machine.make(plan, base);
-        let mut told = self.watch();
-        let outcome = wait(sweep.run(cohorts, &make_device, &mut told));
-        let (of_round, unwritten) = told.end();
+        let mut watch = self.watch();
+        let outcome = wait(sweep.run(cohorts, &make_device, &mut watch));
+        let (of_round, unwritten) = watch.end();
         self.runs.extend(of_round);
         self.failure = unwritten.or(outcome.err().map(|error| refused(error, experiment)));
     }

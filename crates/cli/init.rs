@@ -49,44 +49,44 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
         note(words);
     }
     let began = Instant::now();
-    let mut begun =
-        wait(prepared.begin(&experiment, &experiment.cells()[0])).map_err(|error| refused(error, &experiment))?;
+    let mut start = wait(prepared.compute_start(&experiment, &experiment.cells()[0]))
+        .map_err(|error| refused(error, &experiment))?;
     if arguments.residual_base {
-        begun = residual(begun, &prepared.base, scheme.name).map_err(usage)?;
+        start = residual(start, &prepared.base, scheme.name).map_err(usage)?;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let form = Form::of(scheme, &begun.adapter, begun.base.is_some());
-    let mut adapter = begun.adapter.to_peft()?;
+    let form = Form::of(scheme, &start.adapter, start.base.is_some());
+    let mut adapter = start.adapter.to_peft()?;
     if form == Form::AOnly {
         adapter = adapter.training_a_only()?;
     }
-    let card = model_card::text(form, scheme, &begun.adapter, &adapter)?;
-    let base = begun.base.as_ref().map(Base::to_safetensors).transpose()?;
+    let card = model_card::text(form, scheme, &start.adapter, &adapter)?;
+    let base = start.base.as_ref().map(Base::to_safetensors).transpose()?;
     let contents = [Some(adapter.config_json.as_bytes()), Some(&adapter.safetensors), base.as_deref()];
     let files = ADAPTER_FILES.into_iter().zip(contents).filter_map(|(name, contents)| Some((name, contents?)));
     let files: Vec<(&str, &[u8])> = files.chain([("README.md", card.as_bytes())]).collect();
     write_folder(&arguments.output, &files)?;
 
-    report(&begun, form, arguments, &experiment, seconds)
+    report(&start, form, arguments, &experiment, seconds)
 }
 
 /// Prints the start layer by layer, and how it is trained.
 fn report(
-    begun: &AdapterStart,
+    start: &AdapterStart,
     form: Form,
     arguments: &InitArguments,
     experiment: &Resolved,
     seconds: f64,
 ) -> Result<()> {
-    let width = begun.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
+    let width = start.layers.iter().map(|layer| layer.module.len()).max().unwrap_or(0);
     print(format_args!("{:width$}  rank      ‖A‖      ‖B‖   ‖sBA‖/‖W‖  energy  moved/‖W‖", "module"))?;
-    for layer in &begun.layers {
+    for layer in &start.layers {
         print(format_args!(
             "{:width$}  {:4}  {:7.3}  {:7.3}   {:9.2e}  {:6.3}  {:9.2e}",
             layer.module, layer.rank, layer.a, layer.b, layer.product, layer.energy, layer.moved
         ))?;
     }
-    let moved = begun.layers.iter().fold(0.0_f64, |most, layer| most.max(layer.moved));
+    let moved = start.layers.iter().fold(0.0_f64, |most, layer| most.max(layer.moved));
     let at_step_0 = if moved == 0.0 {
         "the base model's exactly".to_owned()
     } else if moved.is_infinite() {
@@ -94,7 +94,7 @@ fn report(
     } else {
         format!("that of weights moved by up to {moved:.1e} of their norm")
     };
-    let data = match begun.tokens {
+    let data = match start.tokens {
         0 => "no data were used".to_owned(),
         tokens => format!("{tokens} tokens of data went through the model"),
     };
@@ -102,9 +102,9 @@ fn report(
     print(format_args!(
         "\nenergy is the share of ‖W‖² that A reads or, where A is zero, that B writes. The output at step 0 is {at_step_0}.\n\
          {} layers of rank {}, scale {}, in {seconds:.2} s; {data}.\n{training}",
-        begun.layers.len(),
+        start.layers.len(),
         experiment.rank,
-        begun.adapter.scale()
+        start.adapter.scale()
     ))?;
     if let Some(words) = options_in_words(experiment) {
         print(words)?;

@@ -89,7 +89,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         saves.remove();
     }
     let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
-    let told = print(format_args!(
+    let printed = print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per token, token accuracy {}",
         output.display(),
         base.model.parameters(),
@@ -103,7 +103,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         }
         return Err(Stopped.into());
     }
-    Ok(told?)
+    Ok(printed?)
 }
 
 /// Saves the base at intervals in a file beside the output.

@@ -22,7 +22,7 @@ pub struct Steps {
     bar: Option<ProgressBar>,
     lines: bool,
     /// Number of tenths printed as lines.
-    told: usize,
+    last: usize,
 }
 
 impl Steps {
@@ -33,7 +33,7 @@ impl Steps {
             let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::new(total as u64).with_style(style.progress_chars("=> ")).with_prefix(name.clone())
         });
-        Self { name, total, started: Instant::now(), bar, lines: !terminal && !quiet, told: 0 }
+        Self { name, total, started: Instant::now(), bar, lines: !terminal && !quiet, last: 0 }
     }
 
     /// Shows that `done` steps are done, with the text of `losses`.
@@ -44,8 +44,8 @@ impl Steps {
             return;
         }
         let tenth = done.saturating_mul(10) / self.total.max(1);
-        if self.lines && tenth > self.told {
-            self.told = tenth;
+        if self.lines && tenth > self.last {
+            self.last = tenth;
             let left = self.started.elapsed().as_secs_f64() / done as f64 * self.total.saturating_sub(done) as f64;
             let left = HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX));
             note(format_args!("{}: {done} of {} steps, {left} left, {}", self.name, self.total, losses()));

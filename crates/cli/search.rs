@@ -67,7 +67,7 @@ impl Search {
     }
 
     /// Writes the choices so far, and prints the rates of this round.
-    pub fn tell(&self, results: &Results, experiment: &Resolved) -> Result<()> {
+    pub fn print(&self, results: &Results, experiment: &Resolved) -> Result<()> {
         let found = self.experiment(experiment).to_experiment().to_toml();
         results.write(EXPERIMENT, format!("{SEARCHED}{found}").as_bytes())?;
         let choices = self.search.choices();

@@ -84,9 +84,9 @@ fn run(
     let results = Results::claim(&output.output, output.overwrite)?;
     let prepared = prepare::with_data(experiment, data, device, output.quiet)?;
     let mut trained = train_grid(experiment, searches, &prepared, device, results, output, &interrupt)?;
-    let told = if output.json { Ok(()) } else { tell(&trained, experiment, &prepared) };
+    let printed = if output.json { Ok(()) } else { print_results(&trained, experiment, &prepared) };
     trained.complete(output.quiet)?;
-    told
+    printed
 }
 
 fn dry_run(experiment: &Resolved, searches: bool, prepared: &Prepared) -> Result<()> {
@@ -113,7 +113,7 @@ fn dry_run(experiment: &Resolved, searches: bool, prepared: &Prepared) -> Result
 }
 
 /// Prints the results on stdout.
-fn tell(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result<()> {
+fn print_results(trained: &Trained, experiment: &Resolved, prepared: &Prepared) -> Result<()> {
     let Trained { summary, runs, results, searched, .. } = trained;
     print(format_args!("{}\n{}\n", summary.table(), summary.sentence()))?;
     let looks: Vec<String> = trained.curves.iter().filter_map(symptoms_in_words).collect();

@@ -190,7 +190,7 @@ fn the_worker_trains_on_the_browsers_gpu_what_the_binary_trains() {
             worker.onmessage = ({ data }) => {
                 // A snapshot has its bytes beside it.
                 const said = JSON.parse([data].flat()[0]);
-                if (said.message === "ready") worker.postMessage(JSON.stringify({ ask: "train", experiment, data: null }));
+                if (said.message === "ready") worker.postMessage(JSON.stringify({ request: "train", experiment, data: null }));
                 if (said.message === "refused") end(said);
                 if (said.message === "building") building.push([said.done, said.of]);
                 if (said.message === "memory") memory = said;

@@ -70,7 +70,7 @@ fn a_gpu_that_is_lost_is_said_and_the_sweep_goes_on() {
         const post = Worker.prototype.postMessage;
         let worker = null;
         Worker.prototype.postMessage = function (message) {
-          if (message.includes('"ask":"train"')) worker = this;
+          if (message.includes('"request":"train"')) worker = this;
           return post.call(this, message);
         };
         await ready();
@@ -85,7 +85,7 @@ fn a_gpu_that_is_lost_is_said_and_the_sweep_goes_on() {
         // What the form has become meanwhile is another experiment.
         enter("f-steps", "50");
         enter("f-learning_rates", "[1e-3]");
-        post.call(worker, '{"ask":"lose"}');
+        post.call(worker, '{"request":"lose"}');
         press("pause");
         await until(() => said.some((words) => words.includes("was lost")));
         await done();

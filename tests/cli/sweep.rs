@@ -22,11 +22,11 @@ fn adapters_are_looked_into_without_touching_what_is_trained() {
         !silent.contains("seed 0, step") && said.contains("In init-b at 4e-3, seed 0, step 3, of 14 adapters: "),
         "{said}"
     );
-    let mut looks = 0;
+    let mut snapshots = 0;
     for event in place.events("looked/metrics.jsonl") {
         let Event::Diagnosis { cell, step, kl_from_base, adapters } = event else { continue };
         assert!(kl_from_base.is_some_and(|kl| kl > 0.0), "{kl_from_base:?}");
-        looks += 1;
+        snapshots += 1;
         assert_eq!(adapters.len(), 14);
         for adapter in &adapters {
             assert!(adapter.is_finite() && adapter.z_a > 0.0 && adapter.product > 0.0, "{adapter:?}");
@@ -45,7 +45,7 @@ fn adapters_are_looked_into_without_touching_what_is_trained() {
             }
         }
     }
-    assert_eq!(looks, 3 * 3);
+    assert_eq!(snapshots, 3 * 3);
 }
 
 #[test]

@@ -121,8 +121,8 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
     let scheme = find(scheme).expect("listed");
     let base = base(&config(2, 1, true));
     let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
-    let room = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
-    let plan = plan(&base, &room, scheme.frozen_pair);
+    let wide = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
+    let plan = plan(&base, &wide, scheme.frozen_pair);
     let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let initial = start(&base, &adapters, &run, &plan, make_device).expect("a start");
     assert_eq!(initial.frozen_pairs(), if scheme.frozen_pair { initial.trained() } else { &[] });
@@ -439,8 +439,8 @@ fn data_that_say_nothing_are_refused() {
     let begin = |name: &str, text: &[u32], rank: usize, sequences: usize, tokens: usize| {
         let scheme = find(name).expect("listed");
         let adapters = Adapters { rank, ..adapters.clone() };
-        let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
-        let plan = plan(&base, &room, scheme.frozen_pair);
+        let wide = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
+        let plan = plan(&base, &wide, scheme.frozen_pair);
         let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
         let text = Dataset::Text(text.to_vec());
         let shape = Shape { runs: 1, sequences, tokens };

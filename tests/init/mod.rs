@@ -39,8 +39,8 @@ const SCALES: [f64; 3] = [2.0, 5.656_854_249_492_38, 0.1];
 fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, scale: f64) -> Vec<f32> {
     let adapters = Adapters { rank, target_modules: modules.iter().map(ToString::to_string).collect() };
     let mut tape = Tape::new(SHAPE, scheme.frozen_pair && !modules.is_empty());
-    let room = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
-    base.model.record(&mut tape, Training::Adapters(base, &room));
+    let wide = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
+    base.model.record(&mut tape, Training::Adapters(base, &wide));
     let plan = Arc::new(tape.compile(Purpose::Predict));
     let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-3, settings };
@@ -72,7 +72,7 @@ fn every_scheme_has_a_look_of_its_own_in_figures() {
     let mut known: Vec<_> = ALL.iter().map(|scheme| scheme.name).collect();
     listed.sort_unstable();
     known.sort_unstable();
-    assert_eq!(listed[..], known[..], "crates/figure/src/palette.rs lists the schemes in the order of their looks");
+    assert_eq!(listed[..], known[..], "crates/figure/src/palette.rs lists the schemes in the order of their styles");
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn options_are_taken_and_their_defaults_change_nothing() {
     let adapters = Adapters { rank: 2, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     for scheme in ALL {
         let begin = |chosen: &[(&'static str, f64)]| {
-            let room = Adapters { rank: 2 * scheme.rule_with(chosen).spread(), ..adapters.clone() };
+            let wide = Adapters { rank: 2 * scheme.rule_with(chosen).spread(), ..adapters.clone() };
             let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
-            base.model.record(&mut tape, Training::Adapters(&base, &room));
+            base.model.record(&mut tape, Training::Adapters(&base, &wide));
             let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
             let settings = RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
             let run = Run { scheme, chosen: chosen.into(), seed: 1, learning_rate: 1e-3, settings };

@@ -50,11 +50,11 @@ struct Ours {
 fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     let scheme = find(scheme).expect("listed");
     let adapters = Adapters { rank: RANK, target_modules: modules.iter().map(ToString::to_string).collect() };
-    let room = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
+    let wide = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
     // One window of text is all there is, so every batch holds the same.
     let shape = Shape { runs: 1, sequences: 1, tokens: TOKENS };
     let mut tape = Tape::new(shape, scheme.frozen_pair);
-    NANO.model.record(&mut tape, Training::Adapters(&NANO, &room));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &wide));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let run = Run { scheme, chosen: Default::default(), seed: 0, learning_rate: 1e-3, settings };

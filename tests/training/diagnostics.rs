@@ -22,7 +22,7 @@ use super::{ADAMW, NANO, TOKENS, TRANSLATION};
 #[derive(Default)]
 struct Witness {
     /// Scheme, step, KL and adapters of every look.
-    looks: Vec<(String, usize, Option<f64>, Vec<Diagnosis>)>,
+    snapshots: Vec<(String, usize, Option<f64>, Vec<Diagnosis>)>,
     adapters: Vec<(String, Adapter)>,
 }
 
@@ -33,7 +33,7 @@ impl Observer for Witness {
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
         if let Event::Diagnosis { cell, step, kl_from_base, adapters } = event {
-            self.looks.push((cell.scheme, step, kl_from_base, adapters));
+            self.snapshots.push((cell.scheme, step, kl_from_base, adapters));
         }
         ControlFlow::Continue(())
     }
@@ -110,7 +110,7 @@ fn alignment_and_change_are_those_of_formed_gradients_and_merged_weights() {
     let batch = validation(&TRANSLATION.validation, 1, TOKENS, 1).expect("it fits").remove(0);
     let (said, gradient, plan) = everything(&batch, base_weight);
     let columns = NANO.model.vocabulary();
-    for (scheme, step, kl, adapters) in &witness.looks {
+    for (scheme, step, kl, adapters) in &witness.snapshots {
         let adapter = &witness.adapters.iter().find(|(of, _)| of == scheme).expect("every run gives one").1;
         assert_eq!((*step, adapters.len()), (3, 14));
         for diagnosis in adapters {
@@ -141,7 +141,7 @@ fn alignment_and_change_are_those_of_formed_gradients_and_merged_weights() {
         let (found, expected) = (kl.expect("nano has few logits"), rows.iter().sum::<f64>() / rows.len() as f64);
         assert!(found > 1e-3 && (found / expected - 1.0).abs() <= 1e-3, "{scheme}: {found} instead of {expected}");
     }
-    assert_eq!(witness.looks.len(), 2);
+    assert_eq!(witness.snapshots.len(), 2);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn adams_epsilon_outweighs_what_it_is_larger_than() {
             "base = \"nano\"\nschemes = \"init-b\"\nlearning_rates = 1e-3\nseeds = 1\nsteps = 1\nrank = 4\nbatch_size = 2\n\
              validation_examples = 2\ndiagnose_every = 1\n{epsilon}"
         );
-        witness(&settings).looks.remove(0).3
+        witness(&settings).snapshots.remove(0).3
     };
     // In the first step of Init[B] every element of A has a gradient and none of B.
     for adapter in looked("epsilon = 1e3") {

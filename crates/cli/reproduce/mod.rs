@@ -95,12 +95,12 @@ fn finish(output: &ReproduceOutput, mut results: Results, found: &Reproduction) 
         results.replace_earlier()
     };
     let written = write();
-    let told = if output.json { print(summary.trim_end()) } else { print(found.sentence()) };
+    let printed = if output.json { print(summary.trim_end()) } else { print(found.sentence()) };
     written?;
-    let told = told.and_then(|()| match output.json {
+    let printed = printed.and_then(|()| match output.json {
         true => Ok(()),
         false => print(format_args!("\nThe report is `{}`.", results.folder().join(REPORT).display())),
     });
     // A closed stdout is no error here, since the caller may still have an early end to report.
-    told.or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error.into()) })
+    printed.or_else(|error| if is_closed(&error) { Ok(()) } else { Err(error.into()) })
 }

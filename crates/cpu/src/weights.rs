@@ -62,17 +62,17 @@ impl<'a, S: Scalar> Weights<'a, S> {
                 if let Some(x) = S::borrow_f32(x) {
                     return x;
                 }
-                S::decode_f32(x, room(scratch, length));
+                S::decode_f32(x, resized(scratch, length));
             }
-            Weights::F16(x) => S::decode_f16(x, room(scratch, length)),
-            Weights::Bf16(x) => S::decode_bf16(x, room(scratch, length)),
+            Weights::F16(x) => S::decode_f16(x, resized(scratch, length)),
+            Weights::Bf16(x) => S::decode_bf16(x, resized(scratch, length)),
         }
         &scratch[..length]
     }
 }
 
 /// The first `length` elements of `scratch`, which grows if needed.
-fn room<S: Scalar>(scratch: &mut Vec<S>, length: usize) -> &mut [S] {
+fn resized<S: Scalar>(scratch: &mut Vec<S>, length: usize) -> &mut [S] {
     if scratch.len() < length {
         scratch.resize(length, S::ZERO);
     }

@@ -9,7 +9,7 @@
 //! - [`Event`] is a report of a sweep in training, [`RunResult`] the result of one run, [`Summary`] that of a sweep;
 //!   [`Record`] collects events into a summary.
 //! - [`Link`] encodes an experiment in an address, [`command()`] on a command line, a [`Preset`] is a prepared experiment with a description;
-//!   [`Ask`] and [`Message`] are the messages between the page and its worker.
+//!   [`Request`] and [`Message`] are the messages between the page and its worker.
 
 mod analysis;
 mod config;

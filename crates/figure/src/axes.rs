@@ -118,12 +118,12 @@ pub fn holds(value: f64) -> bool {
 /// A range around the values that an axis [can show](holds), with a margin for marks at both ends; `None` without such a value.
 ///
 /// Values below a millionth of the largest, zero among them, do not extend it.
-pub fn around(values: impl IntoIterator<Item = f64>, room: f64) -> Option<Range<f64>> {
+pub fn around(values: impl IntoIterator<Item = f64>, margin: f64) -> Option<Range<f64>> {
     let values: Vec<f64> = values.into_iter().filter(|value| holds(*value)).collect();
     let high = values.iter().copied().max_by(f64::total_cmp)?;
     let low = values.iter().copied().min_by(f64::total_cmp)?.max(high * 1e-6);
-    let room = (high / low).powf(room).max(1.06);
-    Some(low / room..high * room)
+    let margin = (high / low).powf(margin).max(1.06);
+    Some(low / margin..high * margin)
 }
 
 #[cfg(test)]

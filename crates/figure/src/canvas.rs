@@ -8,7 +8,7 @@ use plotters::element::{DashedPathElement, Drawable, PointCollection};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::palette::Look;
+use crate::palette::Style;
 use crate::{Figure, FigureError, Spot};
 
 /// plotters places everything on integer units; four of them to a pixel make flat curves smooth.
@@ -122,13 +122,13 @@ impl<'a> Canvas<'a> {
         self.add(DashedPathElement::new(places, dash, gap, colour.stroke_width(length(width))))
     }
 
-    /// A scheme's line through positions, with the dashes of its look.
-    pub fn line(&self, places: &[Place], width: f64, look: Look) -> Result<(), FigureError> {
-        if look.dashes.is_empty() {
-            return self.path(places, width, look.colour.to_rgba());
+    /// A scheme's line through positions, with the dashes of its style.
+    pub fn line(&self, places: &[Place], width: f64, style: Style) -> Result<(), FigureError> {
+        if style.dashes.is_empty() {
+            return self.path(places, width, style.colour.to_rgba());
         }
         // plotters supports only one dash and one gap.
-        dashes(places, look.dashes).iter().try_for_each(|dash| self.path(dash, width, look.colour.to_rgba()))
+        dashes(places, style.dashes).iter().try_for_each(|dash| self.path(dash, width, style.colour.to_rgba()))
     }
 
     /// A filled area with this outline.
@@ -149,13 +149,13 @@ impl<'a> Canvas<'a> {
     }
 
     /// A scheme's mark, as large as a disc of radius `size`.
-    pub fn mark(&self, (x, y): Place, size: f64, look: Look) -> Result<(), FigureError> {
-        let corners = look.mark.corners();
+    pub fn mark(&self, (x, y): Place, size: f64, style: Style) -> Result<(), FigureError> {
+        let corners = style.mark.corners();
         if corners.is_empty() {
-            return self.add(Circle::new(units((x, y)), length(size), look.colour.filled()));
+            return self.add(Circle::new(units((x, y)), length(size), style.colour.filled()));
         }
         let corners: Vec<_> = corners.iter().map(|&(right, down)| (x + right * size, y + down * size)).collect();
-        self.area(&corners, look.colour.to_rgba())
+        self.area(&corners, style.colour.to_rgba())
     }
 
     /// A text at a position.

@@ -6,9 +6,9 @@ use crate::FigureError;
 use crate::palette::place_of;
 use crate::panels::{Line, Panel, PanelPoint, Panels, panels};
 
-/// The look of guides, which none of the first schemes has.
+/// The style of guides, which none of the first schemes has.
 const GUIDE: usize = 6;
-/// The look of the line of equal losses.
+/// The style of the line of equal losses.
 const EQUAL: usize = 5;
 
 /// Loss against learning rate with each pair's crossing, and the ratio of the pair's losses.
@@ -55,8 +55,8 @@ pub fn implied_rates(found: &CurvatureFound) -> Result<String, FigureError> {
     let mut panel = losses("each scheme's loss", &found.summary, &[]);
     let guides = found.summary.schemes.iter().filter_map(|scheme| {
         let [implied, ..] = found.implied(&scheme.scheme)?;
-        let look = place_of(&scheme.scheme);
-        Some(upright(&format!("implied for {}", scheme.scheme), look, implied, &found.summary))
+        let style = place_of(&scheme.scheme);
+        Some(upright(&format!("implied for {}", scheme.scheme), style, implied, &found.summary))
     });
     panel.lines.splice(0..0, guides);
     panels(&Panels {
@@ -100,12 +100,12 @@ fn note(summary: &Summary) -> String {
 }
 
 /// A dashed vertical line at a learning rate, from the bottom to the top.
-fn upright(name: &str, look: usize, learning_rate: f64, summary: &Summary) -> Line {
+fn upright(name: &str, style: usize, learning_rate: f64, summary: &Summary) -> Line {
     let ys = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates).filter_map(|rate| rate.mean_loss);
     let (low, high) = (ys().fold(f64::INFINITY, f64::min), ys().fold(0.0, f64::max));
     // The panel clips it at its edges.
     let points = [low / 10.0, high * 10.0].map(|y| PanelPoint::new(learning_rate, y)).into();
-    Line { name: name.to_owned(), look, dashed: true, points }
+    Line { name: name.to_owned(), style, dashed: true, points }
 }
 
 /// Mean losses, from the lowest to the highest seed: on a logarithmic axis, a symmetric interval of a mean near 0 would have no lower end. Crossings are
@@ -117,7 +117,7 @@ fn losses(title: &str, summary: &Summary, pairs: &[Pair]) -> Panel {
             Some(PanelPoint { x: rate.learning_rate, y: rate.mean_loss?, interval })
         };
         let points = scheme.learning_rates.iter().filter_map(point).collect();
-        Line { name: scheme.scheme.clone(), look: place_of(&scheme.scheme), dashed: false, points }
+        Line { name: scheme.scheme.clone(), style: place_of(&scheme.scheme), dashed: false, points }
     };
     let mut lines: Vec<Line> = Vec::new();
     let crossings = pairs.iter().filter_map(|pair| pair.crossing.as_ref());
@@ -126,7 +126,7 @@ fn losses(title: &str, summary: &Summary, pairs: &[Pair]) -> Panel {
         let rates = || summary.schemes.iter().flat_map(|scheme| &scheme.learning_rates).map(|rate| rate.learning_rate);
         let ends = [rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max)];
         let points = ends.map(|x| PanelPoint::new(x, base)).into();
-        lines.push(Line { name: "base alone".to_owned(), look: 3, dashed: true, points });
+        lines.push(Line { name: "base alone".to_owned(), style: 3, dashed: true, points });
     }
     lines.extend(summary.schemes.iter().map(line));
     Panel {
@@ -155,8 +155,8 @@ fn ratios(pair: &Pair) -> Panel {
         logarithmic: true,
         x_ticks: vec![],
         lines: vec![
-            Line { name: "equal losses".to_owned(), look: EQUAL, dashed: true, points: equal },
-            Line { name, look: 2, dashed: false, points },
+            Line { name: "equal losses".to_owned(), style: EQUAL, dashed: true, points: equal },
+            Line { name, style: 2, dashed: false, points },
         ],
     }
 }
@@ -168,7 +168,7 @@ fn rates(found: &Transformer) -> Panel {
             let optimum = width.scheme(&name)?.optimum.as_ref()?;
             Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.bounds() })
         });
-        Line { points: points.collect(), look: place_of(&name), name, dashed: false }
+        Line { points: points.collect(), style: place_of(&name), name, dashed: false }
     };
     Panel {
         title: "decoders of several widths".to_owned(),

@@ -13,10 +13,10 @@ pub fn exponents(found: &Exponents, optimizer: OptimizerName) -> Result<String, 
     let cells: Vec<&ExponentCell> = found.cells.iter().filter(|cell| cell.optimizer == optimizer).collect();
     let mut all = Vec::new();
     for of_panel in cells.chunk_by(|a, b| a.scheme == b.scheme && a.rate_exponent == b.rate_exponent) {
-        let lines = of_panel.iter().enumerate().flat_map(|(look, cell)| {
+        let lines = of_panel.iter().enumerate().flat_map(|(style, cell)| {
             let at = |(&width, &size): (&usize, &f64)| PanelPoint::new(width as f64, size);
             let points: Vec<_> = found.widths.iter().zip(&cell.magnitudes).map(at).collect();
-            let line = Line { name: cell.quantity.clone(), look, dashed: false, points };
+            let line = Line { name: cell.quantity.clone(), style, dashed: false, points };
             [guide(&line, cell.theory), line]
         });
         let constant = if found.constant == 1.0 { String::new() } else { format!("{} ", found.constant) };
@@ -46,10 +46,10 @@ pub fn exponents(found: &Exponents, optimizer: OptimizerName) -> Result<String, 
 pub fn stable_rates(found: &Exponents) -> Result<String, FigureError> {
     let panel = |of: RateLawOf| {
         let laws = found.rate_laws.iter().filter(|law| law.of == of).enumerate();
-        let lines = laws.flat_map(|(look, law)| {
+        let lines = laws.flat_map(|(style, law)| {
             let at = |(&size, &rate): (&usize, &f64)| PanelPoint::new(size as f64, rate);
             let points: Vec<_> = law.sizes.iter().zip(&law.rates).map(at).collect();
-            let line = Line { name: law.configuration.clone(), look, dashed: false, points };
+            let line = Line { name: law.configuration.clone(), style, dashed: false, points };
             [guide(&line, law.theory), line]
         });
         let sizes = found.rate_laws.iter().find(|law| law.of == of).map_or(&[][..], |law| &law.sizes);

@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering, Place};
-use crate::palette::{GREY, INK, Look, look_of};
+use crate::palette::{GREY, INK, Style, style_of};
 use crate::ticks;
 use crate::{Figure, FigureError};
 
@@ -42,11 +42,11 @@ const QUANTITIES: [Quantity; 2] = [("Z_A", |adapter| adapter.z_a), ("Z_B", |adap
 /// [`FigureError::Nothing`] when no run has diagnostics.
 pub fn lora_features(runs: &[&Curve], module: Option<&str>) -> Result<Figure, FigureError> {
     let band = |curve: &Curve, of: fn(&Diagnosis) -> f64| -> Band {
-        curve.looks.iter().filter_map(|seen| Some((seen.step as f64, seen.spread(module, of)?))).collect()
+        curve.snapshots.iter().filter_map(|seen| Some((seen.step as f64, seen.spread(module, of)?))).collect()
     };
-    let shown: Vec<(&Cell, Look, [Band; 2])> = runs
+    let shown: Vec<(&Cell, Style, [Band; 2])> = runs
         .iter()
-        .map(|curve| (&curve.cell, look_of(&curve.cell.scheme), QUANTITIES.map(|(_, of)| band(curve, of))))
+        .map(|curve| (&curve.cell, style_of(&curve.cell.scheme), QUANTITIES.map(|(_, of)| band(curve, of))))
         .filter(|(.., bands)| !bands[0].is_empty())
         .collect();
     let points = || shown.iter().flat_map(|(.., bands)| bands).flatten();
@@ -71,7 +71,7 @@ pub fn lora_features(runs: &[&Curve], module: Option<&str>) -> Result<Figure, Fi
             |module| format!("the adapter of {}", short(module)),
         );
         draw_legend(canvas, &what)?;
-        for (place, (cell, look, bands)) in shown.iter().enumerate() {
+        for (place, (cell, style, bands)) in shown.iter().enumerate() {
             let (row, column) = (place / columns, place % columns);
             let left = LEFT + column as f64 * (panel_width + BETWEEN_COLUMNS);
             let top = HEADING + row as f64 * (PANEL_HEIGHT + BETWEEN_ROWS);
@@ -87,7 +87,7 @@ pub fn lora_features(runs: &[&Curve], module: Option<&str>) -> Result<Figure, Fi
                 axes.x_title(canvas, "optimiser step")?;
             }
             canvas.text(&heading(cell), (left, top - 12.0), Lettering::new(SMALL, INK).bold())?;
-            draw_panel(canvas, &axes, cell, *look, bands)?;
+            draw_panel(canvas, &axes, cell, *style, bands)?;
         }
         Ok(())
     })
@@ -103,8 +103,8 @@ fn short(module: &str) -> &str {
 }
 
 /// The last values of every run, as text.
-fn described(shown: &[(&Cell, Look, [Band; 2])]) -> String {
-    let run = |(cell, _, bands): &(&Cell, Look, [Band; 2])| {
+fn described(shown: &[(&Cell, Style, [Band; 2])]) -> String {
+    let run = |(cell, _, bands): &(&Cell, Style, [Band; 2])| {
         let last = |band: &Band| band.last().map(|(_, [_, middle, _])| loss_text(*middle)).unwrap_or_default();
         let step = bands[0].last().map_or(0.0, |(step, _)| *step);
         format!("{}, step {step}: Z_A {}, Z_B {}.", heading(cell), last(&bands[0]), last(&bands[1]))
@@ -112,23 +112,29 @@ fn described(shown: &[(&Cell, Look, [Band; 2])]) -> String {
     shown.iter().map(run).collect::<Vec<_>>().join(" ")
 }
 
-fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, cell: &Cell, look: Look, bands: &[Band; 2]) -> Result<(), FigureError> {
+fn draw_panel(
+    canvas: &Canvas<'_>,
+    axes: &Axes,
+    cell: &Cell,
+    style: Style,
+    bands: &[Band; 2],
+) -> Result<(), FigureError> {
     let mut ends: Vec<(&str, f64)> = Vec::new();
     for (place, (band, (name, _))) in bands.iter().zip(QUANTITIES).enumerate() {
         let edge = |which: usize| band.iter().map(move |(step, spread)| axes.place(*step, spread[which]));
         if band.iter().any(|(_, [low, _, high])| low < high) {
             let outline: Vec<Place> = edge(0).chain(edge(2).rev()).collect();
-            canvas.area(&outline, look.colour.mix(0.13))?;
+            canvas.area(&outline, style.colour.mix(0.13))?;
         }
         let line: Vec<Place> = edge(1).collect();
         if place == 0 {
-            canvas.path(&line, 2.25, look.colour.to_rgba())?;
+            canvas.path(&line, 2.25, style.colour.to_rgba())?;
         } else {
-            canvas.dashed(&line, 2.25, look.colour)?;
+            canvas.dashed(&line, 2.25, style.colour)?;
         }
         let every = line.len().div_ceil(MARKS).max(1);
         for &at in line.iter().rev().step_by(every) {
-            canvas.mark(at, 3.5, look)?;
+            canvas.mark(at, 3.5, style)?;
         }
         for (&at, (step, [low, middle, high])) in line.iter().zip(band) {
             let spread =

@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around, holds};
 use crate::canvas::{self, Canvas, Lettering};
-use crate::palette::{GREY, INK, Look, look_of};
+use crate::palette::{GREY, INK, Style, style_of};
 use crate::ticks;
 use crate::{Figure, FigureError};
 
@@ -108,20 +108,20 @@ fn has_interval(summary: &Summary, place: usize) -> bool {
 
 /// The optimum's mark, its interval as a thin bar with caps at the ends that are not open, and its plateau as a thick bar.
 fn draw_optimum(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary) -> Result<(), FigureError> {
-    let look = look_of(&scheme.scheme);
+    let style = style_of(&scheme.scheme);
     let Some(optimum) = &scheme.optimum else { return Ok(()) };
     let x = |rate: f64| axes.place(rate, 1.0).0;
     if let Some([low, high]) = optimum.plateau.map(|ends| ends.map(x)) {
-        canvas.path(&[(low, y), (high, y)], 7.0, look.colour.mix(0.3))?;
+        canvas.path(&[(low, y), (high, y)], 7.0, style.colour.mix(0.3))?;
     }
     if let Some(bounds) = optimum.bounds() {
-        canvas.path(&bounds.map(|end| (x(end), y)), 1.5, look.colour.to_rgba())?;
+        canvas.path(&bounds.map(|end| (x(end), y)), 1.5, style.colour.to_rgba())?;
         // An open end has no cap: its bar continues to the edge.
         for end in bounds.into_iter().filter(|end| *end > 0.0 && end.is_finite()).map(x) {
-            canvas.path(&[(end, y - 4.0), (end, y + 4.0)], 1.5, look.colour.to_rgba())?;
+            canvas.path(&[(end, y - 4.0), (end, y + 4.0)], 1.5, style.colour.to_rgba())?;
         }
     }
-    canvas.mark((x(optimum.learning_rate), y), 3.0, look)
+    canvas.mark((x(optimum.learning_rate), y), 3.0, style)
 }
 
 fn draw_scheme(
@@ -131,8 +131,8 @@ fn draw_scheme(
     beside: f64,
     band: bool,
 ) -> Result<(), FigureError> {
-    let look = look_of(&scheme.scheme);
-    let colour = look.colour;
+    let style = style_of(&scheme.scheme);
+    let colour = style.colour;
     let place = |rate: f64, loss: f64| {
         let (x, y) = axes.place(rate, loss);
         (x + beside, y)
@@ -163,7 +163,7 @@ fn draw_scheme(
                 let outline: Vec<_> = highest.iter().copied().chain(lowest.iter().rev().copied()).collect();
                 canvas.area(&outline, colour.mix(0.15))?;
             }
-            canvas.line(&means, 2.0, look)?;
+            canvas.line(&means, 2.0, style)?;
         }
         for (&(x, low), &(_, high)) in lowest.iter().zip(&highest) {
             canvas.path(&[(x, low), (x, high)], 1.5, colour.to_rgba())?;
@@ -173,13 +173,13 @@ fn draw_scheme(
             }
         }
         for &mean in &means {
-            canvas.mark(mean, 4.0, look)?;
+            canvas.mark(mean, 4.0, style)?;
         }
     }
     // Seeds that did not diverge where another did: they have a loss, but the rate has no mean.
     for row in scheme.learning_rates.iter().filter(|row| row.diverged > 0) {
         for loss in row.losses.iter().flatten() {
-            canvas.mark(place(row.learning_rate, *loss), 2.5, look)?;
+            canvas.mark(place(row.learning_rate, *loss), 2.5, style)?;
         }
     }
     if let Some((best, loss)) = scheme.best_learning_rate.zip(scheme.best_loss) {
@@ -191,7 +191,7 @@ fn draw_scheme(
 /// One cross for each diverged seed, side by side above its learning rate; from four on, and if rates are close, one
 /// cross with their number, or without it if the number does not fit.
 fn draw_crosses(canvas: &Canvas<'_>, axes: &Axes, y: f64, scheme: &SchemeSummary) -> Result<(), FigureError> {
-    let Look { colour, .. } = look_of(&scheme.scheme);
+    let Style { colour, .. } = style_of(&scheme.scheme);
     let xs: Vec<_> = scheme.learning_rates.iter().map(|row| axes.place(row.learning_rate, 1.0).0).collect();
     let room = xs.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
     for (row, x) in scheme.learning_rates.iter().zip(xs).filter(|(row, _)| row.diverged > 0) {
@@ -274,9 +274,9 @@ impl Legend {
         let text = Lettering::new(SMALL, INK);
         let mut y = top + LEGEND_LINE / 2.0;
         for (name, best) in &self.schemes {
-            let look = look_of(name);
-            canvas.line(&[(left, y), (left + 28.0, y)], 2.0, look)?;
-            canvas.mark((middle, y), 4.0, look)?;
+            let style = style_of(name);
+            canvas.line(&[(left, y), (left + 28.0, y)], 2.0, style)?;
+            canvas.mark((middle, y), 4.0, style)?;
             canvas.text(name, (words, y), text.bold())?;
             y += LEGEND_LINE;
             if let Some(best) = best {

@@ -48,7 +48,7 @@ impl Mark {
 
 /// The colour, mark and dashes of a scheme.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Look {
+pub struct Style {
     /// Its colour.
     pub colour: RGBColor,
     /// Its mark.
@@ -57,11 +57,11 @@ pub struct Look {
     pub dashes: &'static [f64],
 }
 
-/// The look with this index; 28 differ.
-pub fn look(place: usize) -> Look {
+/// The style with this index; 28 differ.
+pub fn style(place: usize) -> Style {
     const MARKS: [Mark; 4] = [Mark::Disc, Mark::Square, Mark::Triangle, Mark::Diamond];
     const DASHES: [&[f64]; 4] = [&[], &[7.0, 3.0], &[2.0, 2.5], &[9.0, 3.0, 2.0, 3.0]];
-    Look {
+    Style {
         colour: COLOURS[place % COLOURS.len()],
         // Seven colours and four marks have no common factor, so stepping through both lists gives every pair.
         mark: MARKS[place % MARKS.len()],
@@ -69,8 +69,8 @@ pub fn look(place: usize) -> Look {
     }
 }
 
-/// Every scheme in the order of looks: a scheme looks the same in every figure and table, whatever is beside it. The schemes compared most often come first,
-/// since within the first seven looks each has a colour of its own; seven further on, one has the same colour and another mark and dash. New schemes go to the end.
+/// Every scheme in the order of styles: a scheme styles the same in every figure and table, whatever is beside it. The schemes compared most often come first,
+/// since within the first seven styles each has a colour of its own; seven further on, one has the same colour and another mark and dash. New schemes go to the end.
 pub const SCHEMES: [&str; 28] = [
     "init-a",
     "init-b",
@@ -102,7 +102,7 @@ pub const SCHEMES: [&str; 28] = [
     "peft-false",
 ];
 
-/// The index of a scheme's look. An unlisted scheme, as of another version, shares the look of a listed one, always the same.
+/// The index of a scheme's style. An unlisted scheme, as of another version, shares the style of a listed one, always the same.
 pub fn place_of(scheme: &str) -> usize {
     SCHEMES.iter().position(|known| *known == scheme).unwrap_or_else(|| {
         // FNV-1a.
@@ -112,14 +112,14 @@ pub fn place_of(scheme: &str) -> usize {
     })
 }
 
-/// The look of a scheme.
-pub fn look_of(scheme: &str) -> Look {
-    look(place_of(scheme))
+/// The style of a scheme.
+pub fn style_of(scheme: &str) -> Style {
+    style(place_of(scheme))
 }
 
 /// A scheme's mark in its colour, as shapes of SVG around (0, 0) with a radius of about 1.
 pub fn mark_of(scheme: &str) -> String {
-    let Look { colour: RGBColor(red, green, blue), mark, .. } = look_of(scheme);
+    let Style { colour: RGBColor(red, green, blue), mark, .. } = style_of(scheme);
     let fill = format!("fill=\"#{red:02x}{green:02x}{blue:02x}\"");
     match mark.corners() {
         [] => format!("<circle r=\"1\" {fill}/>"),
@@ -138,7 +138,7 @@ mod tests {
     fn twenty_eight_looks_differ() {
         for first in 0..28 {
             for second in 0..first {
-                let (one, other) = (look(first), look(second));
+                let (one, other) = (style(first), style(second));
                 assert_ne!((one.colour, one.mark), (other.colour, other.mark), "{first} and {second}");
                 // Schemes of one colour have different dashes.
                 assert!(one.colour != other.colour || one.dashes != other.dashes, "{first} and {second}");
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_scheme_has_one_look() {
-        let colour = |scheme: &str| look_of(scheme).colour;
+        let colour = |scheme: &str| style_of(scheme).colour;
         assert_eq!((colour("init-a"), colour("init-b")), (COLOURS[0], COLOURS[1]));
         for (place, scheme) in SCHEMES.iter().enumerate() {
             assert_eq!(place_of(scheme), place, "{scheme} is listed twice");

@@ -5,7 +5,7 @@ use plotters::style::Color;
 use crate::FigureError;
 use crate::axes::{Axes, SMALL, around, holds};
 use crate::canvas::{self, Canvas, Lettering};
-use crate::palette::{GREY, INK, Look, look};
+use crate::palette::{GREY, INK, Style, style};
 
 const LEFT: f64 = 78.0;
 const HEADING: f64 = 96.0;
@@ -57,8 +57,8 @@ pub struct Panel {
 pub struct Line {
     /// Its name in the legend; lines of one name have one entry.
     pub name: String,
-    /// The index of its look.
-    pub look: usize,
+    /// The index of its style.
+    pub style: usize,
     /// Dashed and without marks: a guide.
     pub dashed: bool,
     /// The points, by rising x.
@@ -103,13 +103,13 @@ pub fn panels(figure: &Panels) -> Result<String, FigureError> {
             draw_panel(canvas, axes, panel)?;
         }
         let (left, mut y) = (right + LEGEND_GAP, HEADING + LEGEND_LINE / 2.0);
-        for (name, look, dashed) in legend {
+        for (name, style, dashed) in legend {
             let text = Lettering::new(SMALL, INK);
             if dashed {
-                canvas.dashed(&[(left, y), (left + 28.0, y)], 1.5, look.colour)?;
+                canvas.dashed(&[(left, y), (left + 28.0, y)], 1.5, style.colour)?;
             } else {
-                canvas.path(&[(left, y), (left + 28.0, y)], 2.0, look.colour.to_rgba())?;
-                canvas.mark((left + 14.0, y), 4.0, look)?;
+                canvas.path(&[(left, y), (left + 28.0, y)], 2.0, style.colour.to_rgba())?;
+                canvas.mark((left + 14.0, y), 4.0, style)?;
             }
             canvas.text(&name, (left + 36.0, y), text)?;
             y += LEGEND_LINE;
@@ -163,16 +163,16 @@ fn is_shown(point: &PanelPoint) -> bool {
 }
 
 /// Each name once, in the order of the lines, and the meaning of dashes.
-fn legend(figure: &Panels) -> Vec<(String, Look, bool)> {
-    let mut entries: Vec<(String, Look, bool)> = Vec::new();
+fn legend(figure: &Panels) -> Vec<(String, Style, bool)> {
+    let mut entries: Vec<(String, Style, bool)> = Vec::new();
     for line in figure.panels.iter().flat_map(|panel| &panel.lines) {
         let named = line.dashed && figure.dashes.is_some();
         if !named && entries.iter().all(|(name, ..)| *name != line.name) {
-            entries.push((line.name.clone(), look(line.look), line.dashed));
+            entries.push((line.name.clone(), style(line.style), line.dashed));
         }
     }
     if let Some(words) = &figure.dashes {
-        entries.push((words.clone(), Look { colour: GREY, ..look(0) }, true));
+        entries.push((words.clone(), Style { colour: GREY, ..style(0) }, true));
     }
     entries
 }
@@ -195,11 +195,11 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel) -> Result<(), Fig
 }
 
 fn draw_line(canvas: &Canvas<'_>, axes: &Axes, line: &Line) -> Result<(), FigureError> {
-    let look = look(line.look);
+    let style = style(line.style);
     let points: Vec<&PanelPoint> = line.points.iter().filter(|point| is_shown(point)).collect();
     let places: Vec<_> = points.iter().map(|point| axes.place(point.x, point.y)).collect();
     if line.dashed {
-        return canvas.dashed(&places, 1.5, look.colour);
+        return canvas.dashed(&places, 1.5, style.colour);
     }
     let crowded = points.len() > MARKS;
     if crowded {
@@ -208,23 +208,23 @@ fn draw_line(canvas: &Canvas<'_>, axes: &Axes, line: &Line) -> Result<(), Figure
         let outline: Vec<_> = ends(1).chain(ends(0).collect::<Vec<_>>().into_iter().rev()).collect();
         let outline: Vec<_> = outline.into_iter().map(|(x, y)| axes.place(x, y)).collect();
         if outline.len() > 3 {
-            canvas.area(&outline, look.colour.mix(0.15))?;
+            canvas.area(&outline, style.colour.mix(0.15))?;
         }
     }
     if places.len() > 1 {
-        canvas.path(&places, 2.0, look.colour.to_rgba())?;
+        canvas.path(&places, 2.0, style.colour.to_rgba())?;
     }
     let every = points.len().div_ceil(MARKS).max(1);
     for (point, &place) in points.iter().zip(&places).step_by(every) {
         if let Some([low, high]) = point.interval.filter(|_| !crowded) {
             let (bottom, top) = (axes.place(point.x, low), axes.place(point.x, high));
-            canvas.path(&[bottom, top], 1.5, look.colour.to_rgba())?;
+            canvas.path(&[bottom, top], 1.5, style.colour.to_rgba())?;
             // A cap on a bar shorter than the mark would only blur the mark.
             for (x, y) in [bottom, top].into_iter().filter(|_| bottom.1 - top.1 > 12.0) {
-                canvas.path(&[(x - 4.0, y), (x + 4.0, y)], 1.5, look.colour.to_rgba())?;
+                canvas.path(&[(x - 4.0, y), (x + 4.0, y)], 1.5, style.colour.to_rgba())?;
             }
         }
-        canvas.mark(place, 4.0, look)?;
+        canvas.mark(place, 4.0, style)?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The singular values of starts, a panel for each scheme.
 
-use loralab_experiment::{Beginning, SchemeBeginning, loss_text, spread};
+use loralab_experiment::{LayerStart, SchemeStart, loss_text, spread};
 use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering, Place};
-use crate::palette::{GREY, INK, Look, look_of};
+use crate::palette::{GREY, INK, Style, style_of};
 use crate::{Figure, FigureError};
 
 const LEFT: f64 = 78.0;
@@ -28,12 +28,12 @@ const TICKS: usize = 9;
 ///
 /// # Errors
 /// [`FigureError::Nothing`] when no layer has a value above zero.
-pub fn spectra(starts: &[&SchemeBeginning]) -> Result<Figure, FigureError> {
-    let has_value = |layer: &Beginning| layer.spectrum.iter().any(|value| *value > 0.0);
-    let shown: Vec<(&SchemeBeginning, Look)> = starts
+pub fn spectra(starts: &[&SchemeStart]) -> Result<Figure, FigureError> {
+    let has_value = |layer: &LayerStart| layer.spectrum.iter().any(|value| *value > 0.0);
+    let shown: Vec<(&SchemeStart, Style)> = starts
         .iter()
         .filter(|start| start.layers.iter().any(has_value))
-        .map(|&start| (start, look_of(&start.scheme)))
+        .map(|&start| (start, style_of(&start.scheme)))
         .collect();
     let layers = || shown.iter().flat_map(|(start, _)| &start.layers);
     let y = around(layers().flat_map(|layer| layer.spectrum.iter().copied()), 0.05)
@@ -53,7 +53,7 @@ pub fn spectra(starts: &[&SchemeBeginning]) -> Result<Figure, FigureError> {
     canvas::draw((width, height), title, &described(&shown), |canvas| {
         canvas.text(title, (LEFT, 22.0), Lettering::new(17.0, INK).bold())?;
         canvas.text("thin: every layer; thick: the middle of the layers", (LEFT, 46.0), Lettering::new(SMALL, GREY))?;
-        for (place, (start, look)) in shown.iter().enumerate() {
+        for (place, (start, style)) in shown.iter().enumerate() {
             let (row, column) = (place / columns, place % columns);
             let left = LEFT + column as f64 * (panel_width + BETWEEN_COLUMNS);
             let top = HEADING + row as f64 * (PANEL_HEIGHT + BETWEEN_ROWS);
@@ -67,29 +67,29 @@ pub fn spectra(starts: &[&SchemeBeginning]) -> Result<Figure, FigureError> {
                 axes.x_title(canvas, "place")?;
             }
             canvas.text(&heading(start), (left, top - 12.0), Lettering::new(SMALL, INK).bold())?;
-            draw_panel(canvas, &axes, start, *look)?;
+            draw_panel(canvas, &axes, start, *style)?;
         }
         Ok(())
     })
 }
 
-fn heading(start: &SchemeBeginning) -> String {
+fn heading(start: &SchemeStart) -> String {
     format!("{}: {}", start.scheme, start.drawn())
 }
 
 /// The spread over layers of the value with this index, from 0, among the layers that have one.
-fn at(start: &SchemeBeginning, place: usize) -> Option<[f64; 3]> {
+fn at(start: &SchemeStart, place: usize) -> Option<[f64; 3]> {
     spread(start.layers.iter().filter_map(|layer| layer.spectrum.get(place).copied()))
 }
 
 /// The largest number of values of a layer.
-fn longest(start: &SchemeBeginning) -> usize {
+fn longest(start: &SchemeStart) -> usize {
     start.layers.iter().map(|layer| layer.spectrum.len()).max().unwrap_or(0)
 }
 
 /// The ends of every median line, as text.
-fn described(shown: &[(&SchemeBeginning, Look)]) -> String {
-    let said = |(start, _): &(&SchemeBeginning, Look)| {
+fn described(shown: &[(&SchemeStart, Style)]) -> String {
+    let said = |(start, _): &(&SchemeStart, Style)| {
         let last = longest(start).saturating_sub(1);
         let value = |place| at(start, place).map(|[_, middle, _]| loss_text(middle)).unwrap_or_default();
         format!("{}, from {} down to {}.", heading(start), value(0), value(last))
@@ -97,18 +97,18 @@ fn described(shown: &[(&SchemeBeginning, Look)]) -> String {
     shown.iter().map(said).collect::<Vec<_>>().join(" ")
 }
 
-fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, start: &SchemeBeginning, look: Look) -> Result<(), FigureError> {
+fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, start: &SchemeStart, style: Style) -> Result<(), FigureError> {
     for layer in &start.layers {
         let line: Vec<Place> =
             layer.spectrum.iter().enumerate().map(|(k, value)| axes.place(k as f64 + 1.0, *value)).collect();
-        canvas.path(&line, 1.0, look.colour.mix(0.35))?;
+        canvas.path(&line, 1.0, style.colour.mix(0.35))?;
     }
     let values: Vec<(usize, [f64; 3])> = (0..longest(start)).filter_map(|k| Some((k + 1, at(start, k)?))).collect();
     let line: Vec<Place> = values.iter().map(|(k, [_, middle, _])| axes.place(*k as f64, *middle)).collect();
-    canvas.path(&line, 2.25, look.colour.to_rgba())?;
+    canvas.path(&line, 2.25, style.colour.to_rgba())?;
     let every = line.len().div_ceil(MARKS).max(1);
     for &point in line.iter().step_by(every) {
-        canvas.mark(point, 3.5, look)?;
+        canvas.mark(point, 3.5, style)?;
     }
     for (&point, (k, [low, middle, high])) in line.iter().zip(&values) {
         let spread = if high > low { format!(" ({} to {})", loss_text(*low), loss_text(*high)) } else { String::new() };

@@ -21,16 +21,16 @@ pub fn toy_rates(found: &Toy) -> Result<String, FigureError> {
                     let optimum = width.starts.iter().find(|start| start.scheme == *name)?.optimum.as_ref()?;
                     Some(PanelPoint { x: width.width as f64, y: optimum.learning_rate, interval: optimum.bounds() })
                 });
-                Line { name: name.clone(), look: place_of(name), dashed: false, points: points.collect() }
+                Line { name: name.clone(), style: place_of(name), dashed: false, points: points.collect() }
             })
             .collect();
         let guides: Vec<Line> = [(0, -0.5, "C n^-1/2", 3), (0, -0.75, "C n^-3/4", 4), (1, -1.0, "C n^-1", 5)]
             .into_iter()
-            .filter_map(|(start, slope, name, look)| {
+            .filter_map(|(start, slope, name, style)| {
                 let line: &Line = lines.get(start)?;
                 let (first, last) = (line.points.first()?, line.points.last()?);
                 let at = |x: f64| PanelPoint::new(x, first.y * (x / first.x).powf(slope));
-                Some(Line { name: name.to_owned(), look, dashed: true, points: vec![at(first.x), at(last.x)] })
+                Some(Line { name: name.to_owned(), style, dashed: true, points: vec![at(first.x), at(last.x)] })
             })
             .collect();
         lines.splice(0..0, guides);
@@ -129,7 +129,7 @@ pub fn toy_sweeps(found: &Toy, readout: &ToyReadout) -> Result<String, FigureErr
             Some(PanelPoint { x: rate.learning_rate, y: rate.mean_loss?, interval })
         };
         let points = start.learning_rates.iter().filter_map(point).collect();
-        Line { name: start.scheme.clone(), look: place_of(&start.scheme), dashed: false, points }
+        Line { name: start.scheme.clone(), style: place_of(&start.scheme), dashed: false, points }
     };
     let panel = |width: &loralab_experiment::ToyWidth| Panel {
         title: format!("width {}", width.width),
@@ -184,5 +184,5 @@ fn seeds(trace: &ToyTrace, records: &[Vec<f64>], dashed: bool, suffix: &str) -> 
         PanelPoint { x: step as f64, y: mean, interval: Some([lowest, highest]) }
     };
     let points = trace.steps.iter().enumerate().map(point).collect();
-    Line { name: format!("{}{suffix}", trace.scheme), look: place_of(&trace.scheme), dashed, points }
+    Line { name: format!("{}{suffix}", trace.scheme), style: place_of(&trace.scheme), dashed, points }
 }

@@ -5,7 +5,7 @@ use plotters::style::Color;
 
 use crate::axes::{Axes, SMALL, around};
 use crate::canvas::{self, Canvas, Lettering};
-use crate::palette::{GREY, INK, Look, look_of};
+use crate::palette::{GREY, INK, Style, style_of};
 use crate::ticks;
 use crate::{Figure, FigureError};
 
@@ -27,7 +27,7 @@ const MOST_CURVES: usize = 32;
 /// A scheme at its best learning rate.
 struct Panel<'a> {
     title: String,
-    look: Look,
+    style: Style,
     curves: Vec<&'a Curve>,
     /// The data that its start read before the first step, in steps.
     start: f64,
@@ -75,7 +75,7 @@ fn draw(
             let title = format!("{} at {}", scheme.scheme, learning_rate_text(rate));
             let start = scheme.start.map_or(0.0, |start| start.steps);
             let at_base = !BEGIN_ELSEWHERE.contains(&&*scheme.scheme);
-            (!curves.is_empty()).then(|| Panel { title, look: look_of(&scheme.scheme), curves, start, at_base })
+            (!curves.is_empty()).then(|| Panel { title, style: style_of(&scheme.scheme), curves, start, at_base })
         })
         .collect();
     let base = summary.setting.base_loss;
@@ -125,7 +125,7 @@ fn draw(
 }
 
 fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<f64>) -> Result<(), FigureError> {
-    let Look { colour, .. } = panel.look;
+    let Style { colour, .. } = panel.style;
     let place = |step: f64, loss: f64| axes.place(step + panel.start, loss);
     if let Some(base) = base {
         let (_, y) = axes.place(0.0, base);
@@ -163,7 +163,7 @@ fn draw_panel(canvas: &Canvas<'_>, axes: &Axes, panel: &Panel<'_>, base: Option<
     let every = rows.len().div_ceil(16).max(1);
     for &(step, lowest, mean, highest) in rows.iter().rev().step_by(every) {
         canvas.path(&[place(step, lowest), place(step, highest)], 1.5, colour.to_rgba())?;
-        canvas.mark(place(step, mean), 4.0, panel.look)?;
+        canvas.mark(place(step, mean), 4.0, panel.style)?;
     }
     Ok(())
 }
@@ -229,7 +229,7 @@ mod tests {
             training: vec![],
             validation: losses.iter().map(|&(step, loss)| Point { step, loss }).collect(),
             diverged: None,
-            looks: vec![],
+            snapshots: vec![],
         };
         let (one, other) = (curve(&[(0, 9.0), (10, 2.0), (20, 1.0)]), curve(&[(10, 4.0)]));
         assert_eq!(validations(&[&one, &other]), [(10.0, 2.0, 3.0, 4.0), (20.0, 1.0, 1.0, 1.0)]);

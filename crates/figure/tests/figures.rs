@@ -1,8 +1,8 @@
 //! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
 
 use loralab_experiment::{
-    Accuracy, Beginning, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, Look, Point, RunResult,
-    SchemeBeginning, Setting, StartCost, Summary,
+    Accuracy, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, LayerStart, Point, RunResult, SchemeStart,
+    Setting, StartCost, Style, Summary,
 };
 use loralab_figure::{
     Figure, FigureError, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when, spectra,
@@ -57,7 +57,7 @@ fn curves(runs: &[RunResult], steps: usize) -> Vec<Curve> {
             training: (1..=steps).map(|step| Point { step, loss: at(step) * noise(step) }).collect(),
             validation: (1..=steps / 50).map(|n| Point { step: 50 * n, loss: at(50 * n) }).collect(),
             diverged: None,
-            looks: vec![],
+            snapshots: vec![],
         }
     };
     runs.iter().map(curve).collect()
@@ -151,7 +151,7 @@ fn what_a_start_read_is_part_of_the_time() {
 }
 
 /// Looks into two adapters at every tenth step: features that grow from a start.
-fn looks(start: f64) -> Vec<Look> {
+fn looks(start: f64) -> Vec<Style> {
     let adapter = |step: usize, times: f64| Diagnosis {
         module: format!("model.layers.0.mlp.{}", if times > 1.0 { "up_proj" } else { "down_proj" }),
         z_a: times * start * (1.0 + step as f64 / 20.0),
@@ -175,7 +175,7 @@ fn looks(start: f64) -> Vec<Look> {
         below_epsilon_b: None,
     };
     let adapters = |k| vec![adapter(10 * k, 0.5), adapter(10 * k, 2.0)];
-    (1..=10).map(|k| Look { step: 10 * k, kl_from_base: None, adapters: adapters(k) }).collect()
+    (1..=10).map(|k| Style { step: 10 * k, kl_from_base: None, adapters: adapters(k) }).collect()
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn features_are_drawn_on_the_same_scales() {
     for text in ["init-a at 1e-3", "init-b at 1e-3", "Z_A", "Z_B", "root mean square", "optimiser step"] {
         assert!(figure.svg.contains(text), "{text}");
     }
-    // Both lines of both runs, at every look; and a band around each.
+    // Both lines of both runs, at every style; and a band around each.
     assert_eq!((figure.spots.len(), figure.svg.matches("<polygon").count() >= 4), (40, true));
     assert_eq!(figure.spots[9].text, "init-a at 1e-3, step 100: Z_A 3.00 (3.00 to 12.0)");
     // The same value has the same height in every panel.
@@ -204,7 +204,7 @@ fn features_are_drawn_on_the_same_scales() {
 #[test]
 fn spectra_of_starts_share_their_scales() {
     let start = |scheme: &str, size: f64, product: f64| {
-        let layer = |times: f64| Beginning {
+        let layer = |times: f64| LayerStart {
             module: "model.layers.0.mlp.up_proj".to_owned(),
             rank: 4,
             a: 1.0,
@@ -215,7 +215,7 @@ fn spectra_of_starts_share_their_scales() {
             spectrum: (1..=4).map(|k| size * times / f64::from(k)).collect(),
         };
         let layers = [1.0, 2.0, 4.0].map(layer).to_vec();
-        SchemeBeginning { scheme: scheme.to_owned(), scale: 2.0, layers, tokens: 0, seconds: 0.1 }
+        SchemeStart { scheme: scheme.to_owned(), scale: 2.0, layers, tokens: 0, seconds: 0.1 }
     };
     let starts = [start("init-a", 1.0, 0.0), start("pissa", 0.5, 0.3), start("nothing", 0.0, 0.0)];
     let all: Vec<_> = starts.iter().collect();

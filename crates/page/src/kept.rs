@@ -64,7 +64,7 @@ impl Sweep {
         News { log: std::mem::take(&mut self.fresh), adapters }
     }
 
-    /// What it is of, as [`begun`](Self::begun) reads it.
+    /// What it is of, as [`from_head`](Self::from_head) reads it.
     pub fn head(&self) -> String {
         let data = self.data.as_ref().map(|data| Cow::Borrowed(data.name.as_str()));
         let head = Head { experiment: Cow::Borrowed(&self.experiment), data };
@@ -85,13 +85,13 @@ impl Sweep {
 
     /// A sweep that was kept, of its head and the text that it learns: what was told of it is still to be recalled. None if it was kept by a version whose
     /// words have changed.
-    pub fn begun(head: &str, data: Option<String>) -> Option<Self> {
+    pub fn from_head(head: &str, data: Option<String>) -> Option<Self> {
         let Head { experiment, data: name } = serde_json::from_str(head).ok()?;
         let data = name.zip(data).map(|(name, text)| File { name: name.into_owned(), text });
         Some(Self::new(experiment.into_owned(), data))
     }
 
-    /// Takes in lines of its log that are kept, and hands each event on; none as in [`begun`](Self::begun).
+    /// Takes in lines of its log that are kept, and hands each event on; none as in [`from_head`](Self::from_head).
     pub fn recall(&mut self, log: &str, mut each: impl FnMut(&Event)) -> Option<()> {
         for line in log.lines() {
             let event = serde_json::from_str(line).ok()?;
@@ -101,7 +101,7 @@ impl Sweep {
         Some(())
     }
 
-    /// Takes in an adapter that is kept; none as in [`begun`](Self::begun).
+    /// Takes in an adapter that is kept; none as in [`from_head`](Self::from_head).
     pub fn recall_adapter(&mut self, adapter: &str) -> Option<()> {
         self.adapters.push(serde_json::from_str(adapter).ok()?);
         self.kept_adapters = self.adapters.len();
@@ -118,7 +118,7 @@ mod tests {
 
     /// The sweep that is made of what was kept.
     fn recalled(head: &str, data: Option<&str>, news: &[News]) -> Option<Sweep> {
-        let mut sweep = Sweep::begun(head, data.map(str::to_owned))?;
+        let mut sweep = Sweep::from_head(head, data.map(str::to_owned))?;
         for News { log, adapters } in news {
             sweep.recall(log, |_| ())?;
             adapters.iter().try_for_each(|adapter| sweep.recall_adapter(adapter))?;
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!((news[0].log.lines().count(), news[0].adapters.len()), (9, 3));
         assert_eq!(sweep.news(), News::default());
         let late = cell("init-a", 4e-3, 0);
-        sweep.hear(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None });
+        sweep.apply(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None });
         sweep.adapters.push(AdapterFiles { cell: late, config: "{}".to_owned(), tensors: Blob(vec![7]) });
         news.push(sweep.news());
         assert_eq!((news[1].log.lines().count(), news[1].adapters.len()), (1, 1));
@@ -147,17 +147,17 @@ mod tests {
         // What is kept already is no news.
         assert_eq!(again.news(), News::default());
         for head in ["{}", "", "{\"experiment\": 1}"] {
-            assert!(Sweep::begun(head, None).is_none());
+            assert!(Sweep::from_head(head, None).is_none());
         }
         assert!(again.recall("{}", |_| ()).is_none() && again.recall_adapter("{}").is_none());
     }
 
     #[test]
     fn a_sweep_that_is_kept_is_offered_in_words() {
-        let mut begun = Sweep::new(Experiment::default(), None);
-        assert_eq!(begun.about().offer(), None);
-        begun.snapshot = Some(2);
-        let words = begun.about().offer().expect("it can be gone on with");
+        let mut sweep = Sweep::new(Experiment::default(), None);
+        assert_eq!(sweep.about().offer(), None);
+        sweep.snapshot = Some(2);
+        let words = sweep.about().offer().expect("it can be gone on with");
         assert!(words.contains("(0 runs, cut short, and kept after step 2 of 0)"), "{words}");
         let mut sweep = sweep(None);
         let offer = |sweep: &Sweep| sweep.about().offer().unwrap_or_default();
@@ -165,7 +165,7 @@ mod tests {
         sweep.snapshot = Some(3);
         assert!(offer(&sweep).contains("4 runs, cut short, and kept after step 3 of 4)"));
         // One that is over has no state to go on from.
-        sweep.hear(&Event::Finished { complete: true, seconds: 1.0, unwritten: vec![] });
+        sweep.apply(&Event::Finished { complete: true, seconds: 1.0, unwritten: vec![] });
         assert!(offer(&sweep).contains("4 runs, done)") && sweep.snapshot.is_none());
         let text = serde_json::to_string(&sweep.about()).expect("it is JSON");
         assert_eq!(serde_json::from_str::<About>(&text).expect("it was just written"), sweep.about());

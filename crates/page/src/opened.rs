@@ -26,7 +26,7 @@ impl Sweep {
         }
         for (place, line) in log.text.split_inclusive('\n').enumerate() {
             match serde_json::from_str(line) {
-                Ok(event) => sweep.hear(&event),
+                Ok(event) => sweep.apply(&event),
                 // A sweep that was killed may leave its last line without an end; a file of one such line is another.
                 Err(_) if place > 0 && !line.ends_with('\n') => {}
                 Err(error) => {

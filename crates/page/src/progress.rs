@@ -30,7 +30,7 @@ pub struct Progress {
 
 impl Progress {
     /// Takes in an event of a message that came `now`, in seconds: all events of a message have one time.
-    pub fn hear(&mut self, event: &Event, now: f64) {
+    pub fn apply(&mut self, event: &Event, now: f64) {
         match event {
             Event::Started { runs, steps, .. } => {
                 *self = Self {
@@ -161,16 +161,16 @@ mod tests {
         assert_eq!((progress.share(), progress.pace(1.0, 64)), (0.0, String::new()));
         let started =
             Event::Started { version: String::new(), device: String::new(), runs: 2, steps: 4, schemes: vec![] };
-        progress.hear(&started, 10.0);
+        progress.apply(&started, 10.0);
         assert_eq!(progress.task(), "Training 2 adapters for 4 steps each.");
         for (number, now) in [(1, 11.0), (1, 11.0), (2, 13.0), (2, 13.0)] {
-            progress.hear(&step(number), now);
+            progress.apply(&step(number), now);
         }
         assert_eq!(
             progress.pace(13.0, 64),
             "Step 2 of 4 · 3 s gone, about 4 s left · 1.0 steps of a run and 64 tokens a second"
         );
-        progress.hear(&Event::Diverged { cell: cell(), step: 2, tensor: "logits".to_owned() }, 13.0);
+        progress.apply(&Event::Diverged { cell: cell(), step: 2, tensor: "logits".to_owned() }, 13.0);
         assert_eq!(
             progress.pace(13.0, 64),
             "Step 2 of 4 · 3 s gone, about 2 s left · 1.0 steps of a run and 64 tokens a second"
@@ -178,9 +178,9 @@ mod tests {
         // Gone on with at another visit, the pace is that of this one.
         progress.go_on(100.0);
         assert_eq!(progress.pace(101.0, 64), "");
-        progress.hear(&step(3), 104.0);
+        progress.apply(&step(3), 104.0);
         assert_eq!(progress.pace(104.0, 64), "Step 3 of 4 · 4 s gone");
-        progress.hear(&step(4), 106.0);
+        progress.apply(&step(4), 106.0);
         assert_eq!(progress.share(), 1.0);
         assert!(progress.pace(106.0, 64).ends_with("about 0 s left · 0.5 steps of a run and 32 tokens a second"));
     }
@@ -192,17 +192,17 @@ mod tests {
         let cell = || Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 };
         let step = |step| Event::Step { cell: cell(), step, loss: None, learning_rate: 1e-3, gradient_norm: None };
         let mut progress = Progress::default();
-        progress.hear(&started, 0.0);
+        progress.apply(&started, 0.0);
         // Twenty steps after ten seconds of preparation, in one message, and six more a moment later.
-        let hear = |progress: &mut Progress, steps: std::ops::RangeInclusive<usize>, now| {
-            steps.for_each(|number| (0..2).for_each(|_| progress.hear(&step(number), now)));
+        let apply = |progress: &mut Progress, steps: std::ops::RangeInclusive<usize>, now| {
+            steps.for_each(|number| (0..2).for_each(|_| progress.apply(&step(number), now)));
         };
-        hear(&mut progress, 1..=10, 10.0);
+        apply(&mut progress, 1..=10, 10.0);
         assert_eq!(progress.pace(10.0, 64), "Step 10 of 100 · 10 s gone");
-        hear(&mut progress, 11..=13, 10.25);
+        apply(&mut progress, 11..=13, 10.25);
         assert_eq!(progress.pace(10.25, 64), "Step 13 of 100 · 10 s gone");
         // Four a second, as they came since.
-        hear(&mut progress, 14..=20, 15.0);
+        apply(&mut progress, 14..=20, 15.0);
         assert_eq!(
             progress.pace(15.0, 64),
             "Step 20 of 100 · 15 s gone, about 40 s left · 4.0 steps of a run and 256 tokens a second"
@@ -216,16 +216,16 @@ mod tests {
         let cell = || Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 };
         let step = |step| Event::Step { cell: cell(), step, loss: None, learning_rate: 1e-3, gradient_norm: None };
         let mut progress = Progress::default();
-        progress.hear(&started, 0.0);
-        progress.hear(&step(1), 60.0);
-        progress.hear(&step(2), 62.0);
+        progress.apply(&started, 0.0);
+        progress.apply(&step(1), 60.0);
+        progress.apply(&step(2), 62.0);
         let pace = "Step 2 of 11 · 62 s gone, about 18 s left · 0.5 steps of a run and 32 tokens a second";
         assert_eq!(progress.pace(62.0, 64), pace);
         progress.pause(62.0);
         assert_eq!(progress.pace(90.0, 64), pace);
         progress.resume(100.0);
         assert_eq!(progress.pace(100.0, 64), pace);
-        progress.hear(&step(3), 102.0);
+        progress.apply(&step(3), 102.0);
         assert!(progress.pace(102.0, 64).starts_with("Step 3 of 11 · 64 s gone, about 16 s left · 0.5 steps"));
     }
 

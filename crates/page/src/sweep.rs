@@ -66,7 +66,7 @@ impl Sweep {
     }
 
     /// Takes in what happened next.
-    pub fn hear(&mut self, event: &Event) {
+    pub fn apply(&mut self, event: &Event) {
         self.note(event);
         self.fresh.push_str(&serde_json::to_string(event).expect("an event is JSON"));
         self.fresh.push('\n');
@@ -74,7 +74,7 @@ impl Sweep {
 
     pub(crate) fn note(&mut self, event: &Event) {
         self.has_begun = true;
-        self.record.hear(event);
+        self.record.apply(event);
         if !matches!(event, Event::Step { .. } | Event::Diagnosis { .. }) {
             self.summary = OnceCell::new();
         }
@@ -159,7 +159,7 @@ impl Sweep {
             let rate = rate.or(scheme.best_learning_rate)?;
             let of_run = |curve: &&Curve| {
                 let Cell { scheme: name, learning_rate, .. } = &curve.cell;
-                *name == scheme.scheme && *learning_rate == rate && !curve.looks.is_empty()
+                *name == scheme.scheme && *learning_rate == rate && !curve.snapshots.is_empty()
             };
             self.record.curves().iter().filter(of_run).min_by_key(|curve| curve.cell.seed)
         };
@@ -293,24 +293,24 @@ pub(crate) mod tests {
     pub(crate) fn sweep(complete: Option<bool>) -> Sweep {
         let mut sweep = Sweep::new(Experiment::default(), None);
         let version = "0".to_owned();
-        sweep.hear(&Event::Started { version, device: "CPU".to_owned(), runs: 4, steps: 4, schemes: vec![] });
-        sweep.hear(&Event::Base { loss: Some(2.25), accuracy: Some(0.0) });
+        sweep.apply(&Event::Started { version, device: "CPU".to_owned(), runs: 4, steps: 4, schemes: vec![] });
+        sweep.apply(&Event::Base { loss: Some(2.25), accuracy: Some(0.0) });
         for (scheme, rate, loss) in [("init-a", 1e-3, 0.5), ("init-b", 1e-3, 0.125), ("init-a", 2e-3, 0.25)] {
             let cell = cell(scheme, rate, 0);
             let (learning_rate, gradient_norm) = (rate, None);
-            sweep.hear(&Event::Step { cell: cell.clone(), step: 1, loss: Some(2.0), learning_rate, gradient_norm });
+            sweep.apply(&Event::Step { cell: cell.clone(), step: 1, loss: Some(2.0), learning_rate, gradient_norm });
             let (loss, accuracy) = (Some(loss), Some(1.0 - loss));
-            sweep.hear(&Event::Evaluation { cell: cell.clone(), step: 2, loss, accuracy });
+            sweep.apply(&Event::Evaluation { cell: cell.clone(), step: 2, loss, accuracy });
             sweep.adapters.push(AdapterFiles { cell, config: "{}".to_owned(), tensors: Blob(vec![1, 2]) });
         }
-        sweep.hear(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
+        sweep.apply(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
         if let Some(complete) = complete {
-            sweep.hear(&Event::Finished { complete, seconds: 1.0, unwritten: vec![] });
+            sweep.apply(&Event::Finished { complete, seconds: 1.0, unwritten: vec![] });
         }
         sweep
     }
 
-    /// The same with two looks into two adapters of every run that did not diverge; in init-b, B hardly trains.
+    /// The same with two snapshots of two adapters of every run that did not diverge; in init-b, B hardly trains.
     pub(crate) fn looked_into() -> Sweep {
         let mut sweep = sweep(None);
         for (scheme, rate) in [("init-a", 1e-3), ("init-b", 1e-3), ("init-a", 2e-3)] {
@@ -340,7 +340,7 @@ pub(crate) mod tests {
                 };
                 let adapters = vec![adapter("q_proj", 1.0), adapter("v_proj", 2.0)];
                 let cell = cell(scheme, rate, 0);
-                sweep.hear(&Event::Diagnosis { cell, step, kl_from_base: Some(0.125), adapters });
+                sweep.apply(&Event::Diagnosis { cell, step, kl_from_base: Some(0.125), adapters });
             }
         }
         sweep
@@ -385,7 +385,7 @@ pub(crate) mod tests {
             for (scheme, losses) in ["init-a", "init-b"].iter().zip(losses) {
                 for (seed, loss) in (0..).zip(losses) {
                     let cell = cell(scheme, 1e-3, seed);
-                    sweep.hear(&Event::Evaluation { cell, step: 2, loss: Some(loss), accuracy: None });
+                    sweep.apply(&Event::Evaluation { cell, step: 2, loss: Some(loss), accuracy: None });
                 }
             }
             sweep.sentence()
@@ -432,7 +432,7 @@ pub(crate) mod tests {
         // Of the seeds of a cell, one that came through stands for it.
         let mut seeds = sweep.clone();
         let late = cell("init-b", 2e-3, 1);
-        seeds.hear(&Event::Evaluation { cell: late.clone(), step: 2, loss: Some(1.0), accuracy: None });
+        seeds.apply(&Event::Evaluation { cell: late.clone(), step: 2, loss: Some(1.0), accuracy: None });
         assert_eq!(seeds.run_of("init-b", 2e-3), Some(&cell("init-b", 2e-3, 0)));
         seeds.adapters.push(AdapterFiles { cell: late.clone(), config: "{}".to_owned(), tensors: Blob(vec![]) });
         assert_eq!(seeds.run_of("init-b", 2e-3), Some(&late));
@@ -445,7 +445,7 @@ pub(crate) mod tests {
         sweep.adapters.clear();
         assert_eq!(sweep.best(), None);
         let result = RunResult { final_loss: None, ..sweep.record.results()[0].clone() };
-        sweep.hear(&Event::RunFinished { result });
+        sweep.apply(&Event::RunFinished { result });
         assert!(sweep.headline().is_ok() && sweep.curves(Some(1e-3)).is_ok() && sweep.curves(Some(9.0)).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use loralab_experiment::Ask;
+use loralab_experiment::Request;
 
 /// The control that the message handler and the training share, on the same thread.
 #[derive(Default)]
@@ -29,14 +29,19 @@ enum Pace {
 }
 
 impl Control {
-    /// Handles requests about the training; true if `ask` was one.
-    pub fn hears(&self, ask: &Ask) -> bool {
-        let pace = match ask {
-            Ask::Pause => Pace::Wait,
-            Ask::Step => Pace::Step,
-            Ask::Resume => Pace::Run,
-            Ask::Stop => Pace::Stop,
-            Ask::Train { .. } | Ask::Inspect { .. } | Ask::Write { .. } | Ask::Base { .. } | Ask::Check | Ask::Lose => {
+    /// Handles requests about the training; true if `request` was one.
+    pub fn accepts(&self, request: &Request) -> bool {
+        let pace = match request {
+            Request::Pause => Pace::Wait,
+            Request::Step => Pace::Step,
+            Request::Resume => Pace::Run,
+            Request::Stop => Pace::Stop,
+            Request::Train { .. }
+            | Request::Inspect { .. }
+            | Request::Write { .. }
+            | Request::Base { .. }
+            | Request::Check
+            | Request::Lose => {
                 return false;
             }
         };

@@ -1,7 +1,7 @@
 //! The starts of an experiment's runs, scheme by scheme, without training.
 
 use loralab_core::{device::Machine, lab};
-use loralab_experiment::{Cell, Experiment, Message, SchemeBeginning};
+use loralab_experiment::{Cell, Experiment, Message, SchemeStart};
 
 use crate::{Control, Host, train, words};
 
@@ -23,15 +23,15 @@ pub(crate) async fn inspect(
             return Ok(());
         }
         let began = host.seconds();
-        let begun = prepared.begin(&experiment, cell).await.map_err(words)?;
-        let start = SchemeBeginning {
+        let start = prepared.compute_start(&experiment, cell).await.map_err(words)?;
+        let start = SchemeStart {
             scheme: cell.scheme.clone(),
-            scale: begun.adapter.scale(),
-            layers: begun.layers,
-            tokens: begun.tokens,
+            scale: start.adapter.scale(),
+            layers: start.layers,
+            tokens: start.tokens,
             seconds: host.seconds() - began,
         };
-        host.post(Message::Begun { start, left: firsts.len() - 1 - done });
+        host.post(Message::Start { start, left: firsts.len() - 1 - done });
         host.breathe().await;
     }
     Ok(())

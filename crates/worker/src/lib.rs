@@ -1,6 +1,6 @@
 //! The page's worker: trains a sweep on the visitor's GPU or on the CPU, and reports its progress to the page.
 //!
-//! The page sends [`Ask`]s and receives [`Message`]s. Before every step the worker handles the messages that have arrived.
+//! The page sends [`Request`]s and receives [`Message`]s. Before every step the worker handles the messages that have arrived.
 //!
 //! Nothing here depends on a browser: `main.rs` transfers the messages, so the same worker can be run and tested natively.
 
@@ -14,7 +14,7 @@ use std::{fmt::Display, future::Future, pin::Pin};
 
 pub use control::Control;
 use loralab_core::{device::Machine, models::Base};
-use loralab_experiment::{Ask, Message};
+use loralab_experiment::{Message, Request};
 use loralab_tokenizer::Tokenizer;
 
 /// The tokenizer of every base.
@@ -38,10 +38,10 @@ pub trait Host {
     fn tiny(&self) -> Wait<Result<Vec<u8>, String>>;
 
     /// Stores a base that the user loaded, in place of the one before.
-    fn keep_base(&self, name: &str, base: Base);
+    fn store_base(&self, name: &str, base: Base);
 
     /// The stored base, if it has this name.
-    fn kept_base(&self, name: &str) -> Option<Base>;
+    fn stored_base(&self, name: &str) -> Option<Base>;
 }
 
 /// A future of the host.
@@ -53,26 +53,26 @@ pub fn ready(machine: &Machine) -> Message {
 }
 
 /// Carries out a request, and posts the messages that answer it.
-pub async fn answer(ask: Ask, machine: &Machine, control: &Control, host: &dyn Host) {
-    let done = match ask {
-        Ask::Train { experiment, data, from } => {
+pub async fn answer(request: Request, machine: &Machine, control: &Control, host: &dyn Host) {
+    let done = match request {
+        Request::Train { experiment, data, from } => {
             train::train(&train::Asked { experiment, data, from }, machine, control, host).await
         }
-        Ask::Inspect { experiment, data } => {
+        Request::Inspect { experiment, data } => {
             inspect::inspect(&experiment, data.as_deref(), machine, control, host).await
         }
-        Ask::Write { base, adapter, prompt, count } => {
+        Request::Write { base, adapter, prompt, count } => {
             write::write(&base, adapter.as_ref(), &prompt, count, machine, host).await
         }
-        Ask::Base { name, file } => take_base(&name, &file.0, host),
-        Ask::Check => check::check(machine, host).await,
-        Ask::Lose => {
+        Request::Base { name, file } => take_base(&name, &file.0, host),
+        Request::Check => check::check(machine, host).await,
+        Request::Lose => {
             if let Machine::Gpu(accelerator) = machine {
                 accelerator.lose();
             }
             Ok(())
         }
-        Ask::Pause | Ask::Step | Ask::Resume | Ask::Stop => Ok(()),
+        Request::Pause | Request::Step | Request::Resume | Request::Stop => Ok(()),
     };
     if let Err(reason) = done {
         host.post(Message::Refused { reason });
@@ -85,7 +85,7 @@ fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
     let base = Base::from_safetensors(file).map_err(|error| unusable(&error))?;
     TOKENIZER.check(base.model.vocabulary()).map_err(|error| unusable(&error))?;
     let weights = base.model.parameters();
-    host.keep_base(name, base);
+    host.store_base(name, base);
     host.post(Message::Base { name: name.to_owned(), weights });
     Ok(())
 }
@@ -95,7 +95,7 @@ async fn base(name: &str, host: &dyn Host) -> Result<Base, String> {
     match name {
         "nano" => Base::from_safetensors(NANO).map_err(words),
         "tiny" => Base::from_safetensors(&host.tiny().await?).map_err(words),
-        other => host.kept_base(other).ok_or_else(|| {
+        other => host.stored_base(other).ok_or_else(|| {
             format!("the page has the bases `nano` and `tiny`, but not `{other}`; choose one of these, or bring its file at `base`")
         }),
     }

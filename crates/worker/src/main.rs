@@ -8,7 +8,7 @@ mod browser {
     use loralab_core::device::Machine;
     use loralab_core::device::webgpu::{Accelerator, Checks, GpuError, Options, Profile, Tiling, Wanted, adapters};
     use loralab_core::models::Base;
-    use loralab_experiment::{Ask, Blob, Message};
+    use loralab_experiment::{Blob, Message, Request};
     use loralab_worker::{Control, Host, Wait, answer, ready};
     use wasm_bindgen::{JsCast, JsValue, closure::Closure};
     use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -80,11 +80,11 @@ mod browser {
             })
         }
 
-        fn keep_base(&self, name: &str, base: Base) {
+        fn store_base(&self, name: &str, base: Base) {
             OWN.replace(Some((name.to_owned(), base)));
         }
 
-        fn kept_base(&self, name: &str) -> Option<Base> {
+        fn stored_base(&self, name: &str) -> Option<Base> {
             OWN.with_borrow(|own| own.as_ref().filter(|(known, _)| known == name).map(|(_, base)| base.clone()))
         }
     }
@@ -120,14 +120,14 @@ mod browser {
                 Ok(both) => (both.get(0), both.get(1).dyn_into::<Uint8Array>().ok()),
                 Err(text) => (text, None),
             };
-            match serde_json::from_str::<Ask>(&text.as_string().unwrap_or_default()) {
-                Ok(ask) if control.hears(&ask) => {}
-                Ok(mut ask) => {
-                    if let Ask::Train { from, .. } = &mut ask {
+            match serde_json::from_str::<Request>(&text.as_string().unwrap_or_default()) {
+                Ok(request) if control.accepts(&request) => {}
+                Ok(mut request) => {
+                    if let Request::Train { from, .. } = &mut request {
                         *from = bytes.map(|bytes| Blob(bytes.to_vec()));
                     }
                     let (machine, control) = (machine.clone(), control.clone());
-                    spawn_local(async move { answer(ask, &machine, &control, &Browser::here()).await });
+                    spawn_local(async move { answer(request, &machine, &control, &Browser::here()).await });
                 }
                 Err(error) => Browser::here().post(Message::Refused { reason: error.to_string() }),
             }

@@ -12,7 +12,7 @@ use super::*;
 struct Page<'a> {
     messages: RefCell<Vec<Message>>,
     control: &'a Control,
-    reply: &'a dyn Fn(&Message) -> Option<Ask>,
+    reply: &'a dyn Fn(&Message) -> Option<Request>,
     own: RefCell<Option<(String, Base)>>,
 }
 
@@ -22,8 +22,8 @@ impl Host for Page<'_> {
     }
 
     fn post(&self, message: Message) {
-        if let Some(ask) = (self.reply)(&message) {
-            assert!(self.control.hears(&ask));
+        if let Some(request) = (self.reply)(&message) {
+            assert!(self.control.accepts(&request));
         }
         self.messages.borrow_mut().push(message);
     }
@@ -36,24 +36,24 @@ impl Host for Page<'_> {
         Box::pin(std::future::ready(Err("the base `tiny` can't be fetched".to_owned())))
     }
 
-    fn keep_base(&self, name: &str, base: Base) {
+    fn store_base(&self, name: &str, base: Base) {
         self.own.replace(Some((name.to_owned(), base)));
     }
 
-    fn kept_base(&self, name: &str) -> Option<Base> {
+    fn stored_base(&self, name: &str) -> Option<Base> {
         self.own.borrow().as_ref().filter(|(known, _)| known == name).map(|(_, base)| base.clone())
     }
 }
 
-fn dialogue(ask: Ask, reply: &dyn Fn(&Message) -> Option<Ask>) -> Vec<Message> {
-    dialogues(vec![ask], reply)
+fn dialogue(request: Request, reply: &dyn Fn(&Message) -> Option<Request>) -> Vec<Message> {
+    dialogues(vec![request], reply)
 }
 
-fn dialogues(asks: Vec<Ask>, reply: &dyn Fn(&Message) -> Option<Ask>) -> Vec<Message> {
+fn dialogues(requests: Vec<Request>, reply: &dyn Fn(&Message) -> Option<Request>) -> Vec<Message> {
     let control = Control::default();
     let page = Page { messages: RefCell::default(), control: &control, reply, own: RefCell::default() };
-    for ask in asks {
-        wait(answer(ask, &Machine::Cpu(Some(1)), &control, &page));
+    for request in requests {
+        wait(answer(request, &Machine::Cpu(Some(1)), &control, &page));
     }
     page.messages.into_inner()
 }
@@ -67,7 +67,7 @@ fn experiment(settings: &str) -> Experiment {
 
 fn train(settings: &str, data: Option<&str>) -> Vec<Message> {
     let data = data.map(str::to_owned);
-    dialogue(Ask::Train { experiment: experiment(settings), data, from: None }, &|_| None)
+    dialogue(Request::Train { experiment: experiment(settings), data, from: None }, &|_| None)
 }
 
 fn events(messages: &[Message]) -> Vec<Event> {
@@ -80,7 +80,7 @@ fn events(messages: &[Message]) -> Vec<Event> {
 
 fn record(messages: &[Message]) -> Record {
     let mut record = Record::new(Accuracy::ExactMatch);
-    events(messages).iter().for_each(|event| record.hear(event));
+    events(messages).iter().for_each(|event| record.apply(event));
     record
 }
 
@@ -94,9 +94,9 @@ fn adapters(messages: &[Message]) -> Vec<&AdapterFiles> {
 fn a_sweep_is_told_from_start_to_finish() {
     let messages = train("", None);
     let events = events(&messages);
-    let told = |kind: fn(&Event) -> bool| events.iter().filter(|event| kind(event)).count();
-    assert_eq!(told(|event| matches!(event, Event::Step { .. })), 16);
-    assert_eq!(told(|event| matches!(event, Event::Evaluation { .. })), 8);
+    let count = |kind: fn(&Event) -> bool| events.iter().filter(|event| kind(event)).count();
+    assert_eq!(count(|event| matches!(event, Event::Step { .. })), 16);
+    assert_eq!(count(|event| matches!(event, Event::Evaluation { .. })), 8);
     assert!(matches!(events.first(), Some(Event::Started { runs: 4, steps: 4, .. })));
     assert!(matches!(events.last(), Some(Event::Finished { complete: true, .. })));
     let (record, base) = (record(&messages), record(&messages[..3]).summary().setting.base_loss);
@@ -117,11 +117,11 @@ fn a_sweep_is_told_from_start_to_finish() {
 
 #[test]
 fn the_memory_that_is_told_counts_the_diagnostics() {
-    let told = |settings: &str| match train(settings, None)[0] {
+    let count = |settings: &str| match train(settings, None)[0] {
         Message::Memory { shared, per_run, .. } => (shared, per_run),
         ref other => panic!("{other:?}"),
     };
-    let [plain, looked] = [0, 1].map(|every| told(&format!("steps = 1\ndiagnose_every = {every}")));
+    let [plain, looked] = [0, 1].map(|every| count(&format!("steps = 1\ndiagnose_every = {every}")));
     // The probe has one sequence where a step has two.
     // Its adapters and rows of 12 bytes; twice the 256 logits and 14 · 8 features of its 64 rows, and a gradient; and 8 numbers for each of 9472.
     let of_looks = 4 * 9472 + 12 * 64 + 8 * 64 * (256 + 14 * 8) + 4 * 9472 + 8 * 4 * 9472;
@@ -132,17 +132,17 @@ fn the_memory_that_is_told_counts_the_diagnostics() {
 #[test]
 fn starts_are_told_without_training_and_make_way_for_it() {
     let settings = "schemes = ['init-a', 'pissa', 'eva']\nlearning_rates = [1e-3, 4e-3]\nrank = 4";
-    let ask = || Ask::Inspect { experiment: experiment(settings), data: None };
-    let messages = dialogue(ask(), &|_| None);
+    let request = || Request::Inspect { experiment: experiment(settings), data: None };
+    let messages = dialogue(request(), &|_| None);
     let starts: Vec<_> = messages
         .iter()
         .map(|message| match message {
-            Message::Begun { start, left } => (start, *left),
+            Message::Start { start, left } => (start, *left),
             other => panic!("{other:?}"),
         })
         .collect();
-    let told: Vec<_> = starts.iter().map(|(start, left)| (start.scheme.as_str(), start.layers.len(), *left)).collect();
-    assert_eq!(told, [("init-a", 14, 2), ("pissa", 14, 1), ("eva", 14, 0)]);
+    let count: Vec<_> = starts.iter().map(|(start, left)| (start.scheme.as_str(), start.layers.len(), *left)).collect();
+    assert_eq!(count, [("init-a", 14, 2), ("pissa", 14, 1), ("eva", 14, 0)]);
     let [(a, _), (pissa, _), (eva, _)] = starts[..] else { panic!("there are three") };
     assert!(a.is_base() && pissa.is_base() && eva.is_base());
     assert_eq!((a.drawn(), pissa.drawn(), a.tokens, pissa.tokens), ("A", "s·BA", 0, 0));
@@ -159,10 +159,12 @@ fn starts_are_told_without_training_and_make_way_for_it() {
     let control = Control::default();
     assert!(control.begin());
     let page = Page { messages: RefCell::default(), control: &control, reply: &|_| None, own: RefCell::default() };
-    wait(answer(ask(), &Machine::Cpu(Some(1)), &control, &page));
+    wait(answer(request(), &Machine::Cpu(Some(1)), &control, &page));
     assert_eq!(page.messages.into_inner(), []);
-    let refused =
-        dialogue(Ask::Inspect { experiment: experiment("rank = 3\nschemes = ['orthogonal']"), data: None }, &|_| None);
+    let refused = dialogue(
+        Request::Inspect { experiment: experiment("rank = 3\nschemes = ['orthogonal']"), data: None },
+        &|_| None,
+    );
     assert!(matches!(&refused[..], [Message::Refused { reason }] if reason.contains("rank")), "{refused:?}");
 }
 
@@ -170,17 +172,17 @@ fn starts_are_told_without_training_and_make_way_for_it() {
 fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
     // Two cohorts; a run of the second diverges before the second is interrupted.
     let settings = "steps = 12\nlearning_rates = [1e-3, 1e38]\ncohort = 2\ndiagnose_every = 6\nevaluate_every = 3";
-    let ask = |from| Ask::Train { experiment: experiment(settings), data: None, from };
+    let request = |from| Request::Train { experiment: experiment(settings), data: None, from };
     // Only messages advance the clock, so a message at every step makes the snapshots frequent.
-    let whole = dialogue(ask(None), &|message| match message {
-        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
-        Message::Paused { .. } => Some(Ask::Step),
+    let whole = dialogue(request(None), &|message| match message {
+        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Request::Pause),
+        Message::Paused { .. } => Some(Request::Step),
         _ => None,
     });
     let snapshots: Vec<usize> =
         (0..whole.len()).filter(|&place| matches!(whole[place], Message::Snapshot { .. })).collect();
     assert!(snapshots.len() > 4, "{}", snapshots.len());
-    let told = |messages: &[Message]| -> Vec<String> {
+    let count = |messages: &[Message]| -> Vec<String> {
         let line = |event: Event| match event {
             // Wall times differ between the two trainings.
             Event::RunFinished { result } => format!("{:?}", RunResult { seconds: 0.0, ..result }),
@@ -193,15 +195,15 @@ fn a_sweep_goes_on_from_a_snapshot_as_if_it_had_never_been_interrupted() {
     for place in [snapshots[0], snapshots[snapshots.len() / 2], snapshots[snapshots.len() - 1]] {
         let Message::Snapshot { step, file } = &whole[place] else { panic!("it is one") };
         assert!((0..=12).contains(step), "{step}");
-        let resumed = dialogue(ask(Some(file.clone())), &|_| None);
-        assert_eq!(told(&resumed), told(&whole[place..]));
+        let resumed = dialogue(request(Some(file.clone())), &|_| None);
+        assert_eq!(count(&resumed), count(&whole[place..]));
         assert_eq!(adapters(&resumed), adapters(&whole[place..]));
     }
     // A snapshot of another experiment is refused.
     let Message::Snapshot { file, .. } = &whole[snapshots[0]] else { panic!("it is one") };
     let other = |settings: &str, file: &Blob| {
-        let ask = Ask::Train { experiment: experiment(settings), data: None, from: Some(file.clone()) };
-        match dialogue(ask, &|_| None).pop() {
+        let request = Request::Train { experiment: experiment(settings), data: None, from: Some(file.clone()) };
+        match dialogue(request, &|_| None).pop() {
             Some(Message::Refused { reason }) => reason,
             other => panic!("{other:?}"),
         }
@@ -222,12 +224,12 @@ fn a_run_that_diverges_is_shown_as_that() {
 
 #[test]
 fn a_training_waits_steps_and_ends_when_it_is_told_to() {
-    let ask = || Ask::Train { experiment: experiment("steps = 50"), data: None, from: None };
-    let messages = dialogue(ask(), &|message| match message {
-        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Ask::Pause),
+    let request = || Request::Train { experiment: experiment("steps = 50"), data: None, from: None };
+    let messages = dialogue(request(), &|message| match message {
+        Message::Events { events } if matches!(events[0], Event::Started { .. }) => Some(Request::Pause),
         // Pauses before the first step, does three steps, and stops.
-        Message::Paused { step: 3 } => Some(Ask::Stop),
-        Message::Paused { .. } => Some(Ask::Step),
+        Message::Paused { step: 3 } => Some(Request::Stop),
+        Message::Paused { .. } => Some(Request::Step),
         _ => None,
     });
     let paused = |message: &Message| if let Message::Paused { step } = message { Some(*step) } else { None };
@@ -236,7 +238,7 @@ fn a_training_waits_steps_and_ends_when_it_is_told_to() {
     assert_eq!(record(&messages).curves()[0].training.len(), 3);
     // A request to a training that has ended does not affect the next.
     let control = Control::default();
-    assert!(control.hears(&Ask::Pause) && !control.hears(&Ask::Check));
+    assert!(control.accepts(&Request::Pause) && !control.accepts(&Request::Check));
     assert!(control.begin() && !control.waits() && !control.begin());
 }
 
@@ -263,10 +265,10 @@ fn all_schemes_are_those_that_there_are() {
 
 #[test]
 fn a_base_of_ones_own_is_trained_on_and_writes() {
-    let bring = |file: &[u8]| Ask::Base { name: "my.safetensors".to_owned(), file: Blob(file.to_vec()) };
+    let bring = |file: &[u8]| Request::Base { name: "my.safetensors".to_owned(), file: Blob(file.to_vec()) };
     let train = |base: &str| {
         let base = format!("base = '{base}'");
-        Ask::Train { experiment: experiment(&base), data: None, from: None }
+        Request::Train { experiment: experiment(&base), data: None, from: None }
     };
     let messages = dialogues(vec![bring(NANO), train("my.safetensors")], &|_| None);
     assert!(matches!(&messages[0], Message::Base { name, weights: 30_000..40_000 } if name == "my.safetensors"));
@@ -298,8 +300,9 @@ fn base_and_adapter_each_write_their_own() {
     let messages = train("learning_rates = [8e-3]\nschemes = ['init-a']\nsteps = 40\nbatch_size = 8", None);
     let adapter = adapters(&messages)[0].clone();
     let write = |adapter: Option<AdapterFiles>| {
-        let ask = Ask::Write { base: "nano".to_owned(), adapter, prompt: "Emma left the inn.>".to_owned(), count: 30 };
-        match &dialogue(ask, &|_| None)[..] {
+        let request =
+            Request::Write { base: "nano".to_owned(), adapter, prompt: "Emma left the inn.>".to_owned(), count: 30 };
+        match &dialogue(request, &|_| None)[..] {
             [Message::Text { cell, text }] => (cell.clone(), text.clone()),
             other => panic!("{other:?}"),
         }
@@ -327,6 +330,6 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         let [Message::Refused { reason }] = &messages[..] else { panic!("{messages:?}") };
         assert!(reason.contains(said), "{reason}");
     }
-    let checked = dialogue(Ask::Check, &|_| None);
+    let checked = dialogue(Request::Check, &|_| None);
     assert!(matches!(&checked[..], [Message::Refused { reason }] if reason.contains("nothing to check")));
 }

@@ -100,16 +100,16 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
 
     let started = host.seconds();
     let step = from.as_ref().map_or(0, |from| from.state.step);
-    let mut reporter = Reporter { host, control, events: vec![], started, told: 0.0, kept: started, size: 0, step };
+    let mut reporter = Reporter { host, control, events: vec![], started, flushed: 0.0, saved: started, size: 0, step };
     let make_device = |plan, base| machine.make(plan, base);
     if from.is_none() {
         let runs = cohorts.iter().map(Vec::len).sum();
-        reporter.tell(prepared.started(&experiment, env!("CARGO_PKG_VERSION"), runs));
+        reporter.push(prepared.started(&experiment, env!("CARGO_PKG_VERSION"), runs));
         // The page shows that the training has started before the first, long computation on this thread.
         reporter.flush();
         host.breathe().await;
         if let Some(validation) = sweep.base(&make_device).await? {
-            reporter.tell(Event::Base { loss: Event::finite(validation.loss), accuracy: validation.accuracy });
+            reporter.push(Event::Base { loss: Event::finite(validation.loss), accuracy: validation.accuracy });
         }
     }
     let results = sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut reporter).await?;
@@ -121,7 +121,7 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
         return Err(format!("no run could start: {reason}").into());
     }
     let seconds = host.seconds() - reporter.started;
-    reporter.tell(Event::Finished { complete: ended == runs, seconds, unwritten: vec![] });
+    reporter.push(Event::Finished { complete: ended == runs, seconds, unwritten: vec![] });
     reporter.flush();
     Ok(())
 }
@@ -173,16 +173,16 @@ struct Reporter<'a> {
     events: Vec<Event>,
     started: f64,
     /// The time of the last report to the page.
-    told: f64,
+    flushed: f64,
     /// The time of the last snapshot; the next field is its size in bytes.
-    kept: f64,
+    saved: f64,
     size: usize,
     /// The last step that was reported.
     step: usize,
 }
 
 impl Reporter<'_> {
-    fn tell(&mut self, event: Event) {
+    fn push(&mut self, event: Event) {
         match &event {
             Event::CohortStarted { .. } => self.step = 0,
             Event::Step { step, .. } => self.step = *step,
@@ -195,7 +195,7 @@ impl Reporter<'_> {
         if !self.events.is_empty() {
             self.host.post(Message::Events { events: std::mem::take(&mut self.events) });
         }
-        self.told = self.host.seconds();
+        self.flushed = self.host.seconds();
     }
 }
 
@@ -205,7 +205,7 @@ impl Observer for Reporter<'_> {
     }
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
-        self.tell(event);
+        self.push(event);
         ControlFlow::Continue(())
     }
 
@@ -222,7 +222,7 @@ impl Observer for Reporter<'_> {
 
     fn listen(&mut self) -> Listening<'_> {
         Box::pin(async move {
-            if self.host.seconds() - self.told >= SILENCE {
+            if self.host.seconds() - self.flushed >= SILENCE {
                 self.flush();
                 self.host.breathe().await;
             }
@@ -232,7 +232,7 @@ impl Observer for Reporter<'_> {
     fn wants_snapshot(&self) -> bool {
         // A user who pauses may close the page.
         let every = SNAPSHOT_EVERY.max(self.size as f64 / SNAPSHOT_BYTES);
-        self.control.waits() || self.host.seconds() - self.kept >= every
+        self.control.waits() || self.host.seconds() - self.saved >= every
     }
 
     fn snapshot(&mut self, snapshot: Snapshot) {
@@ -242,7 +242,7 @@ impl Observer for Reporter<'_> {
         drop(snapshot);
         self.size = file.0.len();
         self.host.post(Message::Snapshot { step, file });
-        self.kept = self.host.seconds();
+        self.saved = self.host.seconds();
     }
 
     fn turn(&mut self) -> Turn<'_> {

@@ -3,8 +3,8 @@
 //! Whatever is compared is measured in turns within one run, so that a machine's other work hits all alike; a figure is the median of the
 //! turns, with the least and the greatest beside it.
 
+mod diagnostics;
 mod gpu;
-mod looks;
 mod machine;
 mod ops;
 mod peer;
@@ -85,5 +85,5 @@ fn main() -> Result<()> {
     println!("## Tokens per second, all {} threads\n", machine::threads());
     let peer = Peer::start(&python, "cpu", RUNS).map(RefCell::new);
     throughput::print(&workload, &peer, RUNS, None)?;
-    looks::print(&workload)
+    diagnostics::print(&workload)
 }

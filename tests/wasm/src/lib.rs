@@ -27,7 +27,7 @@ use loralab_core::{
     models::{Adapters, Base, llama::Config},
 };
 use loralab_data::{Batch, Dataset, HELD_OUT, validation};
-use loralab_experiment::{Ask, Experiment, Message};
+use loralab_experiment::{Experiment, Message, Request};
 use loralab_linalg::{Draws, Stream, norm, normal_matrix, to_rows};
 use loralab_worker::{Control, Host, Wait, answer};
 
@@ -57,7 +57,7 @@ pub fn start_bits(scheme: u32, seed: u64, inputs: u32, outputs: u32, rank: u32) 
     values.into_iter().map(f32::to_bits).chain([norm as u32, (norm >> 32) as u32]).collect()
 }
 
-/// The same of a scheme that asks a device, here the processor.
+/// The same of a scheme that needs a device, here the processor.
 fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64) -> Vec<f32> {
     let Layer { inputs, outputs, rank, .. } = *layer;
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, true);
@@ -164,10 +164,11 @@ pub fn refusal(place: u32) -> Vec<u32> {
     let experiment = Experiment::from_toml(&format!("base = 'nano'\n{}", TOO_LARGE[place as usize]));
     let experiment = experiment.expect("settings of the right types");
     let page = Page::default();
-    for ask in
-        [Ask::Inspect { experiment: experiment.clone(), data: None }, Ask::Train { experiment, data: None, from: None }]
-    {
-        at_once(answer(ask, &Machine::Cpu(Some(1)), &Control::default(), &page));
+    for request in [
+        Request::Inspect { experiment: experiment.clone(), data: None },
+        Request::Train { experiment, data: None, from: None },
+    ] {
+        at_once(answer(request, &Machine::Cpu(Some(1)), &Control::default(), &page));
     }
     let said = page.0.into_inner();
     let refusals = said.iter().map(|message| match message {
@@ -198,9 +199,9 @@ impl Host for Page {
         Box::pin(std::future::ready(Err("there is no network here".to_owned())))
     }
 
-    fn keep_base(&self, _: &str, _: Base) {}
+    fn store_base(&self, _: &str, _: Base) {}
 
-    fn kept_base(&self, _: &str) -> Option<Base> {
+    fn stored_base(&self, _: &str) -> Option<Base> {
         None
     }
 }

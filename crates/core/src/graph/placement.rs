@@ -72,7 +72,7 @@ impl Placement {
     }
 }
 
-/// True if a buffer of the type `room` can hold a value of the type `kind`.
-fn holds(room: Type, kind: Type) -> bool {
-    room.dtype == kind.dtype && room.rows == kind.rows && room.columns >= kind.columns
+/// True if a buffer of the type `buffer` can hold a value of the type `kind`.
+fn holds(buffer: Type, kind: Type) -> bool {
+    buffer.dtype == kind.dtype && buffer.rows == kind.rows && buffer.columns >= kind.columns
 }

@@ -2,7 +2,6 @@
 //!
 //! Nothing here reads a clock, a file or a terminal: an [`Observer`] does, in a binary or in a page.
 
-mod begin;
 pub mod calibrate;
 mod curvature;
 pub mod diagnose;
@@ -11,6 +10,7 @@ mod least;
 mod plan_needs;
 mod prepare;
 mod residual;
+mod start;
 mod sweep;
 pub mod toy;
 pub mod train;
@@ -18,13 +18,13 @@ mod translate;
 mod verify;
 
 pub use crate::{device::MakeDevice, lab::calibrate::Phase};
-pub use begin::{AdapterStart, begin, check_memory};
 pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_bytes};
 pub use generate::{GenerateError, Generator, Sampling};
 pub use least::least_bytes;
 pub use plan_needs::PlanNeeds;
 pub use prepare::{DataError, DataFile, Prepared, data, resolve};
 pub use residual::{residual, residual_of};
+pub use start::{AdapterStart, check_memory, compute_start};
 pub use sweep::{Listening, Observer, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns};
 pub use translate::adapters;
 pub use verify::{Element, Kernel, State, Verdict, verify};

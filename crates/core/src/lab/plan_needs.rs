@@ -61,7 +61,7 @@ impl PlanNeeds {
         let kept = |tensor: &Tensor| match adapted(&tensor.name) {
             true => {
                 let (rounds, rank) = self.rounds;
-                let left = init::kept(quantiser, &tensor.data.to_f32(), tensor.shape[1], rank, rounds);
+                let left = init::quantised(quantiser, &tensor.data.to_f32(), tensor.shape[1], rank, rounds);
                 Tensor { data: Data::F32(left), ..tensor.clone() }
             }
             false => tensor.clone(),

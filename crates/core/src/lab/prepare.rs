@@ -6,7 +6,7 @@ use loralab_data::{Dataset, HELD_OUT, Split, Task};
 use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, Resolved};
 use loralab_tokenizer::Tokenizer;
 
-use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, begin, check_memory};
+use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, check_memory, compute_start};
 use crate::{
     device::{Machine, Needs},
     graph::{memory::Tensor, plan::Plan},
@@ -135,10 +135,10 @@ impl Prepared {
     ///
     /// # Errors
     /// If the scheme can't start such an adapter, memory does not suffice, or a device fails.
-    pub async fn begin(&self, experiment: &Resolved, cell: &Cell) -> Result<AdapterStart, SweepError> {
+    pub async fn compute_start(&self, experiment: &Resolved, cell: &Cell) -> Result<AdapterStart, SweepError> {
         let make_device = |plan, base| self.machine.make(plan, base);
         check_memory(&self.base, experiment, cell, &|plan| self.needs(plan), self.available)?;
-        begin(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await
+        compute_start(&self.base, &self.base_name, experiment, cell, &self.data.train, &make_device).await
     }
 
     /// The first event of a sweep of `runs` runs; `version` is that of the program.

@@ -21,10 +21,10 @@ const RESIDUAL: &str = ", less the starting adapter";
 ///
 /// # Errors
 /// [`StartError::NotFinite`] if a weight leaves the range of f32.
-pub fn residual(begun: AdapterStart, base: &Base, scheme: &'static str) -> Result<AdapterStart, StartError> {
-    let AdapterStart { mut adapter, mut layers, tokens, .. } = begun;
+pub fn residual(start: AdapterStart, base: &Base, scheme: &'static str) -> Result<AdapterStart, StartError> {
+    let AdapterStart { mut adapter, mut layers, tokens, .. } = start;
     if adapter.modules.iter().all(|module| module.frozen.is_none()) {
-        return Ok(AdapterStart { adapter, layers, tokens, ..begun });
+        return Ok(AdapterStart { adapter, layers, tokens, ..start });
     }
     let scale = adapter.scale();
     let mut tensors = base.tensors.to_vec();
@@ -42,7 +42,7 @@ pub fn residual(begun: AdapterStart, base: &Base, scheme: &'static str) -> Resul
         }
         let begins =
             from_rows(&left, module.outputs, module.inputs) + Scale(scale) * product(module, &module.a, &module.b);
-        layer.moved = super::begin::share((begins - &whole).norm_l2(), whole.norm_l2());
+        layer.moved = super::start::share((begins - &whole).norm_l2(), whole.norm_l2());
         *tensor = Tensor { data: Data::F32(left), ..tensor.clone() };
     }
     adapter.base = format!("{}{RESIDUAL}", adapter.base);

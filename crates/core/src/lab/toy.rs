@@ -161,7 +161,7 @@ fn compile(network: Network, runs: usize, rows: usize, purpose: Purpose) -> Arc<
 }
 
 /// Trains a cohort for `steps` full-batch steps on a device made for `student.plan(trials.len())` and the student's [`weights`]. Records
-/// are taken after the last step and, with `every`, also before the first and after every `every`-th step, with norms. `told` is called after each step; none if it breaks.
+/// are taken after the last step and, with `every`, also before the first and after every `every`-th step, with norms. `progress` is called after each step; none if it breaks.
 ///
 /// # Errors
 /// If a scheme needs more than random draws, or the device fails.
@@ -172,7 +172,7 @@ pub async fn train(
     steps: usize,
     every: Option<usize>,
     device: &mut dyn Device,
-    mut told: impl FnMut() -> ControlFlow<()>,
+    mut progress: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Option<Vec<Course>>, SweepError> {
     let plan = student.plan(trials.len());
     for (place, trial) in trials.iter().enumerate() {
@@ -194,7 +194,7 @@ pub async fn train(
         if step > 0 {
             device.step(&inputs, &rates);
             waiting.push(step);
-            if told().is_break() {
+            if progress().is_break() {
                 return Ok(None);
             }
         }
@@ -279,8 +279,8 @@ mod tests {
         let plan = student.plan(trials.len());
         let mut device = Cpu::<f32>::new(plan, weights(student.network(), student.seed, "student").into(), None);
         let lesson = Lesson::new(student.form);
-        let told = || ControlFlow::Continue(());
-        let courses = wait(train(student, &lesson, trials, steps, every, &mut device, told));
+        let progress = || ControlFlow::Continue(());
+        let courses = wait(train(student, &lesson, trials, steps, every, &mut device, progress));
         courses.expect("a CPU does not fail").expect("nothing breaks it")
     }
 

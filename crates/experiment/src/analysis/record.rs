@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use crate::analysis::summary::{Setting, Summary};
 use crate::config::grid::Cell;
 use crate::config::names::Accuracy;
-use crate::protocol::curve::{Curve, Look, Point};
+use crate::protocol::curve::{AdapterSnapshot, Curve, Point};
 use crate::protocol::event::Event;
 use crate::protocol::run::{Diverged, Evaluation, RunResult};
 
 /// The most diagnostics snapshots of a run that are stored, some kilobytes each. Beyond that, every second one is dropped, repeatedly, so that they stay evenly spaced;
 /// the last is always stored, and the log has them all.
-const MOST_LOOKS: usize = 100;
+const MOST_SNAPSHOTS: usize = 100;
 
 /// The state of a sweep.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct Record {
     results: Vec<RunResult>,
     curves: Vec<Curve>,
     /// The number of diagnostics snapshots seen of each run, and the interval at which they are stored.
-    looked: Vec<(usize, usize)>,
+    thinned: Vec<(usize, usize)>,
     places: HashMap<(String, u64, u64), usize>,
 }
 
@@ -52,7 +52,7 @@ impl Record {
             },
             results: vec![],
             curves: vec![],
-            looked: vec![],
+            thinned: vec![],
             places: HashMap::new(),
         }
     }
@@ -63,7 +63,7 @@ impl Record {
     }
 
     /// Adds an event.
-    pub fn hear(&mut self, event: &Event) {
+    pub fn apply(&mut self, event: &Event) {
         match event {
             Event::Started { device, runs, steps, schemes, .. } => {
                 (self.runs, self.steps) = (*runs, *steps);
@@ -91,7 +91,7 @@ impl Record {
             Event::Diagnosis { cell, step, kl_from_base, adapters } => {
                 let place = self.place(cell);
                 let (step, kl_from_base, adapters) = (*step, *kl_from_base, adapters.clone());
-                self.look(place, Look { step, kl_from_base, adapters });
+                self.snapshot(place, AdapterSnapshot { step, kl_from_base, adapters });
             }
             Event::Diverged { cell, step, tensor } => {
                 let place = self.place(cell);
@@ -114,18 +114,18 @@ impl Record {
         }
     }
 
-    fn look(&mut self, place: usize, look: Look) {
-        let (looks, (seen, every)) = (&mut self.curves[place].looks, &mut self.looked[place]);
+    fn snapshot(&mut self, place: usize, snapshot: AdapterSnapshot) {
+        let (snapshots, (seen, every)) = (&mut self.curves[place].snapshots, &mut self.thinned[place]);
         // The previous snapshot was stored only because it was the last.
         if *seen > 0 && !(*seen - 1).is_multiple_of(*every) {
-            looks.pop();
+            snapshots.pop();
         }
-        looks.push(look);
+        snapshots.push(snapshot);
         *seen += 1;
-        if looks.len() > MOST_LOOKS {
+        if snapshots.len() > MOST_SNAPSHOTS {
             *every *= 2;
-            let (mut at, last) = (0_usize, looks.len());
-            looks.retain(|_| {
+            let (mut at, last) = (0_usize, snapshots.len());
+            snapshots.retain(|_| {
                 at += 1;
                 !at.is_multiple_of(2) || at == last
             });
@@ -162,16 +162,16 @@ impl Record {
 
     fn place(&mut self, cell: &Cell) -> usize {
         let key = (cell.scheme.clone(), cell.learning_rate.to_bits(), cell.seed);
-        let (results, curves, looked) = (&mut self.results, &mut self.curves, &mut self.looked);
+        let (results, curves, thinned) = (&mut self.results, &mut self.curves, &mut self.thinned);
         *self.places.entry(key).or_insert_with(|| {
             let cell = cell.clone();
-            looked.push((0, 1));
+            thinned.push((0, 1));
             curves.push(Curve {
                 cell: cell.clone(),
                 training: vec![],
                 validation: vec![],
                 diverged: None,
-                looks: vec![],
+                snapshots: vec![],
             });
             results.push(RunResult {
                 cell,
@@ -199,17 +199,18 @@ mod tests {
     #[test]
     fn looks_are_thinned_evenly_and_the_last_stays() {
         let mut record = Record::new(Accuracy::Token);
-        let steps = |record: &Record| record.curves()[0].looks.iter().map(|look| look.step).collect::<Vec<_>>();
+        let steps =
+            |record: &Record| record.curves()[0].snapshots.iter().map(|snapshot| snapshot.step).collect::<Vec<_>>();
         for step in 0..5000 {
-            record.hear(&Event::Diagnosis { cell: cell(0), step, kl_from_base: None, adapters: vec![] });
+            record.apply(&Event::Diagnosis { cell: cell(0), step, kl_from_base: None, adapters: vec![] });
             let held = steps(&record);
-            assert!(held.len() <= MOST_LOOKS + 1 && held.last() == Some(&step), "{held:?}");
-            assert!(step >= MOST_LOOKS || held.len() == step + 1, "{held:?}");
+            assert!(held.len() <= MOST_SNAPSHOTS + 1 && held.last() == Some(&step), "{held:?}");
+            assert!(step >= MOST_SNAPSHOTS || held.len() == step + 1, "{held:?}");
             let [first, second, ..] = held[..] else { continue };
             let even = held.windows(2).rev().skip(1).all(|pair| pair[1] - pair[0] == second - first);
             assert!(even && first == 0, "{held:?}");
         }
-        assert!(steps(&record).len() > MOST_LOOKS / 2);
+        assert!(steps(&record).len() > MOST_SNAPSHOTS / 2);
     }
 
     #[test]
@@ -221,8 +222,8 @@ mod tests {
         let started =
             Event::Started { version: String::new(), device: "cpu".to_owned(), runs: 2, steps: 4, schemes: vec![] };
         let before = [started, Event::Base { loss: Some(3.0), accuracy: Some(0.0) }, step, evaluated(2, 1.5)];
-        before.iter().for_each(|event| record.hear(event));
-        record.hear(&Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() });
+        before.iter().for_each(|event| record.apply(event));
+        record.apply(&Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() });
         assert_eq!(record.when(), "After 2 of 4 steps");
         let summary = record.summary();
         assert_eq!(summary.setting.base_loss, Some(3.0));
@@ -232,13 +233,13 @@ mod tests {
 
         // A stopped run keeps the results of its evaluations.
         let stopped = RunResult { final_loss: None, accuracy: None, ..record.results()[0].clone() };
-        record.hear(&Event::RunFinished { result: stopped });
-        record.hear(&Event::Finished { complete: false, seconds: 2.0, unwritten: vec![] });
+        record.apply(&Event::RunFinished { result: stopped });
+        record.apply(&Event::Finished { complete: false, seconds: 2.0, unwritten: vec![] });
         assert_eq!(record.summary().schemes[0].learning_rates[0].losses, [Some(1.5), None]);
         assert_eq!((record.when().as_str(), record.complete), ("After 2 of 4 steps", Some(false)));
 
-        record.hear(&evaluated(4, 1.0));
-        record.hear(&Event::Finished { complete: true, seconds: 4.0, unwritten: vec![] });
+        record.apply(&evaluated(4, 1.0));
+        record.apply(&Event::Finished { complete: true, seconds: 4.0, unwritten: vec![] });
         assert_eq!((record.when().as_str(), record.summary().setting.wall_seconds), ("After the last step", 4.0));
         assert_eq!(record.summary().schemes[0].learning_rates[0].losses, [Some(1.0), None]);
     }

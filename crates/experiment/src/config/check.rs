@@ -7,8 +7,9 @@ use crate::config::bytes::Bytes;
 use crate::config::error::ExperimentError;
 use crate::config::experiment::Seeds;
 use crate::config::keys::{Key, key};
-use crate::config::names::{Preconditioner, Scaling, Schedule};
+use crate::config::names::{Preconditioner, Scaling};
 use crate::config::resolved::{Base, Data, Optimizer};
+use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
 use crate::config::table::Experiment;
 

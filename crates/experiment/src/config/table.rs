@@ -12,8 +12,9 @@ use crate::config::check::{FromText, Given, Written, count, limit, not_negative,
 use crate::config::error::ExperimentError;
 use crate::config::experiment::{Seeds, one_or_many, rates};
 use crate::config::keys::{Flag, Key};
-use crate::config::names::{Preconditioner, Scaling, Schedule};
+use crate::config::names::{Preconditioner, Scaling};
 use crate::config::resolved::{Base, Data, Optimizer};
+use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
 
 /// A row: attributes of the field, its name and type; after `=>` the type of the checked value and its check, if it has one of its own; then what its
@@ -221,15 +222,15 @@ settings! {
         flag: "T" ["max-seq-length"] under "Training", "Tokens (bytes) per sequence";
     evaluate_every(usize => usize, whole):
         needs: "a whole number of steps, or 0 for once at the end", example: "50", default: "50",
-        about: "Steps between looks at the held-out data; more looks, more lively charts, more time.", source: "", form: "Length",
+        about: "Steps between validations on held-out data; more of them give finer charts and take more time.", source: "", form: "Length",
         flag: "N" ["eval-steps"] under "Training", "Steps between validations; 0 validates only at the end";
     diagnose_every(usize => usize, whole):
         needs: "a whole number of steps, or 0 for never", example: "10", default: "0",
-        about: "Steps between looks inside the adapters: LoRA features, norms, what the parts of a step do.", source: "Hayou, Ghosh, Yu 2024, arXiv 2406.08447 §3", form: "Length",
-        flag: "N" [] under "Training", "Steps between looks inside the adapters: norms, LoRA features, what a step's parts do; they go to metrics.jsonl. 0 takes none";
+        about: "Steps between diagnostics snapshots of the adapters: LoRA features, norms, the parts of a step.", source: "Hayou, Ghosh, Yu 2024, arXiv 2406.08447 §3", form: "Length",
+        flag: "N" [] under "Training", "Steps between diagnostics snapshots of the adapters: norms, LoRA features, the parts of a step; they go to metrics.jsonl. 0 takes none";
     validation_examples(usize => usize, count):
         needs: "a whole number of at least 1", example: "128", default: "128",
-        about: "Held-out examples in such a look.", source: "", form: "Length",
+        about: "Held-out examples in a validation.", source: "", form: "Length",
         flag: "N" [] under "Training", "Examples in a validation";
     cohort(usize => Option<NonZeroUsize>, limit):
         needs: "a whole number of at least 1", example: "16", default: "as many as memory allows",

@@ -15,7 +15,7 @@ pub struct Point {
 
 /// A diagnostics snapshot of a run's adapters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Look {
+pub struct AdapterSnapshot {
     /// The step that was diagnosed, from 1.
     pub step: usize,
     /// See [`Event::Diagnosis`].
@@ -24,7 +24,7 @@ pub struct Look {
     pub adapters: Vec<Diagnosis>,
 }
 
-impl Look {
+impl AdapterSnapshot {
     /// The [`spread`] of a quantity over the adapters, or over the adapter named `module`; none if there is no such adapter.
     pub fn spread(&self, module: Option<&str>, of: impl Fn(&Diagnosis) -> f64) -> Option<[f64; 3]> {
         let meant = |adapter: &&Diagnosis| module.is_none_or(|module| adapter.module == module);
@@ -51,7 +51,7 @@ pub struct Curve {
     /// The step in which the run diverged.
     pub diverged: Option<usize>,
     /// The diagnostics snapshots of its adapters, by rising step.
-    pub looks: Vec<Look>,
+    pub snapshots: Vec<AdapterSnapshot>,
 }
 
 impl Curve {
@@ -69,7 +69,7 @@ impl Curve {
                     training: vec![],
                     validation: vec![],
                     diverged: None,
-                    looks: vec![],
+                    snapshots: vec![],
                 });
                 curves.len() - 1
             });
@@ -84,7 +84,7 @@ impl Curve {
                 Event::Diverged { step, .. } => curve.diverged = Some(*step),
                 Event::Diagnosis { step, kl_from_base, adapters, .. } => {
                     let (step, kl_from_base, adapters) = (*step, *kl_from_base, adapters.clone());
-                    curve.looks.push(Look { step, kl_from_base, adapters });
+                    curve.snapshots.push(AdapterSnapshot { step, kl_from_base, adapters });
                 }
                 _ => {}
             }
@@ -121,16 +121,16 @@ mod tests {
                     training: vec![Point { step: 1, loss: 3.0 }],
                     validation: vec![],
                     diverged: Some(2),
-                    looks: vec![],
+                    snapshots: vec![],
                 },
                 Curve {
                     cell: cell(0),
                     training: vec![Point { step: 1, loss: 2.0 }],
                     validation: vec![Point { step: 1, loss: 1.5 }],
                     diverged: None,
-                    looks: vec![
-                        Look { step: 2, kl_from_base: None, adapters: vec![] },
-                        Look { step: 4, kl_from_base: None, adapters: vec![] }
+                    snapshots: vec![
+                        AdapterSnapshot { step: 2, kl_from_base: None, adapters: vec![] },
+                        AdapterSnapshot { step: 4, kl_from_base: None, adapters: vec![] }
                     ],
                 },
             ]

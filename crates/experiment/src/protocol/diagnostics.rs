@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::grid::Cell;
 use crate::config::number::{learning_rate_text, loss_text};
-use crate::protocol::curve::{Curve, Look};
+use crate::protocol::curve::{AdapterSnapshot, Curve};
 
 /// The diagnosis of one adapter at one step, on a probe batch whose rows stay the same. Norms of matrices are Frobenius norms; those of features are the root of the
 /// mean square over all rows and columns, so that they do not grow with a layer's width by themselves. The scale s is included in every quantity with B.
@@ -112,7 +112,7 @@ impl Symptom {
 
 /// The symptoms in the last diagnostics snapshot of a run, as a sentence; none if there was no snapshot.
 pub fn symptoms_in_words(curve: &Curve) -> Option<String> {
-    let Look { step, kl_from_base, adapters } = curve.looks.last()?;
+    let AdapterSnapshot { step, kl_from_base, adapters } = curve.snapshots.last()?;
     let Cell { scheme, learning_rate, seed } = &curve.cell;
     let mut counts = BTreeMap::<Symptom, usize>::new();
     for symptom in adapters.iter().flat_map(Symptom::of) {
@@ -171,27 +171,27 @@ pub(crate) mod tests {
     fn a_look_is_told_in_a_sentence() {
         let cell = Cell { scheme: "init-b".to_owned(), learning_rate: 4e-3, seed: 1 };
         let undertrained = Diagnosis { delta_2: 0.0, delta_3: 0.0, ..healthy() };
-        let mut curve = Curve { cell, training: vec![], validation: vec![], diverged: None, looks: vec![] };
+        let mut curve = Curve { cell, training: vec![], validation: vec![], diverged: None, snapshots: vec![] };
         assert_eq!(symptoms_in_words(&curve), None);
         let adapters = vec![healthy(), undertrained.clone(), undertrained];
-        curve.looks.push(Look { step: 20, kl_from_base: Some(0.1234), adapters });
+        curve.snapshots.push(AdapterSnapshot { step: 20, kl_from_base: Some(0.1234), adapters });
         let said = "In init-b at 4e-3, seed 1, step 20, of 3 adapters: 2 B undertrained. What it says on the probe is 0.123 nats a token (KL) from the base's.";
         assert_eq!(symptoms_in_words(&curve).as_deref(), Some(said));
-        curve.looks.push(Look { step: 30, kl_from_base: None, adapters: vec![healthy()] });
+        curve.snapshots.push(AdapterSnapshot { step: 30, kl_from_base: None, adapters: vec![healthy()] });
         assert!(symptoms_in_words(&curve).is_some_and(|said| said.ends_with("1 adapters: nothing amiss.")));
     }
 
     #[test]
     fn a_quantity_is_spread_over_adapters() {
         let named = |name: &str, z_a| Diagnosis { module: name.to_owned(), z_a, ..healthy() };
-        let look = Look {
+        let snapshot = AdapterSnapshot {
             step: 1,
             kl_from_base: None,
             adapters: vec![named("q", 3.0), named("k", 1.0), named("v", 2.0), named("o", 9.0)],
         };
-        assert_eq!(look.spread(None, |adapter| adapter.z_a), Some([1.0, 2.0, 9.0]));
-        assert_eq!(look.spread(Some("q"), |adapter| adapter.z_a), Some([3.0; 3]));
-        assert_eq!(look.spread(Some("up"), |adapter| adapter.z_a), None);
+        assert_eq!(snapshot.spread(None, |adapter| adapter.z_a), Some([1.0, 2.0, 9.0]));
+        assert_eq!(snapshot.spread(Some("q"), |adapter| adapter.z_a), Some([3.0; 3]));
+        assert_eq!(snapshot.spread(Some("up"), |adapter| adapter.z_a), None);
     }
 
     #[test]

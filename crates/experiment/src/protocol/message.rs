@@ -1,13 +1,13 @@
-//! The messages between the page and its worker: [`Ask`] one way, [`Message`] the other, each as JSON text. Both lists are closed: code that
+//! The messages between the page and its worker: [`Request`] one way, [`Message`] the other, each as JSON text. Both lists are closed: code that
 //! reads them handles every message. A sweep's snapshot, which is large, is sent as bytes beside the text.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::grid::Cell;
 use crate::config::table::Experiment;
-use crate::protocol::beginning::SchemeBeginning;
 use crate::protocol::blob::Blob;
 use crate::protocol::event::Event;
+use crate::protocol::start::SchemeStart;
 
 /// A trained adapter, as the two files of PEFT's layout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,8 +22,8 @@ pub struct AdapterFiles {
 
 /// A request of the page to the worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case")]
-pub enum Ask {
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
     /// Train an experiment; answered by [`Message::Events`] up to [`Event::Finished`].
     Train {
         /// The experiment.
@@ -34,7 +34,7 @@ pub enum Ask {
         #[serde(skip)]
         from: Option<Blob>,
     },
-    /// Compute the start of a run of each scheme without training; answered by a [`Message::Begun`] for each, until a training
+    /// Compute the start of a run of each scheme without training; answered by a [`Message::Start`] for each, until a training
     /// is requested.
     Inspect {
         /// The experiment.
@@ -111,9 +111,9 @@ pub enum Message {
         per_run: u64,
     },
     /// The start of a run of a scheme.
-    Begun {
+    Start {
         /// The start.
-        start: SchemeBeginning,
+        start: SchemeStart,
         /// The number of schemes that remain.
         left: usize,
     },
@@ -169,7 +169,7 @@ pub enum Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::beginning::Beginning;
+    use crate::protocol::start::LayerStart;
 
     fn files() -> AdapterFiles {
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
@@ -179,36 +179,36 @@ mod tests {
     #[test]
     fn everything_asked_is_json_and_back() {
         let experiment = Experiment { rank: Some(4), ..Experiment::default() };
-        let write = |adapter| Ask::Write { base: "nano".to_owned(), adapter, prompt: "a\n\"".to_owned(), count: 9 };
-        let asks = [
-            Ask::Train { experiment: experiment.clone(), data: None, from: None },
-            Ask::Train { experiment: experiment.clone(), data: Some("Text ü".to_owned()), from: None },
-            Ask::Inspect { experiment: Experiment::default(), data: Some("Text".to_owned()) },
-            Ask::Lose,
-            Ask::Pause,
-            Ask::Step,
-            Ask::Resume,
-            Ask::Stop,
+        let write = |adapter| Request::Write { base: "nano".to_owned(), adapter, prompt: "a\n\"".to_owned(), count: 9 };
+        let requests = [
+            Request::Train { experiment: experiment.clone(), data: None, from: None },
+            Request::Train { experiment: experiment.clone(), data: Some("Text ü".to_owned()), from: None },
+            Request::Inspect { experiment: Experiment::default(), data: Some("Text".to_owned()) },
+            Request::Lose,
+            Request::Pause,
+            Request::Step,
+            Request::Resume,
+            Request::Stop,
             write(None),
             write(Some(files())),
-            Ask::Base { name: "my.safetensors".to_owned(), file: Blob(vec![1, 2]) },
-            Ask::Check,
+            Request::Base { name: "my.safetensors".to_owned(), file: Blob(vec![1, 2]) },
+            Request::Check,
         ];
-        for ask in asks {
-            let text = serde_json::to_string(&ask).expect("an ask is JSON");
-            assert_eq!(serde_json::from_str::<Ask>(&text).expect("what was written is read"), ask);
+        for request in requests {
+            let text = serde_json::to_string(&request).expect("a request is JSON");
+            assert_eq!(serde_json::from_str::<Request>(&text).expect("what was written is read"), request);
         }
         // The snapshot is sent beside the text.
-        let ask = |from| Ask::Train { experiment: experiment.clone(), data: None, from };
-        let text = |from| serde_json::to_string(&ask(from)).expect("an ask is JSON");
+        let request = |from| Request::Train { experiment: experiment.clone(), data: None, from };
+        let text = |from| serde_json::to_string(&request(from)).expect("a request is JSON");
         assert_eq!(text(Some(Blob(vec![7; 1000]))), text(None));
-        assert!(serde_json::from_str::<Ask>(r#"{"ask":"coffee"}"#).is_err());
+        assert!(serde_json::from_str::<Request>(r#"{"request":"coffee"}"#).is_err());
     }
 
     #[test]
     fn every_message_is_json_and_back() {
         let text = |cell| Message::Text { cell, text: "…".to_owned() };
-        let layer = Beginning {
+        let layer = LayerStart {
             module: "model.layers.0.mlp.up_proj".to_owned(),
             rank: 2,
             a: 1.0,
@@ -219,13 +219,13 @@ mod tests {
             spectrum: vec![1.5, 1e-9],
         };
         let start =
-            SchemeBeginning { scheme: "eva".to_owned(), scale: 2.0, layers: vec![layer], tokens: 512, seconds: 0.5 };
+            SchemeStart { scheme: "eva".to_owned(), scale: 2.0, layers: vec![layer], tokens: 512, seconds: 0.5 };
         let messages = [
             Message::Ready { device: "CPU".to_owned(), gpu: false },
             Message::Base { name: "my.safetensors".to_owned(), weights: 9 },
             Message::Building { done: 1, of: 9 },
             Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },
-            Message::Begun { start, left: 1 },
+            Message::Start { start, left: 1 },
             Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
             Message::Adapter { files: files() },
             Message::Snapshot { step: 3, file: Blob::default() },

@@ -144,7 +144,7 @@ impl Page {
             dom::remember_device(self.device.name());
             if !self.is_training() || self.state == State::Loading {
                 self.begin_worker();
-                say(if self.asked.is_some() { AWAITED } else { LOADING });
+                say(if self.pending.is_some() { AWAITED } else { LOADING });
             }
             return;
         }
@@ -267,7 +267,7 @@ impl Page {
         let base = OwnBase { name, file: Blob(file), taken: false };
         // A worker that is being loaded is handed it then.
         if self.state == State::Waiting {
-            worker::ask(&self.worker, &base.ask());
+            worker::send(&self.worker, &base.request());
         }
         self.base = Some(base);
     }

@@ -1,6 +1,6 @@
 //! The worker's arrival: what may be asked before it, and what becomes of that.
 
-use loralab_experiment::{Ask, Device};
+use loralab_experiment::{Device, Request};
 use loralab_page::why_no_gpu;
 use web_sys::Element;
 
@@ -36,7 +36,7 @@ impl Page {
         self.place = Some((device, gpu));
         write("memory-note", "");
         if let Some(base) = &self.base {
-            worker::ask(&self.worker, &base.ask());
+            worker::send(&self.worker, &base.request());
         }
         let recovers = std::mem::take(&mut self.recovers);
         self.turn(State::Waiting);
@@ -45,8 +45,8 @@ impl Page {
         }
         // Not before, so that the copies do not delay the page. Without them, as in some private windows, nothing else is worse.
         let _ = dom::call("keepOffline", &[]);
-        if let Some(ask) = self.asked.take() {
-            self.hand_over(&ask);
+        if let Some(request) = self.pending.take() {
+            self.hand_over(&request);
         } else if recovers {
             self.bring(None, true);
         } else if self.written.prompt.is_empty() {
@@ -55,8 +55,8 @@ impl Page {
     }
 
     /// Has the worker train.
-    pub(super) fn hand_over(&mut self, ask: &Ask) {
-        worker::ask(&self.worker, ask);
+    pub(super) fn hand_over(&mut self, request: &Request) {
+        worker::send(&self.worker, request);
         self.turn(State::Training);
         say(PREPARING);
     }
@@ -65,7 +65,7 @@ impl Page {
     pub fn refuse(&mut self, reason: &str) {
         // One that could not be loaded is tried again when it is wanted again.
         let again = self.state != State::Loading;
-        (self.asked, self.recovers) = (None, false);
+        (self.pending, self.recovers) = (None, false);
         // One that no worker takes is not offered to the next.
         self.base = self.base.take().filter(|base| base.taken);
         worker::end(&self.worker);

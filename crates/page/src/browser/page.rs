@@ -1,6 +1,6 @@
 //! What the page knows, and what becomes of it when something happens.
 
-use loralab_experiment::{Ask, Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, SchemeBeginning};
+use loralab_experiment::{Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, Request, SchemeStart};
 use loralab_figure::Spot;
 use loralab_page::{
     File, Progress, SchemeInfo, Sweep, duration, memory,
@@ -29,7 +29,7 @@ pub struct Page {
     pub(super) place: Option<(String, bool)>,
     pub(super) state: State,
     /// The training that the worker is asked for as soon as it is loaded.
-    pub(super) asked: Option<Ask>,
+    pub(super) pending: Option<Request>,
     /// The experiment in the form.
     pub(super) experiment: Experiment,
     pub(super) text: Option<File>,
@@ -53,7 +53,7 @@ pub struct Page {
     /// What is to be drawn anew.
     pub(super) stale: Stale,
     /// How the schemes begin that were told so far, and of which experiment.
-    pub(super) starts: Vec<SchemeBeginning>,
+    pub(super) starts: Vec<SchemeStart>,
     pub(super) inspected: Option<Experiment>,
     /// When the sweep was last kept.
     pub(super) stored: f64,
@@ -78,8 +78,8 @@ pub struct OwnBase {
 
 impl OwnBase {
     /// What hands it to a worker.
-    pub fn ask(&self) -> Ask {
-        Ask::Base { name: self.name.clone(), file: self.file.clone() }
+    pub fn request(&self) -> Request {
+        Request::Base { name: self.name.clone(), file: self.file.clone() }
     }
 }
 
@@ -117,7 +117,7 @@ impl Page {
             device,
             place: None,
             state: State::Loading,
-            asked: None,
+            pending: None,
             experiment: link.experiment,
             text: None,
             base: None,
@@ -158,7 +158,7 @@ impl Page {
 
     /// Whether closing the page would lose something.
     pub fn is_training(&self) -> bool {
-        self.asked.is_some() || !matches!(self.state, State::Loading | State::Missing | State::Waiting)
+        self.pending.is_some() || !matches!(self.state, State::Loading | State::Missing | State::Waiting)
     }
 
     /// A button was pressed.
@@ -190,7 +190,7 @@ impl Page {
         }
         let sweep = Sweep::new(self.experiment.clone(), self.text.clone().filter(|_| self.experiment.data.is_some()));
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        let ask = Ask::Train { experiment: self.full(), data, from: None };
+        let request = Request::Train { experiment: self.full(), data, from: None };
         self.before = self.sweep.replace(sweep);
         self.progress = Progress::default();
         self.chosen = None;
@@ -199,11 +199,11 @@ impl Page {
             self.begin_worker();
         }
         if self.state == State::Loading {
-            self.asked = Some(ask);
+            self.pending = Some(request);
             self.turn(State::Loading);
             say(AWAITED);
         } else {
-            self.hand_over(&ask);
+            self.hand_over(&request);
         }
         // What an earlier visit left stays in the store, and is offered again at the next.
         hide("kept", true);
@@ -220,7 +220,7 @@ impl Page {
 
     fn pause(&mut self) {
         if self.state == State::Training {
-            worker::ask(&self.worker, &Ask::Pause);
+            worker::send(&self.worker, &Request::Pause);
             self.turn(State::Pausing);
             say("Pausing after this step …");
         }
@@ -228,16 +228,16 @@ impl Page {
 
     fn resume(&mut self) {
         self.progress.resume(now());
-        worker::ask(&self.worker, &Ask::Resume);
+        worker::send(&self.worker, &Request::Resume);
         self.turn(State::Training);
         say(&self.progress.task());
     }
 
     fn step(&mut self) {
-        let ask = if self.state == State::Training { Ask::Pause } else { Ask::Step };
+        let request = if self.state == State::Training { Request::Pause } else { Request::Step };
         if matches!(self.state, State::Training | State::Paused) {
             self.progress.resume(now());
-            worker::ask(&self.worker, &ask);
+            worker::send(&self.worker, &request);
             self.turn(State::Pausing);
             say("One step …");
         }
@@ -247,7 +247,7 @@ impl Page {
         if !self.is_training() || self.state == State::Stopping {
             return;
         }
-        if self.asked.take().is_some() {
+        if self.pending.take().is_some() {
             self.turn(State::Loading);
             say("Stopped.");
             self.give_back();
@@ -255,7 +255,7 @@ impl Page {
         }
         self.turn(State::Stopping);
         say("Stopping …");
-        worker::ask(&self.worker, &Ask::Stop);
+        worker::send(&self.worker, &Request::Stop);
         // One that is in the middle of a long step hears nothing; all that it has told is here.
         dom::after(GRACE, || {
             with_page(|page| {
@@ -269,7 +269,7 @@ impl Page {
     }
 
     /// Something that the worker tells.
-    pub fn hear(&mut self, message: Message, bytes: JsValue) {
+    pub fn receive(&mut self, message: Message, bytes: JsValue) {
         match message {
             Message::Ready { device, gpu } => self.ready(device, gpu),
             Message::Base { name, weights } => self.base_taken(&name, weights),
@@ -277,7 +277,7 @@ impl Page {
             Message::Memory { cohorts, runs, shared, per_run } => {
                 write("memory-note", &memory(cohorts, runs, shared, per_run));
             }
-            Message::Begun { start, left } => self.begun(start, left),
+            Message::Start { start, left } => self.started(start, left),
             Message::Events { events } => {
                 // One time for all, as nobody knows when each of them was.
                 let now = now();
@@ -321,9 +321,9 @@ impl Page {
 
     /// Takes in an event of a message that came `now`; what looks different for it is drawn soon.
     fn happened(&mut self, event: &Event, now: f64) {
-        self.progress.hear(event, now);
+        self.progress.apply(event, now);
         let Some(sweep) = &mut self.sweep else { return };
-        sweep.hear(event);
+        sweep.apply(event);
         match event {
             Event::Started { .. } => {
                 self.before = None;
@@ -429,7 +429,7 @@ impl Page {
     fn check(&mut self) {
         fill("check", "<p>Checking; a software GPU takes a minute …</p>");
         enable("check-button", false);
-        worker::ask(&self.worker, &Ask::Check);
+        worker::send(&self.worker, &Request::Check);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sweep of an earlier visit, and going on with one that was cut short: by the end of that visit, or by the loss of the GPU.
 
 use js_sys::Array;
-use loralab_experiment::Ask;
+use loralab_experiment::Request;
 use loralab_page::{About, Progress, Sweep};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
@@ -134,8 +134,8 @@ impl Page {
         let elsewhere =
             if elsewhere { format!(" It began on {began}, so its last digits may differ.") } else { String::new() };
         let data = sweep.data.as_ref().map(|file| file.text.clone());
-        let ask = Ask::Train { experiment: self.lean(&sweep.experiment), data, from: None };
-        worker::ask_with(&self.worker, &ask, state);
+        let request = Request::Train { experiment: self.lean(&sweep.experiment), data, from: None };
+        worker::send_with(&self.worker, &request, state);
         self.progress.go_on(now());
         self.turn(State::Training);
         say(&format!("Going on from step {step}.{elsewhere} {}", self.progress.task()));
@@ -146,11 +146,11 @@ impl Page {
 
 /// The sweep of what is kept, as `web/sweeps.js` gives it: head, text, log, adapters, steps of its state. None if words have changed since.
 fn recalled(parts: &Array, progress: &mut Progress) -> Option<Sweep> {
-    let mut sweep = Sweep::begun(&parts.get(0).as_string()?, parts.get(1).as_string())?;
+    let mut sweep = Sweep::from_head(&parts.get(0).as_string()?, parts.get(1).as_string())?;
     let now = now();
     // One after the other, so that the whole is never here as a text.
     for log in Array::from(&parts.get(2)).iter() {
-        sweep.recall(&log.as_string()?, |event| progress.hear(event, now))?;
+        sweep.recall(&log.as_string()?, |event| progress.apply(event, now))?;
     }
     for adapter in Array::from(&parts.get(3)).iter() {
         sweep.recall_adapter(&adapter.as_string()?)?;

@@ -1,6 +1,6 @@
 //! How the schemes begin, before any step.
 
-use loralab_experiment::{Ask, SchemeBeginning};
+use loralab_experiment::{Request, SchemeStart};
 use loralab_figure::spectra;
 use loralab_page::panel::{starts_layers, starts_table, starts_words};
 
@@ -22,12 +22,12 @@ impl Page {
         self.starts = vec![];
         let (experiment, data) = (self.full(), self.data());
         self.inspected = Some(experiment.clone());
-        worker::ask(&self.worker, &Ask::Inspect { experiment, data });
+        worker::send(&self.worker, &Request::Inspect { experiment, data });
         self.show_starts();
     }
 
     /// The worker tells of a start.
-    pub(super) fn begun(&mut self, start: SchemeBeginning, left: usize) {
+    pub(super) fn started(&mut self, start: SchemeStart, left: usize) {
         let waits = self.state == State::Waiting;
         if left == 0 {
             enable("inspect", waits);
@@ -52,7 +52,7 @@ impl Page {
     }
 
     pub(super) fn show_starts(&mut self) {
-        let starts: Vec<&SchemeBeginning> = self.starts.iter().collect();
+        let starts: Vec<&SchemeStart> = self.starts.iter().collect();
         hide("starts-found", starts.is_empty());
         fill("starts-words", &starts_words(&starts));
         fill("starts-table", &starts_table(&starts));

@@ -1,6 +1,6 @@
 //! What the base and the chosen run write.
 
-use loralab_experiment::Ask;
+use loralab_experiment::Request;
 use loralab_page::panel::Written;
 
 use super::{
@@ -28,11 +28,11 @@ impl Page {
             return;
         }
         let prompt = dom::value("prompt");
-        let ask = |adapter| Ask::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
-        worker::ask(&self.worker, &ask(None));
+        let request = |adapter| Request::Write { base: base.clone(), adapter, prompt: prompt.clone(), count: TEXT };
+        worker::send(&self.worker, &request(None));
         let text = match adapter {
             Ok(adapter) => {
-                worker::ask(&self.worker, &ask(Some(adapter.clone())));
+                worker::send(&self.worker, &request(Some(adapter.clone())));
                 Ok("…".to_owned())
             }
             Err(reason) => Err(reason),

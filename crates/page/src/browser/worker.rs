@@ -1,7 +1,7 @@
 //! The page's end of its worker.
 
 use js_sys::Array;
-use loralab_experiment::{Ask, Device};
+use loralab_experiment::{Device, Request};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 
@@ -20,7 +20,7 @@ pub fn start(device: Device) -> Worker {
             Err(text) => (text, JsValue::UNDEFINED),
         };
         with_page(|page| match serde_json::from_str(&text.as_string().unwrap_or_default()) {
-            Ok(message) => page.hear(message, bytes),
+            Ok(message) => page.receive(message, bytes),
             Err(error) => {
                 page.refuse(&format!("the worker said what the page doesn't understand ({error}); reload the page"));
             }
@@ -39,17 +39,17 @@ pub fn start(device: Device) -> Worker {
 }
 
 /// Asks something of a worker.
-pub fn ask(worker: &Worker, ask: &Ask) {
-    worker.post_message(&text(ask)).expect("a text can be posted");
+pub fn send(worker: &Worker, request: &Request) {
+    worker.post_message(&text(request)).expect("a text can be posted");
 }
 
 /// The same with bytes beside the text.
-pub fn ask_with(worker: &Worker, ask: &Ask, bytes: &JsValue) {
-    worker.post_message(&Array::of2(&text(ask), bytes)).expect("a text and bytes can be posted");
+pub fn send_with(worker: &Worker, request: &Request, bytes: &JsValue) {
+    worker.post_message(&Array::of2(&text(request), bytes)).expect("a text and bytes can be posted");
 }
 
-fn text(ask: &Ask) -> JsValue {
-    JsValue::from_str(&serde_json::to_string(ask).expect("what is asked is JSON"))
+fn text(request: &Request) -> JsValue {
+    JsValue::from_str(&serde_json::to_string(request).expect("a request is JSON"))
 }
 
 /// Ends a worker, which may have messages on their way.

@@ -1,6 +1,8 @@
 //! What goes on inside the adapters of some runs: in words, step by step, and adapter by adapter.
 
-use loralab_experiment::{Curve, Diagnosis, Look, Symptom, learning_rate_text, loss_text, symptoms_in_words};
+use loralab_experiment::{
+    AdapterSnapshot, Curve, Diagnosis, Symptom, learning_rate_text, loss_text, symptoms_in_words,
+};
 
 use super::grid::swatch;
 use crate::html::{escaped, unbroken};
@@ -21,25 +23,25 @@ const COLUMNS: [Column; 10] = [
     ("cos(sBA, −G)", |adapter| adapter.alignment),
 ];
 
-/// What the last look into each run showed, an item each.
+/// The last snapshot of each run, an item each.
 pub fn inside_words(runs: &[&Curve]) -> String {
     let item = |curve: &&Curve| {
-        let (said, look) = (symptoms_in_words(curve)?, curve.looks.last()?);
-        let middle = |of: fn(&Diagnosis) -> f64| look.spread(None, of).map(|[_, middle, _]| loss_text(middle));
+        let (said, snapshot) = (symptoms_in_words(curve)?, curve.snapshots.last()?);
+        let middle = |of: fn(&Diagnosis) -> f64| snapshot.spread(None, of).map(|[_, middle, _]| loss_text(middle));
         let (z_a, z_b) = (middle(|adapter| adapter.z_a)?, middle(|adapter| adapter.z_b)?);
         Some(format!(
             "<li>{}{} In the middle of them Z<sub>A</sub> is {z_a} and Z<sub>B</sub> {z_b}.{}</li>",
             swatch(Some(&curve.cell.scheme)),
             unbroken(&said),
-            parts(look)
+            parts(snapshot)
         ))
     };
     runs.iter().filter_map(item).collect()
 }
 
 /// Who does how much of a step's change of Z_B, over all adapters.
-fn parts(look: &Look) -> String {
-    let sum = |of: fn(&Diagnosis) -> f64| look.adapters.iter().map(of).sum::<f64>();
+fn parts(snapshot: &AdapterSnapshot) -> String {
+    let sum = |of: fn(&Diagnosis) -> f64| snapshot.adapters.iter().map(of).sum::<f64>();
     let parts = [sum(|adapter| adapter.delta_1), sum(|adapter| adapter.delta_2), sum(|adapter| adapter.delta_3)];
     let all: f64 = parts.iter().sum();
     if all <= 0.0 {
@@ -53,7 +55,7 @@ fn parts(look: &Look) -> String {
 
 /// The adapters that there are to choose from, the chosen one selected.
 pub fn adapter_options(runs: &[&Curve], chosen: Option<&str>) -> String {
-    let adapters = runs.first().and_then(|curve| curve.looks.last()).map_or(&[][..], |look| &look.adapters);
+    let adapters = runs.first().and_then(|curve| curve.snapshots.last()).map_or(&[][..], |snapshot| &snapshot.adapters);
     let option = |adapter: &Diagnosis| {
         let selected = if chosen == Some(&adapter.module) { " selected" } else { "" };
         format!("<option value=\"{}\"{selected}>{}</option>", escaped(&adapter.module), name(&adapter.module))
@@ -71,15 +73,15 @@ pub fn features_table(runs: &[&Curve], module: Option<&str>) -> String {
         })
         .collect();
     let quantities = "<th scope=\"col\">‖Z<sub>A</sub>‖</th><th scope=\"col\">‖Z<sub>B</sub>‖</th>".repeat(runs.len());
-    let mut steps: Vec<usize> = runs.iter().flat_map(|curve| &curve.looks).map(|look| look.step).collect();
+    let mut steps: Vec<usize> = runs.iter().flat_map(|curve| &curve.snapshots).map(|snapshot| snapshot.step).collect();
     steps.sort_unstable();
     steps.dedup();
     let row = |step: &usize| {
         let cells: String = runs
             .iter()
             .flat_map(|curve| {
-                let look = curve.looks.iter().find(|look| look.step == *step);
-                let value = |of: fn(&Diagnosis) -> f64| look?.spread(module, of).map(|[_, middle, _]| middle);
+                let snapshot = curve.snapshots.iter().find(|snapshot| snapshot.step == *step);
+                let value = |of: fn(&Diagnosis) -> f64| snapshot?.spread(module, of).map(|[_, middle, _]| middle);
                 [value(|adapter| adapter.z_a), value(|adapter| adapter.z_b)]
             })
             .map(cell)
@@ -94,14 +96,15 @@ pub fn features_table(runs: &[&Curve], module: Option<&str>) -> String {
     )
 }
 
-/// The last look into every adapter of the runs, one below the other for each adapter.
+/// The last snapshot of every adapter of the runs, one below the other for each adapter.
 pub fn adapters_table(runs: &[&Curve]) -> String {
-    let looks: Vec<(&Curve, &Look)> = runs.iter().filter_map(|curve| Some((*curve, curve.looks.last()?))).collect();
+    let snapshots: Vec<(&Curve, &AdapterSnapshot)> =
+        runs.iter().filter_map(|curve| Some((*curve, curve.snapshots.last()?))).collect();
     let heads: String = COLUMNS.iter().map(|(head, _)| format!("<th scope=\"col\">{head}</th>")).collect();
-    let number = looks.iter().map(|(_, look)| look.adapters.len()).max().unwrap_or(0);
+    let number = snapshots.iter().map(|(_, snapshot)| snapshot.adapters.len()).max().unwrap_or(0);
     let group = |index: usize| {
         let found: Vec<_> =
-            looks.iter().filter_map(|(curve, look)| Some((*curve, look.adapters.get(index)?))).collect();
+            snapshots.iter().filter_map(|(curve, snapshot)| Some((*curve, snapshot.adapters.get(index)?))).collect();
         let rows: String = found
             .iter()
             .enumerate()
@@ -125,7 +128,7 @@ pub fn adapters_table(runs: &[&Curve]) -> String {
     };
     let groups: String = (0..number).map(group).collect();
     format!(
-        "<caption>Every adapter at the last look</caption><thead><tr><th scope=\"col\">adapter</th><th scope=\"col\">run</th>{heads}\
+        "<caption>Every adapter at the last snapshot</caption><thead><tr><th scope=\"col\">adapter</th><th scope=\"col\">run</th>{heads}\
          <th scope=\"col\">symptoms</th></tr></thead>{groups}"
     )
 }

@@ -1,12 +1,12 @@
 //! How the schemes begin: in words, scheme by scheme, and layer by layer.
 
-use loralab_experiment::{Beginning, SchemeBeginning, loss_text};
+use loralab_experiment::{LayerStart, SchemeStart, loss_text};
 
 use super::{grid::swatch, inside::name};
 use crate::html::{escaped, unbroken};
 
 /// A quantity of a layer, with the head of its column.
-type Column = (&'static str, fn(&Beginning) -> f64);
+type Column = (&'static str, fn(&LayerStart) -> f64);
 
 const COLUMNS: [Column; 6] = [
     ("rank", |layer| layer.rank as f64),
@@ -18,8 +18,8 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// What each start is, an item each.
-pub fn starts_words(starts: &[&SchemeBeginning]) -> String {
-    let item = |start: &&SchemeBeginning| {
+pub fn starts_words(starts: &[&SchemeStart]) -> String {
+    let item = |start: &&SchemeStart| {
         let at_step_0 = match start.spread(|layer| layer.moved) {
             Some([.., most]) if most.is_infinite() => {
                 "the model does not begin as the base: weights that are zero there are not here".to_owned()
@@ -48,8 +48,8 @@ pub fn starts_words(starts: &[&SchemeBeginning]) -> String {
 }
 
 /// The middle over layers of every quantity, and the smallest and largest where they differ: a row for each scheme.
-pub fn starts_table(starts: &[&SchemeBeginning]) -> String {
-    let row = |start: &&SchemeBeginning| {
+pub fn starts_table(starts: &[&SchemeStart]) -> String {
+    let row = |start: &&SchemeStart| {
         let cells: String = COLUMNS.iter().map(|(_, of)| spread(start.spread(of))).collect();
         let (name, seconds) = (unbroken(&start.scheme), number(start.seconds));
         format!(
@@ -68,11 +68,11 @@ pub fn starts_table(starts: &[&SchemeBeginning]) -> String {
 }
 
 /// Every layer of every start, those of one layer one below the other.
-pub fn starts_layers(starts: &[&SchemeBeginning]) -> String {
+pub fn starts_layers(starts: &[&SchemeStart]) -> String {
     let number_of_layers = starts.iter().map(|start| start.layers.len()).max().unwrap_or(0);
     let group = |index: usize| {
         let found: Vec<_> = starts.iter().filter_map(|start| Some((*start, start.layers.get(index)?))).collect();
-        let row = |(place, (start, layer)): (usize, &(&SchemeBeginning, &Beginning))| {
+        let row = |(place, (start, layer)): (usize, &(&SchemeStart, &LayerStart))| {
             let head = match place {
                 0 => {
                     format!("<th scope=\"rowgroup\" rowspan=\"{}\">{}</th>", found.len(), name(&layer.module))
@@ -126,8 +126,8 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn start(scheme: &str, product: f64, moved: f64, ranks: [usize; 2]) -> SchemeBeginning {
-        let layer = |(place, rank): (usize, usize)| Beginning {
+    fn start(scheme: &str, product: f64, moved: f64, ranks: [usize; 2]) -> SchemeStart {
+        let layer = |(place, rank): (usize, usize)| LayerStart {
             module: format!("model.layers.{place}.mlp.up_proj"),
             rank,
             a: 1.5 + place as f64,
@@ -138,7 +138,7 @@ mod tests {
             spectrum: vec![2.5; rank],
         };
         let layers = ranks.into_iter().enumerate().map(layer).collect();
-        SchemeBeginning { scheme: scheme.to_owned(), scale: 2.0, layers, tokens: 64 * ranks[0], seconds: 0.25 }
+        SchemeStart { scheme: scheme.to_owned(), scale: 2.0, layers, tokens: 64 * ranks[0], seconds: 0.25 }
     }
 
     #[test]

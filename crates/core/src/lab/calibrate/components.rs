@@ -54,7 +54,7 @@ impl Calibration<'_, '_> {
             starts.into_iter().zip(&layers).map(|(start, layer)| run.scheme.finite(layer, start)).collect()
         };
         let mut tokens = 0;
-        let mut begun: Option<Vec<Start>> = None;
+        let mut latest: Option<Vec<Start>> = None;
         for batch in self.batches(run.seed, MOST_BATCHES)? {
             let values = device.probe(&[Inputs::from(&batch)]).await?.swap_remove(0).observed;
             tokens += batch.tokens.len();
@@ -67,13 +67,13 @@ impl Calibration<'_, '_> {
                 Err(StartError::FewRows { .. } | StartError::FewDirections { .. }) => continue,
                 starts => starts?,
             };
-            let settled = begun.as_ref().is_some_and(|before| have_settled(before, &starts, &layers, cosine));
-            begun = Some(starts);
+            let settled = latest.as_ref().is_some_and(|before| have_settled(before, &starts, &layers, cosine));
+            latest = Some(starts);
             if settled {
                 break;
             }
         }
-        let starts = begun.map_or_else(|| given(&found), Ok)?;
+        let starts = latest.map_or_else(|| given(&found), Ok)?;
         Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
     }
 }

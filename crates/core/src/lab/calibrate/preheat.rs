@@ -31,8 +31,8 @@ impl Calibration<'_, '_> {
         let wide = Arc::new(heating(&self.setup, runs.len(), ranks));
         let device = (self.make_device)(wide.clone(), self.setup.base.tensors.clone()).await?;
         let scheme = init::find(BEGIN).expect("the scheme is in the list");
-        let begun = runs.iter().map(|run| Run { scheme, chosen: Chosen::default(), ..run.clone() }).collect();
-        let cohort = Cohort::new(begun, wide.clone(), &self.setup.base.tensors, device, self.train);
+        let drawn = runs.iter().map(|run| Run { scheme, chosen: Chosen::default(), ..run.clone() }).collect();
+        let cohort = Cohort::new(drawn, wide.clone(), &self.setup.base.tensors, device, self.train);
         let mut cohort = cohort.map_err(|error| match error {
             CohortError::Data(error) => CalibrationError::from(error),
             CohortError::Start(error) => error.into(),

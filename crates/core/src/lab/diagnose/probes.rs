@@ -73,7 +73,7 @@ impl Probes {
     /// If a device fails.
     pub async fn before(&mut self, cohort: &mut Cohort<'_>) -> Result<(), DeviceError> {
         let trained = cohort.device().trained().await?;
-        self.before = self.look(cohort, trained).await?;
+        self.before = self.measure(cohort, trained).await?;
         Ok(())
     }
 
@@ -85,10 +85,10 @@ impl Probes {
         let states = cohort.device().states().await?;
         let (trained, second_moments): (Vec<_>, Vec<_>) =
             states.into_iter().map(|state| self.second_moment(state)).unzip();
-        let after = self.look(cohort, trained).await?;
+        let after = self.measure(cohort, trained).await?;
         let base = match self.base.take() {
             Some(base) => base,
-            None => self.ask_base(cohort).await?,
+            None => self.measure_base(cohort).await?,
         };
         let by_a = self.base_gradient(after.iter().map(|moment| &moment.trained[..])).await?;
         let epsilon = match self.optimizer {
@@ -98,8 +98,8 @@ impl Probes {
         let runs = cohort.runs().iter().map(|run| run.settings.scale).zip(cohort.initials());
         let (plan, rows, weights) = (&*self.plan, self.rows, &self.batch.weights[..]);
         let moments = std::mem::take(&mut self.before).into_iter().zip(after).zip(second_moments);
-        let mut looks: Vec<_> = moments.zip(runs).map(|(moments, run)| (moments, run, None)).collect();
-        self.workers.for_each(&mut looks, |run, (((before, after), second_moment), (scale, initial), seen)| {
+        let mut snapshots: Vec<_> = moments.zip(runs).map(|(moments, run)| (moments, run, None)).collect();
+        self.workers.for_each(&mut snapshots, |run, (((before, after), second_moment), (scale, initial), seen)| {
             let lens = Lens {
                 rows,
                 scale: *scale,
@@ -116,12 +116,12 @@ impl Probes {
             let kl_from_base = said.map(|said| kl_from_base(&base.prediction, said, weights));
             *seen = Some(Seen { kl_from_base, adapters: diagnose(plan, lens, before, after) });
         });
-        let seen = looks.into_iter().filter_map(|(.., seen)| seen).collect();
+        let seen = snapshots.into_iter().filter_map(|(.., seen)| seen).collect();
         self.base = Some(base);
         Ok(seen)
     }
 
-    async fn look(&mut self, cohort: &Cohort<'_>, trained: Vec<Vec<f32>>) -> Result<Vec<Moment>, DeviceError> {
+    async fn measure(&mut self, cohort: &Cohort<'_>, trained: Vec<Vec<f32>>) -> Result<Vec<Moment>, DeviceError> {
         for (run, trained) in trained.iter().enumerate() {
             self.device.load(run, trained, cohort.initial(run).frozen_pairs(), cohort.runs()[run].settings);
         }
@@ -143,7 +143,7 @@ impl Probes {
 
     /// Runs the base on the probe. Its gradients are never formed: their norms are summed over products with orthonormal directions, as many at once as all
     /// runs' adapters have rows.
-    async fn ask_base(&mut self, cohort: &Cohort<'_>) -> Result<Base, DeviceError> {
+    async fn measure_base(&mut self, cohort: &Cohort<'_>) -> Result<Base, DeviceError> {
         let plan = self.plan.clone();
         let directions: BTreeMap<usize, Mat<f64>> = inputs(&plan).map(|inputs| (inputs, orthonormal(inputs))).collect();
         let most = directions.values().map(Mat::ncols).max().unwrap_or(0);

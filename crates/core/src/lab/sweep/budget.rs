@@ -23,7 +23,7 @@ use crate::{
 /// The most logits of all runs on the probe, 256 MiB, that a diagnostics snapshot reads back.
 const MOST_LOGITS: u64 = 1 << 26;
 /// Elements read back for a diagnostics snapshot of a run, per trained element: adapters, gradients and moments, before and after the step.
-const LOOKED_AT: u64 = 8;
+const READ_BACK: u64 = 8;
 
 impl Sweep<'_> {
     /// The plan of `runs` cells with these needs.
@@ -82,11 +82,13 @@ impl Sweep<'_> {
         if let Some(probe) = self.probe_plan(runs, plan_needs) {
             let of_probe = needs(&probe);
             most_runs = most_runs.into_iter().chain(of_probe.most_runs).min();
-            terms.extend(of_probe.terms.into_iter().map(|cost| Cost { what: format!("looks: {}", cost.what), ..cost }));
-            let Cost { what, shared, .. } = probed("looks", &probe);
+            terms.extend(
+                of_probe.terms.into_iter().map(|cost| Cost { what: format!("diagnostics: {}", cost.what), ..cost }),
+            );
+            let Cost { what, shared, .. } = probed("diagnostics", &probe);
             terms.push(Cost::per_run(what, shared));
-            let what = format!("looks: {LOOKED_AT} numbers for each of {elements} elements × 4 bytes");
-            terms.push(Cost::per_run(what, LOOKED_AT * elements * 4));
+            let what = format!("diagnostics: {READ_BACK} numbers for each of {elements} elements × 4 bytes");
+            terms.push(Cost::per_run(what, READ_BACK * elements * 4));
         }
         let batches = self.validation.len() as u64;
         let what = format!(

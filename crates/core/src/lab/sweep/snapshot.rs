@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// The results of the runs of earlier cohorts.
     pub results: Vec<RunResult>,
     /// The results so far of the runs in training.
-    pub begun: Vec<RunResult>,
+    pub running: Vec<RunResult>,
     /// The state of those runs.
     pub state: CohortState,
 }
@@ -46,7 +46,8 @@ pub enum SnapshotError {
 struct Header {
     cohort: usize,
     results: Vec<RunResult>,
-    begun: Vec<RunResult>,
+    #[serde(rename = "begun")]
+    running: Vec<RunResult>,
     step: usize,
     runs: Vec<Of>,
 }
@@ -64,9 +65,9 @@ struct Of {
 impl Snapshot {
     /// Checks that the snapshot is of a cohort of these cells.
     pub(super) fn check(&self, cells: &[Cell]) -> Result<(), StateError> {
-        let begun: Vec<String> = self.begun.iter().map(|result| result.cell.id()).collect();
+        let running: Vec<String> = self.running.iter().map(|result| result.cell.id()).collect();
         let cells: Vec<String> = cells.iter().map(Cell::id).collect();
-        if begun == cells { Ok(()) } else { Err(StateError { found: begun.join(", "), needed: cells.join(", ") }) }
+        if running == cells { Ok(()) } else { Err(StateError { found: running.join(", "), needed: cells.join(", ") }) }
     }
 
     /// The snapshot as bytes.
@@ -75,8 +76,8 @@ impl Snapshot {
     /// Never: everything it holds can be written as JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         // The trained tensors are not copied into the header.
-        let Snapshot { cohort, results, begun, state } = self;
-        let (results, begun) = (results.clone(), begun.clone());
+        let Snapshot { cohort, results, running, state } = self;
+        let (results, running) = (results.clone(), running.clone());
         let of = |run: &RunState| Of {
             steps: run.steps,
             diverged: run.diverged,
@@ -84,7 +85,7 @@ impl Snapshot {
             moments: run.moments.len(),
         };
         let header =
-            Header { cohort: *cohort, results, begun, step: state.step, runs: state.runs.iter().map(of).collect() };
+            Header { cohort: *cohort, results, running, step: state.step, runs: state.runs.iter().map(of).collect() };
         let header = serde_json::to_vec(&header).expect("a header is JSON");
         let numbers: usize = state.runs.iter().map(|run| run.trained.len() + run.moments.len()).sum();
         let mut bytes = Vec::with_capacity(8 + header.len() + 4 * numbers);
@@ -105,7 +106,7 @@ impl Snapshot {
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or(size(8))?;
         let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
         let (header, mut numbers) = rest.split_at_checked(length).ok_or(size(length.saturating_add(8)))?;
-        let Header { cohort, results, begun, step, runs } = serde_json::from_slice(header)?;
+        let Header { cohort, results, running, step, runs } = serde_json::from_slice(header)?;
         let count = |run: &Of| run.trained.saturating_add(run.moments);
         let all = runs.iter().map(count).fold(0, usize::saturating_add).saturating_mul(4);
         if numbers.len() != all {
@@ -123,7 +124,7 @@ impl Snapshot {
             diverged: of.diverged,
         };
         let state = CohortState { step, runs: runs.into_iter().map(run).collect() };
-        Ok(Snapshot { cohort, results, begun, state })
+        Ok(Snapshot { cohort, results, running, state })
     }
 }
 
@@ -155,7 +156,7 @@ mod tests {
         };
         let runs = vec![run(1, &[1.5, f32::INFINITY], &[0.1]), run(3, &[f32::MIN_POSITIVE, -0.0], &[7.0])];
         let state = CohortState { step: 3, runs };
-        let snapshot = Snapshot { cohort: 1, results: vec![result.clone()], begun: vec![result], state };
+        let snapshot = Snapshot { cohort: 1, results: vec![result.clone()], running: vec![result], state };
         let bytes = snapshot.to_bytes();
         assert_eq!(Snapshot::from_bytes(&bytes).expect("it is whole"), snapshot);
         for cut in [0, 7, 20, bytes.len() - 1] {

@@ -38,7 +38,7 @@ pub(super) struct UnderWay<'a, 's> {
     probes: Option<Probes>,
     results: Vec<RunResult>,
     /// The last step that was reported.
-    told: usize,
+    reported: usize,
 }
 
 /// Runs that have a start.
@@ -82,13 +82,13 @@ impl<'a> Sweep<'a> {
             None => None,
             Some(plan) => Some(self.probes(plan, base, make_device).await?),
         };
-        let (mut results, mut told) = (started.results, 0);
+        let (mut results, mut reported) = (started.results, 0);
         if let Some(from) = place.from {
             from.check(&started.cells)?;
             cohort.restore(&from.state)?;
-            (results, told) = (from.begun.clone(), from.state.step);
+            (results, reported) = (from.running.clone(), from.state.step);
         }
-        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, told }))
+        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, reported }))
     }
 
     /// The starts of a cohort's runs; reports an event if data were read for them.
@@ -131,7 +131,7 @@ impl<'a> Sweep<'a> {
         for ((cell, run), start) in cells.iter().zip(runs).zip(starts) {
             match start {
                 Ok(start) => {
-                    let result = RunResult { start: StartCost::of(start.tokens, tokens), ..begun(cell) };
+                    let result = RunResult { start: StartCost::of(start.tokens, tokens), ..unfinished(cell) };
                     started.cells.push(cell.clone());
                     started.runs.push(run);
                     started.initials.push(start.initial.clone());
@@ -139,7 +139,7 @@ impl<'a> Sweep<'a> {
                 }
                 Err(_) if place.from.is_some() => {}
                 Err(reason) => {
-                    let result = RunResult { failed: Some(reason.to_string()), ..begun(cell) };
+                    let result = RunResult { failed: Some(reason.to_string()), ..unfinished(cell) };
                     failed.push(result.clone());
                     reporter.event(Event::RunFinished { result });
                 }
@@ -161,7 +161,7 @@ impl UnderWay<'_, '_> {
     /// Trains to the last step, or until the observer asks to stop; `ended` are the results of earlier cohorts.
     pub async fn train(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
         let steps = self.sweep.experiment.steps;
-        for step in self.told..steps {
+        for step in self.reported..steps {
             if reporter.listen().await {
                 self.snapshot(reporter, ended).await?;
             }
@@ -210,17 +210,17 @@ impl UnderWay<'_, '_> {
     /// Passes a snapshot of the sweep to the observer, once every step was reported.
     async fn snapshot(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
         self.tell_steps(reporter).await?;
-        let (results, begun) = (ended.to_vec(), self.results.clone());
+        let (results, running) = (ended.to_vec(), self.results.clone());
         let state = self.cohort.state().await?;
-        reporter.snapshot(Snapshot { cohort: self.place.index, results, begun, state });
+        reporter.snapshot(Snapshot { cohort: self.place.index, results, running, state });
         Ok(())
     }
 
     /// Reports the steps queued since the last call.
     async fn tell_steps(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
         for outcomes in self.cohort.outcomes().await? {
-            self.told += 1;
-            reporter.step(self.told, outcomes, &mut self.results);
+            self.reported += 1;
+            reporter.step(self.reported, outcomes, &mut self.results);
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl UnderWay<'_, '_> {
         let seen = probes.after(&mut self.cohort).await?;
         for (result, Seen { kl_from_base, adapters }) in self.results.iter().zip(seen) {
             if result.diverged.is_none() && adapters.iter().all(Diagnosis::is_finite) {
-                let (cell, step) = (result.cell.clone(), self.told);
+                let (cell, step) = (result.cell.clone(), self.reported);
                 let kl_from_base = kl_from_base.and_then(Event::finite);
                 reporter.event(Event::Diagnosis { cell, step, kl_from_base, adapters });
             }
@@ -241,7 +241,7 @@ impl UnderWay<'_, '_> {
 
     /// Reports the validation of the runs on the held-out data.
     async fn evaluate(&mut self, reporter: &mut Reporter<'_>) -> Result<(), SweepError> {
-        let step = self.told;
+        let step = self.reported;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
         for (result, validation) in self.results.iter_mut().zip(validations) {
             let Some(Validation { loss, accuracy }) = validation else { continue };
@@ -267,7 +267,7 @@ impl UnderWay<'_, '_> {
     }
 }
 
-fn begun(cell: &Cell) -> RunResult {
+fn unfinished(cell: &Cell) -> RunResult {
     RunResult {
         cell: cell.clone(),
         final_loss: None,

@@ -51,24 +51,24 @@ pub(crate) fn rounds(chosen: &[(&'static str, f64)]) -> usize {
 }
 
 /// The quantised weight, with rows of `columns` elements, after `rounds` rounds with a low-rank fit of rank `rank`. A round whose decomposition fails is the last.
-pub(crate) fn kept(quantiser: Quantiser, weight: &[f32], columns: usize, rank: usize, rounds: usize) -> Vec<f32> {
-    let mut kept = quantiser.apply(weight, columns);
+pub(crate) fn quantised(quantiser: Quantiser, weight: &[f32], columns: usize, rank: usize, rounds: usize) -> Vec<f32> {
+    let mut quantised = quantiser.apply(weight, columns);
     if rounds > 1 {
         let rows = weight.len() / columns.max(1);
         let weight = from_rows(weight, rows, columns);
         for _ in 1..rounds {
-            let Ok(lost) = svd((&weight - from_rows(&kept, rows, columns)).as_ref()) else { break };
+            let Ok(lost) = svd((&weight - from_rows(&quantised, rows, columns)).as_ref()) else { break };
             let (a, b) = factors(&lost, rank);
-            kept = quantiser.apply(&to_rows((&weight - b * a).as_ref()), columns);
+            quantised = quantiser.apply(&to_rows((&weight - b * a).as_ref()), columns);
         }
     }
-    kept
+    quantised
 }
 
 fn start(layer: &Layer<'_>, weight: &[f32], quantiser: Quantiser) -> Result<Start, StartError> {
-    let kept = kept(quantiser, weight, layer.inputs, layer.rank, rounds(layer.chosen));
-    let kept = from_rows(&kept, layer.outputs, layer.inputs);
-    let lost = svd((layer.matrix(weight) - kept).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
+    let quantised = quantised(quantiser, weight, layer.inputs, layer.rank, rounds(layer.chosen));
+    let quantised = from_rows(&quantised, layer.outputs, layer.inputs);
+    let lost = svd((layer.matrix(weight) - quantised).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
     let (a, b) = factors(&lost, layer.rank);
     Ok(layer.padded(a.as_ref(), b.as_ref()))
 }

@@ -36,7 +36,7 @@ mod sylvester;
 pub use calibration::{Code, Components, InputMoments, KnownLayer, SeenLayer};
 pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
 pub(crate) use draw::Factor;
-pub(crate) use loftq::{kept, rounds};
+pub(crate) use loftq::{quantised, rounds};
 #[cfg(not(target_family = "wasm"))]
 pub use loralab_linalg::use_threads;
 pub use quantiser::Quantiser;

@@ -300,7 +300,7 @@ impl Adapter {
             pairs.entry(module).or_default()[factor] = Some(Matrix::read(stored)?);
         }
         pairs.keys().try_for_each(|module| config.check_meant(module))?;
-        let rank_of = |name: &str| config.rank_pattern.said(name).unwrap_or(config.r);
+        let rank_of = |name: &str| config.rank_pattern.value_for(name).unwrap_or(config.r);
         let ranks: Vec<usize> = pairs.keys().map(|name| rank_of(name)).collect();
         let modules = pairs.into_iter().zip(&ranks).map(|((name, pair), rank)| Module::from_pair(name, pair, *rank));
         let modules = modules.collect::<Result<Vec<_>, _>>()?;
@@ -322,7 +322,7 @@ impl Adapter {
         };
         let (alphas, rslora) = (config.alpha_pattern, adapter.use_rslora);
         let scale = |name: &str, rank: usize| {
-            let alpha = alphas.said(name).unwrap_or(config.lora_alpha);
+            let alpha = alphas.value_for(name).unwrap_or(config.lora_alpha);
             alpha / if rslora { (rank as f64).sqrt() } else { rank as f64 }
         };
         adapter.level(scale, &ranks)?;

@@ -34,7 +34,7 @@ impl<T: DeserializeOwned + Copy> Pattern<T> {
     }
 
     /// The value for a module: that of the first pattern that matches its name.
-    pub fn said(&self, module: &str) -> Option<T> {
+    pub fn value_for(&self, module: &str) -> Option<T> {
         self.0.iter().find(|(name, _)| name.is_match(module)).map(|(_, value)| *value)
     }
 }

@@ -214,7 +214,7 @@ fn patterns_are_regular_expressions_of_names() {
         (json!({}), None),
         (json!(null), None),
     ] {
-        let found = pattern::Pattern::<f64>::parse("alpha_pattern", &pattern).expect("expressions").said(name);
+        let found = pattern::Pattern::<f64>::parse("alpha_pattern", &pattern).expect("expressions").value_for(name);
         assert_eq!(found, expected, "{pattern}");
     }
 }

@@ -74,9 +74,9 @@ pub struct Measured {
     pub complete: bool,
 }
 
-/// Measures every start with sign descent and Adam at η ∝ n^-1/2 and n^-1, and fits the exponent of each quantity; `told` is called after each layer with the
+/// Measures every start with sign descent and Adam at η ∝ n^-1/2 and n^-1, and fits the exponent of each quantity; `progress` is called after each layer with the
 /// number of layers done. If it breaks, cells that were not measured at every width with every seed are left out.
-pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) -> Measured {
+pub fn exponents(grid: &Grid, mut progress: impl FnMut(usize) -> ControlFlow<()>) -> Measured {
     let (mut cells, mut done, mut identity_error) = (Vec::new(), 0, 0.0_f64);
     for (optimizer, optimizer_name) in
         [(Optimizer::Sign, OptimizerName::SignSgd), (Optimizer::Adam, OptimizerName::AdamW)]
@@ -96,7 +96,7 @@ pub fn exponents(grid: &Grid, mut told: impl FnMut(usize) -> ControlFlow<()>) ->
                         identity_error = steps.iter().map(|step| step.identity_error).fold(identity_error, f64::max);
                         of_width.extend(steps.last());
                         done += 1;
-                        if told(done).is_break() {
+                        if progress(done).is_break() {
                             return Measured { cells, identity_error, complete: false };
                         }
                     }
@@ -159,11 +159,11 @@ mod tests {
     fn every_exponent_is_within_a_twentieth_of_the_theory() {
         let grid = Grid { widths: (10..=15).map(|k| 1 << k).collect(), seeds: 16, rank: 4, steps: 5, constant: 1.0 };
         let mut heard = 0;
-        let told = |done| {
+        let progress = |done| {
             heard = done;
             ControlFlow::Continue(())
         };
-        let Measured { cells, identity_error, complete } = exponents(&grid, told);
+        let Measured { cells, identity_error, complete } = exponents(&grid, progress);
         assert_eq!((cells.len(), heard, complete), (72, grid.layers(), true));
         assert!(identity_error < 1e-12, "{identity_error:e}");
         for cell in &cells {
@@ -191,8 +191,8 @@ mod tests {
         let whole = exponents(&grid, |_| ControlFlow::Continue(()));
         assert!(whole.complete && whole.cells.len() == 72);
         // Of four layers for each start and rate, two sets are complete, and the third lacks one layer.
-        let told = |done| if done < 11 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-        let part = exponents(&grid, told);
+        let progress = |done| if done < 11 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        let part = exponents(&grid, progress);
         assert!(!part.complete);
         assert_eq!(part.cells, whole.cells[..12]);
     }

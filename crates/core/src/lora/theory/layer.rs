@@ -125,7 +125,7 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
 
     let mut z_a = down(&a.values);
     let mut z_b = up(&b.values, &z_a);
-    let mut told = Vec::with_capacity(steps);
+    let mut taken = Vec::with_capacity(steps);
     for t in 1..=steps {
         let back: Vec<f64> = b.values.chunks_exact(width).map(|row| multiplier * dot(row, &d)).collect();
         let forth: Vec<f64> = z_a.iter().map(|z| multiplier * z).collect();
@@ -144,7 +144,7 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
             size = parts.iter().chain([new, old]).fold(size, |size, part| size.max(part.abs()));
         }
         z_b = new_z_b;
-        told.push(Step {
+        taken.push(Step {
             z_a: root_mean_square(&z_a),
             z_b: root_mean_square(&z_b),
             delta1: root_mean_square(&deltas[0]),
@@ -154,7 +154,7 @@ pub fn trace(layer: &Layer, steps: usize) -> Vec<Step> {
             identity_error: error / size,
         });
     }
-    told
+    taken
 }
 
 /// Σ xy in eight partial sums, which is faster than one.

@@ -59,12 +59,12 @@ fn largest_stable_rate(layer: Layer, steps: usize) -> f64 {
     middle.exp()
 }
 
-/// The largest stable rate of three configurations against width, at the grid's rank, and against rank; `told` is called after each rate with the number done.
+/// The largest stable rate of three configurations against width, at the grid's rank, and against rank; `progress` is called after each rate with the number done.
 /// If it breaks, only the laws whose rates were all measured are returned, and the flag is false; it is true if nothing is missing.
 pub fn stable_rates(
     grid: &Grid,
     ranks: &Ranks,
-    mut told: impl FnMut(usize) -> ControlFlow<()>,
+    mut progress: impl FnMut(usize) -> ControlFlow<()>,
 ) -> (Vec<RateLaw>, bool) {
     let mut done = 0;
     let mut laws = Vec::new();
@@ -83,7 +83,7 @@ pub fn stable_rates(
                     let layer = Layer { scheme, width, rank, multiplier, learning_rate: 0.0, optimizer, seed };
                     of_size.push(largest_stable_rate(layer, grid.steps));
                     done += 1;
-                    if told(done).is_break() {
+                    if progress(done).is_break() {
                         return (laws, false);
                     }
                 }

@@ -1,7 +1,7 @@
 //! The start of one run on its own: the adapter and measurements of it before any step.
 
 use loralab_data::Dataset;
-use loralab_experiment::{Beginning, Cell, Resolved};
+use loralab_experiment::{Cell, LayerStart, Resolved};
 use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
@@ -26,7 +26,7 @@ pub struct AdapterStart {
     /// The adapter, its frozen pairs included.
     pub adapter: Adapter,
     /// One entry per layer, in the order of the adapter's modules.
-    pub layers: Vec<Beginning>,
+    pub layers: Vec<LayerStart>,
     /// Tokens that went through the model to compute the start.
     pub tokens: usize,
     /// The base that the adapter belongs to, if it is not the one it was made for.
@@ -60,7 +60,7 @@ pub fn check_memory(
 ///
 /// # Errors
 /// If the scheme is unknown or can't start such an adapter, or a device fails.
-pub async fn begin(
+pub async fn compute_start(
     base: &Base,
     base_name: &str,
     experiment: &Resolved,
@@ -80,7 +80,7 @@ pub async fn begin(
     let run = [run];
     let start = calibration.starts(&run, &plan).await?.swap_remove(0)?;
     let initial = &*start.initial;
-    let kept = plan_needs.base(base, &adapters);
+    let quantised = plan_needs.base(base, &adapters);
     let adapter = export(
         &plan,
         base,
@@ -92,24 +92,24 @@ pub async fn begin(
         initial.frozen_pairs(),
     );
     let modules = adapter.modules.iter().zip(&initial.ranks);
-    let layers = modules.map(|(module, rank)| beginning(module, *rank, [base, &kept], &adapter));
+    let layers = modules.map(|(module, rank)| layer_start(module, *rank, [base, &quantised], &adapter));
     let layers = layers.collect::<Result<_, _>>()?;
-    Ok(AdapterStart { adapter, layers, tokens: start.tokens, base: plan_needs.quantiser.map(|_| kept) })
+    Ok(AdapterStart { adapter, layers, tokens: start.tokens, base: plan_needs.quantiser.map(|_| quantised) })
 }
 
-fn beginning(
+fn layer_start(
     module: &Module,
     own: usize,
-    [base, kept]: [&Base; 2],
+    [base, quantised]: [&Base; 2],
     adapter: &Adapter,
-) -> Result<Beginning, StartError> {
+) -> Result<LayerStart, StartError> {
     let (rank, scale) = (adapter.rank, adapter.scale());
     let name = format!("{}.weight", module.name);
     let weight = |base: &Base| {
         let weight = base.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.to_f32());
         from_rows(&weight.unwrap_or_default(), module.outputs, module.inputs)
     };
-    let (weight, kept) = (weight(base), weight(kept));
+    let (weight, quantised) = (weight(base), weight(quantised));
     let pair = |a: &[f32], b: &[f32]| (from_rows(a, rank, module.inputs), from_rows(b, module.outputs, rank));
     let (a, b) = pair(&module.a, &module.b);
     let product = &b * &a;
@@ -132,12 +132,12 @@ fn beginning(
         [false, _] => svd(b.as_ref()).map_err(undecomposed)?.s,
     };
     let size = weight.norm_l2();
-    let moved = match kept == weight && adds_nothing(module, scale) {
+    let moved = match quantised == weight && adds_nothing(module, scale) {
         true => 0.0,
         // Factors that are not zero may cancel to the last bit here; a device still rounds.
-        false => share((kept - &weight + Scale(scale) * moved).norm_l2(), size).max(f64::MIN_POSITIVE),
+        false => share((quantised - &weight + Scale(scale) * moved).norm_l2(), size).max(f64::MIN_POSITIVE),
     };
-    Ok(Beginning {
+    Ok(LayerStart {
         module: module.name.clone(),
         rank: own,
         a: a.norm_l2(),
@@ -177,8 +177,8 @@ fn adds_nothing(module: &Module, scale: f64) -> bool {
 
 /// ‖P M‖² with P the projector onto the span of the nonzero columns of `factor`.
 fn captured(factor: Mat<f64>, m: Mat<f64>) -> f64 {
-    let kept: Vec<usize> = (0..factor.ncols()).filter(|&k| factor.col(k).norm_l2() > 0.0).collect();
-    let kept = Mat::from_fn(factor.nrows(), kept.len(), |row, k| factor[(row, kept[k])]);
-    let basis = thin_qr(kept.as_ref()).q;
+    let columns: Vec<usize> = (0..factor.ncols()).filter(|&k| factor.col(k).norm_l2() > 0.0).collect();
+    let columns = Mat::from_fn(factor.nrows(), columns.len(), |row, k| factor[(row, columns[k])]);
+    let basis = thin_qr(columns.as_ref()).q;
     energy((basis.transpose() * m).as_ref())
 }

@@ -1,4 +1,4 @@
-//! What it costs to look into the runs of a sweep, on all threads: the same sweep with looks and without, in turns.
+//! The cost of diagnostics snapshots, on all threads: the same sweep with snapshots and without, in turns.
 
 use std::{ops::ControlFlow, time::Instant};
 
@@ -23,7 +23,7 @@ const EVERY: [usize; 2] = [10, 1];
 /// Sees that every run ended, and how often one was looked into.
 struct Watch {
     started: Instant,
-    looks: usize,
+    snapshots: usize,
 }
 
 impl Observer for Watch {
@@ -32,7 +32,7 @@ impl Observer for Watch {
     }
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
-        self.looks += usize::from(matches!(event, Event::Diagnosis { .. }));
+        self.snapshots += usize::from(matches!(event, Event::Diagnosis { .. }));
         ControlFlow::Continue(())
     }
 
@@ -58,9 +58,9 @@ pub fn print(workload: &Workload) -> Result<()> {
     let seconds = seconds.collect::<Result<Vec<_>>>()?;
     let (runs, steps) = (plain.cells().len(), plain.steps);
     println!(
-        "\n## Looks\n\nA sweep of {runs} runs of {steps} steps as one cohort, with looks and without in turns; median (least–greatest) of {ROUNDS} rounds.\n"
+        "\n## Diagnostics\n\nA sweep of {runs} runs of {steps} steps as one cohort, with snapshots and without in turns; median (least–greatest) of {ROUNDS} rounds.\n"
     );
-    println!("| looks | a sweep without, s | a sweep with, s | more time, % |\n|---|---:|---:|---:|");
+    println!("| snapshots | a sweep without, s | a sweep with, s | more time, % |\n|---|---:|---:|---:|");
     for (every, pairs) in EVERY.iter().zip(seconds) {
         let column = |which: usize| Spread::of(pairs.iter().map(|pair| pair[which]).collect());
         let more = Spread::of(pairs.iter().map(|[plain, looked]| 100.0 * (looked / plain - 1.0)).collect());
@@ -82,12 +82,12 @@ fn train(workload: &Workload, experiment: &Resolved) -> Result<f64> {
     let machine = Machine::Cpu(None);
     let make_device = |plan, base| machine.make(plan, base);
     let cohorts = [experiment.cells()];
-    let mut watch = Watch { started: Instant::now(), looks: 0 };
+    let mut watch = Watch { started: Instant::now(), snapshots: 0 };
     let results = wait(sweep.run(&cohorts, &make_device, &mut watch))?;
     let seconds = watch.seconds();
     let ended = results.iter().all(|run| run.final_loss.is_some());
     ensure!(ended, "a run diverged, and one that stands still costs no time");
     let expected = results.len() * experiment.steps.checked_div(experiment.diagnose_every).unwrap_or(0);
-    ensure!(watch.looks == expected, "runs were looked into {} times and not {expected}", watch.looks);
+    ensure!(watch.snapshots == expected, "runs were diagnosed {} times and not {expected}", watch.snapshots);
     Ok(seconds)
 }

@@ -6,7 +6,7 @@ use crate::protocol::curve::spread;
 
 /// The start of one layer's adapter. Norms are Frobenius norms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Beginning {
+pub struct LayerStart {
     /// The module's name in the model, such as `model.layers.0.self_attn.q_proj`.
     pub module: String,
     /// The rank of the adapter.
@@ -35,22 +35,22 @@ fn finite_or_infinite<'de, D: Deserializer<'de>>(found: D) -> Result<f64, D::Err
 
 /// The start of a run of a scheme.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SchemeBeginning {
+pub struct SchemeStart {
     /// The scheme.
     pub scheme: String,
     /// The scale s.
     pub scale: f64,
     /// The starts of its layers.
-    pub layers: Vec<Beginning>,
+    pub layers: Vec<LayerStart>,
     /// Tokens of data that went through the model to compute the start.
     pub tokens: usize,
     /// Wall time, in seconds.
     pub seconds: f64,
 }
 
-impl SchemeBeginning {
+impl SchemeStart {
     /// The [`spread`] of a quantity over the layers.
-    pub fn spread(&self, of: impl Fn(&Beginning) -> f64) -> Option<[f64; 3]> {
+    pub fn spread(&self, of: impl Fn(&LayerStart) -> f64) -> Option<[f64; 3]> {
         spread(self.layers.iter().map(of))
     }
 
@@ -61,7 +61,7 @@ impl SchemeBeginning {
 
     /// The matrix whose singular values the spectra are: `s·BA`, or `A` or `B` if that is zero.
     pub fn drawn(&self) -> &'static str {
-        let some = |of: fn(&Beginning) -> f64| self.layers.iter().any(|layer| of(layer) > 0.0);
+        let some = |of: fn(&LayerStart) -> f64| self.layers.iter().any(|layer| of(layer) > 0.0);
         match (some(|layer| layer.product), some(|layer| layer.a)) {
             (true, _) => "s·BA",
             (false, true) => "A",
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_all_layers() {
-        let layer = |a: f64, product: f64, moved: f64| Beginning {
+        let layer = |a: f64, product: f64, moved: f64| LayerStart {
             module: "model.layers.0.mlp.up_proj".to_owned(),
             rank: 1,
             a,
@@ -86,8 +86,7 @@ mod tests {
             moved,
             spectrum: vec![a],
         };
-        let start =
-            |layers| SchemeBeginning { scheme: "init-a".to_owned(), scale: 2.0, layers, tokens: 0, seconds: 0.0 };
+        let start = |layers| SchemeStart { scheme: "init-a".to_owned(), scale: 2.0, layers, tokens: 0, seconds: 0.0 };
         let one = start(vec![layer(3.0, 0.0, 0.0), layer(1.0, 0.0, 0.0), layer(2.0, 0.0, 0.0)]);
         assert_eq!(one.spread(|layer| layer.a), Some([1.0, 2.0, 3.0]));
         assert_eq!((one.is_base(), one.drawn()), (true, "A"));
@@ -95,7 +94,7 @@ mod tests {
         assert_eq!((other.is_base(), other.drawn()), (false, "s·BA"));
         let zero = start(vec![layer(1.0, f64::INFINITY, f64::INFINITY)]);
         let json = serde_json::to_string(&zero).expect("a start is JSON");
-        assert_eq!(serde_json::from_str::<SchemeBeginning>(&json).expect("what was written is read"), zero);
+        assert_eq!(serde_json::from_str::<SchemeStart>(&json).expect("what was written is read"), zero);
         assert_eq!((start(vec![layer(0.0, 0.0, 0.0)]).drawn(), start(vec![]).spread(|layer| layer.a)), ("B", None));
     }
 }
