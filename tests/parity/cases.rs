@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use loralab_core::graph::{
     memory::{Data, Group, Tensor, Value, Weight},
     plan::{Optimizer, Preconditioner, Shape},
-    tape::Tape,
+    tape::{Purpose, Tape},
 };
 
 use super::normal;
@@ -23,6 +23,8 @@ pub struct Case {
     pub base: Vec<Tensor>,
     /// How it is trained.
     pub optimizer: Optimizer,
+    /// What it is compiled for, if not for training.
+    pub purpose: Option<Purpose>,
     /// What its adapters' gradients are multiplied by before.
     pub preconditioner: Option<Preconditioner>,
     /// Records it.
@@ -48,6 +50,7 @@ impl Case {
             vocabulary: 5,
             base: vec![],
             optimizer: ADAMW,
+            purpose: None,
             preconditioner: None,
             record: Box::new(record),
         }
@@ -71,6 +74,7 @@ pub fn cases() -> Vec<Case> {
         elementwise(),
         embedding(),
         losses(),
+        moments(),
         optimizers(),
         preconditioners(),
     ]
@@ -303,6 +307,28 @@ fn losses() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// Two values of a model, with themselves or with a code, of which the second's sums stand behind the first's.
+fn moments() -> Vec<Case> {
+    let case = |[inputs, other]: [usize; 2], codes: Option<usize>, shape: [usize; 2]| {
+        let what = format!("moments of {inputs} and {other} columns, codes {codes:?}, {shape:?}");
+        let record = move |tape: &mut Tape| {
+            let x = trained_rows(tape, inputs);
+            let y = tape.linear(x, Weight::Frozen(0), other);
+            tape.observe(x, "x");
+            tape.observe(y, "y");
+        };
+        let case = Case::new(what, shape, record).over(vec![tensor("w", [other, inputs], Stored::F32)]);
+        Case { purpose: Some(Purpose::Moments(codes)), ..case }
+    };
+    vec![
+        case([1, 3], None, [1, 1]),
+        case([7, 5], None, [2, 9]),
+        case([63, 70], None, [1, 35]),
+        case([5, 130], Some(1), [3, 7]),
+        case([9, 40], Some(66), [2, 20]),
+    ]
 }
 
 fn optimizers() -> Vec<Case> {

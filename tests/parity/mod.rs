@@ -98,7 +98,7 @@ pub fn judge(case: &Case, gpu: &Arc<Accelerator>) -> Verdict {
     let mut tape = Tape::new(Shape { runs: RUNS, ..case.shape }, case.frozen_pairs);
     (case.record)(&mut tape);
     tape.precondition(case.preconditioner);
-    let plan = Arc::new(tape.compile(Purpose::Train(case.optimizer)));
+    let plan = Arc::new(tape.compile(case.purpose.unwrap_or(Purpose::Train(case.optimizer))));
     let base: Arc<[Tensor]> = case.base.clone().into();
     let states: Vec<State> = (0..RUNS).map(|run| state(&plan, case, run)).collect();
     let rows: Vec<Rows> = (0..RUNS).map(|run| Rows::new(&plan, case, run)).collect();
@@ -137,6 +137,7 @@ struct Rows {
     weights: Vec<f32>,
     features: Vec<f32>,
     expected: Vec<f32>,
+    codes: Vec<f32>,
 }
 
 impl Rows {
@@ -156,17 +157,19 @@ impl Rows {
                 .collect(),
             features: wide(InputName::Features, "features"),
             expected: wide(InputName::Expected, "expected"),
+            codes: wide(InputName::Codes, "codes"),
         }
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected } = self;
+        let Rows { tokens, targets, weights, features, expected, codes } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
             .with(InputName::Weights, weights)
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
+            .with(InputName::Codes, codes)
     }
 }
 

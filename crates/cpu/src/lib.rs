@@ -24,6 +24,7 @@ pub mod finite;
 pub mod linear;
 pub mod lora_linear;
 mod matrix;
+pub mod moments;
 pub mod mse;
 pub mod orthonormal;
 pub mod precondition;

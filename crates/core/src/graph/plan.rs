@@ -204,15 +204,12 @@ impl fmt::Display for Printed<'_> {
         for (index, dispatch) in dispatches.enumerate() {
             let name = format!("{}/{}", dispatch.op.name(), dispatch.pass.name());
             let reads: Vec<String> = dispatch.reads.iter().map(|value| format!("r{}", value.0)).collect();
-            let writes: Vec<String> = dispatch
-                .writes
-                .iter()
-                .map(|(value, store)| format!("{}r{}", if *store == Store::Add { "+" } else { "" }, value.0))
-                .collect();
-            let writes = match dispatch.pass {
-                Pass::BackwardWeight | Pass::BackwardAdapter => [&writes[..], &["+gradients".to_owned()]].concat(),
-                _ => writes,
+            let written = |(value, store): &(Buffer, Store)| {
+                format!("{}r{}", if *store == Store::Add { "+" } else { "" }, value.0)
             };
+            let writes = dispatch.writes.iter().map(written);
+            let gradients = dispatch.adds_gradients().then(|| "+gradients".to_owned());
+            let writes: Vec<String> = writes.chain(gradients).collect();
             let mflop = dispatch.op.flops_per_row(dispatch.pass) as f64 * rows as f64 / 1e6;
             let (reads, writes) = (reads.join(" "), writes.join(" "));
             writeln!(f, "{index:4}  {:32}  {name:30}  {mflop:9.2} MFLOP  {reads} → {writes}", dispatch.label)?;

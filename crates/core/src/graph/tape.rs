@@ -1,12 +1,10 @@
 //! Tape: records the ops of a model, with static shapes, derives the backward pass and compiles both passes into a [`Plan`].
 
-use loralab_cpu::Store;
-
 use crate::graph::{
     memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Mse, Node, Op, Orthonormal, Pass, Relu,
-        Reverse, RmsNorm, Rope, Swiglu,
+        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op, Orthonormal,
+        Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -23,9 +21,9 @@ pub enum Purpose {
     Predict,
     /// The forward pass up to the last observed value. Nothing is trained.
     Observe,
-    /// The same, then the moments of every observed value x, stored as *gradients*: Σ w x xᵀ, (I, I), and Σ w x / 2, (1, I), with 2 w = 1/rows
-    /// for rows that count. Nothing is trained: the moments are sums over rows like the gradients of weights, and the same kernels compute them.
-    Moments,
+    /// The same, then the moments of every observed value x, stored as *gradients*: Σ w \[x, 1\]ᵀ x, (I + 1, I), with the step's row weights w. With a
+    /// number of columns C, the second moment is that of the step's code c with x: Σ w \[c, 1\]ᵀ x, (C + 1, I). Nothing is trained.
+    Moments(Option<usize>),
 }
 
 /// Records a forward pass.
@@ -224,7 +222,7 @@ impl Tape {
 
     /// Both passes as dispatches over values that have no memory yet.
     fn record(mut self, purpose: Purpose) -> Recording {
-        if matches!(purpose, Purpose::Observe | Purpose::Moments) {
+        if matches!(purpose, Purpose::Observe | Purpose::Moments(_)) {
             self.end_at_observed();
         }
         let observed: Vec<Value> = match purpose {
@@ -233,13 +231,13 @@ impl Tape {
                 adapters.map(|node| node.writes[1]).collect()
             }
             Purpose::Observe => self.observed.iter().map(|(_, x)| *x).collect(),
-            Purpose::Predict | Purpose::Moments => vec![],
+            Purpose::Predict | Purpose::Moments(_) => vec![],
         };
-        let moments = if purpose == Purpose::Moments { self.moments() } else { vec![] };
+        let moments = if let Purpose::Moments(codes) = purpose { self.moments(codes) } else { vec![] };
         let mut forward: Vec<Dispatch<Value>> = self.nodes.iter().map(Dispatch::forward).collect();
         let (mut backward, types) = match purpose {
             Purpose::Train(_) | Purpose::Probe => Reverse::pass(&self.nodes, self.types, self.needed),
-            Purpose::Predict | Purpose::Observe | Purpose::Moments => (moments, self.types),
+            Purpose::Predict | Purpose::Observe | Purpose::Moments(_) => (moments, self.types),
         };
         let updates = match purpose {
             Purpose::Train(optimizer) => {
@@ -282,38 +280,18 @@ impl Tape {
     }
 
     /// The dispatches that compute the moments of the observed values; declares the parameters whose gradients these are.
-    ///
-    /// A row that does not count is removed by the squared error's gradient, 2 w (x − 0), which is exactly 0 if w is. The target of that error is
-    /// an input, as wide as the widest observed value, which the step has to fill with zeros.
-    fn moments(&mut self) -> Vec<Dispatch<Value>> {
+    fn moments(&mut self, codes: Option<usize>) -> Vec<Dispatch<Value>> {
+        let weights = self.input(InputName::Weights, 1);
+        let code = codes.map(|columns| (self.input(InputName::Codes, columns), columns));
         let observed = std::mem::take(&mut self.observed);
-        let widest = observed.iter().map(|(_, x)| self.columns(*x)).max().unwrap_or(1);
-        let (zeros, weights) = (self.input(InputName::Expected, widest), self.input(InputName::Weights, 1));
-        let mut dispatches = Vec::new();
-        for (modules, x) in observed {
-            let module = &modules[0];
-            let columns = self.columns(x);
-            let counted = self.value(Type::floats(columns), false);
-            let mut second = |name: String, outputs: usize| {
-                let weight = Weight::Trained(self.parameter(name, [outputs, columns], Group::Matrix));
-                Linear { inputs: columns, outputs, weight }
-            };
-            let gram = second(format!("{module}.second_moment"), columns);
-            let mean = second(format!("{module}.half_mean"), 1);
-            for (op, pass, reads, writes) in [
-                (
-                    Op::from(Mse { outputs: columns }),
-                    Pass::BackwardInput,
-                    vec![x, zeros, weights],
-                    vec![(counted, Store::Set)],
-                ),
-                (Op::from(gram), Pass::BackwardWeight, vec![x, counted], vec![]),
-                (Op::from(mean), Pass::BackwardWeight, vec![x, weights], vec![]),
-            ] {
-                dispatches.push(Dispatch { label: module.clone(), op, pass, reads, writes, types: vec![] });
-            }
-        }
-        dispatches
+        let moments = observed.into_iter().map(|(mut modules, x)| {
+            let (label, inputs) = (modules.swap_remove(0), self.columns(x));
+            let (code, codes) = code.unwrap_or((x, inputs));
+            let sums = self.parameter(format!("{label}.moments"), [codes + 1, inputs], Group::Matrix);
+            let op = Moments { codes, inputs, sums }.into();
+            Dispatch { label, op, pass: Pass::Forward, reads: vec![code, x, weights], writes: vec![], types: vec![] }
+        });
+        moments.collect()
     }
 
     fn columns(&self, value: Value) -> usize {

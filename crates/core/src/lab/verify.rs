@@ -11,7 +11,7 @@ use crate::{
     device::{Cpu, Device, DeviceError, Gpu, Inputs, RunSettings, webgpu::GpuError},
     graph::{
         memory::{Buffer, Dtype, MicroBatch, Tensor, Type, Values},
-        ops::{Dispatch, Op, Pass},
+        ops::{Dispatch, Op},
         plan::Plan,
         shader::Memory,
     },
@@ -112,9 +112,9 @@ pub async fn verify(
         for (value, _) in &dispatch.writes {
             results.insert(*value, read(gpu, Memory::Rows(*value)).await?);
         }
-        let after = match dispatch.pass {
-            Pass::BackwardWeight | Pass::BackwardAdapter => Some(read(gpu, Memory::Gradients).await?),
-            Pass::Forward | Pass::BackwardInput => None,
+        let after = match dispatch.adds_gradients() {
+            true => Some(read(gpu, Memory::Gradients).await?),
+            false => None,
         };
         judge.dispatch(dispatch, &operands, &results, &gradients, after.as_deref());
         gradients = after.unwrap_or(gradients);

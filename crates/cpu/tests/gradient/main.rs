@@ -9,6 +9,7 @@ mod cross_entropy;
 mod embedding;
 mod linear;
 mod lora_linear;
+mod moments;
 mod mse;
 mod optimiser;
 mod orthonormal;

@@ -5,7 +5,7 @@ use loralab_cpu::Scalar;
 use super::{Cpu, micro_batches, moments};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
-    graph::{memory::Tensor, plan::Plan},
+    graph::{memory::Tensor, ops::Op, plan::Plan},
 };
 
 impl<S: Scalar> Cpu<S> {
@@ -20,7 +20,7 @@ impl<S: Scalar> Cpu<S> {
         let summed = if plan.backward.is_empty() { 0 } else { elements };
         let columns = plan.columns();
         let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
-        let pairs = if plan.frozen_pairs { rows / micro_batches * frozen_columns(plan) } else { 0 };
+        let products = rows / micro_batches * scratch_columns(plan);
         let kept = 1
             + usize::from(!plan.updates.is_empty())
             + usize::from(plan.frozen_pairs)
@@ -46,10 +46,10 @@ impl<S: Scalar> Cpu<S> {
             ),
             Cost::shared(
                 format!(
-                    "decoded weights and frozen products: {arenas} workers × {} numbers × {size} bytes",
-                    widest + pairs
+                    "decoded weights and products: {arenas} workers × {} numbers × {size} bytes",
+                    widest + products
                 ),
-                bytes(&[arenas, widest + pairs, size]),
+                bytes(&[arenas, widest + products, size]),
             ),
             Cost::shared(
                 format!(
@@ -62,7 +62,12 @@ impl<S: Scalar> Cpu<S> {
     }
 }
 
-/// Columns of working memory that the widest adapter with a frozen pair needs in addition to the plan's buffers.
-fn frozen_columns(plan: &Plan) -> usize {
-    plan.sites.iter().map(|site| site.rank + 2 * site.outputs).max().unwrap_or(0)
+/// Columns of working memory that the widest op needs in addition to the plan's buffers: an adapter with a frozen pair, or moments.
+fn scratch_columns(plan: &Plan) -> usize {
+    let pairs = plan.sites.iter().filter(|_| plan.frozen_pairs).map(|site| site.rank + 2 * site.outputs);
+    let moments = plan.backward.iter().filter_map(|dispatch| match &dispatch.op {
+        Op::Moments(moments) => Some(moments.codes + moments.inputs),
+        _ => None,
+    });
+    pairs.chain(moments).max().unwrap_or(0)
 }

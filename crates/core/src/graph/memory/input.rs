@@ -15,18 +15,26 @@ pub enum InputName {
     Features,
     /// Target rows of a regression.
     Expected,
+    /// Rows of a code, whose moments with other values are computed.
+    Codes,
 }
 
 impl InputName {
     /// All names.
-    pub const ALL: [InputName; 5] =
-        [InputName::Tokens, InputName::Targets, InputName::Weights, InputName::Features, InputName::Expected];
+    pub const ALL: [InputName; 6] = [
+        InputName::Tokens,
+        InputName::Targets,
+        InputName::Weights,
+        InputName::Features,
+        InputName::Expected,
+        InputName::Codes,
+    ];
 
     /// Element type.
     pub const fn dtype(self) -> Dtype {
         match self {
             InputName::Tokens | InputName::Targets => Dtype::U32,
-            InputName::Weights | InputName::Features | InputName::Expected => Dtype::F32,
+            InputName::Weights | InputName::Features | InputName::Expected | InputName::Codes => Dtype::F32,
         }
     }
 }

@@ -9,6 +9,7 @@ mod cross_entropy;
 mod embedding;
 mod linear;
 mod lora_linear;
+mod moments;
 mod mse;
 mod orthonormal;
 mod relu;
@@ -24,6 +25,7 @@ pub use embedding::Embedding;
 pub use linear::Linear;
 pub use lora_linear::LoraLinear;
 use loralab_cpu::{Scalar, Store};
+pub use moments::Moments;
 pub use mse::Mse;
 pub use orthonormal::Orthonormal;
 pub use relu::Relu;
@@ -114,6 +116,11 @@ impl<V: Copy> Dispatch<V> {
         let reads = reads.into_iter().map(&place).collect();
         let writes = writes.into_iter().map(|(value, store)| (place(value), store)).collect();
         Dispatch { label, op, pass, reads, writes, types }
+    }
+
+    /// True if it adds to the gradients of the run, beside what it writes.
+    pub fn adds_gradients(&self) -> bool {
+        matches!(self.pass, Pass::BackwardWeight | Pass::BackwardAdapter) || matches!(self.op, Op::Moments(_))
     }
 
     fn read<const COUNT: usize>(&self) -> [V; COUNT] {
@@ -222,4 +229,18 @@ macro_rules! ops {
     };
 }
 
-ops!(Add, Attention, CrossEntropy, Embedding, Linear, LoraLinear, Mse, Orthonormal, Relu, RmsNorm, Rope, Swiglu);
+ops!(
+    Add,
+    Attention,
+    CrossEntropy,
+    Embedding,
+    Linear,
+    LoraLinear,
+    Moments,
+    Mse,
+    Orthonormal,
+    Relu,
+    RmsNorm,
+    Rope,
+    Swiglu
+);

@@ -11,40 +11,27 @@ use crate::{
 
 impl Calibration<'_, '_> {
     /// The code of each layer, and the tokens that went through the model for it.
-    ///
-    /// E\[S xᵀ\] is the difference of two second moments: E\[x xᵀ\] with zeros as targets, less the one with rows of codes as targets. So it takes no kernel of
-    /// its own. The targets must be as wide as the inputs, so inputs of each width take a pass of their own.
     pub(super) async fn codes(&self, run: &Run, layers: &[Layer<'_>]) -> Result<(Vec<Code>, usize), CalibrationError> {
-        let batches: Vec<Batch> = self.batches(run.seed, BATCHES)?.collect();
-        let labels = Labels::of(&batches, self.setup.base.model.vocabulary(), self.setup.adapters.rank, run.seed);
-        let mut found: Vec<Option<Code>> = vec![None; layers.len()];
-        let mut tokens = 0;
-        while let Some(width) = found.iter().zip(layers).find(|(code, _)| code.is_none()).map(|(_, layer)| layer.inputs)
-        {
-            let alike: Vec<usize> = (0..layers.len()).filter(|&index| layers[index].inputs == width).collect();
-            let of_width: Vec<Layer<'_>> = alike.iter().map(|&index| layers[index]).collect();
-            let mut moments = self.moments(&of_width).await?;
-            let size = self.setup.adapters.rank.min(width);
-            let mut crosses = vec![Mat::<f64>::zeros(size, width); moments.plan.parameters.len() / 2];
-            let zeros = moments.zeros.clone();
-            for batch in &batches {
-                let rows = labels.rows(batch, size, width);
-                let (plain, coded) = (moments.sums(batch, &zeros).await?, moments.sums(batch, &rows).await?);
-                tokens += 2 * batch.tokens.len();
-                let share = batch.counted as f64 / labels.counted;
-                for (pair, cross) in moments.plan.parameters.chunks_exact(2).zip(&mut crosses) {
-                    let at = pair[0].span.offset;
-                    *cross = Mat::from_fn(size, width, |k, i| {
-                        let place = at + k * width + i;
-                        cross[(k, i)] + share * f64::from(plain[place] - coded[place])
-                    });
-                }
-            }
-            for (&index, &own) in alike.iter().zip(&moments.of_layer) {
-                found[index] = Some(Code { own: labels.own(size), cross: crosses[own].clone() });
+        let (batches, rank) = (self.batches(run.seed, BATCHES)?.collect::<Vec<Batch>>(), self.setup.adapters.rank);
+        let labels = Labels::of(&batches, self.setup.base.model.vocabulary(), rank, run.seed);
+        let mut moments = self.moments(layers, Some(rank)).await?;
+        let mut crosses: Vec<Mat<f64>> =
+            moments.plan.parameters.iter().map(|sums| Mat::zeros(rank, sums.shape[1])).collect();
+        for batch in &batches {
+            let sums = moments.sums(batch, Some(&labels.rows(batch))).await?;
+            let share = batch.counted as f64 / labels.counted;
+            for (parameter, cross) in moments.plan.parameters.iter().zip(&mut crosses) {
+                let (sums, width) = (&sums[parameter.span.range()], parameter.shape[1]);
+                *cross += Mat::from_fn(rank, width, |k, i| share * f64::from(sums[k * width + i]));
             }
         }
-        Ok((found.into_iter().flatten().collect(), tokens))
+        let code = |(layer, &own): (&Layer<'_>, &usize)| {
+            // A code of more elements than the layer has inputs is cut.
+            let size = rank.min(layer.inputs);
+            Code { own: labels.own(size), cross: crosses[own].subrows(0, size).to_owned() }
+        };
+        let codes = layers.iter().zip(&moments.of_layer).map(code).collect();
+        Ok((codes, batches.iter().map(|batch| batch.tokens.len()).sum()))
     }
 }
 
@@ -82,12 +69,9 @@ impl Labels {
         })
     }
 
-    /// The codes of a batch's rows, each padded with zeros to `width`.
-    fn rows(&self, batch: &Batch, size: usize, width: usize) -> Vec<f32> {
-        let mut rows = vec![0.0; batch.targets.len() * width];
-        for (row, target) in rows.chunks_exact_mut(width).zip(&batch.targets) {
-            (0..size).for_each(|k| row[k] = self.codes[(*target as usize, k)] as f32);
-        }
-        rows
+    /// The codes of a batch's rows, (B·T, R).
+    fn rows(&self, batch: &Batch) -> Vec<f32> {
+        let code = |target: &u32| (0..self.codes.ncols()).map(|k| self.codes[(*target as usize, k)] as f32);
+        batch.targets.iter().flat_map(code).collect()
     }
 }

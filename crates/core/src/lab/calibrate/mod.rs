@@ -2,8 +2,8 @@
 //!
 //! Everything as large as a weight is computed on the device, by the kernels of training. A *weight* W is decomposed there up to a small matrix: X Wᵀ and X W
 //! for a few rows X, as a linear layer's forward and backward pass give them, with the rows made orthonormal in between; OLoRA and NoRA need one such product.
-//! The principal *components* of a layer's inputs are found in the same way, batch by batch. The *moments* of a layer's inputs are sums over rows, as the gradient
-//! of a weight is. The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
+//! The principal *components* of a layer's inputs are found in the same way, batch by batch. The *moments* of a layer's inputs are sums over rows.
+//! The *gradients* are never formed: an adapter with B = 0 leaves the model as it is and has dB = s·G Aᵀ, one with A = 0 has dA = s·Bᵀ G, so an
 //! adapter multiplies the gradient of its weight from either side, all layers in one pass; a randomised decomposition needs no more than that. A *preheat* is a
 //! training. The host decomposes the small matrices that remain.
 //!

@@ -24,8 +24,6 @@ pub(super) struct Moments {
     /// For each layer, the index of its input.
     pub(super) of_layer: Vec<usize>,
     inputs: Vec<InputMoments>,
-    /// Targets of the squared error, all zero: as many rows as a batch has, as wide as the widest input.
-    pub(super) zeros: Vec<f32>,
 }
 
 impl Calibration<'_, '_> {
@@ -38,7 +36,7 @@ impl Calibration<'_, '_> {
         labels: bool,
     ) -> Result<Calibrated, CalibrationError> {
         let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
-        let mut moments = self.moments(&layers).await?;
+        let mut moments = self.moments(&layers, None).await?;
         let mut tokens = 0;
         for batch in self.batches(run.seed, BATCHES)? {
             moments.add(&batch).await?;
@@ -78,44 +76,42 @@ impl Calibration<'_, '_> {
         starts.into_iter().zip(layers).map(|(start, layer)| run.scheme.finite(layer, start)).collect()
     }
 
-    pub(super) async fn moments(&self, layers: &[Layer<'_>]) -> Result<Moments, DeviceError> {
+    /// A device for the moments of the layers' inputs, or for those of a code of so many columns with them.
+    pub(super) async fn moments(&self, layers: &[Layer<'_>], codes: Option<usize>) -> Result<Moments, DeviceError> {
         let (tape, of_layer) = self.observed(layers);
-        let plan = Arc::new(tape.compile(Purpose::Moments));
-        let widths: Vec<usize> = plan.parameters.chunks_exact(2).map(|pair| pair[0].shape[1]).collect();
+        let plan = Arc::new(tape.compile(Purpose::Moments(codes)));
+        let widths: Vec<usize> = plan.parameters.iter().map(|sums| sums.shape[1]).collect();
         let empty = |&width: &usize| InputMoments { rows: 0, mean: vec![0.0; width], second: vec![0.0; width * width] };
-        let widest = widths.iter().max().copied().unwrap_or(1);
         Ok(Moments {
             device: (self.make_device)(plan.clone(), self.setup.base.tensors.clone()).await?,
             of_layer,
             inputs: widths.iter().map(empty).collect(),
-            zeros: vec![0.0; plan.shape.rows_per_run() * widest],
             plan,
         })
     }
 }
 
 impl Moments {
-    /// E\[(x − c) xᵀ\] and half of E\[x\] of every input over the counted rows of a batch, laid out as the plan's parameters; the c are the rows of `expected`.
-    pub(super) async fn sums(&mut self, batch: &Batch, expected: &[f32]) -> Result<Vec<f32>, DeviceError> {
-        // The squared error's gradient has a factor of two, so the weight is half a row's share.
-        let share = 0.5 / batch.counted.max(1) as f32;
+    /// The mean of \[c, 1\]ᵀ x over the counted rows of a batch, for every input x, laid out as the plan's parameters; c is x, or a row of `codes`.
+    pub(super) async fn sums(&mut self, batch: &Batch, codes: Option<&[f32]>) -> Result<Vec<f32>, DeviceError> {
+        let share = 1.0 / batch.counted.max(1) as f32;
         let weights: Vec<f32> = batch.weights.iter().map(|x| if *x == 0.0 { 0.0 } else { share }).collect();
-        let input = Inputs::from(batch).with(InputName::Weights, &weights).with(InputName::Expected, expected);
+        let mut input = Inputs::from(batch).with(InputName::Weights, &weights);
+        if let Some(codes) = codes {
+            input = input.with(InputName::Codes, codes);
+        }
         Ok(self.device.probe(&[input]).await?.swap_remove(0).gradient)
     }
 
     async fn add(&mut self, batch: &Batch) -> Result<(), DeviceError> {
-        let zeros = std::mem::take(&mut self.zeros);
-        let sums = self.sums(batch, &zeros).await;
-        self.zeros = zeros;
-        let sums = sums?;
-        for (pair, inputs) in self.plan.parameters.chunks_exact(2).zip(&mut self.inputs) {
+        let sums = self.sums(batch, None).await?;
+        for (parameter, inputs) in self.plan.parameters.iter().zip(&mut self.inputs) {
             let rows = inputs.rows + batch.counted;
             // The share of this batch among all rows so far.
             let part = batch.counted as f64 / rows.max(1) as f64;
             let mixed = |old: f64, new: f64| old + part * (new - old);
-            let (second, mean) = (&sums[pair[0].span.range()], &sums[pair[1].span.range()]);
             let width = inputs.mean.len();
+            let (second, mean) = sums[parameter.span.range()].split_at(width * width);
             for i in 0..width {
                 for j in 0..=i {
                     // The halves differ by rounding only; the decompositions need a symmetric matrix.
@@ -124,7 +120,7 @@ impl Moments {
                     (inputs.second[i * width + j], inputs.second[j * width + i]) = (new, new);
                 }
             }
-            inputs.mean.iter_mut().zip(mean).for_each(|(old, half)| *old = mixed(*old, 2.0 * f64::from(*half)));
+            inputs.mean.iter_mut().zip(mean).for_each(|(old, new)| *old = mixed(*old, f64::from(*new)));
             inputs.rows = rows;
         }
         Ok(())

@@ -142,19 +142,21 @@ impl<'a> Costs<'a> {
 
     /// Moments of the layers' inputs, with codes of the labels or decompositions of all weights beside them.
     fn activations(&self, labels: bool, spread: usize) -> Vec<Cost> {
-        let Costs { rows, widest, .. } = *self;
-        let plan = observed(self.setup.base, self.setup.shape(), self.layers).0.compile(Purpose::Moments);
+        let (rows, rank) = (self.rows, self.setup.adapters.rank);
+        let compile =
+            |codes| observed(self.setup.base, self.setup.shape(), self.layers).0.compile(Purpose::Moments(codes));
+        let plan = compile(None);
         let mut terms = self.of_plan("moments of inputs", &plan);
         let moments = 4 * plan.trained_len() as u64;
         terms.push(Cost::shared(format!("moments so far, and of a batch: 2 × {moments} bytes"), 2 * moments));
-        terms.push(Cost::shared(format!("rows that they are held to: {rows} × {widest} × 4 bytes"), 4 * rows * widest));
         if labels {
-            // The device of the moments stands beside one for each width of inputs, one after the other.
-            let beside = self.of_plan("labels", &plan).iter().map(|cost| cost.shared).sum::<u64>();
-            terms.push(Cost::shared("the same again, for the labels", beside));
+            let coded = compile(Some(rank));
+            let cross = 8 * coded.trained_len() as u64;
+            terms.extend(self.of_plan("moments of labels", &coded));
+            terms.push(Cost::shared(format!("moments of labels so far: {cross} bytes"), cross));
             terms.push(Cost::shared(
-                format!("codes of the labels: 2 × {rows} rows × {widest} × 4 bytes, and {BATCHES} batches"),
-                8 * rows * widest + 12 * rows * BATCHES,
+                format!("codes of the labels: {rows} rows × {rank} × 4 bytes, and {BATCHES} batches"),
+                4 * rows * rank as u64 + 12 * rows * BATCHES,
             ));
         }
         if spread > 1 {
