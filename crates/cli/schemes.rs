@@ -13,8 +13,8 @@ pub fn schemes() -> anyhow::Result<()> {
             "{:width$}  {}\n{:width$}  {}; needs: {needs}",
             scheme.name, scheme.about, "", scheme.source
         ))?;
-        for Choice { name, about, default, .. } in scheme.options {
-            print(format_args!("{:width$}  {}.{name}={default}: {about}", "", scheme.name))?;
+        for Choice { name, about, default, .. } in scheme.options.iter().map(|option| option.described()) {
+            print(format_args!("{:width$}  {}.{name}={}: {about}", "", scheme.name, default.number()))?;
         }
     }
     Ok(())

@@ -109,8 +109,11 @@ fn plan_and_schemes_are_printed() {
     let schemes = place.succeed(&["schemes"]).stdout;
     for scheme in loralab_core::lora::init::ALL {
         assert!(schemes.contains(scheme.name) && schemes.contains(scheme.about), "{schemes}");
-        for option in scheme.options {
-            assert!(schemes.contains(&format!("{}.{}={}", scheme.name, option.name, option.default)), "{schemes}");
+        for option in scheme.options.iter().map(|option| option.described()) {
+            assert!(
+                schemes.contains(&format!("{}.{}={}", scheme.name, option.name, option.default.number())),
+                "{schemes}"
+            );
         }
     }
 }

@@ -22,7 +22,7 @@ use loralab_core::{
         tape::{Purpose, Tape},
     },
     lab::train::Run,
-    lora::init::{ALL, Begins, Domain, Scheme, Trains, find},
+    lora::init::{ALL, Begins, Choice, Chosen, Domain, Scheme, Trains, find},
     models::{Adapters, Base, Training, llama::MODULES},
 };
 
@@ -135,24 +135,28 @@ fn options_are_taken_and_their_defaults_change_nothing() {
     let adapters = Adapters { rank: 2, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     for scheme in ALL {
         let begin = |chosen: &[(&'static str, f64)]| {
-            let wide = Adapters { rank: 2 * scheme.rule_with(chosen).spread(), ..adapters.clone() };
+            let chosen: Chosen =
+                scheme.chosen(chosen.iter().map(|(name, value)| (scheme.name, *name, *value))).expect("allowed");
+            let wide = Adapters { rank: 2 * scheme.rule_with(&chosen).spread(), ..adapters.clone() };
             let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
             base.model.record(&mut tape, Training::Adapters(&base, &wide));
             let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
             let settings = RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
-            let run = Run { scheme, chosen: chosen.into(), seed: 1, learning_rate: 1e-3, settings };
+            let run = Run { scheme, chosen, seed: 1, learning_rate: 1e-3, settings };
             data::start(&base, &adapters, &run, &plan, &data::cpu).expect("a start")
         };
-        let defaults: Vec<_> = scheme.options.iter().map(|option| (option.name, option.default)).collect();
+        let options: Vec<Choice> = scheme.options.iter().map(|option| option.described()).collect();
+        let defaults: Vec<_> = options.iter().map(|option| (option.name, option.default.number())).collect();
         let plain = begin(&[]);
         assert_eq!(plain, begin(&defaults), "{}", scheme.name);
-        for option in scheme.options {
+        for option in options {
+            let default = option.default.number();
             let other = match option.domain {
-                Domain::Positive => 3.0 * option.default,
+                Domain::Positive => 3.0 * default,
                 // So low a cosine that the second batch settles it.
                 Domain::Share if option.name == "tau" => 1e-6,
-                Domain::Share => 10.0 * option.default,
-                Domain::Whole(least, most) if f64::from(least) == option.default => f64::from(most.min(least + 4)),
+                Domain::Share => 10.0 * default,
+                Domain::Whole(least, most) if f64::from(least) == default => f64::from(most.min(least + 4)),
                 Domain::Whole(least, _) => f64::from(least),
             };
             // The code of the principal directions is its own solution, whatever λ is, and what comes before is the same whether it is counted or not.

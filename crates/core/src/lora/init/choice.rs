@@ -1,26 +1,156 @@
-//! The options of a scheme: numbers that the user may set.
+//! The options of a scheme: values that the user may set, each of a type of its own. Users write them as numbers, a switch as 0 or 1.
 
 use std::{fmt, sync::Arc};
 
 use super::{Layer, Rule, Scheme, UnknownScheme, find};
 
 /// An option of a scheme, besides rank and scale.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<T = Value> {
     /// The option's name on the command line and in files, such as `gamma`.
     pub name: &'static str,
     /// A short description.
     pub about: &'static str,
     /// The default value.
-    pub default: f64,
+    pub default: T,
     /// The allowed values.
     pub domain: Domain,
+    /// Sets a value in the scheme's rule, if the rule has it.
+    set: fn(&mut Rule, T),
 }
 
-impl Choice {
+/// A value of an option.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A real number.
+    Number(f64),
+    /// An integer.
+    Count(usize),
+    /// On or off.
+    Switch(bool),
+}
+
+/// An option of any type, as schemes list them.
+#[derive(Clone, Copy, Debug)]
+pub enum AnyChoice {
+    /// Of real numbers.
+    Number(&'static Choice<f64>),
+    /// Of integers.
+    Count(&'static Choice<usize>),
+    /// On or off.
+    Switch(&'static Choice<bool>),
+}
+
+/// A type of options.
+pub(super) trait Typed: Copy {
+    fn of(value: Value) -> Option<Self>;
+}
+
+impl Typed for f64 {
+    fn of(value: Value) -> Option<f64> {
+        if let Value::Number(value) = value { Some(value) } else { None }
+    }
+}
+
+impl Typed for usize {
+    fn of(value: Value) -> Option<usize> {
+        if let Value::Count(value) = value { Some(value) } else { None }
+    }
+}
+
+impl Typed for bool {
+    fn of(value: Value) -> Option<bool> {
+        if let Value::Switch(value) = value { Some(value) } else { None }
+    }
+}
+
+impl Choice<f64> {
+    /// An option of real numbers.
+    pub(super) const fn number(name: &'static str, about: &'static str, default: f64, domain: Domain) -> Self {
+        Choice { name, about, default, domain, set: |_, _| () }
+    }
+}
+
+impl Choice<usize> {
+    /// An option of integers from `least` to `most`.
+    pub(super) const fn count(
+        name: &'static str,
+        about: &'static str,
+        default: usize,
+        [least, most]: [u32; 2],
+    ) -> Self {
+        Choice { name, about, default, domain: Domain::Whole(least, most), set: |_, _| () }
+    }
+}
+
+impl Choice<bool> {
+    /// An option that is off by default.
+    pub(super) const fn switch(name: &'static str, about: &'static str) -> Self {
+        Choice { name, about, default: false, domain: Domain::Whole(0, 1), set: |_, _| () }
+    }
+}
+
+impl<T: Typed> Choice<T> {
+    /// The same option with a function that sets its value in the scheme's rule.
+    pub(super) const fn sets(mut self, set: fn(&mut Rule, T)) -> Self {
+        self.set = set;
+        self
+    }
+
     /// The chosen value, or the default.
-    pub(super) fn among(&self, chosen: &[(&'static str, f64)]) -> f64 {
-        chosen.iter().find(|(name, _)| *name == self.name).map_or(self.default, |(_, value)| *value)
+    pub(super) fn among(&self, chosen: &[(&'static str, Value)]) -> T {
+        let own = chosen.iter().find(|(name, _)| *name == self.name);
+        own.and_then(|(_, value)| T::of(*value)).unwrap_or(self.default)
+    }
+
+    fn apply(&self, rule: &mut Rule, chosen: &[(&'static str, Value)]) {
+        (self.set)(rule, self.among(chosen));
+    }
+}
+
+impl AnyChoice {
+    /// The option with its default as a [`Value`].
+    pub fn described(self) -> Choice {
+        fn of<T: Copy>(choice: &Choice<T>, default: impl Fn(T) -> Value) -> Choice {
+            let Choice { name, about, domain, .. } = *choice;
+            Choice { name, about, default: default(choice.default), domain, set: |_, _| () }
+        }
+        match self {
+            AnyChoice::Number(choice) => of(choice, Value::Number),
+            AnyChoice::Count(choice) => of(choice, Value::Count),
+            AnyChoice::Switch(choice) => of(choice, Value::Switch),
+        }
+    }
+
+    /// The value that a number stands for; `None` if it is not allowed.
+    fn value(self, number: f64) -> Option<Value> {
+        if !self.described().domain.holds(number) {
+            return None;
+        }
+        Some(match self {
+            AnyChoice::Number(_) => Value::Number(number),
+            AnyChoice::Count(_) => Value::Count(number as usize),
+            AnyChoice::Switch(_) => Value::Switch(number == 1.0),
+        })
+    }
+
+    fn apply(self, rule: &mut Rule, chosen: &[(&'static str, Value)]) {
+        match self {
+            AnyChoice::Number(choice) => choice.apply(rule, chosen),
+            AnyChoice::Count(choice) => choice.apply(rule, chosen),
+            AnyChoice::Switch(choice) => choice.apply(rule, chosen),
+        }
+    }
+}
+
+impl Value {
+    /// The number that stands for it.
+    pub fn number(self) -> f64 {
+        match self {
+            Value::Number(number) => number,
+            Value::Count(count) => count as f64,
+            Value::Switch(on) => f64::from(u8::from(on)),
+        }
     }
 }
 
@@ -57,7 +187,7 @@ impl fmt::Display for Domain {
 }
 
 /// The option values set for a scheme, by option name; options that are absent have their defaults.
-pub type Chosen = Arc<[(&'static str, f64)]>;
+pub type Chosen = Arc<[(&'static str, Value)]>;
 
 /// The reasons that an option can't be set.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -104,50 +234,27 @@ impl Scheme {
         options: impl IntoIterator<Item = (&'a str, &'a str, f64)>,
     ) -> Result<Chosen, ChoiceError> {
         let own = options.into_iter().filter(|(scheme, ..)| *scheme == self.name);
-        own.map(|(_, name, value)| {
-            let choice = self.options.iter().find(|choice| choice.name == name).ok_or_else(|| ChoiceError::Option {
-                scheme: self.name,
-                found: name.to_owned(),
-                known: self.options_in_words(),
+        own.map(|(_, name, number)| {
+            let mut options = self.options.iter().map(|option| (option, option.described()));
+            let (option, choice) = options.find(|(_, choice)| choice.name == name).ok_or_else(|| {
+                ChoiceError::Option { scheme: self.name, found: name.to_owned(), known: self.options_in_words() }
             })?;
-            if choice.domain.holds(value) {
-                return Ok((choice.name, value));
-            }
-            Err(ChoiceError::Value { scheme: self.name, option: choice.name, found: value, needed: choice.domain })
+            let refused =
+                || ChoiceError::Value { scheme: self.name, option: choice.name, found: number, needed: choice.domain };
+            Ok((choice.name, option.value(number).ok_or_else(refused)?))
         })
         .collect()
     }
 
     fn options_in_words(&self) -> String {
-        let names: Vec<&str> = self.options.iter().map(|choice| choice.name).collect();
+        let names: Vec<&str> = self.options.iter().map(|option| option.described().name).collect();
         if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) }
     }
 
     /// The rule with the values set for its options.
-    pub fn rule_with(&self, chosen: &[(&'static str, f64)]) -> Rule {
-        let value = |name: &str| chosen.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    pub fn rule_with(&self, chosen: &[(&'static str, Value)]) -> Rule {
         let mut rule = self.rule;
-        match &mut rule {
-            Rule::Components { spread, settle, .. } => {
-                *spread = value("rho").map_or(*spread, |rho| rho as usize);
-                *settle = value("tau").unwrap_or(*settle);
-            }
-            Rule::Triplets { sketch, .. } => {
-                sketch.iterations = value("niter").map_or(sketch.iterations, |niter| niter as usize);
-            }
-            Rule::Preheat { ranks, share, counted, .. } => {
-                *ranks = value("ranks").map_or(*ranks, |ranks| ranks as usize);
-                *share = value("share").unwrap_or(*share);
-                *counted = value("counted").map_or(*counted, |counted| counted == 1.0);
-            }
-            Rule::Fill(_)
-            | Rule::Draw(_)
-            | Rule::Weights(_)
-            | Rule::Product { .. }
-            | Rule::Quantised(..)
-            | Rule::Activations { .. }
-            | Rule::Gradients { .. } => {}
-        }
+        self.options.iter().for_each(|option| option.apply(&mut rule, chosen));
         rule
     }
 }
@@ -172,7 +279,7 @@ pub fn check_options<'a>(
 
 impl Layer<'_> {
     /// The chosen value, or the default.
-    pub(super) fn value(&self, choice: &Choice) -> f64 {
+    pub(super) fn value<T: Typed>(&self, choice: &Choice<T>) -> T {
         choice.among(self.chosen)
     }
 }
@@ -203,22 +310,25 @@ mod tests {
     #[test]
     fn defaults_are_what_they_may_be_and_leave_the_rule_as_it_is() {
         for scheme in ALL {
-            let defaults: Vec<_> = scheme.options.iter().map(|choice| (choice.name, choice.default)).collect();
-            for choice in scheme.options {
-                assert!(choice.domain.holds(choice.default), "{}.{}", scheme.name, choice.name);
+            let choices: Vec<Choice> = scheme.options.iter().map(|option| option.described()).collect();
+            let defaults: Vec<_> = choices.iter().map(|choice| (choice.name, choice.default)).collect();
+            for choice in choices {
+                assert!(choice.domain.holds(choice.default.number()), "{}.{}", scheme.name, choice.name);
             }
             assert_eq!(format!("{:?}", scheme.rule_with(&defaults)), format!("{:?}", scheme.rule), "{}", scheme.name);
         }
         let hrp = find("hrp").expect("listed");
-        let Rule::Preheat { ranks, share, .. } = hrp.rule_with(&[("ranks", 2.0), ("share", 0.5)]) else {
+        let Rule::Preheat { ranks, share, .. } =
+            hrp.rule_with(&[("ranks", Value::Count(2)), ("share", Value::Number(0.5))])
+        else {
             panic!("hrp preheats");
         };
         assert_eq!((ranks, share), (2, 0.5));
-        let steps = |chosen: &[(&'static str, f64)]| {
+        let steps = |chosen: &[(&'static str, Value)]| {
             let rule = hrp.rule_with(chosen);
             (rule.steps_before(101), rule.steps_left(101))
         };
-        assert_eq!((steps(&[]), steps(&[("counted", 1.0)])), ((6, 101), (6, 95)));
-        assert_eq!(steps(&[("counted", 1.0), ("share", 1.0)]), (101, 0));
+        assert_eq!((steps(&[]), steps(&[("counted", Value::Switch(true))])), ((6, 101), (6, 95)));
+        assert_eq!(steps(&[("counted", Value::Switch(true)), ("share", Value::Number(1.0))]), (101, 0));
     }
 }

@@ -10,16 +10,12 @@
 
 use loralab_linalg::{Mat, Multiply, NoConvergence, Product, Stream, Svd, leading_svd, solve, svd};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Rule, Scheme, Start, StartError, Trains, calibration::KnownLayer, pissa::balanced};
 
 /// Damping, as a share of the mean of the diagonal.
-const DAMPING: Choice = Choice {
-    name: "damping",
-    about: "what is added to the moment's diagonal, as a share of its mean",
-    default: 0.01,
-    domain: Domain::Positive,
-};
+const DAMPING: Choice<f64> =
+    Choice::number("damping", "what is added to the moment's diagonal, as a share of its mean", 0.01, Domain::Positive);
 
 /// CorDA in its instruction-previewed mode.
 pub(super) static CORDA_IPM: Scheme = Scheme {
@@ -32,7 +28,7 @@ pub(super) static CORDA_IPM: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
-    options: &[DAMPING],
+    options: &[AnyChoice::Number(&DAMPING)],
 };
 
 /// CorDA in its knowledge-preserved mode.
@@ -46,7 +42,7 @@ pub(super) static CORDA_KPM: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
-    options: &[DAMPING],
+    options: &[AnyChoice::Number(&DAMPING)],
 };
 
 fn first(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {

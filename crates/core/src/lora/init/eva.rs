@@ -8,43 +8,47 @@
 //! lost. Batches are read until none of the directions used turns by more than τ allows, or 32 were read.
 
 use super::calibration::{ROUNDING, SeenLayer, distribute};
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
 use loralab_linalg::Mat;
 
 /// ρ of the source; with 1 every layer keeps its rank.
-const RHO: Choice = Choice {
-    name: "rho",
-    about: "the largest rank of a layer, in multiples of the one that is asked for",
-    default: 2.0,
-    domain: Domain::Whole(1, 8),
-};
+const RHO: Choice<usize> =
+    Choice::count("rho", "the largest rank of a layer, in multiples of the one that is asked for", 2, [1, 8]).sets(
+        |rule, rho| {
+            if let Rule::Components { spread, .. } = rule {
+                *spread = rho;
+            }
+        },
+    );
 /// τ of the source.
-const TAU: Choice = Choice {
-    name: "tau",
-    about: "the cosine at which a direction counts as settled",
-    default: 0.99,
-    domain: Domain::Share,
-};
+const TAU: Choice<f64> =
+    Choice::number("tau", "the cosine at which a direction counts as settled", 0.99, Domain::Share).sets(
+        |rule, tau| {
+            if let Rule::Components { settle, .. } = rule {
+                *settle = tau;
+            }
+        },
+    );
 
 /// EVA.
 pub(super) static EVA: Scheme = Scheme {
     name: "eva",
     about: "A is the principal directions of the layer's inputs, ranks go where they explain most; B is zero",
     source: "Paischer et al. 2024, EVA, arXiv 2410.07170, section 3, with PEFT's scaling",
-    rule: Rule::Components { start, spread: RHO.default as usize, settle: TAU.default },
+    rule: Rule::Components { start, spread: RHO.default, settle: TAU.default },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[RHO, TAU],
+    options: &[AnyChoice::Count(&RHO), AnyChoice::Number(&TAU)],
 };
 
 fn start(layers: &[SeenLayer<'_>]) -> Result<Vec<Start>, StartError> {
     let mut shares: Vec<Vec<f64>> = Vec::with_capacity(layers.len());
     for SeenLayer { layer, inputs } in layers {
-        let offered = layer.value(&RHO) as usize * layer.rank;
+        let offered = layer.value(&RHO) * layer.rank;
         layer.check_rows(EVA.name, inputs.rows, offered)?;
         if inputs.variance <= ROUNDING * inputs.power {
             return Err(layer.no_variance(EVA.name));

@@ -9,44 +9,53 @@
 
 use loralab_linalg::{Mat, Svd};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength};
 
 /// The rank of the preheated adapter, as a multiple of R.
-const RANKS: Choice = Choice {
-    name: "ranks",
-    about: "the rank of the training that comes before, in multiples of the run's",
-    default: 8.0,
-    domain: Domain::Whole(1, 64),
-};
+const RANKS: Choice<usize> =
+    Choice::count("ranks", "the rank of the training that comes before, in multiples of the run's", 8, [1, 64]).sets(
+        |rule, value| {
+            if let Rule::Preheat { ranks, .. } = rule {
+                *ranks = value;
+            }
+        },
+    );
 /// The steps of the preheat, as a share of the run's.
-const SHARE: Choice = Choice {
-    name: "share",
-    about: "the steps of the training that comes before, as a share of the run's",
-    default: 0.05,
-    domain: Domain::Share,
-};
+const SHARE: Choice<f64> = Choice::number(
+    "share",
+    "the steps of the training that comes before, as a share of the run's",
+    0.05,
+    Domain::Share,
+)
+.sets(|rule, value| {
+    if let Rule::Preheat { share, .. } = rule {
+        *share = value;
+    }
+});
 
-/// 1 if the preheat's steps are part of the run's steps.
-const COUNTED: Choice = Choice {
-    name: "counted",
-    about: "whether those steps are taken off the run's (1) or come on top (0)",
-    default: 0.0,
-    domain: Domain::Whole(0, 1),
-};
+/// True if the preheat's steps are part of the run's steps.
+const COUNTED: Choice<bool> =
+    Choice::switch("counted", "whether those steps are taken off the run's (1) or come on top (0)").sets(
+        |rule, value| {
+            if let Rule::Preheat { counted, .. } = rule {
+                *counted = value;
+            }
+        },
+    );
 
 /// High-rank preheating.
 pub(super) static HRP: Scheme = Scheme {
     name: "hrp",
     about: "A is the directions that a short training at eight times the rank finds; B is zero",
     source: "Chen et al. 2025, HRP, arXiv 2502.07739, with rank and steps of our own",
-    rule: Rule::Preheat { start, ranks: RANKS.default as usize, share: SHARE.default, counted: false },
+    rule: Rule::Preheat { start, ranks: RANKS.default, share: SHARE.default, counted: COUNTED.default },
     begins: Begins::AtBase,
     frozen_pair: false,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[RANKS, SHARE, COUNTED],
+    options: &[AnyChoice::Count(&RANKS), AnyChoice::Number(&SHARE), AnyChoice::Switch(&COUNTED)],
 };
 
 fn start(layer: &Layer<'_>, product: &Svd) -> Result<Start, StartError> {

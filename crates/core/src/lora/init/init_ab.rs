@@ -4,12 +4,11 @@
 
 use loralab_linalg::Law;
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Trains};
 
 /// β: both bounds, as a multiple of 1/√inputs.
-const BETA: Choice =
-    Choice { name: "beta", about: "both bounds, in multiples of 1/√inputs", default: 1.0, domain: Domain::Positive };
+const BETA: Choice<f64> = Choice::number("beta", "both bounds, in multiples of 1/√inputs", 1.0, Domain::Positive);
 
 /// Init\[AB\], whose first output differs from the base model's by a little noise.
 pub(super) static INIT_AB: Scheme = Scheme {
@@ -22,7 +21,7 @@ pub(super) static INIT_AB: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[BETA],
+    options: &[AnyChoice::Number(&BETA)],
 };
 
 /// Init\[AB\] with its first product subtracted, so that it starts at the base model.
@@ -36,7 +35,7 @@ pub(super) static INIT_AB_SUBTRACT: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[BETA],
+    options: &[AnyChoice::Number(&BETA)],
 };
 
 fn laws(layer: &Layer<'_>) -> [Law; 2] {

@@ -6,7 +6,7 @@
 
 use loralab_linalg::{Mat, Svd, from_rows, svd, to_rows};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Value};
 use super::{Begins, Layer, Quantiser, Rule, Scheme, Start, StartError, Trains};
 
 /// LoftQ over a 4-bit base.
@@ -20,7 +20,7 @@ pub(super) static LOFTQ_NF4: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[ROUNDS],
+    options: &[AnyChoice::Count(&ROUNDS)],
 };
 
 /// LoftQ over an 8-bit base.
@@ -34,20 +34,16 @@ pub(super) static LOFTQ_INT8: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[ROUNDS],
+    options: &[AnyChoice::Count(&ROUNDS)],
 };
 
 /// The number of rounds, T in the source.
-const ROUNDS: Choice = Choice {
-    name: "rounds",
-    about: "how often the base is brought to few bits and the adapter made up anew",
-    default: 1.0,
-    domain: Domain::Whole(1, 64),
-};
+const ROUNDS: Choice<usize> =
+    Choice::count("rounds", "how often the base is brought to few bits and the adapter made up anew", 1, [1, 64]);
 
 /// The number of rounds that a set of option values gives.
-pub(crate) fn rounds(chosen: &[(&'static str, f64)]) -> usize {
-    ROUNDS.among(chosen) as usize
+pub(crate) fn rounds(chosen: &[(&'static str, Value)]) -> usize {
+    ROUNDS.among(chosen)
 }
 
 /// The quantised weight, with rows of `columns` elements, after `rounds` rounds with a low-rank fit of rank `rank`. A round whose decomposition fails is the last.

@@ -6,12 +6,11 @@
 
 use loralab_linalg::{Mat, Svd};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength, scheme::Sketch};
 
 /// γ of the source.
-const GAMMA: Choice =
-    Choice { name: "gamma", about: "what the factors' product is divided by", default: 16.0, domain: Domain::Positive };
+const GAMMA: Choice<f64> = Choice::number("gamma", "what the factors' product is divided by", 16.0, Domain::Positive);
 /// The sketch size and iterations that the source passes to `svd_lowrank`.
 const SKETCH: Sketch = Sketch { ranks: 4, iterations: 4 };
 
@@ -26,7 +25,7 @@ pub(super) static LORA_GA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[GAMMA],
+    options: &[AnyChoice::Number(&GAMMA)],
 };
 
 /// LoRA-GA as in PEFT.
@@ -40,7 +39,7 @@ pub(super) static LORA_GA_PEFT: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[GAMMA],
+    options: &[AnyChoice::Number(&GAMMA)],
 };
 
 fn official(layer: &Layer<'_>, gradient: &Svd) -> Result<Start, StartError> {

@@ -6,12 +6,11 @@
 
 use loralab_linalg::{Mat, Svd};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains, calibration::strength, scheme::Sketch};
 
 /// γ of the source.
-const GAMMA: Choice =
-    Choice { name: "gamma", about: "what the first step is divided by", default: 128.0, domain: Domain::Positive };
+const GAMMA: Choice<f64> = Choice::number("gamma", "what the first step is divided by", 128.0, Domain::Positive);
 
 /// LoRA-One.
 pub(super) static LORA_ONE: Scheme = Scheme {
@@ -25,7 +24,7 @@ pub(super) static LORA_ONE: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[GAMMA],
+    options: &[AnyChoice::Number(&GAMMA)],
 };
 
 fn start(layer: &Layer<'_>, gradient: &Svd) -> Result<Start, StartError> {

@@ -34,7 +34,7 @@ mod scheme;
 mod sylvester;
 
 pub use calibration::{Code, Components, InputMoments, KnownLayer, SeenLayer};
-pub use choice::{Choice, ChoiceError, Chosen, Domain, check_options};
+pub use choice::{AnyChoice, Choice, ChoiceError, Chosen, Domain, Value, check_options};
 pub(crate) use draw::Factor;
 pub(crate) use loftq::{quantised, rounds};
 #[cfg(not(target_family = "wasm"))]

@@ -6,7 +6,7 @@
 use loralab_linalg::Mat;
 
 use super::Factor::A;
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{Begins, Layer, Rule, Scheme, Start, Trains};
 
 /// NoRA.
@@ -20,12 +20,11 @@ pub(super) static NORA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
-    options: &[SIGMA],
+    options: &[AnyChoice::Number(&SIGMA)],
 };
 
 /// σ of the authors' code for LLaMA.
-const SIGMA: Choice =
-    Choice { name: "sigma", about: "the size of the sketch", default: 0.02, domain: Domain::Positive };
+const SIGMA: Choice<f64> = Choice::number("sigma", "the size of the sketch", 0.02, Domain::Positive);
 
 fn rows(layer: &Layer<'_>, _: &[f32], seed: u64) -> Mat<f64> {
     layer.normal_matrix(A, seed, layer.rank, layer.outputs)

@@ -5,7 +5,7 @@
 
 use loralab_linalg::{Mat, Stream, Svd, leading_svd};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice};
 use super::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
 /// PiSSA by the exact decomposition.
@@ -27,17 +27,21 @@ pub(super) static PISSA_NITER_4: Scheme = Scheme {
     name: "pissa-niter-4",
     about: "pissa by a randomised decomposition with four power iterations, nearly the same",
     source: "Meng, Wang, Zhang 2024, PiSSA, arXiv 2404.02948, as PEFT implements \"pissa_niter_4\" (no oversampling)",
-    rule: Rule::Triplets { start: niter_4, sketch: Sketch { ranks: 1, iterations: NITER.default as usize } },
+    rule: Rule::Triplets { start: niter_4, sketch: Sketch { ranks: 1, iterations: NITER.default } },
     begins: Begins::AtBase,
     frozen_pair: true,
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: true,
-    options: &[NITER],
+    options: &[AnyChoice::Count(&NITER)],
 };
 
 /// Power iterations of the randomised decomposition; the source's scripts use 16.
-const NITER: Choice = Choice { name: "niter", about: "power iterations", default: 4.0, domain: Domain::Whole(0, 64) };
+const NITER: Choice<usize> = Choice::count("niter", "power iterations", 4, [0, 64]).sets(|rule, niter| {
+    if let Rule::Triplets { sketch, .. } = rule {
+        sketch.iterations = niter;
+    }
+});
 
 fn exact(layer: &Layer<'_>, weight: &[f32], _: u64) -> Result<Start, StartError> {
     let stream = Stream::new(0, &format!("{}.triplets", layer.name));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use loralab_linalg::{Law, Mat, MatRef, NoConvergence, Svd, from_rows, to_rows};
 
-use super::{Choice, Factor, KnownLayer, Quantiser, SeenLayer};
+use super::{AnyChoice, Factor, KnownLayer, Quantiser, SeenLayer, Value};
 
 /// An initialisation scheme.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Scheme {
     /// True if the scale must be above 0.
     pub divides_by_scale: bool,
     /// The options that the user may set.
-    pub options: &'static [Choice],
+    pub options: &'static [AnyChoice],
 }
 
 /// The function that starts a layer, by the inputs that it takes.
@@ -190,7 +190,7 @@ pub struct Layer<'a> {
     /// s in y = x Wᵀ + s·(x Aᵀ) Bᵀ.
     pub scale: f32,
     /// Option values set for the scheme, by option name.
-    pub chosen: &'a [(&'static str, f64)],
+    pub chosen: &'a [(&'static str, Value)],
 }
 
 /// An adapter of one layer before its first step.

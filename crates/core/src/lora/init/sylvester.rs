@@ -14,15 +14,14 @@
 
 use loralab_linalg::{Eigen, Mat, sylvester, symmetric_eigen};
 
-use super::choice::{Choice, Domain};
+use super::choice::{AnyChoice, Choice, Domain};
 use super::{
     Begins, Rule, Scheme, Start, StartError, Trains,
     calibration::{Code, KnownLayer, ROUNDING},
 };
 
 /// λ of the source.
-const LAMBDA: Choice =
-    Choice { name: "lambda", about: "the weight of encoding against decoding", default: 1.0, domain: Domain::Positive };
+const LAMBDA: Choice<f64> = Choice::number("lambda", "the weight of encoding against decoding", 1.0, Domain::Positive);
 
 /// Sylvester with the code of the principal directions.
 pub(super) static SYLVESTER_PCA: Scheme = Scheme {
@@ -35,7 +34,7 @@ pub(super) static SYLVESTER_PCA: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[LAMBDA],
+    options: &[AnyChoice::Number(&LAMBDA)],
 };
 
 /// Sylvester with a code of the labels.
@@ -49,7 +48,7 @@ pub(super) static SYLVESTER_LABELS: Scheme = Scheme {
     trains: Trains::Both,
     halves_rank: false,
     divides_by_scale: false,
-    options: &[LAMBDA],
+    options: &[AnyChoice::Number(&LAMBDA)],
 };
 
 fn principal(layers: &[KnownLayer<'_>]) -> Result<Vec<Start>, StartError> {
