@@ -41,8 +41,9 @@ const MODULES: [(&str, &[&str]); 2] = [
     ("lora", &["init", "peft", "theory"]),
 ];
 
-/// Most lines of a source file before its own tests begin: what a reader can hold in mind.
+/// Most lines of a source file, and of a function: what a reader can hold in mind.
 const LONGEST: usize = 500;
+const LONGEST_FUNCTION: usize = 80;
 
 #[test]
 fn crates_depend_one_way() {
@@ -139,9 +140,25 @@ fn sources_keep_the_house_rules() {
     assert_eq!(source_problems(path, "let x = unsafe { y() };").len(), 1);
     assert_eq!(source_problems(path, "fn f() { g().unwrap(); }").len(), 1);
     assert_eq!(source_problems(path, &format!("// {}: later", ["TO", "DO"].concat())).len(), 1);
-    assert_eq!(source_problems(path, &"x\n".repeat(LONGEST + 1)).len(), 1);
-    let tested = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{ g().unwrap(); }}\n{}", "x\n".repeat(LONGEST));
-    assert!(source_problems(path, &tested).is_empty());
+    let tested = "fn f() {}\n#[cfg(test)]\nmod tests { g().unwrap(); }\n";
+    assert!(source_problems(path, tested).is_empty());
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let is_source = |path: &str| path.ends_with(".rs") || path.ends_with(".wgsl");
+    let sources: Vec<_> = tree().into_iter().filter(|(path, _)| is_source(path)).collect();
+    assert!(sources.iter().any(|(path, _)| path.ends_with(".wgsl")));
+    assert_none(&sources.iter().flat_map(|(path, text)| length_problems(path, text)).collect::<Vec<_>>());
+    let function = |lines: usize| format!("    pub(crate) async fn f(\n    ) {{\n{}    }}\n", "x;\n".repeat(lines - 3));
+    assert_eq!(length_problems("x.rs", &"x\n".repeat(LONGEST + 1)).len(), 1);
+    assert_eq!(length_problems("x.wgsl", &function(LONGEST_FUNCTION + 1)).len(), 1);
+    assert_eq!(length_problems("x.rs", &function(LONGEST_FUNCTION + 1).repeat(2)).len(), 2);
+    assert!(length_problems("x.rs", &function(LONGEST_FUNCTION).repeat(2)).is_empty());
+    assert!(
+        length_problems("x.rs", &format!("    fn f();\n{}    }}\n", "    fn f() {}\n".repeat(LONGEST - 2))).is_empty()
+    );
+    assert!(length_problems("normal_table.rs", &"x\n".repeat(LONGEST + 1)).is_empty());
 }
 
 #[test]
@@ -283,11 +300,6 @@ fn source_problems(path: &str, text: &str) -> Vec<String> {
     let tests = path.contains("tests/") || path.contains("/bench/") || path.ends_with("tests.rs");
     let own = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
     let mut problems = Vec::new();
-    let lines = own.lines().count();
-    // A table of numbers is looked up, not read.
-    if lines > LONGEST && !path.ends_with("_table.rs") {
-        problems.push(format!("{path} has {lines} lines before its tests; more than {LONGEST} want to be two modules"));
-    }
     for (number, line) in own.lines().enumerate() {
         let code = line.split("//").next().unwrap_or(line);
         let word = |word: &str| code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word);
@@ -303,6 +315,44 @@ fn source_problems(path: &str, text: &str) -> Vec<String> {
         }
         if line.contains(&["TO", "DO"].concat()) || line.contains(&["FIX", "ME"].concat()) {
             problems.push(format!("{path}:{} leaves something to be done", number + 1));
+        }
+    }
+    problems
+}
+
+/// Files and functions that are too long. As in formatted text, a function ends at the first line of a brace alone that is indented as its first line.
+fn length_problems(path: &str, text: &str) -> Vec<String> {
+    // A table of numbers is looked up, not read.
+    if path.ends_with("_table.rs") {
+        return vec![];
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let mut problems = Vec::new();
+    if lines.len() > LONGEST {
+        problems.push(format!("{path} has {} lines; more than {LONGEST} are two modules", lines.len()));
+    }
+    for (first, line) in lines.iter().enumerate() {
+        let code = line.trim_start();
+        let indent = &line[..line.len() - code.len()];
+        let Some(name) = code.find("fn ") else { continue };
+        let qualifies = |word: &str| {
+            word.is_empty()
+                || word.starts_with("pub")
+                || ["const", "async", "unsafe", "extern", "\"C\""].contains(&word)
+        };
+        if !code[..name].split(' ').all(qualifies) || line.ends_with('}') || line.ends_with(';') {
+            continue;
+        }
+        // A declaration in a trait ends at a semicolon instead.
+        let ends = |line: &str| {
+            line.strip_prefix(indent).is_some_and(|rest| rest == "}" || !rest.starts_with(' ') && rest.ends_with(';'))
+        };
+        let length = 2 + lines[first + 1..].iter().take_while(|line| !ends(line)).count();
+        if length > LONGEST_FUNCTION {
+            problems.push(format!(
+                "{path}:{} begins a function of {length} lines; more than {LONGEST_FUNCTION} are several",
+                first + 1
+            ));
         }
     }
     problems

@@ -9,6 +9,7 @@ use loralab_core::{
 };
 use loralab_data::Dataset;
 use loralab_experiment::{Accuracy, Cell, Event, Resolved, RunResult, Setting, Summary};
+use loralab_figure::results as files;
 
 use crate::{
     args::{DeviceArguments, Output},
@@ -17,7 +18,7 @@ use crate::{
     outlook,
     prepare::refused,
     progress::Progress,
-    results::{EXPERIMENT, METRICS, Results},
+    results::{METRICS, Results},
     search::Search,
     terminal::{Stream, note},
     trained::{self, Trained, ended},
@@ -71,7 +72,8 @@ pub fn train_grid(
         caution(experiment, prepared);
     }
     results.begin()?;
-    results.write(EXPERIMENT, experiment.to_experiment().to_toml().as_bytes())?;
+    let (name, contents) = files::settings(&experiment.to_experiment());
+    results.write(&name, &contents)?;
     if !(output.quiet || output.json) {
         note(outlook::data(experiment, &prepared.data));
         note(outlook::time(experiment, prepared, &sweep, &cohorts)?);

@@ -14,25 +14,14 @@ use std::{
 use anyhow::{Context, Error, Result, anyhow, bail};
 use loralab_core::lora::peft::Adapter;
 use loralab_experiment::{Bytes, Cell, Event, Summary};
+pub use loralab_figure::results::*;
 
 use crate::{earlier::Earlier, failure::usage, lock::Lock, terminal::note, tiles::TILES};
 
-/// The log of events, one JSON object per line.
-pub const METRICS: &str = "metrics.jsonl";
-/// The experiment with every setting written out.
-pub const EXPERIMENT: &str = "experiment.toml";
-/// The summary of the sweep.
-pub const SUMMARY: &str = "summary.json";
-/// The headline figure.
-pub const LOSS_BY_LEARNING_RATE: &str = "loss_by_learning_rate.svg";
-/// Loss over steps.
-pub const TRAINING_CURVES: &str = "training_curves.svg";
 /// The choices of a search for learning rates, each with its reason.
 pub const SEARCH: &str = "search.json";
 /// The report, one page.
 pub const REPORT: &str = "report.html";
-/// A folder for each run that did not diverge, in PEFT's layout.
-pub const ADAPTERS: &str = "adapters";
 /// The base that an adapter belongs to, if it differs from the base that the start was computed for.
 pub const BASE: &str = "base.safetensors";
 
@@ -40,7 +29,7 @@ pub const BASE: &str = "base.safetensors";
 pub const FILES: [&str; 8] =
     [METRICS, EXPERIMENT, SUMMARY, SEARCH, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
 /// The files of an adapter.
-pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", BASE];
+pub const ADAPTER_FILES: [&str; 3] = [ADAPTER_CONFIG, ADAPTER_TENSORS, BASE];
 
 /// A remedy for a folder that holds results; follows the advice to choose another folder.
 pub const OVERWRITE: &str = ", or replace its results with `--overwrite`";
@@ -182,7 +171,7 @@ impl Results {
         })
     }
 
-    /// Writes a file.
+    /// Writes a file by its name in the results.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<()> {
         put(&self.place.join(name), contents).with_context(|| unwritable(&self.folder.join(name)))
     }
@@ -266,8 +255,7 @@ impl Results {
     fn write_adapter(&self, run: &str, adapter: &Adapter) -> Result<()> {
         let unwritten = || format!("the adapter of {run} cannot be written; {SPACE}");
         let files = adapter.to_peft().with_context(|| format!("the adapter of {run} cannot be written"))?;
-        let [config, tensors, _] = ADAPTER_FILES;
-        let files = [(config, files.config_json.as_bytes()), (tensors, &files.safetensors)];
+        let files = [(ADAPTER_CONFIG, files.config_json.as_bytes()), (ADAPTER_TENSORS, &files.safetensors)];
         put_folder(&self.place.join(ADAPTERS).join(run), &files).with_context(unwritten)
     }
 

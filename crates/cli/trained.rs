@@ -3,12 +3,12 @@
 use anyhow::{Error, Result};
 use loralab_core::device::{Machine, webgpu::Tiling};
 use loralab_experiment::{Curve, Resolved, RunResult, Summary};
-use loralab_figure::{Figure, FigureError, loss_by_learning_rate, training_curves};
+use loralab_figure::{AT_THE_END, results as files};
 
 use crate::{
     args::{DeviceArguments, Tiles},
     failure::Stopped,
-    results::{LOSS_BY_LEARNING_RATE, Results, SUMMARY, TRAINING_CURVES, best_events},
+    results::{Results, best_events},
     terminal::note,
     tiles::{self, TILES},
 };
@@ -83,7 +83,8 @@ pub fn write_summary(results: &mut Results, summary: &mut Summary) -> Result<()>
     let synced = results.sync();
     results.insist(|results| {
         summary.unwritten = results.unwritten().to_vec();
-        results.write(SUMMARY, format!("{}\n", serde_json::to_string_pretty(summary)?).as_bytes())
+        let (name, contents) = files::summary(summary);
+        results.write(&name, &contents)
     })?;
     synced
 }
@@ -93,10 +94,12 @@ pub fn write_summary(results: &mut Results, summary: &mut Summary) -> Result<()>
 /// # Errors
 /// If that fails.
 pub fn write_figures(results: &Results, summary: &Summary) -> Result<Vec<Curve>> {
-    figure(results, LOSS_BY_LEARNING_RATE, loss_by_learning_rate(summary))?;
-    let curves = Curve::gather(&best_events(results.place(), summary)?);
-    figure(results, TRAINING_CURVES, training_curves(summary, &curves))?;
-    Ok(curves)
+    // A log that cannot be read leaves the other figure.
+    let curves = best_events(results.place(), summary).map(|events| Curve::gather(&events));
+    for (name, contents) in files::figures(summary, AT_THE_END, curves.as_deref().unwrap_or_default())? {
+        results.write(&name, &contents)?;
+    }
+    curves
 }
 
 /// Writes the timed tiles of a GPU to the results, and to the cache if `--tiles timed` was given.
@@ -112,13 +115,4 @@ pub fn write_tiles(results: &Results, machine: &Machine, device: &DeviceArgument
         tiles::keep(gpu);
     }
     results.write(TILES, tiles::text(gpu).as_bytes())
-}
-
-/// Writes a figure, if the runs have enough points for one.
-fn figure(results: &Results, name: &str, figure: Result<Figure, FigureError>) -> Result<()> {
-    match figure {
-        Ok(figure) => results.write(name, figure.svg.as_bytes()),
-        Err(FigureError::Nothing(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -20,6 +20,30 @@ struct Params {
 
 var<workgroup> squares: array<f32, 64>;
 
+// The product at m becomes its lower factor, column by column.
+fn factorise(m: u32, epsilon: f32, local: u32) {
+    let rank = params.rank;
+    for (var k = 0u; k < rank; k++) {
+        var pivot = products[m + k * rank + k] + epsilon;
+        for (var j = 0u; j < k; j++) {
+            pivot -= products[m + k * rank + j] * products[m + k * rank + j];
+        }
+        let root = sqrt(max(pivot, epsilon));
+        storageBarrier();
+        if local == 0u {
+            products[m + k * rank + k] = root;
+        }
+        for (var i = k + 1u + local; i < rank; i += 64u) {
+            var sum = products[m + i * rank + k];
+            for (var j = 0u; j < k; j++) {
+                sum -= products[m + i * rank + j] * products[m + k * rank + j];
+            }
+            products[m + i * rank + k] = sum / root;
+        }
+        storageBarrier();
+    }
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let kind = places[group.x * 2u + 1u];
@@ -42,25 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let epsilon = max(params.epsilon, trace * 9.5367431640625e-7);
     storageBarrier();
 
-    for (var k = 0u; k < rank; k++) {
-        var pivot = products[m + k * rank + k] + epsilon;
-        for (var j = 0u; j < k; j++) {
-            pivot -= products[m + k * rank + j] * products[m + k * rank + j];
-        }
-        let root = sqrt(max(pivot, epsilon));
-        storageBarrier();
-        if local == 0u {
-            products[m + k * rank + k] = root;
-        }
-        for (var i = k + 1u + local; i < rank; i += 64u) {
-            var sum = products[m + i * rank + k];
-            for (var j = 0u; j < k; j++) {
-                sum -= products[m + i * rank + j] * products[m + k * rank + j];
-            }
-            products[m + i * rank + k] = sum / root;
-        }
-        storageBarrier();
-    }
+    factorise(m, epsilon, local);
 
     for (var column = local; column < rank; column += 64u) {
         for (var i = column; i < rank; i++) {

@@ -88,18 +88,9 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
     if rows.is_empty() {
         return;
     }
-    const EPSILON: f64 = f32::EPSILON as f64 / 2.0;
-    // One more operation for a product, and one for the number that the sum is subtracted from.
-    let gamma = |terms: usize| {
-        let chain = (terms as f64 + 2.0) * EPSILON;
-        if chain < 0.5 { chain / (1.0 - chain) } else { f64::INFINITY }
-    };
     // WGSL allows an error of 5 ε for a quotient and 10 ε for a root.
     let (of_quotient, of_norm) = (5.0 * EPSILON, gamma(width) / 2.0 + 10.0 * EPSILON);
     let (smallest, largest) = (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX));
-    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
-    let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-
     let given = rows.to_vec();
     let mut exact: Vec<f64> = rows.iter().map(|x| x.value).collect();
     gram_schmidt(&mut exact, width);
@@ -107,32 +98,23 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
         *row = Tracked { value, error: f64::INFINITY };
     }
     // The non-zero rows so far; the squared norm of each of their columns; and ‖G‖ and ‖F‖.
-    let mut kept: Vec<Kept<'_>> = vec![];
+    let mut earlier: Vec<Bounded<'_>> = vec![];
     let mut squares = vec![0.0; width];
     let (mut turned, mut skewed) = (0.0_f64, 0.0_f64);
-    let order = |turned: f64, skewed: f64| 2.0 * turned + turned * turned + skewed;
     for ((result, given), q) in
         rows.chunks_exact_mut(width).zip(given.chunks_exact(width)).zip(exact.chunks_exact(width))
     {
-        let a: Vec<f64> = given.iter().map(|x| x.value).collect();
-        let along: Vec<f64> = kept.iter().map(|earlier| dot(earlier.q, &a)).collect();
-        let mut left = a.clone();
-        for (earlier, along) in kept.iter().zip(&along) {
-            left.iter_mut().zip(earlier.q).for_each(|(x, q)| *x -= along * q);
-        }
+        let Projection { a, along, left, solved } = Projection::of(given, &earlier);
         let (length, rest) = (norm(&a), norm(&left));
-        // R⁻¹ times the row's components along those before it.
-        let solved: Vec<f64> =
-            (0..kept.len()).map(|l| (l..kept.len()).map(|i| kept[i].inverse[l] * along[i]).sum()).collect();
-        let inherited: f64 = kept.iter().zip(&solved).map(|(earlier, w)| earlier.off * w.abs()).sum();
+        let inherited: f64 = earlier.iter().zip(&solved).map(|(row, w)| row.off * w.abs()).sum();
 
         // The first pass: the error of its subtraction, and the components that it leaves along Q̂, given that Q̂ and s are inexact too.
-        let (count, higher) = (kept.len() as f64, order(turned, skewed));
-        let (of_sum, of_dots, stretch) = (gamma(kept.len()), count.sqrt() * gamma(width), 1.0 + 2.0 * skewed);
+        let (count, higher) = (earlier.len() as f64, order(turned, skewed));
+        let (of_sum, of_dots, stretch) = (gamma(earlier.len()), count.sqrt() * gamma(width), 1.0 + 2.0 * skewed);
         let moved = of_sum * (1.0 + count.sqrt()) * (3.0 * higher + of_dots) * length;
         let mut own: Vec<f64> = (0..width)
             .map(|c| {
-                let parts = kept.iter().zip(&along).map(|(earlier, along)| (earlier.q[c] * along).abs());
+                let parts = earlier.iter().zip(&along).map(|(row, along)| (row.q[c] * along).abs());
                 let size = a[c].abs() + parts.sum::<f64>();
                 let flushed = if size > 0.0 { (4.0 * count + 8.0) * smallest * length.max(1.0) } else { 0.0 };
                 given[c].error + of_sum * size + moved + flushed
@@ -170,18 +152,61 @@ pub(crate) fn bounded(rows: &mut [Tracked], width: usize) {
         }
         for (c, result) in result.iter_mut().enumerate() {
             squares[c] += q[c] * q[c];
-            let moved = kept.iter().zip(&solved).map(|(earlier, w)| earlier.own[c] * w.abs()).sum::<f64>() + own[c];
-            let others: f64 = kept.iter().map(|earlier| earlier.q[c].abs() * earlier.share).sum();
+            let moved = earlier.iter().zip(&solved).map(|(row, w)| row.own[c] * w.abs()).sum::<f64>() + own[c];
+            let others: f64 = earlier.iter().map(|row| row.q[c].abs() * row.share).sum();
             let along = squares[c].sqrt() * (share + skew) + q[c].abs() * unit / 2.0;
             result.error = moved / rest + along + others + 4.0 * higher * higher;
         }
         let inverse = solved.iter().map(|w| -w / rest).chain([1.0 / rest]).collect();
-        kept.push(Kept { q, own, off, share, inverse });
+        earlier.push(Bounded { q, own, off, share, inverse });
+    }
+}
+
+/// ε.
+const EPSILON: f64 = f32::EPSILON as f64 / 2.0;
+
+/// γₙ of a sum of `terms` products: one more operation for a product, and one for the number that the sum is subtracted from.
+fn gamma(terms: usize) -> f64 {
+    let chain = (terms as f64 + 2.0) * EPSILON;
+    if chain < 0.5 { chain / (1.0 - chain) } else { f64::INFINITY }
+}
+
+fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+/// z, from ‖G‖ and ‖F‖.
+fn order(turned: f64, skewed: f64) -> f64 {
+    2.0 * turned + turned * turned + skewed
+}
+
+/// A row and its components along earlier rows.
+struct Projection {
+    a: Vec<f64>,
+    /// The components.
+    along: Vec<f64>,
+    /// The row without them.
+    left: Vec<f64>,
+    /// R⁻¹ times the components.
+    solved: Vec<f64>,
+}
+
+impl Projection {
+    fn of(given: &[Tracked], earlier: &[Bounded<'_>]) -> Projection {
+        let a: Vec<f64> = given.iter().map(|x| x.value).collect();
+        let along: Vec<f64> = earlier.iter().map(|row| row.q.iter().zip(&a).map(|(q, a)| q * a).sum()).collect();
+        let mut left = a.clone();
+        for (row, along) in earlier.iter().zip(&along) {
+            left.iter_mut().zip(row.q).for_each(|(x, q)| *x -= along * q);
+        }
+        let count = earlier.len();
+        let solved = (0..count).map(|l| (l..count).map(|i| earlier[i].inverse[l] * along[i]).sum()).collect();
+        Projection { a, along, left, solved }
     }
 }
 
 /// A non-zero row, with its error bounds.
-struct Kept<'a> {
+struct Bounded<'a> {
     /// qⱼ.
     q: &'a [f64],
     /// Bounds on the magnitude of each element of ΔAⱼ, and the norm of these bounds.

@@ -3,7 +3,7 @@
 //! [`loss_by_learning_rate()`] is the main figure of a sweep, [`training_curves()`] shows each scheme at its best rate, [`lora_features()`] the
 //! diagnostics, [`spectra()`] the starts;
 //! [`exponents()`] and [`stable_rates()`] belong to the theory, the `toy_` ones to the toy experiment, [`crossing()`] and [`transformer()`] to the
-//! decoders. [`panels()`] draws most of them.
+//! decoders. [`panels()`] draws most of them. [`results`] lists the files of a sweep, figures among them.
 //!
 //! Drawing and scales are plotters'; axes, legends and text are laid out here. Without a font engine plotters can only
 //! guess the size of a text natively, and in a browser it asks the document, which a worker does not have and a strict
@@ -17,6 +17,7 @@ mod lora_features;
 mod loss_by_learning_rate;
 mod palette;
 mod panels;
+pub mod results;
 mod spectra;
 mod ticks;
 mod toy;
@@ -25,7 +26,7 @@ mod training_curves;
 pub use crossing::{crossing, implied_rates, transformer, transformer_sweeps};
 pub use exponents::{exponents, stable_rates};
 pub use lora_features::lora_features;
-pub use loss_by_learning_rate::{loss_by_learning_rate, loss_by_learning_rate_when};
+pub use loss_by_learning_rate::{AT_THE_END, loss_by_learning_rate, loss_by_learning_rate_when};
 pub use palette::{SCHEMES, mark_of};
 pub use panels::{Line, Panel, PanelPoint, Panels, panels};
 pub use spectra::spectra;

@@ -23,6 +23,9 @@ const OPTIMUM_ROW: f64 = 15.0;
 /// The most schemes for which the legend shows the best rate.
 const SCHEMES_WITH_BEST: usize = 8;
 
+/// The steps that the summary of a complete sweep refers to.
+pub const AT_THE_END: &str = "After the last step";
+
 /// Final validation loss against learning rate, both logarithmic: a line per scheme through the means over seeds, bars
 /// from the lowest to the highest seed, a ring around the scheme's best, crosses above for seeds that diverged, and
 /// the base alone as a dashed line. Above it, with few schemes, each one's optimum with its 95 % interval (a thin bar)
@@ -32,7 +35,7 @@ const SCHEMES_WITH_BEST: usize = 8;
 /// # Errors
 /// [`FigureError::Nothing`] when no run has ended.
 pub fn loss_by_learning_rate(summary: &Summary) -> Result<Figure, FigureError> {
-    loss_by_learning_rate_when(summary, "After the last step")
+    loss_by_learning_rate_when(summary, AT_THE_END)
 }
 
 /// The same figure for a sweep that may be in training; `when` begins the line below the title, and names the steps that the summary refers to.

@@ -19,5 +19,5 @@ pub use kept::{About, News};
 pub use own_text::own_text_name;
 pub use progress::{Progress, building, duration, memory};
 pub use schemes::{SchemeInfo, schemes};
-pub use sweep::{File, Sweep, peft};
+pub use sweep::{File, Sweep};
 pub use zip::zip;

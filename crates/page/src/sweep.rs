@@ -9,7 +9,9 @@ use loralab_experiment::{
     loss_text,
 };
 use loralab_figure::{
-    Figure, FigureError, lora_features, loss_by_learning_rate_when, training_curves, training_curves_at,
+    Figure, FigureError, lora_features, loss_by_learning_rate_when,
+    results::{self, METRICS},
+    training_curves, training_curves_at,
 };
 
 /// A file that a person gives to the page, or takes from it.
@@ -215,31 +217,18 @@ impl Sweep {
     }
 
     /// The results folder as the binary would write it, to be packed, with its settings in `full` where they are known; `log` is all of `metrics.jsonl`.
-    pub fn folder(&self, full: Option<&Experiment>, log: Vec<u8>) -> Vec<(String, Vec<u8>)> {
-        let mut files: Vec<_> =
-            full.map(|full| ("experiment.toml".to_owned(), full.to_toml().into_bytes())).into_iter().collect();
-        files.extend([("metrics.jsonl".to_owned(), log), ("metrics.csv".to_owned(), self.csv().into_bytes())]);
-        let summary = serde_json::to_string_pretty(&*self.summary()).expect("a summary is JSON");
-        files.push(("summary.json".to_owned(), format!("{summary}\n").into_bytes()));
-        for (name, figure) in
-            [("loss_by_learning_rate.svg", self.headline()), ("training_curves.svg", self.curves(None))]
-        {
-            files.extend(figure.ok().map(|figure| (name.to_owned(), figure.svg.into_bytes())));
-        }
-        for adapter in &self.adapters {
-            files.extend(peft(adapter, &format!("adapters/{}", adapter.cell.id())));
+    pub fn folder(&self, full: Option<&Experiment>, log: Vec<u8>) -> Vec<results::File> {
+        let mut files: Vec<results::File> = full.map(results::settings).into_iter().collect();
+        files.extend([(METRICS.to_owned(), log), ("metrics.csv".to_owned(), self.csv().into_bytes())]);
+        let summary = self.summary();
+        files.push(results::summary(&summary));
+        files.extend(results::figures(&summary, &self.record.when(), self.record.curves()).unwrap_or_default());
+        for AdapterFiles { cell, config, tensors } in &self.adapters {
+            files.extend(results::adapter(&results::adapter_folder(cell), config, &tensors.0));
         }
         files.extend(self.data.iter().map(|data| (data.name.clone(), data.text.clone().into_bytes())));
         files
     }
-}
-
-/// The two files of an adapter, in a folder.
-pub fn peft(files: &AdapterFiles, folder: &str) -> [(String, Vec<u8>); 2] {
-    [
-        (format!("{folder}/adapter_config.json"), files.config.clone().into_bytes()),
-        (format!("{folder}/adapter_model.safetensors"), files.tensors.0.clone()),
-    ]
 }
 
 /// What an accuracy of this experiment counts, as the binary decides.

@@ -18,7 +18,7 @@ use loralab_core::{
     },
     graph::{
         memory::{Data, Group, Tensor, Weight},
-        plan::{Optimizer, Shape},
+        plan::{Optimizer, Plan, Shape},
         shader::{Tile, Tiles},
         tape::{Purpose, Tape},
     },
@@ -107,6 +107,119 @@ pub fn open(wanted: &Wanted, checks: Checks, tiling: Option<Tiling>) -> Result<A
     Ok(Arc::new(opened))
 }
 
+/// The most that products and passes of these sizes reach, in any tile; prints each.
+fn peaks(wanted: &Wanted, checks: Checks, sizes: &[usize]) -> Result<Peak> {
+    let mut most = Peak { flops: 0.0, bytes: 0.0 };
+    let in_tile = |tile| Ok((tile, open(wanted, checks, Some(Tiling::Given(Tiles::all(tile))))?));
+    let in_tiles: Vec<(Tile, Arc<Accelerator>)> = Tile::ALL.into_iter().map(in_tile).collect::<Result<_>>()?;
+    for &n in sizes {
+        // Some hardware is faster on zeros.
+        let mut weight = vec![0.0; n * n];
+        Stream::new(0, "peak").normal(1.0 / (n as f32).sqrt(), &mut weight);
+        for (tile, accelerator) in &in_tiles {
+            let peak = peak(accelerator, *tile, n, &weight)?;
+            most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
+        }
+    }
+    ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
+    Ok(most)
+}
+
+/// Prints the time of PyTorch's products of these sizes.
+fn print_products(peer: &RefCell<Peer>, sizes: &[usize]) -> Result<()> {
+    println!("\n| n | PyTorch's product in f32, µs | GFLOP/s |\n|---:|---:|---:|");
+    for n in sizes {
+        let product = || peer.borrow_mut().ask(&format!("product {n}"));
+        let seconds = Spread::of((0..REPETITIONS).map(|_| product()).collect::<Result<_>>()?);
+        println!("| {n} | {:.1} | {:.1} |", seconds.scaled(1e6), (2 * n * n * n) as f64 / seconds.median / 1e9);
+    }
+    Ok(())
+}
+
+/// The times of some training steps, in seconds.
+struct Timed {
+    kernels: BTreeMap<[&'static str; 2], Kernel>,
+    updates: Vec<f64>,
+    steps: Vec<f64>,
+    /// Allocations of the host in handing over a step.
+    handed: usize,
+}
+
+impl Timed {
+    /// Trains [`REPETITIONS`] steps after one that compiles and fills caches.
+    fn of(workload: &Workload, plan: &Plan, device: &mut Gpu) -> Result<Timed> {
+        let shape = plan.shape;
+        let runs = workload::runs(shape.runs)?;
+        for (index, run) in runs.iter().enumerate() {
+            device.load(index, start(plan, &[], run)?.trained(), &[], run.settings);
+        }
+        let mut sampler = Sampler::new(&workload.text, 0, shape.sequences, shape.tokens)?;
+        let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
+        let mut timed = Timed { kernels: BTreeMap::new(), updates: vec![], steps: vec![], handed: 0 };
+        let rows = shape.rows_per_run() * shape.runs;
+        for dispatch in plan.forward.iter().chain(&plan.backward) {
+            let kernel = timed.kernels.entry(name(dispatch)).or_default();
+            kernel.calls += 1;
+            kernel.flops += dispatch.op.flops_per_row(dispatch.pass) * rows;
+            kernel.bytes = bytes_per_row(dispatch).map(|bytes| kernel.bytes.unwrap_or(0) + bytes * rows);
+        }
+        for step in 0..=REPETITIONS {
+            let batch = sampler.batch(step as u64);
+            let inputs = vec![Inputs::from(&batch); runs.len()];
+            let started = Instant::now();
+            let region = Region::new(ALLOCATOR);
+            device.step(&inputs, &rates);
+            timed.handed = region.change().allocations;
+            wait(device.reports())?;
+            let whole = started.elapsed().as_secs_f64();
+            let seconds = wait(device.seconds(&inputs, &rates))?;
+            let seconds = seconds.context("this GPU has no timestamps, so no op can be timed by itself")?;
+            if step == 0 {
+                continue;
+            }
+            timed.steps.push(whole);
+            timed.kernels.values_mut().for_each(|kernel| kernel.seconds.push(0.0));
+            for (dispatch, seconds) in plan.forward.iter().chain(&plan.backward).zip(&seconds) {
+                if let Some(last) = timed.kernels.get_mut(&name(dispatch)).and_then(|kernel| kernel.seconds.last_mut())
+                {
+                    *last += seconds;
+                }
+            }
+            timed.updates.extend(seconds.last());
+        }
+        Ok(timed)
+    }
+
+    /// Prints a line for each kernel, beside the device's peak and the whole step.
+    fn print(self, most: &Peak, whole: &Spread) {
+        println!("| kernel | calls a step | µs a call | GFLOP/s | GB/s | of the peak | share of the step |");
+        println!("|---|---:|---:|---:|---:|---:|---:|");
+        let spread = |(name, kernel): ([&'static str; 2], Kernel)| {
+            (name, kernel.calls, kernel.flops, kernel.bytes, Spread::of(kernel.seconds))
+        };
+        let mut table: Vec<_> = self.kernels.into_iter().map(spread).collect();
+        table.sort_by(|one, other| other.4.median.total_cmp(&one.4.median));
+        for (name, calls, flops, bytes, seconds) in &table {
+            let per_call = seconds.scaled(1e6 / *calls as f64);
+            let rate = |amount: usize| format!("{:.1}", amount as f64 / seconds.median / 1e9);
+            let (flops, bytes, amount, peak) = match bytes {
+                Some(bytes) => (String::new(), rate(*bytes), *bytes, most.bytes),
+                None => (rate(*flops), String::new(), *flops, most.flops),
+            };
+            let of_peak = 100.0 * amount as f64 / seconds.median / peak;
+            let share = 100.0 * seconds.median / whole.median;
+            let name = name.join("/");
+            println!("| {name} | {calls} | {per_call:.1} | {flops} | {bytes} | {of_peak:.0} % | {share:.1} % |");
+        }
+        let updates = Spread::of(self.updates);
+        println!(
+            "| finite, clip, adamw | 1 | {:.1} | | | | {:.1} % |",
+            updates.scaled(1e6),
+            100.0 * updates.median / whole.median
+        );
+    }
+}
+
 /// Prints the table of a cohort of `runs`.
 pub fn print(
     workload: &Workload,
@@ -123,103 +236,21 @@ pub fn print(
     println!("| n | tile | product, µs | GFLOP/s | pass, µs | GB/s |");
     println!("|---:|---|---:|---:|---:|---:|");
     let sizes: &[usize] = if found.software { &[256, 512] } else { &[1024, 2048, 4096] };
-    let mut most = Peak { flops: 0.0, bytes: 0.0 };
-    let in_tile = |tile| Ok((tile, open(wanted, checks, Some(Tiling::Given(Tiles::all(tile))))?));
-    let in_tiles: Vec<(Tile, Arc<Accelerator>)> = Tile::ALL.into_iter().map(in_tile).collect::<Result<_>>()?;
-    for &n in sizes {
-        // Some hardware is faster on zeros.
-        let mut weight = vec![0.0; n * n];
-        Stream::new(0, "peak").normal(1.0 / (n as f32).sqrt(), &mut weight);
-        for (tile, accelerator) in &in_tiles {
-            let peak = peak(accelerator, *tile, n, &weight)?;
-            most = Peak { flops: most.flops.max(peak.flops), bytes: most.bytes.max(peak.bytes) };
-        }
-    }
-    ensure!(most.flops > 0.0 && most.bytes > 0.0, "the GPU's clock stands still");
+    let most = peaks(wanted, checks, sizes)?;
     // Before anything of ours is left on the GPU.
     let peer = (!found.software).then(|| Peer::start(python, "cuda", runs).map(RefCell::new));
     if let Some(Ok(peer)) = &peer {
-        println!("\n| n | PyTorch's product in f32, µs | GFLOP/s |\n|---:|---:|---:|");
-        for n in sizes {
-            let product = || peer.borrow_mut().ask(&format!("product {n}"));
-            let seconds = Spread::of((0..REPETITIONS).map(|_| product()).collect::<Result<_>>()?);
-            println!("| {n} | {:.1} | {:.1} |", seconds.scaled(1e6), (2 * n * n * n) as f64 / seconds.median / 1e9);
-        }
+        print_products(peer, sizes)?;
     }
     println!("\n## Time per op\n");
     let plan = Arc::new(workload.plan(runs));
-    let runs = workload::runs(runs)?;
-    let mut handed = 0;
     let mut device = wait(Gpu::new(accelerator.clone(), plan.clone(), workload.base.tensors.clone()))?;
-    for (index, run) in runs.iter().enumerate() {
-        device.load(index, start(&plan, &[], run)?.trained(), &[], run.settings);
-    }
-    let shape = plan.shape;
-    let mut sampler = Sampler::new(&workload.text, 0, shape.sequences, shape.tokens)?;
-    let rates: Vec<f64> = runs.iter().map(|run| run.learning_rate).collect();
-    let mut kernels: BTreeMap<[&str; 2], Kernel> = BTreeMap::new();
-    let rows = shape.rows_per_run() * shape.runs;
-    for dispatch in plan.forward.iter().chain(&plan.backward) {
-        let kernel = kernels.entry(name(dispatch)).or_default();
-        kernel.calls += 1;
-        kernel.flops += dispatch.op.flops_per_row(dispatch.pass) * rows;
-        kernel.bytes = bytes_per_row(dispatch).map(|bytes| kernel.bytes.unwrap_or(0) + bytes * rows);
-    }
-    let (mut updates, mut steps) = (Vec::new(), Vec::new());
-    for step in 0..=REPETITIONS {
-        let batch = sampler.batch(step as u64);
-        let inputs = vec![Inputs::from(&batch); runs.len()];
-        let started = Instant::now();
-        let region = Region::new(ALLOCATOR);
-        device.step(&inputs, &rates);
-        handed = region.change().allocations;
-        wait(device.reports())?;
-        let whole = started.elapsed().as_secs_f64();
-        let seconds = wait(device.seconds(&inputs, &rates))?;
-        let seconds = seconds.context("this GPU has no timestamps, so no op can be timed by itself")?;
-        // The first step compiles and fills caches.
-        if step == 0 {
-            continue;
-        }
-        steps.push(whole);
-        kernels.values_mut().for_each(|kernel| kernel.seconds.push(0.0));
-        for (dispatch, seconds) in plan.forward.iter().chain(&plan.backward).zip(&seconds) {
-            if let Some(last) = kernels.get_mut(&name(dispatch)).and_then(|kernel| kernel.seconds.last_mut()) {
-                *last += seconds;
-            }
-        }
-        updates.extend(seconds.last());
-    }
-    let whole = Spread::of(steps);
+    let timed = Timed::of(workload, &plan, &mut device)?;
+    let (whole, handed) = (Spread::of(timed.steps.clone()), timed.handed);
     println!(
-        "A cohort of {}; median (least–greatest) of {REPETITIONS} steps. The peak is the best of the table above.\n",
-        runs.len()
+        "A cohort of {runs}; median (least–greatest) of {REPETITIONS} steps. The peak is the best of the table above.\n"
     );
-    println!("| kernel | calls a step | µs a call | GFLOP/s | GB/s | of the peak | share of the step |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
-    let mut table: Vec<_> = kernels
-        .into_iter()
-        .map(|(name, kernel)| (name, kernel.calls, kernel.flops, kernel.bytes, Spread::of(kernel.seconds)))
-        .collect();
-    table.sort_by(|one, other| other.4.median.total_cmp(&one.4.median));
-    for (name, calls, flops, bytes, seconds) in &table {
-        let per_call = seconds.scaled(1e6 / *calls as f64);
-        let rate = |amount: usize| format!("{:.1}", amount as f64 / seconds.median / 1e9);
-        let (flops, bytes, amount, peak) = match bytes {
-            Some(bytes) => (String::new(), rate(*bytes), *bytes, most.bytes),
-            None => (rate(*flops), String::new(), *flops, most.flops),
-        };
-        let of_peak = 100.0 * amount as f64 / seconds.median / peak;
-        let share = 100.0 * seconds.median / whole.median;
-        let name = name.join("/");
-        println!("| {name} | {calls} | {per_call:.1} | {flops} | {bytes} | {of_peak:.0} % | {share:.1} % |");
-    }
-    let updates = Spread::of(updates);
-    println!(
-        "| finite, clip, adamw | 1 | {:.1} | | | | {:.1} % |",
-        updates.scaled(1e6),
-        100.0 * updates.median / whole.median
-    );
+    timed.print(&most, &whole);
     let rate = plan.flops() as f64 / whole.median / 1e9;
     println!("| **the whole step** | 1 | {:.1} | {rate:.1} | | | 100 % |\n", whole.scaled(1e6));
     let host = Spread::of((0..REPETITIONS).map(|_| device.host_seconds(ENCODED)).collect());
@@ -238,5 +269,5 @@ pub fn print(
     }
     let Some(peer) = peer else { return Ok(()) };
     println!("\n## Tokens per second\n");
-    throughput::print(workload, &peer, runs.len(), Some(accelerator))
+    throughput::print(workload, &peer, runs, Some(accelerator))
 }

@@ -2,7 +2,8 @@
 
 use js_sys::{Array, Uint8Array};
 use loralab_experiment::{Device, Experiment, Link, command};
-use loralab_page::{News, panel::Taken, peft, zip};
+use loralab_figure::results;
+use loralab_page::{News, panel::Taken, zip};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{Element, HtmlElement};
@@ -73,7 +74,11 @@ impl Page {
             Taken::Adapter => {
                 if let Ok(files) = sweep.shown_adapter(self.chosen.as_ref()) {
                     let id = files.cell.id();
-                    self.download(&format!("{id}.zip"), "application/zip", &zip(&peft(files, &id)));
+                    self.download(
+                        &format!("{id}.zip"),
+                        "application/zip",
+                        &zip(&results::adapter(&id, &files.config, &files.tensors.0)),
+                    );
                 }
             }
             Taken::Folder => spawn_local(async {
@@ -98,7 +103,8 @@ impl Page {
     }
 
     fn download_settings(&self, experiment: &Experiment) {
-        self.download("experiment.toml", "text/plain", self.written_out(experiment).to_toml().as_bytes());
+        let (name, contents) = results::settings(&self.written_out(experiment));
+        self.download(&name, "text/plain", &contents);
     }
 
     /// An experiment with every setting written out, as the binary writes it.
