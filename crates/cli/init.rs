@@ -112,7 +112,7 @@ fn report(
     Ok(())
 }
 
-/// How PEFT trains the start.
+/// The way in which PEFT trains the start.
 fn training(form: Form, arguments: &InitArguments) -> String {
     let folder = arguments.output.display();
     match form {

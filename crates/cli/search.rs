@@ -10,7 +10,7 @@ use crate::{
     terminal::note,
 };
 
-/// Whether rates are to be searched for.
+/// True if learning rates are to be searched for.
 ///
 /// # Errors
 /// If rates are listed beside `auto`.

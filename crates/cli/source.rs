@@ -18,7 +18,7 @@ use loralab_tokenizer::Tokenizer;
 
 use crate::{failure::usage, memory};
 
-/// What every base reads its texts with.
+/// The tokenizer of every base.
 pub const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
 
 const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");

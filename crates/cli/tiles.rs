@@ -16,7 +16,7 @@ use crate::{args, failure::usage, results::write_whole, terminal::note};
 /// The file of a result's timed tiles.
 pub const TILES: &str = "tiles.txt";
 
-/// How a GPU is to choose its tiles.
+/// The way in which a GPU chooses its tiles.
 ///
 /// # Errors
 /// If a file was named that cannot be read, is damaged, or is of another GPU.

@@ -10,7 +10,7 @@ use super::values::{Rate, listed, positive, rate, setting};
 /// The section of the grid's flags.
 const GRID: &str = "The grid";
 
-/// What a sweep varies.
+/// The grid of a sweep.
 #[derive(Debug)]
 pub struct Grid {
     /// The learning rates, or auto.

@@ -45,7 +45,7 @@ struct CommandLine {
     command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train every scheme at every learning rate and seed, and say which is best where.

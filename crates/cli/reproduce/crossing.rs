@@ -46,7 +46,7 @@ pub fn defaults() -> Experiment {
     }
 }
 
-/// What a sweep of a reproduction shows.
+/// The findings of a reproduction's sweep.
 pub fn sweep_output(output: &ReproduceOutput) -> Output {
     Output {
         output: output.output.clone(),

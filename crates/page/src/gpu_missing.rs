@@ -1,4 +1,4 @@
-//! What a browser without a GPU lacks.
+//! The reasons why a browser has no GPU.
 
 /// A sentence for the person whose browser, by what it calls itself, shows no real GPU; or none at all, where any would have done, since it was `asked` for.
 pub fn why_no_gpu(user_agent: &str, asked: bool) -> String {

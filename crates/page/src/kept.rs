@@ -1,4 +1,4 @@
-//! What of a sweep is kept for another visit, piece by piece.
+//! A sweep as it is stored for another visit, piece by piece.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{File, Sweep};
 
-/// What is new of a sweep, to be added to what is kept of it.
+/// The parts of a sweep that are not stored yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// Lines of `metrics.jsonl`, a JSON line for each event.
@@ -16,14 +16,14 @@ pub struct News {
     pub adapters: Vec<String>,
 }
 
-/// What a sweep is of, as JSON.
+/// The experiment of a stored sweep, as JSON.
 #[derive(Serialize, Deserialize)]
 struct Head<'a> {
     experiment: Cow<'a, Experiment>,
     data: Option<Cow<'a, str>>,
 }
 
-/// What is said about a sweep that is kept, so that it can be offered without being read.
+/// The description of a stored sweep, by which it is offered without being read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// Its schemes that there is news of.
@@ -32,7 +32,7 @@ pub struct About {
     pub runs: usize,
     /// Steps of each.
     pub steps: usize,
-    /// Whether it is over, and then whether every run came to its end.
+    /// None while it trains; then true if every run completed.
     pub complete: Option<bool>,
     /// As [`Sweep::snapshot`].
     pub snapshot: Option<usize>,
@@ -56,7 +56,7 @@ impl About {
 }
 
 impl Sweep {
-    /// What is new since this was last asked.
+    /// The parts that are new since the last call.
     pub fn news(&mut self) -> News {
         let new = &self.adapters[self.kept_adapters..];
         let adapters = new.iter().map(|files| serde_json::to_string(files).expect("an adapter is JSON")).collect();
@@ -64,14 +64,14 @@ impl Sweep {
         News { log: std::mem::take(&mut self.fresh), adapters }
     }
 
-    /// What it is of, as [`from_head`](Self::from_head) reads it.
+    /// Its experiment, as [`from_head`](Self::from_head) reads it.
     pub fn head(&self) -> String {
         let data = self.data.as_ref().map(|data| Cow::Borrowed(data.name.as_str()));
         let head = Head { experiment: Cow::Borrowed(&self.experiment), data };
         serde_json::to_string(&head).expect("an experiment is JSON")
     }
 
-    /// What is said about it.
+    /// Its description.
     pub fn about(&self) -> About {
         let mut schemes: Vec<String> = vec![];
         for run in self.record.results().iter().filter(|run| run.is_over()) {

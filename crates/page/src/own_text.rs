@@ -2,8 +2,8 @@
 
 use serde::de::IgnoredAny;
 
-/// The name that a text goes by, whose end says how it is read: as JSON lines, as other JSON, which is refused, or as it stands. It goes by what the text is:
-/// what stood in its place before, under the name `before`, may have been something else.
+/// A name for a text that a person typed, whose extension decides the format it is read in: `.jsonl`, `.json` (which is refused) or `.txt`. The name `before`
+/// is used again if its extension fits the text.
 pub fn own_text_name(before: Option<&str>, text: &str) -> String {
     let before = before.unwrap_or("mine.txt");
     let (stem, ending) = before.rsplit_once('.').unwrap_or((before, ""));
@@ -15,7 +15,7 @@ pub fn own_text_name(before: Option<&str>, text: &str) -> String {
     if kept { before.to_owned() } else { format!("{stem}.{}", json(text).unwrap_or("txt")) }
 }
 
-/// How the name of a text of JSON ends; none of another text. Its first line says enough, as long as it was meant as an example.
+/// The extension of the name of a text of JSON; none for another text. Its first line says enough, as long as it was meant as an example.
 fn json(text: &str) -> Option<&'static str> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if !text.starts_with(['{', '[']) {

@@ -1,11 +1,11 @@
-//! How far a sweep is.
+//! The progress of a sweep.
 
 use loralab_experiment::{Bytes, Event};
 
 /// Seconds of steps from which a pace is told.
 const MEASURED: f64 = 1.0;
 
-/// How far a sweep is, by what the worker has told.
+/// The progress of a sweep, from the worker's events.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// When the first word came, on the page's clock.
@@ -56,7 +56,7 @@ impl Progress {
         }
     }
 
-    /// What was told so far is of an earlier visit, and the clock begins anew.
+    /// Marks the events so far as those of an earlier visit, and restarts the clock.
     pub fn go_on(&mut self, now: f64) {
         *self = Self { began: now, before: self.done, seen: None, paused: None, waited: 0.0, ..self.clone() };
     }
@@ -88,12 +88,12 @@ impl Progress {
         if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
     }
 
-    /// What is being done, in words.
+    /// The current activity, in words.
     pub fn task(&self) -> String {
         format!("Training {} adapters for {} steps each.", self.runs, self.steps)
     }
 
-    /// How it goes, in words; nothing before the first step, and no pace before steps were seen for a second of work. `tokens` are those of one run's step.
+    /// The progress in words; empty before the first step, and without a pace before a second of work. `tokens` are those of one run's step.
     pub fn pace(&self, now: f64, tokens: usize) -> String {
         let done = self.done - self.before;
         if done == 0 {
@@ -117,12 +117,12 @@ impl Progress {
     }
 }
 
-/// How far the GPU's kernels are compiled, in words.
+/// The progress of compiling the GPU's kernels, in words.
 pub fn building(done: usize, of: usize) -> String {
     format!("Compiling kernels for the GPU: {done} of {of} …")
 }
 
-/// What a sweep takes of a device's memory, in words.
+/// A sweep's memory on the device, in words.
 pub fn memory(cohorts: usize, runs: usize, shared: u64, per_run: u64) -> String {
     let all = shared.saturating_add(per_run.saturating_mul(runs as u64));
     let number = if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
@@ -142,7 +142,7 @@ fn rounded(number: f64) -> String {
     }
 }
 
-/// Seconds in words.
+/// A duration in seconds as text, such as `2 min 5 s`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 99.5 { format!("{seconds:.0} s") } else { format!("{:.1} min", seconds / 60.0) }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct SchemeInfo {
     /// Its name.
     pub name: String,
-    /// What it does, in one line.
+    /// A description in one line.
     pub about: String,
     /// The paper it comes from.
     pub source: String,

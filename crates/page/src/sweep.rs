@@ -1,5 +1,5 @@
-//! A sweep as the page holds it: what is trained, what was told of it, its adapters. From a worker, from what was kept, or from the
-//! files of the native binary: all the same afterwards.
+//! A sweep as the page holds it: its experiment, the record of its events, its adapters. It comes from a worker, from the browser's storage, or from the
+//! files of the native binary.
 
 use std::{cell::OnceCell, collections::HashSet, fmt::Write, rc::Rc};
 
@@ -19,26 +19,26 @@ use loralab_figure::{
 pub struct File {
     /// Its name, perhaps with folders before it.
     pub name: String,
-    /// What it holds.
+    /// Its contents.
     pub text: String,
 }
 
 /// A sweep.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// What is trained.
+    /// The experiment.
     pub experiment: Experiment,
-    /// Whether that is known; of a log alone it is not.
+    /// True if the experiment is known; a log alone does not have it.
     pub known: bool,
     /// The text that `experiment.data` names.
     pub data: Option<File>,
-    /// What was told of it.
+    /// The record of its events.
     pub record: Record,
     /// The adapters of the runs that have ended.
     pub adapters: Vec<AdapterFiles>,
     /// Steps of the runs under way after which the worker's state was last kept, to go on from.
     pub snapshot: Option<usize>,
-    /// Whether anything was told of it.
+    /// True if it has events.
     pub has_begun: bool,
     /// Lines of `metrics.jsonl` that were not handed on to be kept; those that were are held by whoever keeps them.
     pub(crate) fresh: String,
@@ -85,7 +85,7 @@ impl Sweep {
         }
     }
 
-    /// Where the schemes stand.
+    /// The results of the schemes so far.
     pub fn summary(&self) -> Rc<Summary> {
         self.summary.get_or_init(|| Rc::new(self.record.summary())).clone()
     }
@@ -155,8 +155,8 @@ impl Sweep {
         rate.map_or_else(|| training_curves(&summary, curves), |rate| training_curves_at(rate, &summary, curves))
     }
 
-    /// The runs that were looked into, the first seed of each scheme at its best rate so far or at the one that is asked for.
-    pub fn looked_into(&self, rate: Option<f64>) -> Vec<&Curve> {
+    /// The runs with diagnostics snapshots: the first seed of each scheme, at its best learning rate so far or at `rate`.
+    pub fn diagnosed(&self, rate: Option<f64>) -> Vec<&Curve> {
         let run = |scheme: &SchemeSummary| {
             let rate = rate.or(scheme.best_learning_rate)?;
             let of_run = |curve: &&Curve| {
@@ -173,10 +173,10 @@ impl Sweep {
     /// # Errors
     /// When none of them was looked into.
     pub fn features(&self, rate: Option<f64>, module: Option<&str>) -> Result<Figure, FigureError> {
-        lora_features(&self.looked_into(rate), module)
+        lora_features(&self.diagnosed(rate), module)
     }
 
-    /// What the picture says so far.
+    /// The headline figure in words, as things stand.
     pub fn sentence(&self) -> String {
         let summary = self.summary();
         match self.record.complete {
@@ -231,7 +231,7 @@ impl Sweep {
     }
 }
 
-/// What an accuracy of this experiment counts, as the binary decides.
+/// The meaning of accuracy in this experiment, as the binary decides.
 fn accuracy(experiment: &Experiment) -> Accuracy {
     match &experiment.data {
         Some(name) if !name.to_ascii_lowercase().ends_with(".jsonl") => Accuracy::Token,
@@ -239,7 +239,7 @@ fn accuracy(experiment: &Experiment) -> Accuracy {
     }
 }
 
-/// Who leads, and by more than chance or not; rates that still come down forbid more.
+/// The scheme that leads, and the significance of its lead; learning rates that still fall forbid a stronger statement.
 fn so_far(summary: &Summary) -> String {
     let mut best: Vec<_> = summary.schemes.iter().filter_map(|scheme| Some((scheme, scheme.best()?))).collect();
     best.sort_by(|(_, one), (_, other)| {
@@ -300,7 +300,7 @@ pub(crate) mod tests {
     }
 
     /// The same with two snapshots of two adapters of every run that did not diverge; in init-b, B hardly trains.
-    pub(crate) fn looked_into() -> Sweep {
+    pub(crate) fn diagnosed() -> Sweep {
         let mut sweep = sweep(None);
         for (scheme, rate) in [("init-a", 1e-3), ("init-b", 1e-3), ("init-a", 2e-3)] {
             for (step, z_a) in [(2, 1.0), (4, 1.5)] {

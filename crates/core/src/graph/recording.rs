@@ -24,7 +24,7 @@ impl<V> Default for Results<V> {
 }
 
 impl<V: Copy> Results<V> {
-    /// The results that exist.
+    /// Those of prediction, loss and correct that the plan has, in this order.
     pub fn iter(&self) -> impl Iterator<Item = V> + use<V> {
         [self.loss, self.correct, self.prediction].into_iter().flatten()
     }

@@ -80,7 +80,7 @@ impl PlanNeeds {
         }
     }
 
-    /// That base as an adapter records it.
+    /// The record of that base in an adapter's metadata.
     pub fn quantised_base(&self, base: &str) -> Option<QuantisedBase> {
         let (rounds, rank) = self.rounds;
         self.quantiser.map(|quantiser| QuantisedBase { base: base.to_owned(), quantiser, rounds, rank })

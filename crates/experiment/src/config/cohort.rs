@@ -5,14 +5,14 @@ use std::num::NonZeroUsize;
 use crate::config::bytes::Bytes;
 use crate::config::grid::Cell;
 
-/// What a cohort costs and what there is.
+/// The memory that a cohort takes, and the memory that is free, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// What each run adds: adapters, gradients, moments, activations of its rows.
+    /// Bytes of each run: adapters, gradients, moments, activations of its rows.
     pub bytes_per_run: u64,
-    /// What a cohort needs once, however many runs it has: the frozen weights, tables, scratch.
+    /// Bytes of a cohort for any number of runs: the frozen weights, tables, scratch.
     pub shared_bytes: u64,
-    /// What there is.
+    /// Bytes that are free.
     pub available: u64,
     /// Largest number of runs a cohort may have for another reason (a setting, a binding limit).
     pub limit: Option<NonZeroUsize>,
@@ -26,11 +26,11 @@ pub struct Budget {
     Bytes(*.bytes_per_run), Bytes(*.shared_bytes), Bytes(.shared_bytes.saturating_add(*.bytes_per_run)), Bytes(*.available)
 )]
 pub struct PackError {
-    /// What a run needs.
+    /// Bytes of a run.
     pub bytes_per_run: u64,
-    /// What a cohort needs once.
+    /// Bytes that all runs share.
     pub shared_bytes: u64,
-    /// What there is.
+    /// Bytes that are free.
     pub available: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::table::Experiment;
 
-/// What a page or a command trains on.
+/// The device that a page or a command trains on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Device {
     /// A real GPU if there is one, else the processor.

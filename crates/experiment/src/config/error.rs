@@ -1,9 +1,9 @@
-//! What can be wrong with an experiment, said in sentences.
+//! The errors of an experiment, as sentences.
 
 use crate::config::keys::Key;
 use crate::config::table::KEYS;
 
-/// Why an experiment was refused. Each message says what was found, where, what was needed and what to do.
+/// The reasons to refuse an experiment. Each message says what was found, where, what was needed and what to do.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ExperimentError {
     /// The text is not TOML.
@@ -11,7 +11,7 @@ pub enum ExperimentError {
     Syntax {
         /// Line number, from 1.
         line: usize,
-        /// What the TOML reader found.
+        /// The TOML reader's message.
         message: String,
     },
     /// A setting nobody knows.
@@ -83,9 +83,9 @@ pub enum ExperimentError {
         first: String,
         /// The second setting and its value.
         second: String,
-        /// Why not both.
+        /// The reason why both cannot be set.
         why: &'static str,
-        /// What to do about it.
+        /// A remedy.
         remedy: String,
     },
 }

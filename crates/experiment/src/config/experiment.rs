@@ -131,7 +131,7 @@ impl Experiment {
         self.over(over)
     }
 
-    /// What `over` gives, and of the rest what this gives.
+    /// The settings of `over`, and of the rest those of `self`.
     pub(crate) fn over(mut self, over: Self) -> Self {
         if over.searches {
             self.learning_rates = None;

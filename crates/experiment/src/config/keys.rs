@@ -1,4 +1,4 @@
-//! What is said of a setting, and how it is found by its name.
+//! The description of a setting, and settings by name.
 
 use crate::config::nearest::nearest;
 use crate::config::table::KEYS;
@@ -8,15 +8,15 @@ use crate::config::table::KEYS;
 pub struct Key {
     /// Its name in TOML.
     pub name: &'static str,
-    /// What its value must be, worded to follow "it must be".
+    /// The allowed values, worded to follow "it must be".
     pub needs: &'static str,
     /// A line of TOML that sets it.
     pub example: &'static str,
-    /// What is taken where it is not given, as its text or in words; empty where nothing is.
+    /// The default, as its text or in words; empty if there is none.
     pub default: &'static str,
-    /// What it does, in a sentence.
+    /// Its effect, in a sentence.
     pub about: &'static str,
-    /// Where that comes from: a paper or a library; empty where it is only a matter of this program.
+    /// Its source: a paper or a library; empty if there is none.
     pub source: &'static str,
     /// The group of the page's form that it is in; empty where the form has no field for it.
     pub form: &'static str,
@@ -27,13 +27,13 @@ pub struct Key {
 pub struct Flag {
     /// The setting's name; the flag is called the same, with `-` for `_`.
     pub setting: &'static str,
-    /// Stands for its value in a help text.
+    /// The placeholder of its value in a help text, such as `FILE`.
     pub value: &'static str,
     /// Other names of the flag.
     pub names: &'static [&'static str],
     /// The section of the help text that it is in.
     pub heading: &'static str,
-    /// What it sets, in a line; [`Key::default`] follows it.
+    /// Its effect in one line of help; [`Key::default`] follows it.
     pub help: &'static str,
 }
 

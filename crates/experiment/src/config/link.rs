@@ -37,16 +37,16 @@ const FOLLOWERS: [&str; 17] = [
 ];
 const FOLLOWERS_BEGIN: [&str; 5] = ["utm_", "mc_", "hsa_", "_hs", "mtm_"];
 
-/// What a link says.
+/// The contents of a link.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Link {
     /// The experiment; what is not said takes its default.
     pub experiment: Experiment,
-    /// What an old link asks to be trained on; none in links as they are written now.
+    /// The device that an old link names; links are written without one now.
     pub device: Option<Device>,
-    /// Whether to train without being told to by a button.
+    /// True if training starts without a button.
     pub run: bool,
-    /// What it says that can't be meant, and so is not among the above.
+    /// The parts of the link that are invalid, and so not among the above.
     pub faults: Vec<LinkFault>,
 }
 
@@ -58,7 +58,7 @@ pub enum LinkFault {
     UnknownKey {
         /// The key.
         key: String,
-        /// What was probably meant.
+        /// The name that was probably meant.
         nearest: Option<&'static str>,
     },
     /// The same key with two values, of which the first is taken.
@@ -82,7 +82,7 @@ pub enum LinkFault {
         name: &'static str,
         /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The error.
         why: ExperimentError,
     },
 }

@@ -1,6 +1,6 @@
-//! What is asked: an experiment as a person writes it and as it is checked, its grid, its link, its command line, its presets.
+//! An experiment as a person writes it and as it is checked: its settings, grid, link, command line and presets.
 //!
-//! Every setting is one row of [`table`]: its field, check, flag, words and place in the form follow from it. The room uses no other.
+//! Every setting is one row of [`table`]: its field, check, flag, words and place in the form follow from it. This module uses no other.
 
 pub(crate) mod bytes;
 pub(crate) mod check;

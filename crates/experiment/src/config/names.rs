@@ -74,7 +74,7 @@ names! {
 }
 
 names! {
-    /// How the adapter's product is scaled before it is added to the frozen one.
+    /// The scale of the adapter's product.
     Scaling for "scaling" {
         /// α / r (LoRA, arXiv 2106.09685 §4.1).
         Classic = "classic",
@@ -106,7 +106,7 @@ names! {
 }
 
 names! {
-    /// What both gradients of an adapter are multiplied by before the optimiser sees them.
+    /// The factor of both gradients of an adapter, applied before the optimiser.
     Preconditioner for "preconditioner" {
         /// Nothing.
         None = "none",
@@ -118,7 +118,7 @@ names! {
 }
 
 names! {
-    /// What the accuracy of a run counts.
+    /// The meaning of a run's accuracy.
     Accuracy for "accuracy" {
         /// Completions written right from the first to the last token.
         ExactMatch = "exact_match",
@@ -158,7 +158,7 @@ impl Form {
 }
 
 names! {
-    /// How the entries of the toy experiment's readout W_out are drawn.
+    /// The distribution of the toy experiment's readout W_out.
     Readout for "readouts" {
         /// Of variance 1/n.
         Standard = "standard",

@@ -1,4 +1,4 @@
-//! How learning rates and losses are written for people.
+//! Learning rates and losses as text.
 
 /// A learning rate in its shortest exact form: `1e-3`, `6.4e-2`. Different rates give different texts.
 pub fn learning_rate_text(learning_rate: f64) -> String {

@@ -9,7 +9,7 @@ pub struct Preset {
     pub name: &'static str,
     /// Its title.
     pub title: &'static str,
-    /// What to look for, in a sentence or two.
+    /// The point of the experiment, in a sentence or two.
     pub story: &'static str,
     toml: &'static str,
 }

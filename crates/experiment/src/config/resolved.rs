@@ -28,7 +28,7 @@ pub enum Base {
     Path(String),
 }
 
-/// What is learnt.
+/// The data of an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Data {
     /// A task over the little world.
@@ -259,17 +259,17 @@ impl Resolved {
         self.batch_size.saturating_mul(self.gradient_accumulation)
     }
 
-    /// What the peak learning rate of a run of so many steps is multiplied by at a step counted from 0; nothing is left of it after the last.
+    /// The factor of the peak learning rate at `step`, counted from 0, of a run of `steps` steps; 0 after the last.
     pub fn schedule_factor(&self, step: usize, steps: usize) -> f64 {
         if step < steps { self.schedule.factor(step, steps, self.warmup_steps) } else { 0.0 }
     }
 
-    /// Whether the runs are validated once `done` steps are done.
+    /// True if the runs are validated after `done` steps.
     pub fn evaluates_after(&self, done: usize) -> bool {
         done == self.steps || (done > 0 && self.evaluate_every > 0 && done.is_multiple_of(self.evaluate_every))
     }
 
-    /// Whether step number `step`, counted from 1, is looked at from inside the adapters.
+    /// True if the adapters are diagnosed at step `step`, counted from 1.
     pub fn diagnoses(&self, step: usize) -> bool {
         self.diagnose_every > 0 && step.is_multiple_of(self.diagnose_every)
     }

@@ -8,7 +8,7 @@ use crate::config::error::ExperimentError;
 use crate::config::names::{names, unknown_name};
 
 names! {
-    /// How the learning rate changes over the steps.
+    /// The change of the learning rate over the steps.
     Schedule for "schedule" {
         /// Straight down to 0 at the end.
         Linear = "linear",
@@ -20,7 +20,7 @@ names! {
 }
 
 impl Schedule {
-    /// What the learning rate is multiplied by at a step counted from 0: after a warm-up that rises in a straight line
+    /// The factor of the peak learning rate at a step counted from 0: after a warm-up that rises in a straight line
     /// from 0 at step 0 to 1 at step `warmup`, the schedule falls to 0 at step `steps`. The same numbers as
     /// `get_scheduler` of Hugging Face Transformers.
     pub fn factor(self, step: usize, steps: usize, warmup: usize) -> f64 {

@@ -24,10 +24,10 @@ impl Experiment {
         self.settings().into_iter().find(|(known, _)| *known == name).map(|(_, text)| text)
     }
 
-    /// Reads an experiment from such texts.
+    /// Reads an experiment from pairs of a setting's name and the text of its value.
     ///
     /// # Errors
-    /// An unknown name, or a text that is no value of its setting; no line is named, since there are none.
+    /// An unknown name, or a text that is no value of its setting. The error names no line.
     pub fn from_settings<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ExperimentError> {
         let mut experiment = Self::default();
         for (name, text) in settings {

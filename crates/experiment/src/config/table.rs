@@ -33,7 +33,7 @@ macro_rules! settings {
         #[serde(default, deny_unknown_fields)]
         pub struct Experiment {
             $(#[doc = $help] $(#[doc = concat!("(default ", $default, ").")])? $(#[$attribute])* pub $name: Option<$given>,)+
-            /// Whether the learning rates are to be searched for, as `learning_rates = "auto"` says. Whoever can search takes this away before
+            /// True if the learning rates are to be searched for (`learning_rates = "auto"`). Whoever can search takes this away before
             /// [`resolve`](Experiment::resolve), which wants a list.
             #[serde(skip)]
             pub searches: bool,
@@ -49,7 +49,7 @@ macro_rules! settings {
         }
 
         impl Experiment {
-            /// What `over` gives, and of the rest what this gives, but for [`searches`](Self::searches).
+            /// The settings of `over`, and of the rest those of `self`, but for [`searches`](Self::searches).
             pub(crate) fn laid_under(self, over: Self) -> Self {
                 Self { $($name: over.$name.or(self.$name),)+ searches: self.searches }
             }
@@ -57,7 +57,7 @@ macro_rules! settings {
             /// Sets the setting of that name from the text of its flag.
             ///
             /// # Errors
-            /// What the value must be, if the text is none or there is no such setting.
+            /// The allowed values, if the text is not one of them or there is no such setting.
             pub fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
                 match name {
                     $(stringify!($name) => self.$name = Some(FromText::from_text(text, $needs)?),)+

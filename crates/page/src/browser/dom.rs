@@ -82,7 +82,7 @@ pub fn value(id: &str) -> String {
     element::<HtmlInputElement>(id).value()
 }
 
-/// Whether any of an element is within the window.
+/// True if a part of an element is within the window.
 pub fn is_in_view(id: &str) -> bool {
     let frame = element::<Element>(id).get_bounding_client_rect();
     let height = window().inner_height().ok().and_then(|height| height.as_f64()).unwrap_or(f64::INFINITY);

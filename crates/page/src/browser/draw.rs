@@ -11,7 +11,7 @@ use super::{
 const IN_VIEW: f64 = 0.25;
 const OUT_OF_VIEW: f64 = 3.0;
 
-/// What is drawn, or done, by itself.
+/// A part of the page that is drawn separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Sentence,
@@ -40,7 +40,7 @@ impl Part {
         Part::Keep,
     ];
 
-    /// What goes on inside the adapters.
+    /// The diagnostics of the adapters.
     pub const INSIDE: [Part; 4] = [Part::Words, Part::Features, Part::FeaturesTable, Part::Adapters];
 
     /// The element that shows it.
@@ -68,15 +68,15 @@ impl Part {
     }
 }
 
-/// What is not drawn yet as it is.
+/// The parts that are out of date.
 #[derive(Default)]
 pub(super) struct Stale {
     parts: Vec<Part>,
     /// When each was last drawn, in the order of [`Part::ALL`].
     drawn: [f64; Part::ALL.len()],
-    /// Whether a timer runs.
+    /// True if a timer runs.
     waits: bool,
-    /// What is said once everything is drawn; until then nothing waits.
+    /// A message to show once everything is drawn.
     then: Option<String>,
 }
 

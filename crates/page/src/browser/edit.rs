@@ -89,7 +89,7 @@ impl Page {
         self.experiment.data.as_ref().and(self.text.as_ref()).map(|file| file.text.clone())
     }
 
-    /// Whether a base is at hand.
+    /// True if a base is loaded or shipped.
     pub(super) fn has_base(&self, name: &str) -> bool {
         SHIPPED.contains(&name) || self.base.as_ref().is_some_and(|base| base.name == name && base.taken)
     }

@@ -19,7 +19,7 @@ pub(super) const AWAITED: &str = "Loading the training code; the training begins
 /// The status while the worker has a training and has not told of it yet.
 const PREPARING: &str = "Preparing …";
 
-/// What stands where the results will be.
+/// The text in the place of results before there are any.
 const NOTHING: &str = "Press Run, and the losses appear here while they fall.";
 
 impl Page {

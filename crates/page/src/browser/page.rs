@@ -1,4 +1,4 @@
-//! What the page knows, and what becomes of it when something happens.
+//! The state of the page, and its changes by events.
 
 use loralab_experiment::{Blob, Cell, Device, Event, Experiment, Link, LinkFault, Message, Request, SchemeStart};
 use loralab_figure::Spot;
@@ -17,15 +17,15 @@ use super::{
     with_page, worker,
 };
 
-/// How long a worker has to hear that it is to stop before it is ended, in milliseconds.
+/// Milliseconds that a worker has to stop before it is terminated.
 const GRACE: i32 = 90;
 
-/// What the page knows.
+/// The state of the page.
 pub struct Page {
     /// The worker that trains, or waits to.
     pub(super) worker: Worker,
     pub(super) device: Device,
-    /// What the worker trains on, and whether that is a GPU.
+    /// The worker's device, and true if it is a GPU.
     pub(super) place: Option<(String, bool)>,
     pub(super) state: State,
     /// The training that the worker is asked for as soon as it is loaded.
@@ -40,7 +40,7 @@ pub struct Page {
     pub(super) unread: Vec<(String, String)>,
     pub(super) schemes: Vec<SchemeInfo>,
     pub(super) sweep: Option<Sweep>,
-    /// What was shown before the sweep that is about to begin.
+    /// The sweep that was shown before the one that is about to start.
     pub(super) before: Option<Sweep>,
     pub(super) progress: Progress,
     /// The run that was chosen in the grid.
@@ -50,9 +50,9 @@ pub struct Page {
     pub(super) adapter: Option<String>,
     /// The values of the figures, for the pointer.
     pub(super) spots: [Vec<Spot>; 4],
-    /// What is to be drawn anew.
+    /// The parts to draw again.
     pub(super) stale: Stale,
-    /// How the schemes begin that were told so far, and of which experiment.
+    /// The starts received so far, and their experiment.
     pub(super) starts: Vec<SchemeStart>,
     pub(super) inspected: Option<Experiment>,
     /// When the sweep was last kept.
@@ -70,20 +70,20 @@ pub struct Page {
 pub struct OwnBase {
     /// Its file's name.
     pub name: String,
-    /// What the file holds.
+    /// The contents of the file.
     pub file: Blob,
-    /// Whether a worker has found it right.
+    /// True if a worker has accepted it.
     pub taken: bool,
 }
 
 impl OwnBase {
-    /// What hands it to a worker.
+    /// The request that gives it to a worker.
     pub fn request(&self) -> Request {
         Request::Base { name: self.name.clone(), file: self.file.clone() }
     }
 }
 
-/// What the worker does.
+/// The state of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Loading,
@@ -156,7 +156,7 @@ impl Page {
         page
     }
 
-    /// Whether closing the page would lose something.
+    /// True if closing the page would lose something.
     pub fn is_training(&self) -> bool {
         self.pending.is_some() || !matches!(self.state, State::Loading | State::Missing | State::Waiting)
     }

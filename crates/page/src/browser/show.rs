@@ -20,7 +20,7 @@ const FIGURES: [&str; 4] = ["figure", "curves", "features", "spectra"];
 /// The smallest scale of a figure, at which its letters have ten pixels.
 const LEAST: f64 = 0.8;
 
-/// How near to a value a pointer must be, in pixels.
+/// The largest distance of a pointer from a value, in pixels.
 const NEAR: f64 = 24.0;
 
 impl Page {
@@ -73,12 +73,12 @@ impl Page {
         }
     }
 
-    /// What goes on inside the adapters of the runs that the curves show.
+    /// The diagnostics of the runs that the curves show.
     fn draw_inside(&mut self, part: Part) {
         let Some(sweep) = &self.sweep else { return };
         let chosen = self.chosen.as_ref().map(|cell| cell.learning_rate);
-        let rate = chosen.filter(|rate| !sweep.looked_into(Some(*rate)).is_empty());
-        let runs = sweep.looked_into(rate);
+        let rate = chosen.filter(|rate| !sweep.diagnosed(Some(*rate)).is_empty());
+        let runs = sweep.diagnosed(rate);
         let module = self.adapter.as_deref();
         hide("inside", runs.is_empty());
         if runs.is_empty() {

@@ -1,4 +1,4 @@
-//! How the schemes begin, before any step.
+//! The starts of the schemes, before any step.
 
 use loralab_experiment::{Request, SchemeStart};
 use loralab_figure::spectra;

@@ -1,4 +1,4 @@
-//! What is taken from the page, and what is kept for the next visit.
+//! Downloads and copies from the page, and the storage of a sweep for the next visit.
 
 use js_sys::{Array, Uint8Array};
 use loralab_experiment::{Device, Experiment, Link, command};

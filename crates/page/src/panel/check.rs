@@ -2,7 +2,7 @@
 
 use crate::html::escaped;
 
-/// What the check came to, with its report to be copied.
+/// The result of the check of the GPU, with a report to copy.
 pub fn check(passed: bool, report: &str) -> String {
     let verdict = if passed {
         "Passed: every kernel of a training step is within the error bound that follows from what WebGPU promises."

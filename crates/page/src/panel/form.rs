@@ -9,7 +9,7 @@ use crate::{
     html::{escaped, unbroken},
 };
 
-/// What the field `task` has for a text of one's own.
+/// The value of the field `task` for a text of one's own.
 pub const OWN_TEXT: &str = "own-text";
 
 /// The bases that come with the page.
@@ -21,7 +21,7 @@ const GROUPS: [&str; 5] = ["What is learnt", "Starts, rates, seeds", "Length", "
 /// Linear maps of the bases that the page can train on; the worker refuses what a base does not have.
 const TARGETS: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
-/// How a base of one's own is brought.
+/// The field for a base of one's own.
 const BRING: &str = "<span class=\"note\">A file that <code>loralab pretrain</code> made: \
      <label class=\"file\">bring a base<input type=\"file\" id=\"own-base\" accept=\".safetensors\"></label> or drop it on the page. It stays in this tab.</span>";
 
@@ -35,7 +35,7 @@ pub fn names_of_fields() -> impl Iterator<Item = &'static str> {
 
 /// The form of an experiment.
 pub struct Form<'a> {
-    /// What the experiment sets.
+    /// The experiment's own settings.
     pub experiment: &'a Experiment,
     /// The schemes there are.
     pub schemes: &'a [SchemeInfo],
@@ -47,7 +47,7 @@ pub struct Form<'a> {
     pub unread: &'a [(String, String)],
 }
 
-/// How a setting is asked for.
+/// The kind of field of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     /// One of these.
@@ -59,7 +59,7 @@ pub enum Field {
 }
 
 impl Form<'_> {
-    /// How a setting is asked for.
+    /// The kind of field of a setting.
     pub fn field(&self, name: &str) -> Field {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         match name {
@@ -95,14 +95,14 @@ impl Form<'_> {
         Experiment { optimizer: Some("adamw".to_owned()), ..full }.settings()
     }
 
-    /// Whether a list of names is that of all schemes, each once.
+    /// True if a list of names is that of all schemes, each once.
     fn is_every_scheme(&self, text: &str) -> bool {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         let mut once = self.schemes.iter().map(|scheme| scheme.name.as_str()).filter(|name| first_name(name).is_none());
         names.iter().all(|name| first_name(name).is_none()) && once.all(|name| names.contains(&name))
     }
 
-    /// Whether the chosen optimiser has the option.
+    /// True if the chosen optimiser has the option.
     fn applies(&self, name: &str) -> bool {
         let optimizer = self.experiment.optimizer.as_deref().unwrap_or("adamw");
         match name {
@@ -263,7 +263,7 @@ impl Form<'_> {
     }
 }
 
-/// Whether a setting is wrong by itself, whatever the others are.
+/// True if a setting is invalid by itself, for any values of the others.
 fn is_of_one_setting(error: &ExperimentError) -> bool {
     use ExperimentError::{Empty, Twice, UnknownName, Value};
     matches!(error, Value { .. } | UnknownName { .. } | Empty { .. } | Twice { .. })

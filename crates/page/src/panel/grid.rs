@@ -60,7 +60,7 @@ fn cell(scheme: &str, found: Option<&SchemeSummary>, runs: &[RunResult], rate: f
     )
 }
 
-/// What came of every run of a cell, by rising seed.
+/// The outcome of every run of a cell, by rising seed.
 fn fates(runs: &[RunResult], scheme: &str, rate: f64) -> String {
     let of_cell = |run: &&RunResult| run.cell.scheme == scheme && run.cell.learning_rate == rate;
     let mut runs: Vec<&RunResult> = runs.iter().filter(of_cell).collect();
@@ -73,7 +73,7 @@ fn fates(runs: &[RunResult], scheme: &str, rate: f64) -> String {
     fates.join("; ")
 }
 
-/// What came of a run, as the predicate of a sentence.
+/// The outcome of a run, as the predicate of a sentence.
 pub(crate) fn fate(run: &RunResult) -> String {
     match (&run.diverged, &run.failed, run.final_loss) {
         (Some(diverged), ..) => {

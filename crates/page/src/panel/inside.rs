@@ -1,4 +1,4 @@
-//! What goes on inside the adapters of some runs: in words, step by step, and adapter by adapter.
+//! The diagnostics of some runs' adapters: in words, step by step, and adapter by adapter.
 
 use loralab_experiment::{
     AdapterSnapshot, Curve, Diagnosis, Symptom, learning_rate_text, loss_text, symptoms_in_words,
@@ -39,7 +39,7 @@ pub fn inside_words(runs: &[&Curve]) -> String {
     runs.iter().filter_map(item).collect()
 }
 
-/// Who does how much of a step's change of Z_B, over all adapters.
+/// The shares of δ₁, δ₂ and δ₃ in a step's change of Z_B, over all adapters.
 fn parts(snapshot: &AdapterSnapshot) -> String {
     let sum = |of: fn(&Diagnosis) -> f64| snapshot.adapters.iter().map(of).sum::<f64>();
     let parts = [sum(|adapter| adapter.delta_1), sum(|adapter| adapter.delta_2), sum(|adapter| adapter.delta_3)];
@@ -152,12 +152,12 @@ fn cell(value: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::tests::{looked_into, sweep as sweep_so_far};
+    use crate::sweep::tests::{diagnosed, sweep as sweep_so_far};
 
     #[test]
     fn what_was_seen_is_told_in_words_and_numbers() {
-        let sweep = looked_into();
-        let runs = sweep.looked_into(None);
+        let sweep = diagnosed();
+        let runs = sweep.diagnosed(None);
         assert_eq!(runs.len(), 2);
         let words = inside_words(&runs).replace('\u{2011}', "-");
         assert!(words.contains("In init-a at 2e-3, seed 0, step 4, of 2 adapters: nothing amiss. What it says on the probe is 0.125 nats"), "{words}");
@@ -184,15 +184,15 @@ mod tests {
 
     #[test]
     fn a_rate_that_was_chosen_is_shown_for_every_scheme_that_has_it() {
-        let sweep = looked_into();
+        let sweep = diagnosed();
         let names = |rate| {
-            let runs = sweep.looked_into(rate);
+            let runs = sweep.diagnosed(rate);
             runs.iter().map(|curve| (curve.cell.scheme.clone(), curve.cell.learning_rate)).collect::<Vec<_>>()
         };
         let [a, b] = ["init-a", "init-b"].map(str::to_owned);
         assert_eq!(names(Some(1e-3)), [(a.clone(), 1e-3), (b, 1e-3)]);
         assert_eq!(names(Some(2e-3)), [(a, 2e-3)]);
         assert_eq!(names(Some(9.0)), []);
-        assert!(sweep_so_far(None).looked_into(None).is_empty());
+        assert!(sweep_so_far(None).diagnosed(None).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! How the schemes begin: in words, scheme by scheme, and layer by layer.
+//! The starts of the schemes: in words, scheme by scheme, and layer by layer.
 
 use loralab_experiment::{LayerStart, SchemeStart, loss_text};
 
@@ -17,7 +17,7 @@ const COLUMNS: [Column; 6] = [
     ("moved / ‖W‖", |layer| layer.moved),
 ];
 
-/// What each start is, an item each.
+/// A list item for each start.
 pub fn starts_words(starts: &[&SchemeStart]) -> String {
     let item = |start: &&SchemeStart| {
         let at_step_0 = match start.spread(|layer| layer.moved) {

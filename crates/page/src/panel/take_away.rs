@@ -1,4 +1,4 @@
-//! What can be taken from the page.
+//! The downloads and copies that the page offers.
 
 use loralab_experiment::Cell;
 
@@ -62,7 +62,7 @@ impl Taken {
         FORM.iter().chain(&sweep).find(|(_, known)| *known == name).map(|(taken, _)| *taken)
     }
 
-    /// Whether it says the sweep's settings, not its results.
+    /// True for the sweep's settings, false for its results.
     fn is_settings(self) -> bool {
         matches!(self, Self::ItsLink | Self::ItsCommand | Self::ItsToml)
     }

@@ -4,7 +4,7 @@ use loralab_experiment::{Cell, learning_rate_text};
 
 use crate::html::{escaped, unbroken};
 
-/// What was written after a prompt.
+/// A text generated after a prompt.
 #[derive(Clone, Debug, Default)]
 pub struct Written {
     /// The prompt.

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Serves the folder at a port of this machine, 0 for any that is free, and says where.
+/// Serves the folder at a port of this machine, 0 for any that is free, and returns its address.
 pub fn serve(folder: PathBuf, port: u16) -> Result<String> {
     let listener = TcpListener::bind(("127.0.0.1", port))
         .with_context(|| format!("port {port} of this machine cannot be listened at; name another with `--port`"))?;

@@ -17,7 +17,7 @@ impl<S: Scalar> Run<S> {
         }
     }
 
-    /// Restores a state.
+    /// Sets the trained values, moments and step count of the run to those of `state`.
     pub fn restore(&mut self, state: &RunState) {
         let RunState { trained, moments, steps, diverged } = state;
         let (first, second) = moments.split_at(self.first_moment.len());

@@ -30,7 +30,7 @@ impl Site {
         [[self.rank, self.inputs], [self.outputs, self.rank]]
     }
 
-    /// PEFT's names of A and B, without PEFT's prefix.
+    /// The names of A and B in PEFT's files, without the prefix `base_model.model.`: `MODULE.lora_A.weight`, `MODULE.lora_B.weight`.
     pub fn names(&self) -> [String; 2] {
         ["A", "B"].map(|factor| format!("{}.lora_{factor}.weight", self.module))
     }

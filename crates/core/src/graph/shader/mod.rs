@@ -79,7 +79,7 @@ impl Shader {
         self.parts.iter().map(|part| part.text).collect()
     }
 
-    /// What a compiler says of the module, with the file and line of a part wherever it says `wgsl` and a line of the module, as naga does.
+    /// A compiler's message about the module, with the file and line of a part wherever it says `wgsl` and a line of the module, as naga does.
     pub fn located(&self, message: &str) -> String {
         let mut pieces = message.split("wgsl:");
         let mut located = pieces.next().unwrap_or_default().to_owned();

@@ -122,7 +122,7 @@ impl From<CalibrationError> for SweepError {
     }
 }
 
-/// An experiment together with its base and data.
+/// A sweep over the grid of an experiment, with the base and the data that it trains on.
 pub struct Sweep<'a> {
     pub(super) base: &'a Base,
     base_name: String,

@@ -158,7 +158,7 @@ impl<'a> Cohort<'a> {
         self.learning_rates.push_back(learning_rates);
     }
 
-    /// True if the device has as many queued steps as it wants.
+    /// True if the device's queue of steps is full, so that its reports should be read before another step.
     pub fn is_busy(&self) -> bool {
         self.learning_rates.len() >= self.device.steps_ahead()
     }
