@@ -262,9 +262,9 @@ fn eva_reads_the_rows_that_count() {
     let base = base(&config(2, 1, true));
     let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
     let plan = plan(&base, &adapters, false);
-    let chosen = [("rho", 1.0), ("tau", 1e-6)];
     let scheme = find("eva").expect("listed");
-    let run = Run { scheme, chosen: chosen.into(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
+    let chosen = scheme.chosen([("eva", "rho", 1.0), ("eva", "tau", 1e-6)]).expect("allowed");
+    let run = Run { scheme, chosen, seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let mut sampler = Sampler::new(&data, 1, SHAPE.sequences, SHAPE.tokens).expect("it fits");
     let batches = [sampler.batch(0), sampler.batch(1)];
     assert!(batches.iter().any(|batch| batch.counted < batch.weights.len()));

@@ -39,7 +39,8 @@ const SEED: u64 = 3;
 fn run(seed: u64, chosen: &[(&'static str, f64)]) -> Run {
     let settings = RunSettings { scale: SCALE, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     let scheme = find("pissa-niter-4").expect("listed");
-    Run { scheme, chosen: chosen.into(), seed, learning_rate: 0.0, settings }
+    let chosen = scheme.chosen(chosen.iter().map(|(name, value)| (scheme.name, *name, *value))).expect("allowed");
+    Run { scheme, chosen, seed, learning_rate: 0.0, settings }
 }
 
 /// The largest singular value.

@@ -9,7 +9,7 @@ use loralab_core::{
         plan::{Optimizer, Shape},
         tape::{Purpose, Tape},
     },
-    lab::{begin, train::Run},
+    lab::{compute_start, train::Run},
     lora::init::{Quantiser, find},
     models::{Adapters, Base},
 };
@@ -241,7 +241,8 @@ fn loftq_leaves_less_after_several_rounds() {
             );
             let experiment = Experiment::from_toml(&text).expect("TOML").resolve(&[scheme]).expect("it is right");
             let cell = &experiment.cells()[0];
-            let begun = wait(begin(&NANO, "nano", &experiment, cell, &Dataset::Text(vec![]), &cpu)).expect("a start");
+            let begun =
+                wait(compute_start(&NANO, "nano", &experiment, cell, &Dataset::Text(vec![]), &cpu)).expect("a start");
             begun.layers.iter().map(|layer| layer.moved).sum::<f64>()
         };
         let [one, two, five] = [1, 2, 5].map(left);

@@ -1,8 +1,8 @@
 //! Figures of made-up results: well-formed, complete, readable. `FIGURES=folder cargo test -p loralab-figure` writes them.
 
 use loralab_experiment::{
-    Accuracy, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, LayerStart, Point, RunResult, SchemeStart,
-    Setting, StartCost, Style, Summary,
+    Accuracy, AdapterSnapshot, Cell, CrossingFound, Curve, Diagnosis, Diverged, Experiment, LayerStart, Point,
+    RunResult, SchemeStart, Setting, StartCost, Summary,
 };
 use loralab_figure::{
     Figure, FigureError, crossing, lora_features, loss_by_learning_rate, loss_by_learning_rate_when, spectra,
@@ -151,7 +151,7 @@ fn what_a_start_read_is_part_of_the_time() {
 }
 
 /// Looks into two adapters at every tenth step: features that grow from a start.
-fn looks(start: f64) -> Vec<Style> {
+fn snapshots(start: f64) -> Vec<AdapterSnapshot> {
     let adapter = |step: usize, times: f64| Diagnosis {
         module: format!("model.layers.0.mlp.{}", if times > 1.0 { "up_proj" } else { "down_proj" }),
         z_a: times * start * (1.0 + step as f64 / 20.0),
@@ -175,7 +175,7 @@ fn looks(start: f64) -> Vec<Style> {
         below_epsilon_b: None,
     };
     let adapters = |k| vec![adapter(10 * k, 0.5), adapter(10 * k, 2.0)];
-    (1..=10).map(|k| Style { step: 10 * k, kl_from_base: None, adapters: adapters(k) }).collect()
+    (1..=10).map(|k| AdapterSnapshot { step: 10 * k, kl_from_base: None, adapters: adapters(k) }).collect()
 }
 
 #[test]
@@ -183,14 +183,14 @@ fn features_are_drawn_on_the_same_scales() {
     let both = [runs("init-a", &[0.5], 1), runs("init-b", &[0.4], 1)].concat();
     let mut curves = curves(&both, 100);
     assert!(matches!(lora_features(&[&curves[0]], None), Err(FigureError::Nothing(_))));
-    (curves[0].looks, curves[1].looks) = (looks(1.0), looks(0.1));
+    (curves[0].snapshots, curves[1].snapshots) = (snapshots(1.0), snapshots(0.1));
     let figure = lora_features(&[&curves[0], &curves[1]], None).expect("there is something to draw");
     check(&figure.svg);
     keep("features.svg", &figure.svg);
     for text in ["init-a at 1e-3", "init-b at 1e-3", "Z_A", "Z_B", "root mean square", "optimiser step"] {
         assert!(figure.svg.contains(text), "{text}");
     }
-    // Both lines of both runs, at every style; and a band around each.
+    // Both lines of both runs, at every snapshot; and a band around each.
     assert_eq!((figure.spots.len(), figure.svg.matches("<polygon").count() >= 4), (40, true));
     assert_eq!(figure.spots[9].text, "init-a at 1e-3, step 100: Z_A 3.00 (3.00 to 12.0)");
     // The same value has the same height in every panel.

@@ -154,10 +154,10 @@ mod tests {
 
     #[test]
     fn a_sweep_that_is_kept_is_offered_in_words() {
-        let mut sweep = Sweep::new(Experiment::default(), None);
-        assert_eq!(sweep.about().offer(), None);
-        sweep.snapshot = Some(2);
-        let words = sweep.about().offer().expect("it can be gone on with");
+        let mut started = Sweep::new(Experiment::default(), None);
+        assert_eq!(started.about().offer(), None);
+        started.snapshot = Some(2);
+        let words = started.about().offer().expect("it can be gone on with");
         assert!(words.contains("(0 runs, cut short, and kept after step 2 of 0)"), "{words}");
         let mut sweep = sweep(None);
         let offer = |sweep: &Sweep| sweep.about().offer().unwrap_or_default();

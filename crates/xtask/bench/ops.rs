@@ -126,6 +126,7 @@ pub fn bytes_per_row(dispatch: &Dispatch) -> Option<usize> {
         | Op::CrossEntropy(_)
         | Op::Linear(_)
         | Op::LoraLinear(_)
+        | Op::Moments(_)
         | Op::Mse(_)
         | Op::Orthonormal(_) => return None,
     };

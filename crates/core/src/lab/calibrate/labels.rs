@@ -71,7 +71,8 @@ impl Labels {
 
     /// The codes of a batch's rows, (B·T, R).
     fn rows(&self, batch: &Batch) -> Vec<f32> {
-        let code = |target: &u32| (0..self.codes.ncols()).map(|k| self.codes[(*target as usize, k)] as f32);
-        batch.targets.iter().flat_map(code).collect()
+        let (codes, count) = (&self.codes, self.codes.ncols());
+        let of_row = |&target: &u32| (0..count).map(move |k| codes[(target as usize, k)] as f32);
+        batch.targets.iter().flat_map(of_row).collect()
     }
 }

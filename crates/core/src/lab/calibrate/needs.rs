@@ -165,7 +165,7 @@ impl<'a> Costs<'a> {
             let kept = self.layers.iter().map(kept).sum();
             terms.push(Cost::shared(format!("decompositions of all weights: {kept} bytes"), kept));
         }
-        let square = 8 * widest * widest;
+        let square = 8 * self.widest * self.widest;
         terms.push(decomposed(8, square.max(self.weight), "a layer's moments, weight and their parts"));
         terms
     }

@@ -42,7 +42,8 @@ pub enum AnyChoice {
 }
 
 /// A type of options.
-pub(super) trait Typed: Copy {
+pub trait Typed: Copy {
+    /// The value, if it is of this type.
     fn of(value: Value) -> Option<Self>;
 }
 
