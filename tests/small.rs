@@ -176,22 +176,22 @@ fn entangled(tape: &mut Tape) {
     let Network { inputs, width, .. } = NETWORK;
     let maps = ["first", "second", "third"].map(|name| tape.parameter(name, [width, width], Group::Matrix));
     let enter = tape.parameter("enter", [width, inputs], Group::Matrix);
-    let gain = tape.parameter("gain", [1, width], Group::Gain);
+    let [gain, bias] = ["gain", "bias"].map(|name| tape.parameter(name, [1, width], Group::Gain));
     let x = tape.features(inputs);
-    let u = tape.linear(x, Weight::Trained(enter), width);
-    let v = tape.linear(u, Weight::Trained(maps[0]), width);
+    let u = tape.linear(x, Weight::Trained(enter), None, width);
+    let v = tape.linear(u, Weight::Trained(maps[0]), Some(Weight::Trained(bias)), width);
     let w = tape.swiglu(v, u);
     let sum = tape.add(u, w);
     let sum = tape.add(sum, u);
     let sum = tape.add(v, sum);
     let other = tape.add(w, sum);
     let t = tape.rms_norm(other, Weight::Trained(gain), 1e-5);
-    let t = tape.linear(t, Weight::Trained(maps[1]), width);
-    let unused = tape.linear(t, Weight::Trained(maps[2]), width);
+    let t = tape.linear(t, Weight::Trained(maps[1]), None, width);
+    let unused = tape.linear(t, Weight::Trained(maps[2]), None, width);
     tape.swiglu(unused, t);
     let sum = tape.add(sum, t);
     let sum = tape.add(other, sum);
-    let y = tape.linear(sum, Weight::Frozen(1), 1);
+    let y = tape.linear(sum, Weight::Frozen(1), None, 1);
     tape.mse(y);
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A case is a small model around one op; each dispatch of its step is compared by itself, with outputs poisoned and gradients already holding
 //! something (see `loralab_core::lab::verify`). Three runs, so that nothing can be right by taking another run's place.
+//!
+//! `LORALAB_OPS=rope,bias` holds the cases of these ops only, for whoever works on one.
 
 use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
@@ -75,7 +77,12 @@ fn tiles_are_timed_once_and_stay_within_their_bounds() {
 }
 
 fn hold(gpu: &Arc<Accelerator>) {
-    hold_cases(gpu, &|_| true);
+    hold_cases(gpu, &|case| is_asked(case.what.split([' ', ',']).next().unwrap_or_default()));
+}
+
+/// True if this op is among those that `LORALAB_OPS` names, if it names any.
+fn is_asked(op: &str) -> bool {
+    std::env::var("LORALAB_OPS").map_or(true, |asked| asked.split(',').any(|asked| asked == op))
 }
 
 fn hold_cases(gpu: &Arc<Accelerator>, held: &dyn Fn(&Case) -> bool) {

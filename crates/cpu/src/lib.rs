@@ -15,6 +15,7 @@
 pub mod adamw;
 pub mod add;
 pub mod attention;
+pub mod bias;
 mod cholesky;
 pub mod clip;
 pub mod cross_entropy;

@@ -3,8 +3,8 @@
 use crate::graph::{
     memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op, Orthonormal,
-        Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
+        Add, Attention, Bias, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op,
+        Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -122,17 +122,35 @@ impl Tape {
         self.push(Embedding { width, table }, vec![tokens])
     }
 
-    /// The linear map x Wᵀ; W is (outputs, columns of x).
-    pub fn linear(&mut self, x: Value, weight: Weight, outputs: usize) -> Value {
+    /// The linear map x Wᵀ + b; W is (outputs, columns of x), b (outputs).
+    pub fn linear(&mut self, x: Value, weight: Weight, bias: Option<Weight>, outputs: usize) -> Value {
         let inputs = self.columns(x);
-        self.push(Linear { inputs, outputs, weight }, vec![x])
+        let y = self.push(Linear { inputs, outputs, weight }, vec![x]);
+        self.bias(y, bias)
     }
 
-    /// A linear map with an adapter, x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
-    pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
+    /// A linear map with an adapter, x Wᵀ + s (x Aᵀ) Bᵀ + b. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
+    pub fn lora_linear(
+        &mut self,
+        x: Value,
+        weight: Weight,
+        bias: Option<Weight>,
+        outputs: usize,
+        rank: usize,
+        module: &str,
+    ) -> Value {
         let inputs = self.columns(x);
         let [a, b] = self.site(module, [inputs, outputs], rank);
-        self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
+        let y = self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x]);
+        self.bias(y, bias)
+    }
+
+    /// x + b row by row, or x itself without a bias.
+    fn bias(&mut self, x: Value, bias: Option<Weight>) -> Value {
+        match bias {
+            Some(weight) => self.push(Bias { columns: self.columns(x), weight }, vec![x]),
+            None => x,
+        }
     }
 
     /// RMSNorm: x · w / √(mean(x²) + ε).

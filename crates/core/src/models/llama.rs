@@ -222,7 +222,7 @@ impl Family for Config {
             recorder.weight("lm_head.weight", [self.vocabulary, self.width], Group::Matrix)
         };
         recorder.tape.label("lm_head");
-        let logits = recorder.tape.linear(x, head, self.vocabulary);
+        let logits = recorder.tape.linear(x, head, None, self.vocabulary);
         recorder.tape.cross_entropy(logits);
     }
 }

@@ -5,6 +5,7 @@
 
 mod add;
 mod attention;
+mod bias;
 mod cross_entropy;
 mod embedding;
 mod linear;

@@ -5,6 +5,7 @@
 
 mod add;
 mod attention;
+mod bias;
 mod cross_entropy;
 mod embedding;
 mod linear;
@@ -20,6 +21,7 @@ mod swiglu;
 
 pub use add::Add;
 pub use attention::Attention;
+pub use bias::Bias;
 pub use cross_entropy::CrossEntropy;
 pub use embedding::Embedding;
 pub use linear::Linear;
@@ -232,6 +234,7 @@ macro_rules! ops {
 ops!(
     Add,
     Attention,
+    Bias,
     CrossEntropy,
     Embedding,
     Linear,

@@ -27,9 +27,9 @@ shader! {
 }
 shader! {
     BACKWARD_WEIGHT = "rms_norm/backward_weight", workgroup 256;
-    parts { "rms_norm/backward_weight", "lib/elements" }
+    parts { "rms_norm/backward_weight", "lib/columns", "lib/elements" }
     params { runs: u32, rows_per_run: u32, width: u32, offset: u32, stride: u32 }
-    buffers { read x: f32, read inverse_rms: f32, read dy: f32, write gradients: f32 }
+    buffers { read dy: f32, write gradients: f32, read x: f32, read inverse_rms: f32 }
     constants {}
 }
 
@@ -94,7 +94,7 @@ impl Kernel for RmsNorm {
             Pass::BackwardWeight | Pass::BackwardAdapter => {
                 let [x, inverse_rms, dy] = dispatch.read().map(Memory::Rows);
                 let params = [word(grid.runs), rows, width, w.offset, w.stride];
-                let buffers = [x, inverse_rms, dy, Memory::Gradients];
+                let buffers = [dy, Memory::Gradients, x, inverse_rms];
                 vec![Launch::over(&BACKWARD_WEIGHT, grid.runs * self.width, &params, &buffers)]
             }
         }
