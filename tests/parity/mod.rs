@@ -145,6 +145,7 @@ struct Rows {
     features: Vec<f32>,
     expected: Vec<f32>,
     codes: Vec<f32>,
+    positions: Vec<u32>,
 }
 
 impl Rows {
@@ -159,6 +160,7 @@ impl Rows {
         Rows {
             tokens: tokens(),
             targets: tokens(),
+            positions: (0..count).map(|row| ((row * 5 + run) % plan.shape.tokens) as u32).collect(),
             weights: (0..count)
                 .map(|row| if row % 5 == 3 { 0.0 } else { (1 + row % 4) as f32 / count as f32 })
                 .collect(),
@@ -169,7 +171,7 @@ impl Rows {
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, codes } = self;
+        let Rows { tokens, targets, weights, features, expected, codes, positions } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
@@ -177,6 +179,7 @@ impl Rows {
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
             .with(InputName::Codes, codes)
+            .with(InputName::Positions, positions)
     }
 }
 

@@ -1,7 +1,8 @@
-//! Norms of rows: `rms_norm` and `orthonormal`.
+//! Norms of rows: `rms_norm`, `layer_norm` and `orthonormal`.
 
 use loralab_core::graph::{
     memory::{Data, Group, Tensor, Weight},
+    ops::{Gain, Offset},
     tape::Tape,
 };
 
@@ -23,6 +24,52 @@ pub fn rms_norm() -> Vec<Case> {
             let gain = tape.parameter("gain", [1, width], Group::Gain);
             let y = tape.rms_norm(x, Weight::Frozen(0), 1e-5);
             let z = tape.rms_norm(x, Weight::Trained(gain), 1e-3);
+            let sum = tape.add(y, z);
+            tape.mse(sum);
+        };
+        cases.push(Case::new(what, shape, record).over(vec![tensor("gain", [1, width], stored)]));
+    }
+    cases
+}
+
+/// Norms of every head of a row, and gains of which one more counts.
+pub fn head_norm() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (heads, width, shape, stored) in
+        [(3, 1, [1, 3], Stored::F32), (2, 7, [2, 5], Stored::F16), (4, 70, [1, 9], Stored::Bf16)]
+    {
+        let what = format!("rms_norm of {heads} heads of {width} columns, {stored:?}, {shape:?}");
+        let record = move |tape: &mut Tape| {
+            let x = trained_rows(tape, heads * width);
+            let own = tape.parameter("gain", [1, width], Group::Gain);
+            let one_more = |weight| Gain { weight, offset: Offset::One };
+            let y = tape.head_norm(x, one_more(Weight::Frozen(0)), width, 1e-5);
+            let z = tape.head_norm(x, one_more(Weight::Trained(own)), width, 1e-3);
+            let plain = tape.head_norm(x, Weight::Frozen(0), width, 1e-5);
+            let sum = tape.add(y, z);
+            let sum = tape.add(sum, plain);
+            tape.mse(sum);
+        };
+        cases.push(Case::new(what, shape, record).over(vec![tensor("gain", [1, width], stored)]));
+    }
+    cases
+}
+
+pub fn layer_norm() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (width, shape, stored) in [
+        (1, [1, 3], Stored::F32),
+        (7, [2, 5], Stored::F16),
+        (64, [1, 9], Stored::Bf16),
+        (65, [3, 3], Stored::F16),
+        (200, [1, 2], Stored::F32),
+    ] {
+        let what = format!("layer_norm of {width} columns, {stored:?}, {shape:?}");
+        let record = move |tape: &mut Tape| {
+            let x = trained_rows(tape, width);
+            let [gain, shift] = ["gain", "shift"].map(|name| tape.parameter(name, [1, width], Group::Gain));
+            let y = tape.layer_norm(x, Weight::Frozen(0), None, 1e-5);
+            let z = tape.layer_norm(x, Weight::Trained(gain), Some(Weight::Trained(shift)), 1e-3);
             let sum = tape.add(y, z);
             tape.mse(sum);
         };
@@ -70,7 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
     ("rms_norm/forward", "/ f32(params.width)", ""),
     ("rms_norm/forward", "i < 8u", "i < 7u"),
     ("rms_norm/forward", "shares[local * 8u + i]", "shares[local + i]"),
-    ("rms_norm/forward", "* weight(gain + i)", ""),
+    ("rms_norm/forward", "* gain_at(gain + i)", ""),
     ("rms_norm/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
     ("rms_norm/forward", "inverse_rms[row] = inverse", "inverse_rms[row] = 1.0 / inverse"),
     ("rms_norm/backward_input", "inverse * inverse * (", "inverse * ("),
@@ -78,7 +125,7 @@ pub const MUTANTS: &[Mutant] = &[
     ("rms_norm/backward_input", "params.add == 1u", "params.add == 2u"),
     ("rms_norm/backward_input", "/ f32(params.width)", ""),
     ("rms_norm/backward_input", "local < 8u", "local < 7u"),
-    ("rms_norm/backward_input", "sum += weight(gain + i) * dy", "sum += dy"),
+    ("rms_norm/backward_input", "sum += gain_at(gain + i) * dy", "sum += dy"),
     ("rms_norm/backward_weight", "* inverse_rms[row]", ""),
     ("rms_norm/backward_weight", "var sum = gradients[at];", "var sum = 0.0;"),
     (
@@ -105,4 +152,23 @@ pub const MUTANTS: &[Mutant] = &[
     ("orthonormal/forward", "square + taken", "square"),
     ("orthonormal/forward", "all.high += sixteenths[i].high", "all.high += sixteenths[i].low"),
     ("orthonormal/forward", "y[starts.w + column]", "y[starts.z + column]"),
+    ("rms_norm/forward", "OFFSET == 1u", "OFFSET == 0u"),
+    ("rms_norm/backward_input", "1.0 + w", "w"),
+    ("layer_norm/forward", "i += 64u", "i += 65u"),
+    ("layer_norm/forward", "+ params.epsilon", ""),
+    ("layer_norm/forward", "sum += x[start + i];", "sum += abs(x[start + i]);"),
+    (
+        "layer_norm/forward",
+        "square += (x[start + i] - center) * (x[start + i] - center)",
+        "square += x[start + i] * x[start + i]",
+    ),
+    ("layer_norm/forward", "mean[row] = center", "mean[row] = 0.0"),
+    ("layer_norm/forward", "* weight(gain + i)", ""),
+    ("layer_norm/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
+    ("layer_norm/backward_input", "- shift", ""),
+    ("layer_norm/backward_input", "inverse * inverse * (", "inverse * ("),
+    ("layer_norm/backward_input", "- (x[start + i] - center) * along", ""),
+    ("layer_norm/backward_input", "params.add == 1u", "params.add == 2u"),
+    ("layer_norm/backward_weight", "(x[place] - mean[row])", "x[place]"),
+    ("layer_norm/backward_weight", "* inverse_deviation[row]", ""),
 ];

@@ -1,29 +1,35 @@
 //! Tables by token and by position: `embedding` and `rope`.
 
 use loralab_core::graph::{
-    memory::{Group, Weight},
-    tape::Tape,
+    memory::{Group, InputName, Weight},
+    ops::Rotary,
+    tape::{Positions, Tape},
 };
 
 use super::{Case, Mutant, Stored, tensor, trained_rows};
 
 pub fn rope() -> Vec<Case> {
-    let case = |heads: usize, head_size: usize, shape: [usize; 2]| {
-        let what = format!("rope of {heads} heads, {head_size} features, {shape:?}");
-        let tokens = shape[1];
+    let case = |heads: usize, head_size: usize, pairs: usize, shape: [usize; 2], positions: Positions| {
+        let what = format!("rope of {heads} heads, {pairs} pairs of {head_size} features, {positions:?}, {shape:?}");
         Case::new(what, shape, move |tape| {
-            let half = head_size / 2;
-            let angle = |index: usize| (index / half) as f64 / (1.0 + (index % half) as f64);
-            let table = tape.table((0..tokens * half).map(|index| angle(index).cos()).collect());
-            tape.table((0..tokens * half).map(|index| angle(index).sin()).collect());
+            let frequencies = (0..pairs).map(|pair| 1.0 / (1.0 + pair as f64)).collect();
+            let rotary = Rotary { frequencies, factor: 1.25 };
+            tape.positions(positions);
             let x = trained_rows(tape, heads * head_size);
-            let y = tape.rope(x, head_size, table);
-            let z = tape.rope(x, head_size, table);
+            let y = tape.rope(x, head_size, &rotary);
+            let z = tape.rope(x, head_size, &rotary);
             let sum = tape.add(y, z);
             tape.mse(sum);
         })
     };
-    vec![case(1, 2, [2, 3]), case(3, 6, [2, 5]), case(2, 24, [1, 17])]
+    let (index, given) = (Positions::ByIndex, Positions::Given);
+    vec![
+        case(1, 2, 1, [2, 3], index),
+        case(3, 6, 3, [2, 5], given),
+        case(2, 24, 12, [1, 17], index),
+        case(2, 11, 3, [3, 7], index),
+        case(3, 9, 4, [2, 13], given),
+    ]
 }
 
 pub fn embedding() -> Vec<Case> {
@@ -32,9 +38,11 @@ pub fn embedding() -> Vec<Case> {
         let record = move |tape: &mut Tape| {
             let table = tape.parameter("table", [vocabulary, width], Group::Matrix);
             let x = tape.embedding(Weight::Trained(table), width);
-            let y = tape.embedding(Weight::Frozen(0), width);
+            let y = tape.embedding_of(InputName::Tokens, Weight::Frozen(0), width, 1.75);
+            let again = tape.embedding_of(InputName::Tokens, Weight::Trained(table), width, 0.3);
             let sum = tape.add(x, y);
-            // Tied: the table gets a gradient from two ops.
+            let sum = tape.add(sum, again);
+            // Tied: the table gets a gradient from three ops.
             let logits = tape.linear(sum, Weight::Trained(table), None, vocabulary);
             tape.cross_entropy(logits);
         };
@@ -50,8 +58,14 @@ pub const MUTANTS: &[Mutant] = &[
     ("embedding/forward", "tokens[row] * params.width", "tokens[0] * params.width"),
     ("embedding/backward_weight", "tokens[row] == token", "tokens[row] != token"),
     ("embedding/backward_weight", "i / params.width % params.vocabulary", "i / params.width"),
+    ("embedding/forward", " * params.scale", ""),
+    ("embedding/backward_weight", " * params.scale", ""),
     ("rope/rotate", "params.back == 1u", "params.back == 0u"),
-    ("rope/rotate", "head / params.heads % params.tokens", "head % params.tokens"),
+    ("rope/rotate", "row % params.tokens", "head % params.tokens"),
     ("rope/rotate", "+ x[low] * sine", "- x[low] * sine"),
     ("rope/rotate", "params.add == 1u", "params.add == 2u"),
+    ("rope/rotate", "positions[row]", "positions[0]"),
+    ("rope/rotate", "GIVEN == 1u", "GIVEN == 2u"),
+    ("rope/rotate", "put(high, x[high]);", "put(low, x[low]);"),
+    ("rope/rotate", "head * params.head_size", "head * 2u * params.half"),
 ];

@@ -3,8 +3,8 @@
 use crate::graph::{
     memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attention, Bias, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op,
-        Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
+        Add, Attention, Bias, CrossEntropy, Dispatch, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear,
+        Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary, Swiglu, Tanh, gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -26,6 +26,15 @@ pub enum Purpose {
     Moments(Option<usize>),
 }
 
+/// Where a row's position comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Its index in its sequence.
+    ByIndex,
+    /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0.
+    Given,
+}
+
 /// Records a forward pass.
 pub struct Tape {
     shape: Shape,
@@ -35,6 +44,8 @@ pub struct Tape {
     parameters: Vec<Parameter>,
     sites: Vec<Site>,
     tables: Vec<Vec<f64>>,
+    rotaries: Vec<(Rotary, usize)>,
+    positions: Positions,
     inputs: Vec<(InputName, Value)>,
     results: Results<Value>,
     frozen_pairs: bool,
@@ -54,6 +65,8 @@ impl Tape {
             parameters: Vec::new(),
             sites: Vec::new(),
             tables: Vec::new(),
+            rotaries: Vec::new(),
+            positions: Positions::ByIndex,
             inputs: Vec::new(),
             results: Results::default(),
             frozen_pairs,
@@ -118,8 +131,14 @@ impl Tape {
 
     /// Embeds the step's tokens: rows of `table`, (V, width).
     pub fn embedding(&mut self, table: Weight, width: usize) -> Value {
-        let tokens = self.input(InputName::Tokens, 1);
-        self.push(Embedding { width, table }, vec![tokens])
+        self.embedding_of(InputName::Tokens, table, width, 1.0)
+    }
+
+    /// Embeds the ids of an input: rows of `table`, (ids, width), times `scale`. A family that scales gives the number that its model multiplies by:
+    /// Gemma's √width is rounded to the dtype of the weights first (transformers' `modeling_gemma.py`, `normalizer`).
+    pub fn embedding_of(&mut self, ids: InputName, table: Weight, width: usize, scale: f64) -> Value {
+        let ids = self.input(ids, 1);
+        self.push(Embedding { width, table, scale }, vec![ids])
     }
 
     /// The linear map x Wᵀ + b; W is (outputs, columns of x), b (outputs).
@@ -153,15 +172,49 @@ impl Tape {
         }
     }
 
-    /// RMSNorm: x · w / √(mean(x²) + ε).
-    pub fn rms_norm(&mut self, x: Value, weight: Weight, epsilon: f64) -> Value {
-        self.push(RmsNorm { width: self.columns(x), epsilon, weight }, vec![x])
+    /// RMSNorm of every row: x · g / √(mean(x²) + ε), where the gain g is (columns).
+    pub fn rms_norm(&mut self, x: Value, gain: impl Into<Gain>, epsilon: f64) -> Value {
+        self.head_norm(x, gain, self.columns(x), epsilon)
     }
 
-    /// Rotary position embedding: rotates the halves of each head by position; `table` is the index of the cosines, followed by the sines.
-    pub fn rope(&mut self, x: Value, head_size: usize, table: usize) -> Value {
-        let heads = self.columns(x) / head_size;
-        self.push(Rope { tokens: self.shape.tokens, heads, head_size, table }, vec![x])
+    /// RMSNorm of every head of a row, all with one gain, (head size): the query and key norms of Qwen 3 and Gemma 3.
+    ///
+    /// # Panics
+    /// If the columns are no whole number of heads.
+    pub fn head_norm(&mut self, x: Value, gain: impl Into<Gain>, head_size: usize, epsilon: f64) -> Value {
+        let columns = self.columns(x);
+        assert!(columns.is_multiple_of(head_size), "{columns} columns are no heads of {head_size}");
+        let (heads, gain) = (columns / head_size, gain.into());
+        self.push(RmsNorm { heads, width: head_size, epsilon, gain }, vec![x])
+    }
+
+    /// LayerNorm of every row: (x − μ) · w / √(variance + ε) + b, where w and b are (columns).
+    pub fn layer_norm(&mut self, x: Value, weight: Weight, bias: Option<Weight>, epsilon: f64) -> Value {
+        let y = self.push(LayerNorm { width: self.columns(x), epsilon, weight }, vec![x]);
+        self.bias(y, bias)
+    }
+
+    /// Sets where the next ops take a row's position from.
+    pub fn positions(&mut self, positions: Positions) {
+        self.positions = positions;
+    }
+
+    /// Rotary position embedding: rotates pairs of the first features of each head by the row's position. Equal angles share their tables.
+    ///
+    /// # Panics
+    /// If more features are rotated than a head has.
+    pub fn rope(&mut self, x: Value, head_size: usize, rotary: &Rotary) -> Value {
+        let (tokens, heads, rotated) = (self.shape.tokens, self.columns(x) / head_size, rotary.rotated());
+        assert!(rotated <= head_size, "a head of {head_size} features has no {rotated} to rotate");
+        let known = self.rotaries.iter().find(|(known, _)| known == rotary).map(|(_, table)| *table);
+        let table = known.unwrap_or_else(|| {
+            let [cosines, _] = rotary.tables(tokens).map(|table| self.table(table));
+            self.rotaries.push((rotary.clone(), cosines));
+            cosines
+        });
+        let given = (self.positions == Positions::Given).then(|| self.input(InputName::Positions, 1));
+        let reads = [x].into_iter().chain(given).collect();
+        self.push(Rope { tokens, heads, head_size, rotated, table }, reads)
     }
 
     /// Causal attention within each sequence.
@@ -173,6 +226,26 @@ impl Tape {
     /// SwiGLU: gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
         self.push(Swiglu { columns: self.columns(gate) }, vec![gate, up])
+    }
+
+    /// GEGLU: GELU(gate) · up.
+    pub fn geglu(&mut self, gate: Value, up: Value, form: gelu::Form) -> Value {
+        self.push(Geglu { columns: self.columns(gate), form }, vec![gate, up])
+    }
+
+    /// GELU.
+    pub fn gelu(&mut self, x: Value, form: gelu::Form) -> Value {
+        self.push(Gelu { columns: self.columns(x), form }, vec![x])
+    }
+
+    /// The hyperbolic tangent.
+    pub fn tanh(&mut self, x: Value) -> Value {
+        self.softcap(x, 1.0)
+    }
+
+    /// cap · tanh(x / cap): keeps every element between −cap and cap.
+    pub fn softcap(&mut self, x: Value, cap: f64) -> Value {
+        self.push(Tanh { columns: self.columns(x), cap }, vec![x])
     }
 
     /// Orthonormal rows that span the same space as the rows of x, for each run.

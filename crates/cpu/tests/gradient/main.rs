@@ -8,6 +8,9 @@ mod attention;
 mod bias;
 mod cross_entropy;
 mod embedding;
+mod geglu;
+mod gelu;
+mod layer_norm;
 mod linear;
 mod lora_linear;
 mod moments;
@@ -18,6 +21,7 @@ mod relu;
 mod rms_norm;
 mod rope;
 mod swiglu;
+mod tanh;
 
 use loralab_cpu::{Scalar, Tracked};
 

@@ -235,6 +235,7 @@ impl<S: Scalar> Cpu<S> {
         let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
         for input in &plan.inputs {
             let rows = inputs.of(input, plan.shape);
+            let rows = rows.slice();
             // All micro-batches have the same number of elements.
             let micro_batch =
                 index * (rows.len() / self.micro_batches)..(index + 1) * (rows.len() / self.micro_batches);

@@ -1,6 +1,6 @@
 //! Inputs: named values that the host writes for a step.
 
-use super::{Buffer, Dtype, Type};
+use super::{Buffer, Dtype, Shape, Type};
 
 /// Names of the inputs. A new one is added here, in the model that reads it and in the data that provide it; no code between them names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,24 +17,48 @@ pub enum InputName {
     Expected,
     /// Rows of a code, whose moments with other values are computed.
     Codes,
+    /// The segment of each row, 1 column: rows of a sequence see neighbouring rows with the same number only; 0 is padding.
+    Segments,
+    /// The position of each row, 1 column: its distance from the first row of its text.
+    Positions,
+    /// The kind of each token, 1 column: in BERT, which of two texts it belongs to.
+    TokenTypes,
 }
 
 impl InputName {
     /// All names.
-    pub const ALL: [InputName; 6] = [
+    pub const ALL: [InputName; 9] = [
         InputName::Tokens,
         InputName::Targets,
         InputName::Weights,
         InputName::Features,
         InputName::Expected,
         InputName::Codes,
+        InputName::Segments,
+        InputName::Positions,
+        InputName::TokenTypes,
     ];
 
     /// Element type.
     pub const fn dtype(self) -> Dtype {
         match self {
-            InputName::Tokens | InputName::Targets => Dtype::U32,
+            InputName::Tokens
+            | InputName::Targets
+            | InputName::Segments
+            | InputName::Positions
+            | InputName::TokenTypes => Dtype::U32,
             InputName::Weights | InputName::Features | InputName::Expected | InputName::Codes => Dtype::F32,
+        }
+    }
+
+    /// The elements of one run that a step reads if it gives none: one segment, positions by index, tokens of one kind. `None` if a step must give them.
+    pub fn unless_given(self, shape: Shape) -> Option<Vec<u32>> {
+        let rows = 0..shape.rows_per_run();
+        match self {
+            InputName::Segments => Some(rows.map(|_| 1).collect()),
+            InputName::Positions => Some(rows.map(|row| (row % shape.tokens) as u32).collect()),
+            InputName::TokenTypes => Some(rows.map(|_| 0).collect()),
+            _ => None,
         }
     }
 }

@@ -8,6 +8,9 @@ mod attention;
 mod bias;
 mod cross_entropy;
 mod embedding;
+mod geglu;
+pub mod gelu;
+mod layer_norm;
 mod linear;
 mod lora_linear;
 mod moments;
@@ -18,12 +21,16 @@ mod reverse;
 mod rms_norm;
 mod rope;
 mod swiglu;
+mod tanh;
 
 pub use add::Add;
 pub use attention::Attention;
 pub use bias::Bias;
 pub use cross_entropy::CrossEntropy;
 pub use embedding::Embedding;
+pub use geglu::Geglu;
+pub use gelu::Gelu;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lora_linear::LoraLinear;
 use loralab_cpu::{Scalar, Store};
@@ -32,9 +39,10 @@ pub use mse::Mse;
 pub use orthonormal::Orthonormal;
 pub use relu::Relu;
 pub use reverse::{Node, Reverse};
-pub use rms_norm::RmsNorm;
-pub use rope::Rope;
+pub use rms_norm::{Gain, Offset, RmsNorm};
+pub use rope::{Rope, Rotary};
 pub use swiglu::Swiglu;
+pub use tanh::Tanh;
 
 use crate::graph::{
     memory::{Buffer, MicroBatch, Type, Value},
@@ -237,6 +245,9 @@ ops!(
     Bias,
     CrossEntropy,
     Embedding,
+    Geglu,
+    Gelu,
+    LayerNorm,
     Linear,
     LoraLinear,
     Moments,
@@ -245,5 +256,6 @@ ops!(
     Relu,
     RmsNorm,
     Rope,
-    Swiglu
+    Swiglu,
+    Tanh,
 );
