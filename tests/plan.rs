@@ -186,7 +186,7 @@ fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
     let buffers: Vec<Vec<f64>> = plan.buffers.iter().map(|kind| vec![f64::NAN; rows * kind.columns]).collect();
     let mut values = Values { rows, words: vec![vec![]; buffers.len()], buffers };
     for input in &plan.inputs {
-        match subject.rows.input().of(input, plan.shape) {
+        match subject.rows.input().of(input, plan.shape).slice() {
             Slice::F32(rows) => values.buffers[input.buffer.0] = wide(rows.to_vec()),
             Slice::U32(rows) => values.words[input.buffer.0] = rows.to_vec(),
         }

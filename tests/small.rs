@@ -8,6 +8,7 @@ use loralab_core::{
     device::{Cpu, Inputs, RunSettings},
     graph::{
         memory::{Data, Group, Tensor, Weight},
+        ops::dropout::noise,
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
@@ -77,6 +78,7 @@ pub struct Rows {
     weights: Vec<f32>,
     features: Vec<f32>,
     expected: Vec<f32>,
+    noise: Vec<u32>,
 }
 
 impl Rows {
@@ -88,13 +90,14 @@ impl Rows {
 
     /// The device's view.
     pub fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected } = self;
+        let Rows { tokens, targets, weights, features, expected, noise } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
             .with(InputName::Weights, weights)
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
+            .with(InputName::Noise, noise)
     }
 }
 
@@ -134,6 +137,8 @@ pub fn subjects(layers: usize) -> Vec<Subject> {
         adapted("adapters with a frozen second pair, separate head", short, &plain, &MODULES, true),
         adapted("adapters on queries and values only", short, &grouped, &["q_proj", "v_proj"], false),
         adapted("adapters on the last projection only", short, &plain, &["down_proj"], true),
+        dropped("adapters with dropout", short, &grouped, false),
+        dropped("adapters with dropout and a frozen second pair", short, &plain, true),
         everything("every weight trained, tied embedding", short, &grouped),
         everything("every weight trained, separate head", short, &plain),
         regression("teacher–student network", short, |tape| teacher_student(tape, NETWORK)),
@@ -157,6 +162,16 @@ fn adapted(what: &'static str, shape: Shape, config: &Config, target_modules: &[
     let tensors = base.tensors.clone();
     let record = move |tape: &mut Tape| base.model.record(tape, Training::Adapters(&base, &adapters));
     Subject { what, shape, frozen_pairs, base: tensors, rows, record: Box::new(record) }
+}
+
+/// Adapters on every module, whose inputs are dropped by the same masks at every pass.
+fn dropped(what: &'static str, shape: Shape, config: &Config, frozen_pairs: bool) -> Subject {
+    let Subject { base, rows, record, .. } = adapted(what, shape, config, &MODULES, frozen_pairs);
+    let record = Box::new(move |tape: &mut Tape| {
+        tape.dropout(0.3);
+        record(tape);
+    });
+    Subject { what, shape, frozen_pairs, base, rows, record }
 }
 
 fn everything(what: &'static str, shape: Shape, config: &Config) -> Subject {
@@ -201,7 +216,14 @@ pub fn token_rows(shape: Shape, vocabulary: usize) -> Rows {
     let count = shape.rows_per_run();
     let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(vocabulary as u32)).collect() };
     let (tokens, targets) = (tokens(), tokens());
-    Rows { tokens, targets, weights: row_weights(count), features: vec![], expected: vec![] }
+    Rows {
+        tokens,
+        targets,
+        weights: row_weights(count),
+        features: vec![],
+        expected: vec![],
+        noise: noise(3, 1, 0..count),
+    }
 }
 
 fn feature_rows(shape: Shape) -> Rows {
@@ -213,6 +235,7 @@ fn feature_rows(shape: Shape) -> Rows {
         weights: row_weights(count),
         features,
         expected: normal("expected", 1.0, count),
+        noise: vec![],
     }
 }
 

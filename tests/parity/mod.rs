@@ -146,6 +146,7 @@ struct Rows {
     expected: Vec<f32>,
     codes: Vec<f32>,
     positions: Vec<u32>,
+    noise: Vec<u32>,
 }
 
 impl Rows {
@@ -160,6 +161,10 @@ impl Rows {
         Rows {
             tokens: tokens(),
             targets: tokens(),
+            // Every third row is left as it is.
+            noise: (0..count)
+                .flat_map(|row| [run as u32, 7, 2 + run as u32, if row % 3 == 1 { u32::MAX } else { row as u32 }])
+                .collect(),
             positions: (0..count).map(|row| ((row * 5 + run) % plan.shape.tokens) as u32).collect(),
             weights: (0..count)
                 .map(|row| if row % 5 == 3 { 0.0 } else { (1 + row % 4) as f32 / count as f32 })
@@ -171,7 +176,7 @@ impl Rows {
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, codes, positions } = self;
+        let Rows { tokens, targets, weights, features, expected, codes, positions, noise } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
@@ -180,6 +185,7 @@ impl Rows {
             .with(InputName::Expected, expected)
             .with(InputName::Codes, codes)
             .with(InputName::Positions, positions)
+            .with(InputName::Noise, noise)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod bias;
 mod cholesky;
 pub mod clip;
 pub mod cross_entropy;
+pub mod dropout;
 mod dual;
 pub mod embedding;
 pub mod finite;

@@ -81,6 +81,7 @@ pub fn cases() -> Vec<Case> {
     [
         products::linear(),
         products::lora_linear(),
+        products::dropout(),
         products::bias(),
         attention::attention(),
         norms::rms_norm(),

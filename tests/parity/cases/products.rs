@@ -1,4 +1,4 @@
-//! Matrix products and what is added to them: `linear`, `lora_linear` and `bias`.
+//! Matrix products and what is added to them: `linear`, `lora_linear`, `dropout` and `bias`.
 
 use loralab_core::graph::{
     memory::{Group, Weight},
@@ -58,6 +58,29 @@ pub fn lora_linear() -> Vec<Case> {
         cases.push(Case { frozen_pairs, ..case });
     }
     cases
+}
+
+/// Adapters whose inputs are dropped, each by a mask of its own.
+pub fn dropout() -> Vec<Case> {
+    let case = |op: &str, [inputs, outputs]: [usize; 2], shape: [usize; 2], frozen_pairs: bool, probability: f64| {
+        let what = format!("{op} {inputs} → {outputs} with dropout of {probability}, pairs {frozen_pairs}, {shape:?}");
+        let record = move |tape: &mut Tape| {
+            tape.dropout(probability);
+            let x = trained_rows(tape, inputs);
+            let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, 3, "first");
+            let other = tape.lora_linear(x, Weight::Frozen(0), None, outputs, 3, "second");
+            let sum = tape.add(y, other);
+            tape.mse(sum);
+        };
+        let case = Case::new(what, shape, record).over(vec![tensor("w", [outputs, inputs], Stored::F32)]);
+        Case { frozen_pairs, ..case }
+    };
+    vec![
+        case("lora_linear", [33, 20], [2, 23], true, 0.4),
+        case("dropout", [1, 3], [1, 3], false, 0.5),
+        case("dropout", [10, 7], [2, 9], true, 0.1),
+        case("dropout", [139, 5], [1, 11], false, 0.9),
+    ]
 }
 
 pub fn bias() -> Vec<Case> {
@@ -198,6 +221,18 @@ pub const MUTANTS: &[Mutant] = &[
     ("lora_linear/backward_input_large", "min(16u, end - start)", "min(15u, end - start)"),
     ("lora_linear/backward_input_large", "min(term, terms(source) - 1u) * params.inputs", "0u * params.inputs"),
     ("lora_linear/backward_input_large", "params.add == 1u", "params.add == 2u"),
+    ("lora_linear/backward_input", "DROPS == 0u", "DROPS != 2u"),
+    ("lora_linear/backward_input_large", "DROPS == 0u", "DROPS != 2u"),
+    ("dropout/mask", "word < params.threshold", "word > params.threshold"),
+    ("dropout/mask", "x[at] * params.factor", "x[at]"),
+    ("dropout/mask", "== OFF", "!= OFF"),
+    ("dropout/mask", "params.site", "0u"),
+    ("dropout/mask", "noise[row * 4u + 2u]", "0u"),
+    ("dropout/mask", "noise[row * 4u + 1u])", "0u)"),
+    ("dropout/mask", "vec4<u32>(i % across,", "vec4<u32>(i,"),
+    ("dropout/mask", "column + 2u, words.z", "column + 2u, words.y"),
+    ("dropout/mask", "round < 10u", "round < 9u"),
+    ("dropout/mask", "params.add == 1u", "params.add == 2u"),
     ("bias/forward", "x[i] + weight(", "x[i] - weight("),
     ("bias/forward", "i % params.width", "i / params.width"),
     ("bias/forward", "run * params.weight_stride", "0u"),

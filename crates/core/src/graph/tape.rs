@@ -1,10 +1,11 @@
 //! Tape: records the ops of a model, with static shapes, derives the backward pass and compiles both passes into a [`Plan`].
 
 use crate::graph::{
-    memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
+    memory::{Group, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attention, Bias, CrossEntropy, Dispatch, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear,
-        Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary, Swiglu, Tanh, gelu,
+        Add, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
+        LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary, Swiglu, Tanh,
+        gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -46,6 +47,7 @@ pub struct Tape {
     tables: Vec<Vec<f64>>,
     rotaries: Vec<(Rotary, usize)>,
     positions: Positions,
+    dropout: f64,
     inputs: Vec<(InputName, Value)>,
     results: Results<Value>,
     frozen_pairs: bool,
@@ -67,6 +69,7 @@ impl Tape {
             tables: Vec::new(),
             rotaries: Vec::new(),
             positions: Positions::ByIndex,
+            dropout: 0.0,
             inputs: Vec::new(),
             results: Results::default(),
             frozen_pairs,
@@ -79,6 +82,12 @@ impl Tape {
     /// Sets the preconditioner of the adapters' steps, or none.
     pub fn precondition(&mut self, preconditioner: Option<Preconditioner>) {
         self.preconditioner = preconditioner;
+    }
+
+    /// Sets the probability of dropout in the inputs of the adapters that are declared next, from 0 (none) to below 1. A step has dropout only if it gives
+    /// [`InputName::Noise`].
+    pub fn dropout(&mut self, probability: f64) {
+        self.dropout = probability;
     }
 
     /// Marks x, the input of `module`, as observed; a value that several modules read is observed once for all of them.
@@ -160,7 +169,14 @@ impl Tape {
     ) -> Value {
         let inputs = self.columns(x);
         let [a, b] = self.site(module, [inputs, outputs], rank);
-        let y = self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x]);
+        let mut reads = vec![x];
+        let dropout = (self.dropout > 0.0).then(|| Dropout::new(inputs, self.dropout, module));
+        if let Some(dropout) = &dropout {
+            let noise = self.input(InputName::Noise, NOISE);
+            reads.extend([self.push(dropout.clone(), vec![x, noise]), noise]);
+        }
+        let frozen_pair = self.frozen_pairs;
+        let y = self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair, dropout }, reads);
         self.bias(y, bias)
     }
 

@@ -7,6 +7,7 @@ mod add;
 mod attention;
 mod bias;
 mod cross_entropy;
+mod dropout;
 mod embedding;
 mod geglu;
 mod gelu;

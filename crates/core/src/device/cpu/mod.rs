@@ -236,9 +236,8 @@ impl<S: Scalar> Cpu<S> {
         for input in &plan.inputs {
             let rows = inputs.of(input, plan.shape);
             let rows = rows.slice();
-            // All micro-batches have the same number of elements.
-            let micro_batch =
-                index * (rows.len() / self.micro_batches)..(index + 1) * (rows.len() / self.micro_batches);
+            let len = rows.len() / self.micro_batches;
+            let micro_batch = index * len..(index + 1) * len;
             match rows {
                 Slice::F32(rows) => {
                     let buffer = &mut arena.values.buffers[input.buffer.0];

@@ -7,6 +7,7 @@ mod add;
 mod attention;
 mod bias;
 mod cross_entropy;
+pub mod dropout;
 mod embedding;
 mod geglu;
 pub mod gelu;
@@ -27,6 +28,7 @@ pub use add::Add;
 pub use attention::Attention;
 pub use bias::Bias;
 pub use cross_entropy::CrossEntropy;
+pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use geglu::Geglu;
 pub use gelu::Gelu;
@@ -244,6 +246,7 @@ ops!(
     Attention,
     Bias,
     CrossEntropy,
+    Dropout,
     Embedding,
     Geglu,
     Gelu,
