@@ -260,5 +260,5 @@ ops!(
     RmsNorm,
     Rope,
     Swiglu,
-    Tanh,
+    Tanh
 );
