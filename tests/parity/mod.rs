@@ -137,6 +137,7 @@ struct Rows {
     weights: Vec<f32>,
     features: Vec<f32>,
     expected: Vec<f32>,
+    segments: Vec<u32>,
 }
 
 impl Rows {
@@ -156,18 +157,27 @@ impl Rows {
                 .collect(),
             features: wide(InputName::Features, "features"),
             expected: wide(InputName::Expected, "expected"),
+            segments: segments(plan.shape, run),
         }
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected } = self;
+        let Rows { tokens, targets, weights, features, expected, segments } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
             .with(InputName::Weights, weights)
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
+            .with(InputName::Segments, segments)
     }
+}
+
+/// Segments of several lengths, other ones for each run and sequence, among them padding; neighbours in two sequences may have the same number.
+fn segments(shape: Shape, run: usize) -> Vec<u32> {
+    let lengths = [3, 5, 2, 30, 1, 70].into_iter().cycle().skip(run);
+    let numbered = lengths.zip([1, 2, 0, 3].into_iter().cycle());
+    numbered.flat_map(|(length, number)| vec![number; length]).take(shape.rows_per_run()).collect()
 }
 
 pub fn normal(name: &str, std: f32, len: usize) -> Vec<f32> {
