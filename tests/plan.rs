@@ -150,9 +150,9 @@ fn what_a_range_finder_observes_lasts() {
 fn a_plan_that_observes_goes_no_further() {
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 3 }, false);
     let x = tape.features(4);
-    let y = tape.linear(x, Weight::Frozen(0), 6);
+    let y = tape.linear(x, Weight::Frozen(0), None, 6);
     tape.observe(y, "down");
-    let z = tape.linear(y, Weight::Frozen(1), 5);
+    let z = tape.linear(y, Weight::Frozen(1), None, 5);
     tape.mse(z);
     let plan = tape.compile(Purpose::Observe);
     assert_eq!((plan.forward.len(), plan.backward.len()), (1, 0));
@@ -167,7 +167,7 @@ fn no_gradient_passes_through_orthonormal_rows() {
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 3 }, false);
     let weight = tape.parameter("w", [5, 4], Group::Matrix);
     let x = tape.features(4);
-    let y = tape.linear(x, Weight::Trained(weight), 5);
+    let y = tape.linear(x, Weight::Trained(weight), None, 5);
     tape.orthonormal(y);
 }
 
@@ -186,7 +186,7 @@ fn replay_poisoned(subject: &Subject, plan: &Plan) -> (f64, Vec<f64>) {
     let buffers: Vec<Vec<f64>> = plan.buffers.iter().map(|kind| vec![f64::NAN; rows * kind.columns]).collect();
     let mut values = Values { rows, words: vec![vec![]; buffers.len()], buffers };
     for input in &plan.inputs {
-        match subject.rows.input().of(input, plan.shape) {
+        match subject.rows.input().of(input, plan.shape).slice() {
             Slice::F32(rows) => values.buffers[input.buffer.0] = wide(rows.to_vec()),
             Slice::U32(rows) => values.words[input.buffer.0] = rows.to_vec(),
         }

@@ -8,7 +8,7 @@ use loralab_core::{
     device::{Cpu, Inputs, RunSettings},
     graph::{
         memory::{Data, Group, Tensor, Weight},
-        ops::Attend,
+        ops::{Attend, dropout::noise},
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
@@ -79,6 +79,7 @@ pub struct Rows {
     features: Vec<f32>,
     expected: Vec<f32>,
     segments: Vec<u32>,
+    noise: Vec<u32>,
 }
 
 impl Rows {
@@ -90,7 +91,7 @@ impl Rows {
 
     /// The device's view.
     pub fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, segments } = self;
+        let Rows { tokens, targets, weights, features, expected, segments, noise } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
@@ -98,6 +99,7 @@ impl Rows {
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
             .with(InputName::Segments, segments)
+            .with(InputName::Noise, noise)
     }
 }
 
@@ -137,6 +139,8 @@ pub fn subjects(layers: usize) -> Vec<Subject> {
         adapted("adapters with a frozen second pair, separate head", short, &plain, &MODULES, true),
         adapted("adapters on queries and values only", short, &grouped, &["q_proj", "v_proj"], false),
         adapted("adapters on the last projection only", short, &plain, &["down_proj"], true),
+        dropped("adapters with dropout", short, &grouped, false),
+        dropped("adapters with dropout and a frozen second pair", short, &plain, true),
         everything("every weight trained, tied embedding", short, &grouped),
         everything("every weight trained, separate head", short, &plain),
         regression("teacher–student network", short, |tape| teacher_student(tape, NETWORK)),
@@ -163,6 +167,16 @@ fn adapted(what: &'static str, shape: Shape, config: &Config, target_modules: &[
     Subject { what, shape, frozen_pairs, base: tensors, rows, record: Box::new(record) }
 }
 
+/// Adapters on every module, whose inputs are dropped by the same masks at every pass.
+fn dropped(what: &'static str, shape: Shape, config: &Config, frozen_pairs: bool) -> Subject {
+    let Subject { base, rows, record, .. } = adapted(what, shape, config, &MODULES, frozen_pairs);
+    let record = Box::new(move |tape: &mut Tape| {
+        tape.dropout(0.3);
+        record(tape);
+    });
+    Subject { what, shape, frozen_pairs, base, rows, record }
+}
+
 fn everything(what: &'static str, shape: Shape, config: &Config) -> Subject {
     let model = Model::from(config.clone());
     let rows = token_rows(shape, model.vocabulary());
@@ -180,22 +194,22 @@ fn entangled(tape: &mut Tape) {
     let Network { inputs, width, .. } = NETWORK;
     let maps = ["first", "second", "third"].map(|name| tape.parameter(name, [width, width], Group::Matrix));
     let enter = tape.parameter("enter", [width, inputs], Group::Matrix);
-    let gain = tape.parameter("gain", [1, width], Group::Gain);
+    let [gain, bias] = ["gain", "bias"].map(|name| tape.parameter(name, [1, width], Group::Gain));
     let x = tape.features(inputs);
-    let u = tape.linear(x, Weight::Trained(enter), width);
-    let v = tape.linear(u, Weight::Trained(maps[0]), width);
+    let u = tape.linear(x, Weight::Trained(enter), None, width);
+    let v = tape.linear(u, Weight::Trained(maps[0]), Some(Weight::Trained(bias)), width);
     let w = tape.swiglu(v, u);
     let sum = tape.add(u, w);
     let sum = tape.add(sum, u);
     let sum = tape.add(v, sum);
     let other = tape.add(w, sum);
     let t = tape.rms_norm(other, Weight::Trained(gain), 1e-5);
-    let t = tape.linear(t, Weight::Trained(maps[1]), width);
-    let unused = tape.linear(t, Weight::Trained(maps[2]), width);
+    let t = tape.linear(t, Weight::Trained(maps[1]), None, width);
+    let unused = tape.linear(t, Weight::Trained(maps[2]), None, width);
     tape.swiglu(unused, t);
     let sum = tape.add(sum, t);
     let sum = tape.add(other, sum);
-    let y = tape.linear(sum, Weight::Frozen(1), 1);
+    let y = tape.linear(sum, Weight::Frozen(1), None, 1);
     tape.mse(y);
 }
 
@@ -232,7 +246,15 @@ pub fn token_rows(shape: Shape, vocabulary: usize) -> Rows {
     let count = shape.rows_per_run();
     let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(vocabulary as u32)).collect() };
     let (tokens, targets) = (tokens(), tokens());
-    Rows { tokens, targets, weights: row_weights(count), features: vec![], expected: vec![], segments: vec![] }
+    Rows {
+        tokens,
+        targets,
+        weights: row_weights(count),
+        features: vec![],
+        expected: vec![],
+        segments: vec![],
+        noise: noise(3, 1, 0..count),
+    }
 }
 
 fn feature_rows(shape: Shape) -> Rows {
@@ -246,6 +268,7 @@ fn feature_rows(shape: Shape) -> Rows {
         expected: normal("expected", 1.0, count),
         // Padding at an end; the first sequence ends with the number with which the second begins, which is another segment.
         segments: (0..count).map(|row| [0, 2, 2, 1, 1, 1, 1, 1, 0, 2][row % 10]).collect(),
+        noise: vec![],
     }
 }
 

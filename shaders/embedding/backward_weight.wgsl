@@ -1,4 +1,4 @@
-// dtable (V, width): row tokens[n] += row n of dy (N, width), in the order of n. Each invocation gathers one element of one run's
+// dtable (V, width): row tokens[n] += row n of dy (N, width) times the scale, in the order of n. Each invocation gathers one element of one run's
 // table, so nothing is added by two at once.
 
 struct Params {
@@ -10,6 +10,7 @@ struct Params {
     // Where the table's gradient begins, and how many elements a run's gradients take.
     offset: u32,
     stride: u32,
+    scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -28,7 +29,7 @@ fn element(i: u32) {
     var sum = gradients[place];
     for (var row = run * params.rows_per_run; row < (run + 1u) * params.rows_per_run; row++) {
         if tokens[row] == token {
-            sum += dy[row * params.width + column];
+            sum += dy[row * params.width + column] * params.scale;
         }
     }
     gradients[place] = sum;

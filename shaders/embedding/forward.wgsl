@@ -1,4 +1,4 @@
-// y (N, width): row n is row tokens[n] of the table w (V, width).
+// y (N, width): row n is row tokens[n] of the table w (V, width), times a scale.
 
 struct Params {
     // N · width.
@@ -8,6 +8,7 @@ struct Params {
     weight_offset: u32,
     // Elements from one run's table to the next; 0 where all share one.
     weight_stride: u32,
+    scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -19,6 +20,6 @@ fn element(i: u32) {
     if i < params.elements {
         let row = i / params.width;
         let table = params.weight_offset + row / params.rows_per_run * params.weight_stride;
-        y[i] = weight(table + tokens[row] * params.width + i % params.width);
+        y[i] = weight(table + tokens[row] * params.width + i % params.width) * params.scale;
     }
 }

@@ -1,7 +1,10 @@
-// dx (N, I) (+)= dy (N, O) W + dz A − dz₀ A₀, run by run; dz = s dy B and dz₀ = s dy B₀ come from `down`.
+// dx (N, I) (+)= dy (N, O) W + dz A − dz₀ A₀, run by run; dz = s dy B and dz₀ = s dy B₀ come from `down`. With dropout dz A is the gradient of
+// A's masked input instead, and left out here.
 
 // 1 where the runs have a frozen second pair.
 override PAIRS: u32 = 0u;
+// 1 where A reads a masked input.
+override DROPS: u32 = 0u;
 
 struct Params {
     // Of one run.
@@ -55,7 +58,9 @@ fn right_at(source: u32, run: u32, columns: vec4<u32>, term: u32) -> vec4<f32> {
 
 fn result(tile: Tile) -> Sums {
     var sum = product(BASE, tile, Sums());
-    sum = product(ADAPTER, tile, sum);
+    if DROPS == 0u {
+        sum = product(ADAPTER, tile, sum);
+    }
     if PAIRS == 1u {
         sum = product(FROZEN, tile, sum);
     }

@@ -1,23 +1,5 @@
 // dx (+)= dy where x is positive, and 0 elsewhere, so also at 0 itself.
 
-struct Params {
-    elements: u32,
-    // 1 adds to what dx holds, 0 overwrites it.
-    add: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
-
-fn element(i: u32) {
-    if i < params.elements {
-        let gradient = select(0.0, dy[i], x[i] > 0.0);
-        if params.add == 1u {
-            dx[i] += gradient;
-        } else {
-            dx[i] = gradient;
-        }
-    }
+fn gradient(x: f32, dy: f32) -> f32 {
+    return select(0.0, dy, x > 0.0);
 }

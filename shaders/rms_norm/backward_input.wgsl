@@ -1,4 +1,4 @@
-// dx (N, I) (+)= c · (w dy − x · c² · mean(w dy x)), where c = inverse_rms of the row as the forward pass left it. One workgroup a row.
+// dx (N, I) (+)= c · (g dy − x · c² · mean(g dy x)), where c = inverse_rms of the row as the forward pass left it. One workgroup a row.
 
 struct Params {
     // Of all runs.
@@ -24,12 +24,12 @@ fn of_row(row: u32, local: u32) {
     let gain = params.weight_offset + row / params.rows_per_run * params.weight_stride;
     var sum = 0.0;
     for (var i = local; i < params.width; i += 64u) {
-        sum += weight(gain + i) * dy[start + i] * x[start + i];
+        sum += gain_at(gain + i) * dy[start + i] * x[start + i];
     }
     let inverse = inverse_rms[row];
     let along = inverse * inverse * (total(local, sum) / f32(params.width));
     for (var i = local; i < params.width; i += 64u) {
-        let gradient = inverse * (weight(gain + i) * dy[start + i] - x[start + i] * along);
+        let gradient = inverse * (gain_at(gain + i) * dy[start + i] - x[start + i] * along);
         if params.add == 1u {
             dx[start + i] += gradient;
         } else {

@@ -1,4 +1,4 @@
-// y (N, I) = x · w / √(mean(x²) + ε) over each row, and what it was divided by as inverse_rms (N). One workgroup a row.
+// y (N, I) = x · g / √(mean(x²) + ε) over each row, and what it was divided by as inverse_rms (N). One workgroup a row.
 // Zhang and Sennrich 2019, arXiv 1910.07467.
 
 struct Params {
@@ -27,7 +27,7 @@ fn of_row(row: u32, local: u32) {
     let inverse = inverseSqrt(total(local, sum) / f32(params.width) + params.epsilon);
     let gain = params.weight_offset + row / params.rows_per_run * params.weight_stride;
     for (var i = local; i < params.width; i += 64u) {
-        y[start + i] = x[start + i] * inverse * weight(gain + i);
+        y[start + i] = x[start + i] * inverse * gain_at(gain + i);
     }
     if local == 0u {
         inverse_rms[row] = inverse;

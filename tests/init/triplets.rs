@@ -95,7 +95,7 @@ fn begin(tensor: Tensor, rank: usize, run: &Run, make_device: MakeDevice<'_>) ->
     let [outputs, inputs] = tensor.shape;
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, true);
     let x = tape.features(inputs);
-    let y = tape.lora_linear(x, Weight::Frozen(0), outputs, rank, "layer");
+    let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, rank, "layer");
     tape.mse(y);
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let base = Base { model: config(1, 1, true).into(), tensors: [tensor].into() };

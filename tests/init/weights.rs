@@ -160,7 +160,7 @@ fn each_on(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) {
             for scale in SCALES {
                 let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, scheme.frozen_pair);
                 let x = tape.features(inputs);
-                let y = tape.lora_linear(x, Weight::Frozen(0), outputs, rank, "layer");
+                let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, rank, "layer");
                 tape.mse(y);
                 let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
                 let settings = RunSettings { scale, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };

@@ -5,7 +5,21 @@ use std::sync::Arc;
 use loralab_core::device::{wait, webgpu::Accelerator};
 use loralab_linalg::{Law, Stream};
 
+use super::cases::Mutant;
 use crate::gpu;
+
+/// Broken kernels.
+pub const MUTANTS: &[Mutant] = &[
+    ("uniform/fill", "round < 10u", "round < 9u"),
+    ("uniform/fill", "word >> 9u", "word >> 8u"),
+    ("uniform/fill", "(carry >> 16u)", "0u"),
+    ("uniform/fill", "index * 4u + 3u", "index * 4u + 2u"),
+    ("normal/fill", "0x9e3779b9u, 0xbb67ae85u", "0xbb67ae85u, 0x9e3779b9u"),
+    ("normal/fill", "z + 128u", "z"),
+    ("normal/fill", "coefficients[at + 3u]", "coefficients[at + 2u]"),
+    ("normal/fill", "octave * 16u", "octave * 15u"),
+    ("normal/fill", "params.name_high)", "params.name_low)"),
+];
 
 #[test]
 fn random_numbers_have_the_bits_of_the_host() {

@@ -2,6 +2,8 @@
 //!
 //! A case is a small model around one op; each dispatch of its step is compared by itself, with outputs poisoned and gradients already holding
 //! something (see `loralab_core::lab::verify`). Three runs, so that nothing can be right by taking another run's place.
+//!
+//! `LORALAB_OPS=rope,bias` holds the cases of these ops only, for whoever works on one.
 
 use loralab_core::graph::memory::InputName;
 use std::sync::Arc;
@@ -75,7 +77,12 @@ fn tiles_are_timed_once_and_stay_within_their_bounds() {
 }
 
 fn hold(gpu: &Arc<Accelerator>) {
-    hold_cases(gpu, &|_| true);
+    hold_cases(gpu, &|case| is_asked(case.what.split([' ', ',']).next().unwrap_or_default()));
+}
+
+/// True if this op is among those that `LORALAB_OPS` names, if it names any.
+fn is_asked(op: &str) -> bool {
+    std::env::var("LORALAB_OPS").map_or(true, |asked| asked.split(',').any(|asked| asked == op))
 }
 
 fn hold_cases(gpu: &Arc<Accelerator>, held: &dyn Fn(&Case) -> bool) {
@@ -139,6 +146,8 @@ struct Rows {
     expected: Vec<f32>,
     codes: Vec<f32>,
     segments: Vec<u32>,
+    positions: Vec<u32>,
+    noise: Vec<u32>,
 }
 
 impl Rows {
@@ -153,6 +162,11 @@ impl Rows {
         Rows {
             tokens: tokens(),
             targets: tokens(),
+            // Every third row is left as it is.
+            noise: (0..count)
+                .flat_map(|row| [run as u32, 7, 2 + run as u32, if row % 3 == 1 { u32::MAX } else { row as u32 }])
+                .collect(),
+            positions: (0..count).map(|row| ((row * 5 + run) % plan.shape.tokens) as u32).collect(),
             weights: (0..count)
                 .map(|row| if row % 5 == 3 { 0.0 } else { (1 + row % 4) as f32 / count as f32 })
                 .collect(),
@@ -164,7 +178,7 @@ impl Rows {
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, codes, segments } = self;
+        let Rows { tokens, targets, weights, features, expected, codes, segments, positions, noise } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
@@ -173,6 +187,8 @@ impl Rows {
             .with(InputName::Expected, expected)
             .with(InputName::Codes, codes)
             .with(InputName::Segments, segments)
+            .with(InputName::Positions, positions)
+            .with(InputName::Noise, noise)
     }
 }
 

@@ -24,6 +24,8 @@ mod curvature;
 mod diagnostics;
 // A run that diverges is a result and harms no other.
 mod divergence;
+// Masks of dropout are the same alone and together, on both devices, and there are none outside of training.
+mod dropout;
 // Ten losses that were written down once.
 mod golden;
 // The GPU trains as the CPU does, the same alone and together.

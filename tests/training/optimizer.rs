@@ -90,7 +90,7 @@ fn a_weight_decay_that_is_small_beside_1_is_not_rounded_to_it() {
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, false);
         let matrix = tape.parameter("matrix", [64, 64], Group::Matrix);
         let x = tape.features(64);
-        let y = tape.linear(x, Weight::Trained(matrix), 64);
+        let y = tape.linear(x, Weight::Trained(matrix), None, 64);
         tape.mse(y);
         let plan = Arc::new(tape.compile(Purpose::Train(optimizer)));
         // Nothing goes in, so the gradient is zero, and the decay is all that moves.
@@ -134,7 +134,7 @@ impl OneLayer {
     fn stepped(scheme: &str) -> OneLayer {
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, false);
         let x = tape.features(WIDTH);
-        let y = tape.lora_linear(x, Weight::Frozen(0), WIDTH, RANK, "layer");
+        let y = tape.lora_linear(x, Weight::Frozen(0), None, WIDTH, RANK, "layer");
         tape.mse(y);
         let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
         let zero =

@@ -26,7 +26,7 @@ fn left_after_one_step(preconditioner: Option<Preconditioner>, sketched: bool) -
     const RANK: usize = 3;
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: INPUTS }, false);
     let x = tape.features(INPUTS);
-    let y = tape.lora_linear(x, Weight::Frozen(0), OUTPUTS, RANK, "layer");
+    let y = tape.lora_linear(x, Weight::Frozen(0), None, OUTPUTS, RANK, "layer");
     tape.mse(y);
     tape.precondition(preconditioner);
     let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::Sgd { momentum: 0.0 })));

@@ -135,7 +135,11 @@ impl Scalar for Dual {
     }
     fn tanh(self) -> Self {
         let value = self.value.tanh();
-        self.chain(value, 1.0 - value * value)
+        self.chain(value, (1.0 - value) * (1.0 + value))
+    }
+    fn normal(self) -> (Self, Self) {
+        let (share, density) = self.value.normal();
+        (self.chain(share, density), self.chain(density, -self.value * density))
     }
     fn is_finite(self) -> bool {
         self.value.is_finite() && self.tangent.is_finite()
@@ -199,7 +203,9 @@ mod tests {
             check("quotient", x, |x| (x + two) / (x * x + Dual::ONE));
             check("root", x, |x| x.sqrt() + x.inverse_sqrt());
             check("exponential", x, |x| x.exp() * x.ln());
-            check("hyperbolic", x, |x| x.tanh());
+            check("tanh", x, |x| x.tanh() * x);
+            check("distribution", x, |x| x.normal().0);
+            check("density", x, |x| x.normal().1);
             check("size", x, |x| (x - two).abs());
             check("larger", x, |x| (x * x).max(Dual::ONE));
             check("in place", x, |x| {

@@ -29,15 +29,16 @@ pub struct Pair<'a, S> {
     pub b: &'a [S],
 }
 
-/// `y` (N, O) = x Wᵀ + s (z Bᵀ − (x A₀ᵀ) B₀ᵀ), and `z` (N, R) = x Aᵀ for the backward pass.
+/// `y` (N, O) = x Wᵀ + s (z Bᵀ − (x A₀ᵀ) B₀ᵀ), and `z` (N, R) = x′ Aᵀ for the backward pass.
 ///
-/// `x` is (N, I), `w` (O, I), and (A₀, B₀) the `frozen` pair.
+/// `x` is (N, I), `w` (O, I), and (A₀, B₀) the `frozen` pair. x′, `of_adapter` (N, I), is x itself, or with dropout the masked x.
 ///
 /// # Panics
 /// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(
     shape: Shape,
     x: &[S],
+    of_adapter: &[S],
     w: Weights<'_, S>,
     pair: Pair<'_, S>,
     frozen: Option<Pair<'_, S>>,
@@ -47,7 +48,7 @@ pub fn forward<S: Scalar>(
     scratch: &mut Scratch<S>,
 ) {
     let Shape { rows, outputs, rank, .. } = shape;
-    down(shape, x, pair.a, z);
+    down(shape, of_adapter, pair.a, z);
     let Some(frozen) = frozen else {
         linear::forward(shape.base(), x, w, y, Threads::One, scratch.weights());
         up(shape, z, pair.b, scale, y, Store::Add);
@@ -70,7 +71,7 @@ pub fn forward<S: Scalar>(
     );
 }
 
-/// The gradients of the adapter: `dz` (N, R) = s dy B, `da` (R, I) += dzᵀ x, `db` (O, R) += s dyᵀ z.
+/// The gradients of the adapter: `dz` (N, R) = s dy B, `da` (R, I) += dzᵀ x, `db` (O, R) += s dyᵀ z; `x` is what A read.
 ///
 /// `z` is a result of [`forward`], `dy` is (N, O). `dz` is also an input of [`backward_input`].
 ///
@@ -94,7 +95,7 @@ pub fn backward_adapter<S: Scalar>(
     S::matmul(db, dy.t(), z, scale, Store::Add);
 }
 
-/// `dx` (N, I) (+)= dy W + dz A − s (dy B₀) A₀, with `dz` from [`backward_adapter`].
+/// `dx` (N, I) (+)= dy W + dz A − s (dy B₀) A₀, with `dz` from [`backward_adapter`]. Without `a`, dz A is left out: the gradient of a masked input.
 ///
 /// # Panics
 /// If a slice does not have the size that `shape` defines.
@@ -103,7 +104,7 @@ pub fn backward_input<S: Scalar>(
     dy: &[S],
     dz: &[S],
     w: Weights<'_, S>,
-    a: &[S],
+    a: Option<&[S]>,
     frozen: Option<Pair<'_, S>>,
     scale: S,
     dx: &mut [S],
@@ -114,7 +115,9 @@ pub fn backward_input<S: Scalar>(
     let frozen_size = if frozen.is_some() { rows * rank } else { 0 };
     let (weights, [frozen_dz]) = scratch.split([frozen_size]);
     linear::backward_input(shape.base(), dy, w, dx, store, Threads::One, weights);
-    S::matmul(dx, Matrix::new(dz, rows, rank), Matrix::new(a, rank, inputs), S::ONE, Store::Add);
+    if let Some(a) = a {
+        S::matmul(dx, Matrix::new(dz, rows, rank), Matrix::new(a, rank, inputs), S::ONE, Store::Add);
+    }
     if let Some(frozen) = frozen {
         let (dy, b) = (Matrix::new(dy, rows, outputs), Matrix::new(frozen.b, outputs, rank));
         S::matmul(frozen_dz, dy, b, S::ONE, Store::Set);

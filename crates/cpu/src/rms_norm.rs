@@ -13,51 +13,76 @@ pub struct Shape {
     pub width: usize,
 }
 
-/// `y` (N, I) = x w / √(mean(x²) + ε), the mean taken over each row of `x` (N, I); `w` is (I).
+/// The gain g of a norm.
+#[derive(Clone, Copy, Debug)]
+pub struct Gain<'a, S> {
+    /// The stored vector w, (I).
+    pub weight: Weights<'a, S>,
+    /// True if g is 1 + w, as in Gemma, instead of w.
+    pub plus_one: bool,
+}
+
+impl<'a, S: Scalar> Gain<'a, S> {
+    fn decode<'b>(self, scratch: &'b mut Vec<S>) -> &'b [S]
+    where
+        'a: 'b,
+    {
+        if !self.plus_one {
+            return self.weight.decode(scratch);
+        }
+        let gain = self.weight.copy(scratch);
+        for gain in gain.iter_mut() {
+            *gain = S::ONE + *gain;
+        }
+        gain
+    }
+}
+
+/// `y` (N, I) = x g / √(mean(x²) + ε), the mean taken over each row of `x` (N, I); the gain g is (I).
 ///
-/// `inverse_rms` (N) = 1 / √(mean(x²) + ε) is for the backward pass. `scratch` holds `w` if it must be decoded.
+/// `inverse_rms` (N) = 1 / √(mean(x²) + ε) is for the backward pass. `scratch` holds the gain if it must be computed.
 ///
 /// # Panics
 /// If a slice does not have the size that `shape` defines.
 pub fn forward<S: Scalar>(
     shape: Shape,
     x: &[S],
-    w: Weights<'_, S>,
+    gain: Gain<'_, S>,
     epsilon: S,
     y: &mut [S],
     inverse_rms: &mut [S],
     scratch: &mut Vec<S>,
 ) {
     let Shape { rows, width } = shape;
-    shape.check(&[x.len(), y.len()], inverse_rms.len(), w.len());
+    shape.check(&[x.len(), y.len()], inverse_rms.len(), gain.weight.len());
     if rows * width == 0 {
         return;
     }
-    let w = w.decode(scratch);
+    let gain = gain.decode(scratch);
     let count = S::from_f64(width as f64);
     vectorize(
         #[inline(always)]
         || {
             for ((x, y), inverse) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(inverse_rms) {
                 *inverse = (sum([x], |[x]| x * x) / count + epsilon).inverse_sqrt();
-                for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
-                    *y = x * *inverse * w;
+                for ((y, &x), &gain) in y.iter_mut().zip(x).zip(gain) {
+                    *y = x * *inverse * gain;
                 }
             }
         },
     );
 }
 
-/// `dx` (N, I) (+)= c · (w dy − x · c² · mean(w dy x)), where c is the row's `inverse_rms` from [`forward`].
+/// `dx` (N, I) (+)= c · (g dy − x · c² · mean(g dy x)), where c is the row's `inverse_rms` from [`forward`].
 ///
-/// `scratch` holds `w` if it must be decoded.
+/// `scratch` holds the gain if it must be computed.
 ///
 /// # Panics
 /// If a slice does not have the size that `shape` defines.
 pub fn backward_input<S: Scalar>(
     shape: Shape,
     x: &[S],
-    w: Weights<'_, S>,
+    gain: Gain<'_, S>,
     inverse_rms: &[S],
     dy: &[S],
     dx: &mut [S],
@@ -65,28 +90,28 @@ pub fn backward_input<S: Scalar>(
     scratch: &mut Vec<S>,
 ) {
     let Shape { rows, width } = shape;
-    shape.check(&[x.len(), dy.len(), dx.len()], inverse_rms.len(), w.len());
+    shape.check(&[x.len(), dy.len(), dx.len()], inverse_rms.len(), gain.weight.len());
     if rows * width == 0 {
         return;
     }
-    let w = w.decode(scratch);
+    let gain = gain.decode(scratch);
     let count = S::from_f64(width as f64);
     vectorize(
         #[inline(always)]
         || {
             let inputs = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(inverse_rms);
             for (((x, dy), &inverse), dx) in inputs.zip(dx.chunks_exact_mut(width)) {
-                let mean = sum([x, dy, w], |[x, dy, w]| w * dy * x) / count;
+                let mean = sum([x, dy, gain], |[x, dy, gain]| gain * dy * x) / count;
                 let pull = mean * inverse * inverse;
-                for ((dx, &x), (&dy, &w)) in dx.iter_mut().zip(x).zip(dy.iter().zip(w)) {
-                    store.put(dx, inverse * (w * dy - x * pull));
+                for ((dx, &x), (&dy, &gain)) in dx.iter_mut().zip(x).zip(dy.iter().zip(gain)) {
+                    store.put(dx, inverse * (gain * dy - x * pull));
                 }
             }
         },
     );
 }
 
-/// `dw` (I) += Σ over rows of dy · x · `inverse_rms`.
+/// `dw` (I) += Σ over rows of dy · x · `inverse_rms`, whether the gain is w or 1 + w.
 ///
 /// # Panics
 /// If a slice does not have the size that `shape` defines.

@@ -9,7 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::simd::vectorize;
-use crate::{Matrix, Store, cholesky, hyperbolic, orthonormal};
+use crate::{Matrix, Store, cholesky, hyperbolic, normal, orthonormal};
 
 /// The number type of a kernel: `f32`, `f64`, [`Tracked`](crate::Tracked) or [`Dual`](crate::Dual).
 pub trait Scalar:
@@ -62,6 +62,9 @@ pub trait Scalar:
     /// The hyperbolic tangent. In `f32` it is free of branches and calls, so that loops over it are vectorised.
     #[must_use]
     fn tanh(self) -> Self;
+    /// Φ(x) and φ(x): the standard normal's distribution function and density. In `f32` free of branches and calls.
+    #[must_use]
+    fn normal(self) -> (Self, Self);
     /// The larger of the two; `other` if one of them is NaN.
     #[must_use]
     #[inline(always)]
@@ -248,6 +251,10 @@ impl Scalar for f32 {
         hyperbolic::tanh(self)
     }
     #[inline(always)]
+    fn normal(self) -> (Self, Self) {
+        normal::normal(self)
+    }
+    #[inline(always)]
     fn is_finite(self) -> bool {
         self.is_finite()
     }
@@ -324,6 +331,13 @@ impl Scalar for f64 {
     #[inline(always)]
     fn tanh(self) -> Self {
         self.tanh()
+    }
+    #[inline(always)]
+    fn normal(self) -> (Self, Self) {
+        let scaled = self * std::f64::consts::FRAC_1_SQRT_2;
+        let density =
+            (-scaled * scaled).exp() * (std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2 / 2.0);
+        (0.5 * libm::erfc(-scaled), density)
     }
     #[inline(always)]
     fn is_finite(self) -> bool {

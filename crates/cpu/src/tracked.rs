@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::scalar::check_product;
-use crate::{Matrix, Scalar, Store, Threads, cholesky, hyperbolic, orthonormal};
+use crate::{Matrix, Scalar, Store, Threads, cholesky, hyperbolic, normal, orthonormal};
 
 /// The largest unit in the last place of an `f32`, relative to its value: 2⁻²³.
 const ULP: f64 = f32::EPSILON as f64;
@@ -201,6 +201,13 @@ impl Scalar for Tracked {
         let of = |value| Self { value, error: self.error };
         let off = |formula: Self, exact: f64| formula.error + (formula.value - exact).abs();
         Self { value: self.value.tanh(), error: hyperbolic::error(self.value, self.error, of, off) }
+    }
+    /// The bounds of [`normal::normal`]'s formula.
+    fn normal(self) -> (Self, Self) {
+        let meant =
+            |formula: Self, exact: f64| Self { value: exact, error: formula.error + (formula.value - exact).abs() };
+        let ((share, density), exact) = (normal::normal(self), self.value.normal());
+        (meant(share, exact.0), meant(density, exact.1))
     }
     fn max(self, other: Self) -> Self {
         let larger = if self.value > other.value { self } else { other };

@@ -55,19 +55,27 @@ impl<'a, S: Scalar> Weights<'a, S> {
     where
         'a: 'b,
     {
-        let length = self.len();
-        match self {
-            Weights::Exact(x) => return x,
-            Weights::F32(x) => {
-                if let Some(x) = S::borrow_f32(x) {
-                    return x;
-                }
-                S::decode_f32(x, resized(scratch, length));
-            }
-            Weights::F16(x) => S::decode_f16(x, resized(scratch, length)),
-            Weights::Bf16(x) => S::decode_bf16(x, resized(scratch, length)),
+        let borrowed = match self {
+            Weights::Exact(x) => Some(x),
+            Weights::F32(x) => S::borrow_f32(x),
+            Weights::F16(_) | Weights::Bf16(_) => None,
+        };
+        match borrowed {
+            Some(x) => x,
+            None => self.copy(scratch),
         }
-        &scratch[..length]
+    }
+
+    /// The values, decoded into `scratch` in any case, for a caller that changes them.
+    pub fn copy(self, scratch: &mut Vec<S>) -> &mut [S] {
+        let out = resized(scratch, self.len());
+        match self {
+            Weights::Exact(x) => out.copy_from_slice(x),
+            Weights::F32(x) => S::decode_f32(x, out),
+            Weights::F16(x) => S::decode_f16(x, out),
+            Weights::Bf16(x) => S::decode_bf16(x, out),
+        }
+        out
     }
 }
 

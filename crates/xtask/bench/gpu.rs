@@ -58,7 +58,7 @@ fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize, weight: &[f32]) ->
     let gain = tape.parameter("gain", [1, n], Group::Gain);
     let x = tape.features(n);
     let y = tape.relu(x);
-    let y = tape.linear(y, Weight::Frozen(0), n);
+    let y = tape.linear(y, Weight::Frozen(0), None, n);
     let y = tape.rms_norm(y, Weight::Trained(gain), 1e-5);
     tape.mse(y);
     let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));

@@ -57,7 +57,7 @@ fn asked(scheme: &'static Scheme, base: &Base, machine: &Machine) -> Result<()> 
     let [outputs, inputs] = base.tensors[0].shape;
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, true);
     let x = tape.features(inputs);
-    let y = tape.lora_linear(x, Weight::Frozen(0), outputs, RANK, "layer");
+    let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, RANK, "layer");
     tape.mse(y);
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let make_device = |plan, base| machine.make(plan, base);

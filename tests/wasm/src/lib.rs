@@ -62,7 +62,7 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
     let Layer { inputs, outputs, rank, .. } = *layer;
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, true);
     let x = tape.features(inputs);
-    let y = tape.lora_linear(x, Weight::Frozen(0), outputs, rank, layer.name);
+    let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, rank, layer.name);
     tape.mse(y);
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     // Only data would go through a model.

@@ -34,6 +34,25 @@ impl<'a> Slice<'a> {
     }
 }
 
+/// The elements of an input that a plan reads.
+#[derive(Clone, Debug)]
+pub enum Filled<'a> {
+    /// Those of the step.
+    Given(Slice<'a>),
+    /// Those that it reads when the step gives none.
+    Made(Vec<u32>),
+}
+
+impl Filled<'_> {
+    /// The elements.
+    pub fn slice(&self) -> Slice<'_> {
+        match self {
+            Filled::Given(slice) => *slice,
+            Filled::Made(words) => Slice::U32(words),
+        }
+    }
+}
+
 /// Conversions from the lists of numbers that an input can hold.
 macro_rules! slices {
     ($($list:ty => $kind:ident),*) => {
@@ -69,14 +88,15 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// The rows of one of the plan's inputs.
+    /// The rows of one of the plan's inputs, which are made if the step gives none and [`InputName::unless_given`] says what they are then.
     ///
     /// # Panics
     /// If the input is missing, or its length differs from the plan's rows.
-    pub fn of(&self, input: &Input, shape: Shape) -> Slice<'a> {
+    pub fn of(&self, input: &Input, shape: Shape) -> Filled<'a> {
         let (name, needed) = (input.name, input.kind.len(shape));
-        let rows = self.0[name as usize].unwrap_or_else(|| panic!("the plan reads {name:?}, which a step must give"));
-        assert_eq!(rows.len(), needed, "{name:?} must fill the plan's rows");
+        let given = self.0[name as usize].map(Filled::Given).or_else(|| name.unless_given(shape).map(Filled::Made));
+        let rows = given.unwrap_or_else(|| panic!("the plan reads {name:?}, which a step must give"));
+        assert_eq!(rows.slice().len(), needed, "{name:?} must fill the plan's rows");
         rows
     }
 }

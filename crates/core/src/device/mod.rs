@@ -17,7 +17,7 @@ use std::{future::Future, num::NonZeroUsize, pin::Pin, sync::Arc};
 
 pub use cpu::Cpu;
 pub use gpu::Gpu;
-pub use inputs::{Inputs, Slice};
+pub use inputs::{Filled, Inputs, Slice};
 pub use machine::Machine;
 pub(crate) use workers::Workers;
 

@@ -1,10 +1,11 @@
 //! Tape: records the ops of a model, with static shapes, derives the backward pass and compiles both passes into a [`Plan`].
 
 use crate::graph::{
-    memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
+    memory::{Group, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attend, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op, Orthonormal,
-        Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
+        Add, Attend, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
+        LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary, Swiglu, Tanh,
+        gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -26,6 +27,15 @@ pub enum Purpose {
     Moments(Option<usize>),
 }
 
+/// Where a row's position comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Its index in its sequence.
+    ByIndex,
+    /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0.
+    Given,
+}
+
 /// Records a forward pass.
 pub struct Tape {
     shape: Shape,
@@ -35,6 +45,9 @@ pub struct Tape {
     parameters: Vec<Parameter>,
     sites: Vec<Site>,
     tables: Vec<Vec<f64>>,
+    rotaries: Vec<(Rotary, usize)>,
+    positions: Positions,
+    dropout: f64,
     inputs: Vec<(InputName, Value)>,
     results: Results<Value>,
     frozen_pairs: bool,
@@ -54,6 +67,9 @@ impl Tape {
             parameters: Vec::new(),
             sites: Vec::new(),
             tables: Vec::new(),
+            rotaries: Vec::new(),
+            positions: Positions::ByIndex,
+            dropout: 0.0,
             inputs: Vec::new(),
             results: Results::default(),
             frozen_pairs,
@@ -66,6 +82,12 @@ impl Tape {
     /// Sets the preconditioner of the adapters' steps, or none.
     pub fn precondition(&mut self, preconditioner: Option<Preconditioner>) {
         self.preconditioner = preconditioner;
+    }
+
+    /// Sets the probability of dropout in the inputs of the adapters that are declared next, from 0 (none) to below 1. A step has dropout only if it gives
+    /// [`InputName::Noise`].
+    pub fn dropout(&mut self, probability: f64) {
+        self.dropout = probability;
     }
 
     /// Marks x, the input of `module`, as observed; a value that several modules read is observed once for all of them.
@@ -118,32 +140,97 @@ impl Tape {
 
     /// Embeds the step's tokens: rows of `table`, (V, width).
     pub fn embedding(&mut self, table: Weight, width: usize) -> Value {
-        let tokens = self.input(InputName::Tokens, 1);
-        self.push(Embedding { width, table }, vec![tokens])
+        self.embedding_of(InputName::Tokens, table, width, 1.0)
     }
 
-    /// The linear map x Wᵀ; W is (outputs, columns of x).
-    pub fn linear(&mut self, x: Value, weight: Weight, outputs: usize) -> Value {
+    /// Embeds the ids of an input: rows of `table`, (ids, width), times `scale`. A family that scales gives the number that its model multiplies by:
+    /// Gemma's √width is rounded to the dtype of the weights first (transformers' `modeling_gemma.py`, `normalizer`).
+    pub fn embedding_of(&mut self, ids: InputName, table: Weight, width: usize, scale: f64) -> Value {
+        let ids = self.input(ids, 1);
+        self.push(Embedding { width, table, scale }, vec![ids])
+    }
+
+    /// The linear map x Wᵀ + b; W is (outputs, columns of x), b (outputs).
+    pub fn linear(&mut self, x: Value, weight: Weight, bias: Option<Weight>, outputs: usize) -> Value {
         let inputs = self.columns(x);
-        self.push(Linear { inputs, outputs, weight }, vec![x])
+        let y = self.push(Linear { inputs, outputs, weight }, vec![x]);
+        self.bias(y, bias)
     }
 
-    /// A linear map with an adapter, x Wᵀ + s (x Aᵀ) Bᵀ. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
-    pub fn lora_linear(&mut self, x: Value, weight: Weight, outputs: usize, rank: usize, module: &str) -> Value {
+    /// A linear map with an adapter, x Wᵀ + s (x Aᵀ) Bᵀ + b. Declares A, (R, I), and B, (O, R), as parameters named after `module`.
+    pub fn lora_linear(
+        &mut self,
+        x: Value,
+        weight: Weight,
+        bias: Option<Weight>,
+        outputs: usize,
+        rank: usize,
+        module: &str,
+    ) -> Value {
         let inputs = self.columns(x);
         let [a, b] = self.site(module, [inputs, outputs], rank);
-        self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair: self.frozen_pairs }, vec![x])
+        let mut reads = vec![x];
+        let dropout = (self.dropout > 0.0).then(|| Dropout::new(inputs, self.dropout, module));
+        if let Some(dropout) = &dropout {
+            let noise = self.input(InputName::Noise, NOISE);
+            reads.extend([self.push(dropout.clone(), vec![x, noise]), noise]);
+        }
+        let frozen_pair = self.frozen_pairs;
+        let y = self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair, dropout }, reads);
+        self.bias(y, bias)
     }
 
-    /// RMSNorm: x · w / √(mean(x²) + ε).
-    pub fn rms_norm(&mut self, x: Value, weight: Weight, epsilon: f64) -> Value {
-        self.push(RmsNorm { width: self.columns(x), epsilon, weight }, vec![x])
+    /// x + b row by row, or x itself without a bias.
+    fn bias(&mut self, x: Value, bias: Option<Weight>) -> Value {
+        match bias {
+            Some(weight) => self.push(Bias { columns: self.columns(x), weight }, vec![x]),
+            None => x,
+        }
     }
 
-    /// Rotary position embedding: rotates the halves of each head by position; `table` is the index of the cosines, followed by the sines.
-    pub fn rope(&mut self, x: Value, head_size: usize, table: usize) -> Value {
-        let heads = self.columns(x) / head_size;
-        self.push(Rope { tokens: self.shape.tokens, heads, head_size, table }, vec![x])
+    /// RMSNorm of every row: x · g / √(mean(x²) + ε), where the gain g is (columns).
+    pub fn rms_norm(&mut self, x: Value, gain: impl Into<Gain>, epsilon: f64) -> Value {
+        self.head_norm(x, gain, self.columns(x), epsilon)
+    }
+
+    /// RMSNorm of every head of a row, all with one gain, (head size): the query and key norms of Qwen 3 and Gemma 3.
+    ///
+    /// # Panics
+    /// If the columns are no whole number of heads.
+    pub fn head_norm(&mut self, x: Value, gain: impl Into<Gain>, head_size: usize, epsilon: f64) -> Value {
+        let columns = self.columns(x);
+        assert!(columns.is_multiple_of(head_size), "{columns} columns are no heads of {head_size}");
+        let (heads, gain) = (columns / head_size, gain.into());
+        self.push(RmsNorm { heads, width: head_size, epsilon, gain }, vec![x])
+    }
+
+    /// LayerNorm of every row: (x − μ) · w / √(variance + ε) + b, where w and b are (columns).
+    pub fn layer_norm(&mut self, x: Value, weight: Weight, bias: Option<Weight>, epsilon: f64) -> Value {
+        let y = self.push(LayerNorm { width: self.columns(x), epsilon, weight }, vec![x]);
+        self.bias(y, bias)
+    }
+
+    /// Sets where the next ops take a row's position from.
+    pub fn positions(&mut self, positions: Positions) {
+        self.positions = positions;
+    }
+
+    /// Rotary position embedding: rotates pairs of the first features of each head by the row's position. Equal angles share their tables.
+    ///
+    /// # Panics
+    /// If more features are rotated than a head has.
+    pub fn rope(&mut self, x: Value, head_size: usize, rotary: &Rotary) -> Value {
+        let (tokens, heads, rotated) = (self.shape.tokens, self.columns(x) / head_size, rotary.rotated());
+        assert!(rotated <= head_size, "a head of {head_size} features has no {rotated} to rotate");
+        let known = self.rotaries.iter().find(|(known, _)| known == rotary).map(|(_, table)| *table);
+        let table = known.unwrap_or_else(|| {
+            let [cosines, _] = rotary.tables(tokens).map(|table| self.table(table));
+            self.rotaries.push((rotary.clone(), cosines));
+            cosines
+        });
+        let given = (self.positions == Positions::Given).then(|| self.input(InputName::Positions, 1));
+        let reads = [x].into_iter().chain(given).collect();
+        self.push(Rope { tokens, heads, head_size, rotated, table }, reads)
     }
 
     /// Attention within each sequence, or each segment of it if `attend` says so: q is (N, H·D), k and v are (N, KV·D).
@@ -157,6 +244,26 @@ impl Tape {
     /// SwiGLU: gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
         self.push(Swiglu { columns: self.columns(gate) }, vec![gate, up])
+    }
+
+    /// GEGLU: GELU(gate) · up.
+    pub fn geglu(&mut self, gate: Value, up: Value, form: gelu::Form) -> Value {
+        self.push(Geglu { columns: self.columns(gate), form }, vec![gate, up])
+    }
+
+    /// GELU.
+    pub fn gelu(&mut self, x: Value, form: gelu::Form) -> Value {
+        self.push(Gelu { columns: self.columns(x), form }, vec![x])
+    }
+
+    /// The hyperbolic tangent.
+    pub fn tanh(&mut self, x: Value) -> Value {
+        self.softcap(x, 1.0)
+    }
+
+    /// cap · tanh(x / cap): keeps every element between −cap and cap.
+    pub fn softcap(&mut self, x: Value, cap: f64) -> Value {
+        self.push(Tanh { columns: self.columns(x), cap }, vec![x])
     }
 
     /// Orthonormal rows that span the same space as the rows of x, for each run.

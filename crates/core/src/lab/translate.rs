@@ -27,6 +27,7 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_need
     let mut tape = Tape::new(shape, plan_needs.frozen_pairs);
     let Adapters { rank, target_modules } = adapters(base, experiment);
     let adapters = Adapters { rank: rank * plan_needs.spread, target_modules };
+    tape.dropout(experiment.lora_dropout);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
     tape
@@ -125,6 +126,7 @@ pub(super) fn export(
         rank,
         alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
         use_rslora: asked && experiment.scaling == Scaling::RsLora,
+        dropout: experiment.lora_dropout,
         target_modules: adapters(base, experiment).target_modules,
         modules: modules.collect(),
     }

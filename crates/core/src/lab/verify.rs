@@ -163,7 +163,8 @@ impl Judge<'_> {
         for input in &self.plan.inputs {
             let words = read(gpu, Memory::Rows(input.buffer)).await?;
             for (run, inputs) in self.inputs.iter().enumerate() {
-                let given: &[f32] = bytemuck::cast_slice(inputs.of(input, self.plan.shape).words());
+                let given = inputs.of(input, self.plan.shape);
+                let given: &[f32] = bytemuck::cast_slice(given.slice().words());
                 comparison.compare(run, &words[run * given.len()..(run + 1) * given.len()], &exact(given));
             }
         }

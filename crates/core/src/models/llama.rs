@@ -6,8 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{BaseError, Family, Linear, Recorder};
 use crate::graph::{
     memory::{Group, Span, Value},
-    ops::Attend,
-    tape::Tape,
+    ops::{Attend, Rotary},
 };
 
 /// The last components of the names of a layer's linear modules.
@@ -194,7 +193,7 @@ impl Family for Config {
 
     fn record(&self, recorder: &mut Recorder<'_>) {
         let head_size = self.head_size();
-        let table = rope_tables(recorder.tape, self);
+        let rotary = Rotary::plain(self.rope_theta, head_size);
         let embedding = recorder.weight("model.embed_tokens.weight", [self.vocabulary, self.width], Group::Matrix);
         recorder.tape.label("embed_tokens");
         let mut x = recorder.tape.embedding(embedding, self.width);
@@ -205,7 +204,7 @@ impl Family for Config {
             let h = norm(recorder, &format!("model.layers.{layer}.input_layernorm"), self, x);
             let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|module| project(recorder, module, h));
             recorder.tape.label(format!("layers.{layer}.self_attn"));
-            let (q, k) = (recorder.tape.rope(q, head_size, table), recorder.tape.rope(k, head_size, table));
+            let (q, k) = (recorder.tape.rope(q, head_size, &rotary), recorder.tape.rope(k, head_size, &rotary));
             let mixed = recorder.tape.attention(q, k, v, Attend::causal(head_size));
             let out = project(recorder, "o_proj", mixed);
             x = recorder.tape.add(x, out);
@@ -223,7 +222,7 @@ impl Family for Config {
             recorder.weight("lm_head.weight", [self.vocabulary, self.width], Group::Matrix)
         };
         recorder.tape.label("lm_head");
-        let logits = recorder.tape.linear(x, head, self.vocabulary);
+        let logits = recorder.tape.linear(x, head, None, self.vocabulary);
         recorder.tape.cross_entropy(logits);
     }
 }
@@ -239,19 +238,6 @@ fn norm(recorder: &mut Recorder<'_>, name: &str, config: &Config, x: Value) -> V
     let weight = recorder.weight(&format!("{name}.weight"), [1, config.width], Group::Gain);
     recorder.tape.label(name.trim_start_matches("model."));
     recorder.tape.rms_norm(x, weight, config.epsilon)
-}
-
-/// Adds the tables of the cosines and sines of position · θ^(−2i/D), each (T, D/2). Returns the index of the cosines; the sines follow.
-fn rope_tables(tape: &mut Tape, config: &Config) -> usize {
-    let half = config.head_size() / 2;
-    let angle = |index: usize| {
-        let (position, pair) = (index / half, index % half);
-        position as f64 * config.rope_theta.powf(-(pair as f64) / half as f64)
-    };
-    let count = tape.tokens() * half;
-    let cosines = tape.table((0..count).map(|index| angle(index).cos()).collect());
-    tape.table((0..count).map(|index| angle(index).sin()).collect());
-    cosines
 }
 
 /// The initial value of a weight for pretraining: N(0, 0.02²) for matrices, with the layers' output projections scaled by 1/√(2L) so that the

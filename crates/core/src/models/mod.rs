@@ -6,6 +6,7 @@
 mod base;
 pub mod llama;
 mod recorder;
+pub mod rotary;
 pub mod teacher_student;
 
 pub use base::{Base, BaseError};

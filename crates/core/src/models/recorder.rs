@@ -62,13 +62,13 @@ impl<'a> Recorder<'a> {
         self.tape.label(name.trim_start_matches("model."));
         match self.training {
             Training::Adapters(_, adapters) if adapters.target(name) => {
-                self.tape.lora_linear(x, weight, outputs, adapters.rank, name)
+                self.tape.lora_linear(x, weight, None, outputs, adapters.rank, name)
             }
             Training::Observed(_, modules) if modules.iter().any(|module| module == name) => {
                 self.tape.observe(x, name);
-                self.tape.linear(x, weight, outputs)
+                self.tape.linear(x, weight, None, outputs)
             }
-            _ => self.tape.linear(x, weight, outputs),
+            _ => self.tape.linear(x, weight, None, outputs),
         }
     }
 }

@@ -47,16 +47,16 @@ pub fn teacher_student(tape: &mut Tape, network: Network) {
     let [a, b] = tape.site("hidden", [width, width], rank);
     tape.label("hidden");
     let x = tape.features(inputs);
-    let u = tape.linear(x, Weight::Frozen(0), width);
+    let u = tape.linear(x, Weight::Frozen(0), None, width);
     let h = tape.relu(u);
-    let z = tape.linear(h, Weight::Trained(a), rank);
-    let v = tape.linear(z, Weight::Trained(b), width);
+    let z = tape.linear(h, Weight::Trained(a), None, rank);
+    let v = tape.linear(z, Weight::Trained(b), None, width);
     let h = match form {
         Form::Residual => tape.add(u, v),
         Form::Plain => v,
     };
     tape.label("out");
     let h = tape.relu(h);
-    let y = tape.linear(h, Weight::Frozen(1), 1);
+    let y = tape.linear(h, Weight::Frozen(1), None, 1);
     tape.mse(y);
 }

@@ -46,7 +46,7 @@ impl<S: Scalar> Layer<S> {
         let (mut z, mut y) = (poisoned(self.shape.rows * self.shape.rank), poisoned(self.dy.len()));
         let pair = Pair { a: &self.a, b: &self.b };
         let scratch = &mut Scratch::new();
-        forward(self.shape, &self.x, w, pair, self.frozen(), S::from_f64(SCALE), &mut z, &mut y, scratch);
+        forward(self.shape, &self.x, &self.x, w, pair, self.frozen(), S::from_f64(SCALE), &mut z, &mut y, scratch);
         (z, y)
     }
 
@@ -79,7 +79,7 @@ impl<S: Scalar> Layer<S> {
         };
         let scratch = &mut Scratch::new();
         let (dy, scale) = (&self.dy, S::from_f64(SCALE));
-        backward_input(self.shape, dy, dz, w, &self.a, self.frozen(), scale, &mut dx, store, scratch);
+        backward_input(self.shape, dy, dz, w, Some(&self.a), self.frozen(), scale, &mut dx, store, scratch);
         dx
     }
 
@@ -107,6 +107,35 @@ fn gradients_are_those_of_the_forward_pass() {
             assert_derivative("lora_linear da", &a, &da, |a| objective(&x, a, &b));
             assert_derivative("lora_linear db", &b, &db, |b| objective(&x, &a, b));
         }
+    }
+}
+
+/// With dropout A reads something else than W does, and each has a gradient of its own.
+#[test]
+fn a_masked_input_has_a_gradient_of_its_own() {
+    let shape = shape(3, 5, 7, 2);
+    for frozen in [false, true] {
+        let layer = Layer::<f64>::new(shape, frozen);
+        let masked = draw(9, layer.x.len());
+        let run = |x: &[f64], of_adapter: &[f64], a: &[f64]| {
+            let (mut z, mut y) = (poisoned(6), poisoned(21));
+            let (w, pair) = (Weights::Exact(&layer.w[..]), Pair { a, b: &layer.b });
+            forward(shape, x, of_adapter, w, pair, layer.frozen(), SCALE, &mut z, &mut y, &mut Scratch::new());
+            (z, y)
+        };
+        let (z, _) = run(&layer.x, &masked, &layer.a);
+        let (mut dz, mut da, mut db) = (poisoned(6), vec![0.0; layer.a.len()], vec![0.0; layer.b.len()]);
+        backward_adapter(shape, &masked, &z, &layer.dy, &layer.b, SCALE, &mut dz, &mut da, &mut db);
+        let (mut dx, mut d_masked) = (poisoned(15), poisoned(15));
+        let (w, scratch) = (Weights::Exact(&layer.w[..]), &mut Scratch::new());
+        backward_input(shape, &layer.dy, &dz, w, None, layer.frozen(), SCALE, &mut dx, Store::Set, scratch);
+        let down = linear::Shape { rows: 3, inputs: 5, outputs: 2 };
+        let a = Weights::Exact(&layer.a[..]);
+        linear::backward_input(down, &dz, a, &mut d_masked, Store::Set, Threads::One, &mut Vec::new());
+        let objective = |x: &[f64], of_adapter: &[f64], a: &[f64]| inner(&layer.dy, &run(x, of_adapter, a).1);
+        assert_derivative("lora_linear dx", &layer.x, &dx, |x| objective(x, &masked, &layer.a));
+        assert_derivative("lora_linear d masked", &masked, &d_masked, |masked| objective(&layer.x, masked, &layer.a));
+        assert_derivative("lora_linear da", &layer.a, &da, |a| objective(&layer.x, &masked, a));
     }
 }
 

@@ -5,8 +5,13 @@
 
 mod add;
 mod attention;
+mod bias;
 mod cross_entropy;
+mod dropout;
 mod embedding;
+mod geglu;
+mod gelu;
+mod layer_norm;
 mod linear;
 mod lora_linear;
 mod moments;
@@ -17,6 +22,7 @@ mod relu;
 mod rms_norm;
 mod rope;
 mod swiglu;
+mod tanh;
 
 use loralab_cpu::{Scalar, Tracked};
 

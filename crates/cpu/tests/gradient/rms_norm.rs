@@ -1,4 +1,4 @@
-use loralab_cpu::rms_norm::{Shape, backward_input, backward_weight, forward};
+use loralab_cpu::rms_norm::{Gain, Shape, backward_input, backward_weight, forward};
 use loralab_cpu::{Scalar, Store, Weights};
 
 use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
@@ -6,9 +6,19 @@ use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, po
 const EPSILON: f64 = 1e-5;
 const SHAPES: [Shape; 3] = [Shape { rows: 5, width: 7 }, Shape { rows: 3, width: 16 }, Shape { rows: 2, width: 53 }];
 
-fn run<S: Scalar>(shape: Shape, x: &[S], w: Weights<'_, S>) -> (Vec<S>, Vec<S>) {
+/// The gain w.
+fn plain<S>(weight: Weights<'_, S>) -> Gain<'_, S> {
+    Gain { weight, plus_one: false }
+}
+
+/// The gain 1 + w.
+fn plus_one<S>(weight: Weights<'_, S>) -> Gain<'_, S> {
+    Gain { weight, plus_one: true }
+}
+
+fn run<S: Scalar>(shape: Shape, x: &[S], gain: Gain<'_, S>) -> (Vec<S>, Vec<S>) {
     let (mut y, mut inverse_rms) = (poisoned(shape.rows * shape.width), poisoned(shape.rows));
-    forward(shape, x, w, S::from_f64(EPSILON), &mut y, &mut inverse_rms, &mut Vec::new());
+    forward(shape, x, gain, S::from_f64(EPSILON), &mut y, &mut inverse_rms, &mut Vec::new());
     (y, inverse_rms)
 }
 
@@ -17,30 +27,34 @@ fn gradients_are_those_of_the_forward_pass() {
     for shape in SHAPES {
         let elements = shape.rows * shape.width;
         let (x, w, dy) = (draw(1, elements), draw(2, shape.width), draw(3, elements));
-        let (_, inverse_rms) = run(shape, &x, Weights::Exact(&w));
-        let mut dx = poisoned(elements);
-        backward_input(shape, &x, Weights::Exact(&w), &inverse_rms, &dy, &mut dx, Store::Set, &mut Vec::new());
-        let mut dw = vec![0.0; shape.width];
-        backward_weight(shape, &x, &inverse_rms, &dy, &mut dw);
-        assert_derivative("rms_norm dx", &x, &dx, |x| inner(&dy, &run(shape, x, Weights::Exact(&w)).0));
-        assert_derivative("rms_norm dw", &w, &dw, |w| inner(&dy, &run(shape, &x, Weights::Exact(w)).0));
+        for gain in [plain, plus_one] {
+            let (_, inverse_rms) = run(shape, &x, gain(Weights::Exact(&w)));
+            let mut dx = poisoned(elements);
+            let of_gain = gain(Weights::Exact(&w));
+            backward_input(shape, &x, of_gain, &inverse_rms, &dy, &mut dx, Store::Set, &mut Vec::new());
+            let mut dw = vec![0.0; shape.width];
+            backward_weight(shape, &x, &inverse_rms, &dy, &mut dw);
+            assert_derivative("rms_norm dx", &x, &dx, |x| inner(&dy, &run(shape, x, gain(Weights::Exact(&w))).0));
+            assert_derivative("rms_norm dw", &w, &dw, |w| inner(&dy, &run(shape, &x, gain(Weights::Exact(w))).0));
+        }
     }
 }
 
 #[test]
 fn f32_is_within_the_tracked_bound() {
-    struct All(Shape, Store);
+    struct All(Shape, Store, bool);
     impl Computation for All {
         fn outputs<S: Scalar>(&self) -> Vec<S> {
-            let &All(shape, store) = self;
+            let &All(shape, store, plus_one) = self;
             let elements = shape.rows * shape.width;
             let (x, w, dy) = (draw(1, elements), draw(2, shape.width), draw(3, elements));
-            let (mut outputs, inverse_rms) = run(shape, &x, Weights::Exact(&w));
+            let gain = Gain { weight: Weights::Exact(&w), plus_one };
+            let (mut outputs, inverse_rms) = run(shape, &x, gain);
             let mut dx = match store {
                 Store::Set => poisoned(elements),
                 Store::Add => draw(4, elements),
             };
-            backward_input(shape, &x, Weights::Exact(&w), &inverse_rms, &dy, &mut dx, store, &mut Vec::new());
+            backward_input(shape, &x, gain, &inverse_rms, &dy, &mut dx, store, &mut Vec::new());
             let mut dw = draw(5, shape.width);
             backward_weight(shape, &x, &inverse_rms, &dy, &mut dw);
             outputs.extend([inverse_rms, dx, dw].concat());
@@ -48,8 +62,8 @@ fn f32_is_within_the_tracked_bound() {
         }
     }
     for shape in SHAPES {
-        assert_within_bound("rms_norm set", &All(shape, Store::Set));
-        assert_within_bound("rms_norm add", &All(shape, Store::Add));
+        assert_within_bound("rms_norm set", &All(shape, Store::Set, false));
+        assert_within_bound("rms_norm add", &All(shape, Store::Add, true));
     }
 }
 
@@ -57,7 +71,7 @@ fn f32_is_within_the_tracked_bound() {
 fn rows_have_unit_mean_square_before_the_weight() {
     let shape = Shape { rows: 4, width: 37 };
     let x: Vec<f64> = draw(1, 4 * 37).iter().map(|x: &f64| x * 100.0).collect();
-    let (y, _) = run(shape, &x, Weights::Exact(&[1.0; 37]));
+    let (y, _) = run(shape, &x, plain(Weights::Exact(&[1.0; 37])));
     for (x, y) in x.chunks(37).zip(y.chunks(37)) {
         assert!((inner(y, y) / 37.0 - 1.0).abs() < 1e-6);
         let ratio = y[0] / x[0];
@@ -69,7 +83,7 @@ fn rows_have_unit_mean_square_before_the_weight() {
 fn a_row_of_zeros_stays_zero() {
     let shape = Shape { rows: 1, width: 9 };
     let w = draw::<f32>(1, 9);
-    let (y, inverse_rms) = run(shape, &[0.0; 9], Weights::Exact(&w));
+    let (y, inverse_rms) = run(shape, &[0.0; 9], plain(Weights::Exact(&w)));
     assert_eq!(y, [0.0; 9]);
     assert!(inverse_rms[0].is_finite());
 }
@@ -80,5 +94,9 @@ fn stored_weights_count_as_their_value() {
     let x = draw::<f32>(1, 60);
     let stored: Vec<half::f16> = draw::<f32>(2, 20).into_iter().map(half::f16::from_f32).collect();
     let decoded: Vec<f32> = stored.iter().map(|w| w.to_f32()).collect();
-    assert_eq!(run(shape, &x, Weights::F16(&stored)), run(shape, &x, Weights::Exact(&decoded)));
+    for gain in [plain, plus_one] {
+        assert_eq!(run(shape, &x, gain(Weights::F16(&stored))), run(shape, &x, gain(Weights::Exact(&decoded))));
+    }
+    let one_more: Vec<f32> = decoded.iter().map(|w| 1.0 + w).collect();
+    assert_eq!(run(shape, &x, plus_one(Weights::F16(&stored))), run(shape, &x, plain(Weights::Exact(&one_more))));
 }

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 
 use crate::config::bytes::Bytes;
-use crate::config::check::{FromText, Given, Written, count, limit, not_negative, positive, refused, whole};
+use crate::config::check::{FromText, Given, Written, count, decay, limit, not_negative, positive, refused, whole};
 use crate::config::error::ExperimentError;
 use crate::config::experiment::{Seeds, one_or_many, rates};
 use crate::config::keys::{Flag, Key};
@@ -152,6 +152,10 @@ settings! {
         needs: "\"classic\" or \"rslora\"", example: "\"classic\"", default: "classic",
         about: "classic scales by α/r; rslora by α/√r, which keeps large ranks from learning less.", source: "Kalajdzievski 2023, arXiv 2312.03732", form: "Adapter",
         flag: "NAME" [] under "Adapters", "classic divides alpha by r, rslora by the root of r";
+    lora_dropout(f64 => f64, decay):
+        needs: "a number from 0 to below 1 that is still below 1 as a 32-bit float", example: "0.05", default: "0",
+        about: "The share of an adapter's input that is left out at random in each training step.", source: "Srivastava et al. 2014, JMLR 15; Hugging Face PEFT, LoraConfig.lora_dropout", form: "Adapter",
+        flag: "P" ["dropout"] under "Adapters", "Share of the adapters' inputs that is dropped at random while training";
     #[serde(deserialize_with = "one_or_many")]
     target_modules(Vec<String> => Option<Vec<String>>, |given| given.experiment.resolve_modules()):
         needs: "a list of names, in quotes", example: "[\"q_proj\", \"v_proj\"]", default: "all-linear",

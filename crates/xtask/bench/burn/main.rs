@@ -58,7 +58,7 @@ impl Ours {
             if layer > 0 {
                 x = tape.relu(x);
             }
-            x = tape.lora_linear(x, Weight::Frozen(layer), WIDTH, RANK, &format!("layers.{layer}"));
+            x = tape.lora_linear(x, Weight::Frozen(layer), None, WIDTH, RANK, &format!("layers.{layer}"));
         }
         tape.mse(x);
         let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::Sgd { momentum: 0.0 })));

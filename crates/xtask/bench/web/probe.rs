@@ -179,7 +179,7 @@ fn plan() -> Plan {
         if layer > 0 {
             x = tape.relu(x);
         }
-        x = tape.lora_linear(x, Weight::Frozen(layer), WIDTH, RANK, &format!("layers.{layer}"));
+        x = tape.lora_linear(x, Weight::Frozen(layer), None, WIDTH, RANK, &format!("layers.{layer}"));
     }
     tape.mse(x);
     tape.compile(Purpose::Train(Optimizer::Sgd { momentum: 0.0 }))

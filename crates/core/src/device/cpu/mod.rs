@@ -235,9 +235,9 @@ impl<S: Scalar> Cpu<S> {
         let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
         for input in &plan.inputs {
             let rows = inputs.of(input, plan.shape);
-            // All micro-batches have the same number of elements.
-            let micro_batch =
-                index * (rows.len() / self.micro_batches)..(index + 1) * (rows.len() / self.micro_batches);
+            let rows = rows.slice();
+            let len = rows.len() / self.micro_batches;
+            let micro_batch = index * len..(index + 1) * len;
             match rows {
                 Slice::F32(rows) => {
                     let buffer = &mut arena.values.buffers[input.buffer.0];

@@ -91,7 +91,7 @@ impl Buffers {
     /// If an input is missing or its length differs from the plan's rows.
     pub fn gather(&self, of_runs: &[Inputs<'_>], words: &mut Vec<u32>) {
         for input in &self.inputs {
-            of_runs.iter().for_each(|inputs| words.extend_from_slice(inputs.of(input, self.shape).words()));
+            of_runs.iter().for_each(|inputs| words.extend_from_slice(inputs.of(input, self.shape).slice().words()));
         }
     }
 }

@@ -9,14 +9,14 @@ use crate::graph::shader::{Launch, Memory, Shader, shader, word};
 
 shader! {
     UNIFORM = "uniform/fill", workgroup 256;
-    parts { "uniform/fill", "lib/random", "lib/elements" }
+    parts { "uniform/fill", "lib/random", "lib/philox", "lib/elements" }
     params { elements: u32, offset: u32, seed_low: u32, seed_high: u32, name_low: u32, name_high: u32, unit: f32 }
     buffers { write out: f32 }
     constants {}
 }
 shader! {
     NORMAL = "normal/fill", workgroup 256;
-    parts { "normal/fill", "lib/random", "lib/elements" }
+    parts { "normal/fill", "lib/random", "lib/philox", "lib/elements" }
     params { elements: u32, offset: u32, seed_low: u32, seed_high: u32, name_low: u32, name_high: u32, unit: f32 }
     buffers { read coefficients: u32, write out: f32 }
     constants {}

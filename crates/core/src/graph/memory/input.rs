@@ -1,6 +1,6 @@
 //! Inputs: named values that the host writes for a step.
 
-use super::{Buffer, Dtype, Type};
+use super::{Buffer, Dtype, Shape, Type};
 
 /// Names of the inputs. A new one is added here, in the model that reads it and in the data that provide it; no code between them names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,11 +21,19 @@ pub enum InputName {
     Segments,
     /// The position of each row, 1 column: its distance from the first row of its text.
     Positions,
+    /// The kind of each token, 1 column: in BERT, which of two texts it belongs to.
+    TokenTypes,
+    /// What the random words of dropout depend on beside the module and the column, [`NOISE`] columns: the run's seed in two words, the step, and the row's
+    /// number in its batch; `u32::MAX` for a row without dropout.
+    Noise,
 }
+
+/// Columns of [`InputName::Noise`].
+pub const NOISE: usize = 4;
 
 impl InputName {
     /// All names.
-    pub const ALL: [InputName; 8] = [
+    pub const ALL: [InputName; 10] = [
         InputName::Tokens,
         InputName::Targets,
         InputName::Weights,
@@ -34,13 +42,33 @@ impl InputName {
         InputName::Codes,
         InputName::Segments,
         InputName::Positions,
+        InputName::TokenTypes,
+        InputName::Noise,
     ];
 
     /// Element type.
     pub const fn dtype(self) -> Dtype {
         match self {
-            InputName::Tokens | InputName::Targets | InputName::Segments | InputName::Positions => Dtype::U32,
+            InputName::Tokens
+            | InputName::Targets
+            | InputName::Segments
+            | InputName::Positions
+            | InputName::TokenTypes
+            | InputName::Noise => Dtype::U32,
             InputName::Weights | InputName::Features | InputName::Expected | InputName::Codes => Dtype::F32,
+        }
+    }
+
+    /// The elements of one run that a step reads if it gives none: one segment, positions by index, tokens of one kind, no
+    /// dropout. `None` if a step must give them.
+    pub fn unless_given(self, shape: Shape) -> Option<Vec<u32>> {
+        let rows = 0..shape.rows_per_run();
+        match self {
+            InputName::Segments => Some(rows.map(|_| 1).collect()),
+            InputName::Positions => Some(rows.map(|row| (row % shape.tokens) as u32).collect()),
+            InputName::TokenTypes => Some(rows.map(|_| 0).collect()),
+            InputName::Noise => Some(rows.flat_map(|_| [u32::MAX; NOISE]).collect()),
+            _ => None,
         }
     }
 }

@@ -67,7 +67,12 @@ impl<S: Scalar> Values<S> {
 
     /// Reads a column of integers.
     pub fn ids(&self, buffer: Buffer) -> &[u32] {
-        &self.words[buffer.0][..self.rows]
+        self.words(buffer, 1)
+    }
+
+    /// Reads integers of `columns` columns.
+    pub fn words(&self, buffer: Buffer, columns: usize) -> &[u32] {
+        &self.words[buffer.0][..self.rows * columns]
     }
 
     /// Calls `write` with the (rows, columns) elements of the values in `targets`, while the other values can be read.

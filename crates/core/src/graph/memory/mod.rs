@@ -12,7 +12,7 @@ mod tensor;
 mod value;
 
 pub use fill::{Drawn, Fill, Pairs};
-pub use input::{Input, InputName};
+pub use input::{Input, InputName, NOISE};
 pub use kind::{Dtype, Rows, Type};
 pub use micro_batch::{MicroBatch, Values};
 pub use shape::Shape;

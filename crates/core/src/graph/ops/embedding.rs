@@ -1,4 +1,4 @@
-//! `embedding`: a row of the table for each token. y (N, W) ← tokens (N), table (V, W).
+//! `embedding`: a row of the table for each token or other id, times a scale. y (N, W) ← ids (N), table (V, W).
 
 use loralab_cpu::{Scalar, embedding};
 
@@ -11,25 +11,27 @@ use crate::graph::{
 shader! {
     FORWARD = "embedding/forward", workgroup 256;
     parts { "embedding/forward", "lib/elements", "lib/decode" }
-    params { elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32 }
+    params { elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32, scale: f32 }
     buffers { read tokens: u32, read w: u32, write y: f32 }
     constants { FORMAT }
 }
 shader! {
     BACKWARD_WEIGHT = "embedding/backward_weight", workgroup 256;
     parts { "embedding/backward_weight", "lib/elements" }
-    params { elements: u32, rows_per_run: u32, vocabulary: u32, width: u32, offset: u32, stride: u32 }
+    params { elements: u32, rows_per_run: u32, vocabulary: u32, width: u32, offset: u32, stride: u32, scale: f32 }
     buffers { read tokens: u32, read dy: f32, write gradients: f32 }
     constants {}
 }
 
-/// Table lookup by token. Reads token ids, (N, 1); writes y.
+/// Table lookup by token, position or any other id. Reads ids, (N, 1); writes y.
 #[derive(Clone, Debug)]
 pub struct Embedding {
     /// Columns of the table.
     pub width: usize,
     /// The table, (V, width).
     pub table: Weight,
+    /// Factor of every element; 1 for most models.
+    pub scale: f64,
 }
 
 impl Kernel for Embedding {
@@ -55,19 +57,19 @@ impl Kernel for Embedding {
     }
 
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
-        let (rows, width) = (word(grid.rows), word(self.width));
+        let (rows, width, scale) = (word(grid.rows), word(self.width), (self.scale as f32).to_bits());
         if dispatch.pass == Pass::Forward {
             let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
             let table = grid.weight(self.table);
             let elements = grid.all_rows() * self.width;
-            let params = [word(elements), rows, width, table.offset, table.stride];
+            let params = [word(elements), rows, width, table.offset, table.stride, scale];
             let buffers = [Memory::Rows(tokens), table.memory, Memory::Rows(y)];
             vec![Launch::over(&FORWARD, elements, &params, &buffers).with(&[table.format])]
         } else if let Weight::Trained(table) = self.table {
             let [tokens, dy] = dispatch.read();
             let elements = grid.runs * table.len;
             let vocabulary = word(table.len / self.width);
-            let params = [word(elements), rows, vocabulary, width, word(table.offset), word(grid.trained)];
+            let params = [word(elements), rows, vocabulary, width, word(table.offset), word(grid.trained), scale];
             let buffers = [Memory::Rows(tokens), Memory::Rows(dy), Memory::Gradients];
             vec![Launch::over(&BACKWARD_WEIGHT, elements, &params, &buffers)]
         } else {
@@ -76,16 +78,17 @@ impl Kernel for Embedding {
     }
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let scale = S::from_f64(self.scale);
         if dispatch.pass == Pass::Forward {
             let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
             let table = micro_batch.weight(self.table);
             micro_batch.values.write([(y, self.width)], |values, [y]| {
-                embedding::forward(values.ids(tokens), table, self.width, y, micro_batch.scratch.weights());
+                embedding::forward(values.ids(tokens), table, self.width, scale, y, micro_batch.scratch.weights());
             });
         } else if let Weight::Trained(table) = self.table {
             let [tokens, dy] = dispatch.read();
             let (tokens, dy) = (micro_batch.values.ids(tokens), micro_batch.values.read(dy, self.width));
-            embedding::backward(tokens, self.width, dy, &mut micro_batch.gradients[table.range()]);
+            embedding::backward(tokens, self.width, scale, dy, &mut micro_batch.gradients[table.range()]);
         }
     }
 }

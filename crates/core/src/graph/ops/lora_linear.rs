@@ -2,13 +2,15 @@
 //!
 //! The frozen pair's product is subtracted from the trained pair's before the difference is added to x Wᵀ, so equal pairs give exactly the base's
 //! output. B·A is never formed, and W never has a gradient.
+//!
+//! With dropout, A reads m x instead of x, whose mask m is random; W and A₀ still read x (PEFT's `lora/layer.py`, `Linear.forward`).
 
 use loralab_cpu::{
-    Scalar,
+    Scalar, Store,
     lora_linear::{self, Pair, Shape},
 };
 
-use super::{Dispatch, Kernel, Node, Pass, Reverse};
+use super::{Dispatch, Dropout, Kernel, Linear, Node, Pass, Reverse};
 use crate::graph::{
     memory::{MicroBatch, Span, Type, Weight},
     shader::{Grid, Launch, Memory, Product, Shader, adds, shader, word},
@@ -45,7 +47,7 @@ shader! {
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
     }
-    constants { FORMAT, PAIRS }
+    constants { FORMAT, PAIRS, DROPS }
 }
 shader! {
     BACKWARD_INPUT_LARGE = "lora_linear/backward_input_large", workgroup 128;
@@ -54,7 +56,7 @@ shader! {
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
     }
-    constants { FORMAT, PAIRS, COLUMNS }
+    constants { FORMAT, PAIRS, DROPS, COLUMNS }
 }
 shader! {
     BACKWARD_ADAPTER = "lora_linear/backward_adapter", workgroup 64;
@@ -70,7 +72,7 @@ const RANKS: usize = 8;
 /// Columns per workgroup of `backward_adapter`.
 const COLUMNS: usize = 32;
 
-/// A frozen matrix with a trained low-rank adapter. Reads x; writes y and z = x Aᵀ.
+/// A frozen matrix with a trained low-rank adapter. Reads x, and with dropout m x and the noise; writes y and z = x Aᵀ, or m x Aᵀ.
 #[derive(Clone, Debug)]
 pub struct LoraLinear {
     /// Input columns I.
@@ -87,6 +89,8 @@ pub struct LoraLinear {
     pub b: Span,
     /// True if runs have a frozen second pair (A₀, B₀), of the same shapes and at the same places in its own buffer.
     pub frozen_pair: bool,
+    /// Dropout of A's input, if any; its result and its noise are then read besides.
+    pub dropout: Option<Dropout>,
 }
 
 impl LoraLinear {
@@ -141,9 +145,22 @@ impl Kernel for LoraLinear {
         let Some(dy) = reverse.gradient(node.writes[0]) else { return };
         let (x, z) = (node.reads[0], node.writes[1]);
         let dz = reverse.scratch(self.rank);
-        reverse.dispatch(self.clone(), Pass::BackwardAdapter, vec![x, z, dy], vec![(dz, loralab_cpu::Store::Set)]);
+        let mut of_adapter = x;
+        if let Some(dropout) = &self.dropout {
+            // Computed again rather than kept since the forward pass.
+            of_adapter = reverse.scratch(self.inputs);
+            let reads = vec![x, node.reads[2]];
+            reverse.dispatch(dropout.clone(), Pass::Forward, reads, vec![(of_adapter, Store::Set)]);
+        }
+        reverse.dispatch(self.clone(), Pass::BackwardAdapter, vec![of_adapter, z, dy], vec![(dz, Store::Set)]);
         if let Some(dx) = reverse.contribute(x) {
             reverse.dispatch(self.clone(), Pass::BackwardInput, vec![dy, dz], vec![dx]);
+        }
+        if let Some(&dropped) = node.reads.get(1)
+            && let Some(gradient) = reverse.contribute(dropped)
+        {
+            let down = Linear { inputs: self.inputs, outputs: self.rank, weight: Weight::Trained(self.a) };
+            reverse.dispatch(down, Pass::BackwardInput, vec![dz], vec![gradient]);
         }
     }
 
@@ -157,8 +174,9 @@ impl Kernel for LoraLinear {
         match dispatch.pass {
             Pass::Forward => {
                 let ([x], [(y, _), (z, _)]) = (dispatch.read(), dispatch.write());
-                let [x, y, z] = [x, y, z].map(Memory::Rows);
-                let mut launches = vec![self.down_by_a(grid, x, Memory::Trained, z)];
+                let of_adapter = *dispatch.reads.get(1).unwrap_or(&x);
+                let [x, of_adapter, y, z] = [x, of_adapter, y, z].map(Memory::Rows);
+                let mut launches = vec![self.down_by_a(grid, of_adapter, Memory::Trained, z)];
                 let mut frozen_z = z;
                 if self.frozen_pair {
                     frozen_z = Memory::Scratch(rank);
@@ -184,7 +202,8 @@ impl Kernel for LoraLinear {
                 let product = Product { shaders, terms: self.outputs, columns: self.inputs, rank: self.rank };
                 let buffers = [dy, w.memory, dz, Memory::Trained, frozen_dz, frozen_pairs, dx];
                 let params = [rows, inputs, outputs, rank, word(self.a.offset), trained, adds(store)];
-                launches.push(grid.product(product, &params, &buffers, &[w.format, pairs]));
+                let drops = u32::from(self.dropout.is_some());
+                launches.push(grid.product(product, &params, &buffers, &[w.format, pairs, drops]));
                 launches
             }
             Pass::BackwardAdapter | Pass::BackwardWeight => {
@@ -212,8 +231,9 @@ impl Kernel for LoraLinear {
             Pass::Forward => {
                 let ([x], [(y, _), (z, _)]) = (dispatch.read(), dispatch.write());
                 micro_batch.values.write([(y, self.outputs), (z, self.rank)], |values, [y, z]| {
+                    let of_adapter = values.read(*dispatch.reads.get(1).unwrap_or(&x), self.inputs);
                     let x = values.read(x, self.inputs);
-                    lora_linear::forward(shape, x, w, pair, frozen, scale, z, y, micro_batch.scratch);
+                    lora_linear::forward(shape, x, of_adapter, w, pair, frozen, scale, z, y, micro_batch.scratch);
                 });
             }
             Pass::BackwardInput => {
@@ -225,7 +245,7 @@ impl Kernel for LoraLinear {
                         dy,
                         dz,
                         w,
-                        pair.a,
+                        self.dropout.is_none().then_some(pair.a),
                         frozen,
                         scale,
                         dx,

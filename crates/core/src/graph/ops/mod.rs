@@ -5,8 +5,13 @@
 
 mod add;
 mod attention;
+mod bias;
 mod cross_entropy;
+pub mod dropout;
 mod embedding;
+mod geglu;
+pub mod gelu;
+mod layer_norm;
 mod linear;
 mod lora_linear;
 mod moments;
@@ -17,11 +22,17 @@ mod reverse;
 mod rms_norm;
 mod rope;
 mod swiglu;
+mod tanh;
 
 pub use add::Add;
 pub use attention::{Attend, Attention};
+pub use bias::Bias;
 pub use cross_entropy::CrossEntropy;
+pub use dropout::Dropout;
 pub use embedding::Embedding;
+pub use geglu::Geglu;
+pub use gelu::Gelu;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use lora_linear::LoraLinear;
 use loralab_cpu::{Scalar, Store};
@@ -30,9 +41,10 @@ pub use mse::Mse;
 pub use orthonormal::Orthonormal;
 pub use relu::Relu;
 pub use reverse::{Node, Reverse};
-pub use rms_norm::RmsNorm;
-pub use rope::Rope;
+pub use rms_norm::{Gain, Offset, RmsNorm};
+pub use rope::{Rope, Rotary};
 pub use swiglu::Swiglu;
+pub use tanh::Tanh;
 
 use crate::graph::{
     memory::{Buffer, MicroBatch, Type, Value},
@@ -232,8 +244,13 @@ macro_rules! ops {
 ops!(
     Add,
     Attention,
+    Bias,
     CrossEntropy,
+    Dropout,
     Embedding,
+    Geglu,
+    Gelu,
+    LayerNorm,
     Linear,
     LoraLinear,
     Moments,
@@ -242,5 +259,6 @@ ops!(
     Relu,
     RmsNorm,
     Rope,
-    Swiglu
+    Swiglu,
+    Tanh,
 );

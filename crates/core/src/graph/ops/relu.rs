@@ -10,14 +10,14 @@ use crate::graph::{
 
 shader! {
     FORWARD = "relu/forward", workgroup 256;
-    parts { "relu/forward", "lib/elements" }
+    parts { "relu/forward", "lib/map", "lib/elements" }
     params { elements: u32 }
     buffers { read x: f32, write y: f32 }
     constants {}
 }
 shader! {
     BACKWARD_INPUT = "relu/backward_input", workgroup 256;
-    parts { "relu/backward_input", "lib/elements" }
+    parts { "relu/backward_input", "lib/map_backward", "lib/elements" }
     params { elements: u32, add: u32 }
     buffers { read x: f32, read dy: f32, write dx: f32 }
     constants {}

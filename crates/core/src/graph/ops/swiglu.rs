@@ -10,14 +10,14 @@ use crate::graph::{
 
 shader! {
     FORWARD = "swiglu/forward", workgroup 256;
-    parts { "swiglu/forward", "lib/elements" }
+    parts { "swiglu/activation", "lib/gated", "lib/elements" }
     params { elements: u32 }
     buffers { read gate: f32, read up: f32, write y: f32 }
     constants {}
 }
 shader! {
     BACKWARD_INPUT = "swiglu/backward_input", workgroup 256;
-    parts { "swiglu/backward_input", "lib/elements" }
+    parts { "swiglu/activation", "lib/gated_backward", "lib/elements" }
     params { elements: u32, add_gate: u32, add_up: u32 }
     buffers { read gate: f32, read up: f32, read dy: f32, write dgate: f32, write dup: f32 }
     constants {}

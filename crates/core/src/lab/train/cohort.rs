@@ -13,6 +13,7 @@ use crate::{
     device::{Device, DeviceError, Evaluation, Inputs, RunSettings, StepReport},
     graph::{
         memory::{InputName, Tensor},
+        ops::dropout::noise,
         plan::Plan,
     },
     lora::init::{Chosen, Rule, Scheme, StartError},
@@ -150,7 +151,14 @@ impl<'a> Cohort<'a> {
             self.samplers.iter_mut().map(|(&seed, sampler)| (seed, sampler.batch(step))).collect();
         let rows = self.plan.shape.rows_per_run();
         for pass in 0..self.passes {
-            let part = |run: &Run| part(&batches[&run.seed], pass * rows..(pass + 1) * rows);
+            let rows = pass * rows..(pass + 1) * rows;
+            let drops = self.plan.input(InputName::Noise).is_some();
+            let noises: BTreeMap<u64, Vec<u32>> =
+                batches.keys().filter(|_| drops).map(|&seed| (seed, noise(seed, step, rows.clone()))).collect();
+            let part = |run: &Run| {
+                let part = part(&batches[&run.seed], rows.clone());
+                noises.get(&run.seed).map_or(part, |noise| part.with(InputName::Noise, noise))
+            };
             self.device.accumulate(&self.runs.iter().map(part).collect::<Vec<_>>());
         }
         let learning_rates: Vec<f64> = self.runs.iter().map(|run| run.learning_rate * factor(run)).collect();

@@ -10,6 +10,8 @@ use super::{AdapterError, pattern::Pattern};
 pub(super) struct Config {
     pub r: usize,
     pub lora_alpha: f64,
+    #[serde(default)]
+    pub lora_dropout: f64,
     pub base_model_name_or_path: Option<String>,
     /// A list of names, or a pattern.
     #[serde(default)]

@@ -40,6 +40,8 @@ pub struct Adapter {
     pub alpha: f64,
     /// True if the scale is α/√R (rsLoRA, arXiv 2312.03732) instead of α/R.
     pub use_rslora: bool,
+    /// The probability of dropout in the adapters' inputs while they were trained; it changes nothing afterwards.
+    pub dropout: f64,
     /// The names of the adapted modules: full names or their last parts, such as `q_proj`.
     pub target_modules: Vec<String>,
     /// The adapted modules.
@@ -270,7 +272,7 @@ impl Adapter {
             "layers_to_transform": null,
             // PEFT's own files have an integer here; a fraction comes only from a scale α/√R.
             "lora_alpha": if whole as f64 == alpha { json!(whole) } else { json!(alpha) },
-            "lora_dropout": 0.0,
+            "lora_dropout": self.dropout,
             "modules_to_save": null,
             "peft_type": "LORA",
             "r": ranks.rank,
@@ -317,6 +319,7 @@ impl Adapter {
             rank: config.r,
             alpha: config.lora_alpha,
             use_rslora: config.use_rslora,
+            dropout: config.lora_dropout,
             target_modules,
             modules,
         };

@@ -29,6 +29,7 @@ fn adapter() -> Adapter {
         rank: 2,
         alpha: 3.0,
         use_rslora: false,
+        dropout: 0.05,
         target_modules: vec!["q_proj".to_owned(), "down_proj".to_owned()],
         modules: vec![
             module("model.layers.0.mlp.down_proj", 5, 3, 2),
@@ -106,7 +107,7 @@ fn config_is_what_peft_writes() {
     let expected = json!({
         "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": "org/base", "bias": "none",
         "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layers_pattern": null,
-        "layers_to_transform": null, "lora_alpha": 3, "lora_dropout": 0.0, "modules_to_save": null,
+        "layers_to_transform": null, "lora_alpha": 3, "lora_dropout": 0.05, "modules_to_save": null,
         "peft_type": "LORA", "r": 2, "rank_pattern": {}, "revision": null,
         "target_modules": ["q_proj", "down_proj"], "task_type": "CAUSAL_LM", "use_rslora": false,
     });

@@ -1,4 +1,4 @@
-// dgate (+)= dy · up · σ(gate) · (1 + gate · (1 − σ(gate))) and dup (+)= dy · gate · σ(gate), element by element.
+// dgate (+)= dy · up · a′(gate) and dup (+)= dy · a(gate), element by element. The kernel defines `activation(x)`: a(x) and its derivative.
 
 struct Params {
     elements: u32,
@@ -16,9 +16,9 @@ struct Params {
 
 fn element(i: u32) {
     if i < params.elements {
-        let sigmoid = 1.0 / (1.0 + exp(-gate[i]));
-        let for_gate = dy[i] * up[i] * (sigmoid * (1.0 + gate[i] * (1.0 - sigmoid)));
-        let for_up = dy[i] * (gate[i] * sigmoid);
+        let active = activation(gate[i]);
+        let for_gate = dy[i] * up[i] * active.y;
+        let for_up = dy[i] * active.x;
         if params.add_gate == 1u {
             dgate[i] += for_gate;
         } else {
