@@ -22,6 +22,7 @@ mod dual;
 pub mod embedding;
 pub mod finite;
 pub mod linear;
+pub mod linear_cross_entropy;
 pub mod lora_linear;
 mod matrix;
 pub mod mse;

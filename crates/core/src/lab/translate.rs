@@ -29,6 +29,7 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_need
     let adapters = Adapters { rank: rank * plan_needs.spread, target_modules };
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
+    tape.recompute_layers(experiment.gradient_checkpointing);
     tape
 }
 

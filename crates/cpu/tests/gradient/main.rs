@@ -8,6 +8,7 @@ mod attention;
 mod cross_entropy;
 mod embedding;
 mod linear;
+mod linear_cross_entropy;
 mod lora_linear;
 mod mse;
 mod optimiser;

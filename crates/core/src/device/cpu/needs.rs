@@ -19,8 +19,8 @@ impl<S: Scalar> Cpu<S> {
         let (arenas, workspaces) = (workers.min(plan.shape.runs * micro_batches), workers.min(plan.shape.runs));
         let summed = if plan.backward.is_empty() { 0 } else { elements };
         let columns = plan.columns();
-        let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
-        let pairs = if plan.frozen_pairs { rows / micro_batches * frozen_columns(plan) } else { 0 };
+        let dispatches = plan.forward.iter().chain(&plan.backward);
+        let working = dispatches.map(|dispatch| dispatch.op.working(rows / micro_batches)).max().unwrap_or(0);
         let kept = 1
             + usize::from(!plan.updates.is_empty())
             + usize::from(plan.frozen_pairs)
@@ -46,10 +46,9 @@ impl<S: Scalar> Cpu<S> {
             ),
             Cost::shared(
                 format!(
-                    "decoded weights and frozen products: {arenas} workers × {} numbers × {size} bytes",
-                    widest + pairs
+                    "decoded weights, logits of a chunk, frozen products: {arenas} workers × {working} numbers × {size} bytes"
                 ),
-                bytes(&[arenas, widest + pairs, size]),
+                bytes(&[arenas, working, size]),
             ),
             Cost::shared(
                 format!(
@@ -60,9 +59,4 @@ impl<S: Scalar> Cpu<S> {
         ];
         Needs { terms, most_runs: None }
     }
-}
-
-/// Columns of working memory that the widest adapter with a frozen pair needs in addition to the plan's buffers.
-fn frozen_columns(plan: &Plan) -> usize {
-    plan.sites.iter().map(|site| site.rank + 2 * site.outputs).max().unwrap_or(0)
 }

@@ -8,6 +8,7 @@ mod attention;
 mod cross_entropy;
 mod embedding;
 mod linear;
+mod linear_cross_entropy;
 mod lora_linear;
 mod mse;
 mod orthonormal;
@@ -22,6 +23,7 @@ pub use attention::Attention;
 pub use cross_entropy::CrossEntropy;
 pub use embedding::Embedding;
 pub use linear::Linear;
+pub use linear_cross_entropy::LinearCrossEntropy;
 pub use lora_linear::LoraLinear;
 use loralab_cpu::{Scalar, Store};
 pub use mse::Mse;
@@ -144,6 +146,12 @@ pub(crate) trait Kernel {
     /// Multiplications and additions of one dispatch, per row.
     fn flops_per_row(&self, pass: Pass) -> usize;
 
+    /// Numbers of working memory that the CPU takes for a dispatch over `rows` rows: decoded weights, and products beside the operands. Small ones are not
+    /// counted.
+    fn working(&self, _rows: usize) -> usize {
+        0
+    }
+
     /// Appends the dispatches that compute the operands' gradients from the result's gradient.
     fn backward(&self, node: &Node, reverse: &mut Reverse);
 
@@ -194,6 +202,11 @@ macro_rules! ops {
                 match self { $(Op::$op(op) => op.flops_per_row(pass)),* }
             }
 
+            /// Numbers of working memory that the CPU takes for a dispatch over `rows` rows.
+            pub fn working(&self, rows: usize) -> usize {
+                match self { $(Op::$op(op) => op.working(rows)),* }
+            }
+
             /// Appends the dispatches that compute the operands' gradients from the result's gradient.
             pub fn backward(&self, node: &Node, reverse: &mut Reverse) {
                 match self { $(Op::$op(op) => op.backward(node, reverse)),* }
@@ -222,4 +235,18 @@ macro_rules! ops {
     };
 }
 
-ops!(Add, Attention, CrossEntropy, Embedding, Linear, LoraLinear, Mse, Orthonormal, Relu, RmsNorm, Rope, Swiglu);
+ops!(
+    Add,
+    Attention,
+    CrossEntropy,
+    Embedding,
+    Linear,
+    LinearCrossEntropy,
+    LoraLinear,
+    Mse,
+    Orthonormal,
+    Relu,
+    RmsNorm,
+    Rope,
+    Swiglu
+);
