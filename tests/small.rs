@@ -146,7 +146,19 @@ pub fn subjects(layers: usize) -> Vec<Subject> {
         regression("teacher–student network", short, |tape| teacher_student(tape, NETWORK)),
         regression("values read by many ops", short, entangled),
         regression("attention of every kind", short, attentive),
+        recomputed("adapters, layers computed again", adapted("", short, &grouped, &MODULES, true)),
+        recomputed("every weight trained, layers computed again", everything("", short, &plain)),
     ]
+}
+
+/// The same with its layers computed again in the backward pass.
+pub fn recomputed(what: &'static str, subject: Subject) -> Subject {
+    let Subject { record, .. } = subject;
+    let record = move |tape: &mut Tape| {
+        record(tape);
+        tape.recompute_layers(true);
+    };
+    Subject { what, record: Box::new(record), ..subject }
 }
 
 /// A decoder whose rows are cut into two micro-batches on the CPU.

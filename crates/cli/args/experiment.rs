@@ -131,6 +131,8 @@ fn argument(flag: &'static Flag) -> Arg {
     let argument = Arg::new(flag.setting).long(flag.setting.replace('_', "-")).value_name(flag.value).help(help);
     let argument = argument.help_heading(flag.heading).value_parser(right);
     match (flag.setting, key.example.contains("= [")) {
+        // A switch is on where it is named.
+        _ if key.needs == "true or false" => argument.num_args(0..=1).default_missing_value("true"),
         ("data", _) => argument.conflicts_with("task"),
         // How many, or which: one value.
         ("seeds", _) | (_, false) => argument,

@@ -28,6 +28,7 @@ pub mod gelu;
 mod hyperbolic;
 pub mod layer_norm;
 pub mod linear;
+pub mod linear_cross_entropy;
 pub mod lora_linear;
 mod matrix;
 pub mod moments;

@@ -95,6 +95,7 @@ pub fn cases() -> Vec<Case> {
         elementwise::tanh(),
         positions::embedding(),
         losses::losses(),
+        losses::linear_cross_entropy(),
         moments::moments(),
         updates::optimizers(),
         updates::preconditioners(),

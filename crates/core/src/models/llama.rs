@@ -198,6 +198,7 @@ impl Family for Config {
         recorder.tape.label("embed_tokens");
         let mut x = recorder.tape.embedding(embedding, self.width);
         for layer in 0..self.layers {
+            recorder.tape.layer();
             let project = |recorder: &mut Recorder<'_>, module: &str, x: Value| {
                 recorder.linear(x, &module_name(layer, module), self.module_shape(module))
             };
@@ -222,8 +223,7 @@ impl Family for Config {
             recorder.weight("lm_head.weight", [self.vocabulary, self.width], Group::Matrix)
         };
         recorder.tape.label("lm_head");
-        let logits = recorder.tape.linear(x, head, None, self.vocabulary);
-        recorder.tape.cross_entropy(logits);
+        recorder.tape.head(x, head, self.vocabulary);
     }
 }
 

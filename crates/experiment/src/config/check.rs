@@ -54,6 +54,11 @@ pub(crate) fn whole(given: Given<'_, usize>) -> Result<usize, ExperimentError> {
     Ok(given.or_default())
 }
 
+/// On or off.
+pub(crate) fn switch(given: Given<'_, bool>) -> Result<bool, ExperimentError> {
+    Ok(given.or_default())
+}
+
 /// At least 1, if there is any.
 pub(crate) fn limit(given: Given<'_, usize>) -> Result<Option<NonZeroUsize>, ExperimentError> {
     given.value.map(|value| NonZeroUsize::new(value).ok_or_else(|| refused(given.name, 0))).transpose()
@@ -136,7 +141,7 @@ macro_rules! from_text {
     };
 }
 
-from_text!(usize, f64, Seeds);
+from_text!(usize, f64, bool, Seeds);
 
 impl FromText for String {
     fn from_text(text: &str, _: &str) -> Result<Self, String> {
@@ -189,6 +194,7 @@ macro_rules! written {
 written! {
     usize => usize: |value| Some(*value);
     f64 => f64: |value| Some(*value);
+    bool => bool: |value| Some(*value);
     Option<NonZeroUsize> => usize: |value| value.map(NonZeroUsize::get);
     Option<f64> => f64: |value| Some(value.unwrap_or(0.0));
     Option<Bytes> => Bytes: |value| *value;

@@ -69,7 +69,7 @@ impl Sweep<'_> {
         first.into_iter().map(|cell| run_of(self.experiment, cell)).collect()
     }
 
-    fn phases_of(
+    pub(super) fn phases_of(
         &self,
         runs: usize,
         plan_needs: PlanNeeds,
@@ -108,7 +108,7 @@ impl Sweep<'_> {
         terms.extend(held.clone());
         let mut phases = vec![Phase { name: "the training".to_owned(), needs: Needs { terms, most_runs } }];
 
-        let alone = self.compile(self.shape(1), PlanNeeds::default(), Purpose::Predict);
+        let alone = self.compile(self.shape(1), PlanNeeds::default(), Purpose::Evaluate);
         let mut terms = once(needs(&alone).terms);
         terms.push(probed("what it says", &alone));
         phases.push(Phase { name: "the validation of the base".to_owned(), needs: Needs { terms, most_runs: None } });
@@ -202,7 +202,7 @@ fn refuse(phases: &[Phase], available: u64) -> Result<(), SweepError> {
 }
 
 /// The largest number up to `most` that fits, if 1 fits and fitting is monotone.
-fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
+pub(super) fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
     let (mut fitting, mut beyond) = (1, most + 1);
     while fitting + 1 < beyond {
         let middle = fitting + (beyond - fitting) / 2;
