@@ -12,6 +12,8 @@ mod gpu;
 mod gradient;
 // Step 0 of every scheme through a whole model.
 mod init;
+// Families of models against transformers.
+mod models;
 // Every kernel on the GPU within its derived bound, and broken ones found.
 mod parity;
 // Buffers of a plan: who may take whose, and when.

@@ -37,6 +37,7 @@ mod scratch;
 pub mod sgd;
 pub mod sign_sgd;
 mod simd;
+pub mod split;
 pub mod swiglu;
 mod tracked;
 mod weights;

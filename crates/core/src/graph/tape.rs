@@ -4,7 +4,7 @@ use crate::graph::{
     memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
         Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op, Orthonormal,
-        Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
+        Pass, Relu, Reverse, RmsNorm, Rope, Split, Swiglu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -155,6 +155,13 @@ impl Tape {
     /// SwiGLU: gate · sigmoid(gate) · up.
     pub fn swiglu(&mut self, gate: Value, up: Value) -> Value {
         self.push(Swiglu { columns: self.columns(gate) }, vec![gate, up])
+    }
+
+    /// Equal parts of the columns of x, from left to right. All of them must reach the loss if one does.
+    pub fn split(&mut self, x: Value, parts: usize) -> Vec<Value> {
+        let columns = self.columns(x) / parts;
+        self.push(Split { parts, columns }, vec![x]);
+        self.nodes.last().map(|node| node.writes.clone()).unwrap_or_default()
     }
 
     /// Orthonormal rows that span the same space as the rows of x, for each run.

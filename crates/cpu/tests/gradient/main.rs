@@ -16,6 +16,7 @@ mod orthonormal;
 mod relu;
 mod rms_norm;
 mod rope;
+mod split;
 mod swiglu;
 
 use loralab_cpu::{Scalar, Tracked};

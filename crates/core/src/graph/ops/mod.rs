@@ -16,6 +16,7 @@ mod relu;
 mod reverse;
 mod rms_norm;
 mod rope;
+mod split;
 mod swiglu;
 
 pub use add::Add;
@@ -32,6 +33,7 @@ pub use relu::Relu;
 pub use reverse::{Node, Reverse};
 pub use rms_norm::RmsNorm;
 pub use rope::Rope;
+pub use split::Split;
 pub use swiglu::Swiglu;
 
 use crate::graph::{
@@ -242,5 +244,6 @@ ops!(
     Relu,
     RmsNorm,
     Rope,
+    Split,
     Swiglu
 );
