@@ -18,6 +18,8 @@ mod models;
 mod parity;
 // Buffers of a plan: who may take whose, and when.
 mod plan;
+// Real pretrained models against transformers and PEFT.
+mod real;
 // The models that the modules above work on.
 mod small;
 // The shape of the tree: dependencies, module order, one op in every place, house rules.

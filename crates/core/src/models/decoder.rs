@@ -3,8 +3,6 @@
 //! Llama, Mistral, SmolLM, Qwen and Gemma differ in what a [`Decoder`] says; it has the tensors' names and records the forward pass for all of them, after
 //! transformers' `modeling_llama.py` and its siblings.
 
-use std::collections::BTreeSet;
-
 use super::{BaseError, Fields, Linear, Network, Recorder};
 use crate::graph::{
     memory::{Group, Value, Weight},

@@ -59,14 +59,6 @@ impl Fields {
         }
     }
 
-    /// A number above 0 if the field has one.
-    ///
-    /// # Errors
-    /// As [`Fields::number`].
-    pub fn some_number(&self, key: &'static str) -> Result<Option<f64>, BaseError> {
-        self.value(key).map(|_| self.number(key, 1.0)).transpose()
-    }
-
     /// A flag.
     ///
     /// # Errors
@@ -76,10 +68,10 @@ impl Fields {
         value.as_bool().ok_or_else(|| BaseError::Field { key, found: value.to_string(), needed: "true or false" })
     }
 
-    /// One text for each of so many layers, if the field has them.
+    /// One value for each of so many layers, if the field has them.
     ///
     /// # Errors
-    /// If it is no list of texts, or of another length.
+    /// If it is no list, a value is unknown, or there are too few.
     pub fn layers<T>(
         &self,
         key: &'static str,

@@ -1,5 +1,5 @@
 //! Models and their frozen weights. Each family has a file that defines the fields of a `config.json` it accepts, its tensors' names, the modules that can
-//! carry adapters, and the ops of its forward pass. Families of the Llama kind describe themselves to [`decoder`], which records all of them.
+//! carry adapters, and the ops of its forward pass. Families of the Llama kind describe themselves to `decoder`, which records all of them.
 //!
 //! This module records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the paper's toy network, which has no checkpoint.
 
@@ -70,7 +70,7 @@ struct Family {
 }
 
 /// All families; a config without a `model_type` belongs to the first.
-const FAMILIES: [Family; 1] = [llama::FAMILY];
+static FAMILIES: [Family; 1] = [llama::FAMILY];
 
 /// A model: what its `config.json` says, and the network that this describes.
 #[derive(Clone, Debug)]

@@ -67,8 +67,7 @@ impl Kernel for Split {
         } else {
             let [(dx, store)] = dispatch.write();
             let of_part = |(part, dy): (usize, &_)| {
-                let [elements_, wide, columns, first] = params(part);
-                let params = [elements_, wide, columns, first, adds(store)];
+                let params = [&params(part)[..], &[adds(store)]].concat();
                 Launch::over(&BACKWARD_INPUT, elements, &params, &[*dy, dx].map(Memory::Rows))
             };
             dispatch.reads.iter().enumerate().map(of_part).collect()
