@@ -45,6 +45,7 @@ mod scratch;
 pub mod sgd;
 pub mod sign_sgd;
 mod simd;
+pub mod split;
 pub mod swiglu;
 pub mod tanh;
 mod tracked;

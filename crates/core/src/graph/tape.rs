@@ -7,7 +7,7 @@ use crate::graph::{
     ops::{
         Add, Attend, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
         LinearCrossEntropy, LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary,
-        Swiglu, Tanh, gelu,
+        Split, Swiglu, Tanh, gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recompute::recompute,
@@ -288,6 +288,13 @@ impl Tape {
     /// cap · tanh(x / cap): keeps every element between −cap and cap.
     pub fn softcap(&mut self, x: Value, cap: f64) -> Value {
         self.push(Tanh { columns: self.columns(x), cap }, vec![x])
+    }
+
+    /// Equal parts of the columns of x, from left to right. All of them must reach the loss if one does.
+    pub fn split(&mut self, x: Value, parts: usize) -> Vec<Value> {
+        let columns = self.columns(x) / parts;
+        self.push(Split { parts, columns }, vec![x]);
+        self.nodes.last().map(|node| node.writes.clone()).unwrap_or_default()
     }
 
     /// Orthonormal rows that span the same space as the rows of x, for each run.

@@ -1,6 +1,9 @@
 //! The frozen base: a model's weights in their stored precision, read from and written to safetensors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
 use half::{bf16, f16};
 use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
@@ -32,14 +35,24 @@ pub enum BaseError {
     )]
     NoConfig,
     /// The model's sizes cannot be parsed.
-    #[error("its `config` metadata can't be read as a Llama config.json: {0}")]
+    #[error("its `config` metadata can't be read as a config.json: {0}")]
     Config(#[from] serde_json::Error),
     /// The sizes do not describe a valid decoder.
-    #[error("its config can't be a decoder of Llama's shape: {0}")]
+    #[error("its config can't be a model's: {0}")]
     Sizes(String),
+    /// A field of the config is missing or of the wrong kind.
+    #[error("its config needs \"{key}\", {needed}, but has {found}")]
+    Field {
+        /// Key of the field.
+        key: &'static str,
+        /// Its value, as JSON, or that there is none.
+        found: String,
+        /// A description of valid values.
+        needed: &'static str,
+    },
     /// The config describes a model that is not supported.
     #[error(
-        "its config has \"{key}\": {found}, with which it computes something else than a decoder of Llama's shape without biases does; only such a one can be run"
+        "its config has \"{key}\": {found}, with which it computes something that cannot be run here; a config with another value, or of another model, is needed"
     )]
     Unlike {
         /// Key of the setting.
@@ -49,7 +62,7 @@ pub enum BaseError {
     },
     /// The model has no tensor of this name.
     #[error(
-        "tensor `{0}` has no place in the decoder that its config describes; it is of another model, or the config is"
+        "tensor `{0}` has no place in the model that its config describes; it is of another model, or the config is"
     )]
     Unused(String),
     /// A tensor is missing.
@@ -110,9 +123,19 @@ impl Base {
             let (layers, tensors) = (model.layers(), file.tensors.len());
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
         }
-        let tensors = model.tensors().into_iter().map(|(name, shape)| tensor(file, name, shape));
+        let stored: HashMap<&str, &Stored<'_>> =
+            file.tensors.iter().map(|stored| (stored.name.as_str(), stored)).collect();
+        let mut used = HashSet::new();
+        let tensors = model.tensors().into_iter().map(|(name, shape)| {
+            let other = || model.aliases(&name).iter().find_map(|other| stored.get(other.as_str()));
+            let Some(stored) = stored.get(name.as_str()).or_else(other) else {
+                return Err(BaseError::Missing { name, shape });
+            };
+            used.insert(stored.name.as_str());
+            tensor(stored, name, shape)
+        });
         let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
-        let is_used = |name: &str| model.repeats(name) || tensors.iter().any(|tensor| tensor.name == name);
+        let is_used = |name: &str| used.contains(name) || model.repeats(name);
         match file.tensors.iter().find(|stored| !is_used(&stored.name)) {
             Some(stored) => Err(BaseError::Unused(stored.name.clone())),
             None => Ok(Base { tensors, model }),
@@ -149,8 +172,7 @@ impl Base {
     }
 }
 
-fn tensor(file: &Checkpoint<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
-    let Some(stored) = file.tensor(&name) else { return Err(BaseError::Missing { name, shape }) };
+fn tensor(stored: &Stored<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
     let vector = shape[0] == 1 && stored.shape == [shape[1]];
     if stored.shape != shape && !vector {
         return Err(BaseError::Shape { name, found: stored.shape.clone(), needed: shape });
@@ -172,8 +194,8 @@ mod tests {
     use super::*;
     use crate::models::llama::Config;
 
-    #[test]
-    fn a_tensor_without_a_place_is_another_models() {
+    /// A base of zeros.
+    fn small() -> Base {
         let model = Model::from(Config {
             vocabulary: 4,
             width: 2,
@@ -186,11 +208,16 @@ mod tests {
             tied: true,
             tokens: 8,
         });
-        let zeros = |(name, shape): (String, [usize; 2])| Tensor {
-            name,
-            shape,
-            data: Data::F32(vec![0.0; shape[0] * shape[1]]),
-        };
+        Base { tensors: model.tensors().into_iter().map(zeros).collect(), model }
+    }
+
+    fn zeros((name, shape): (String, [usize; 2])) -> Tensor {
+        Tensor { name, shape, data: Data::F32(vec![0.0; shape[0] * shape[1]]) }
+    }
+
+    #[test]
+    fn a_tensor_without_a_place_is_another_models() {
+        let model = small().model;
         let with = |more: &str| {
             let more = more.split_whitespace().map(|name| (name.to_owned(), [1, 2]));
             let tensors = model.tensors().into_iter().chain(more).map(zeros).collect();
@@ -202,5 +229,17 @@ mod tests {
         let bias = with("model.layers.0.self_attn.q_proj.bias").expect_err("biases are not run").to_string();
         assert!(bias.contains("tensor `model.layers.0.self_attn.q_proj.bias` has no place"), "{bias}");
         assert!(matches!(with("model.layers.1.input_layernorm.weight"), Err(BaseError::Unused(_))));
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_network_without_its_head_has_shorter_names() {
+        let base = small();
+        let tensors = base.tensors.iter().map(|tensor| {
+            let name = tensor.name.strip_prefix("model.").unwrap_or(&tensor.name).to_owned();
+            Tensor { name, ..tensor.clone() }
+        });
+        let bare = Base { tensors: tensors.collect(), model: base.model.clone() };
+        let read = Base::from_safetensors(&bare.to_safetensors().expect("tensors of their shapes")).expect("a base");
+        assert_eq!(read.tensors, base.tensors);
     }
 }

@@ -22,6 +22,7 @@ mod orthonormal;
 mod relu;
 mod rms_norm;
 mod rope;
+mod split;
 mod swiglu;
 mod tanh;
 

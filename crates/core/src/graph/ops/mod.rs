@@ -22,6 +22,7 @@ mod relu;
 mod reverse;
 mod rms_norm;
 mod rope;
+mod split;
 mod swiglu;
 mod tanh;
 
@@ -45,6 +46,7 @@ pub use relu::Relu;
 pub use reverse::{Node, Reverse};
 pub use rms_norm::{Gain, Offset, RmsNorm};
 pub use rope::{Rope, Rotary};
+pub use split::Split;
 pub use swiglu::Swiglu;
 pub use tanh::Tanh;
 
@@ -273,6 +275,7 @@ ops!(
     Relu,
     RmsNorm,
     Rope,
+    Split,
     Swiglu,
     Tanh,
 );
