@@ -350,7 +350,7 @@ impl Tape {
     /// compute all of them beside the loss.
     pub fn head(&mut self, x: Value, weight: Weight, vocabulary: usize) {
         if vocabulary <= CHUNK {
-            let logits = self.linear(x, weight, vocabulary);
+            let logits = self.linear(x, weight, None, vocabulary);
             self.cross_entropy(logits);
         } else {
             self.linear_cross_entropy(x, weight, vocabulary, CHUNK, None);
