@@ -18,13 +18,16 @@ pub struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// The names of the files, in the order of the fields.
-    pub const NAMES: [&'static str; 6] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "generation_config.json",
-        "config.json",
-        "chat_template.jinja",
-    ];
+    /// The name of the tokenizer's own file.
+    pub const TOKENIZER: &'static str = "tokenizer.json";
+    /// The name of the file of its settings.
+    pub const TOKENIZER_CONFIG: &'static str = "tokenizer_config.json";
+    /// The name of the file of its special tokens.
+    pub const SPECIAL_TOKENS_MAP: &'static str = "special_tokens_map.json";
+    /// The name of the file of the settings of generation.
+    pub const GENERATION_CONFIG: &'static str = "generation_config.json";
+    /// The name of the model's own file.
+    pub const CONFIG: &'static str = "config.json";
+    /// The name of the chat template's file.
+    pub const CHAT_TEMPLATE: &'static str = "chat_template.jinja";
 }

@@ -9,6 +9,9 @@ mod json;
 #[cfg(feature = "huggingface")]
 pub(crate) mod template;
 
+#[cfg(all(test, feature = "huggingface"))]
+mod tests;
+
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "huggingface", derive(serde::Serialize))]

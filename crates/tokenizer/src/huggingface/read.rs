@@ -13,8 +13,6 @@ const LARGEST_FILE: usize = 256 << 20;
 /// Largest id of a token.
 const LARGEST_ID: u64 = 1 << 24;
 
-const [TOKENIZER, CONFIG, MAP, GENERATION, MODEL, TEMPLATE]: [&str; 6] = Files::NAMES;
-
 /// What is checked of `tokenizer.json` before the library reads it.
 #[derive(Deserialize)]
 struct Outline {
@@ -44,18 +42,18 @@ const ROLES: [&str; 7] = ["bos_token", "eos_token", "pad_token", "unk_token", "c
 
 impl HuggingFace {
     pub(crate) fn read(files: &Files<'_>) -> Result<Self, TokenizerError> {
-        let outline: Outline = json(TOKENIZER, files.tokenizer)?;
-        let config: Value = optional(CONFIG, files.tokenizer_config)?;
-        let map: Value = optional(MAP, files.special_tokens_map)?;
+        let outline: Outline = json(Files::TOKENIZER, files.tokenizer)?;
+        let config: Value = optional(Files::TOKENIZER_CONFIG, files.tokenizer_config)?;
+        let map: Value = optional(Files::SPECIAL_TOKENS_MAP, files.special_tokens_map)?;
         let mut library = library(&outline, files.tokenizer)?;
         let named = ROLES.map(|role| name(&config, role).or_else(|| name(&map, role)));
         add_tokens(&mut library, &config, &named)?;
         let ids = named.each_ref().map(|name| name.as_deref().and_then(|name| library.token_to_id(name)));
         let [bos, eos, pad, unk, cls, sep, mask] = ids;
         let special = Special { bos, eos, pad, unk, cls, sep, mask };
-        let mut ends = ends(&optional(GENERATION, files.generation_config)?);
+        let mut ends = ends(&optional(Files::GENERATION_CONFIG, files.generation_config)?);
         if ends.is_empty() {
-            ends = self::ends(&optional(MODEL, files.config)?);
+            ends = self::ends(&optional(Files::CONFIG, files.config)?);
         }
         ends.extend(eos.filter(|eos| !ends.contains(eos)));
         let largest = library.get_vocab(true).into_values().max().unwrap_or(0);
@@ -85,7 +83,7 @@ fn optional(file: &'static str, bytes: Option<&[u8]>) -> Result<Value, Tokenizer
 
 /// The library's tokenizer, without truncation and padding, which transformers uses when asked only.
 fn library(outline: &Outline, bytes: &[u8]) -> Result<Library, TokenizerError> {
-    let damaged = |what: String| TokenizerError::Damaged { file: TOKENIZER, what };
+    let damaged = |what: String| TokenizerError::Damaged { file: Files::TOKENIZER, what };
     // The library adds one to the largest id.
     if let Some(Added { id, content }) = outline.added_tokens.iter().flatten().find(|token| token.id > LARGEST_ID) {
         return Err(TokenizerError::Id { token: content.clone(), id: *id, most: LARGEST_ID });
@@ -170,7 +168,7 @@ fn add_tokens(library: &mut Library, config: &Value, named: &[Option<String>]) -
         }
     }
     let added = library.add_tokens(tokens).map(|_| ());
-    added.map_err(|error| TokenizerError::Damaged { file: CONFIG, what: error.to_string() })
+    added.map_err(|error| TokenizerError::Damaged { file: Files::TOKENIZER_CONFIG, what: error.to_string() })
 }
 
 /// `eos_token_id`, a number or a list of them.
@@ -187,14 +185,14 @@ fn template(files: &Files<'_>, config: &Value, named: &[Option<String>]) -> Resu
     let (file, source) = match (files.chat_template, &config["chat_template"]) {
         (Some(bytes), _) => {
             let what = "it is not UTF-8".to_owned();
-            let damaged = |_| TokenizerError::Damaged { file: TEMPLATE, what };
-            (TEMPLATE, std::str::from_utf8(bytes).map_err(damaged)?)
+            let damaged = |_| TokenizerError::Damaged { file: Files::CHAT_TEMPLATE, what };
+            (Files::CHAT_TEMPLATE, std::str::from_utf8(bytes).map_err(damaged)?)
         }
-        (None, Value::String(source)) => (CONFIG, source.as_str()),
+        (None, Value::String(source)) => (Files::TOKENIZER_CONFIG, source.as_str()),
         (None, Value::Array(list)) => {
             let named = |wanted: &str| list.iter().find(|one| one["name"] == wanted)?.get("template")?.as_str();
             let Some(source) = named("default") else { return Ok(None) };
-            (CONFIG, source)
+            (Files::TOKENIZER_CONFIG, source)
         }
         _ => return Ok(None),
     };

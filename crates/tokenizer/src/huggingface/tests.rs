@@ -16,10 +16,12 @@ fn expected() -> Value {
 
 /// The tokenizer of a folder; files that are not there are missing.
 fn folder(path: &Path) -> Tokenizer {
-    let bytes = Files::NAMES.map(|name| std::fs::read(path.join(name)).ok());
-    let [tokenizer, rest @ ..] = bytes.each_ref().map(Option::as_deref);
-    let [tokenizer_config, special_tokens_map, generation_config, config, chat_template] = rest;
-    let tokenizer = tokenizer.expect("a tokenizer.json");
+    let read = |name: &str| std::fs::read(path.join(name)).ok();
+    let tokenizer = read(Files::TOKENIZER).expect("a tokenizer.json");
+    let beside = [Files::TOKENIZER_CONFIG, Files::SPECIAL_TOKENS_MAP, Files::GENERATION_CONFIG, Files::CONFIG, Files::CHAT_TEMPLATE];
+    let beside = beside.map(read);
+    let [tokenizer_config, special_tokens_map, generation_config, config, chat_template] = beside.each_ref().map(Option::as_deref);
+    let tokenizer = &tokenizer[..];
     let files = Files { tokenizer, tokenizer_config, special_tokens_map, generation_config, config, chat_template };
     Tokenizer::from_files(&files).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
