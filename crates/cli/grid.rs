@@ -13,6 +13,7 @@ use loralab_figure::results as files;
 
 use crate::{
     args::{DeviceArguments, Output},
+    examples,
     failure::Stopped,
     interrupt::Interrupt,
     outlook,
@@ -20,6 +21,7 @@ use crate::{
     progress::Progress,
     results::{METRICS, Results},
     search::Search,
+    source::TOKENIZER,
     terminal::{Stream, note},
     trained::{self, Trained, ended},
     watch::Watch,
@@ -76,6 +78,7 @@ pub fn train_grid(
     results.write(&name, &contents)?;
     if !(output.quiet || output.json) {
         note(outlook::data(experiment, &prepared.data));
+        note(examples::in_words(experiment, &prepared.data, TOKENIZER, 1)?);
         note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
     }
     let mut grid = Grid {
@@ -175,9 +178,9 @@ impl Grid<'_> {
 
     fn sum_up(&self, seconds: f64) -> Summary {
         let data = &self.prepared.data;
-        let accuracy = match data.train {
-            Dataset::Examples(_) => Accuracy::ExactMatch,
+        let accuracy = match data.validation {
             Dataset::Text(_) => Accuracy::Token,
+            _ => Accuracy::ExactMatch,
         };
         let held_out = data.validation.sequences(self.experiment.tokens);
         let setting = Setting {

@@ -53,7 +53,7 @@ pub fn check(experiment: &Resolved, base: &Base, available: u64) -> anyhow::Resu
             (
                 "a batch",
                 "`batch_size`, `gradient_accumulation` or `tokens`",
-                product(&[12, gradient_accumulation, batch_size, tokens]),
+                product(&[20, gradient_accumulation, batch_size, tokens]),
             ),
             ("the tables of positions", "`tokens`", product(&[12, tokens, base.model.position_columns()])),
             ("the adapters of one run", "`rank`", product(&[4, rank, columns])),
@@ -71,13 +71,13 @@ pub fn check_data(experiment: &Resolved, base: &Base, data: &Split, available: u
             (
                 "a batch",
                 "`batch_size`, `gradient_accumulation` or `tokens`",
-                product(&[12, gradient_accumulation, batch_size, tokens]),
+                product(&[20, gradient_accumulation, batch_size, tokens]),
             ),
             ("the tables of positions", "`tokens`", product(&[12, tokens, base.model.position_columns()])),
             (
                 "the validation",
                 "`validation_examples`, `batch_size` or `tokens`",
-                product(&[12, batches, batch_size, tokens]),
+                product(&[20, batches, batch_size, tokens]),
             ),
             ("the activations of a sequence", "`tokens`", product(&[4, tokens, columns(base, experiment)])),
         ],

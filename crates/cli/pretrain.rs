@@ -20,7 +20,7 @@ use loralab_core::{
     models::{Adapters, Base, Model, Training, llama::Config},
 };
 use loralab_data::{Dataset, Split, pretraining};
-use loralab_experiment::{Bytes, loss_text};
+use loralab_experiment::{Bytes, Experiment, loss_text};
 
 use crate::{
     args::{PretrainArguments, Size},
@@ -49,12 +49,19 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     settings.config.check().map_err(usage)?;
     check_memory(&settings)?;
     let data = match &arguments.data {
-        Some(path) => source::file(Path::new(path), settings.tokens)?,
+        Some(path) => {
+            let (data, tokens) = (Some(path.clone()), Some(settings.tokens));
+            let settings = arguments.reading.over(Experiment { data, tokens, ..Experiment::default() });
+            source::data(&source::resolve(&settings)?)?
+        }
         None => {
             let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));
-            Split { train: text(TRAIN), validation: text(VALIDATION) }
+            Split { train: text(TRAIN), validation: text(VALIDATION), notes: vec![] }
         }
     };
+    if !arguments.quiet {
+        data.notes.iter().for_each(note);
+    }
     // Finds an output that can't be written before the work starts.
     let _lock = lock_output(output)?;
     // Another process may have written there in the meantime.

@@ -13,7 +13,7 @@ use loralab_core::{
     models,
 };
 use loralab_data::Split;
-use loralab_experiment::{Base, Bytes, Data, Experiment, Resolved, nearest};
+use loralab_experiment::{Base, Bytes, Data, Experiment, HeldOut, Resolved, nearest};
 use loralab_tokenizer::Tokenizer;
 
 use crate::{failure::usage, memory};
@@ -109,22 +109,43 @@ fn is_hub_name(name: &str) -> bool {
 
 /// The data of an experiment, split into training and validation, the same for every seed.
 pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
-    match &experiment.data {
+    let train = match &experiment.data {
         // A task's examples are generated, so if they don't fit, the setting is wrong.
-        Data::Task(_) => lab::data(experiment, TOKENIZER, None).map_err(usage),
-        Data::Path(path) => file(Path::new(path), experiment.tokens),
-    }
+        Data::Task(_) => return lab::data(experiment, TOKENIZER, None, None).map_err(usage),
+        Data::Path(path) => Opened::read(path)?,
+    };
+    let validation = match &experiment.validation {
+        HeldOut::Share(_) => None,
+        HeldOut::Path(path) => Some(Opened::read(path)?),
+    };
+    let split = lab::data(experiment, TOKENIZER, Some(train.file()), validation.as_ref().map(Opened::file));
+    split.map_err(|error| match error {
+        lab::DataError::Fields(_) => usage(error),
+        error => error.into(),
+    })
 }
 
-/// The data in a file; `-` is stdin. The kind of data from a pipe is recognised by content.
-pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
-    // Memory holds the file's bytes, and the tokens, four bytes each, whole and split.
-    memory::check_file(path, "data file", 9)?;
-    let is_stdin = path == Path::new("-");
-    let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(path, "data file")? };
-    let name = if is_stdin { "stdin".into() } else { path.to_string_lossy() };
-    let file = DataFile { path: &name, is_named: path.is_file() && !is_stdin, bytes: &bytes };
-    Ok(file.split(TOKENIZER, tokens)?)
+/// A data file; `-` is stdin.
+struct Opened {
+    name: String,
+    is_named: bool,
+    bytes: Vec<u8>,
+}
+
+impl Opened {
+    fn read(path: &str) -> anyhow::Result<Self> {
+        let file = Path::new(path);
+        // Memory holds the file's bytes, and the tokens, four bytes each, whole and split.
+        memory::check_file(file, "data file", 9)?;
+        let is_stdin = path == "-";
+        let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(file, "data file")? };
+        let name = if is_stdin { "stdin" } else { path }.to_owned();
+        Ok(Self { name, is_named: file.is_file() && !is_stdin, bytes })
+    }
+
+    fn file(&self) -> DataFile<'_> {
+        DataFile { path: &self.name, is_named: self.is_named, bytes: &self.bytes }
+    }
 }
 
 /// The number of threads; refuses one so large that starting them would exhaust the machine.

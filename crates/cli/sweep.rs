@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use loralab_core::{lab::Prepared, lora::init::find};
-use loralab_data::{Dataset, Split};
+use loralab_data::Split;
 use loralab_experiment::{Data, Experiment, Resolved, RunResult, Seeds, Summary, symptoms_in_words};
 
 use crate::{
@@ -158,8 +158,8 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
     if !results.has_adapter(&best.cell) {
         return None;
     }
-    let Dataset::Examples(examples) = &data.validation else { return None };
-    let prompt = quoted(&source::TOKENIZER.decode(&examples.first()?.prompt));
+    let first = data.validation.examples()?.iter().next()?;
+    let prompt = quoted(&source::TOKENIZER.decode(first.prompt()));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
     Some(format!("loralab generate --adapter {folder} --stop-at-newline --prompt {prompt}"))
 }

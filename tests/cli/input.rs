@@ -7,41 +7,6 @@ use loralab_experiment::Experiment;
 use super::{Place, small};
 
 #[test]
-fn structured_data_are_not_learnt_as_text() {
-    let place = Place::new();
-    let line = |i| format!("{{\"prompt\": \"{i}+1=\", \"completion\": \"{}\"}}\n", i + 1);
-    let lines = (0..40).map(line).collect::<String>();
-    let values = "{\"text\": \"Rose is a rose is a rose.\"}\n".repeat(40);
-    let table = "prompt,completion\n".to_owned() + &"Is it so?,yes\n".repeat(40);
-    let plain = "Rose is a rose is a rose is a rose.\n".repeat(40);
-    for (name, contents, holds) in [
-        ("lines.ndjson", &lines, "it holds JSON lines"),
-        ("lines.txt", &lines, "it holds JSON lines"),
-        ("lines", &lines, "it holds JSON lines"),
-        ("values.json", &values, "it holds JSON lines"),
-        ("values", &values, "it holds JSON lines"),
-        ("table.csv", &table, "it holds comma-separated values"),
-        ("table.txt", &table, "it holds comma-separated values"),
-        ("table.tsv", &table.replace(',', "\t"), "it holds tab-separated values"),
-        ("table", &table.replace(',', "\t"), "it holds tab-separated values"),
-        ("table.dat", &table.replace(',', ";"), "it holds values separated by semicolons"),
-        ("plain.csv", &plain, "its name is that of comma-separated values"),
-    ] {
-        place.write(name, contents);
-        let words = [name, holds, "plain text", ".jsonl"];
-        place.refuse(&small("sweep", &["--data", name]), 1, &words);
-        place.refuse(&["init", "eva", "--data", name, "--output", "start"], 1, &words);
-        place.refuse(&["pretrain", "--data", name, "--output", "new.safetensors"], 1, &words);
-    }
-    place.refuse(&small("sweep", &["--data", "lines"]), 1, &["ends in .jsonl, and its prompts"]);
-    place.refuse(&small("sweep", &["--data", "plain.csv"]), 1, &["ends in .txt"]);
-    for (name, contents) in [("plain", &plain), ("values.raw", &values), ("table.raw", &table)] {
-        place.write(name, contents);
-        place.succeed(&small("sweep", &["--data", name, "--dry-run"]));
-    }
-}
-
-#[test]
 fn texts_in_another_encoding_are_told_as_such() {
     let place = Place::new();
     let wide: Vec<u8> = "Rose is a rose.\n".repeat(40).encode_utf16().flat_map(u16::to_le_bytes).collect();

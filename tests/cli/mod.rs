@@ -1,6 +1,7 @@
 //! The command, through the real binary: what it writes, what it says, how it ends.
 
 mod bad_input;
+mod data;
 mod fuzz;
 mod generate;
 mod gpu;

@@ -65,7 +65,7 @@ pub static NANO: LazyLock<Base> = LazyLock::new(|| {
 });
 
 static TRANSLATION: LazyLock<Split> = LazyLock::new(|| {
-    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, 200));
+    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, 200).into());
     examples.split(0, 0.1, TOKENS).expect("200 examples are enough for both parts")
 });
 

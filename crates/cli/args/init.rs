@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use loralab_experiment::{Bytes, Experiment, Seeds};
 
-use super::{device::DeviceArguments, values::setting};
+use super::{device::DeviceArguments, reading::Reading, values::setting};
 
 /// `loralab init`.
 #[derive(Debug, Args)]
@@ -45,9 +45,11 @@ pub struct InitArguments {
     /// The task whose data a start reads, if it reads any [default: translation]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// Data from a file instead of a task: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
+    /// Data from a file instead of a task: a text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Length of the sequences of data [default: 64]
     #[arg(long, alias = "max-seq-length", value_name = "T", value_parser = setting::<usize>("tokens"))]
     pub tokens: Option<usize>,
@@ -64,7 +66,7 @@ pub struct InitArguments {
 impl InitArguments {
     /// The settings of this start.
     pub fn experiment(&self) -> Experiment {
-        Experiment {
+        self.reading.over(Experiment {
             base: Some(self.base.clone()),
             schemes: Some(vec![self.scheme.clone()]),
             scheme_options: self.scheme_options.clone(),
@@ -80,6 +82,6 @@ impl InitArguments {
             batch_size: self.batch_size,
             memory: self.memory,
             ..Experiment::default()
-        }
+        })
     }
 }

@@ -318,7 +318,7 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
     for (settings, data, said) in [
         ("base = 'my.safetensors'", None, "the bases `nano` and `tiny`"),
         ("base = 'tiny'", None, "can't be fetched"),
-        ("data = 'a.txt'", None, "learns `a.txt`, which is not in the page"),
+        ("data = 'a.txt'", None, "reads `a.txt`, which is not in the page"),
         ("data = 'a.txt'", Some("short"), "a.txt: "),
         ("data = 'a.jsonl'", Some("{}"), "a.jsonl: "),
         ("data = 'a.json'", Some("[1, 2]"), "a.json: it holds JSON"),

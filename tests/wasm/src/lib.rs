@@ -130,7 +130,7 @@ pub fn split_text(length: u32, sequences: u32) -> Vec<u32> {
     };
     let of_part = |part: &Dataset| match part {
         Dataset::Text(text) => [text.len() as u32, sum(&mut text.iter().step_by(997).copied())],
-        Dataset::Examples(_) => panic!("the parts of a text are texts"),
+        _ => panic!("the parts of a text are texts"),
     };
     let batches = validation(&split.validation, 8, TOKENS, sequences as usize).expect("long enough for a sequence");
     let first = |batch: &Batch| sum(&mut batch.tokens.iter().step_by(TOKENS).copied());

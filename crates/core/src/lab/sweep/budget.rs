@@ -122,16 +122,13 @@ impl Sweep<'_> {
 
     /// The training data, and the batches of a validation.
     fn data(&self) -> Cost {
-        let size = |dataset: &Dataset| match dataset {
-            Dataset::Text(text) => 4 * text.len() as u64,
-            // Each example has two lists with their lengths, and an entry in the order of an epoch.
-            Dataset::Examples(examples) => examples.iter().map(|example| 4 * example.length() as u64 + 64).sum(),
-        };
+        // An epoch has an order, an entry for each sequence.
+        let size = |dataset: &Dataset| dataset.bytes() as u64 + 8 * dataset.examples().map_or(0, |all| all.len() as u64);
         let bytes = size(&self.data.train) + size(&self.data.validation);
         let rows = self.shape(1).rows_per_run() as u64;
         let batches = self.validation.len() as u64;
-        let what = format!("data: {bytes} bytes; their validation: {batches} batches × {rows} rows × 12 bytes");
-        Cost::shared(what, bytes + 12 * rows * batches)
+        let what = format!("data: {bytes} bytes; their validation: {batches} batches × {rows} rows × 20 bytes");
+        Cost::shared(what, bytes + 20 * rows * batches)
     }
 
     /// The grid of cells split into cohorts that fit into `available` bytes; `needs` is a device's estimate for a plan.
