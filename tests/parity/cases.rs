@@ -209,13 +209,13 @@ fn orthonormal() -> Vec<Case> {
     let bundle = |rank: usize, width: usize| {
         let mut values = normal("bundle", 1.0, width * rank);
         values.iter_mut().step_by(rank).for_each(|x| *x *= 100.0);
-        Tensor { name: "bundle".to_owned(), shape: [width, rank], data: Data::F32(values) }
+        Tensor { name: "bundle".to_owned(), shape: [width, rank], data: Data::F32(values.into()) }
     };
     let close = case("orthonormal rows in a bundle".to_owned(), 4, 300, vec![bundle(4, 300)]);
     let [one, two] = [1, 2].map(|rank| {
         case(format!("orthonormal rows of rank {rank}"), 11, 70, vec![tensor("rank", [70, rank], Stored::F32)])
     });
-    let zeros = Tensor { name: "zeros".to_owned(), shape: [70, 3], data: Data::F32(vec![0.0; 210]) };
+    let zeros = Tensor { name: "zeros".to_owned(), shape: [70, 3], data: Data::F32(vec![0.0; 210].into()) };
     let none = case("orthonormal rows of rank 0".to_owned(), 5, 70, vec![zeros]);
     drawn.into_iter().chain([close, one, two, none]).collect()
 }
@@ -292,7 +292,7 @@ fn losses() -> Vec<Case> {
     let mut twins = normal("twins", 1.0, half * columns);
     let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
     twins.extend(mirrored);
-    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins) };
+    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins.into()) };
     let case = Case::new("cross_entropy of twins".to_owned(), [4, 64], move |tape| {
         let x = trained_rows(tape, columns);
         let logits = tape.linear(x, Weight::Frozen(0), 2 * half);
@@ -397,7 +397,7 @@ fn tensor(name: &str, shape: [usize; 2], stored: Stored) -> Tensor {
         }
     }
     let data = match stored {
-        Stored::F32 => Data::F32(values),
+        Stored::F32 => Data::F32(values.into()),
         Stored::F16 => Data::F16(values.into_iter().map(f16::from_f32).collect()),
         Stored::Bf16 => Data::Bf16(values.into_iter().map(bf16::from_f32).collect()),
     };
