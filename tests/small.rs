@@ -123,7 +123,7 @@ pub fn config(layers: usize, kv_heads: usize, tied: bool) -> Config {
 pub fn base(config: &Config) -> Base {
     let tensor = |(name, shape): (String, [usize; 2])| {
         let group = if shape[0] == 1 { Group::Gain } else { Group::Matrix };
-        let data = Data::F32(weight(&name, shape, group));
+        let data = Data::F32(weight(&name, shape, group).into());
         Tensor { name, shape, data }
     };
     let model = Model::from(config.clone());

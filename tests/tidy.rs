@@ -303,8 +303,13 @@ fn source_problems(path: &str, text: &str) -> Vec<String> {
     for (number, line) in own.lines().enumerate() {
         let code = line.split("//").next().unwrap_or(line);
         let word = |word: &str| code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word);
-        // A host finds the probe's functions by their plain names only; shaders without checks have no safe way.
-        let exceptions = ["tests/wasm/src/lib.rs", "tests/tidy.rs", "crates/core/src/device/webgpu/module.rs"];
+        // A host finds the probe's functions by their plain names only; shaders without checks and mapped files have no safe way.
+        let exceptions = [
+            "tests/wasm/src/lib.rs",
+            "tests/tidy.rs",
+            "crates/core/src/device/webgpu/module.rs",
+            "crates/checkpoint/src/files/map.rs",
+        ];
         // A flag of Chromium's and a word of the Content-Security-Policy have it in them.
         let quoted = ["--enable-unsafe-webgpu", "'wasm-unsafe-eval'"].iter().any(|quoted| code.contains(quoted));
         if word("unsafe") && !quoted && !exceptions.contains(&path) {

@@ -21,7 +21,6 @@ use crate::{
     progress::Progress,
     results::{METRICS, Results},
     search::Search,
-    source::TOKENIZER,
     terminal::{Stream, note},
     trained::{self, Trained, ended},
     watch::Watch,
@@ -78,7 +77,7 @@ pub fn train_grid(
     results.write(&name, &contents)?;
     if !(output.quiet || output.json) {
         note(outlook::data(experiment, &prepared.data));
-        note(examples::in_words(experiment, &prepared.data, TOKENIZER, 1)?);
+        note(examples::in_words(experiment, &prepared.data, &prepared.tokenizer, 1)?);
         note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
     }
     let mut grid = Grid {

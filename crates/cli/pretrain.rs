@@ -52,7 +52,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         Some(path) => {
             let (data, tokens) = (Some(path.clone()), Some(settings.tokens));
             let settings = arguments.reading.over(Experiment { data, tokens, ..Experiment::default() });
-            source::data(&source::resolve(&settings)?)?
+            source::data(&source::resolve(&settings)?, source::TOKENIZER)?
         }
         None => {
             let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));
@@ -84,7 +84,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     steps.end();
     let bytes = base.to_safetensors()?;
     // Reading the bytes back tests that every weight is finite in its stored precision.
-    if !loss.is_finite() || Base::from_safetensors(&bytes).is_err() {
+    if !loss.is_finite() || Base::from_safetensors(bytes.clone()).is_err() {
         let written = saves.in_words().unwrap_or_else(|| "nothing was written".to_owned());
         bail!("the pretraining diverged at step {done}, so {written}; lower `--learning-rate`");
     }
@@ -136,7 +136,7 @@ impl Saves {
     /// Writes the base if its weights are finite. The training continues if it cannot be written.
     fn save(&mut self, step: usize, base: &dyn Fn() -> Base, quiet: bool) {
         let saved = base().to_safetensors().map_err(Error::from).and_then(|bytes| {
-            Base::from_safetensors(&bytes)?;
+            Base::from_safetensors(bytes.clone())?;
             write_whole(&self.file, &bytes)
         });
         self.last = Instant::now();

@@ -61,7 +61,7 @@ const SETTINGS: RunSettings =
 
 pub static NANO: LazyLock<Base> = LazyLock::new(|| {
     let bytes = include_bytes!("../../crates/core/bases/nano.safetensors");
-    Base::from_safetensors(bytes).expect("the shipped base is whole")
+    Base::from_safetensors(&bytes[..]).expect("the shipped base is whole")
 });
 
 static TRANSLATION: LazyLock<Split> = LazyLock::new(|| {

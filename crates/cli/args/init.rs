@@ -16,7 +16,8 @@ pub struct InitArguments {
     /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
     #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
     pub scheme_options: Option<Vec<String>>,
-    /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
+    /// The frozen model: tiny, nano, a Hugging Face folder, a safetensors or GGUF file, or a name like HuggingFaceTB/SmolLM2-135M that `hf download` has
+    /// fetched
     #[arg(long, value_name = "BASE", default_value = "tiny")]
     pub base: String,
     /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with instructions for PEFT in a README.md; it must be new

@@ -283,7 +283,7 @@ fn a_base_of_ones_own_is_trained_on_and_writes() {
     let width = foreign.tensors[0].shape[1];
     let mut tensors = foreign.tensors.to_vec();
     tensors[0].shape[0] = 300;
-    tensors[0].data = loralab_core::graph::memory::Data::F32(vec![0.0; 300 * width]);
+    tensors[0].data = loralab_core::graph::memory::Data::F32(vec![0.0; 300 * width].into());
     foreign.tensors = tensors.into();
     let foreign = foreign.to_safetensors().expect("it is a file");
     for (file, said) in

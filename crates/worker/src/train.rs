@@ -11,6 +11,7 @@ use loralab_data::Split;
 use loralab_experiment::{
     self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, PackError, Resolved,
 };
+use loralab_tokenizer::Tokenizer;
 
 use crate::{Control, Host, TOKENIZER, base, words};
 
@@ -149,7 +150,14 @@ pub(crate) async fn prepare(
     if bytes_per_run > available {
         return Err(words(PackError { bytes_per_run, shared_bytes: 0, available }));
     }
-    Ok(Prepared { base, base_name: base_name.to_owned(), data, available, machine: machine.clone() })
+    Ok(Prepared {
+        base,
+        base_name: base_name.to_owned(),
+        tokenizer: Tokenizer::Bytes,
+        data,
+        available,
+        machine: machine.clone(),
+    })
 }
 
 /// The data of an experiment: a task's, or those in `text`.

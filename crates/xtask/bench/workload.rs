@@ -33,7 +33,7 @@ impl Workload {
     pub fn new() -> Result<Workload> {
         let path = base_path();
         let bytes = fs::read(&path).with_context(|| format!("{} can't be read", path.display()))?;
-        let base = Base::from_safetensors(&bytes).with_context(|| path.display().to_string())?;
+        let base = Base::from_safetensors(bytes).with_context(|| path.display().to_string())?;
         Ok(Workload { base, text: Dataset::Text(pretraining(&Tokenizer::Bytes, 1, 1 << 20)) })
     }
 

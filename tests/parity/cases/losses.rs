@@ -20,7 +20,7 @@ pub fn losses() -> Vec<Case> {
     let mut twins = normal("twins", 1.0, half * columns);
     let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
     twins.extend(mirrored);
-    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins) };
+    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins.into()) };
     let case = Case::new("cross_entropy of twins".to_owned(), [4, 64], move |tape| {
         let x = trained_rows(tape, columns);
         let logits = tape.linear(x, Weight::Frozen(0), None, 2 * half);
@@ -62,7 +62,7 @@ pub fn linear_cross_entropy() -> Vec<Case> {
         let mut twins = normal("twins", 1.0, half * columns);
         let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
         twins.extend(mirrored);
-        let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins) };
+        let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins.into()) };
         let case = Case::new("linear_cross_entropy of twins".to_owned(), [4, 64], move |tape| {
             let x = trained_rows(tape, columns);
             tape.linear_cross_entropy(x, Weight::Frozen(0), 2 * half, 13, None);

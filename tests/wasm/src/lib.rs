@@ -78,7 +78,8 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
         tied: true,
         tokens: 1,
     };
-    let tensor = Tensor { name: format!("{}.weight", layer.name), shape: [outputs, inputs], data: Data::F32(weight) };
+    let tensor =
+        Tensor { name: format!("{}.weight", layer.name), shape: [outputs, inputs], data: Data::F32(weight.into()) };
     let machine = Machine::Cpu(Some(1));
     let make_device = |plan, base| machine.make(plan, base);
     let calibration = Calibration {

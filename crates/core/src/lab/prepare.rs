@@ -166,6 +166,8 @@ pub struct Prepared {
     pub base: Base,
     /// The name of the base that adapters record.
     pub base_name: String,
+    /// The tokenizer of the model's texts.
+    pub tokenizer: Tokenizer,
     /// The data for training and validation.
     pub data: Split,
     /// Bytes of memory that may be used.

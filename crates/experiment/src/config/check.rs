@@ -60,11 +60,6 @@ pub(crate) fn whole(given: Given<'_, usize>) -> Result<usize, ExperimentError> {
     Ok(given.or_default())
 }
 
-/// On or off.
-pub(crate) fn switch(given: Given<'_, bool>) -> Result<bool, ExperimentError> {
-    Ok(given.or_default())
-}
-
 /// At least 1, if there is any.
 pub(crate) fn limit(given: Given<'_, usize>) -> Result<Option<NonZeroUsize>, ExperimentError> {
     given.value.map(|value| NonZeroUsize::new(value).ok_or_else(|| refused(given.name, 0))).transpose()

@@ -115,7 +115,7 @@ settings! {
     base(String => Base, |given| given.experiment.resolve_base()):
         needs: "\"tiny\", \"nano\" or a path, in quotes", example: "\"tiny\"", default: "tiny",
         about: "The frozen model that every adapter sits on: nano has 32 thousand weights, tiny has 0.5 million.", source: "", form: "What is learnt",
-        flag: "BASE" ["model"] under "What is trained", "The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made";
+        flag: "BASE" ["model"] under "What is trained", "The frozen model: tiny, nano, a Hugging Face folder, a safetensors or GGUF file, or a name like HuggingFaceTB/SmolLM2-135M that `hf download` has fetched";
     task(String):
         needs: "the name of a task, in quotes", example: "\"translation\"", default: "translation",
         about: "What is learnt: a dialect, answers about a very short story, or sums.", source: "", form: "What is learnt",

@@ -3,19 +3,20 @@
 use std::{borrow::Cow, ops::Range};
 
 use half::{bf16, f16};
+use loralab_checkpoint::{Bytes, SharedSlice};
 use loralab_cpu::{Scalar, Weights};
 
 use super::Dtype;
 
-/// The elements of a frozen tensor, row-major, in their stored precision.
+/// The elements of a frozen tensor, row-major, in their stored precision. Cloning shares the elements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
     /// 32-bit floats.
-    F32(Vec<f32>),
+    F32(SharedSlice<f32>),
     /// IEEE half precision.
-    F16(Vec<f16>),
+    F16(SharedSlice<f16>),
     /// bfloat16.
-    Bf16(Vec<bf16>),
+    Bf16(SharedSlice<bf16>),
 }
 
 impl Data {
@@ -56,6 +57,24 @@ impl Data {
         }
     }
 
+    /// The bytes of the elements, little-endian; shared, but on a big-endian machine.
+    pub fn to_le_bytes(&self) -> Bytes {
+        match self {
+            Data::F32(data) => data.to_le_bytes(),
+            Data::F16(data) => data.to_le_bytes(),
+            Data::Bf16(data) => data.to_le_bytes(),
+        }
+    }
+
+    /// Index of the first element that is not finite. No element is copied.
+    pub fn first_not_finite(&self) -> Option<usize> {
+        match self {
+            Data::F32(data) => data.iter().position(|x| !x.is_finite()),
+            Data::F16(data) => data.iter().position(|x| !x.is_finite()),
+            Data::Bf16(data) => data.iter().position(|x| !x.is_finite()),
+        }
+    }
+
     /// The elements in the form that the CPU kernels take.
     pub fn weights<S: Scalar>(&self) -> Weights<'_, S> {
         match self {
@@ -69,7 +88,7 @@ impl Data {
 /// Rows that a part has a multiple of, if so many fit: those of a tile.
 const ROWS: usize = 64;
 
-/// A named frozen tensor.
+/// A named frozen tensor. Cloning shares the elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Hugging Face name, e.g. `model.layers.0.mlp.up_proj.weight`.
