@@ -29,6 +29,26 @@ fn reuse_changes_no_bit_of_loss_or_gradient() {
 }
 
 #[test]
+fn layers_that_are_computed_again_change_no_bit_and_take_less_memory() {
+    for subject in subjects(6).iter().chain([&two_micro_batches()]) {
+        let plan = |recomputes: bool| {
+            let mut tape = subject.tape();
+            tape.recompute_layers(recomputes);
+            tape.compile(TRAIN)
+        };
+        let (kept, again) = (plan(false), plan(true));
+        let (more, columns) = (again.backward.len() - kept.backward.len(), [&kept, &again].map(Plan::columns));
+        let results = [kept, again].map(|plan| subject.device::<f32>(plan).gradient(0, subject.rows.input()));
+        assert!(results[0].0.is_finite() && results[0] == results[1], "{}", subject.what);
+        println!("{}: {more} dispatches more, {columns:?} columns", subject.what);
+        let is_network = subject.what.starts_with("teacher") || subject.what.starts_with("values");
+        assert_eq!(more == 0, is_network, "{}", subject.what);
+        let is_short = subject.what.ends_with("two micro-batches");
+        assert!(is_network || is_short || 2 * columns[1] < columns[0], "{}: {columns:?}", subject.what);
+    }
+}
+
+#[test]
 fn nothing_left_in_a_buffer_is_ever_read() {
     for subject in subjects(2) {
         let plan = subject.tape().compile(TRAIN);

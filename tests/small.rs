@@ -8,7 +8,7 @@ use loralab_core::{
     device::{Cpu, Inputs, RunSettings},
     graph::{
         memory::{Data, Group, Tensor, Weight},
-        ops::dropout::noise,
+        ops::{Attend, dropout::noise},
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
@@ -78,6 +78,7 @@ pub struct Rows {
     weights: Vec<f32>,
     features: Vec<f32>,
     expected: Vec<f32>,
+    segments: Vec<u32>,
     noise: Vec<u32>,
 }
 
@@ -85,18 +86,19 @@ impl Rows {
     /// The rows as the data give them, of a decoder.
     pub fn batch(&self) -> Batch {
         let (tokens, targets, weights) = (self.tokens.clone(), self.targets.clone(), self.weights.clone());
-        Batch { tokens, targets, weights, examples: vec![], counted: 0 }
+        Batch { tokens, targets, weights, segments: vec![], positions: vec![], examples: vec![], counted: 0 }
     }
 
     /// The device's view.
     pub fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, noise } = self;
+        let Rows { tokens, targets, weights, features, expected, segments, noise } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
             .with(InputName::Weights, weights)
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
+            .with(InputName::Segments, segments)
             .with(InputName::Noise, noise)
     }
 }
@@ -121,7 +123,7 @@ pub fn config(layers: usize, kv_heads: usize, tied: bool) -> Config {
 pub fn base(config: &Config) -> Base {
     let tensor = |(name, shape): (String, [usize; 2])| {
         let group = if shape[0] == 1 { Group::Gain } else { Group::Matrix };
-        let data = Data::F32(weight(&name, shape, group));
+        let data = Data::F32(weight(&name, shape, group).into());
         Tensor { name, shape, data }
     };
     let model = Model::from(config.clone());
@@ -143,7 +145,20 @@ pub fn subjects(layers: usize) -> Vec<Subject> {
         everything("every weight trained, separate head", short, &plain),
         regression("teacher–student network", short, |tape| teacher_student(tape, NETWORK)),
         regression("values read by many ops", short, entangled),
+        regression("attention of every kind", short, attentive),
+        recomputed("adapters, layers computed again", adapted("", short, &grouped, &MODULES, true)),
+        recomputed("every weight trained, layers computed again", everything("", short, &plain)),
     ]
+}
+
+/// The same with its layers computed again in the backward pass.
+pub fn recomputed(what: &'static str, subject: Subject) -> Subject {
+    let Subject { record, .. } = subject;
+    let record = move |tape: &mut Tape| {
+        record(tape);
+        tape.recompute_layers(true);
+    };
+    Subject { what, record: Box::new(record), ..subject }
 }
 
 /// A decoder whose rows are cut into two micro-batches on the CPU.
@@ -210,6 +225,33 @@ fn entangled(tape: &mut Tape) {
     tape.mse(y);
 }
 
+/// Attention by every rule over the same rows, with scores large enough to matter.
+fn attentive(tape: &mut Tape) {
+    let Network { inputs, width, .. } = NETWORK;
+    let x = tape.features(inputs);
+    let plain = Attend { scale: 3.0, ..Attend::causal(4) };
+    let encoder = Attend { causal: false, segments: true, ..plain };
+    let rules = [
+        Attend { segments: false, window: Some(2), ..encoder },
+        Attend { cap: Some(0.6), ..encoder },
+        Attend { segments: true, window: Some(2), ..plain },
+    ];
+    let mut all = vec![];
+    for (place, attend) in rules.into_iter().enumerate() {
+        let [q, k, v] = [("q", 8), ("k", 4), ("v", 4)].map(|(name, outputs)| {
+            let matrix = tape.parameter(format!("{name}.{place}"), [outputs, inputs], Group::Matrix);
+            tape.linear(x, Weight::Trained(matrix), outputs)
+        });
+        all.push(tape.attention(q, k, v, attend));
+    }
+    let sum = tape.add(all[0], all[1]);
+    let sum = tape.add(sum, all[2]);
+    let last = tape.parameter("last", [width, 8], Group::Matrix);
+    let x = tape.linear(sum, Weight::Trained(last), width);
+    let y = tape.linear(x, Weight::Frozen(1), 1);
+    tape.mse(y);
+}
+
 /// Random tokens and targets.
 pub fn token_rows(shape: Shape, vocabulary: usize) -> Rows {
     let mut draws = Draws::new(1, "rows");
@@ -222,6 +264,7 @@ pub fn token_rows(shape: Shape, vocabulary: usize) -> Rows {
         weights: row_weights(count),
         features: vec![],
         expected: vec![],
+        segments: vec![],
         noise: noise(3, 1, 0..count),
     }
 }
@@ -235,6 +278,8 @@ fn feature_rows(shape: Shape) -> Rows {
         weights: row_weights(count),
         features,
         expected: normal("expected", 1.0, count),
+        // Padding at an end; the first sequence ends with the number with which the second begins, which is another segment.
+        segments: (0..count).map(|row| [0, 2, 2, 1, 1, 1, 1, 1, 0, 2][row % 10]).collect(),
         noise: vec![],
     }
 }

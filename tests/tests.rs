@@ -12,10 +12,14 @@ mod gpu;
 mod gradient;
 // Step 0 of every scheme through a whole model.
 mod init;
+// Families of models against transformers.
+mod models;
 // Every kernel on the GPU within its derived bound, and broken ones found.
 mod parity;
 // Buffers of a plan: who may take whose, and when.
 mod plan;
+// Real pretrained models against transformers and PEFT.
+mod real;
 // The models that the modules above work on.
 mod small;
 // The shape of the tree: dependencies, module order, one op in every place, house rules.

@@ -4,7 +4,10 @@ use anyhow::Result;
 use loralab_core::lab::{PlanNeeds, Prepared, Sweep};
 use loralab_experiment::{Bytes, Cell, Resolved};
 
-use crate::{outlook, terminal::print};
+use crate::{examples, outlook, terminal::print};
+
+/// Examples that are shown.
+const EXAMPLES: usize = 5;
 
 /// Prints the grid, the cohorts and their memory term by term.
 pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohorts: &[Vec<Cell>]) -> Result<()> {
@@ -20,6 +23,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
     ))?;
     outlook::cautions(experiment, &prepared.base).iter().try_for_each(print)?;
     print(outlook::data(experiment, &prepared.data))?;
+    print(format_args!("\n{}\n", examples::in_words(experiment, &prepared.data, &prepared.tokenizer, EXAMPLES)?))?;
     print(outlook::time(experiment, prepared, sweep, cohorts)?)?;
     let mut first = 1;
     let shape = |cells: &Vec<Cell>| {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+use loralab_checkpoint::files::is_hub_name;
 use loralab_core::{
     device::wait,
     lab::{GenerateError, Generator, Sampling, residual_of},
@@ -13,7 +14,16 @@ use loralab_core::{
 };
 use loralab_experiment::Base;
 
-use crate::{args::GenerateArguments, device, failure::usage, interrupt, results::BASE, source, terminal::note};
+use crate::{
+    args::GenerateArguments,
+    base::{self, Loaded},
+    device,
+    failure::usage,
+    interrupt,
+    results::BASE,
+    source,
+    terminal::note,
+};
 
 /// Most tokens of the window: every generated token computes all of it again.
 const LONGEST_WINDOW: usize = 1024;
@@ -24,7 +34,8 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
     let beside = arguments.adapter.as_ref().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
     let asked = arguments.base.as_deref();
-    let (base, base_name) = source::base(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
+    let Loaded { base, name: base_name, tokenizer } =
+        base::load(&choose_base(asked, adapter.as_ref(), beside.as_deref())?)?;
     let threads = source::threads(arguments.threads)?;
     let machine = device::open(&arguments.device, threads, false)?;
     let make_device = |plan, base| machine.make(plan, base);
@@ -49,10 +60,10 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     let mut stdout = io::stdout().lock();
     let mut written = Ok(());
     let mut last = b'\n';
-    let prompt = source::TOKENIZER.encode_prompt(&prompt);
+    let prompt = tokenizer.encode_prompt(&prompt);
     let sampling = Sampling { temperature: arguments.temperature, seed: arguments.seed };
     let text = generator.continue_tokens(&prompt, arguments.count, sampling, |token| {
-        let bytes = source::TOKENIZER.decode_bytes(&[token]);
+        let bytes = tokenizer.decode_bytes(&[token]);
         written = stdout.write_all(&bytes).and_then(|()| stdout.flush());
         last = bytes.last().copied().unwrap_or(last);
         written.is_ok() && !(arguments.stop_at_newline && bytes.contains(&b'\n'))
@@ -101,7 +112,7 @@ fn choose_base(asked: Option<&str>, adapter: Option<&Adapter>, beside: Option<&P
         (None, None) | (Some("tiny"), _) | (None, Some("tiny")) => Ok(Base::Tiny),
         (Some("nano"), _) | (None, Some("nano")) => Ok(Base::Nano),
         (Some(path), _) => Ok(Base::Path(path.to_owned())),
-        (None, Some(path)) if Path::new(path).exists() => Ok(Base::Path(path.to_owned())),
+        (None, Some(path)) if Path::new(path).exists() || is_hub_name(path) => Ok(Base::Path(path.to_owned())),
         (None, Some(name)) => Err(usage(format_args!(
             "the adapter belongs to the base `{name}`, which is not here; name its file with `--base`"
         ))),

@@ -13,6 +13,7 @@ use loralab_figure::results as files;
 
 use crate::{
     args::{DeviceArguments, Output},
+    examples,
     failure::Stopped,
     interrupt::Interrupt,
     outlook,
@@ -76,6 +77,7 @@ pub fn train_grid(
     results.write(&name, &contents)?;
     if !(output.quiet || output.json) {
         note(outlook::data(experiment, &prepared.data));
+        note(examples::in_words(experiment, &prepared.data, &prepared.tokenizer, 1)?);
         note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
     }
     let mut grid = Grid {
@@ -175,9 +177,9 @@ impl Grid<'_> {
 
     fn sum_up(&self, seconds: f64) -> Summary {
         let data = &self.prepared.data;
-        let accuracy = match data.train {
-            Dataset::Examples(_) => Accuracy::ExactMatch,
+        let accuracy = match data.validation {
             Dataset::Text(_) => Accuracy::Token,
+            _ => Accuracy::ExactMatch,
         };
         let held_out = data.validation.sequences(self.experiment.tokens);
         let setting = Setting {

@@ -48,6 +48,7 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     if let Some(words) = outlook::rank_in_words(&experiment, &prepared.base) {
         note(words);
     }
+    prepared.data.notes.iter().for_each(note);
     let began = Instant::now();
     let mut start = wait(prepared.compute_start(&experiment, &experiment.cells()[0]))
         .map_err(|error| refused(error, &experiment))?;

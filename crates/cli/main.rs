@@ -6,6 +6,7 @@ mod device;
 mod devices;
 mod dry_run;
 mod earlier;
+mod examples;
 mod failure;
 mod generate;
 mod grid;

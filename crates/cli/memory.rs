@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use loralab_checkpoint::{Checkpoint, Format, Stored};
 use loralab_core::{
     lab::{self, columns},
     models::Base,
@@ -40,6 +41,24 @@ pub fn check_file(path: &Path, what: &str, copies: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses a base whose quantised blocks, decoded to f32, exceed the free memory. Other weights stay where they are, in the mapped file.
+pub fn check_decoded(checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    let decoded = |tensor: &Stored| match tensor.format {
+        Format::Blocks(blocks) => 4 * (tensor.bytes.len() / blocks.bytes() * blocks.elements()) as u64,
+        _ => 0,
+    };
+    let needed: u64 = checkpoint.tensors.iter().map(decoded).sum();
+    match free() {
+        Some(free) if needed > free => Err(usage(format_args!(
+            "its quantised weights are decoded to 32-bit floats, which take {}, but only {} of memory is free; use a smaller model, or its safetensors, whose \
+             weights stay as they are",
+            Bytes(needed),
+            Bytes(free)
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses settings whose batch, position tables and adapters alone exceed memory, before anything of that size is
 /// allocated. The device computes the exact need of a cohort later.
 pub fn check(experiment: &Resolved, base: &Base, available: u64) -> anyhow::Result<()> {
@@ -53,7 +72,7 @@ pub fn check(experiment: &Resolved, base: &Base, available: u64) -> anyhow::Resu
             (
                 "a batch",
                 "`batch_size`, `gradient_accumulation` or `tokens`",
-                product(&[12, gradient_accumulation, batch_size, tokens]),
+                product(&[20, gradient_accumulation, batch_size, tokens]),
             ),
             ("the tables of positions", "`tokens`", product(&[12, tokens, base.model.position_columns()])),
             ("the adapters of one run", "`rank`", product(&[4, rank, columns])),
@@ -71,13 +90,13 @@ pub fn check_data(experiment: &Resolved, base: &Base, data: &Split, available: u
             (
                 "a batch",
                 "`batch_size`, `gradient_accumulation` or `tokens`",
-                product(&[12, gradient_accumulation, batch_size, tokens]),
+                product(&[20, gradient_accumulation, batch_size, tokens]),
             ),
             ("the tables of positions", "`tokens`", product(&[12, tokens, base.model.position_columns()])),
             (
                 "the validation",
                 "`validation_examples`, `batch_size` or `tokens`",
-                product(&[12, batches, batch_size, tokens]),
+                product(&[20, batches, batch_size, tokens]),
             ),
             ("the activations of a sequence", "`tokens`", product(&[4, tokens, columns(base, experiment)])),
         ],

@@ -1,7 +1,7 @@
 //! The README.md beside a start: its description, and instructions for training it with PEFT.
 
 use anyhow::Result;
-use loralab_checkpoint::read_safetensors;
+use loralab_checkpoint::{Bytes, read_safetensors};
 use loralab_core::lora::{
     init::{Scheme, Trains},
     peft::{Adapter, PeftFiles},
@@ -90,7 +90,7 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
 
 /// Lists the frozen part of each tensor, one per line.
 fn frozen(files: &PeftFiles) -> Result<String> {
-    let checkpoint = read_safetensors(&files.safetensors)?;
+    let checkpoint = read_safetensors(&Bytes::copy_from_slice(&files.safetensors))?;
     let mut lines: Vec<String> = checkpoint
         .tensors
         .iter()

@@ -42,7 +42,7 @@ pub fn rank_in_words(experiment: &Resolved, base: &Base) -> Option<String> {
     ))
 }
 
-/// A sentence on the sizes of training and validation data, and the number of epochs.
+/// Sentences on what was read, the sizes of training and validation data, and the number of epochs.
 pub fn data(experiment: &Resolved, data: &Split) -> String {
     let Resolved { steps, tokens, validation_examples, .. } = *experiment;
     let per_step = experiment.sequences_per_step();
@@ -59,8 +59,9 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
         ),
         _ => format!("{train} examples to train on and {held_out} held out, of which {validated} {is}"),
     };
+    let notes: String = data.notes.iter().map(|note| format!("{note}\n")).collect();
     format!(
-        "{parts} validated with: their mean loss, in nats per token, is what is compared.\n\
+        "{notes}{parts} validated with: their mean loss, in nats per token, is what is compared.\n\
          {steps} steps of {per_step} sequences are {epochs} epochs."
     )
 }

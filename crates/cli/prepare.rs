@@ -5,7 +5,13 @@ use loralab_core::lab::{Prepared, SweepError};
 use loralab_data::Split;
 use loralab_experiment::{Data, Resolved};
 
-use crate::{args::DeviceArguments, device, failure::usage, memory, source};
+use crate::{
+    args::DeviceArguments,
+    base::{self, Loaded},
+    device,
+    failure::usage,
+    memory, source,
+};
 
 /// Reads the files of the experiment and opens the device; unless quiet, shows the progress.
 pub fn prepare(experiment: &Resolved, device: &DeviceArguments, quiet: bool) -> Result<Prepared> {
@@ -19,25 +25,25 @@ pub fn with_data(
     device: &DeviceArguments,
     quiet: bool,
 ) -> Result<Prepared> {
-    let (base, base_name) = source::base(&experiment.base)?;
+    let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
     experiment.targets(&base.model.targets()).map_err(usage)?;
     let threads = source::threads(experiment.threads.map(Into::into))?;
     // Errors in the settings come before the search for a device.
     let free = memory::available(experiment.memory);
     memory::check(experiment, &base, free)?;
-    let data = data.map_or_else(|| source::data(experiment), Ok)?;
+    let data = data.map_or_else(|| source::data(experiment, &tokenizer), Ok)?;
     memory::check_data(experiment, &base, &data, free)?;
     let machine = device::open(device, threads, quiet)?;
     let available = device::available(&machine, experiment.memory);
-    Ok(Prepared { base, base_name, data, available, machine })
+    Ok(Prepared { base, base_name, tokenizer, data, available, machine })
 }
 
 /// The same device and data with the base that `experiment` names.
 pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared> {
-    let (base, base_name) = source::base(&experiment.base)?;
+    let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
     experiment.targets(&base.model.targets()).map_err(usage)?;
     memory::check(experiment, &base, prepared.available)?;
-    Ok(Prepared { base, base_name, ..prepared.clone() })
+    Ok(Prepared { base, base_name, tokenizer, ..prepared.clone() })
 }
 
 /// The error for a refused sweep: a failure if a file's data do not fit, else a usage error.

@@ -20,7 +20,7 @@ use loralab_core::{
     models::{Adapters, Base, Model, Training, llama::Config},
 };
 use loralab_data::{Dataset, Split, pretraining};
-use loralab_experiment::{Bytes, loss_text};
+use loralab_experiment::{Bytes, Experiment, loss_text};
 
 use crate::{
     args::{PretrainArguments, Size},
@@ -49,12 +49,19 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     settings.config.check().map_err(usage)?;
     check_memory(&settings)?;
     let data = match &arguments.data {
-        Some(path) => source::file(Path::new(path), settings.tokens)?,
+        Some(path) => {
+            let (data, tokens) = (Some(path.clone()), Some(settings.tokens));
+            let settings = arguments.reading.over(Experiment { data, tokens, ..Experiment::default() });
+            source::data(&source::resolve(&settings)?, source::TOKENIZER)?
+        }
         None => {
             let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));
-            Split { train: text(TRAIN), validation: text(VALIDATION) }
+            Split { train: text(TRAIN), validation: text(VALIDATION), notes: vec![] }
         }
     };
+    if !arguments.quiet {
+        data.notes.iter().for_each(note);
+    }
     // Finds an output that can't be written before the work starts.
     let _lock = lock_output(output)?;
     // Another process may have written there in the meantime.
@@ -77,7 +84,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     steps.end();
     let bytes = base.to_safetensors()?;
     // Reading the bytes back tests that every weight is finite in its stored precision.
-    if !loss.is_finite() || Base::from_safetensors(&bytes).is_err() {
+    if !loss.is_finite() || Base::from_safetensors(bytes.clone()).is_err() {
         let written = saves.in_words().unwrap_or_else(|| "nothing was written".to_owned());
         bail!("the pretraining diverged at step {done}, so {written}; lower `--learning-rate`");
     }
@@ -129,7 +136,7 @@ impl Saves {
     /// Writes the base if its weights are finite. The training continues if it cannot be written.
     fn save(&mut self, step: usize, base: &dyn Fn() -> Base, quiet: bool) {
         let saved = base().to_safetensors().map_err(Error::from).and_then(|bytes| {
-            Base::from_safetensors(&bytes)?;
+            Base::from_safetensors(bytes.clone())?;
             write_whole(&self.file, &bytes)
         });
         self.last = Instant::now();
@@ -242,7 +249,7 @@ pub fn validation(base: &Base, settings: &Pretraining, held_out: &Dataset) -> Re
     let batches = loralab_data::validation(held_out, sequences, tokens, VALIDATION_SEQUENCES)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
     base.model.record(&mut tape, Training::Adapters(base, &Adapters { rank: 1, target_modules: vec![] }));
-    let plan = Arc::new(tape.compile(Purpose::Predict));
+    let plan = Arc::new(tape.compile(Purpose::Evaluate));
     let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), settings.threads);
     wait(validate(&mut device, 1, &batches))?[0].context("the base cannot be validated")
 }

@@ -1,4 +1,4 @@
-//! Reads the settings, the base and the data of an experiment.
+//! Reads the settings and the data of an experiment.
 
 use std::{
     fs::File,
@@ -10,19 +10,15 @@ use anyhow::{Context, anyhow, bail};
 use loralab_core::{
     lab::{self, DataFile},
     lora::init,
-    models,
 };
 use loralab_data::Split;
-use loralab_experiment::{Base, Bytes, Data, Experiment, Resolved, nearest};
+use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved, nearest};
 use loralab_tokenizer::Tokenizer;
 
-use crate::{failure::usage, memory};
+use crate::{base, failure::usage, memory};
 
-/// The tokenizer of every base.
+/// The tokenizer of the shipped bases, and of those that `loralab pretrain` makes.
 pub const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
-
-const TINY: &[u8] = include_bytes!("../core/bases/tiny.safetensors");
-const NANO: &[u8] = include_bytes!("../core/bases/nano.safetensors");
 
 /// Most steps that epochs may amount to: above, f64 does not hold every integer.
 const MOST_STEPS: f64 = (1_u64 << 53) as f64;
@@ -59,7 +55,7 @@ pub fn settings(defaults: Experiment, file: Option<&Path>, flags: Experiment) ->
 pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolved, Split)> {
     // The warm-up is checked against the steps once they are known.
     let first = resolve(&Experiment { steps: None, warmup_steps: None, ..settings.clone() })?;
-    let data = data(&first)?;
+    let data = data(&first, &base::tokenizer(&first.base)?)?;
     let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.sequences_per_step() as f64).ceil();
     if steps > MOST_STEPS {
         return Err(usage(format_args!("`--epochs` of {epochs:e} would be {steps:.1e} steps; give a smaller number")));
@@ -68,63 +64,45 @@ pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolv
     Ok((resolve(&settings)?, data))
 }
 
-/// Reads a base; returns it with its name, which adapters store.
-pub fn base(base: &Base) -> anyhow::Result<(models::Base, String)> {
-    let (name, base) = match base {
-        Base::Tiny => ("tiny", models::Base::from_safetensors(TINY)),
-        Base::Nano => ("nano", models::Base::from_safetensors(NANO)),
-        Base::Path(path) => {
-            if !Path::new(path).exists() {
-                if is_hub_name(path) {
-                    bail!(
-                        "there is no base `{path}` here, and models are not fetched from Hugging Face by their names: \
-                         name a safetensors file on this machine, of a model that reads bytes"
-                    );
-                }
-                let nearest = nearest(path, ["tiny", "nano"]);
-                let remedy = nearest.map_or_else(
-                    || "Check the path, or make a base with `loralab pretrain`.".to_owned(),
-                    |name| format!("Did you mean `{name}`?"),
-                );
-                bail!("there is no base `{path}`: it is neither a shipped one (tiny, nano) nor a file. {remedy}");
-            }
-            crate::base::check(Path::new(path))?;
-            memory::check_file(Path::new(path), "base", 2)?;
-            (path.as_str(), models::Base::from_safetensors(&read(Path::new(path), "base")?))
-        }
-    };
-    let unusable = || format!("the base `{name}` cannot be used");
-    let base = base.with_context(unusable)?;
-    TOKENIZER.check(base.model.vocabulary()).with_context(unusable)?;
-    Ok((base, name.to_owned()))
-}
-
-/// True if the name looks like `owner/model`.
-fn is_hub_name(name: &str) -> bool {
-    let parts: Vec<&str> = name.split('/').collect();
-    let [owner, model] = parts[..] else { return false };
-    let is_word = |part: &str| part.chars().any(char::is_alphanumeric) && !part.starts_with('.');
-    is_word(owner) && is_word(model) && !model.ends_with(".safetensors") && !Path::new(owner).exists()
-}
-
 /// The data of an experiment, split into training and validation, the same for every seed.
-pub fn data(experiment: &Resolved) -> anyhow::Result<Split> {
-    match &experiment.data {
+pub fn data(experiment: &Resolved, tokenizer: &Tokenizer) -> anyhow::Result<Split> {
+    let train = match &experiment.data {
         // A task's examples are generated, so if they don't fit, the setting is wrong.
-        Data::Task(_) => lab::data(experiment, TOKENIZER, None).map_err(usage),
-        Data::Path(path) => file(Path::new(path), experiment.tokens),
-    }
+        Data::Task(_) => return lab::data(experiment, tokenizer, None, None).map_err(usage),
+        Data::Path(path) => Opened::read(path)?,
+    };
+    let validation = match &experiment.validation {
+        HeldOut::Share(_) => None,
+        HeldOut::Path(path) => Some(Opened::read(path)?),
+    };
+    let split = lab::data(experiment, tokenizer, Some(train.file()), validation.as_ref().map(Opened::file));
+    split.map_err(|error| match error {
+        lab::DataError::Fields(_) => usage(error),
+        error => error.into(),
+    })
 }
 
-/// The data in a file; `-` is stdin. The kind of data from a pipe is recognised by content.
-pub fn file(path: &Path, tokens: usize) -> anyhow::Result<Split> {
-    // Memory holds the file's bytes, and the tokens, four bytes each, whole and split.
-    memory::check_file(path, "data file", 9)?;
-    let is_stdin = path == Path::new("-");
-    let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(path, "data file")? };
-    let name = if is_stdin { "stdin".into() } else { path.to_string_lossy() };
-    let file = DataFile { path: &name, is_named: path.is_file() && !is_stdin, bytes: &bytes };
-    Ok(file.split(TOKENIZER, tokens)?)
+/// A data file; `-` is stdin.
+struct Opened {
+    name: String,
+    is_named: bool,
+    bytes: Vec<u8>,
+}
+
+impl Opened {
+    fn read(path: &str) -> anyhow::Result<Self> {
+        let file = Path::new(path);
+        // Memory holds the file's bytes, and the tokens, four bytes each, whole and split.
+        memory::check_file(file, "data file", 9)?;
+        let is_stdin = path == "-";
+        let bytes = if is_stdin { all_of(io::stdin().lock(), "stdin")? } else { read(file, "data file")? };
+        let name = if is_stdin { "stdin" } else { path }.to_owned();
+        Ok(Self { name, is_named: file.is_file() && !is_stdin, bytes })
+    }
+
+    fn file(&self) -> DataFile<'_> {
+        DataFile { path: &self.name, is_named: self.is_named, bytes: &self.bytes }
+    }
 }
 
 /// The number of threads; refuses one so large that starting them would exhaust the machine.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use loralab_core::{lab::Prepared, lora::init::find};
-use loralab_data::{Dataset, Split};
+use loralab_data::Split;
 use loralab_experiment::{Data, Experiment, Resolved, RunResult, Seeds, Summary, symptoms_in_words};
 
 use crate::{
@@ -135,7 +135,7 @@ fn print_results(trained: &Trained, experiment: &Resolved, prepared: &Prepared) 
         return Ok(());
     }
     print(format_args!("Results are in `{}`.", results.folder().display()))?;
-    if let (Data::Task(_), Some(command)) = (&experiment.data, trial(results, summary, runs, &prepared.data)) {
+    if let (Data::Task(_), Some(command)) = (&experiment.data, trial(results, summary, runs, prepared)) {
         print(format_args!("Try the best adapter: {command}"))?;
     }
     Ok(())
@@ -148,7 +148,7 @@ pub fn options_in_words(experiment: &Resolved) -> Option<String> {
 }
 
 /// The command that answers one held-out prompt with the best adapter.
-fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split) -> Option<String> {
+fn trial(results: &Results, summary: &Summary, runs: &[RunResult], prepared: &Prepared) -> Option<String> {
     let loss = |run: &RunResult| run.finished_loss().unwrap_or(f64::INFINITY);
     let is_best = |run: &&RunResult| {
         let of_scheme = summary.schemes.iter().find(|scheme| scheme.scheme == run.cell.scheme);
@@ -158,8 +158,8 @@ fn trial(results: &Results, summary: &Summary, runs: &[RunResult], data: &Split)
     if !results.has_adapter(&best.cell) {
         return None;
     }
-    let Dataset::Examples(examples) = &data.validation else { return None };
-    let prompt = quoted(&source::TOKENIZER.decode(&examples.first()?.prompt));
+    let first = prepared.data.validation.examples()?.iter().next()?;
+    let prompt = quoted(&prepared.tokenizer.decode(first.prompt()));
     let folder = quoted(&results.adapter_folder(&best.cell).display().to_string());
     Some(format!("loralab generate --adapter {folder} --stop-at-newline --prompt {prompt}"))
 }

@@ -9,6 +9,9 @@ struct Params {
     // Elements from one run's table to the next; 0 where all share one.
     weight_stride: u32,
     scale: f32,
+    // The first of the tokens whose rows are bound, and how many they are: a table may be bound in parts.
+    first: u32,
+    count: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,6 +23,10 @@ fn element(i: u32) {
     if i < params.elements {
         let row = i / params.width;
         let table = params.weight_offset + row / params.rows_per_run * params.weight_stride;
-        y[i] = weight(table + tokens[row] * params.width + i % params.width) * params.scale;
+        // A token below the first wraps around to one far beyond the last.
+        let token = tokens[row] - params.first;
+        if token < params.count {
+            y[i] = weight(table + token * params.width + i % params.width) * params.scale;
+        }
     }
 }

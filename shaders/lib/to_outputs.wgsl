@@ -1,4 +1,5 @@
-// A product forward: its result is y (N, O), and its matrices are (O, terms). Both operands have their terms side by side.
+// A product forward: its result is outputs of y (N, columns), and its matrices are (outputs, terms). Both operands have their terms
+// side by side.
 
 const LEFT_BY_TERM: bool = true;
 const RIGHT_BY_TERM: bool = true;
@@ -13,6 +14,6 @@ fn columns_from(o: u32) -> vec4<u32> {
 
 fn put_one(run: u32, row: u32, column: u32, value: f32) {
     if row < params.rows && column < params.outputs {
-        y[(run * params.rows + row) * params.outputs + column] = value;
+        y[(run * params.rows + row) * params.columns + params.first + column] = value;
     }
 }

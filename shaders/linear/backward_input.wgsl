@@ -10,6 +10,9 @@ struct Params {
     weight_stride: u32,
     // 1 adds to what dx holds, 0 overwrites it.
     add: u32,
+    // Columns of dy, and the one that the first of these outputs is: a matrix may be bound in parts.
+    columns: u32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,7 +25,7 @@ fn terms(source: u32) -> u32 {
 }
 
 fn left_at(source: u32, rows: vec4<u32>, o: u32) -> vec4<f32> {
-    let at = rows * params.outputs + min(o, params.outputs - 1u);
+    let at = rows * params.columns + params.first + min(o, params.outputs - 1u);
     return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), o < params.outputs);
 }
 

@@ -8,6 +8,9 @@ struct Params {
     weight_offset: u32,
     // Elements from one run's weights to the next; 0 where all share them.
     weight_stride: u32,
+    // Columns of y, and the one that the first of these outputs is: a matrix may be bound in parts.
+    columns: u32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -17,6 +17,9 @@ struct Params {
     run_stride: u32,
     // 1 adds to what dx holds, 0 overwrites it.
     add: u32,
+    // Columns of dy, and the one that the first of these outputs is: a matrix may be bound in parts.
+    columns: u32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,7 +44,8 @@ fn left_at(source: u32, rows: vec4<u32>, term: u32) -> vec4<f32> {
         // The product is subtracted, so one operand is negated.
         return -vec4<f32>(frozen_dz[at.x], frozen_dz[at.y], frozen_dz[at.z], frozen_dz[at.w]);
     }
-    return select(vec4<f32>(), vec4<f32>(dy[at.x], dy[at.y], dy[at.z], dy[at.w]), term < params.outputs);
+    let from = rows * params.columns + params.first + min(term, params.outputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(dy[from.x], dy[from.y], dy[from.z], dy[from.w]), term < params.outputs);
 }
 
 fn right_at(source: u32, run: u32, columns: vec4<u32>, term: u32) -> vec4<f32> {

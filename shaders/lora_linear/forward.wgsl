@@ -15,6 +15,9 @@ struct Params {
     // Where B begins in a run's trained elements, and how many there are of them.
     b_offset: u32,
     run_stride: u32,
+    // Columns of y, and the one that the first of these outputs is: a matrix may be bound in parts.
+    columns: u32,
+    first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -88,7 +88,7 @@ fn checkpoints() {
     for (base, words) in [
         ("missing.safetensors", &["no base `missing.safetensors`", "tiny, nano"][..]),
         ("nan0", &["no base `nan0`", "Did you mean `nano`?"]),
-        ("folder", &["`folder` is a folder"]),
+        ("folder", &["`folder` cannot be used", "a folder without a config.json"]),
         ("empty.safetensors", &["`empty.safetensors` cannot be used", "not a whole safetensors file"]),
         ("binary.safetensors", &["`binary.safetensors` cannot be used", "not a whole safetensors file"]),
         (

@@ -235,3 +235,39 @@ fn sweep_answers_whatever_it_is_given() {
         assert!(code != 2 || !place.path("out").exists(), "case {case}: {command} is refused, and has written");
     });
 }
+
+#[test]
+fn data_of_every_format_are_answered() {
+    let line = |i| format!("{{\"prompt\": \"{i} and \", \"completion\": \"{} \\n\"}}\n", i + 1);
+    let lines: String = (0..12).map(line).collect();
+    let chat = "{\"messages\": [{\"role\": \"user\", \"content\": \"so?\"}, {\"role\": \"assistant\", \"content\": \"no\"}]}\n".repeat(3);
+    let glue = "{\"idx\": 1, \"sentence\": \"so\", \"label\": 0.5}\n{\"idx\": 2, \"sentence\": \"no\", \"label\": 1}\n".repeat(3);
+    let rows: String = (0..12).map(|i| format!("\"{i} and\",{i}\n")).collect();
+    let table = format!("prompt,completion\n{rows}");
+    let list = format!("[{}]", lines.trim_end().replace('\n', ","));
+    let kinds = [
+        ("lines.jsonl", lines.clone()),
+        ("chat", chat),
+        ("glue.txt", glue),
+        ("list.json", list.clone()),
+        ("data.json", format!("{{\"version\": 1, \"data\": {list}}}")),
+        ("table.csv", table.clone()),
+        ("table", table.replace(',', "\t")),
+        ("rows.tsv", rows.replace(',', "\t")),
+        ("parquet", format!("PAR1{lines}PAR1")),
+    ];
+    for_a_while(|case| {
+        let mut draws = Draws::new(case, "data");
+        let place = Place::new();
+        let (name, contents) = &kinds[draws.below(kinds.len() as u32) as usize];
+        place.write(name, mutate(contents.as_bytes(), &mut draws));
+        place.write("validation", mutate(lines.as_bytes(), &mut draws));
+        let flags = chosen(
+            &mut draws,
+            &["", "--truncate", "--skip-long", "--validation validation", "--validation 50%", "--fields prompt=1,completion=2"],
+        );
+        let tokens = chosen(&mut draws, &["1", "4", "16", "64"]);
+        let command = format!("sweep --base nano --data {name} {flags} --tokens {tokens} --dry-run --device cpu --threads 1");
+        hold(&place, &words(&command.replace("  ", " ")), case);
+    });
+}

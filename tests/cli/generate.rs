@@ -29,7 +29,7 @@ pub fn base(weight: impl Fn(&str, usize, usize) -> f32) -> Vec<u8> {
     };
     let model = Model::from(config);
     let tensors = model.tensors().into_iter().map(tensor).collect();
-    Base { model, tensors }.to_safetensors().expect("tensors of their shapes")
+    Base { model, tensors }.to_safetensors().expect("tensors of their shapes").into()
 }
 
 /// Numbers without a pattern, from −1 to 1.

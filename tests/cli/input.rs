@@ -7,41 +7,6 @@ use loralab_experiment::Experiment;
 use super::{Place, small};
 
 #[test]
-fn structured_data_are_not_learnt_as_text() {
-    let place = Place::new();
-    let line = |i| format!("{{\"prompt\": \"{i}+1=\", \"completion\": \"{}\"}}\n", i + 1);
-    let lines = (0..40).map(line).collect::<String>();
-    let values = "{\"text\": \"Rose is a rose is a rose.\"}\n".repeat(40);
-    let table = "prompt,completion\n".to_owned() + &"Is it so?,yes\n".repeat(40);
-    let plain = "Rose is a rose is a rose is a rose.\n".repeat(40);
-    for (name, contents, holds) in [
-        ("lines.ndjson", &lines, "it holds JSON lines"),
-        ("lines.txt", &lines, "it holds JSON lines"),
-        ("lines", &lines, "it holds JSON lines"),
-        ("values.json", &values, "it holds JSON lines"),
-        ("values", &values, "it holds JSON lines"),
-        ("table.csv", &table, "it holds comma-separated values"),
-        ("table.txt", &table, "it holds comma-separated values"),
-        ("table.tsv", &table.replace(',', "\t"), "it holds tab-separated values"),
-        ("table", &table.replace(',', "\t"), "it holds tab-separated values"),
-        ("table.dat", &table.replace(',', ";"), "it holds values separated by semicolons"),
-        ("plain.csv", &plain, "its name is that of comma-separated values"),
-    ] {
-        place.write(name, contents);
-        let words = [name, holds, "plain text", ".jsonl"];
-        place.refuse(&small("sweep", &["--data", name]), 1, &words);
-        place.refuse(&["init", "eva", "--data", name, "--output", "start"], 1, &words);
-        place.refuse(&["pretrain", "--data", name, "--output", "new.safetensors"], 1, &words);
-    }
-    place.refuse(&small("sweep", &["--data", "lines"]), 1, &["ends in .jsonl, and its prompts"]);
-    place.refuse(&small("sweep", &["--data", "plain.csv"]), 1, &["ends in .txt"]);
-    for (name, contents) in [("plain", &plain), ("values.raw", &values), ("table.raw", &table)] {
-        place.write(name, contents);
-        place.succeed(&small("sweep", &["--data", name, "--dry-run"]));
-    }
-}
-
-#[test]
 fn texts_in_another_encoding_are_told_as_such() {
     let place = Place::new();
     let wide: Vec<u8> = "Rose is a rose.\n".repeat(40).encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -93,15 +58,15 @@ fn what_is_no_base_is_told_by_what_it_is() {
     place.write("other.safetensors", checkpoint(Some(llama), 64));
     place.write("cut.safetensors", &checkpoint(Some(llama), 4096)[..1000]);
     for (base, words) in [
-        ("llama", &["`llama` is a folder as transformers writes them", "vocabulary of 49152 tokens", "256 tokens"][..]),
-        ("bert", &["`bert` is a folder", "\"model_type\": \"bert\""]),
-        ("bytes", &["`bytes` is a folder", "its safetensors", "metadata `config`"]),
-        ("adapter", &["`adapter` is the folder of an adapter"]),
-        ("llama/config.json", &["config.json` is JSON", "no weights"]),
+        ("llama", &["`llama` cannot be used", "vocabulary of 49152 tokens", "256 tokens"][..]),
+        ("bert", &["`bert` cannot be used", "\"model_type\": \"bert\""]),
+        ("bytes", &["`bytes` cannot be used", "30 layers, but the file holds 1 tensors"]),
+        ("adapter", &["`adapter` cannot be used", "the folder of an adapter"]),
+        ("llama/config.json", &["config.json` cannot be used: it is JSON", "no weights"]),
         ("llama/model.safetensors", &["model.safetensors` cannot be used", "vocabulary of 49152 tokens"]),
-        ("model.gguf", &["`model.gguf` is a GGUF file", "safetensors"]),
-        ("pytorch_model.bin", &["`pytorch_model.bin` is a zip archive, as PyTorch"]),
-        ("old.bin", &["`old.bin` is a pickle"]),
+        ("model.gguf", &["`model.gguf` cannot be used", "tensors, more than its"]),
+        ("pytorch_model.bin", &["`pytorch_model.bin` cannot be used: it is a zip archive, as PyTorch"]),
+        ("old.bin", &["`old.bin` cannot be used: it is a pickle"]),
         ("lfs.safetensors", &["Git LFS", "`git lfs pull`"]),
         ("other.safetensors", &["`other.safetensors` cannot be used", "vocabulary of 49152 tokens"]),
         ("cut.safetensors", &["not a whole safetensors file", "has 1000", "copy it again"]),
@@ -113,7 +78,8 @@ fn what_is_no_base_is_told_by_what_it_is() {
     // Of a large checkpoint the header alone is read: the rest of this one is no file at all, but a hole.
     let header = &checkpoint(Some(llama), 64)[..];
     let header = &header[..header.len() - 64];
-    let large = String::from_utf8_lossy(&header[8..]).replace("[0,64]", "[0,8000000000000]");
+    let large =
+        String::from_utf8_lossy(&header[8..]).replace("[0,64]", "[0,8000000000000]").replace("[16]", "[2000000000000]");
     place.write("large.safetensors", [&(large.len() as u64).to_le_bytes()[..], large.as_bytes()].concat());
     let file = fs::OpenOptions::new().write(true).open(place.path("large.safetensors")).expect("a file");
     if file.set_len(8_000_000_000_008 + large.len() as u64).is_ok() {
@@ -305,7 +271,7 @@ fn memory_of_a_start_is_bounded_by_a_flag() {
 fn names_of_a_hub_and_numbers_beyond_counting_are_refused() {
     let place = Place::new();
     for command in [&["sweep"][..], &["generate", "--prompt", "a"], &["init", "init-a", "-o", "start"]] {
-        let words = ["`meta-llama/Llama-3.2-1B`", "not fetched from Hugging Face", "safetensors file on this machine"];
+        let words = ["`meta-llama/Llama-3.2-1B`", "cache/huggingface/hub", "`hf download meta-llama/Llama-3.2-1B`"];
         place.refuse(&[command, &["--base", "meta-llama/Llama-3.2-1B"]].concat(), 1, &words);
     }
     place.refuse(&["sweep", "--base", "models/own.safetensors"], 1, &["Check the path"]);

@@ -154,7 +154,7 @@ fn a_base_is_saved_while_it_is_pretrained() {
     send(&child, "KILL");
     child.wait().expect("the binary ends");
     let saved = std::fs::read(place.path("new.unfinished.safetensors")).expect("a base");
-    assert!(Base::from_safetensors(&saved).is_ok() && !place.path("new.safetensors").exists());
+    assert!(Base::from_safetensors(saved).is_ok() && !place.path("new.safetensors").exists());
     let again = [&flags[..], &["--steps", "3", "--quiet", "--output", "new.safetensors"]].concat();
     place.refuse(&again, 2, &["`new.unfinished.safetensors` is there", "cut off", "--overwrite"]);
     place.succeed(&[&again[..], &["--overwrite"]].concat());
@@ -164,7 +164,7 @@ fn a_base_is_saved_while_it_is_pretrained() {
     let child = begin("other.safetensors");
     let (code, _, _) = end(child, "TERM");
     assert_eq!(code, Some(130));
-    assert!(Base::from_safetensors(&std::fs::read(place.path("other.safetensors")).expect("a base")).is_ok());
+    assert!(Base::from_safetensors(std::fs::read(place.path("other.safetensors")).expect("a base")).is_ok());
     assert!(!place.path("other.unfinished.safetensors").exists());
 
     // But for an earlier one, beside which it is left.
@@ -177,7 +177,7 @@ fn a_base_is_saved_while_it_is_pretrained() {
     let (code, stdout, _) = end(child, "INT");
     assert!(code == Some(130) && stdout.contains("new.unfinished.safetensors: "), "{stdout}");
     assert_eq!(std::fs::read(place.path("new.safetensors")).expect("a base"), whole);
-    assert!(Base::from_safetensors(&std::fs::read(place.path("new.unfinished.safetensors")).expect("a base")).is_ok());
+    assert!(Base::from_safetensors(std::fs::read(place.path("new.unfinished.safetensors")).expect("a base")).is_ok());
 }
 
 /// What was measured to its end by a reproduction that is stopped when this word comes up in its progress.

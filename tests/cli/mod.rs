@@ -1,6 +1,8 @@
 //! The command, through the real binary: what it writes, what it says, how it ends.
 
 mod bad_input;
+mod checkpoints;
+mod data;
 mod fuzz;
 mod generate;
 mod gpu;
@@ -72,6 +74,10 @@ impl Place {
         // Where there is no desktop, Mesa's Vulkan complains on stderr that this is not set.
         command.env("XDG_RUNTIME_DIR", self.0.path());
         command.env("XDG_CACHE_HOME", self.path("cache"));
+        // The cache of Hugging Face's hub is then in it.
+        for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"] {
+            command.env_remove(variable);
+        }
         command
     }
 

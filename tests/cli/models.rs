@@ -49,7 +49,7 @@ fn a_pretrained_base_can_be_finetuned_and_speaks() {
     // The same command gives the same weights, whatever the threads.
     let weights = || {
         let bytes = fs::read(place.path("little.safetensors")).expect("a base");
-        let base = Base::from_safetensors(&bytes).expect("a base");
+        let base = Base::from_safetensors(bytes).expect("a base");
         base.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.data.to_f32().into_owned())).collect::<Vec<_>>()
     };
     let first = weights();

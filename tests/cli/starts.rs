@@ -43,7 +43,7 @@ impl Written {
         let tensors = fs::read(place.path("out/adapter_model.safetensors")).expect("the tensors");
         let adapter = Adapter::from_peft(&place.read("out/adapter_config.json"), &tensors).expect("an adapter");
         let base = fs::read(place.path("out/base.safetensors")).ok();
-        let base = base.map(|bytes| Base::from_safetensors(&bytes).expect("a whole base"));
+        let base = base.map(|bytes| Base::from_safetensors(bytes).expect("a whole base"));
         let card = place.read("out/README.md");
         Written { place, said, adapter, base, card }
     }

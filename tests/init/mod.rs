@@ -59,7 +59,7 @@ fn bases() -> [(&'static str, Base); 3] {
         Base { tensors: exact.tensors.iter().map(tensor).collect(), model: exact.model.clone() }
     };
     [
-        ("f32", stored(Data::F32)),
+        ("f32", stored(|data| Data::F32(data.into()))),
         ("f16", stored(|data| Data::F16(data.into_iter().map(f16::from_f32).collect()))),
         ("bf16", stored(|data| Data::Bf16(data.into_iter().map(bf16::from_f32).collect()))),
     ]

@@ -158,7 +158,7 @@ fn a_weight_of_low_rank_is_found_whole() {
             let tensor = Tensor {
                 name: "layer.weight".to_owned(),
                 shape: [outputs, inputs],
-                data: Data::F32(to_rows(w.as_ref())),
+                data: Data::F32(to_rows(w.as_ref()).into()),
             };
             let begun = begin(tensor, rank, &run(SEED, &[]), make_device);
             let (a, b) = begun.trained().split_at(rank * inputs);

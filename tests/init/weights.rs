@@ -134,7 +134,7 @@ impl Begun {
 /// How a weight may be stored.
 pub type Store = fn(Vec<f32>) -> Data;
 pub const PRECISIONS: [(&str, Store); 3] = [
-    ("f32", Data::F32),
+    ("f32", |x| Data::F32(x.into())),
     ("f16", |x| Data::F16(x.into_iter().map(f16::from_f32).collect())),
     ("bf16", |x| Data::Bf16(x.into_iter().map(bf16::from_f32).collect())),
 ];

@@ -34,6 +34,9 @@ use cases::{Case, cases};
 
 use crate::gpu;
 
+/// Bytes of the parts that tensors are bound in.
+pub const PART: u64 = 1200;
+
 /// Runs of every case.
 pub const RUNS: usize = 3;
 
@@ -57,8 +60,24 @@ fn products_stay_within_their_bounds_in_every_tile() {
     for tile in [Tile::Tall, Tile::Large] {
         for (profile, checks) in [(Profile::WebBase, Checks::On), (Profile::Native, Checks::Off)] {
             let gpu = Arc::new(gpu::open_with(profile, checks, Tiling::Given(Tiles::all(tile))));
-            hold_cases(&gpu, &|case| ["linear", "lora_linear"].iter().any(|op| case.what.starts_with(op)));
+            hold_cases(&gpu, |case| ["linear", "lora_linear"].iter().any(|op| case.what.starts_with(op)));
         }
+    }
+}
+
+/// Every tensor of more than two rows is bound in parts.
+#[test]
+fn kernels_stay_within_their_bounds_when_tensors_are_bound_in_parts() {
+    for tile in [Tile::Square, Tile::Large] {
+        let mut gpu = gpu::open_with(Profile::WebBase, Checks::On, Tiling::Given(Tiles::all(tile)));
+        gpu.bind_at_most(PART);
+        let mut cut = 0;
+        hold_cases(&Arc::new(gpu), |case| {
+            let is_cut = case.base.iter().any(|tensor| tensor.parts(PART).len() > 1);
+            cut += usize::from(is_cut);
+            is_cut
+        });
+        assert!(cut >= 10, "{cut} cases have tensors in parts");
     }
 }
 
@@ -67,17 +86,17 @@ fn products_stay_within_their_bounds_in_every_tile() {
 fn tiles_are_timed_once_and_stay_within_their_bounds() {
     let gpu = Arc::new(gpu::open_with(Profile::Native, Checks::On, Tiling::Timed(Tiles::default())));
     let is_adapter = |case: &Case| case.what.starts_with("lora_linear 139");
-    hold_cases(&gpu, &is_adapter);
+    hold_cases(&gpu, is_adapter);
     let timed = gpu.tiles();
     // Forward and backward, for the two adapters of the case alike, and the same of the trained rows beneath.
     let products: Vec<&str> = timed.picked().map(|(product, _)| product).collect();
     assert_eq!(products.iter().filter(|product| product.starts_with("lora_linear/")).count(), 2, "{products:#?}");
-    hold_cases(&gpu, &is_adapter);
+    hold_cases(&gpu, is_adapter);
     assert_eq!(gpu.tiles(), timed);
 }
 
 fn hold(gpu: &Arc<Accelerator>) {
-    hold_cases(gpu, &|case| is_asked(case.what.split([' ', ',']).next().unwrap_or_default()));
+    hold_cases(gpu, |case| is_asked(case.what.split([' ', ',']).next().unwrap_or_default()));
 }
 
 /// True if this op is among those that `LORALAB_OPS` names, if it names any.
@@ -85,7 +104,7 @@ fn is_asked(op: &str) -> bool {
     std::env::var("LORALAB_OPS").map_or(true, |asked| asked.split(',').any(|asked| asked == op))
 }
 
-fn hold_cases(gpu: &Arc<Accelerator>, held: &dyn Fn(&Case) -> bool) {
+fn hold_cases(gpu: &Arc<Accelerator>, mut held: impl FnMut(&Case) -> bool) {
     let mut worst: Vec<(f64, String)> = Vec::new();
     for case in cases().into_iter().filter(|case| held(case)) {
         let verdict = judge(&case, gpu);
@@ -145,6 +164,7 @@ struct Rows {
     features: Vec<f32>,
     expected: Vec<f32>,
     codes: Vec<f32>,
+    segments: Vec<u32>,
     positions: Vec<u32>,
     noise: Vec<u32>,
 }
@@ -172,11 +192,12 @@ impl Rows {
             features: wide(InputName::Features, "features"),
             expected: wide(InputName::Expected, "expected"),
             codes: wide(InputName::Codes, "codes"),
+            segments: segments(plan.shape, run),
         }
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, codes, positions, noise } = self;
+        let Rows { tokens, targets, weights, features, expected, codes, segments, positions, noise } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
@@ -184,9 +205,17 @@ impl Rows {
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
             .with(InputName::Codes, codes)
+            .with(InputName::Segments, segments)
             .with(InputName::Positions, positions)
             .with(InputName::Noise, noise)
     }
+}
+
+/// Segments of several lengths, other ones for each run and sequence, among them padding; neighbours in two sequences may have the same number.
+fn segments(shape: Shape, run: usize) -> Vec<u32> {
+    let lengths = [3, 5, 2, 30, 1, 70].into_iter().cycle().skip(run);
+    let numbered = lengths.zip([1, 2, 0, 3].into_iter().cycle());
+    numbered.flat_map(|(length, number)| vec![number; length]).take(shape.rows_per_run()).collect()
 }
 
 pub fn normal(name: &str, std: f32, len: usize) -> Vec<f32> {

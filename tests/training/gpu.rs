@@ -13,7 +13,7 @@ use loralab_core::{
     lora::init::{ALL, Rule},
 };
 
-use super::{ADAMW, NANO, Trace, batches, plan, run, train, train_on};
+use super::{ADAMW, NANO, Trace, batches, plan, run, tape, train, train_on};
 use crate::gpu;
 
 fn on(accelerator: &Arc<Accelerator>, plan: Arc<Plan>) -> Gpu {
@@ -104,6 +104,27 @@ fn starts_that_are_drawn_have_the_bits_of_the_host() {
             assert_eq!(start.frozen_pairs().iter().any(|x| *x != 0.0), runs[index].scheme.frozen_pair, "{scheme}");
         }
     }
+}
+
+/// The same kernels on the same operands, only later.
+#[test]
+fn layers_that_are_computed_again_change_no_bit() {
+    use loralab_core::device::Device;
+    let run = run("init-ab-subtract", 1, 1e-3);
+    let of = |recomputes: bool| {
+        let mut tape = tape(1, true);
+        tape.recompute_layers(recomputes);
+        let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
+        let mut gpu = on(&gpu::native(), plan.clone());
+        let (trained, frozen_pairs) = start(&plan, &NANO.tensors, &run).expect("a start").numbers();
+        Device::load(&mut gpu, 0, &trained, &frozen_pairs, run.settings);
+        let batch = batches(run.seed, 1).remove(0);
+        let Probe { loss, gradient, .. } = wait(gpu.probe(&[Inputs::from(&batch)])).expect("a probe").remove(0);
+        (plan.backward.len(), loss, gradient)
+    };
+    let (kept, again) = (of(false), of(true));
+    assert!(again.0 > kept.0 && kept.1.is_finite() && kept.2.iter().any(|x| *x != 0.0));
+    assert!((kept.1, kept.2) == (again.1, again.2));
 }
 
 #[test]

@@ -45,6 +45,8 @@ mod state;
 // The paper's network learns from its teacher.
 mod teacher_student;
 mod toy;
+// 262144 tokens.
+mod vocabulary;
 
 /// AdamW with PyTorch's defaults.
 pub const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
@@ -59,11 +61,11 @@ const SETTINGS: RunSettings =
 
 pub static NANO: LazyLock<Base> = LazyLock::new(|| {
     let bytes = include_bytes!("../../crates/core/bases/nano.safetensors");
-    Base::from_safetensors(bytes).expect("the shipped base is whole")
+    Base::from_safetensors(&bytes[..]).expect("the shipped base is whole")
 });
 
 static TRANSLATION: LazyLock<Split> = LazyLock::new(|| {
-    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, 200));
+    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, 200).into());
     examples.split(0, 0.1, TOKENS).expect("200 examples are enough for both parts")
 });
 
@@ -85,10 +87,15 @@ fn run(scheme: &str, seed: u64, learning_rate: f64) -> Run {
 
 /// Nano with adapters of rank 8 on every module.
 fn plan(runs: usize, frozen_pairs: bool, purpose: Purpose) -> Plan {
+    tape(runs, frozen_pairs).compile(purpose)
+}
+
+/// The same before it is compiled.
+fn tape(runs: usize, frozen_pairs: bool) -> Tape {
     let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, frozen_pairs);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
-    tape.compile(purpose)
+    tape
 }
 
 /// The batches of a seed.

@@ -137,8 +137,11 @@ impl OneLayer {
         let y = tape.lora_linear(x, Weight::Frozen(0), None, WIDTH, RANK, "layer");
         tape.mse(y);
         let plan = Arc::new(tape.compile(Purpose::Train(Optimizer::SignSgd)));
-        let zero =
-            Tensor { name: "layer".to_owned(), shape: [WIDTH, WIDTH], data: Data::F32(vec![0.0; WIDTH * WIDTH]) };
+        let zero = Tensor {
+            name: "layer".to_owned(),
+            shape: [WIDTH, WIDTH],
+            data: Data::F32(vec![0.0; WIDTH * WIDTH].into()),
+        };
         let settings = RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
         let scheme = init::find(scheme).expect("a scheme of the tests");
         let (before, _) =

@@ -46,8 +46,11 @@ fn left_after_one_step(preconditioner: Option<Preconditioner>, sketched: bool) -
     };
     // So large that the ε that is asked for is nothing beside A Aᵀ; it is raised to 2⁻²⁰ of its trace.
     let trained: Vec<f32> = a.iter().map(|x| 100.0 * x).chain([0.0; OUTPUTS * RANK]).collect();
-    let zero =
-        Tensor { name: "layer".to_owned(), shape: [OUTPUTS, INPUTS], data: Data::F32(vec![0.0; OUTPUTS * INPUTS]) };
+    let zero = Tensor {
+        name: "layer".to_owned(),
+        shape: [OUTPUTS, INPUTS],
+        data: Data::F32(vec![0.0; OUTPUTS * INPUTS].into()),
+    };
     let mut device = Cpu::<f64>::new(plan, vec![zero].into(), Some(1));
     let settings = RunSettings { scale: 2.0, learning_rate_ratio: 1.0, weight_decay: 0.0, max_grad_norm: 0.0 };
     device.load(0, &trained, &[], settings);

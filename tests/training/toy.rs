@@ -48,7 +48,8 @@ fn students_end_where_pytorch_s_end_at_every_rate_from_either_start() {
     let mut tape = Tape::new(Shape { runs: rates.len(), sequences: ROWS, tokens: 1 }, false);
     teacher_student(&mut tape, NETWORK);
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
-    let frozen = |name: &str, shape| Tensor { name: name.to_owned(), shape, data: Data::F32(fixture.floats(name)) };
+    let frozen =
+        |name: &str, shape| Tensor { name: name.to_owned(), shape, data: Data::F32(fixture.floats(name).into()) };
     let base: Arc<[Tensor]> =
         [frozen("w_in", [NETWORK.width, NETWORK.inputs]), frozen("w_out", [1, NETWORK.width])].into();
     let (features, expected) = (fixture.floats("x"), fixture.floats("y"));

@@ -123,14 +123,21 @@ fn flags(which: impl Fn(&Flag) -> bool) -> impl Iterator<Item = &'static Flag> {
 /// The argument of a setting; its value stays a text, which is read once it is known to be right.
 fn argument(flag: &'static Flag) -> Arg {
     let key = KEYS.iter().find(|key| key.name == flag.setting).expect("every flag is of a setting");
+    let is_switch = key.example.ends_with("= true");
     let help = match key.default {
-        "" => flag.help.to_owned(),
+        "" | "false" => flag.help.to_owned(),
         default => format!("{} [default: {default}]", flag.help),
     };
     let right = |text: &str| Experiment::default().set(flag.setting, text).map(|()| text.to_owned());
     let argument = Arg::new(flag.setting).long(flag.setting.replace('_', "-")).value_name(flag.value).help(help);
     let argument = argument.help_heading(flag.heading).value_parser(right);
+    if is_switch {
+        // A file's `true` can be taken back by `--truncate=false`.
+        return argument.value_name("BOOL").hide_possible_values(true).num_args(0..=1).require_equals(true).default_missing_value("true");
+    }
     match (flag.setting, key.example.contains("= [")) {
+        // A switch is on where it is named.
+        _ if key.needs == "true or false" => argument.num_args(0..=1).default_missing_value("true"),
         ("data", _) => argument.conflicts_with("task"),
         // How many, or which: one value.
         ("seeds", _) | (_, false) => argument,

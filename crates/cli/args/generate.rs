@@ -12,7 +12,7 @@ use super::{
 /// `loralab generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArguments {
-    /// The base: tiny, nano, or a safetensors file [default: the adapter's own, or tiny]
+    /// The base: tiny, nano, a Hugging Face folder, a safetensors or GGUF file, or a name in the cache of Hugging Face's hub [default: the adapter's own, or tiny]
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
     /// A folder in PEFT's layout: adapter_config.json and adapter_model.safetensors

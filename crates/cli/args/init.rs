@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use loralab_experiment::{Bytes, Experiment, Seeds};
 
-use super::{device::DeviceArguments, values::setting};
+use super::{device::DeviceArguments, reading::Reading, values::setting};
 
 /// `loralab init`.
 #[derive(Debug, Args)]
@@ -16,7 +16,8 @@ pub struct InitArguments {
     /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
     #[arg(long, value_name = "OPTIONS", value_delimiter = ',')]
     pub scheme_options: Option<Vec<String>>,
-    /// The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made
+    /// The frozen model: tiny, nano, a Hugging Face folder, a safetensors or GGUF file, or a name like HuggingFaceTB/SmolLM2-135M that `hf download` has
+    /// fetched
     #[arg(long, value_name = "BASE", default_value = "tiny")]
     pub base: String,
     /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with instructions for PEFT in a README.md; it must be new
@@ -45,9 +46,11 @@ pub struct InitArguments {
     /// The task whose data a start reads, if it reads any [default: translation]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// Data from a file instead of a task: a text, or lines of {"prompt": "...", "completion": "..."} in a .jsonl; - reads either from stdin
+    /// Data from a file instead of a task: a text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Length of the sequences of data [default: 64]
     #[arg(long, alias = "max-seq-length", value_name = "T", value_parser = setting::<usize>("tokens"))]
     pub tokens: Option<usize>,
@@ -64,7 +67,7 @@ pub struct InitArguments {
 impl InitArguments {
     /// The settings of this start.
     pub fn experiment(&self) -> Experiment {
-        Experiment {
+        self.reading.over(Experiment {
             base: Some(self.base.clone()),
             schemes: Some(vec![self.scheme.clone()]),
             scheme_options: self.scheme_options.clone(),
@@ -80,6 +83,6 @@ impl InitArguments {
             batch_size: self.batch_size,
             memory: self.memory,
             ..Experiment::default()
-        }
+        })
     }
 }

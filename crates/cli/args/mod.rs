@@ -11,6 +11,7 @@ mod output;
 mod plan;
 mod pretrain;
 mod rate;
+mod reading;
 mod report;
 mod reproduce;
 mod sweep;

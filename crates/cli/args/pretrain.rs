@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::values::{at_least_1, not_negative, positive, setting, size};
+use super::{
+    reading::Reading,
+    values::{at_least_1, not_negative, positive, setting, size},
+};
 
 /// Sizes of the shipped bases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,9 +30,12 @@ pub struct PretrainArguments {
     /// Minutes between writes of the base as it is, to a file beside the output that is removed at the end; 0 writes none
     #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
     pub save_every: f64,
-    /// UTF-8 text to learn; - reads it from stdin [default: stories of the little world and exercises, 4 MB of them]
+    /// What to learn: UTF-8 text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin [default: stories of the little world and exercises, 4 MB
+    /// of them]
     #[arg(long, value_name = "FILE")]
     pub data: Option<String>,
+    #[command(flatten)]
+    pub reading: Reading,
 
     /// Sizes and learning rate, where no flag says otherwise
     #[arg(long, value_enum, default_value = "tiny", help_heading = "Model")]

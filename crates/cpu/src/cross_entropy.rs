@@ -96,7 +96,7 @@ pub fn backward<S: Scalar>(shape: Shape, logits: &[S], targets: &[u32], weights:
 
 /// Σ exp(xᵢ − largest).
 #[inline(always)]
-fn sum_of_exponentials<S: Scalar>(x: &[S], largest: S) -> S {
+pub(crate) fn sum_of_exponentials<S: Scalar>(x: &[S], largest: S) -> S {
     let mut total = S::ZERO;
     for x in x.chunks(BLOCK) {
         let mut block = [S::ZERO; BLOCK];

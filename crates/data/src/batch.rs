@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use loralab_linalg::Draws;
 
+use loralab_tokenizer::Tokenizer;
+
 use crate::dataset::{Dataset, share};
 use crate::error::Error;
-use crate::task::Example;
+use crate::example::Lesson;
 
-/// B sequences of T tokens. All three arrays are (B, T), row-major.
+/// B sequences of T tokens. All five arrays are (B, T), row-major.
 ///
-/// An example fills the start of a sequence; tokens 0 of weight 0 fill the rest. Sequences of a text have no padding.
+/// An example fills the start of a sequence, packed ones follow each other; tokens 0 of weight 0 fill the rest. Sequences of a text have no padding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// The tokens the model reads.
@@ -20,7 +22,11 @@ pub struct Batch {
     /// 1 / (number of counted positions of the batch) where the target counts, and exactly 0 elsewhere, so that the weighted sum of the
     /// losses is their mean over the counted positions.
     pub weights: Vec<f32>,
-    /// For each sequence the index in the dataset of the example it holds; none for a text and for padding.
+    /// For each position the number, from 1, of the example of its sequence that it belongs to, and 0 for padding. Attention keeps examples apart by it.
+    pub segments: Vec<u32>,
+    /// For each position its place in its example, from 0; padding goes on counting.
+    pub positions: Vec<u32>,
+    /// For each sequence the index in the dataset of the one example it holds; none for a text, for a pack and for padding.
     pub examples: Vec<Option<usize>>,
     /// Number of positions whose target counts.
     pub counted: usize,
@@ -57,6 +63,8 @@ impl Batch {
             tokens: vec![0; positions],
             targets: vec![0; positions],
             weights: vec![0.0; positions],
+            segments: vec![0; positions],
+            positions: (0..positions).map(|position| (position % tokens.max(1)) as u32).collect(),
             examples: vec![None; sequences],
             counted: 0,
         }
@@ -82,22 +90,64 @@ impl Batch {
         matches
     }
 
-    /// Writes `tokens` and their successors to the start of a sequence; the targets `counted` count.
-    fn fill(&mut self, sequence: usize, tokens: &[u32], counted: Range<usize>) {
-        let start = sequence * (self.tokens.len() / self.sequences());
+    /// Bytes of the text whose tokens count, to divide a sum of losses by: bits per byte compare tokenizers, nats per token do not.
+    pub fn counted_bytes(&self, tokenizer: &Tokenizer) -> usize {
+        let counted = self.targets.iter().zip(&self.weights).filter(|(_, weight)| **weight != 0.0);
+        counted.map(|(target, _)| tokenizer.decode_bytes(&[*target]).len()).sum()
+    }
+
+    /// Writes `tokens` and their successors to a sequence from position `at` on, as its example number `segment`; the targets among `tokens` with an index
+    /// in `taught` count. Returns the position after the last.
+    fn fill(
+        &mut self,
+        sequence: usize,
+        at: usize,
+        segment: u32,
+        tokens: &[u32],
+        taught: impl Iterator<Item = Range<usize>>,
+    ) -> usize {
+        let start = sequence * (self.tokens.len() / self.sequences()) + at;
         for (position, pair) in tokens.windows(2).enumerate() {
             self.tokens[start + position] = pair[0];
             self.targets[start + position] = pair[1];
+            self.segments[start + position] = segment;
+            self.positions[start + position] = position as u32;
         }
-        self.weights[start..][counted.clone()].fill(1.0);
-        self.counted += counted.len();
+        // A token is predicted where the one before it is read.
+        for run in taught {
+            let counted = run.start.max(1) - 1..run.end.max(1) - 1;
+            self.counted += counted.len();
+            self.weights[start..][counted].fill(1.0);
+        }
+        at + tokens.len().saturating_sub(1)
     }
 
-    fn fill_example(&mut self, sequence: usize, index: usize, example: &Example) {
-        let tokens = [example.prompt.as_slice(), &example.completion].concat();
-        // The last token of the prompt is where the first of the completion is predicted.
-        self.fill(sequence, &tokens, example.prompt.len() - 1..tokens.len() - 1);
+    fn fill_window(&mut self, sequence: usize, window: &[u32]) {
+        self.fill(sequence, 0, 1, window, std::iter::once(0..window.len()));
+    }
+
+    fn fill_example(&mut self, sequence: usize, index: usize, lesson: Lesson<'_>) {
+        self.fill(sequence, 0, 1, lesson.tokens, lesson.taught());
         self.examples[sequence] = Some(index);
+    }
+
+    fn fill_pack(&mut self, sequence: usize, lessons: impl Iterator<Item = Lesson<'_>>) {
+        let mut at = 0;
+        for (segment, lesson) in (1..).zip(lessons) {
+            at = self.fill(sequence, at, segment, lesson.tokens, lesson.taught());
+        }
+    }
+
+    /// Writes a sequence of a dataset, by its index.
+    fn fill_from(&mut self, sequence: usize, dataset: &Dataset, index: usize, tokens: usize) {
+        match dataset {
+            Dataset::Text(text) => self.fill_window(sequence, &text[index * tokens..=(index + 1) * tokens]),
+            Dataset::Examples(examples) => self.fill_example(sequence, index, examples.at(index)),
+            Dataset::Packed(packed) => {
+                let lesson = |index: &u32| packed.examples().at(*index as usize);
+                self.fill_pack(sequence, packed.pack(index).iter().map(lesson));
+            }
+        }
     }
 
     /// Turns the ones among the weights into shares of 1.
@@ -113,7 +163,7 @@ impl Batch {
 /// Draws the batches of a run: which data a step sees is a pure function of (dataset, seed, step), so a run can go on anywhere, and
 /// runs of one seed see the same.
 ///
-/// Examples come without replacement within an epoch, in an order drawn from (seed, epoch); a batch may reach into the next epoch.
+/// Examples, or packs of them, come without replacement within an epoch, in an order drawn from (seed, epoch); a batch may reach into the next epoch.
 /// Windows of a text start anywhere, with replacement.
 #[derive(Clone, Debug)]
 pub struct Sampler<'a> {
@@ -144,15 +194,16 @@ impl<'a> Sampler<'a> {
                 let offsets = u32::try_from(text.len() - self.tokens).unwrap_or(u32::MAX);
                 for sequence in 0..self.sequences {
                     let start = draws.below(offsets) as usize;
-                    batch.fill(sequence, &text[start..=start + self.tokens], 0..self.tokens);
+                    batch.fill_window(sequence, &text[start..=start + self.tokens]);
                 }
             }
-            Dataset::Examples(examples) => {
-                let count = examples.len() as u64;
+            dataset => {
+                let held = dataset.sequences(self.tokens);
+                let count = held as u64;
                 for sequence in 0..self.sequences {
                     let place = step * self.sequences as u64 + sequence as u64;
-                    let index = self.order(place / count, examples.len())[(place % count) as usize];
-                    batch.fill_example(sequence, index, &examples[index]);
+                    let index = self.order(place / count, held)[(place % count) as usize];
+                    batch.fill_from(sequence, dataset, index, self.tokens);
                 }
             }
         }
@@ -185,10 +236,7 @@ pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usi
     let batches = chosen.chunks(sequences).map(|chosen| {
         let mut batch = Batch::empty(sequences, tokens);
         for (sequence, &index) in chosen.iter().enumerate() {
-            match dataset {
-                Dataset::Text(text) => batch.fill(sequence, &text[index * tokens..=(index + 1) * tokens], 0..tokens),
-                Dataset::Examples(examples) => batch.fill_example(sequence, index, &examples[index]),
-            }
+            batch.fill_from(sequence, dataset, index, tokens);
         }
         batch.weighted()
     });

@@ -1,13 +1,11 @@
-//! Data to train on and to validate with: a text, or examples of prompt and completion.
+//! Data to train on and to validate with: a text, or examples of which a part is taught.
 
 use std::collections::HashMap;
 
 use loralab_linalg::Draws;
 use loralab_tokenizer::Tokenizer;
-use serde_json::Value;
 
-use crate::error::Error;
-use crate::task::Example;
+use crate::{error::Error, example::Examples, pack::Packed, text::utf8};
 
 /// The fraction of the data that is usually held out for validation.
 pub const HELD_OUT: f64 = 0.1;
@@ -17,52 +15,30 @@ pub const HELD_OUT: f64 = 0.1;
 pub enum Dataset {
     /// The tokens of a text; the loss counts every position.
     Text(Vec<u32>),
-    /// Prompts with completions; the loss counts the completions.
-    Examples(Vec<Example>),
+    /// Examples, one in each sequence; the loss counts what they teach.
+    Examples(Examples),
+    /// Examples, several in a sequence where they fit, which do not see each other.
+    Packed(Packed),
 }
 
-/// A dataset in two parts that share nothing.
+/// A dataset in two parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// To train on.
     pub train: Dataset,
-    /// To validate with.
+    /// To validate with; never packed.
     pub validation: Dataset,
+    /// Sentences for a person on what was read and what was changed.
+    pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// Any UTF-8 text, as the tokenizer cuts it, for sequences of `tokens` tokens. A byte-order mark at its beginning is not part of it.
+    /// Any UTF-8 text, as the tokenizer cuts it. A byte-order mark at its beginning is not part of it.
     ///
     /// # Errors
-    /// If it is empty, is no UTF-8 or has a zero byte (with the offset), or does not fill one sequence to train on and one to validate
-    /// with (`tokens` + 1 tokens each, since each position's target is the token after it).
-    pub fn text(bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
-        let text = tokenizer.encode(utf8(bytes)?);
-        splittable(text.len(), tokens)?;
-        Ok(Self::Text(text))
-    }
-
-    /// Examples from JSON lines, `{"prompt": "...", "completion": "..."}` each, for sequences of `tokens` tokens. Blank lines are
-    /// skipped, other fields ignored. A completion gets a newline at its end where it has none: generation stops there.
-    ///
-    /// # Errors
-    /// If there is no example, the bytes are no UTF-8 text, or a line is no such object, lacks a field, has one that is no string or is
-    /// empty, or is too long for a sequence: with the number of the line.
-    pub fn jsonl(bytes: &[u8], tokenizer: &Tokenizer, tokens: usize) -> Result<Self, Error> {
-        let (mut examples, mut lines) = (Vec::new(), Vec::new());
-        for (index, line) in utf8(bytes)?.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let number = index + 1;
-            examples.push(example(line, tokenizer).map_err(|what| Error::Line { line: number, what })?);
-            lines.push(number);
-        }
-        fit(&examples, tokens, |index| format!("line {}", lines[index]))?;
-        if examples.is_empty() {
-            return Err(Error::Empty);
-        }
-        Ok(Self::Examples(examples))
+    /// If it is empty, is no UTF-8 or has a zero byte (with the offset).
+    pub fn text(bytes: &[u8], tokenizer: &Tokenizer) -> Result<Self, Error> {
+        Ok(Self::Text(tokenizer.encode(utf8(bytes)?)))
     }
 
     /// Whether every sequence of `tokens` tokens can be filled, and every example fits one.
@@ -76,16 +52,44 @@ impl Dataset {
                 Err(Error::PartTooShort { found: text.len(), needed: tokens.saturating_add(1), tokens })
             }
             Self::Text(_) => Ok(()),
-            Self::Examples(examples) if examples.is_empty() => Err(Error::Empty),
-            Self::Examples(examples) => fit(examples, tokens, |index| format!("example {}", index + 1)),
+            Self::Examples(examples) => fit(examples, tokens),
+            Self::Packed(packed) => fit(packed.examples(), tokens.min(packed.tokens())),
         }
     }
 
-    /// Sequences of `tokens` tokens that it holds, none twice: its examples, or windows of a text.
+    /// Sequences of `tokens` tokens that it holds, none twice: its examples, packs of them, or windows of a text.
     pub fn sequences(&self, tokens: usize) -> usize {
         match self {
             Self::Text(text) => text.len().saturating_sub(1) / tokens.max(1),
             Self::Examples(examples) => examples.len(),
+            Self::Packed(packed) => packed.len(),
+        }
+    }
+
+    /// Its examples, packed or not; none for a text.
+    pub fn examples(&self) -> Option<&Examples> {
+        match self {
+            Self::Text(_) => None,
+            Self::Examples(examples) => Some(examples),
+            Self::Packed(packed) => Some(packed.examples()),
+        }
+    }
+
+    /// The same with as many examples in a sequence of `tokens` tokens as fit; a text is as it was.
+    #[must_use]
+    pub fn packed(self, tokens: usize) -> Self {
+        match self {
+            Self::Examples(examples) => Self::Packed(Packed::new(examples, tokens)),
+            other => other,
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => size_of_val(&text[..]),
+            Self::Examples(examples) => examples.bytes(),
+            Self::Packed(packed) => packed.bytes(),
         }
     }
 
@@ -100,69 +104,46 @@ impl Dataset {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::Fraction { fraction });
         }
-        match self {
-            Self::Text(text) => split_text(text, seed, fraction, tokens),
-            Self::Examples(examples) => {
+        match (self, self.examples()) {
+            (Self::Text(text), _) => split_text(text, seed, fraction, tokens),
+            (_, Some(examples)) => {
                 self.fits(tokens)?;
                 split_examples(examples, seed, fraction)
             }
+            (_, None) => Err(Error::Empty),
         }
     }
+
+    /// These data to train on, with others to validate with.
+    ///
+    /// # Errors
+    /// If one is a text and the other is not, or one does not fit sequences of `tokens` tokens.
+    pub fn with_validation(self, validation: Self, tokens: usize) -> Result<Split, Error> {
+        let kind = |dataset: &Self| if dataset.examples().is_some() { "examples" } else { "a text" };
+        if kind(&self) != kind(&validation) {
+            return Err(Error::Kinds { train: kind(&self), validation: kind(&validation) });
+        }
+        validation.fits(tokens)?;
+        Ok(Split { train: self, validation, notes: vec![] })
+    }
 }
 
-/// The bytes as a text, without the byte-order mark that some programs begin one with.
-fn utf8(bytes: &[u8]) -> Result<&str, Error> {
-    const MARK: &str = "\u{feff}";
-    let wide = match bytes {
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
-        _ => None,
-    };
-    if let Some(encoding) = wide {
-        return Err(Error::Wide { encoding });
+/// Whether there are examples, each teaches something and is no longer than a sequence.
+fn fit(examples: &Examples, tokens: usize) -> Result<(), Error> {
+    if examples.is_empty() {
+        return Err(Error::Empty);
     }
-    let binary = |offset: usize| Error::Binary { offset, byte: bytes[offset] };
-    let text = std::str::from_utf8(bytes).map_err(|error| binary(error.valid_up_to()))?;
-    if let Some(offset) = text.find('\0') {
-        return Err(binary(offset));
+    if let Some(index) = examples.iter().position(|lesson| !lesson.teaches()) {
+        return Err(Error::ExampleEmpty { number: index + 1 });
     }
-    let text = text.strip_prefix(MARK).unwrap_or(text);
-    if text.is_empty() { Err(Error::Empty) } else { Ok(text) }
-}
-
-/// The example in a line of JSON, or what is wrong with the line.
-fn example(line: &str, tokenizer: &Tokenizer) -> Result<Example, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| {
-        // The parser sees one line only, so its own line number would mislead.
-        let what = error.to_string();
-        let what = what.split(" at line ").next().unwrap_or(&what);
-        format!("not valid JSON at column {} ({what})", error.column())
-    })?;
-    let Value::Object(fields) = value else {
-        return Err("not a JSON object".to_owned());
-    };
-    let field = |name: &str| match fields.get(name) {
-        None => Err(format!("the field \"{name}\" is missing")),
-        Some(Value::String(text)) if text.is_empty() => Err(format!("the field \"{name}\" is empty")),
-        Some(Value::String(text)) => Ok(text.as_str()),
-        Some(_) => Err(format!("the field \"{name}\" is not a string")),
-    };
-    Ok(Example::new(field("prompt")?, field("completion")?, tokenizer))
-}
-
-/// Whether each example says something and is no longer than a sequence; `place` says where one stands.
-fn fit(examples: &[Example], tokens: usize, place: impl Fn(usize) -> String) -> Result<(), Error> {
-    if let Some(index) = examples.iter().position(|example| example.prompt.is_empty() || example.completion.is_empty())
-    {
-        return Err(Error::ExampleEmpty { place: place(index) });
-    }
-    let Some(first) = examples.iter().position(|example| example.length() > tokens) else { return Ok(()) };
+    let lengths = || examples.iter().map(|lesson| lesson.tokens.len());
+    let Some(first) = lengths().position(|length| length > tokens) else { return Ok(()) };
     Err(Error::ExampleTooLong {
-        place: place(first),
-        found: examples[first].length(),
+        number: first + 1,
+        found: examples.at(first).tokens.len(),
         tokens,
-        long: examples.iter().filter(|example| example.length() > tokens).count(),
-        longest: examples.iter().map(Example::length).max().unwrap_or(0),
+        long: lengths().filter(|length| *length > tokens).count(),
+        longest: lengths().max().unwrap_or(0),
     })
 }
 
@@ -184,7 +165,7 @@ fn split_text(text: &[u32], seed: u64, fraction: f64, tokens: usize) -> Result<S
         // Joined at once, which takes no more memory than the part has.
         Dataset::Text(stretches.collect::<Vec<_>>().concat())
     };
-    Ok(Split { train: part(false), validation: part(true) })
+    Ok(Split { train: part(false), validation: part(true), notes: vec![] })
 }
 
 /// ⌊`whole` · `part` / `of`⌋ for a part of the whole: exact, though the product may be beyond a 32-bit `usize`, as in WebAssembly.
@@ -192,18 +173,20 @@ pub(crate) fn share(whole: usize, part: usize, of: usize) -> usize {
     (whole as u128 * part as u128 / of as u128) as usize
 }
 
-fn split_examples(examples: &[Example], seed: u64, fraction: f64) -> Result<Split, Error> {
+fn split_examples(examples: &Examples, seed: u64, fraction: f64) -> Result<Split, Error> {
     let mut numbers = HashMap::new();
-    for example in examples {
+    for lesson in examples.iter() {
         let next = numbers.len();
-        numbers.entry(&example.prompt).or_insert(next);
+        numbers.entry(lesson.prompt()).or_insert(next);
     }
     if numbers.len() < 2 {
         return Err(Error::TooFewPrompts { prompts: numbers.len() });
     }
     let held_out = held_out(seed, numbers.len(), fraction);
-    let (validation, train) = examples.iter().cloned().partition(|example| held_out[numbers[&example.prompt]]);
-    Ok(Split { train: Dataset::Examples(train), validation: Dataset::Examples(validation) })
+    let part = |validates: bool| {
+        Dataset::Examples(examples.chosen(|index| held_out[numbers[examples.at(index).prompt()]] == validates))
+    };
+    Ok(Split { train: part(false), validation: part(true), notes: vec![] })
 }
 
 /// Which of `count` ≥ 2 pieces are held out: the fraction, but at least one and not all.

@@ -1,11 +1,28 @@
 //! What can be wrong with data.
 
+use std::fmt;
+
 use thiserror::Error;
 
-use crate::{format::Structure, task::Task};
+use crate::{format::Format, task::Task};
 
-/// What is read, in words.
-const READ: &str = "what is read is plain text, byte by byte, and lines of {\"prompt\": \"...\", \"completion\": \"...\"} in a file whose name ends in .jsonl";
+/// Where a record stands in its file, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The line that it begins in.
+    Line(usize),
+    /// Its number, in a format whose lines say nothing.
+    Record(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Record(record) => write!(f, "record {record}"),
+        }
+    }
+}
 
 /// Why data cannot be used, as a sentence. The caller knows the file and puts its name before it.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -16,8 +33,8 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
-    /// There are no bytes at all.
-    #[error("the data is empty; give a UTF-8 text, or JSON lines with a prompt and a completion each")]
+    /// There are no bytes at all, or no records.
+    #[error("the data is empty; give a UTF-8 text, or records such as JSON lines with a prompt and a completion each")]
     Empty,
     /// A byte of value 0 or one that is no UTF-8: not a text.
     #[error(
@@ -36,20 +53,116 @@ pub enum Error {
         /// `UTF-16` or `UTF-32`.
         encoding: &'static str,
     },
-    /// A file whose syntax would be learnt in place of what it says.
-    #[error("it holds {}, not plain text; {READ}. {}", .structure.words(), .structure.remedy())]
-    Structured {
-        /// What it holds.
-        structure: Structure,
-    },
-    /// A file that is named as one whose syntax would be learnt.
+    /// A file that is named as one of a format that it does not have.
     #[error(
-        "its name is that of {}, which are not read; {READ}. Give it one of these forms; if it is plain text, give it a name that ends in .txt",
-        .structure.words()
+        "its name is that of {}, but it holds none; if it is plain text, give it a name that ends in .txt",
+        .format.words()
     )]
     Named {
         /// What its name says that it holds.
-        structure: Structure,
+        format: Format,
+    },
+    /// A format that this build does not read.
+    #[error(
+        "it holds {}, which is not read here; write it as JSON lines, or give it a name that ends in .raw, and every byte of it is learnt",
+        .format.words()
+    )]
+    NotBuilt {
+        /// What it holds.
+        format: Format,
+    },
+    /// A file that breaks the rules of its format.
+    #[error("{place} is not valid {}: {what}", .format.words())]
+    Syntax {
+        /// `line 3`, `line 3, column 7` or `the file`.
+        place: String,
+        /// What it holds.
+        format: Format,
+        /// What is wrong.
+        what: String,
+    },
+    /// A record that does not hold what it should.
+    #[error("{place}: {what}; {needs}")]
+    Record {
+        /// Where the record stands.
+        place: Place,
+        /// What is wrong, with the field's name.
+        what: String,
+        /// What a record of this shape must hold.
+        needs: String,
+    },
+    /// Records without a known shape.
+    #[error(
+        "it holds {}, whose records have the fields {}, and these are not known together. Say which is which, as in `--fields prompt=question,completion=reply` or `--fields text={}`; \
+         known are {}. If every byte of it is to be learnt, give it a name that ends in .raw",
+        .format.words(), .fields.join(", "), .fields.first().map_or("body", String::as_str), crate::shape::known()
+    )]
+    Unknown {
+        /// What the file holds.
+        format: Format,
+        /// The fields of the first record.
+        fields: Vec<String>,
+    },
+    /// Records with more than one known shape.
+    #[error(
+        "its records have the fields {}, which can be read as {}; choose with `--fields`, as in `--fields {example}`",
+        .fields.join(", "), .shapes.join(" or as ")
+    )]
+    Ambiguous {
+        /// The fields of the first record.
+        fields: Vec<String>,
+        /// The names of the shapes.
+        shapes: Vec<&'static str>,
+        /// A mapping that chooses the first of them.
+        example: String,
+    },
+    /// A mapping to a field that the records do not have, or of a role there is not.
+    #[error("`fields` has `{role}={field}`, but {why}")]
+    Fields {
+        /// The role.
+        role: String,
+        /// The field that is to have it.
+        field: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Messages that the chat template refuses, or does not render in a way that shows where a turn begins.
+    #[error("{place}: the chat template cannot render its messages: {why}")]
+    Chat {
+        /// Where the record stands.
+        place: Place,
+        /// What is wrong.
+        why: String,
+    },
+    /// Records that are longer than a sequence.
+    #[error(
+        "{long} of {records} {} longer than {tokens} tokens, the first at {place}, the longest of {longest}: use `--truncate` to cut their ends, `--skip-long` to leave them out, or \
+         `--tokens {longest}`",
+        if *.long == 1 { "is" } else { "are" }
+    )]
+    TooLong {
+        /// Records that are too long.
+        long: usize,
+        /// Records there are.
+        records: usize,
+        /// Tokens of a sequence.
+        tokens: usize,
+        /// The first that is too long.
+        place: Place,
+        /// Tokens of the longest.
+        longest: usize,
+    },
+    /// No record is left after the long ones were skipped, or those whose prompt fills a sequence.
+    #[error(
+        "none of {records} records is left in sequences of {tokens} tokens, the longest has {longest}; use more `tokens`"
+    )]
+    NoneLeft {
+        /// Records there are.
+        records: usize,
+        /// Tokens of a sequence.
+        tokens: usize,
+        /// Tokens of the longest.
+        longest: usize,
     },
     /// A text too short for a part to train on and one to validate with.
     #[error(
@@ -75,27 +188,19 @@ pub enum Error {
         /// Tokens of a sequence.
         tokens: usize,
     },
-    /// A line of JSON that does not hold an example.
-    #[error("line {line}: {what}; each line must be like {{\"prompt\": \"...\", \"completion\": \"...\"}}")]
-    Line {
-        /// Its number, counted from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
     /// An example with nothing to go on from, or nothing to learn.
-    #[error("{place}: the prompt or the completion is empty, but both need at least one token")]
+    #[error("example {number}: the prompt or the completion is empty, but both need at least one token")]
     ExampleEmpty {
-        /// `line 3`, or `example 3`, counted from 1.
-        place: String,
+        /// Its number, counted from 1.
+        number: usize,
     },
     /// An example that does not fit a sequence.
     #[error(
-        "{place}: prompt and completion have {found} tokens together (the newline that ends it included), but a sequence has {tokens} tokens. Examples that are too long: {long}, the longest of {longest} tokens; set `tokens` to that, or shorten them or leave them out"
+        "example {number} has {found} tokens, but a sequence has {tokens}. Examples that are too long: {long}, the longest of {longest} tokens; set `tokens` to that, or shorten them or leave them out"
     )]
     ExampleTooLong {
-        /// `line 3`, or `example 3`, counted from 1.
-        place: String,
+        /// Its number, counted from 1.
+        number: usize,
         /// Tokens of the example.
         found: usize,
         /// Tokens of a sequence.
@@ -118,6 +223,14 @@ pub enum Error {
     Fraction {
         /// The fraction asked for.
         fraction: f64,
+    },
+    /// A text to train on and examples to validate with, or the reverse.
+    #[error("it holds {validation}, but the data to train on are {train}; validate with data of the same kind")]
+    Kinds {
+        /// `a text` or `examples`.
+        train: &'static str,
+        /// `a text` or `examples`.
+        validation: &'static str,
     },
     /// A batch of nothing.
     #[error(

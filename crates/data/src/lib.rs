@@ -2,27 +2,42 @@
 //!
 //! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
-//! - [`Dataset`] is such examples, or a text or JSON lines that somebody brought; it splits into training and validation.
+//! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON, tables and Parquet.
+//! - [`Dataset`] is a text or examples as token ids; it splits into training and validation.
 //! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es.
 //!
 //! Callers hand in bytes and a [`Tokenizer`](loralab_tokenizer::Tokenizer): nothing here opens a file, so it all runs in a browser.
 //! Everything is a pure function of its seed, on every machine.
 
 mod batch;
+pub mod copies;
 mod dataset;
+mod encode;
 mod error;
+mod example;
 mod format;
 #[cfg(test)]
 mod hash;
+mod pack;
 mod pretraining;
+mod reader;
+mod records;
+mod shape;
 mod table;
 mod task;
+mod template;
+mod text;
 pub mod world;
 
 pub use batch::{Batch, ExactMatches, Sampler, validation};
 pub use dataset::{Dataset, HELD_OUT, Split};
-pub use error::Error;
-pub use format::{Structure, looks_structured};
+pub use error::{Error, Place};
+pub use example::{Example, Examples, Lesson};
+pub use format::{Format, format_of};
+pub use pack::Packed;
 pub use pretraining::pretraining;
+pub use reader::{Found, Reader, TooLong};
+pub use shape::Fields;
+pub use table::Layout;
 pub use task::dialect::Dialect;
-pub use task::{EXAMPLE_BYTES, Example, Task};
+pub use task::{EXAMPLE_BYTES, Task};

@@ -8,19 +8,36 @@ const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 const FEWEST: usize = 4;
 
-/// The separator of a text that is plainly a table: a tab, a semicolon or a comma.
-pub fn separator(text: &str) -> Option<char> {
+/// The way that a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The character between two values: a tab, a semicolon or a comma.
+    pub separator: char,
+    /// Whether quotes around a value are not part of it, and may hold separators and line breaks.
+    pub quotes: bool,
+}
+
+/// The layout of a text that is plainly a table.
+///
+/// Between tabs a quote is mostly a quote, as in GLUE's files, so there it is one unless all values that begin with one end with one, too.
+pub fn layout(text: &str) -> Option<Layout> {
     let text = if text.len() > BYTES {
         let beginning = &text[..text.floor_char_boundary(BYTES)];
         &beginning[..beginning.rfind('\n')?]
     } else {
         text
     };
-    let is_table = |separator: &char| {
+    let layout = |separator: char| {
         // A quote may be around a value or part of it.
-        [true, false].into_iter().any(|quotes| is_table(rows(text, *separator, quotes), *separator))
+        let [with, without] = [true, false].map(|quotes| rows(text, separator, quotes));
+        let opens = |value: &&&str| value.starts_with('"');
+        let are_quoted = separator != '\t'
+            || without.iter().flatten().any(|value| opens(&value))
+                && without.iter().flatten().filter(opens).all(|value| is_quoted(value));
+        let [with, without] = [with, without].map(|rows| is_table(rows, separator));
+        (with || without).then_some(Layout { separator, quotes: with && (are_quoted || !without) })
     };
-    ['\t', ';', ','].into_iter().find(is_table)
+    ['\t', ';', ','].into_iter().find_map(layout)
 }
 
 /// The first rows, each the values that the separator is between; with `quotes`, not where it or the line's end is within quotes.
@@ -142,7 +159,7 @@ mod tests {
             (format!("{sentences}{}", "It is,1\n".repeat(200_000)), ','),
             (format!("{}no, it, is not", "It is,1\n".repeat(200)), ','),
         ] {
-            assert_eq!(separator(&text), Some(wanted), "{text:.200}");
+            assert_eq!(layout(&text).map(|layout| layout.separator), Some(wanted), "{text:.200}");
         }
     }
 
@@ -175,7 +192,17 @@ mod tests {
             ",\n,\n,\n,\n".to_owned(),
             "a, b".repeat(1 << 20),
         ] {
-            assert_eq!(separator(&text), None, "{text:.200}");
+            assert_eq!(layout(&text), None, "{text:.200}");
         }
+    }
+
+    #[test]
+    fn quotes_are_told_from_quoted_values() {
+        let quotes = |line: &str| layout(&format!("{line}\n").repeat(5)).map(|layout| layout.quotes);
+        assert_eq!(quotes("a,b"), Some(true));
+        assert_eq!(quotes("a\tb"), Some(false));
+        assert_eq!(quotes("\"No\" he said\t1"), Some(false));
+        assert_eq!(quotes("\"No, he said\"\t1"), Some(true));
+        assert_eq!(layout("so\t1\n\"so\t1\nso\t0\nso\t1\nso\t0\n").map(|layout| layout.quotes), Some(false));
     }
 }

@@ -64,7 +64,7 @@ pub async fn answer(request: Request, machine: &Machine, control: &Control, host
         Request::Write { base, adapter, prompt, count } => {
             write::write(&base, adapter.as_ref(), &prompt, count, machine, host).await
         }
-        Request::Base { name, file } => take_base(&name, &file.0, host),
+        Request::Base { name, file } => take_base(&name, file.0, host),
         Request::Check => check::check(machine, host).await,
         Request::Lose => {
             if let Machine::Gpu(accelerator) = machine {
@@ -80,7 +80,7 @@ pub async fn answer(request: Request, machine: &Machine, control: &Control, host
 }
 
 /// Stores the user's own base.
-fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
+fn take_base(name: &str, file: Vec<u8>, host: &dyn Host) -> Result<(), String> {
     let unusable = |error: &dyn Display| format!("the base `{name}` cannot be used: {error}");
     let base = Base::from_safetensors(file).map_err(|error| unusable(&error))?;
     TOKENIZER.check(base.model.vocabulary()).map_err(|error| unusable(&error))?;
@@ -94,7 +94,7 @@ fn take_base(name: &str, file: &[u8], host: &dyn Host) -> Result<(), String> {
 async fn base(name: &str, host: &dyn Host) -> Result<Base, String> {
     match name {
         "nano" => Base::from_safetensors(NANO).map_err(words),
-        "tiny" => Base::from_safetensors(&host.tiny().await?).map_err(words),
+        "tiny" => Base::from_safetensors(host.tiny().await?).map_err(words),
         other => host.stored_base(other).ok_or_else(|| {
             format!("the page has the bases `nano` and `tiny`, but not `{other}`; choose one of these, or bring its file at `base`")
         }),

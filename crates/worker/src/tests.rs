@@ -278,12 +278,12 @@ fn a_base_of_ones_own_is_trained_on_and_writes() {
     assert_eq!(adapters(&messages).len(), 4);
 
     let mut foreign = Base::from_safetensors(NANO).expect("it is whole");
-    let loralab_core::models::Model::Llama(config) = &mut foreign.model;
-    config.vocabulary = 300;
-    let width = config.width;
+    let config = foreign.model.to_json().replace("\"vocab_size\":256", "\"vocab_size\":300");
+    foreign.model = loralab_core::models::Model::from_json(&config).expect("another vocabulary");
+    let width = foreign.tensors[0].shape[1];
     let mut tensors = foreign.tensors.to_vec();
     tensors[0].shape[0] = 300;
-    tensors[0].data = loralab_core::graph::memory::Data::F32(vec![0.0; 300 * width]);
+    tensors[0].data = loralab_core::graph::memory::Data::F32(vec![0.0; 300 * width].into());
     foreign.tensors = tensors.into();
     let foreign = foreign.to_safetensors().expect("it is a file");
     for (file, said) in
@@ -318,7 +318,7 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
     for (settings, data, said) in [
         ("base = 'my.safetensors'", None, "the bases `nano` and `tiny`"),
         ("base = 'tiny'", None, "can't be fetched"),
-        ("data = 'a.txt'", None, "learns `a.txt`, which is not in the page"),
+        ("data = 'a.txt'", None, "reads `a.txt`, which is not in the page"),
         ("data = 'a.txt'", Some("short"), "a.txt: "),
         ("data = 'a.jsonl'", Some("{}"), "a.jsonl: "),
         ("data = 'a.json'", Some("[1, 2]"), "a.json: it holds JSON"),

@@ -11,6 +11,7 @@ use loralab_data::Split;
 use loralab_experiment::{
     self as experiment, AdapterFiles, Blob, Cell, Event, Experiment, Message, PackError, Resolved,
 };
+use loralab_tokenizer::Tokenizer;
 
 use crate::{Control, Host, TOKENIZER, base, words};
 
@@ -149,7 +150,14 @@ pub(crate) async fn prepare(
     if bytes_per_run > available {
         return Err(words(PackError { bytes_per_run, shared_bytes: 0, available }));
     }
-    Ok(Prepared { base, base_name: base_name.to_owned(), data, available, machine: machine.clone() })
+    Ok(Prepared {
+        base,
+        base_name: base_name.to_owned(),
+        tokenizer: Tokenizer::Bytes,
+        data,
+        available,
+        machine: machine.clone(),
+    })
 }
 
 /// The data of an experiment: a task's, or those in `text`.
@@ -158,9 +166,9 @@ fn data(experiment: &Resolved, text: Option<&str>) -> Result<Split, String> {
         (experiment::Data::Path(path), Some(text)) => Some(DataFile { path, is_named: true, bytes: text.as_bytes() }),
         _ => None,
     };
-    lab::data(experiment, TOKENIZER, file).map_err(|error| match error {
+    lab::data(experiment, TOKENIZER, file, None).map_err(|error| match error {
         DataError::Missing(name) => {
-            format!("the experiment learns `{name}`, which is not in the page; paste its text, or drop the file")
+            format!("the experiment reads `{name}`, which is not in the page; paste its text, or drop the file")
         }
         error => words(error),
     })

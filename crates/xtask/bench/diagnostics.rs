@@ -76,7 +76,7 @@ fn measure(workload: &Workload, plain: &Resolved, looked: &Resolved) -> Result<V
 }
 
 fn train(workload: &Workload, experiment: &Resolved) -> Result<f64> {
-    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, EXAMPLES));
+    let examples = Dataset::Examples(Task::Translation.examples(&Tokenizer::Bytes, 0, EXAMPLES).into());
     let data = examples.split(0, HELD_OUT, experiment.tokens)?;
     let sweep = Sweep::new(&workload.base, "tiny", experiment, &data)?;
     let machine = Machine::Cpu(None);

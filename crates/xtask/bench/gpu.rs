@@ -53,7 +53,7 @@ struct Peak {
 /// A pass over `weight`, n × n, and a matrix product of what it leaves with `weight`.
 fn peak(accelerator: &Arc<Accelerator>, tile: Tile, n: usize, weight: &[f32]) -> Result<Peak> {
     let base: Arc<[Tensor]> =
-        Arc::from([Tensor { name: "w".to_owned(), shape: [n, n], data: Data::F32(weight.to_vec()) }]);
+        Arc::from([Tensor { name: "w".to_owned(), shape: [n, n], data: Data::F32(weight.to_vec().into()) }]);
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: n }, false);
     let gain = tape.parameter("gain", [1, n], Group::Gain);
     let x = tape.features(n);

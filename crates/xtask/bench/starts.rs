@@ -102,7 +102,7 @@ pub fn print(width: usize, python: &Path, machine: &Machine) -> Result<()> {
     };
     let rows = to_rows(weight.as_ref());
     let layer = Layer { name: "layer", inputs: width, outputs: width, rank: RANK, scale: SCALE, chosen: &[] };
-    let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone()) };
+    let tensor = Tensor { name: "layer.weight".to_owned(), shape: [width; 2], data: Data::F32(rows.clone().into()) };
     let base = Base { model: NO_DECODER.into(), tensors: [tensor].into() };
     let batch = to_rows(normal_matrix(&Stream::new(0, "batch"), ROWS, width).as_ref());
     let mut finder =

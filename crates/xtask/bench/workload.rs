@@ -11,7 +11,7 @@ use loralab_core::{
     },
     lab::train::{Cohort, Run},
     lora::init,
-    models::{Adapters, Base, Model, Training, llama::MODULES},
+    models::{Adapters, Base, Training, llama::MODULES},
 };
 use loralab_data::{Dataset, pretraining};
 use loralab_tokenizer::Tokenizer;
@@ -33,7 +33,7 @@ impl Workload {
     pub fn new() -> Result<Workload> {
         let path = base_path();
         let bytes = fs::read(&path).with_context(|| format!("{} can't be read", path.display()))?;
-        let base = Base::from_safetensors(&bytes).with_context(|| path.display().to_string())?;
+        let base = Base::from_safetensors(bytes).with_context(|| path.display().to_string())?;
         Ok(Workload { base, text: Dataset::Text(pretraining(&Tokenizer::Bytes, 1, 1 << 20)) })
     }
 
@@ -63,9 +63,9 @@ impl Workload {
 
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Model::Llama(config) = &self.base.model;
-        let (weights, gflop) = (self.base.model.parameters(), self.plan(1).flops() as f64 / 1e9);
-        write!(f, "- a run: *tiny* ({} layers, width {}, {weights} weights)", config.layers, config.width)?;
+        let (model, gflop) = (&self.base.model, self.plan(1).flops() as f64 / 1e9);
+        let (layers, width, weights) = (model.layers(), model.linears()[0].inputs, model.parameters());
+        write!(f, "- a run: *tiny* ({layers} layers, width {width}, {weights} weights)")?;
         write!(f, ", r = {RANK}, all seven modules, batch {SEQUENCES} × {TOKENS}, AdamW, f32: {gflop:.3} GFLOP a step")
     }
 }

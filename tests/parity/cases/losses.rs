@@ -1,8 +1,8 @@
-//! Losses: `cross_entropy` and `mse`.
+//! Losses: `cross_entropy`, `linear_cross_entropy` and `mse`.
 
-use loralab_core::graph::memory::{Data, Tensor, Weight};
+use loralab_core::graph::memory::{Data, Group, Tensor, Weight};
 
-use super::{Case, Mutant, trained_rows};
+use super::{Case, Mutant, Stored, tensor, trained_rows};
 use crate::parity::normal;
 
 pub fn losses() -> Vec<Case> {
@@ -20,7 +20,7 @@ pub fn losses() -> Vec<Case> {
     let mut twins = normal("twins", 1.0, half * columns);
     let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
     twins.extend(mirrored);
-    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins) };
+    let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins.into()) };
     let case = Case::new("cross_entropy of twins".to_owned(), [4, 64], move |tape| {
         let x = trained_rows(tape, columns);
         let logits = tape.linear(x, Weight::Frozen(0), None, 2 * half);
@@ -35,6 +35,48 @@ pub fn losses() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// A frozen and a trained head over the same rows: one chunk, many with a rest, chunks of one token; capped or not; equal logits in several chunks.
+pub fn linear_cross_entropy() -> Vec<Case> {
+    let case = |width: usize, vocabulary: usize, chunk: usize, shape: [usize; 2], cap: Option<f64>, stored: Stored| {
+        let what =
+            format!("linear_cross_entropy of {width} → {vocabulary} by {chunk}, cap {cap:?}, {stored:?}, {shape:?}");
+        let frozen = Case::new(what.clone(), shape, move |tape| {
+            let x = trained_rows(tape, width);
+            tape.linear_cross_entropy(x, Weight::Frozen(0), vocabulary, chunk, cap);
+            // Another reader, whose gradient comes first, so that the head's has to be added.
+            let y = tape.linear(x, Weight::Frozen(1), None, width);
+            tape.mse(y);
+        });
+        let base = vec![tensor("head", [vocabulary, width], stored), tensor("back", [width, width], Stored::F32)];
+        let trained = Case::new(format!("{what}, trained"), shape, move |tape| {
+            let x = trained_rows(tape, width);
+            let head = tape.parameter("head", [vocabulary, width], Group::Matrix);
+            tape.linear_cross_entropy(x, Weight::Trained(head), vocabulary, chunk, cap);
+        });
+        [frozen.over(base), trained].map(|case| Case { vocabulary: vocabulary as u32, ..case })
+    };
+    let twins = {
+        let (half, columns) = (33, 4);
+        let mut twins = normal("twins", 1.0, half * columns);
+        let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
+        twins.extend(mirrored);
+        let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins.into()) };
+        let case = Case::new("linear_cross_entropy of twins".to_owned(), [4, 64], move |tape| {
+            let x = trained_rows(tape, columns);
+            tape.linear_cross_entropy(x, Weight::Frozen(0), 2 * half, 13, None);
+        });
+        Case { vocabulary: 2 * half as u32, ..case.over(vec![twins]) }
+    };
+    let pairs = [
+        case(3, 1, 8, [1, 2], None, Stored::F32),
+        case(9, 70, 16, [3, 5], None, Stored::F16),
+        case(17, 150, 139, [2, 33], None, Stored::Bf16),
+        case(5, 7, 1, [1, 4], Some(1.5), Stored::F32),
+        case(6, 201, 67, [3, 7], Some(3.0), Stored::F16),
+    ];
+    pairs.into_iter().flatten().chain([twins]).collect()
 }
 
 /// Broken kernels.

@@ -95,6 +95,7 @@ pub fn cases() -> Vec<Case> {
         elementwise::tanh(),
         positions::embedding(),
         losses::losses(),
+        losses::linear_cross_entropy(),
         moments::moments(),
         updates::optimizers(),
         updates::preconditioners(),
@@ -136,7 +137,7 @@ fn tensor(name: &str, shape: [usize; 2], stored: Stored) -> Tensor {
         }
     }
     let data = match stored {
-        Stored::F32 => Data::F32(values),
+        Stored::F32 => Data::F32(values.into()),
         Stored::F16 => Data::F16(values.into_iter().map(f16::from_f32).collect()),
         Stored::Bf16 => Data::Bf16(values.into_iter().map(bf16::from_f32).collect()),
     };

@@ -99,13 +99,13 @@ pub fn orthonormal() -> Vec<Case> {
     let bundle = |rank: usize, width: usize| {
         let mut values = normal("bundle", 1.0, width * rank);
         values.iter_mut().step_by(rank).for_each(|x| *x *= 100.0);
-        Tensor { name: "bundle".to_owned(), shape: [width, rank], data: Data::F32(values) }
+        Tensor { name: "bundle".to_owned(), shape: [width, rank], data: Data::F32(values.into()) }
     };
     let close = case("orthonormal rows in a bundle".to_owned(), 4, 300, vec![bundle(4, 300)]);
     let [one, two] = [1, 2].map(|rank| {
         case(format!("orthonormal rows of rank {rank}"), 11, 70, vec![tensor("rank", [70, rank], Stored::F32)])
     });
-    let zeros = Tensor { name: "zeros".to_owned(), shape: [70, 3], data: Data::F32(vec![0.0; 210]) };
+    let zeros = Tensor { name: "zeros".to_owned(), shape: [70, 3], data: Data::F32(vec![0.0; 210].into()) };
     let none = case("orthonormal rows of rank 0".to_owned(), 5, 70, vec![zeros]);
     drawn.into_iter().chain([close, one, two, none]).collect()
 }

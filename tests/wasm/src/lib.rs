@@ -78,7 +78,8 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
         tied: true,
         tokens: 1,
     };
-    let tensor = Tensor { name: format!("{}.weight", layer.name), shape: [outputs, inputs], data: Data::F32(weight) };
+    let tensor =
+        Tensor { name: format!("{}.weight", layer.name), shape: [outputs, inputs], data: Data::F32(weight.into()) };
     let machine = Machine::Cpu(Some(1));
     let make_device = |plan, base| machine.make(plan, base);
     let calibration = Calibration {
@@ -130,7 +131,7 @@ pub fn split_text(length: u32, sequences: u32) -> Vec<u32> {
     };
     let of_part = |part: &Dataset| match part {
         Dataset::Text(text) => [text.len() as u32, sum(&mut text.iter().step_by(997).copied())],
-        Dataset::Examples(_) => panic!("the parts of a text are texts"),
+        _ => panic!("the parts of a text are texts"),
     };
     let batches = validation(&split.validation, 8, TOKENS, sequences as usize).expect("long enough for a sequence");
     let first = |batch: &Batch| sum(&mut batch.tokens.iter().step_by(TOKENS).copied());

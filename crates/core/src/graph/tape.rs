@@ -1,13 +1,16 @@
 //! Tape: records the ops of a model, with static shapes, derives the backward pass and compiles both passes into a [`Plan`].
 
+use std::ops::Range;
+
 use crate::graph::{
     memory::{Group, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
-        LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary, Swiglu, Tanh,
-        gelu,
+        Add, Attend, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
+        LinearCrossEntropy, LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary,
+        Split, Swiglu, Tanh, gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
+    recompute::recompute,
     recording::{Recording, Results},
 };
 
@@ -18,6 +21,8 @@ pub enum Purpose {
     Train(Optimizer),
     /// Losses and gradients without steps; the model's output is kept.
     Probe,
+    /// Only the forward pass, up to the loss.
+    Evaluate,
     /// Only the forward pass; the model's output is kept.
     Predict,
     /// The forward pass up to the last observed value. Nothing is trained.
@@ -35,6 +40,9 @@ pub enum Positions {
     /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0.
     Given,
 }
+
+/// Tokens of a vocabulary whose logits exist at a time, if there are more: wide enough for full matrix-product speed, no wider than other activations.
+pub const CHUNK: usize = 2048;
 
 /// Records a forward pass.
 pub struct Tape {
@@ -54,6 +62,9 @@ pub struct Tape {
     preconditioner: Option<Preconditioner>,
     observed: Vec<(Vec<String>, Value)>,
     label: String,
+    /// The first node of each layer.
+    layers: Vec<usize>,
+    recomputes: bool,
 }
 
 impl Tape {
@@ -76,6 +87,8 @@ impl Tape {
             preconditioner: None,
             observed: Vec::new(),
             label: String::new(),
+            layers: Vec::new(),
+            recomputes: false,
         }
     }
 
@@ -111,6 +124,17 @@ impl Tape {
     /// Sets the label of the next ops: the part of the model that they belong to.
     pub fn label(&mut self, label: impl Into<String>) {
         self.label = label.into();
+    }
+
+    /// Begins a layer of the model, which ends where the next begins. Layers are what [`recompute_layers`](Tape::recompute_layers) is about.
+    pub fn layer(&mut self) {
+        self.layers.push(self.nodes.len());
+    }
+
+    /// Whether the backward pass computes the values of each layer again instead of keeping them (gradient checkpointing): less memory, more time, the same
+    /// bits. The last layer is not computed again, since its values are needed at once.
+    pub fn recompute_layers(&mut self, recomputes: bool) {
+        self.recomputes = recomputes;
     }
 
     /// Declares a trained tensor of `shape` (rows, columns) and returns its place in the flat buffers.
@@ -233,10 +257,12 @@ impl Tape {
         self.push(Rope { tokens, heads, head_size, rotated, table }, reads)
     }
 
-    /// Causal attention within each sequence.
-    pub fn attention(&mut self, q: Value, k: Value, v: Value, head_size: usize) -> Value {
-        let (heads, kv_heads) = (self.columns(q) / head_size, self.columns(k) / head_size);
-        self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, head_size }, vec![q, k, v])
+    /// Attention within each sequence, or each segment of it if `attend` says so: q is (N, H·D), k and v are (N, KV·D).
+    pub fn attention(&mut self, q: Value, k: Value, v: Value, attend: Attend) -> Value {
+        let [heads, kv_heads] = [q, k].map(|value| self.columns(value) / attend.head_size);
+        let segments = attend.segments.then(|| self.input(InputName::Segments, 1));
+        let reads = [q, k, v].into_iter().chain(segments).collect();
+        self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, attend }, reads)
     }
 
     /// SwiGLU: gate · sigmoid(gate) · up.
@@ -262,6 +288,13 @@ impl Tape {
     /// cap · tanh(x / cap): keeps every element between −cap and cap.
     pub fn softcap(&mut self, x: Value, cap: f64) -> Value {
         self.push(Tanh { columns: self.columns(x), cap }, vec![x])
+    }
+
+    /// Equal parts of the columns of x, from left to right. All of them must reach the loss if one does.
+    pub fn split(&mut self, x: Value, parts: usize) -> Vec<Value> {
+        let columns = self.columns(x) / parts;
+        self.push(Split { parts, columns }, vec![x]);
+        self.nodes.last().map(|node| node.writes.clone()).unwrap_or_default()
     }
 
     /// Orthonormal rows that span the same space as the rows of x, for each run.
@@ -309,6 +342,38 @@ impl Tape {
         self.results = Results { prediction: Some(logits), loss: Some(loss), correct };
     }
 
+    /// Ends a language model: the logits of x over the output matrix `weight`, (vocabulary, columns of x), and their cross-entropy against the step's
+    /// targets.
+    ///
+    /// A vocabulary of at most [`CHUNK`] tokens has its logits kept as a value, since they are no wider than other activations and computing them again in
+    /// the backward pass would cost a product more. Of a larger one, only a chunk of the logits exists at a time; plans that keep the model's output
+    /// compute all of them beside the loss.
+    pub fn head(&mut self, x: Value, weight: Weight, vocabulary: usize) {
+        if vocabulary <= CHUNK {
+            let logits = self.linear(x, weight, None, vocabulary);
+            self.cross_entropy(logits);
+        } else {
+            self.linear_cross_entropy(x, weight, vocabulary, CHUNK, None);
+        }
+    }
+
+    /// Ends the model with the cross-entropy of the logits x Wᵀ against the step's targets, `chunk` tokens of the vocabulary at a time. With a cap c the
+    /// logits are c · tanh(x Wᵀ / c).
+    pub fn linear_cross_entropy(
+        &mut self,
+        x: Value,
+        weight: Weight,
+        vocabulary: usize,
+        chunk: usize,
+        cap: Option<f64>,
+    ) {
+        let [targets, weights] = [InputName::Targets, InputName::Weights].map(|name| self.input(name, 1));
+        let op = LinearCrossEntropy { width: self.columns(x), vocabulary, chunk, weight, cap };
+        let loss = self.push(op, vec![x, targets, weights]);
+        let correct = self.nodes.last().map(|node| node.writes[2]);
+        self.results = Results { prediction: None, loss: Some(loss), correct };
+    }
+
     /// Ends the model with the squared error of `prediction` against the step's expected rows.
     pub fn mse(&mut self, prediction: Value) {
         let outputs = self.columns(prediction);
@@ -338,13 +403,19 @@ impl Tape {
                 adapters.map(|node| node.writes[1]).collect()
             }
             Purpose::Observe => self.observed.iter().map(|(_, x)| *x).collect(),
-            Purpose::Predict | Purpose::Moments(_) => vec![],
+            Purpose::Evaluate | Purpose::Predict | Purpose::Moments(_) => vec![],
         };
+        match purpose {
+            Purpose::Probe | Purpose::Predict => self.keep_output(),
+            _ => self.results.prediction = None,
+        }
         let moments = if let Purpose::Moments(codes) = purpose { self.moments(codes) } else { vec![] };
         let mut forward: Vec<Dispatch<Value>> = self.nodes.iter().map(Dispatch::forward).collect();
         let (mut backward, types) = match purpose {
-            Purpose::Train(_) | Purpose::Probe => Reverse::pass(&self.nodes, self.types, self.needed),
-            Purpose::Predict | Purpose::Observe | Purpose::Moments(_) => (moments, self.types),
+            Purpose::Train(_) | Purpose::Probe => self.reverse(),
+            Purpose::Evaluate | Purpose::Predict | Purpose::Observe | Purpose::Moments(_) => {
+                (moments, self.types.clone())
+            }
         };
         let updates = match purpose {
             Purpose::Train(optimizer) => {
@@ -356,9 +427,6 @@ impl Tape {
         };
         for dispatch in forward.iter_mut().chain(&mut backward) {
             dispatch.types = dispatch.uses().map(|value| types[value.0]).collect();
-        }
-        if !matches!(purpose, Purpose::Probe | Purpose::Predict) {
-            self.results.prediction = None;
         }
         let read = |value: &Value| forward.iter().chain(&backward).any(|dispatch| dispatch.reads.contains(value));
         self.inputs.retain(|(_, value)| read(value));
@@ -375,6 +443,29 @@ impl Tape {
             sites: self.sites,
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,
+        }
+    }
+
+    /// The backward pass, and the types of all values.
+    fn reverse(&self) -> (Vec<Dispatch<Value>>, Vec<Type>) {
+        let (backward, mut types) = Reverse::pass(&self.nodes, self.types.clone(), self.needed.clone());
+        let layers: Vec<Range<usize>> = match self.recomputes {
+            true => self.layers.windows(2).map(|marks| marks[0]..marks[1]).collect(),
+            false => vec![],
+        };
+        let kept: Vec<Value> = self.results.iter().collect();
+        let backward = recompute(&self.nodes, &layers, &kept, backward, &mut types);
+        (backward, types)
+    }
+
+    /// Records the logits of a head that computes them in chunks.
+    fn keep_output(&mut self) {
+        let head = self.nodes.iter().rev().find_map(|node| match &node.op {
+            Op::LinearCrossEntropy(head) => Some((Linear::from(head), node.reads[0])),
+            _ => None,
+        });
+        if let (None, Some((linear, x))) = (self.results.prediction, head) {
+            self.results.prediction = Some(self.push(linear, vec![x]));
         }
     }
 
@@ -401,7 +492,8 @@ impl Tape {
         moments.collect()
     }
 
-    fn columns(&self, value: Value) -> usize {
+    /// Columns of a value.
+    pub fn columns(&self, value: Value) -> usize {
         self.types[value.0].columns
     }
 

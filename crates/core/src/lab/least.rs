@@ -20,12 +20,12 @@ pub fn least_bytes(base: &Base, experiment: &Resolved, validation: &Dataset) -> 
         .sum();
     let examples = match validation {
         Dataset::Text(text) => text.len() / tokens,
-        Dataset::Examples(examples) => examples.len(),
+        examples => examples.sequences(tokens),
     };
     let batches = gradient_accumulation as f64 + examples.min(validation_examples).div_ceil(batch_size) as f64;
     // Floating point, since no integer type holds every product: exact up to 2⁵³ bytes, and it saturates when cast to u64.
     let product = |factors: &[usize]| factors.iter().map(|&factor| factor as f64).product::<f64>();
     let adapters = product(&[8, sides, rank]);
-    let rows = batches * product(&[12, batch_size, tokens]);
+    let rows = batches * product(&[20, batch_size, tokens]);
     (adapters + rows + product(&[4, tokens, base.model.position_columns()])) as u64
 }

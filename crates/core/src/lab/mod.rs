@@ -22,7 +22,7 @@ pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_byte
 pub use generate::{GenerateError, Generator, Sampling};
 pub use least::least_bytes;
 pub use plan_needs::PlanNeeds;
-pub use prepare::{DataError, DataFile, Prepared, data, resolve};
+pub use prepare::{DataError, DataFile, Prepared, data, reader, resolve};
 pub use residual::{residual, residual_of};
 pub use start::{AdapterStart, check_memory, compute_start};
 pub use sweep::{Listening, Observer, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns};

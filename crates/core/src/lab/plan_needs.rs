@@ -62,7 +62,7 @@ impl PlanNeeds {
             true => {
                 let (rounds, rank) = self.rounds;
                 let left = init::quantised(quantiser, &tensor.data.to_f32(), tensor.shape[1], rank, rounds);
-                Tensor { data: Data::F32(left), ..tensor.clone() }
+                Tensor { data: Data::F32(left.into()), ..tensor.clone() }
             }
             false => tensor.clone(),
         };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use loralab_data::{Dataset, HELD_OUT, Split, Task};
-use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, Resolved};
+use loralab_data::{Dataset, Fields, Found, HELD_OUT, Reader, Split, Task, TooLong, copies};
+use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, HeldOut, Resolved};
 use loralab_tokenizer::Tokenizer;
 
 use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, check_memory, compute_start};
@@ -40,20 +40,59 @@ pub struct DataFile<'a> {
 }
 
 impl DataFile<'_> {
-    /// The file's data in sequences of `tokens` tokens, split into a part to train on and one to validate with.
+    /// The dataset in the file.
+    ///
+    /// # Errors
+    /// If the file can't be read as training data, or has examples that are too long.
+    pub fn read(self, reader: &Reader<'_>) -> Result<Found, DataError> {
+        reader.read(self.is_named.then_some(self.path), self.bytes).map_err(self.refused())
+    }
+
+    /// The file's data in sequences of the reader's length, split into a part to train on and one to validate with: a `share` of it.
     ///
     /// # Errors
     /// If the file can't be read as training data, or does not fit the sequences.
-    pub fn split(self, tokenizer: &Tokenizer, tokens: usize) -> Result<Split, DataError> {
-        let DataFile { path, is_named, bytes } = self;
-        let dataset = if is_named {
-            Dataset::file(path, bytes, tokenizer, tokens)
-        } else {
-            Dataset::unnamed(bytes, tokenizer, tokens)
-        };
-        let split = dataset.and_then(|dataset| dataset.split(DATA_SEED, HELD_OUT, tokens));
-        split.map_err(|reason| DataError::File { path: path.to_owned(), reason })
+    pub fn split(self, reader: &Reader<'_>, share: f64) -> Result<Split, DataError> {
+        let found = self.read(reader)?;
+        let mut split = found.dataset.split(DATA_SEED, share, reader.tokens).map_err(self.refused())?;
+        let copies = copies::in_words(&split, &found, None);
+        split.notes = found.notes.into_iter().chain(copies).collect();
+        Ok(split)
     }
+
+    /// The file's data to train on, and those of another file to validate with.
+    ///
+    /// # Errors
+    /// If a file can't be read as training data, or does not fit the sequences, or one is a text and the other is not.
+    pub fn with_validation(self, validation: DataFile<'_>, reader: &Reader<'_>) -> Result<Split, DataError> {
+        let (train, held_out) = (self.read(reader)?, validation.read(reader)?);
+        train.dataset.fits(reader.tokens).map_err(self.refused())?;
+        let split = train.dataset.clone().with_validation(held_out.dataset.clone(), reader.tokens);
+        let mut split = split.map_err(validation.refused())?;
+        let copies = copies::in_words(&split, &train, Some(&held_out));
+        let of_validation = held_out.notes.into_iter().map(|note| format!("{}: {note}", validation.path));
+        split.notes = train.notes.into_iter().chain(of_validation).chain(copies).collect();
+        Ok(split)
+    }
+
+    fn refused(self) -> impl Fn(loralab_data::Error) -> DataError {
+        let path = self.path.to_owned();
+        move |reason| DataError::File { path: path.clone(), reason }
+    }
+}
+
+/// The reader of an experiment's data.
+///
+/// # Errors
+/// If its `fields` are none that there are.
+pub fn reader<'a>(experiment: &Resolved, tokenizer: &'a Tokenizer) -> Result<Reader<'a>, DataError> {
+    let too_long = match (experiment.truncate, experiment.skip_long) {
+        (true, _) => TooLong::Truncate,
+        (_, true) => TooLong::Skip,
+        _ => TooLong::Refuse,
+    };
+    let fields = Fields::new(experiment.fields.0.clone()).map_err(DataError::Fields)?;
+    Ok(Reader { fields, too_long, ..Reader::new(tokenizer, experiment.tokens) })
 }
 
 /// The reasons that there are no data to train on.
@@ -77,24 +116,45 @@ pub enum DataError {
         /// The reason.
         reason: loralab_data::Error,
     },
+    /// A role of a field that there is not.
+    #[error(transparent)]
+    Fields(loralab_data::Error),
     /// The file is not available.
-    #[error("the experiment learns `{0}`, which is not here")]
+    #[error("the experiment reads `{0}`, which is not here")]
     Missing(String),
 }
 
-/// The data of an experiment, the same for every seed, split into a part to train on and one to validate with: a task's data, or those of `file`.
+/// The data of an experiment, the same for every seed, split into a part to train on and one to validate with: a task's data, or those of `file` and, where
+/// the experiment names one for it, of `validation`.
 ///
 /// # Errors
 /// If they do not fit the sequences, or are missing.
-pub fn data(experiment: &Resolved, tokenizer: &Tokenizer, file: Option<DataFile<'_>>) -> Result<Split, DataError> {
+pub fn data(
+    experiment: &Resolved,
+    tokenizer: &Tokenizer,
+    file: Option<DataFile<'_>>,
+    validation: Option<DataFile<'_>>,
+) -> Result<Split, DataError> {
     let tokens = experiment.tokens;
+    let share = match &experiment.validation {
+        HeldOut::Share(share) => Some(*share),
+        HeldOut::Path(_) => None,
+    };
     match (&experiment.data, file) {
         (Data::Task(task), _) => {
             let examples = Task::find(task.name()).map(|task| task.examples(tokenizer, DATA_SEED, TASK_EXAMPLES));
-            let examples = examples.and_then(|examples| Dataset::Examples(examples).split(DATA_SEED, HELD_OUT, tokens));
-            examples.map_err(|reason| DataError::Task { task: task.name(), tokens, reason })
+            let examples = examples.map(|examples| Dataset::Examples(examples.into()));
+            let split = examples.and_then(|examples| examples.split(DATA_SEED, share.unwrap_or(HELD_OUT), tokens));
+            split.map_err(|reason| DataError::Task { task: task.name(), tokens, reason })
         }
-        (Data::Path(_), Some(file)) => file.split(tokenizer, tokens),
+        (Data::Path(_), Some(file)) => {
+            let reader = reader(experiment, tokenizer)?;
+            match (&experiment.validation, validation) {
+                (HeldOut::Share(share), _) => file.split(&reader, *share),
+                (HeldOut::Path(_), Some(validation)) => file.with_validation(validation, &reader),
+                (HeldOut::Path(path), None) => Err(DataError::Missing(path.clone())),
+            }
+        }
         (Data::Path(path), None) => Err(DataError::Missing(path.clone())),
     }
 }
@@ -106,6 +166,8 @@ pub struct Prepared {
     pub base: Base,
     /// The name of the base that adapters record.
     pub base_name: String,
+    /// The tokenizer of the model's texts.
+    pub tokenizer: Tokenizer,
     /// The data for training and validation.
     pub data: Split,
     /// Bytes of memory that may be used.

@@ -43,7 +43,7 @@ pub fn residual(start: AdapterStart, base: &Base, scheme: &'static str) -> Resul
         let begins =
             from_rows(&left, module.outputs, module.inputs) + Scale(scale) * product(module, &module.a, &module.b);
         layer.moved = super::start::share((begins - &whole).norm_l2(), whole.norm_l2());
-        *tensor = Tensor { data: Data::F32(left), ..tensor.clone() };
+        *tensor = Tensor { data: Data::F32(left.into()), ..tensor.clone() };
     }
     adapter.base = format!("{}{RESIDUAL}", adapter.base);
     let base = Base { model: base.model.clone(), tensors: tensors.into() };

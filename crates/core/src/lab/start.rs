@@ -46,7 +46,7 @@ pub fn check_memory(
 ) -> Result<(), SweepError> {
     let run = run_of(experiment, cell)?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
-    let plan = record(base, experiment, shape, PlanNeeds::of(experiment, [cell])).compile(Purpose::Predict);
+    let plan = record(base, experiment, shape, PlanNeeds::of(experiment, [cell])).compile(Purpose::Evaluate);
     let adapters = adapters(base, experiment);
     for phase in setup(base, experiment, &adapters).phases(&[run], 1, &plan, needs) {
         if phase.of(1) > available {
@@ -74,7 +74,7 @@ pub async fn compute_start(
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
     let plan_needs = PlanNeeds::of(experiment, [cell]);
-    let plan = record(base, experiment, shape, plan_needs).compile(Purpose::Predict);
+    let plan = record(base, experiment, shape, plan_needs).compile(Purpose::Evaluate);
     let adapters = adapters(base, experiment);
     let calibration = calibration(base, experiment, train, &adapters, make_device);
     let run = [run];

@@ -30,6 +30,7 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_need
     tape.dropout(experiment.lora_dropout);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
+    tape.recompute_layers(experiment.gradient_checkpointing);
     tape
 }
 

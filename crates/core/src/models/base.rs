@@ -1,9 +1,11 @@
 //! The frozen base: a model's weights in their stored precision, read from and written to safetensors.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
-use half::{bf16, f16};
-use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
+use loralab_checkpoint::{Bytes, Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
 
 use super::Model;
 use crate::graph::memory::{Data, Tensor};
@@ -28,18 +30,28 @@ pub enum BaseError {
     File(#[from] CheckpointError),
     /// The file does not hold the model's sizes.
     #[error(
-        "it says nothing about the model's sizes: its safetensors metadata needs the key `config` with the JSON of a Hugging Face config.json"
+        "it says nothing about the model's sizes: a Hugging Face config.json must lie beside it, or its safetensors metadata have the key `config` with the text of one"
     )]
     NoConfig,
     /// The model's sizes cannot be parsed.
-    #[error("its `config` metadata can't be read as a Llama config.json: {0}")]
+    #[error("its `config` metadata can't be read as a config.json: {0}")]
     Config(#[from] serde_json::Error),
     /// The sizes do not describe a valid decoder.
-    #[error("its config can't be a decoder of Llama's shape: {0}")]
+    #[error("its config can't be a model's: {0}")]
     Sizes(String),
+    /// A field of the config is missing or of the wrong kind.
+    #[error("its config needs \"{key}\", {needed}, but has {found}")]
+    Field {
+        /// Key of the field.
+        key: &'static str,
+        /// Its value, as JSON, or that there is none.
+        found: String,
+        /// A description of valid values.
+        needed: &'static str,
+    },
     /// The config describes a model that is not supported.
     #[error(
-        "its config has \"{key}\": {found}, with which it computes something else than a decoder of Llama's shape without biases does; only such a one can be run"
+        "its config has \"{key}\": {found}, with which it computes something that cannot be run here; a config with another value, or of another model, is needed"
     )]
     Unlike {
         /// Key of the setting.
@@ -49,7 +61,7 @@ pub enum BaseError {
     },
     /// The model has no tensor of this name.
     #[error(
-        "tensor `{0}` has no place in the decoder that its config describes; it is of another model, or the config is"
+        "tensor `{0}` has no place in the model that its config describes; it is of another model, or the config is"
     )]
     Unused(String),
     /// A tensor is missing.
@@ -71,7 +83,9 @@ pub enum BaseError {
         needed: [usize; 2],
     },
     /// A tensor has an element type that is not supported.
-    #[error("tensor `{name}` is stored as {found}; F32, F16 and BF16 are read")]
+    #[error(
+        "tensor `{name}` is stored as {found}; F32, F16 and BF16 are read, and of GGUF's blocks Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K"
+    )]
     Type {
         /// Name of the tensor.
         name: String,
@@ -91,28 +105,38 @@ pub enum BaseError {
 }
 
 impl Base {
-    /// Reads a base from the bytes of a safetensors file.
+    /// Reads a base from the bytes of a safetensors file, which its weights share.
     ///
     /// # Errors
     /// If a size or tensor is missing, damaged, of the wrong shape or not supported.
-    pub fn from_safetensors(bytes: &[u8]) -> Result<Base, BaseError> {
-        Base::from_checkpoint(&read_safetensors(bytes)?)
+    pub fn from_safetensors(bytes: impl Into<Bytes>) -> Result<Base, BaseError> {
+        Base::from_checkpoint(&read_safetensors(&bytes.into())?)
     }
 
-    /// Reads a base from a checkpoint whose metadata holds the text of its `config.json`.
+    /// Reads a base from a checkpoint whose metadata holds the text of its `config.json`. The weights share the checkpoint's bytes.
     ///
     /// # Errors
     /// If a size or tensor is missing, damaged, of the wrong shape or not supported.
-    pub fn from_checkpoint(file: &Checkpoint<'_>) -> Result<Base, BaseError> {
+    pub fn from_checkpoint(file: &Checkpoint) -> Result<Base, BaseError> {
         let model = Model::from_json(file.metadata.get(CONFIG_KEY).ok_or(BaseError::NoConfig)?)?;
         // Checked first, so that an absurd number of layers does not make a list of that many names.
         if model.layers() > file.tensors.len() {
             let (layers, tensors) = (model.layers(), file.tensors.len());
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
         }
-        let tensors = model.tensors().into_iter().map(|(name, shape)| tensor(file, name, shape));
+        let stored: HashMap<&str, &Stored> =
+            file.tensors.iter().map(|stored| (stored.name.as_str(), stored)).collect();
+        let mut used = HashSet::new();
+        let tensors = model.tensors().into_iter().map(|(name, shape)| {
+            let other = || model.aliases(&name).iter().find_map(|other| stored.get(other.as_str()));
+            let Some(stored) = stored.get(name.as_str()).or_else(other) else {
+                return Err(BaseError::Missing { name, shape });
+            };
+            used.insert(stored.name.as_str());
+            tensor(stored, name, shape)
+        });
         let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
-        let is_used = |name: &str| model.repeats(name) || tensors.iter().any(|tensor| tensor.name == name);
+        let is_used = |name: &str| used.contains(name) || model.repeats(name);
         match file.tensors.iter().find(|stored| !is_used(&stored.name)) {
             Some(stored) => Err(BaseError::Unused(stored.name.clone())),
             None => Ok(Base { tensors, model }),
@@ -123,19 +147,19 @@ impl Base {
     ///
     /// # Errors
     /// If the safetensors library refuses the tensors.
-    pub fn to_safetensors(&self) -> Result<Vec<u8>, BaseError> {
+    pub fn to_safetensors(&self) -> Result<Bytes, BaseError> {
         let stored = |tensor: &Tensor| {
-            let (format, bytes) = match &tensor.data {
-                Data::F32(data) => (Format::F32, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
-                Data::F16(data) => (Format::F16, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
-                Data::Bf16(data) => (Format::Bf16, data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            let format = match &tensor.data {
+                Data::F32(_) => Format::F32,
+                Data::F16(_) => Format::F16,
+                Data::Bf16(_) => Format::Bf16,
             };
             let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
-            Stored { name: tensor.name.clone(), shape, format, bytes }
+            Stored { name: tensor.name.clone(), shape, format, bytes: tensor.data.to_le_bytes() }
         };
         let config = (CONFIG_KEY.to_owned(), self.model.to_json());
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), config]);
-        Ok(write_safetensors(&Checkpoint { metadata, tensors: self.tensors.iter().map(stored).collect() })?)
+        Ok(write_safetensors(&Checkpoint { metadata, tensors: self.tensors.iter().map(stored).collect() })?.into())
     }
 
     /// Index of the tensor `name`, which must be in [`Model::tensors`].
@@ -149,22 +173,24 @@ impl Base {
     }
 }
 
-fn tensor(file: &Checkpoint<'_>, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
-    let Some(stored) = file.tensor(&name) else { return Err(BaseError::Missing { name, shape }) };
+fn tensor(stored: &Stored, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
     let vector = shape[0] == 1 && stored.shape == [shape[1]];
     if stored.shape != shape && !vector {
         return Err(BaseError::Shape { name, found: stored.shape.clone(), needed: shape });
     }
     let data = match &stored.format {
-        Format::F32 => Data::F32(stored.elements(f32::from_le_bytes)),
-        Format::F16 => Data::F16(stored.elements(f16::from_le_bytes)),
-        Format::Bf16 => Data::Bf16(stored.elements(bf16::from_le_bytes)),
-        other @ Format::Other(_) => return Err(BaseError::Type { name, found: other.clone() }),
+        Format::F32 => Data::F32(stored.elements()),
+        Format::F16 => Data::F16(stored.elements()),
+        Format::Bf16 => Data::Bf16(stored.elements()),
+        other => match stored.to_f32() {
+            Some(decoded) => Data::F32(decoded.into()),
+            None => return Err(BaseError::Type { name, found: other.clone() }),
+        },
     };
-    if let Some(index) = data.to_f32().iter().position(|x| !x.is_finite()) {
-        return Err(BaseError::NotFinite { name, index });
+    match data.first_not_finite() {
+        Some(index) => Err(BaseError::NotFinite { name, index }),
+        None => Ok(Tensor { name, shape, data }),
     }
-    Ok(Tensor { name, shape, data })
 }
 
 #[cfg(test)]
@@ -172,8 +198,8 @@ mod tests {
     use super::*;
     use crate::models::llama::Config;
 
-    #[test]
-    fn a_tensor_without_a_place_is_another_models() {
+    /// A base of zeros.
+    fn small() -> Base {
         let model = Model::from(Config {
             vocabulary: 4,
             width: 2,
@@ -186,21 +212,38 @@ mod tests {
             tied: true,
             tokens: 8,
         });
-        let zeros = |(name, shape): (String, [usize; 2])| Tensor {
-            name,
-            shape,
-            data: Data::F32(vec![0.0; shape[0] * shape[1]]),
-        };
+        Base { tensors: model.tensors().into_iter().map(zeros).collect(), model }
+    }
+
+    fn zeros((name, shape): (String, [usize; 2])) -> Tensor {
+        Tensor { name, shape, data: Data::F32(vec![0.0; shape[0] * shape[1]].into()) }
+    }
+
+    #[test]
+    fn a_tensor_without_a_place_is_another_models() {
+        let model = small().model;
         let with = |more: &str| {
             let more = more.split_whitespace().map(|name| (name.to_owned(), [1, 2]));
             let tensors = model.tensors().into_iter().chain(more).map(zeros).collect();
             Base::from_safetensors(
-                &Base { model: model.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
+                Base { model: model.clone(), tensors }.to_safetensors().expect("tensors of their shapes"),
             )
         };
         assert_eq!(with("lm_head.weight model.layers.0.self_attn.rotary_emb.inv_freq").expect("a base").model, model);
         let bias = with("model.layers.0.self_attn.q_proj.bias").expect_err("biases are not run").to_string();
         assert!(bias.contains("tensor `model.layers.0.self_attn.q_proj.bias` has no place"), "{bias}");
         assert!(matches!(with("model.layers.1.input_layernorm.weight"), Err(BaseError::Unused(_))));
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_network_without_its_head_has_shorter_names() {
+        let base = small();
+        let tensors = base.tensors.iter().map(|tensor| {
+            let name = tensor.name.strip_prefix("model.").unwrap_or(&tensor.name).to_owned();
+            Tensor { name, ..tensor.clone() }
+        });
+        let bare = Base { tensors: tensors.collect(), model: base.model.clone() };
+        let read = Base::from_safetensors(&bare.to_safetensors().expect("tensors of their shapes")).expect("a base");
+        assert_eq!(read.tensors, base.tensors);
     }
 }

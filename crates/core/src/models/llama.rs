@@ -1,18 +1,20 @@
-//! The Llama family: RMSNorm, rotary positions, grouped-query causal attention, SwiGLU, no biases. Tensors have their Hugging Face names.
+//! Llama and the models of its kind: Llama 1 to 3, TinyLlama, SmolLM 1 to 3, Mistral. RMSNorm, rotary positions, grouped-query causal attention, SwiGLU.
+//! Tensors have their Hugging Face names.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
-use super::{BaseError, Family, Linear, Recorder};
-use crate::graph::{
-    memory::{Group, Span, Value},
-    ops::Rotary,
+pub use super::decoder::MODULES;
+use super::{
+    BaseError, Family, Fields, Model, Network,
+    decoder::{Decoder, Defaults, Layer},
+    fields::Accepted,
 };
+use crate::graph::memory::{Group, Span};
 
-/// The last components of the names of a layer's linear modules.
-pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-
-/// Sizes of a decoder; the JSON names are those of Hugging Face's `config.json`.
+/// Sizes of a plain Llama decoder, such as pretraining makes; the JSON names are those of Hugging Face's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Vocabulary size V.
@@ -59,185 +61,104 @@ impl Config {
             Err(format!("a size is 0 ({names}: {sizes:?})"))
         } else if !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(2) {
             Err(format!("width {width} does not split into {heads} heads of an even size"))
-        } else if !heads.is_multiple_of(kv_heads) {
-            Err(format!("{kv_heads} key-value heads do not divide {heads} heads"))
         } else if !(self.rope_theta > 0.0 && self.rope_theta.is_finite()) {
             Err(format!("the rotary wavelengths have the base {}, which is no number above 0", self.rope_theta))
         } else if !(self.epsilon >= 0.0 && self.epsilon.is_finite()) {
             Err(format!("the norms have an ε of {}, which is below 0 or no number", self.epsilon))
         } else {
-            Ok(())
+            self.decoder().check()
         }
     }
 
     /// Head size D.
     pub fn head_size(&self) -> usize {
-        self.width / self.heads
+        self.width / self.heads.max(1)
     }
 
-    /// Input and output columns of a module, (I, O).
-    fn module_shape(&self, module: &str) -> [usize; 2] {
-        let narrow = self.kv_heads * self.head_size();
-        match module {
-            "k_proj" | "v_proj" => [self.width, narrow],
-            "gate_proj" | "up_proj" => [self.width, self.feed_forward],
-            "down_proj" => [self.feed_forward, self.width],
-            _ => [self.width, self.width],
+    fn decoder(&self) -> Decoder {
+        Decoder {
+            vocabulary: self.vocabulary,
+            width: self.width,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_size: self.head_size(),
+            feed_forward: self.feed_forward,
+            longest: self.tokens,
+            layers: vec![Layer { rotary: true }; self.layers],
+            theta: self.rope_theta,
+            epsilon: self.epsilon,
+            tied: self.tied,
         }
     }
 }
 
-/// Config fields that change what a model computes, and the values that this decoder implements. A field that is missing or `null` is accepted.
-const PLAIN: [(&str, &[&str]); 9] = [
-    ("model_type", &["\"llama\"", "\"mistral\""]),
+impl From<Config> for Model {
+    fn from(config: Config) -> Model {
+        let mut said = match json!(config) {
+            Json::Object(said) => said,
+            _ => Map::new(),
+        };
+        said.insert("model_type".to_owned(), json!("llama"));
+        said.insert("architectures".to_owned(), json!(["LlamaForCausalLM"]));
+        Model { said, network: Arc::new(config.decoder()) }
+    }
+}
+
+/// Config fields that change what a model computes, and the values that are computed here. A field that is missing or `null` is accepted.
+const PLAIN: [Accepted; 9] = [
     ("hidden_act", &["\"silu\"", "\"swish\""]),
     ("attention_bias", &["false"]),
     ("mlp_bias", &["false"]),
     ("sliding_window", &[]),
+    ("use_sliding_window", &["false"]),
     ("rope_scaling", &[]),
     ("partial_rotary_factor", &["1", "1.0"]),
     ("quantization_config", &[]),
     ("rope_parameters.rope_type", &["\"default\""]),
 ];
 
-impl Family for Config {
-    const TYPES: &'static [&'static str] = &["llama", "mistral"];
+pub(super) const FAMILY: Family = Family { types: &["llama", "mistral", "smollm3"], read };
 
-    /// Reads the sizes, and rejects other fields whose values this decoder does not implement.
-    fn read(mut said: Map<String, Json>) -> Result<Config, BaseError> {
-        // transformers 5 writes the position settings into an object of their own.
-        if let Some(Json::Object(positions)) = said.remove("rope_parameters") {
-            for (name, value) in positions {
-                let is_old = ["rope_theta", "partial_rotary_factor"].contains(&&*name);
-                let name = if is_old { name } else { format!("rope_parameters.{name}") };
-                said.entry(name).or_insert(value);
-            }
-        }
-        if let Some(heads) = said.get("num_attention_heads").cloned() {
-            let kv_heads = said.entry("num_key_value_heads").or_insert(Json::Null);
-            if kv_heads.is_null() {
-                *kv_heads = heads;
-            }
-        }
-        for (key, values) in PLAIN {
-            let found = said.get(key).filter(|value| !value.is_null()).map(Json::to_string);
-            if let Some(found) = found.filter(|found| !values.contains(&found.as_str())) {
-                return Err(BaseError::Unlike { key, found });
-            }
-        }
-        let head_size = said.get("head_dim").and_then(Json::as_u64);
-        let config: Config = serde_json::from_value(Json::Object(said))?;
-        config.check().map_err(BaseError::Sizes)?;
-        match head_size {
-            Some(size) if size != config.head_size() as u64 => {
-                Err(BaseError::Unlike { key: "head_dim", found: size.to_string() })
-            }
-            _ => Ok(config),
-        }
+/// Reads the sizes, and rejects other fields whose values are not computed here.
+fn read(fields: &Fields) -> Result<Arc<dyn Network>, BaseError> {
+    let fields = &flat(fields);
+    let kind = fields.value("model_type").and_then(Json::as_str).unwrap_or("llama");
+    fields.plain(&PLAIN)?;
+    let plain = Defaults { kv_heads: None, head_size: None, longest: 2048, theta: 1e4, tied: false };
+    let defaults = match kind {
+        "mistral" => Defaults { kv_heads: Some(8), longest: 131_072, ..plain },
+        "smollm3" => Defaults { kv_heads: Some(4), longest: 32_768, theta: 2e6, tied: true, ..plain },
+        _ => plain,
+    };
+    let mut decoder = Decoder::read(fields, &defaults)?;
+    if kind == "smollm3" {
+        let rotary = unrotated(fields, decoder.layers.len())?;
+        decoder.layers.iter_mut().zip(rotary).for_each(|(layer, rotary)| layer.rotary = rotary);
     }
-
-    fn write(&self) -> Json {
-        let mut said = json!(self);
-        said["model_type"] = json!("llama");
-        said["architectures"] = json!(["LlamaForCausalLM"]);
-        said
-    }
-
-    fn vocabulary(&self) -> usize {
-        self.vocabulary
-    }
-
-    fn longest(&self) -> usize {
-        self.tokens
-    }
-
-    fn layers(&self) -> usize {
-        self.layers
-    }
-
-    fn position_columns(&self) -> usize {
-        self.head_size()
-    }
-
-    fn linears(&self) -> Vec<Linear> {
-        let of_layer = |layer| {
-            MODULES.map(|module| {
-                let [inputs, outputs] = self.module_shape(module);
-                Linear { name: module_name(layer, module), inputs, outputs }
-            })
-        };
-        (0..self.layers).flat_map(of_layer).collect()
-    }
-
-    fn tensors(&self) -> Vec<(String, [usize; 2])> {
-        let mut tensors = vec![("model.embed_tokens.weight".to_owned(), [self.vocabulary, self.width])];
-        for layer in 0..self.layers {
-            tensors.push((format!("model.layers.{layer}.input_layernorm.weight"), [1, self.width]));
-            for module in MODULES {
-                let [inputs, outputs] = self.module_shape(module);
-                tensors.push((format!("{}.weight", module_name(layer, module)), [outputs, inputs]));
-            }
-            tensors.push((format!("model.layers.{layer}.post_attention_layernorm.weight"), [1, self.width]));
-        }
-        tensors.push(("model.norm.weight".to_owned(), [1, self.width]));
-        if !self.tied {
-            tensors.push(("lm_head.weight".to_owned(), [self.vocabulary, self.width]));
-        }
-        tensors
-    }
-
-    // Older files hold the rotary frequencies, and some hold the tied embedding twice.
-    fn repeats(&self, tensor: &str) -> bool {
-        tensor.ends_with("rotary_emb.inv_freq") || (self.tied && tensor == "lm_head.weight")
-    }
-
-    fn record(&self, recorder: &mut Recorder<'_>) {
-        let head_size = self.head_size();
-        let rotary = Rotary::plain(self.rope_theta, head_size);
-        let embedding = recorder.weight("model.embed_tokens.weight", [self.vocabulary, self.width], Group::Matrix);
-        recorder.tape.label("embed_tokens");
-        let mut x = recorder.tape.embedding(embedding, self.width);
-        for layer in 0..self.layers {
-            let project = |recorder: &mut Recorder<'_>, module: &str, x: Value| {
-                recorder.linear(x, &module_name(layer, module), self.module_shape(module))
-            };
-            let h = norm(recorder, &format!("model.layers.{layer}.input_layernorm"), self, x);
-            let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|module| project(recorder, module, h));
-            recorder.tape.label(format!("layers.{layer}.self_attn"));
-            let (q, k) = (recorder.tape.rope(q, head_size, &rotary), recorder.tape.rope(k, head_size, &rotary));
-            let mixed = recorder.tape.attention(q, k, v, head_size);
-            let out = project(recorder, "o_proj", mixed);
-            x = recorder.tape.add(x, out);
-            let h = norm(recorder, &format!("model.layers.{layer}.post_attention_layernorm"), self, x);
-            let [gate, up] = ["gate_proj", "up_proj"].map(|module| project(recorder, module, h));
-            recorder.tape.label(format!("layers.{layer}.mlp"));
-            let active = recorder.tape.swiglu(gate, up);
-            let down = project(recorder, "down_proj", active);
-            x = recorder.tape.add(x, down);
-        }
-        let x = norm(recorder, "model.norm", self, x);
-        let head = if self.tied {
-            embedding
-        } else {
-            recorder.weight("lm_head.weight", [self.vocabulary, self.width], Group::Matrix)
-        };
-        recorder.tape.label("lm_head");
-        let logits = recorder.tape.linear(x, head, None, self.vocabulary);
-        recorder.tape.cross_entropy(logits);
-    }
+    Ok(Arc::new(decoder))
 }
 
-/// The full name of a module, e.g. `model.layers.0.self_attn.q_proj`.
-fn module_name(layer: usize, module: &str) -> String {
-    let block = if matches!(module, "gate_proj" | "up_proj" | "down_proj") { "mlp" } else { "self_attn" };
-    format!("model.layers.{layer}.{block}.{module}")
+/// The fields with those of the object `rope_parameters`, into which transformers 5 writes the position settings.
+fn flat(fields: &Fields) -> Fields {
+    let mut said = fields.said.clone();
+    if let Some(Json::Object(positions)) = said.remove("rope_parameters") {
+        for (name, value) in positions {
+            let is_old = ["rope_theta", "partial_rotary_factor"].contains(&&*name);
+            let name = if is_old { name } else { format!("rope_parameters.{name}") };
+            said.entry(name).or_insert(value);
+        }
+    }
+    Fields { said }
 }
 
-/// Records RMSNorm with the gain of the module `name`.
-fn norm(recorder: &mut Recorder<'_>, name: &str, config: &Config, x: Value) -> Value {
-    let weight = recorder.weight(&format!("{name}.weight"), [1, config.width], Group::Gain);
-    recorder.tape.label(name.trim_start_matches("model."));
-    recorder.tape.rms_norm(x, weight, config.epsilon)
+/// True for each of SmolLM3's layers that is rotated: all but every fourth (transformers' `configuration_smollm3.py`).
+fn unrotated(fields: &Fields, layers: usize) -> Result<Vec<bool>, BaseError> {
+    let flag = |value: &Json| value.as_u64().map(|flag| flag != 0);
+    if let Some(rotary) = fields.layers("no_rope_layers", layers, flag)? {
+        return Ok(rotary);
+    }
+    let interval = fields.size("no_rope_layer_interval", Some(4))?;
+    Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect())
 }
 
 /// The initial value of a weight for pretraining: N(0, 0.02²) for matrices, with the layers' output projections scaled by 1/√(2L) so that the
@@ -255,10 +176,14 @@ pub fn initial_weight(name: &str, group: Group, span: Span, layers: usize, seed:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::Model;
 
     const CONFIG: &str = r#"{"vocab_size":256,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":16,
         "rms_norm_eps":1e-6,"tie_word_embeddings":true,"max_position_embeddings":32}"#;
+
+    /// The decoder that a config describes, as text.
+    fn read_as(said: &str) -> String {
+        format!("{:?}", Model::from_json(said).expect("a config").network)
+    }
 
     fn with(more: &Json) -> Result<Model, BaseError> {
         let mut said: Map<String, Json> = serde_json::from_str(CONFIG).expect("an object");
@@ -277,23 +202,39 @@ mod tests {
 
     #[test]
     fn a_config_of_any_transformers_is_read() {
-        let [old, new] = [json!({}), json!({"rope_theta": null})]
-            .map(|more| with(&more).map(|Model::Llama(config)| config.kv_heads));
-        assert_eq!(old.expect("as many heads of keys as of queries"), 2);
-        assert!(new.is_err());
+        for old in [json!({}), json!({"rope_theta": null})] {
+            // As many heads of keys as of queries.
+            assert_eq!(with(&old).expect("as the first transformers wrote it").tensors()[3].1, [8, 8]);
+        }
         let said = CONFIG.replacen(
             '{',
             r#"{"rope_parameters":{"rope_theta":5e5,"rope_type":"default"},"head_dim":4,"sliding_window":null,"#,
             1,
         );
-        let Model::Llama(config) = Model::from_json(&said).expect("as transformers 5 writes it");
-        assert_eq!(config.rope_theta, 5e5);
+        let new = read_as(&said);
+        assert!(new.contains("theta: 500000.0"), "{new}");
+        let wide = with(&json!({"head_dim": 16})).expect("heads wider than the residual stream");
+        assert_eq!(wide.tensors()[2].1, [32, 8]);
+    }
+
+    #[test]
+    fn every_fourth_layer_of_smollm3_is_not_rotated() {
+        let layers = |more: &str| {
+            let said = CONFIG.replacen("\"num_hidden_layers\":1", "\"num_hidden_layers\":5", 1);
+            read_as(&said.replacen('{', &format!("{{\"model_type\":\"smollm3\",{more}"), 1))
+        };
+        let rotary =
+            |said: String| -> Vec<bool> { said.split("rotary: ").skip(1).map(|x| x.starts_with('t')).collect() };
+        assert_eq!(rotary(layers("")), [true, true, true, false, true]);
+        assert_eq!(rotary(layers("\"no_rope_layer_interval\":2,")), [true, false, true, false, true]);
+        assert_eq!(rotary(layers("\"no_rope_layers\":[0,1,1,0,0],")), [false, true, true, false, false]);
+        assert!(layers("").contains("theta: 2000000.0"), "{}", layers(""));
     }
 
     #[test]
     fn another_model_is_refused_by_name() {
         let others = [
-            json!({"model_type": "qwen2"}),
+            json!({"model_type": "mamba"}),
             json!({"hidden_act": "gelu"}),
             json!({"attention_bias": true}),
             json!({"mlp_bias": true}),
@@ -303,14 +244,13 @@ mod tests {
             json!({"partial_rotary_factor": 0.5}),
             json!({"rope_parameters": {"partial_rotary_factor": 0.5}}),
             json!({"quantization_config": {"bits": 4}}),
-            json!({"head_dim": 16}),
         ];
         for other in others {
             let sentence = with(&other).expect_err("another model");
             assert!(matches!(sentence, BaseError::Unlike { .. }), "{sentence}");
         }
         for sizes in [json!({"rope_theta": 0}), json!({"rope_theta": -5}), json!({"rms_norm_eps": -1})] {
-            assert!(matches!(with(&sizes), Err(BaseError::Sizes(_))), "{sizes}");
+            assert!(matches!(with(&sizes), Err(BaseError::Field { .. })), "{sizes}");
         }
     }
 }

@@ -1,15 +1,20 @@
 //! Models and their frozen weights. Each family has a file that defines the fields of a `config.json` it accepts, its tensors' names, the modules that can
-//! carry adapters, and the ops of its forward pass.
+//! carry adapters, and the ops of its forward pass. Families of the Llama kind describe themselves to `decoder`, which records all of them.
 //!
 //! This module records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the paper's toy network, which has no checkpoint.
 
 mod base;
+mod decoder;
+mod fields;
 pub mod llama;
 mod recorder;
 pub mod rotary;
 pub mod teacher_student;
 
+use std::{fmt, sync::Arc};
+
 pub use base::{Base, BaseError};
+use fields::Fields;
 use recorder::Recorder;
 pub use recorder::{Adapters, Training};
 use serde_json::{Map, Value as Json};
@@ -27,17 +32,8 @@ pub struct Linear {
     pub outputs: usize,
 }
 
-/// The interface of a family, implemented by the sizes of one of its models.
-trait Family: Sized {
-    /// The values of `model_type` in a `config.json` that select this family.
-    const TYPES: &'static [&'static str];
-
-    /// Reads a `config.json`. An unsupported field that would change results is an error that names it.
-    fn read(said: Map<String, Json>) -> Result<Self, BaseError>;
-
-    /// A `config.json` that Hugging Face's transformers can read too.
-    fn write(&self) -> Json;
-
+/// A network that a family makes of a `config.json`.
+trait Network: fmt::Debug + Send + Sync {
     /// Vocabulary size V.
     fn vocabulary(&self) -> usize;
 
@@ -56,93 +52,109 @@ trait Family: Sized {
     /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
     fn tensors(&self) -> Vec<(String, [usize; 2])>;
 
-    /// True if a file may hold a tensor of this name that the model does not use, because it repeats other tensors.
+    /// Other names that a checkpoint may have for a tensor, such as that of the network without its head.
+    fn aliases(&self, tensor: &str) -> Vec<String>;
+
+    /// True if a file may hold a tensor of this name that the model does not use, because it repeats other tensors or is a part that is not run.
     fn repeats(&self, tensor: &str) -> bool;
 
     /// Records the forward pass and its loss.
     fn record(&self, recorder: &mut Recorder<'_>);
 }
 
-macro_rules! families {
-    ($($family:ident($config:ty)),*) => {
-        /// A model: its family and its sizes.
-        #[derive(Clone, Debug, PartialEq)]
-        pub enum Model {
-            $(#[allow(missing_docs, reason = "each family's own page says what it is")] $family($config)),*
-        }
-
-        $(impl From<$config> for Model {
-            fn from(config: $config) -> Model {
-                Model::$family(config)
-            }
-        })*
-
-        impl Model {
-            /// Reads the text of a Hugging Face `config.json`. A config without a `model_type` belongs to the first family.
-            ///
-            /// # Errors
-            /// If a size is missing, or no supported family computes what the config describes.
-            pub fn from_json(text: &str) -> Result<Model, BaseError> {
-                let said: Map<String, Json> = serde_json::from_str(text)?;
-                let kind = said.get("model_type").and_then(Json::as_str).map(str::to_owned);
-                $(if kind.as_deref().is_none_or(|kind| <$config>::TYPES.contains(&kind)) {
-                    return <$config>::read(said).map(Model::$family);
-                })*
-                Err(BaseError::Unlike { key: "model_type", found: format!("{:?}", kind.unwrap_or_default()) })
-            }
-
-            /// The text of a `config.json`.
-            pub fn to_json(&self) -> String {
-                match self { $(Model::$family(config) => config.write().to_string()),* }
-            }
-
-            /// Vocabulary size V.
-            pub fn vocabulary(&self) -> usize {
-                match self { $(Model::$family(config) => config.vocabulary()),* }
-            }
-
-            /// Longest sequence that the model was trained on, in tokens.
-            pub fn longest(&self) -> usize {
-                match self { $(Model::$family(config) => config.longest()),* }
-            }
-
-            /// Number of layers L.
-            pub fn layers(&self) -> usize {
-                match self { $(Model::$family(config) => config.layers()),* }
-            }
-
-            /// Columns of the position tables, per token.
-            pub fn position_columns(&self) -> usize {
-                match self { $(Model::$family(config) => config.position_columns()),* }
-            }
-
-            /// The modules that can carry adapters, in the order of the forward pass.
-            pub fn linears(&self) -> Vec<Linear> {
-                match self { $(Model::$family(config) => config.linears()),* }
-            }
-
-            /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
-            pub fn tensors(&self) -> Vec<(String, [usize; 2])> {
-                match self { $(Model::$family(config) => config.tensors()),* }
-            }
-
-            /// Records the forward pass and its loss.
-            pub fn record(&self, tape: &mut Tape, training: Training<'_>) {
-                let recorder = &mut Recorder::new(tape, training);
-                match self { $(Model::$family(config) => config.record(recorder)),* }
-            }
-
-            /// True if a file may hold a tensor of this name that the model does not use.
-            fn repeats(&self, tensor: &str) -> bool {
-                match self { $(Model::$family(config) => config.repeats(tensor)),* }
-            }
-        }
-    };
+/// A family of models.
+struct Family {
+    /// The values of `model_type` that select it.
+    types: &'static [&'static str],
+    /// Reads a config. An unsupported field that would change results is an error that names it.
+    read: fn(&Fields) -> Result<Arc<dyn Network>, BaseError>,
 }
 
-families!(Llama(llama::Config));
+/// All families; a config without a `model_type` belongs to the first.
+static FAMILIES: [Family; 1] = [llama::FAMILY];
+
+/// A model: what its `config.json` says, and the network that this describes.
+#[derive(Clone, Debug)]
+pub struct Model {
+    said: Map<String, Json>,
+    network: Arc<dyn Network>,
+}
+
+impl PartialEq for Model {
+    fn eq(&self, other: &Model) -> bool {
+        self.said == other.said
+    }
+}
 
 impl Model {
+    /// Reads the text of a Hugging Face `config.json`.
+    ///
+    /// # Errors
+    /// If a size is missing, or no supported family computes what the config describes.
+    pub fn from_json(text: &str) -> Result<Model, BaseError> {
+        let fields = Fields { said: serde_json::from_str(text)? };
+        let kind = fields.value("model_type").map(|kind| kind.as_str().unwrap_or_default());
+        let family = match kind {
+            None => FAMILIES.first(),
+            Some(kind) => FAMILIES.iter().find(|family| family.types.contains(&kind)),
+        };
+        let Some(family) = family else {
+            return Err(BaseError::Unlike { key: "model_type", found: format!("{:?}", kind.unwrap_or_default()) });
+        };
+        let network = (family.read)(&fields)?;
+        Ok(Model { said: fields.said, network })
+    }
+
+    /// The text of the `config.json`, which Hugging Face's transformers can read too.
+    pub fn to_json(&self) -> String {
+        Json::Object(self.said.clone()).to_string()
+    }
+
+    /// Vocabulary size V.
+    pub fn vocabulary(&self) -> usize {
+        self.network.vocabulary()
+    }
+
+    /// Longest sequence that the model was trained on, in tokens.
+    pub fn longest(&self) -> usize {
+        self.network.longest()
+    }
+
+    /// Number of layers L.
+    pub fn layers(&self) -> usize {
+        self.network.layers()
+    }
+
+    /// Columns of the position tables, per token.
+    pub fn position_columns(&self) -> usize {
+        self.network.position_columns()
+    }
+
+    /// The modules that can carry adapters, in the order of the forward pass.
+    pub fn linears(&self) -> Vec<Linear> {
+        self.network.linears()
+    }
+
+    /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
+    pub fn tensors(&self) -> Vec<(String, [usize; 2])> {
+        self.network.tensors()
+    }
+
+    /// Other names that a checkpoint may have for a tensor.
+    fn aliases(&self, tensor: &str) -> Vec<String> {
+        self.network.aliases(tensor)
+    }
+
+    /// True if a file may hold a tensor of this name that the model does not use.
+    fn repeats(&self, tensor: &str) -> bool {
+        self.network.repeats(tensor)
+    }
+
+    /// Records the forward pass and its loss.
+    pub fn record(&self, tape: &mut Tape, training: Training<'_>) {
+        self.network.record(&mut Recorder::new(tape, training));
+    }
+
     /// Number of weights.
     pub fn parameters(&self) -> usize {
         self.tensors().iter().map(|(_, shape)| shape[0] * shape[1]).sum()

@@ -35,7 +35,7 @@ pub fn weights(network: Network, seed: u64, name: &str) -> Vec<Tensor> {
             let mut data = vec![0.0; shape[0] * shape[1]];
             let name = format!("{name}.{part}");
             Stream::new(seed, &name).normal(deviation, &mut data);
-            Tensor { name, shape, data: Data::F32(data) }
+            Tensor { name, shape, data: Data::F32(data.into()) }
         })
         .into()
 }

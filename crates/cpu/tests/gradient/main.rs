@@ -13,6 +13,7 @@ mod geglu;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod linear_cross_entropy;
 mod lora_linear;
 mod moments;
 mod mse;
@@ -21,6 +22,7 @@ mod orthonormal;
 mod relu;
 mod rms_norm;
 mod rope;
+mod split;
 mod swiglu;
 mod tanh;
 

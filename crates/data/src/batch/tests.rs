@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use loralab_tokenizer::Tokenizer;
 
 use super::*;
+use crate::example::{Example, Examples};
 
 fn examples(count: usize) -> Dataset {
     Dataset::Examples((0..count).map(|number| example(&format!("{number}>"), &format!("{number:03}\n"))).collect())
@@ -38,10 +39,36 @@ fn the_loss_of_an_example_counts_its_completion() {
 
 #[test]
 fn an_example_may_fill_the_whole_sequence() {
-    let dataset = Dataset::Examples(vec![example("ab", "cd")]);
+    let dataset = Dataset::Examples(vec![example("ab", "cd")].into());
     let batch = Sampler::new(&dataset, 0, 1, 4).unwrap().batch(0);
     assert_eq!((batch.tokens, batch.targets), (bytes("abc", 4), bytes("bcd", 4)));
     assert_eq!(batch.weights, [0.0, 0.5, 0.5, 0.0]);
+}
+
+#[test]
+fn packed_examples_are_apart() {
+    let mut examples = Examples::default();
+    examples.push(&[1, 2, 3, 4, 5], &[1..2, 4..5]);
+    examples.push(&[6, 7, 8], &[2..3]);
+    let dataset = Dataset::Examples(examples).packed(8);
+    assert_eq!(dataset.sequences(8), 1);
+    let batch = Sampler::new(&dataset, 0, 1, 8).unwrap().batch(3);
+    assert_eq!(batch.tokens, [1, 2, 3, 4, 6, 7, 0, 0]);
+    assert_eq!(batch.targets, [2, 3, 4, 5, 7, 8, 0, 0]);
+    assert_eq!(batch.segments, [1, 1, 1, 1, 2, 2, 0, 0]);
+    assert_eq!(batch.positions[..6], [0, 1, 2, 3, 0, 1]);
+    let third = 1.0 / 3.0;
+    assert_eq!(batch.weights, [third, 0.0, 0.0, third, 0.0, third, 0.0, 0.0]);
+    assert_eq!((batch.counted, batch.counted_bytes(&Tokenizer::Bytes), &batch.examples[..]), (3, 3, &[None][..]));
+}
+
+#[test]
+fn segments_tell_padding() {
+    let batch = &validation(&examples(1), 2, 6, 2).unwrap()[0];
+    assert_eq!(batch.segments, [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(batch.positions, [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
+    let text = Sampler::new(&text(9), 0, 1, 8).unwrap().batch(0).segments;
+    assert_eq!(text, [1; 8]);
 }
 
 #[test]

@@ -10,32 +10,10 @@ use std::collections::HashSet;
 use loralab_linalg::Draws;
 use loralab_tokenizer::Tokenizer;
 
-use crate::error::Error;
+use crate::{error::Error, example::Example};
 
 /// Most bytes of the text of a task's prompt and completion together: the default sequence length.
 pub const EXAMPLE_BYTES: usize = 64;
-
-/// A prompt and the completion that is wanted after it, as token ids. The loss counts the completion only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Example {
-    /// What the model is given, at least one token.
-    pub prompt: Vec<u32>,
-    /// What it must go on with; its text ends in a newline, where generation stops.
-    pub completion: Vec<u32>,
-}
-
-impl Example {
-    /// The tokens of both texts; the completion gets a newline at its end where it has none.
-    pub(crate) fn new(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Self {
-        let end = if completion.ends_with('\n') { "" } else { "\n" };
-        Self { prompt: tokenizer.encode(prompt), completion: tokenizer.encode(&format!("{completion}{end}")) }
-    }
-
-    /// Tokens of prompt and completion together.
-    pub fn length(&self) -> usize {
-        self.prompt.len() + self.completion.len()
-    }
-}
 
 /// What a base is finetuned for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use crate::config::bytes::Bytes;
+use crate::config::data::{Fields, HeldOut};
 use crate::config::error::ExperimentError;
 use crate::config::experiment::Seeds;
 use crate::config::keys::{Key, key};
@@ -47,6 +48,11 @@ impl<T: FromText> Given<'_, T> {
 pub(crate) fn count(given: Given<'_, usize>) -> Result<usize, ExperimentError> {
     let name = given.name;
     Some(given.or_default()).filter(|&value| value > 0).ok_or_else(|| refused(name, 0))
+}
+
+/// On or off.
+pub(crate) fn switch(given: Given<'_, bool>) -> Result<bool, ExperimentError> {
+    Ok(given.or_default())
 }
 
 /// Any whole number.
@@ -136,7 +142,7 @@ macro_rules! from_text {
     };
 }
 
-from_text!(usize, f64, Seeds);
+from_text!(usize, f64, bool, Seeds);
 
 impl FromText for String {
     fn from_text(text: &str, _: &str) -> Result<Self, String> {
@@ -188,7 +194,15 @@ macro_rules! written {
 
 written! {
     usize => usize: |value| Some(*value);
+    bool => bool: |value| value.then_some(true);
+    Fields => Vec<String>: |value| (!value.0.is_empty()).then(|| value.texts());
+    HeldOut => String: |value| match value {
+        HeldOut::Share(share) if *share == HeldOut::USUAL => None,
+        HeldOut::Share(share) => Some(share.to_string()),
+        HeldOut::Path(path) => Some(path.clone()),
+    };
     f64 => f64: |value| Some(*value);
+    bool => bool: |value| Some(*value);
     Option<NonZeroUsize> => usize: |value| value.map(NonZeroUsize::get);
     Option<f64> => f64: |value| Some(value.unwrap_or(0.0));
     Option<Bytes> => Bytes: |value| *value;

@@ -39,7 +39,11 @@ pub fn command(experiment: &Experiment, device: Device) -> String {
             Some(seed) if name == "seeds" => ("seed", seed),
             _ => (name, text.as_str()),
         };
-        command.push_str(&format!(" --{} {}", name.replace('_', "-"), quoted(text)));
+        command.push_str(&format!(" --{}", name.replace('_', "-")));
+        // A switch that is on needs no value.
+        if text != "true" {
+            command.push_str(&format!(" {}", quoted(text)));
+        }
     }
     if device != Device::Auto {
         command.push_str(&format!(" --device {}", device.name()));
@@ -60,6 +64,12 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_has_no_value() {
+        let experiment = Experiment::from_toml("data = 'a.jsonl'\ntruncate = true").expect("settings");
+        assert_eq!(command(&experiment, Device::Auto), "loralab sweep --data a.jsonl --truncate");
+    }
 
     #[test]
     fn commands_by_hand() {

@@ -56,6 +56,20 @@ pub(crate) fn rates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }))
 }
 
+/// A text, or a number that is taken as one.
+pub(crate) fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Number(f64),
+    }
+    Ok(Option::deserialize(deserializer)?.map(|written| match written {
+        Written::Text(text) => text,
+        Written::Number(number) => number.to_string(),
+    }))
+}
+
 impl Experiment {
     /// Reads an experiment from TOML.
     ///
@@ -121,7 +135,7 @@ impl Experiment {
             self.task = None;
         }
         if over.task.is_some() {
-            self.data = None;
+            self = Self { data: None, fields: None, validation: None, ..self };
         }
         let default = OptimizerName::AdamW.name();
         let before = self.optimizer.as_deref().unwrap_or(default);

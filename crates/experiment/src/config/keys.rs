@@ -38,9 +38,12 @@ pub struct Flag {
 }
 
 /// Names other tools give to our settings, so that a habit leads to the right one.
-const FAMILIAR: [(&str, &str); 23] = [
+const FAMILIAR: [(&str, &str); 26] = [
     ("model", "base"),
     ("dataset", "data"),
+    ("validation_split", "validation"),
+    ("eval_dataset", "validation"),
+    ("truncation", "truncate"),
     ("scheme", "schemes"),
     ("init_lora_weights", "schemes"),
     ("lr", "learning_rates"),

@@ -77,13 +77,21 @@ impl Experiment {
     /// The first value that is wrong, as a sentence that names the setting, the value, what was needed and what to do.
     pub fn resolve(&self, known_schemes: &[&str]) -> Result<Resolved, ExperimentError> {
         let resolved = self.checked(known_schemes)?;
-        let Resolved { steps, warmup_steps, preconditioner, optimizer, .. } = resolved;
+        let Resolved { steps, warmup_steps, preconditioner, optimizer, truncate, skip_long, .. } = resolved;
         if warmup_steps > steps {
             return Err(ExperimentError::Clash {
                 first: format!("`warmup_steps` is {warmup_steps}"),
                 second: format!("`steps` is {steps}"),
                 why: "the warm-up cannot be longer than the training",
                 remedy: format!("Set `warmup_steps` to at most {steps}, or raise `steps`."),
+            });
+        }
+        if truncate && skip_long {
+            return Err(ExperimentError::Clash {
+                first: "`truncate` is true".to_owned(),
+                second: "`skip_long` is true".to_owned(),
+                why: "an example that is too long is either cut or left out",
+                remedy: "Remove one of the two.".to_owned(),
             });
         }
         if preconditioner != Preconditioner::None && optimizer == Optimizer::SignSgd {
@@ -357,8 +365,12 @@ mod tests {
     #[test]
     fn every_example_in_the_error_messages_is_right() {
         for key in KEYS {
-            let optimizer = if key.name == "momentum" { "optimizer = 'sgd'\n" } else { "" };
-            resolve(&format!("{optimizer}{}", key.example)).unwrap_or_else(|error| panic!("{error}"));
+            let with = match key.name {
+                "momentum" => "optimizer = 'sgd'\n",
+                "fields" => "data = 'a.jsonl'\n",
+                _ => "",
+            };
+            resolve(&format!("{with}{}", key.example)).unwrap_or_else(|error| panic!("{error}"));
         }
     }
 

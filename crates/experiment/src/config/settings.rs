@@ -102,6 +102,7 @@ fn value(name: &str, text: &str) -> toml::Value {
             entries.map(|entry| if texts { entry.into() } else { number(entry) }).collect::<Vec<_>>().into()
         }
         Some(toml::Value::String(_)) => text.into(),
+        Some(toml::Value::Boolean(_)) => text.parse::<bool>().map_or_else(|_| text.into(), toml::Value::Boolean),
         _ => number(text),
     }
 }

@@ -8,9 +8,12 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 
 use crate::config::bytes::Bytes;
-use crate::config::check::{FromText, Given, Written, count, decay, limit, not_negative, positive, refused, whole};
+use crate::config::{
+    check::{FromText, Given, Written, count, decay, limit, not_negative, positive, refused, switch, whole},
+    data::{Fields, HeldOut},
+};
 use crate::config::error::ExperimentError;
-use crate::config::experiment::{Seeds, one_or_many, rates};
+use crate::config::experiment::{Seeds, one_or_many, rates, text_or_number};
 use crate::config::keys::{Flag, Key};
 use crate::config::names::{Preconditioner, Scaling};
 use crate::config::resolved::{Base, Data, Optimizer};
@@ -112,7 +115,7 @@ settings! {
     base(String => Base, |given| given.experiment.resolve_base()):
         needs: "\"tiny\", \"nano\" or a path, in quotes", example: "\"tiny\"", default: "tiny",
         about: "The frozen model that every adapter sits on: nano has 32 thousand weights, tiny has 0.5 million.", source: "", form: "What is learnt",
-        flag: "BASE" ["model"] under "What is trained", "The frozen model: tiny, nano, or a safetensors file that `loralab pretrain` made";
+        flag: "BASE" ["model"] under "What is trained", "The frozen model: tiny, nano, a Hugging Face folder, a safetensors or GGUF file, or a name like HuggingFaceTB/SmolLM2-135M that `hf download` has fetched";
     task(String):
         needs: "the name of a task, in quotes", example: "\"translation\"", default: "translation",
         about: "What is learnt: a dialect, answers about a very short story, or sums.", source: "", form: "What is learnt",
@@ -120,7 +123,25 @@ settings! {
     data(String => Data, |given| given.experiment.resolve_data()):
         needs: "a path, in quotes", example: "\"stories.jsonl\"",
         about: "A text of your own to learn instead of a task, or lines of {\"prompt\": …, \"completion\": …}.", source: "", form: "",
-        flag: "FILE" [] under "What is trained", "What is learnt, from a file: UTF-8 text, or lines {\"prompt\": \"...\", \"completion\": \"...\"} in a .jsonl; - reads either from stdin";
+        flag: "FILE" [] under "What is trained", "What is learnt, from a file: UTF-8 text, or records in JSON lines, JSON, CSV, TSV or Parquet (text; prompt, completion; messages; instruction, output; question, answer; sentence, label); - reads from stdin";
+    #[serde(deserialize_with = "one_or_many")]
+    fields(Vec<String> => Fields, |given| given.experiment.resolve_fields()):
+        needs: "a list of ROLE=FIELD, in quotes, each role once", example: "[\"prompt=question\", \"completion=reply\"]", default: "",
+        about: "Which field of the records is the prompt, the completion, the text and so on, where their names do not say it.", source: "", form: "",
+        flag: "ROLE=FIELD" [] under "What is trained", "Which field of the records is which, where their names do not say it, separated by commas: prompt=question,completion=reply; the columns of a table without a header are 1, 2, …";
+    #[serde(deserialize_with = "text_or_number")]
+    validation(String => HeldOut, |given| given.experiment.resolve_held_out()):
+        needs: "a share between 0 and 1 such as 0.1 or 10%, or a path, in quotes", example: "\"10%\"", default: "0.1",
+        about: "The share of the data that is held out to validate with, or a file of its own for that.", source: "", form: "",
+        flag: "FILE|SHARE" [] under "What is trained", "What is validated with: a file, or a share of the data such as 0.1 or 5%";
+    truncate(bool => bool, switch):
+        needs: "true or false", example: "true", default: "false",
+        about: "Whether examples that are longer than a sequence are cut at their end; they are refused otherwise.", source: "", form: "",
+        flag: "" [] under "What is trained", "Cut examples that are longer than a sequence at their end";
+    skip_long(bool => bool, switch):
+        needs: "true or false", example: "true", default: "false",
+        about: "Whether examples that are longer than a sequence are left out; they are refused otherwise.", source: "", form: "",
+        flag: "" [] under "What is trained", "Leave examples out that are longer than a sequence";
     #[serde(deserialize_with = "one_or_many")]
     schemes(Vec<String> => Vec<String>, |given| given.experiment.resolve_schemes(given.schemes)):
         needs: "a list of names, in quotes", example: "[\"init-a\", \"init-b\"]", default: "init-a,init-b",
@@ -219,6 +240,11 @@ settings! {
         needs: "a whole number of at least 1", example: "4", default: "1",
         about: "Passes whose gradients are added up for one step: a batch so many times as large, in the memory of one.", source: "", form: "Length",
         flag: "N" ["gradient-accumulation-steps"] under "Training", "Batches whose gradients are added up for one step, the mean taken over the tokens of all";
+    gradient_checkpointing(bool => bool, switch):
+        needs: "true or false", example: "true", default: "false",
+        about: "Whether each layer is computed again in the backward pass instead of being kept: the same results in less memory and about a third more time.",
+        source: "Chen et al. 2016, arXiv 1604.06174", form: "",
+        flag: "true|false" [] under "Training", "Computes each layer again in the backward pass instead of keeping it: less memory, about a third more time, the same results";
     #[serde(alias = "max_seq_length")]
     tokens(usize => usize, count):
         needs: "a whole number of at least 1", example: "64", default: "64",

@@ -49,7 +49,7 @@ impl Ours {
         let base = (0..LAYERS).map(|layer| Tensor {
             name: format!("layers.{layer}"),
             shape: [WIDTH, WIDTH],
-            data: Data::F32(draw(&format!("layers.{layer}"), WIDTH * WIDTH, (2.0 / WIDTH as f32).sqrt())),
+            data: Data::F32(draw(&format!("layers.{layer}"), WIDTH * WIDTH, (2.0 / WIDTH as f32).sqrt()).into()),
         });
         let base: Arc<[Tensor]> = base.collect();
         let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: ROWS }, false);

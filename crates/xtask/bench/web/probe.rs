@@ -114,7 +114,7 @@ impl Probe {
         let base = start.base.iter().enumerate().map(|(layer, values)| Tensor {
             name: format!("layers.{layer}"),
             shape: [WIDTH, WIDTH],
-            data: Data::F32(values.clone()),
+            data: Data::F32(values.clone().into()),
         });
         let mut device = machine.make(plan.clone(), base.collect()).await?;
         let mut a = start.a.iter();

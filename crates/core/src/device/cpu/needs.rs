@@ -19,8 +19,8 @@ impl<S: Scalar> Cpu<S> {
         let (arenas, workspaces) = (workers.min(plan.shape.runs * micro_batches), workers.min(plan.shape.runs));
         let summed = if plan.backward.is_empty() { 0 } else { elements };
         let columns = plan.columns();
-        let widest = base.iter().map(|tensor| tensor.shape[0] * tensor.shape[1]).max().unwrap_or(0);
-        let products = rows / micro_batches * scratch_columns(plan);
+        let dispatches = plan.forward.iter().chain(&plan.backward);
+        let working = dispatches.map(|dispatch| dispatch.op.working(rows / micro_batches)).max().unwrap_or(0);
         let kept = 1
             + usize::from(!plan.updates.is_empty())
             + usize::from(plan.frozen_pairs)
@@ -46,10 +46,9 @@ impl<S: Scalar> Cpu<S> {
             ),
             Cost::shared(
                 format!(
-                    "decoded weights and products: {arenas} workers × {} numbers × {size} bytes",
-                    widest + products
+                    "decoded weights, logits of a chunk, frozen products: {arenas} workers × {working} numbers × {size} bytes"
                 ),
-                bytes(&[arenas, widest + products, size]),
+                bytes(&[arenas, working, size]),
             ),
             Cost::shared(
                 format!(
@@ -60,14 +59,4 @@ impl<S: Scalar> Cpu<S> {
         ];
         Needs { terms, most_runs: None }
     }
-}
-
-/// Columns of working memory that the widest op needs in addition to the plan's buffers: an adapter with a frozen pair, or moments.
-fn scratch_columns(plan: &Plan) -> usize {
-    let pairs = plan.sites.iter().filter(|_| plan.frozen_pairs).map(|site| site.rank + 2 * site.outputs);
-    let moments = plan.backward.iter().filter_map(|dispatch| match &dispatch.op {
-        Op::Moments(moments) => Some(moments.codes + moments.inputs),
-        _ => None,
-    });
-    pairs.chain(moments).max().unwrap_or(0)
 }

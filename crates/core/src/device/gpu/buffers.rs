@@ -1,6 +1,6 @@
 //! The buffers of a plan on a GPU: the buffer of each memory that a launch binds, and the layout of the rings that the host fills.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use super::update;
 use crate::{
@@ -50,7 +50,12 @@ impl Buffers {
                 continue;
             }
             let buffer = match memory {
-                Memory::Base(index) => accelerator.upload(&base[index].name, &stored(&base[index].data)).await?,
+                Memory::Base(index, part) => {
+                    let tensor = &base[index];
+                    let rows = tensor.parts(accelerator.largest_part()).swap_remove(part);
+                    let elements = rows.start * tensor.shape[1]..rows.end * tensor.shape[1];
+                    accelerator.upload(&tensor.name, &stored(&tensor.data, elements)).await?
+                }
                 Memory::Table(index) => {
                     let words: Vec<u32> = plan.tables[index].iter().map(|&x| (x as f32).to_bits()).collect();
                     accelerator.upload("a table", &words).await?
@@ -112,6 +117,7 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
     match memory {
         Memory::Rows(buffer) => ("the activations of a cohort", runs * plan.buffers[buffer.0].len(plan.shape)),
         Memory::Scratch(columns) => ("the activations of a cohort", rows * columns as usize),
+        Memory::Limits => ("the segments of a cohort", 2 * rows),
         Memory::Trained => ("the adapters of a cohort", runs * flat),
         Memory::FrozenPairs => ("the frozen pairs of a cohort", runs * flat),
         Memory::Gradients => ("the gradients of a cohort", runs * flat),
@@ -130,12 +136,12 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
         Memory::Reports => ("reports", 4 * runs * slots),
         Memory::Ring => ("batches", input_words(plan) * slots),
         Memory::Slot => ("a place in the rings", 1),
-        Memory::Base(_) | Memory::Table(_) | Memory::Places => ("a table", 0),
+        Memory::Base(..) | Memory::Table(_) | Memory::Places => ("a table", 0),
     }
 }
 
-/// The stored bits of a tensor as 32-bit words; 16-bit elements are packed in pairs, the first in the low bits.
-fn stored(data: &Data) -> Vec<u32> {
+/// The stored bits of some elements of a tensor as 32-bit words; 16-bit elements are packed in pairs, the first in the low bits.
+fn stored(data: &Data, elements: Range<usize>) -> Vec<u32> {
     let pairs = |bits: &mut dyn Iterator<Item = u16>| -> Vec<u32> {
         let mut words = Vec::new();
         while let Some(low) = bits.next() {
@@ -144,8 +150,8 @@ fn stored(data: &Data) -> Vec<u32> {
         words
     };
     match data {
-        Data::F32(data) => data.iter().map(|x| x.to_bits()).collect(),
-        Data::F16(data) => pairs(&mut data.iter().map(|x| x.to_bits())),
-        Data::Bf16(data) => pairs(&mut data.iter().map(|x| x.to_bits())),
+        Data::F32(data) => data[elements].iter().map(|x| x.to_bits()).collect(),
+        Data::F16(data) => pairs(&mut data[elements].iter().map(|x| x.to_bits())),
+        Data::Bf16(data) => pairs(&mut data[elements].iter().map(|x| x.to_bits())),
     }
 }

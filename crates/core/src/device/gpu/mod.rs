@@ -8,6 +8,7 @@
 //! responsive and pausing takes effect soon.
 
 mod buffers;
+mod needs;
 mod probe;
 mod replay;
 mod rings;
@@ -24,7 +25,7 @@ use replay::{Ready, encode};
 use rings::Rings;
 pub use update::SHADERS;
 
-use super::{Answer, Cost, Device, Evaluation, Inputs, Needs, Probe, RunSettings, RunState, StepReport, bytes};
+use super::{Answer, Device, Evaluation, Inputs, Probe, RunSettings, RunState, StepReport};
 use crate::{
     device::webgpu::{Accelerator, Filler, GpuError, Tiling},
     graph::{
@@ -96,7 +97,7 @@ impl Gpu {
             }
         }
         let launches = |tiles: &Tiles| -> Vec<Vec<Launch>> {
-            let grid = grid(&plan, &base, tiles);
+            let grid = grid(&accelerator, &plan, &base, tiles);
             plan.forward.iter().chain(&plan.backward).map(|dispatch| Op::launch(dispatch, &grid)).collect()
         };
         let mut passes = launches(&accelerator.tiles());
@@ -140,45 +141,6 @@ impl Gpu {
             submitted: 0,
             since: 0.0,
         })
-    }
-
-    /// The memory of a cohort of this plan on a GPU, term by term, and the maximum number of runs that its buffers allow.
-    pub fn needs(accelerator: &Accelerator, plan: &Plan, base: &[Tensor]) -> Needs {
-        let (rows, elements) = (plan.shape.rows_per_run(), plan.trained_len());
-        let columns = plan.columns();
-        let moments = plan.moments();
-        let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(plan.preconditioner().is_some());
-        let matrices = update::preconditioner_words(plan);
-        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
-        let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
-        let slots = buffers::slots(plan);
-        let ring = buffers::input_words(plan) / plan.shape.runs;
-        let mut terms = vec![
-            Cost::per_run(
-                format!("adapters, gradients and moments: {flat} buffers × {elements} elements × 4 bytes"),
-                bytes(&[flat, elements, 4]),
-            ),
-            Cost::per_run(
-                format!("activations: {rows} rows × {columns} columns × 4 bytes"),
-                bytes(&[rows, columns, 4]),
-            ),
-            Cost::per_run(format!("batches: {slots} steps ahead × {ring} words × 4 bytes"), bytes(&[slots, ring, 4])),
-            Cost::shared(
-                format!("frozen base as stored, and {tables} table entries × 4 bytes"),
-                stored as u64 + bytes(&[tables, 4]),
-            ),
-        ];
-        if matrices > 0 {
-            terms.push(Cost::per_run(format!("preconditioners: {matrices} numbers × 4 bytes"), 4 * matrices));
-        }
-        let widest =
-            plan.buffers.iter().map(|kind| kind.columns).max().map_or(0, |columns| rows as u64 * columns as u64 * 4);
-        let largest = widest.max(elements as u64 * 4 * moments.max(1) as u64).max(1);
-        let by_binding = accelerator.largest_buffer() / largest;
-        let by_groups =
-            u64::from(accelerator.limits().max_compute_workgroups_per_dimension) / plan.shape.sequences.max(1) as u64;
-        let most = usize::try_from(by_binding.min(by_groups)).unwrap_or(usize::MAX);
-        Needs { terms, most_runs: most.max(1).try_into().ok() }
     }
 
     /// The dispatches of the plan, forward first, each with its launches.
@@ -377,8 +339,9 @@ fn words_of(settings: RunSettings) -> [f32; 4] {
 }
 
 /// The sizes that launches depend on.
-fn grid<'a>(plan: &Plan, base: &'a [Tensor], tiles: &'a Tiles) -> Grid<'a> {
-    Grid { runs: plan.shape.runs, rows: plan.shape.rows_per_run(), trained: plan.trained_len(), base, tiles }
+fn grid<'a>(accelerator: &Accelerator, plan: &Plan, base: &'a [Tensor], tiles: &'a Tiles) -> Grid<'a> {
+    let (runs, rows, trained) = (plan.shape.runs, plan.shape.rows_per_run(), plan.trained_len());
+    Grid { runs, rows, trained, base, binding: accelerator.largest_part(), tiles }
 }
 
 /// The share of each entry in a step's work, estimated from its arithmetic and memory traffic.

@@ -26,7 +26,7 @@ const REPETITIONS: usize = 4;
 /// Any fault on the GPU.
 pub async fn tune(accelerator: &Accelerator, plan: &Plan, base: &[Tensor], buffers: &Buffers) -> Result<(), GpuError> {
     for dispatch in plan.forward.iter().chain(&plan.backward) {
-        let launches = |tiles: &Tiles| Op::launch(dispatch, &grid(plan, base, tiles));
+        let launches = |tiles: &Tiles| Op::launch(dispatch, &grid(accelerator, plan, base, tiles));
         for launch in launches(&accelerator.tiles()) {
             let Some(product) = launch.product.as_ref().filter(|product| !accelerator.tiles().has(product)) else {
                 continue;

@@ -65,6 +65,7 @@ pub struct Accelerator {
     pub(super) filler: Mutex<Option<Filler>>,
     pub(super) sources: HashMap<String, String>,
     tiles: Mutex<Tiles>,
+    largest_part: u64,
     options: Options,
     found: Found,
 }
@@ -106,7 +107,18 @@ impl Accelerator {
         let (pipelines, filler, sources) = (Mutex::default(), Mutex::default(), HashMap::new());
         let (Tiling::Given(tiles) | Tiling::Timed(tiles)) = &options.tiling;
         let tiles = Mutex::new(tiles.clone());
-        Ok(Accelerator { device, queue, faults, pipelines, filler, sources, tiles, options, found })
+        Ok(Accelerator {
+            device,
+            queue,
+            faults,
+            pipelines,
+            filler,
+            sources,
+            tiles,
+            largest_part: u64::MAX,
+            options,
+            found,
+        })
     }
 
     /// Replaces the text of a shader, for tests that a broken shader is detected.
@@ -152,6 +164,16 @@ impl Accelerator {
     pub fn largest_buffer(&self) -> u64 {
         let limits = self.limits();
         limits.max_buffer_size.min(limits.max_storage_buffer_binding_size)
+    }
+
+    /// Maximum bytes of a part of a frozen tensor: larger tensors are bound in parts.
+    pub fn largest_part(&self) -> u64 {
+        self.largest_buffer().min(self.largest_part)
+    }
+
+    /// Sets a smaller limit for the parts of frozen tensors, for tests that small ones are bound in parts.
+    pub fn bind_at_most(&mut self, bytes: u64) {
+        self.largest_part = bytes;
     }
 
     /// True if the GPU supports timestamps of the begin and end of a compute pass.

@@ -1,21 +1,22 @@
 //! Frozen tensors in their stored precision.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use half::{bf16, f16};
+use loralab_checkpoint::{Bytes, SharedSlice};
 use loralab_cpu::{Scalar, Weights};
 
 use super::Dtype;
 
-/// The elements of a frozen tensor, row-major, in their stored precision.
+/// The elements of a frozen tensor, row-major, in their stored precision. Cloning shares the elements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
     /// 32-bit floats.
-    F32(Vec<f32>),
+    F32(SharedSlice<f32>),
     /// IEEE half precision.
-    F16(Vec<f16>),
+    F16(SharedSlice<f16>),
     /// bfloat16.
-    Bf16(Vec<bf16>),
+    Bf16(SharedSlice<bf16>),
 }
 
 impl Data {
@@ -56,6 +57,24 @@ impl Data {
         }
     }
 
+    /// The bytes of the elements, little-endian; shared, but on a big-endian machine.
+    pub fn to_le_bytes(&self) -> Bytes {
+        match self {
+            Data::F32(data) => data.to_le_bytes(),
+            Data::F16(data) => data.to_le_bytes(),
+            Data::Bf16(data) => data.to_le_bytes(),
+        }
+    }
+
+    /// Index of the first element that is not finite. No element is copied.
+    pub fn first_not_finite(&self) -> Option<usize> {
+        match self {
+            Data::F32(data) => data.iter().position(|x| !x.is_finite()),
+            Data::F16(data) => data.iter().position(|x| !x.is_finite()),
+            Data::Bf16(data) => data.iter().position(|x| !x.is_finite()),
+        }
+    }
+
     /// The elements in the form that the CPU kernels take.
     pub fn weights<S: Scalar>(&self) -> Weights<'_, S> {
         match self {
@@ -66,7 +85,10 @@ impl Data {
     }
 }
 
-/// A named frozen tensor.
+/// Rows that a part has a multiple of, if so many fit: those of a tile.
+const ROWS: usize = 64;
+
+/// A named frozen tensor. Cloning shares the elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Hugging Face name, e.g. `model.layers.0.mlp.up_proj.weight`.
@@ -75,4 +97,42 @@ pub struct Tensor {
     pub shape: [usize; 2],
     /// The elements.
     pub data: Data,
+}
+
+impl Tensor {
+    /// The rows of each part that the tensor is cut into, so that no part takes more than `bytes`. One part if the tensor takes no more, or if two of its
+    /// rows already do: an even number of rows begins with a whole word in every format.
+    pub fn parts(&self, bytes: u64) -> Vec<Range<usize>> {
+        let [rows, _] = self.shape;
+        let of_row = (self.data.bytes() as u64).div_ceil(rows.max(1) as u64).max(1);
+        let fit = usize::try_from(bytes / of_row).unwrap_or(usize::MAX);
+        let step = if fit >= ROWS { fit / ROWS * ROWS } else { fit / 2 * 2 };
+        if fit >= rows || step == 0 {
+            return std::iter::once(0..rows).collect();
+        }
+        (0..rows).step_by(step).map(|start| start..(start + step).min(rows)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_every_row_once_and_no_more_than_fits() {
+        for (rows, columns, bytes) in
+            [(1, 5, 8), (7, 3, 50), (300, 2, 16 * 100), (300, 1, 16), (64, 1, 256), (65, 1, 256)]
+        {
+            let tensor =
+                Tensor { name: String::new(), shape: [rows, columns], data: Data::F32(vec![0.0; rows * columns]) };
+            let parts = tensor.parts(bytes);
+            assert_eq!(parts.iter().cloned().flatten().collect::<Vec<_>>(), (0..rows).collect::<Vec<_>>());
+            let fits = |part: &Range<usize>| (part.len() * columns * 4) as u64 <= bytes;
+            assert!(parts.iter().all(fits) || parts.len() == 1 && bytes < 8 * columns as u64, "{parts:?}");
+            assert!(parts.iter().all(|part| part.start.is_multiple_of(2)));
+        }
+        let tensor = Tensor { name: String::new(), shape: [300, 1], data: Data::F32(vec![0.0; 300]) };
+        assert_eq!(tensor.parts(800), [0..192, 192..300]);
+        assert_eq!(tensor.parts(u64::MAX).len(), 1);
+    }
 }

@@ -5,13 +5,15 @@ use loralab_cpu::{Scalar, embedding};
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
 use crate::graph::{
     memory::{MicroBatch, Type, Weight},
-    shader::{Grid, Launch, Memory, Shader, shader, word},
+    shader::{Grid, Launch, Memory, Shader, Slice, shader, word},
 };
 
 shader! {
     FORWARD = "embedding/forward", workgroup 256;
     parts { "embedding/forward", "lib/elements", "lib/decode" }
-    params { elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32, scale: f32 }
+    params {
+        elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32, scale: f32, first: u32, count: u32
+    }
     buffers { read tokens: u32, read w: u32, write y: f32 }
     constants { FORMAT }
 }
@@ -60,11 +62,18 @@ impl Kernel for Embedding {
         let (rows, width, scale) = (word(grid.rows), word(self.width), (self.scale as f32).to_bits());
         if dispatch.pass == Pass::Forward {
             let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
-            let table = grid.weight(self.table);
+            let vocabulary = match self.table {
+                Weight::Frozen(index) => grid.base[index].shape[0],
+                Weight::Trained(table) => table.len / self.width,
+            };
             let elements = grid.all_rows() * self.width;
-            let params = [word(elements), rows, width, table.offset, table.stride, scale];
-            let buffers = [Memory::Rows(tokens), table.memory, Memory::Rows(y)];
-            vec![Launch::over(&FORWARD, elements, &params, &buffers).with(&[table.format])]
+            let of_part = |part: Slice| {
+                let (table, count) = (part.bound, word(part.rows.len()));
+                let params = [word(elements), rows, width, table.offset, table.stride, scale, part.first(), count];
+                let buffers = [Memory::Rows(tokens), table.memory, Memory::Rows(y)];
+                Launch::over(&FORWARD, elements, &params, &buffers).with(&[table.format])
+            };
+            grid.parts(self.table, vocabulary).into_iter().map(of_part).collect()
         } else if let Weight::Trained(table) = self.table {
             let [tokens, dy] = dispatch.read();
             let elements = grid.runs * table.len;

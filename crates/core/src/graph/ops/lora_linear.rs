@@ -25,7 +25,7 @@ shader! {
 shader! {
     FORWARD = "lora_linear/forward", workgroup 256;
     parts { "lora_linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_64", "lib/decode" }
-    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32 }
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32, columns: u32, first: u32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
     }
@@ -34,7 +34,7 @@ shader! {
 shader! {
     FORWARD_LARGE = "lora_linear/forward_large", workgroup 128;
     parts { "lora_linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_128", "lib/decode" }
-    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32 }
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32, columns: u32, first: u32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
     }
@@ -43,7 +43,7 @@ shader! {
 shader! {
     BACKWARD_INPUT = "lora_linear/backward_input", workgroup 256;
     parts { "lora_linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_64", "lib/decode" }
-    params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32, columns: u32, first: u32 }
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
     }
@@ -52,7 +52,7 @@ shader! {
 shader! {
     BACKWARD_INPUT_LARGE = "lora_linear/backward_input_large", workgroup 128;
     parts { "lora_linear/backward_input", "lib/to_inputs", "lib/tile", "lib/tile_128", "lib/decode" }
-    params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32 }
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, a_offset: u32, run_stride: u32, add: u32, columns: u32, first: u32 }
     buffers {
         read dy: f32, read w: u32, read dz: f32, read trained: f32, read frozen_dz: f32, read frozen_pairs: f32, write dx: f32,
     }
@@ -141,6 +141,11 @@ impl Kernel for LoraLinear {
         }
     }
 
+    fn working(&self, rows: usize) -> usize {
+        let pairs = if self.frozen_pair { rows * (self.rank + 2 * self.outputs) } else { 0 };
+        self.inputs * self.outputs + pairs
+    }
+
     fn backward(&self, node: &Node, reverse: &mut Reverse) {
         let Some(dy) = reverse.gradient(node.writes[0]) else { return };
         let (x, z) = (node.reads[0], node.writes[1]);
@@ -165,7 +170,7 @@ impl Kernel for LoraLinear {
     }
 
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
-        let w = grid.weight(self.weight);
+        let parts = grid.parts(self.weight, self.outputs).into_iter();
         let [rows, inputs, outputs, rank, trained] =
             [grid.rows, self.inputs, self.outputs, self.rank, grid.trained].map(word);
         let pairs = u32::from(self.frozen_pair);
@@ -182,11 +187,15 @@ impl Kernel for LoraLinear {
                     frozen_z = Memory::Scratch(rank);
                     launches.push(self.down_by_a(grid, x, Memory::FrozenPairs, frozen_z));
                 }
-                let shaders = [&FORWARD, &FORWARD_LARGE];
-                let product = Product { shaders, terms: self.inputs, columns: self.outputs, rank: self.rank };
-                let buffers = [x, w.memory, z, Memory::Trained, Memory::Settings, frozen_z, frozen_pairs, y];
-                let params = [rows, inputs, outputs, rank, word(self.b.offset), trained];
-                launches.push(grid.product(product, &params, &buffers, &[w.format, pairs]));
+                launches.extend(parts.map(|part| {
+                    let (w, count, first) = (part.bound, part.rows.len(), part.first());
+                    let shaders = [&FORWARD, &FORWARD_LARGE];
+                    let product = Product { shaders, terms: self.inputs, columns: count, rank: self.rank };
+                    let buffers = [x, w.memory, z, Memory::Trained, Memory::Settings, frozen_z, frozen_pairs, y];
+                    let b = word(self.b.offset) + first * rank;
+                    let params = [rows, inputs, word(count), rank, b, trained, outputs, first];
+                    grid.product(product, &params, &buffers, &[w.format, pairs])
+                }));
                 launches
             }
             Pass::BackwardInput => {
@@ -198,12 +207,18 @@ impl Kernel for LoraLinear {
                     frozen_dz = Memory::Scratch(rank);
                     launches.push(self.down_by_b(grid, dy, Memory::FrozenPairs, frozen_dz));
                 }
-                let shaders = [&BACKWARD_INPUT, &BACKWARD_INPUT_LARGE];
-                let product = Product { shaders, terms: self.outputs, columns: self.inputs, rank: self.rank };
-                let buffers = [dy, w.memory, dz, Memory::Trained, frozen_dz, frozen_pairs, dx];
-                let params = [rows, inputs, outputs, rank, word(self.a.offset), trained, adds(store)];
                 let drops = u32::from(self.dropout.is_some());
-                launches.push(grid.product(product, &params, &buffers, &[w.format, pairs, drops]));
+                launches.extend(parts.map(|part| {
+                    let (w, count, first) = (part.bound, part.rows.len(), part.first());
+                    let shaders = [&BACKWARD_INPUT, &BACKWARD_INPUT_LARGE];
+                    let product = Product { shaders, terms: count, columns: self.inputs, rank: self.rank };
+                    let buffers = [dy, w.memory, dz, Memory::Trained, frozen_dz, frozen_pairs, dx];
+                    // The adapters are added once, with the first part; a rank of 0 adds nothing.
+                    let rank = if first == 0 { rank } else { 0 };
+                    let add = adds(part.store(store));
+                    let params = [rows, inputs, word(count), rank, word(self.a.offset), trained, add, outputs, first];
+                    grid.product(product, &params, &buffers, &[w.format, pairs, drops])
+                }));
                 launches
             }
             Pass::BackwardAdapter | Pass::BackwardWeight => {

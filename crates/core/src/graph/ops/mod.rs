@@ -13,6 +13,7 @@ mod geglu;
 pub mod gelu;
 mod layer_norm;
 mod linear;
+mod linear_cross_entropy;
 mod lora_linear;
 mod moments;
 mod mse;
@@ -21,11 +22,12 @@ mod relu;
 mod reverse;
 mod rms_norm;
 mod rope;
+mod split;
 mod swiglu;
 mod tanh;
 
 pub use add::Add;
-pub use attention::Attention;
+pub use attention::{Attend, Attention};
 pub use bias::Bias;
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
@@ -34,6 +36,7 @@ pub use geglu::Geglu;
 pub use gelu::Gelu;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use linear_cross_entropy::LinearCrossEntropy;
 pub use lora_linear::LoraLinear;
 use loralab_cpu::{Scalar, Store};
 pub use moments::Moments;
@@ -43,6 +46,7 @@ pub use relu::Relu;
 pub use reverse::{Node, Reverse};
 pub use rms_norm::{Gain, Offset, RmsNorm};
 pub use rope::{Rope, Rotary};
+pub use split::Split;
 pub use swiglu::Swiglu;
 pub use tanh::Tanh;
 
@@ -163,6 +167,12 @@ pub(crate) trait Kernel {
     /// Multiplications and additions of one dispatch, per row.
     fn flops_per_row(&self, pass: Pass) -> usize;
 
+    /// Numbers of working memory that the CPU takes for a dispatch over `rows` rows: decoded weights, and products beside the operands. Small ones are not
+    /// counted.
+    fn working(&self, _rows: usize) -> usize {
+        0
+    }
+
     /// Appends the dispatches that compute the operands' gradients from the result's gradient.
     fn backward(&self, node: &Node, reverse: &mut Reverse);
 
@@ -213,6 +223,11 @@ macro_rules! ops {
                 match self { $(Op::$op(op) => op.flops_per_row(pass)),* }
             }
 
+            /// Numbers of working memory that the CPU takes for a dispatch over `rows` rows.
+            pub fn working(&self, rows: usize) -> usize {
+                match self { $(Op::$op(op) => op.working(rows)),* }
+            }
+
             /// Appends the dispatches that compute the operands' gradients from the result's gradient.
             pub fn backward(&self, node: &Node, reverse: &mut Reverse) {
                 match self { $(Op::$op(op) => op.backward(node, reverse)),* }
@@ -252,6 +267,7 @@ ops!(
     Gelu,
     LayerNorm,
     Linear,
+    LinearCrossEntropy,
     LoraLinear,
     Moments,
     Mse,
@@ -259,6 +275,7 @@ ops!(
     Relu,
     RmsNorm,
     Rope,
+    Split,
     Swiglu,
     Tanh
 );

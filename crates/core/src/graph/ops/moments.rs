@@ -43,6 +43,10 @@ impl Kernel for Moments {
         self.codes + 2 * (self.codes + 1) * self.inputs
     }
 
+    fn working(&self, rows: usize) -> usize {
+        rows * (self.codes + self.inputs)
+    }
+
     /// A tape appends it after the forward pass.
     fn backward(&self, _: &Node, _: &mut Reverse) {}
 

@@ -29,14 +29,14 @@ pub struct Reverse {
     gradients: Vec<Option<Value>>,
     node: usize,
     label: String,
-    dispatches: Vec<Dispatch<Value>>,
+    dispatches: Vec<(usize, Dispatch<Value>)>,
 }
 
 impl Reverse {
     /// Reverses `nodes`, the last of which must be a loss. `types` has the type of every value, `needed` is true for values whose gradients are needed.
     ///
-    /// Returns the backward dispatches and the types of all values, including the new ones.
-    pub fn pass(nodes: &[Node], types: Vec<Type>, needed: Vec<bool>) -> (Vec<Dispatch<Value>>, Vec<Type>) {
+    /// Returns the backward dispatches, each with the index of its node, and the types of all values, including the new ones.
+    pub fn pass(nodes: &[Node], types: Vec<Type>, needed: Vec<bool>) -> (Vec<(usize, Dispatch<Value>)>, Vec<Type>) {
         let mut producer = vec![usize::MAX; types.len()];
         for (index, node) in nodes.iter().enumerate() {
             for value in &node.writes {
@@ -110,6 +110,6 @@ impl Reverse {
     /// Appends a dispatch of the current node.
     pub fn dispatch(&mut self, op: impl Into<Op>, pass: Pass, reads: Vec<Value>, writes: Vec<(Value, Store)>) {
         let (label, types) = (self.label.clone(), vec![]);
-        self.dispatches.push(Dispatch { label, op: op.into(), pass, reads, writes, types });
+        self.dispatches.push((self.node, Dispatch { label, op: op.into(), pass, reads, writes, types }));
     }
 }

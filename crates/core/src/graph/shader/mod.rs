@@ -5,6 +5,8 @@
 
 mod tile;
 
+use std::ops::Range;
+
 use loralab_cpu::Store;
 
 pub use tile::{Product, Tile, Tiles, UnknownTile};
@@ -150,6 +152,8 @@ pub enum Memory {
     Rows(Buffer),
     /// Rows of this many columns that are used within one dispatch of the plan only.
     Scratch(u32),
+    /// The first token of each row's segment and the one after its last, (N, 2).
+    Limits,
     /// The trained tensors of each run, (K, elements).
     Trained,
     /// The frozen second pairs, in the layout of [`Memory::Trained`].
@@ -162,8 +166,8 @@ pub enum Memory {
     Products,
     /// (R + 1, R) per run and trained tensor: working memory of the inversion.
     Triangles,
-    /// A tensor of the frozen base, in its stored precision.
-    Base(usize),
+    /// A part of a tensor of the frozen base, in its stored precision: the index of the tensor, and that of the part.
+    Base(usize, usize),
     /// A table computed on the host.
     Table(usize),
     /// Four per run: scale, learning rate ratio of B to A, weight decay, largest norm of the gradient.
@@ -252,6 +256,8 @@ pub struct Grid<'a> {
     pub trained: usize,
     /// The frozen base.
     pub base: &'a [Tensor],
+    /// Largest part of a frozen tensor that a launch can bind, in bytes.
+    pub binding: u64,
     /// The tiles of matrix products.
     pub tiles: &'a Tiles,
 }
@@ -269,18 +275,47 @@ pub struct Bound {
     pub format: u32,
 }
 
+/// Some rows of a weight, as large a part of it as can be bound.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// Their location.
+    pub bound: Bound,
+    /// The rows.
+    pub rows: Range<usize>,
+}
+
+impl Slice {
+    /// The first row.
+    pub fn first(&self) -> u32 {
+        word(self.rows.start)
+    }
+
+    /// The way to store a sum over all parts of which this is one: each but the first adds.
+    pub fn store(&self, store: Store) -> Store {
+        if self.rows.start == 0 { store } else { Store::Add }
+    }
+}
+
 impl Grid<'_> {
+    /// The parts of a weight of `rows` rows. Trained weights have one.
+    pub fn parts(&self, weight: Weight, rows: usize) -> Vec<Slice> {
+        let bound = self.weight(weight);
+        let Weight::Frozen(index) = weight else { return vec![Slice { bound, rows: 0..rows }] };
+        let parts = self.base[index].parts(self.binding).into_iter().enumerate();
+        parts.map(|(part, rows)| Slice { bound: Bound { memory: Memory::Base(index, part), ..bound }, rows }).collect()
+    }
+
     /// Rows of all runs, N.
     pub fn all_rows(&self) -> usize {
         self.runs * self.rows
     }
 
-    /// The location and format of a weight.
+    /// The location and format of a weight that is bound as a whole, such as a gain.
     pub fn weight(&self, weight: Weight) -> Bound {
         match weight {
             Weight::Frozen(index) => {
                 let format = format(self.base[index].data.dtype());
-                Bound { memory: Memory::Base(index), offset: 0, stride: 0, format }
+                Bound { memory: Memory::Base(index, 0), offset: 0, stride: 0, format }
             }
             Weight::Trained(span) => {
                 let (offset, stride) = (word(span.offset), word(self.trained));

@@ -69,7 +69,7 @@ impl Sweep<'_> {
         first.into_iter().map(|cell| run_of(self.experiment, cell)).collect()
     }
 
-    fn phases_of(
+    pub(super) fn phases_of(
         &self,
         runs: usize,
         plan_needs: PlanNeeds,
@@ -108,7 +108,7 @@ impl Sweep<'_> {
         terms.extend(held.clone());
         let mut phases = vec![Phase { name: "the training".to_owned(), needs: Needs { terms, most_runs } }];
 
-        let alone = self.compile(self.shape(1), PlanNeeds::default(), Purpose::Predict);
+        let alone = self.compile(self.shape(1), PlanNeeds::default(), Purpose::Evaluate);
         let mut terms = once(needs(&alone).terms);
         terms.push(probed("what it says", &alone));
         phases.push(Phase { name: "the validation of the base".to_owned(), needs: Needs { terms, most_runs: None } });
@@ -122,16 +122,13 @@ impl Sweep<'_> {
 
     /// The training data, and the batches of a validation.
     fn data(&self) -> Cost {
-        let size = |dataset: &Dataset| match dataset {
-            Dataset::Text(text) => 4 * text.len() as u64,
-            // Each example has two lists with their lengths, and an entry in the order of an epoch.
-            Dataset::Examples(examples) => examples.iter().map(|example| 4 * example.length() as u64 + 64).sum(),
-        };
+        // An epoch has an order, an entry for each sequence.
+        let size = |dataset: &Dataset| dataset.bytes() as u64 + 8 * dataset.examples().map_or(0, |all| all.len() as u64);
         let bytes = size(&self.data.train) + size(&self.data.validation);
         let rows = self.shape(1).rows_per_run() as u64;
         let batches = self.validation.len() as u64;
-        let what = format!("data: {bytes} bytes; their validation: {batches} batches × {rows} rows × 12 bytes");
-        Cost::shared(what, bytes + 12 * rows * batches)
+        let what = format!("data: {bytes} bytes; their validation: {batches} batches × {rows} rows × 20 bytes");
+        Cost::shared(what, bytes + 20 * rows * batches)
     }
 
     /// The grid of cells split into cohorts that fit into `available` bytes; `needs` is a device's estimate for a plan.
@@ -202,7 +199,7 @@ fn refuse(phases: &[Phase], available: u64) -> Result<(), SweepError> {
 }
 
 /// The largest number up to `most` that fits, if 1 fits and fitting is monotone.
-fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
+pub(super) fn largest(most: usize, fits: impl Fn(usize) -> bool) -> usize {
     let (mut fitting, mut beyond) = (1, most + 1);
     while fitting + 1 < beyond {
         let middle = fitting + (beyond - fitting) / 2;

@@ -128,7 +128,7 @@ pub struct Sweep<'a> {
     base_name: String,
     pub(super) experiment: &'a Resolved,
     pub(super) data: &'a Split,
-    pub(super) validation: Vec<Batch>,
+    pub(super) validation: Arc<[Batch]>,
     probe: Batch,
 }
 
@@ -140,7 +140,7 @@ impl<'a> Sweep<'a> {
     pub fn new(base: &'a Base, base_name: &str, experiment: &'a Resolved, data: &'a Split) -> Result<Self, SweepError> {
         let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
         experiment.targets(&base.model.targets())?;
-        let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?;
+        let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
         Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe })
     }
@@ -152,7 +152,7 @@ impl<'a> Sweep<'a> {
     pub async fn base(&self, make_device: MakeDevice<'_>) -> Result<Option<Validation>, SweepError> {
         let Resolved { batch_size: sequences, tokens, .. } = *self.experiment;
         let plan = record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, PlanNeeds::default())
-            .compile(Purpose::Predict);
+            .compile(Purpose::Evaluate);
         let mut device = make_device(Arc::new(plan), self.base.tensors.clone()).await?;
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }

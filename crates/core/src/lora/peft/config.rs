@@ -12,7 +12,8 @@ pub(super) struct Config {
     pub lora_alpha: f64,
     #[serde(default)]
     pub lora_dropout: f64,
-    pub base_model_name_or_path: Option<String>,
+    base_model_name_or_path: Option<String>,
+    revision: Option<String>,
     /// A list of names, or a pattern.
     #[serde(default)]
     pub target_modules: Value,
@@ -82,6 +83,15 @@ impl Config {
 }
 
 impl Config {
+    /// The base's name or path, with its revision; empty if not known.
+    pub fn base(&self) -> String {
+        let name = self.base_model_name_or_path.clone().unwrap_or_default();
+        match &self.revision {
+            Some(revision) if !revision.is_empty() && revision != "main" => format!("{name}@{revision}"),
+            _ => name,
+        }
+    }
+
     /// Refuses tensors of a module that the settings exclude: PEFT would not load them.
     pub fn check_meant(&self, module: &str) -> Result<(), AdapterError> {
         let refuse = |key, value: &Value| {

@@ -13,7 +13,7 @@ mod ranks;
 
 use std::collections::{BTreeMap, HashSet};
 
-use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
+use loralab_checkpoint::{Bytes, Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -260,10 +260,11 @@ impl Adapter {
         let alpha = if as_it_is { self.alpha } else { self.scale() * ranks.rank as f64 };
         let use_rslora = self.use_rslora && as_it_is;
         let whole = alpha as i64;
+        let (base, revision) = parted(&self.base);
         let config = json!({
             "alpha_pattern": ranks.alpha_pattern,
             "auto_mapping": null,
-            "base_model_name_or_path": (!self.base.is_empty()).then_some(&self.base),
+            "base_model_name_or_path": (!base.is_empty()).then_some(base),
             "bias": "none",
             "fan_in_fan_out": false,
             "inference_mode": true,
@@ -277,7 +278,7 @@ impl Adapter {
             "peft_type": "LORA",
             "r": ranks.rank,
             "rank_pattern": ranks.rank_pattern,
-            "revision": null,
+            "revision": revision,
             "target_modules": target_modules,
             "task_type": "CAUSAL_LM",
             "use_rslora": use_rslora,
@@ -293,7 +294,8 @@ impl Adapter {
     /// plain LoRA layer does not support.
     pub fn from_peft(config_json: &str, safetensors: &[u8]) -> Result<Self, AdapterError> {
         let config = Config::parse(config_json)?;
-        let file = read_safetensors(safetensors).map_err(AdapterError::Unreadable)?;
+        let base = config.base();
+        let file = read_safetensors(&Bytes::copy_from_slice(safetensors)).map_err(AdapterError::Unreadable)?;
 
         let mut pairs: BTreeMap<&str, [Option<Matrix>; 2]> = BTreeMap::new();
         for stored in &file.tensors {
@@ -314,7 +316,7 @@ impl Adapter {
             modules.iter().map(|module| module.name.clone()).collect()
         };
         let mut adapter = Self {
-            base: config.base_model_name_or_path.unwrap_or_default(),
+            base,
             quantised_base: file.metadata.get(QUANTISED_BASE).map(|text| serde_json::from_str(text)).transpose()?,
             rank: config.r,
             alpha: config.lora_alpha,
@@ -418,7 +420,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn read(stored: &Stored<'_>) -> Result<Self, AdapterError> {
+    fn read(stored: &Stored) -> Result<Self, AdapterError> {
         let tensor = stored.name.clone();
         let Some(values) = stored.to_f32() else {
             return Err(AdapterError::Type { tensor, found: stored.format.clone() });
@@ -444,6 +446,14 @@ fn parse_name(tensor: &str) -> Option<(&str, usize)> {
     let name = tensor.strip_prefix(PREFIX)?;
     let a = name.strip_suffix(".lora_A.weight").map(|module| (module, 0));
     a.or_else(|| name.strip_suffix(".lora_B.weight").map(|module| (module, 1)))
+}
+
+/// The name and the revision of a base of Hugging Face's hub, `organisation/name@revision`, which PEFT stores apart.
+fn parted(base: &str) -> (&str, Option<&str>) {
+    match base.split_once('@') {
+        Some((name, revision)) if name.split('/').count() == 2 => (name, Some(revision)),
+        _ => (base, None),
+    }
 }
 
 /// PEFT's rule: a target is a module's full name, or its last parts.

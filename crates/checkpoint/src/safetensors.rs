@@ -1,0 +1,94 @@
+//! Reading and writing of safetensors.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::{Checkpoint, CheckpointError, Format, Stored};
+
+/// Reads the bytes of a safetensors file; the tensors share them.
+///
+/// # Errors
+/// If the bytes are not a safetensors file, end too early, or describe tensors that overlap or leave gaps.
+pub fn read_safetensors(bytes: &Bytes) -> Result<Checkpoint, CheckpointError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let file = SafeTensors::deserialize(bytes)?;
+    let stored = |(name, view): (&str, TensorView<'_>)| {
+        let format = match view.dtype() {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::BF16 => Format::Bf16,
+            other => Format::Other(format!("{other:?}")),
+        };
+        Stored { name: name.to_owned(), shape: view.shape().to_vec(), format, bytes: bytes.slice_ref(view.data()) }
+    };
+    let tensors = file.iter().map(stored).collect();
+    Ok(Checkpoint { metadata, tensors })
+}
+
+/// The bytes of a safetensors file. Only supported element types can be written.
+///
+/// # Errors
+/// If the number of a tensor's bytes does not match its shape, or its type is not supported.
+pub fn write_safetensors(checkpoint: &Checkpoint) -> Result<Vec<u8>, CheckpointError> {
+    let mut views = Vec::with_capacity(checkpoint.tensors.len());
+    for Stored { name, shape, format, bytes } in &checkpoint.tensors {
+        let dtype = match format {
+            Format::F32 => Dtype::F32,
+            Format::F16 => Dtype::F16,
+            Format::Bf16 => Dtype::BF16,
+            Format::Blocks(_) | Format::Other(_) => {
+                return Err(CheckpointError::Format { tensor: name.clone(), format: format.clone() });
+            }
+        };
+        views.push((name, TensorView::new(dtype, shape.clone(), bytes)?));
+    }
+    let metadata: HashMap<String, String> = checkpoint.metadata.clone().into_iter().collect();
+    Ok(safetensors::serialize(views, Some(metadata))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let half = Stored {
+            name: "b".to_owned(),
+            shape: vec![2],
+            format: Format::F16,
+            bytes: [f16::from_f32(0.5), f16::from_f32(-2.0)].into_iter().flat_map(f16::to_le_bytes).collect(),
+        };
+        let metadata = [("format", "pt")].map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        Checkpoint { metadata, tensors: vec![Stored::of_f32("a".to_owned(), vec![1, 3], &[1.0, 2.0, f32::MIN]), half] }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = Bytes::from(write_safetensors(&checkpoint()).expect("tensors of their shapes"));
+        let mut read = read_safetensors(&bytes).expect("a whole file");
+        read.tensors.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(read, checkpoint());
+        assert_eq!(read.tensor("a").and_then(Stored::to_f32), Some(vec![1.0, 2.0, f32::MIN]));
+        assert_eq!(read.tensor("b").and_then(Stored::to_f32), Some(vec![0.5, -2.0]));
+        assert_eq!(read.tensor("c"), None);
+        let places = bytes.as_ptr_range();
+        assert!(read.tensors.iter().all(|tensor| places.contains(&tensor.bytes.as_ptr())), "a tensor was copied");
+    }
+
+    #[test]
+    fn what_is_no_checkpoint_is_refused() {
+        let bytes = Bytes::from(write_safetensors(&checkpoint()).expect("tensors of their shapes"));
+        for length in 0..bytes.len() {
+            assert!(read_safetensors(&bytes.slice(..length)).is_err(), "{length} bytes");
+        }
+        let mut short = checkpoint();
+        short.tensors[0].shape = vec![4];
+        assert!(write_safetensors(&short).is_err());
+        short.tensors[0].format = Format::Other("I8".to_owned());
+        assert!(write_safetensors(&short).is_err());
+    }
+}

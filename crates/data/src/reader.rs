@@ -1,0 +1,197 @@
+//! From the bytes of a file to a dataset, whatever its format and the shape of its records.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use loralab_tokenizer::Tokenizer;
+
+use crate::{
+    dataset::Dataset,
+    encode,
+    error::{Error, Place},
+    example::Examples,
+    format::{Format, format_of},
+    records::{self, Record},
+    shape::{Fields, Said, Shape},
+};
+
+/// What becomes of an example that is longer than a sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TooLong {
+    /// The data are refused.
+    #[default]
+    Refuse,
+    /// Its end is cut.
+    Truncate,
+    /// It is left out.
+    Skip,
+}
+
+/// How data are read.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    /// Turns texts into token ids.
+    pub tokenizer: &'a Tokenizer,
+    /// Tokens of a sequence.
+    pub tokens: usize,
+    /// Which field has which role, where its name does not say so.
+    pub fields: Fields,
+    /// What becomes of examples that are longer.
+    pub too_long: TooLong,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The data.
+    pub dataset: Dataset,
+    /// Sentences for a person: what was understood, and what was left out or cut. None for plain text.
+    pub notes: Vec<String>,
+    /// A hash of each text of records that are texts, which the dataset no longer tells apart.
+    pub(crate) texts: Vec<u64>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that refuses what is too long, and knows fields by their names.
+    pub fn new(tokenizer: &'a Tokenizer, tokens: usize) -> Self {
+        Self { tokenizer, tokens, fields: Fields::default(), too_long: TooLong::default() }
+    }
+
+    /// The data in a file of this name, or in data without a name, as they come through a pipe. The content says the format (see
+    /// [`format_of`]); records say their shape by their fields.
+    ///
+    /// # Errors
+    /// A sentence that names the line or the record, and the field.
+    pub fn read(&self, name: Option<&str>, bytes: &[u8]) -> Result<Found, Error> {
+        let format = format_of(name, bytes);
+        if format == Format::Text {
+            let dataset = Dataset::text(bytes, self.tokenizer)?;
+            self.fields.refuse("the file holds plain text, which has no fields")?;
+            return Ok(Found { dataset, notes: vec![], texts: vec![] });
+        }
+        let mut taken = Taken::new(self, format);
+        let words = records::each(format, bytes, self.fields.are_numbers(), &mut |place, record| taken.take(place, &record))?;
+        taken.end(&words)
+    }
+}
+
+/// Records that are taken one by one.
+struct Taken<'r> {
+    reader: &'r Reader<'r>,
+    format: Format,
+    shape: Option<&'static Shape>,
+    examples: Examples,
+    text: Vec<u32>,
+    texts: Vec<u64>,
+    records: usize,
+    /// Records that are too long; the place of the first.
+    long: usize,
+    first_long: Option<Place>,
+    longest: usize,
+    /// Records that teach nothing once they are cut.
+    emptied: usize,
+}
+
+impl<'r> Taken<'r> {
+    fn new(reader: &'r Reader<'r>, format: Format) -> Self {
+        Self {
+            reader,
+            format,
+            shape: None,
+            examples: Examples::default(),
+            text: vec![],
+            texts: vec![],
+            records: 0,
+            long: 0,
+            first_long: None,
+            longest: 0,
+            emptied: 0,
+        }
+    }
+
+    fn take(&mut self, place: Place, record: &Record) -> Result<(), Error> {
+        let Reader { tokenizer, fields, .. } = self.reader;
+        let shape = match self.shape {
+            Some(shape) => shape,
+            None => *self.shape.insert(Shape::of(record, fields, self.format)?),
+        };
+        self.records += 1;
+        match shape.read(place, record, fields)? {
+            Said::Text(text) => {
+                let tokens = encode::ended(&text, tokenizer);
+                self.texts.push(hash(&tokens));
+                self.text.extend(tokens);
+                return Ok(());
+            }
+            Said::Completion(prompt, completion) => {
+                encode::completion(&mut self.examples, &prompt, &completion, tokenizer);
+            }
+            Said::Messages(messages) => encode::conversation(&mut self.examples, &messages, tokenizer)
+                .map_err(|why| Error::Chat { place, why })?,
+        }
+        self.fit(place);
+        Ok(())
+    }
+
+    /// Deals with the last example if it is too long.
+    fn fit(&mut self, place: Place) {
+        let length = self.examples.at(self.examples.len() - 1).tokens.len();
+        self.longest = self.longest.max(length);
+        if length <= self.reader.tokens {
+            return;
+        }
+        self.long += 1;
+        self.first_long.get_or_insert(place);
+        match self.reader.too_long {
+            TooLong::Truncate => {
+                self.examples.cut(self.reader.tokens);
+                if !self.examples.at(self.examples.len() - 1).teaches() {
+                    self.examples.pop();
+                    self.emptied += 1;
+                }
+            }
+            // All of them are counted before they are refused.
+            TooLong::Skip | TooLong::Refuse => self.examples.pop(),
+        }
+    }
+
+    fn end(self, format: &str) -> Result<Found, Error> {
+        let Self { records, long, longest, emptied, .. } = self;
+        let tokens = self.reader.tokens;
+        let Some(shape) = self.shape else { return Err(Error::Empty) };
+        if let (TooLong::Refuse, Some(place)) = (self.reader.too_long, self.first_long) {
+            return Err(Error::TooLong { long, records, tokens, place, longest });
+        }
+        let mut notes = vec![format!("{} of {} from {format}.", counted(records, "record"), shape.name)];
+        if !self.text.is_empty() {
+            return Ok(Found { dataset: Dataset::Text(self.text), notes, texts: self.texts });
+        }
+        if self.examples.is_empty() {
+            return Err(Error::NoneLeft { records, tokens, longest });
+        }
+        if long > 0 {
+            let is = if long == 1 { "is" } else { "are" };
+            let done = if self.reader.too_long == TooLong::Skip { "left out" } else { "cut at the end" };
+            notes.push(format!(
+                "{long} of {records} {is} longer than {tokens} tokens, the longest {longest}, and {is} {done}{}.",
+                match emptied {
+                    0 => String::new(),
+                    emptied => format!("; {emptied} of these {} left out, since the prompt alone fills the sequence", if emptied == 1 { "is" } else { "are" }),
+                }
+            ));
+        }
+        Ok(Found { dataset: Dataset::Examples(self.examples.fitted()), notes, texts: vec![] })
+    }
+}
+
+fn hash(tokens: &[u32]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tokens.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests;

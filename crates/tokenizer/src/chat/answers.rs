@@ -1,0 +1,69 @@
+//! Where the assistant's answers stand in the text of a conversation.
+
+use std::ops::Range;
+
+use super::{Message, template::Template};
+use crate::ChatError;
+
+/// The text of a conversation and the bytes of its answers, in order.
+pub struct Answers {
+    /// The text.
+    pub text: String,
+    /// The bytes of each answer.
+    pub spans: Vec<Range<usize>>,
+}
+
+/// Renders a conversation and finds its answers. `ends` are the texts of the tokens that may end a turn.
+///
+/// A template that marks them says where they are. Otherwise an answer is what the text gains by the answer's message beyond the text that asks for it
+/// (`add_generation_prompt`, which some templates ignore). A template that writes earlier messages differently once others follow, as those do that drop
+/// thoughts, is searched for the answer's text instead.
+pub fn find(template: &Template, messages: &[Message], ends: &[String]) -> Result<Answers, ChatError> {
+    let whole = template.render(messages, false)?;
+    if let Some(spans) = whole.generated.filter(|spans| !spans.is_empty()) {
+        return Ok(Answers { text: whole.text, spans });
+    }
+    let text = whole.text;
+    let mut spans: Vec<Range<usize>> = Vec::new();
+    for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.is_answer()) {
+        let from = spans.last().map_or(0, |span| span.end);
+        let span = gained(template, messages, index, &text)
+            .filter(|span| span.start >= from)
+            .or_else(|| searched(&text, from, message.content.trim(), ends))
+            .ok_or(ChatError::Answer { message: index + 1 })?;
+        spans.push(until_end(&text, span, ends));
+    }
+    Ok(Answers { text, spans })
+}
+
+/// What the text gains by message `index`, if the text up to it stays as it was.
+fn gained(template: &Template, messages: &[Message], index: usize, text: &str) -> Option<Range<usize>> {
+    let after = if index + 1 == messages.len() {
+        text.to_owned()
+    } else {
+        template.render(&messages[..=index], false).ok()?.text
+    };
+    // A template may refuse a conversation that begins with an answer; nothing is before it then.
+    let asked = template.render(&messages[..index], true).ok()?.text;
+    let holds = |span: Range<usize>| after[span].contains(messages[index].content.trim());
+    if !text.starts_with(&after) {
+        return None;
+    }
+    Some(asked.len()..after.len()).filter(|span| after.starts_with(&asked) && span.start <= span.end && holds(span.clone()))
+}
+
+/// The place of `content` in the text from `from` on, with the end token that follows it.
+fn searched(text: &str, from: usize, content: &str, ends: &[String]) -> Option<Range<usize>> {
+    let start = from + text.get(from..)?.find(content)?;
+    let end = start + content.len();
+    let rest = text[end..].trim_start();
+    let after = ends.iter().find(|end| !end.is_empty() && rest.starts_with(end.as_str()));
+    Some(start..after.map_or(end, |token| text.len() - rest.len() + token.len()))
+}
+
+/// The span up to its last end token: what follows that, as the newline of ChatML, is never generated.
+fn until_end(text: &str, span: Range<usize>, ends: &[String]) -> Range<usize> {
+    let inside = &text[span.clone()];
+    let last = ends.iter().filter(|end| !end.is_empty()).filter_map(|end| Some(inside.rfind(end.as_str())? + end.len())).max();
+    span.start..last.map_or(span.end, |last| span.start + last)
+}

@@ -1,0 +1,49 @@
+//! The text of tokens that come one by one.
+
+use super::Tokenizer;
+
+/// Writes a text token by token. A token's text depends on those before it: a character may be spread over several tokens, and some tokenizers write a
+/// space between words only. So the last tokens are decoded together, and what has been said is taken away.
+#[derive(Clone, Debug)]
+pub struct TextStream {
+    tokenizer: Tokenizer,
+    /// The tokens since the last that was the end of a whole character, and those before that belong to the text that was said last.
+    tokens: Vec<u32>,
+    /// The tokens at the beginning whose text was said.
+    said: usize,
+}
+
+impl TextStream {
+    pub(crate) fn new(tokenizer: Tokenizer) -> Self {
+        Self { tokenizer, tokens: vec![], said: 0 }
+    }
+
+    /// The text that the next token adds; empty as long as a character is not whole. Special tokens add nothing.
+    pub fn push(&mut self, token: u32) -> String {
+        self.tokens.push(token);
+        let whole = self.tokenizer.decode_plain(&self.tokens);
+        // A character is at most four bytes; more tokens than that are no character.
+        if whole.ends_with('\u{FFFD}') && self.tokens.len() - self.said < 4 {
+            return String::new();
+        }
+        self.rest(&whole)
+    }
+
+    /// The text that is left when no token follows: an unfinished character becomes U+FFFD (�).
+    pub fn finish(&mut self) -> String {
+        let whole = self.tokenizer.decode_plain(&self.tokens);
+        self.rest(&whole)
+    }
+
+    fn rest(&mut self, whole: &str) -> String {
+        let before = self.tokenizer.decode_plain(&self.tokens[..self.said]);
+        // Some decoders change the end of the text before when more follows; what was said stays.
+        let same: usize = whole.chars().zip(before.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        let new = whole[same..].to_owned();
+        if !new.is_empty() {
+            self.tokens.drain(..self.said);
+            self.said = self.tokens.len();
+        }
+        new
+    }
+}
