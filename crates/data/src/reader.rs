@@ -69,7 +69,8 @@ impl<'a> Reader<'a> {
             return Ok(Found { dataset, notes: vec![], texts: vec![] });
         }
         let mut taken = Taken::new(self, format);
-        let words = records::each(format, bytes, self.fields.are_numbers(), &mut |place, record| taken.take(place, &record))?;
+        let words =
+            records::each(format, bytes, self.fields.are_numbers(), &mut |place, record| taken.take(place, &record))?;
         taken.end(&words)
     }
 }
@@ -175,7 +176,10 @@ impl<'r> Taken<'r> {
                 "{long} of {records} {is} longer than {tokens} tokens, the longest {longest}, and {is} {done}{}.",
                 match emptied {
                     0 => String::new(),
-                    emptied => format!("; {emptied} of these {} left out, since the prompt alone fills the sequence", if emptied == 1 { "is" } else { "are" }),
+                    emptied => format!(
+                        "; {emptied} of these {} left out, since the prompt alone fills the sequence",
+                        if emptied == 1 { "is" } else { "are" }
+                    ),
                 }
             ));
         }

@@ -156,7 +156,8 @@ impl Shape {
         let names = || record.keys().cloned().collect::<Vec<_>>();
         // The roles within messages are not fields of the record.
         let inside = |role: &str| ["role", "content", "from", "value"].contains(&role);
-        if let Some((role, field)) = fields.0.iter().find(|(role, field)| !inside(role) && !record.contains_key(field)) {
+        if let Some((role, field)) = fields.0.iter().find(|(role, field)| !inside(role) && !record.contains_key(field))
+        {
             let why = format!("the first record has the fields {}", names().join(", "));
             return Err(Error::Fields { role: role.clone(), field: field.clone(), why });
         }
@@ -184,7 +185,11 @@ impl Shape {
             _ => {
                 let example = found[0].needs.iter().map(|role| format!("{role}={}", fields.of(role)));
                 let example = example.collect::<Vec<_>>().join(",");
-                Err(Error::Ambiguous { fields: names(), shapes: found.iter().map(|shape| shape.name).collect(), example })
+                Err(Error::Ambiguous {
+                    fields: names(),
+                    shapes: found.iter().map(|shape| shape.name).collect(),
+                    example,
+                })
             }
         }
     }
@@ -219,7 +224,9 @@ impl Shape {
                 let label = label_text(record, fields.of(label))?;
                 Said::Completion(template::labelled(&texts), format!(" {label}"))
             }
-            Kind::Messages => Said::Messages(messages(record, fields.of("messages"), [fields.of("role"), fields.of("content")])?),
+            Kind::Messages => {
+                Said::Messages(messages(record, fields.of("messages"), [fields.of("role"), fields.of("content")])?)
+            }
             Kind::Conversations => {
                 Said::Messages(messages(record, fields.of("conversations"), [fields.of("from"), fields.of("value")])?)
             }

@@ -248,9 +248,11 @@ impl Judge<'_> {
             let trained = read(gpu, Memory::Trained).await?;
             for run in 0..self.states.len() {
                 let zero = Tracked::ZERO;
-                let loss = exact(&losses[run * rows..(run + 1) * rows]).into_iter().fold(zero, |sum, loss| sum + loss);
+                // Sums that a GPU takes in an order of its own.
+                let of_rows = exact(&losses[run * rows..(run + 1) * rows]);
+                let loss = Tracked::dot(zero, Tracked::ONE, of_rows.into_iter().map(|loss| (loss, Tracked::ONE)));
                 let of_run = &mut gradients[run * elements..(run + 1) * elements];
-                let squares = of_run.iter().fold(zero, |sum, &g| sum + g * g);
+                let squares = Tracked::dot(zero, Tracked::ONE, of_run.iter().map(|&g| (g, g)));
                 let report = cpu.apply(run, loss, of_run, f64::from(learning_rates[run] as f32));
                 let of_gpu = reports[run].as_ref();
                 let said = of_gpu.map_or([f32::NAN; 2], |report| [report.loss as f32, report.gradient_norm as f32]);
