@@ -202,7 +202,6 @@ written! {
         HeldOut::Path(path) => Some(path.clone()),
     };
     f64 => f64: |value| Some(*value);
-    bool => bool: |value| Some(*value);
     Option<NonZeroUsize> => usize: |value| value.map(NonZeroUsize::get);
     Option<f64> => f64: |value| Some(value.unwrap_or(0.0));
     Option<Bytes> => Bytes: |value| *value;
