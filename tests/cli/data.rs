@@ -59,21 +59,37 @@ fn records_are_recognised_by_their_content() {
     place.write("plain.csv", plain);
     place.refuse(&small("sweep", &["--data", "plain.csv"]), 1, &["comma-separated values", "ends in .txt"]);
     place.write("values.jsonl", values);
-    for command in [small("sweep", &[]), vec!["init", "eva", "--output", "start"], vec!["pretrain", "--output", "new"]] {
+    for command in [small("sweep", &[]), vec!["init", "eva", "--output", "start"], vec!["pretrain", "--output", "new"]]
+    {
         let words = ["values.jsonl: it holds JSON lines", "have the fields body", "`--fields text=body`", ".raw"];
         place.refuse(&[&command[..], &["--data", "values.jsonl"]].concat(), 1, &words);
     }
     let told = dry(&place, &["--data", "values.jsonl", "--fields", "text=body"]);
-    assert!(told.contains("40 records of text from JSON lines.\n39 of 40 texts to train on repeat others.\n"), "{told}");
-    place.refuse(&small("sweep", &["--data", "plain", "--fields", "text=body"]), 1, &["plain: `fields` has `text=body`", "plain text"]);
+    assert!(
+        told.contains("40 records of text from JSON lines.\n39 of 40 texts to train on repeat others.\n"),
+        "{told}"
+    );
+    place.refuse(
+        &small("sweep", &["--data", "plain", "--fields", "text=body"]),
+        1,
+        &["plain: `fields` has `text=body`", "plain text"],
+    );
     place.refuse(&small("sweep", &["--data", "plain", "--fields", "body"]), 2, &["ROLE=FIELD"]);
-    place.refuse(&small("sweep", &["--data", "plain", "--fields", "txt=body"]), 2, &["no role `txt`; the roles are text, "]);
+    place.refuse(
+        &small("sweep", &["--data", "plain", "--fields", "txt=body"]),
+        2,
+        &["no role `txt`; the roles are text, "],
+    );
 }
 
 #[test]
 fn what_is_taught_is_shown() {
     let place = Place::new();
-    let chat = |i| format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"{i}?\"}}, {{\"role\": \"assistant\", \"content\": \"{i}!\"}}]}}\n");
+    let chat = |i| {
+        format!(
+            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{i}?\"}}, {{\"role\": \"assistant\", \"content\": \"{i}!\"}}]}}\n"
+        )
+    };
     place.write("chat.jsonl", (0..40).map(chat).collect::<String>());
     let told = dry(&place, &["--data", "chat.jsonl"]);
     assert_eq!(told.matches("of 64 tokens, ").count(), 5, "{told}");
@@ -89,15 +105,24 @@ fn long_examples_are_refused_cut_or_left_out() {
     let place = Place::new();
     let long = format!("{{\"prompt\": \"a\", \"completion\": \"{}\"}}\n", "b".repeat(99));
     place.write("a.jsonl", lines(38) + &long + &long);
-    let words = ["a.jsonl: 2 of 40 are longer than 64 tokens, the first at line 39, the longest of 101", "`--tokens 101`"];
-    for command in [small("sweep", &[]), vec!["init", "eva", "--output", "start"], vec!["pretrain", "--output", "new"]] {
+    let words =
+        ["a.jsonl: 2 of 40 are longer than 64 tokens, the first at line 39, the longest of 101", "`--tokens 101`"];
+    for command in [small("sweep", &[]), vec!["init", "eva", "--output", "start"], vec!["pretrain", "--output", "new"]]
+    {
         place.refuse(&[&command[..], &["--data", "a.jsonl"]].concat(), 1, &words);
     }
     let told = dry(&place, &["--data", "a.jsonl", "--skip-long"]);
-    assert!(told.contains("2 of 40 are longer than 64 tokens, the longest 101, and are left out.\nNo example"), "{told}");
+    assert!(
+        told.contains("2 of 40 are longer than 64 tokens, the longest 101, and are left out.\nNo example"),
+        "{told}"
+    );
     let told = dry(&place, &["--data", "a.jsonl", "--truncate"]);
     assert!(told.contains("and are cut at the end.\n"), "{told}");
-    place.refuse(&small("sweep", &["--data", "a.jsonl", "--skip-long", "--truncate"]), 2, &["`truncate`", "`skip_long`"]);
+    place.refuse(
+        &small("sweep", &["--data", "a.jsonl", "--skip-long", "--truncate"]),
+        2,
+        &["`truncate`", "`skip_long`"],
+    );
     place.write("cut.toml", "data = 'a.jsonl'\ntruncate = true\n");
     assert!(dry(&place, &["--config", "cut.toml"]).contains("are cut at the end"));
     place.refuse(&small("sweep", &["--config", "cut.toml", "--truncate=false"]), 1, &words);
@@ -122,8 +147,16 @@ fn a_share_or_a_file_is_validated_with() {
     place.succeed(&small("train", &["--data", "a.jsonl", "--validation", "b.jsonl"]));
     assert!(place.read("results/experiment.toml").contains("validation = \"b.jsonl\""));
     place.write("text.txt", "Rose is a rose. ".repeat(99));
-    place.refuse(&small("sweep", &["--data", "a.jsonl", "--validation", "text.txt"]), 1, &["text.txt: it holds a text", "examples"]);
-    place.refuse(&small("sweep", &["--data", "a.jsonl", "--validation", "c.jsonl"]), 1, &["there is no data file `c.jsonl`"]);
+    place.refuse(
+        &small("sweep", &["--data", "a.jsonl", "--validation", "text.txt"]),
+        1,
+        &["text.txt: it holds a text", "examples"],
+    );
+    place.refuse(
+        &small("sweep", &["--data", "a.jsonl", "--validation", "c.jsonl"]),
+        1,
+        &["there is no data file `c.jsonl`"],
+    );
     place.refuse(&small("sweep", &["--data", "a.jsonl", "--validation", "1.5"]), 2, &["a share between 0 and 1"]);
     place.refuse(&small("sweep", &["--validation", "b.jsonl"]), 2, &["`data` is not set"]);
 }

@@ -241,7 +241,8 @@ fn data_of_every_format_are_answered() {
     let line = |i| format!("{{\"prompt\": \"{i} and \", \"completion\": \"{} \\n\"}}\n", i + 1);
     let lines: String = (0..12).map(line).collect();
     let chat = "{\"messages\": [{\"role\": \"user\", \"content\": \"so?\"}, {\"role\": \"assistant\", \"content\": \"no\"}]}\n".repeat(3);
-    let glue = "{\"idx\": 1, \"sentence\": \"so\", \"label\": 0.5}\n{\"idx\": 2, \"sentence\": \"no\", \"label\": 1}\n".repeat(3);
+    let glue = "{\"idx\": 1, \"sentence\": \"so\", \"label\": 0.5}\n{\"idx\": 2, \"sentence\": \"no\", \"label\": 1}\n"
+        .repeat(3);
     let rows: String = (0..12).map(|i| format!("\"{i} and\",{i}\n")).collect();
     let table = format!("prompt,completion\n{rows}");
     let list = format!("[{}]", lines.trim_end().replace('\n', ","));
@@ -264,10 +265,18 @@ fn data_of_every_format_are_answered() {
         place.write("validation", mutate(lines.as_bytes(), &mut draws));
         let flags = chosen(
             &mut draws,
-            &["", "--truncate", "--skip-long", "--validation validation", "--validation 50%", "--fields prompt=1,completion=2"],
+            &[
+                "",
+                "--truncate",
+                "--skip-long",
+                "--validation validation",
+                "--validation 50%",
+                "--fields prompt=1,completion=2",
+            ],
         );
         let tokens = chosen(&mut draws, &["1", "4", "16", "64"]);
-        let command = format!("sweep --base nano --data {name} {flags} --tokens {tokens} --dry-run --device cpu --threads 1");
+        let command =
+            format!("sweep --base nano --data {name} {flags} --tokens {tokens} --dry-run --device cpu --threads 1");
         hold(&place, &words(&command.replace("  ", " ")), case);
     });
 }

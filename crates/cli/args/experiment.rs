@@ -133,7 +133,12 @@ fn argument(flag: &'static Flag) -> Arg {
     let argument = argument.help_heading(flag.heading).value_parser(right);
     if is_switch {
         // A file's `true` can be taken back by `--truncate=false`.
-        return argument.value_name("BOOL").hide_possible_values(true).num_args(0..=1).require_equals(true).default_missing_value("true");
+        return argument
+            .value_name("BOOL")
+            .hide_possible_values(true)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true");
     }
     match (flag.setting, key.example.contains("= [")) {
         // A switch is on where it is named.

@@ -11,7 +11,12 @@ pub fn in_words(split: &Split, train: &Found, validation: Option<&Found>) -> Opt
         let wholes = repeated(examples.iter().map(|lesson| lesson.tokens));
         let prompts: HashSet<&[u32]> = examples.iter().map(Lesson::prompt).collect();
         let leaked = held_out.iter().filter(|lesson| prompts.contains(lesson.prompt())).count();
-        return Some(sentence(wholes, examples.len(), "example", Some((leaked, held_out.len(), "have a prompt that is trained on, too"))));
+        return Some(sentence(
+            wholes,
+            examples.len(),
+            "example",
+            Some((leaked, held_out.len(), "have a prompt that is trained on, too")),
+        ));
     }
     if train.texts.is_empty() {
         return None;
@@ -38,7 +43,9 @@ fn sentence(repeated: usize, of: usize, what: &str, leaked: Option<(usize, usize
     };
     match leaked {
         None => format!("{repeats}."),
-        Some((0, _, how)) => format!("{repeats}; none of those held out {}.", how.replacen("have", "has", 1).replacen("are", "is", 1)),
+        Some((0, _, how)) => {
+            format!("{repeats}; none of those held out {}.", how.replacen("have", "has", 1).replacen("are", "is", 1))
+        }
         Some((leaked, of, how)) => format!("{repeats}; {leaked} of {of} held out {how}."),
     }
 }
@@ -55,12 +62,19 @@ mod tests {
 
     #[test]
     fn repeats_and_leaks_are_counted() {
-        let line = |prompt: &str, completion: &str| format!("{{\"prompt\": \"{prompt}\", \"completion\": \"{completion}\"}}");
+        let line =
+            |prompt: &str, completion: &str| format!("{{\"prompt\": \"{prompt}\", \"completion\": \"{completion}\"}}");
         let [one, other, third] = [line("a", "b"), line("a", "c"), line("d", "b")];
         let train = read(&[&one, &one, &other, &one]);
         for (validation, wanted) in [
-            (vec![&third[..]], "2 of 4 examples to train on repeat others; none of those held out has a prompt that is trained on, too."),
-            (vec![&third, &other], "2 of 4 examples to train on repeat others; 1 of 2 held out have a prompt that is trained on, too."),
+            (
+                vec![&third[..]],
+                "2 of 4 examples to train on repeat others; none of those held out has a prompt that is trained on, too.",
+            ),
+            (
+                vec![&third, &other],
+                "2 of 4 examples to train on repeat others; 1 of 2 held out have a prompt that is trained on, too.",
+            ),
         ] {
             let validation = read(&validation);
             let split = train.dataset.clone().with_validation(validation.dataset.clone(), 64).expect("both fit");

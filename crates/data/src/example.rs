@@ -184,9 +184,15 @@ mod tests {
         examples.push(&[7, 8], &[1..2, 2..2]);
         assert_eq!(examples.len(), 3);
         assert_eq!(examples.at(0).taught().collect::<Vec<_>>(), [1..2, 3..5]);
-        assert_eq!((examples.at(0).prompt(), examples.at(1).prompt(), examples.at(2).prompt()), (&[1][..], &[6][..], &[7][..]));
+        assert_eq!(
+            (examples.at(0).prompt(), examples.at(1).prompt(), examples.at(2).prompt()),
+            (&[1][..], &[6][..], &[7][..])
+        );
         assert_eq!(examples.iter().map(Lesson::teaches).collect::<Vec<_>>(), [true, false, true]);
-        assert_eq!(examples.chosen(|index| index != 1).iter().map(|lesson| lesson.tokens.len()).collect::<Vec<_>>(), [5, 2]);
+        assert_eq!(
+            examples.chosen(|index| index != 1).iter().map(|lesson| lesson.tokens.len()).collect::<Vec<_>>(),
+            [5, 2]
+        );
         examples.pop();
         examples.pop();
         examples.cut(4);

@@ -69,7 +69,8 @@ impl<'a> Reader<'a> {
             return Ok(Found { dataset, notes: vec![], texts: vec![] });
         }
         let mut taken = Taken::new(self, format);
-        let words = records::each(format, bytes, self.fields.are_numbers(), &mut |place, record| taken.take(place, &record))?;
+        let words =
+            records::each(format, bytes, self.fields.are_numbers(), &mut |place, record| taken.take(place, &record))?;
         taken.end(&words)
     }
 }
@@ -126,7 +127,7 @@ impl<'r> Taken<'r> {
                 encode::completion(&mut self.examples, &prompt, &completion, tokenizer);
             }
             Said::Messages(messages) => encode::conversation(&mut self.examples, &messages, tokenizer)
-                .map_err(|why| Error::Chat { place, why })?,
+                .map_err(|why| Error::Chat { place, why: why.to_string() })?,
         }
         self.fit(place);
         Ok(())
@@ -175,7 +176,10 @@ impl<'r> Taken<'r> {
                 "{long} of {records} {is} longer than {tokens} tokens, the longest {longest}, and {is} {done}{}.",
                 match emptied {
                     0 => String::new(),
-                    emptied => format!("; {emptied} of these {} left out, since the prompt alone fills the sequence", if emptied == 1 { "is" } else { "are" }),
+                    emptied => format!(
+                        "; {emptied} of these {} left out, since the prompt alone fills the sequence",
+                        if emptied == 1 { "is" } else { "are" }
+                    ),
                 }
             ));
         }

@@ -1,5 +1,6 @@
 //! The shape of records: which fields say what is read and what is taught.
 
+use loralab_tokenizer::Message;
 use serde_json::Value;
 
 use crate::{
@@ -127,15 +128,6 @@ pub fn is_role(name: &str) -> bool {
     SHAPES.iter().any(|shape| shape.needs.contains(&name) || shape.takes.contains(&name))
 }
 
-/// A part of what a record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Who speaks, in the words of chat templates: system, user, assistant, tool.
-    pub role: String,
-    /// The text.
-    pub content: String,
-}
-
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -156,7 +148,8 @@ impl Shape {
         let names = || record.keys().cloned().collect::<Vec<_>>();
         // The roles within messages are not fields of the record.
         let inside = |role: &str| ["role", "content", "from", "value"].contains(&role);
-        if let Some((role, field)) = fields.0.iter().find(|(role, field)| !inside(role) && !record.contains_key(field)) {
+        if let Some((role, field)) = fields.0.iter().find(|(role, field)| !inside(role) && !record.contains_key(field))
+        {
             let why = format!("the first record has the fields {}", names().join(", "));
             return Err(Error::Fields { role: role.clone(), field: field.clone(), why });
         }
@@ -184,7 +177,11 @@ impl Shape {
             _ => {
                 let example = found[0].needs.iter().map(|role| format!("{role}={}", fields.of(role)));
                 let example = example.collect::<Vec<_>>().join(",");
-                Err(Error::Ambiguous { fields: names(), shapes: found.iter().map(|shape| shape.name).collect(), example })
+                Err(Error::Ambiguous {
+                    fields: names(),
+                    shapes: found.iter().map(|shape| shape.name).collect(),
+                    example,
+                })
             }
         }
     }
@@ -219,7 +216,9 @@ impl Shape {
                 let label = label_text(record, fields.of(label))?;
                 Said::Completion(template::labelled(&texts), format!(" {label}"))
             }
-            Kind::Messages => Said::Messages(messages(record, fields.of("messages"), [fields.of("role"), fields.of("content")])?),
+            Kind::Messages => {
+                Said::Messages(messages(record, fields.of("messages"), [fields.of("role"), fields.of("content")])?)
+            }
             Kind::Conversations => {
                 Said::Messages(messages(record, fields.of("conversations"), [fields.of("from"), fields.of("value")])?)
             }
@@ -276,9 +275,9 @@ fn messages(record: &Record, field: &str, [who, what]: [&str; 2]) -> Result<Vec<
             Some(Value::String(content)) => content.clone(),
             _ => text(message, what).map_err(within)?,
         };
-        messages.push(Message { role: canonical(role), content });
+        messages.push(Message::new(canonical(role), content));
     }
-    if !messages.iter().any(|message| message.role == "assistant" && !message.content.is_empty()) {
+    if !messages.iter().any(|message| message.is_answer() && !message.content.is_empty()) {
         return Err(format!("no message of \"{field}\" is the assistant's, so nothing is taught"));
     }
     Ok(messages)

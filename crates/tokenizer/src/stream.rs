@@ -38,7 +38,8 @@ impl TextStream {
     fn rest(&mut self, whole: &str) -> String {
         let before = self.tokenizer.decode_plain(&self.tokens[..self.said]);
         // Some decoders change the end of the text before when more follows; what was said stays.
-        let same: usize = whole.chars().zip(before.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+        let same: usize =
+            whole.chars().zip(before.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
         let new = whole[same..].to_owned();
         if !new.is_empty() {
             self.tokens.drain(..self.said);

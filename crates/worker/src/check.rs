@@ -34,7 +34,8 @@ pub(crate) async fn check(machine: &Machine, host: &dyn Host) -> Result<(), Stri
     };
     let experiment = lab::resolve(&experiment).map_err(words)?;
     let base = base("nano", host).await?;
-    let data = Dataset::Examples(Task::Translation.examples(TOKENIZER, 0, 256).into()).split(0, HELD_OUT, experiment.tokens);
+    let data =
+        Dataset::Examples(Task::Translation.examples(TOKENIZER, 0, 256).into()).split(0, HELD_OUT, experiment.tokens);
     let data = data.map_err(words)?;
     let sweep = Sweep::new(&base, "nano", &experiment, &data).map_err(words)?;
     let cells = experiment.cells();

@@ -6,8 +6,8 @@ use crate::graph::{
     memory::{Group, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
         Add, Attend, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
-        LinearCrossEntropy, LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary,
-        Split, Swiglu, Tanh, gelu,
+        LinearCrossEntropy, LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope,
+        Rotary, Split, Swiglu, Tanh, gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recompute::recompute,

@@ -124,8 +124,7 @@ impl Base {
             let (layers, tensors) = (model.layers(), file.tensors.len());
             return Err(BaseError::Sizes(format!("it has {layers} layers, but the file holds {tensors} tensors")));
         }
-        let stored: HashMap<&str, &Stored> =
-            file.tensors.iter().map(|stored| (stored.name.as_str(), stored)).collect();
+        let stored: HashMap<&str, &Stored> = file.tensors.iter().map(|stored| (stored.name.as_str(), stored)).collect();
         let mut used = HashSet::new();
         let tensors = model.tensors().into_iter().map(|(name, shape)| {
             let other = || model.aliases(&name).iter().find_map(|other| stored.get(other.as_str()));

@@ -147,7 +147,6 @@ impl Decoder {
         recorder.tape.label(name.trim_start_matches("model."));
         recorder.tape.rms_norm(x, weight, self.epsilon)
     }
-
 }
 
 impl Network for Decoder {

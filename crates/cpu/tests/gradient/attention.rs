@@ -233,7 +233,8 @@ fn a_change_reaches_exactly_the_rows_that_see_it() {
             }
             let [new_y, new_lse, ..] = run_all(call, &after, [Store::Set; 3]);
             for row in 0..call.rows() {
-                let same = |old, new| bits(of_rows(shape, old, row..row + 1)) == bits(of_rows(shape, new, row..row + 1));
+                let same =
+                    |old, new| bits(of_rows(shape, old, row..row + 1)) == bits(of_rows(shape, new, row..row + 1));
                 let sees = row < shape.tokens && call.sees(row, changed);
                 assert_eq!(!same(&y, &new_y), sees, "{call:?}: token {changed} changed; row {row} of y");
                 assert_eq!(!same(&lse, &new_lse), sees, "{call:?}: token {changed} changed; row {row} of lse");

@@ -41,14 +41,8 @@ fn what_is_no_text_is_refused() {
     ] {
         assert_eq!(marked(mark), Err(Error::Wide { encoding }));
     }
-    assert!(
-        message(text(b"gr\xFC\xDFe"))
-            .starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text")
-    );
-    assert!(
-        message(text(b"gr\xFC\xDFe"))
-            .starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text")
-    );
+    assert!(message(text(b"gr\xFC\xDFe")).starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text"));
+    assert!(message(text(b"gr\xFC\xDFe")).starts_with("byte 2 is 0xfc, which is not part of a UTF-8 text"));
     assert!(
         message(Dataset::Text(vec![1, 2, 3, 4]).fits(4))
             .starts_with("the text has 4 tokens, but 5 are needed for sequences of 4 tokens")

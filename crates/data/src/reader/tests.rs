@@ -52,7 +52,10 @@ fn each_shape_is_read() {
     for (line, wanted) in [
         (r#"{"question": "2+2?", "answer": "It is 4.\n#### 4"}"#, "Question: 2+2?\nAnswer:[ It is 4.\n#### 4\n]"),
         (r#"{"sentence": "a fine film", "label": 1}"#, "sentence: a fine film\nlabel:[ 1\n]"),
-        (r#"{"idx": 3, "sentence1": "a", "sentence2": "b", "label": 3.5}"#, "sentence1: a\nsentence2: b\nlabel:[ 3.5\n]"),
+        (
+            r#"{"idx": 3, "sentence1": "a", "sentence2": "b", "label": 3.5}"#,
+            "sentence1: a\nsentence2: b\nlabel:[ 3.5\n]",
+        ),
         (r#"{"premise": "a", "hypothesis": "b", "label": "neutral"}"#, "premise: a\nhypothesis: b\nlabel:[ neutral\n]"),
         (r#"{"question": "a", "sentence": "b", "label": 0}"#, "question: a\nsentence: b\nlabel:[ 0\n]"),
         (r#"{"text": "a", "label": true}"#, "text: a\nlabel:[ true\n]"),
@@ -84,7 +87,11 @@ fn texts_are_joined_by_their_ends() {
 #[test]
 fn json_is_a_list_or_holds_one() {
     let list = format!("[{LINE},\n{LINE}]");
-    for text in [list.clone(), format!("{{\"version\": 1, \"data\": {list}}}"), format!("{LINE}\n\n{LINE}").replace(", ", ",\n")] {
+    for text in [
+        list.clone(),
+        format!("{{\"version\": 1, \"data\": {list}}}"),
+        format!("{LINE}\n\n{LINE}").replace(", ", ",\n"),
+    ] {
         let found = read("a.json", &text).unwrap();
         assert_eq!(marked(&found), ["Is it so?[yes\n]"; 2], "{text}");
         assert_eq!(found.notes, ["2 records of prompt/completion from JSON."]);
@@ -102,11 +109,17 @@ fn fields_are_mapped() {
     assert_eq!(mapped(&[("prompt", "q"), ("completion", "a")]), Ok(1));
     assert_eq!(mapped(&[("messages", "dialog"), ("role", "who"), ("content", "says")]), Ok(1));
     assert_eq!(mapped(&[("text", "a")]), Ok(0));
-    assert_eq!(message(mapped(&[])).split(". ").next(), Some("it holds JSON lines, whose records have the fields id, q, a, dialog, and these are not known together"));
+    assert_eq!(
+        message(mapped(&[])).split(". ").next(),
+        Some("it holds JSON lines, whose records have the fields id, q, a, dialog, and these are not known together")
+    );
     let missing = message(mapped(&[("text", "body")]));
     assert_eq!(missing, "`fields` has `text=body`, but the first record has the fields id, q, a, dialog");
     let unknown = Fields::new([("txt".to_owned(), "a".to_owned())]).unwrap_err().to_string();
-    assert!(unknown.starts_with("`fields` has `txt=a`, but there is no role `txt`; the roles are text, prompt,"), "{unknown}");
+    assert!(
+        unknown.starts_with("`fields` has `txt=a`, but there is no role `txt`; the roles are text, prompt,"),
+        "{unknown}"
+    );
     let plain = Reader { fields: fields(&[("text", "a")]), ..reader(2) }.read(None, b"Once upon a time");
     assert!(message(plain).ends_with("the file holds plain text, which has no fields"));
 }
@@ -167,7 +180,10 @@ fn what_is_too_long_is_counted_then_refused_cut_or_left_out() {
     let lines = format!("\u{feff}{}\n{}{}{long}", line("b"), line("bbbb"), line("bbbbbbb"));
     let with = |too_long| Reader { too_long, ..reader(5) }.read(Some("a.jsonl"), lines.as_bytes());
     let error = message(with(TooLong::Refuse));
-    assert!(error.starts_with("3 of 4 are longer than 5 tokens, the first at line 3, the longest of 10: use `--truncate`"), "{error}");
+    assert!(
+        error.starts_with("3 of 4 are longer than 5 tokens, the first at line 3, the longest of 10: use `--truncate`"),
+        "{error}"
+    );
     assert!(error.contains("`--skip-long`") && error.contains("`--tokens 10`"), "{error}");
     let cut = with(TooLong::Truncate).unwrap();
     assert_eq!(marked(&cut), ["a[b\n]", "a[bbbb]", "a[bbbb]"]);
@@ -236,7 +252,10 @@ fn damaged_data_are_answered() {
 #[cfg(not(feature = "tables"))]
 fn tables_are_for_the_command() {
     let error = message(read("a.csv", &"prompt,completion\n".repeat(5)));
-    assert!(error.starts_with("it holds comma-separated values, which is not read here; write it as JSON lines"), "{error}");
+    assert!(
+        error.starts_with("it holds comma-separated values, which is not read here; write it as JSON lines"),
+        "{error}"
+    );
 }
 
 #[cfg(feature = "tables")]
@@ -252,16 +271,23 @@ mod tables {
         for (name, text) in [("a", table.replace("so,", "so").replace(',', "\t")), ("a", table.replace(',', ";"))] {
             assert_eq!(marked(&read(name, &text).unwrap()).len(), 4, "{text}");
         }
-        assert_eq!(read("a.csv", "text\nOnce upon a time.\n").unwrap().dataset, Dataset::Text(Tokenizer::Bytes.encode("Once upon a time.\n")));
+        assert_eq!(
+            read("a.csv", "text\nOnce upon a time.\n").unwrap().dataset,
+            Dataset::Text(Tokenizer::Bytes.encode("Once upon a time.\n"))
+        );
     }
 
     #[test]
     fn a_table_without_a_header_has_labels_or_numbers() {
         let labelled = "so fine , a film\t1\nno \" film\t0\nnot at all\t0\nwell enough\t1\n";
         let found = read("dev.tsv", labelled).unwrap();
-        assert_eq!(marked(&found)[..2], ["sentence: so fine , a film\nlabel:[ 1\n]", "sentence: no \" film\nlabel:[ 0\n]"]);
+        assert_eq!(
+            marked(&found)[..2],
+            ["sentence: so fine , a film\nlabel:[ 1\n]", "sentence: no \" film\nlabel:[ 0\n]"]
+        );
         assert_eq!(found.notes, ["4 records of sentence/label from tab-separated values without a header."]);
-        let pairs = "the cat\tle chat\nthe dog\tle chien\nthe mouse\tla souris\nthe fly is here now\tla mouche est ici\n";
+        let pairs =
+            "the cat\tle chat\nthe dog\tle chien\nthe mouse\tla souris\nthe fly is here now\tla mouche est ici\n";
         let error = message(read("a.tsv", pairs));
         assert!(error.contains("the fields the cat, le chat, and these"), "{error}");
         let mapped = Reader { fields: fields(&[("prompt", "1"), ("completion", "2")]), ..reader(64) };

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{
+    DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer,
+};
 use serde::{Deserialize, de};
 use serde_json::Value;
 
@@ -113,6 +115,9 @@ impl<'de> Visitor<'de> for Records<'_, '_> {
             Some(Value::Array(records)) => std::mem::take(records),
             _ => vec![Value::Object(record)],
         };
-        records.into_iter().try_for_each(|value| self.take(value)).map_err(|()| de::Error::custom("a record is refused"))
+        records
+            .into_iter()
+            .try_for_each(|value| self.take(value))
+            .map_err(|()| de::Error::custom("a record is refused"))
     }
 }

@@ -107,10 +107,13 @@ mod tests {
 
     #[test]
     fn fields_are_pairs() {
-        let fields = resolve("data = 'a'\nfields = ['prompt=question', 'completion = my=reply']").expect("pairs").fields;
+        let fields =
+            resolve("data = 'a'\nfields = ['prompt=question', 'completion = my=reply']").expect("pairs").fields;
         let pair = |role: &str, field: &str| (role.to_owned(), field.to_owned());
         assert_eq!(fields.0, [pair("prompt", "question"), pair("completion", "my=reply")]);
-        assert!(refusal("data = 'a'\nfields = 'prompt'").starts_with("`fields` is \"prompt\", but it must be a list of"));
+        assert!(
+            refusal("data = 'a'\nfields = 'prompt'").starts_with("`fields` is \"prompt\", but it must be a list of")
+        );
         assert!(refusal("data = 'a'\nfields = ['text=a', 'text=b']").contains("text twice"));
         assert!(refusal("fields = 'text=a'").contains("a task has its own data"));
     }

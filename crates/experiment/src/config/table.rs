@@ -8,10 +8,6 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 
 use crate::config::bytes::Bytes;
-use crate::config::{
-    check::{FromText, Given, Written, count, decay, limit, not_negative, positive, refused, switch, whole},
-    data::{Fields, HeldOut},
-};
 use crate::config::error::ExperimentError;
 use crate::config::experiment::{Seeds, one_or_many, rates, text_or_number};
 use crate::config::keys::{Flag, Key};
@@ -19,6 +15,10 @@ use crate::config::names::{Preconditioner, Scaling};
 use crate::config::resolved::{Base, Data, Optimizer};
 use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
+use crate::config::{
+    check::{FromText, Given, Written, count, decay, limit, not_negative, positive, refused, switch, whole},
+    data::{Fields, HeldOut},
+};
 
 /// A row: attributes of the field, its name and type; after `=>` the type of the checked value and its check, if it has one of its own; then what its
 /// [`Key`] and its [`Flag`] say.

@@ -49,7 +49,8 @@ fn gained(template: &Template, messages: &[Message], index: usize, text: &str) -
     if !text.starts_with(&after) {
         return None;
     }
-    Some(asked.len()..after.len()).filter(|span| after.starts_with(&asked) && span.start <= span.end && holds(span.clone()))
+    Some(asked.len()..after.len())
+        .filter(|span| after.starts_with(&asked) && span.start <= span.end && holds(span.clone()))
 }
 
 /// The place of `content` in the text from `from` on, with the end token that follows it.
@@ -64,6 +65,7 @@ fn searched(text: &str, from: usize, content: &str, ends: &[String]) -> Option<R
 /// The span up to its last end token: what follows that, as the newline of ChatML, is never generated.
 fn until_end(text: &str, span: Range<usize>, ends: &[String]) -> Range<usize> {
     let inside = &text[span.clone()];
-    let last = ends.iter().filter(|end| !end.is_empty()).filter_map(|end| Some(inside.rfind(end.as_str())? + end.len())).max();
+    let last =
+        ends.iter().filter(|end| !end.is_empty()).filter_map(|end| Some(inside.rfind(end.as_str())? + end.len())).max();
     span.start..last.map_or(span.end, |last| span.start + last)
 }

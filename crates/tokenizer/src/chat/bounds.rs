@@ -55,7 +55,9 @@ pub fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<(), Erro
             let length = list.len().unwrap_or(0).saturating_mul(text.len()).saturating_add(size(list, BYTES));
             if length > BYTES { Err(too_long()) } else { Ok(()) }
         }
-        (Some(_), "format", _) => Err(Error::new(ErrorKind::UnknownMethod, "str.format is not available in a chat template")),
+        (Some(_), "format", _) => {
+            Err(Error::new(ErrorKind::UnknownMethod, "str.format is not available in a chat template"))
+        }
         _ => Ok(()),
     }
 }
@@ -82,7 +84,9 @@ pub fn exceeded(error: &Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::OutOfFuel => Some(WORK),
         ErrorKind::InvalidOperation if error.detail() == Some(MEMORY) => Some(MEMORY),
-        ErrorKind::InvalidOperation if error.detail().is_some_and(|what| what.contains("recursion limit")) => Some(WORK),
+        ErrorKind::InvalidOperation if error.detail().is_some_and(|what| what.contains("recursion limit")) => {
+            Some(WORK)
+        }
         ErrorKind::InvalidOperation if error.detail().is_some_and(|what| what.contains("too large")) => Some(MEMORY),
         _ => std::error::Error::source(error).and_then(|cause| cause.downcast_ref()).and_then(exceeded),
     }

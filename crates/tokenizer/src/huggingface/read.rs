@@ -161,7 +161,8 @@ fn add_tokens(library: &mut Library, config: &Value, named: &[Option<String>]) -
             tokens.push(AddedToken::from(name.as_str(), true));
         }
     }
-    let more = config["additional_special_tokens"].as_array().into_iter().chain(config["extra_special_tokens"].as_array());
+    let more =
+        config["additional_special_tokens"].as_array().into_iter().chain(config["extra_special_tokens"].as_array());
     for name in more.flatten().filter_map(content) {
         if !known(library, name) && tokens.iter().all(|token| token.content != name) {
             tokens.push(AddedToken::from(name, true));

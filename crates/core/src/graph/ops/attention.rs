@@ -168,7 +168,8 @@ impl Kernel for Attention {
         let [tokens, heads, kv_heads, size] = [self.tokens, self.heads, self.kv_heads, head_size].map(word);
         let [before, after] = self.reach().map(word);
         let [scale, limit] = [scale, cap.unwrap_or(0.0)].map(|x| (x as f32).to_bits());
-        let params = |stores: [u32; 2]| [tokens, heads, kv_heads, size, before, after, scale, limit, stores[0], stores[1]];
+        let params =
+            |stores: [u32; 2]| [tokens, heads, kv_heads, size, before, after, scale, limit, stores[0], stores[1]];
         let constants = [word(head_size.div_ceil(4)), u32::from(segments), u32::from(cap.is_some())];
         let groups = |heads: usize| [self.tokens.div_ceil(ATTENDED), heads, grid.all_rows() / self.tokens];
         let rows = dispatch.reads.iter().copied().map(Memory::Rows).collect::<Vec<_>>();
@@ -221,7 +222,8 @@ impl Kernel for Attention {
                 attention::forward(shape, rule, segments, q, k, v, y, lse, scratch);
             });
         } else {
-            let ([y, lse, dy], [dq, dk, dv]) = ([dispatch.reads[3], dispatch.reads[4], dispatch.reads[5]], dispatch.write());
+            let ([y, lse, dy], [dq, dk, dv]) =
+                ([dispatch.reads[3], dispatch.reads[4], dispatch.reads[5]], dispatch.write());
             let stores = [dq.1, dk.1, dv.1];
             micro_batch.values.write([(dq.0, wide), (dk.0, narrow), (dv.0, narrow)], |values, [dq, dk, dv]| {
                 let (q, k, v) = (values.read(q, wide), values.read(k, narrow), values.read(v, narrow));

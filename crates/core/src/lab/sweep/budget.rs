@@ -123,7 +123,8 @@ impl Sweep<'_> {
     /// The training data, and the batches of a validation.
     fn data(&self) -> Cost {
         // An epoch has an order, an entry for each sequence.
-        let size = |dataset: &Dataset| dataset.bytes() as u64 + 8 * dataset.examples().map_or(0, |all| all.len() as u64);
+        let size =
+            |dataset: &Dataset| dataset.bytes() as u64 + 8 * dataset.examples().map_or(0, |all| all.len() as u64);
         let bytes = size(&self.data.train) + size(&self.data.validation);
         let rows = self.shape(1).rows_per_run() as u64;
         let batches = self.validation.len() as u64;
