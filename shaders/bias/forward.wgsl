@@ -3,8 +3,8 @@
 struct Params {
     // N · O.
     elements: u32,
-    width: u32,
     rows_per_run: u32,
+    width: u32,
     weight_offset: u32,
     // Elements from one run's weights to the next; 0 where all share them.
     weight_stride: u32,

@@ -16,9 +16,9 @@ struct Params {
 
 fn element(i: u32) {
     if i < params.elements {
-        let active = activation(gate[i]);
-        let for_gate = dy[i] * up[i] * active.y;
-        let for_up = dy[i] * active.x;
+        let values = activation(gate[i]);
+        let for_gate = dy[i] * up[i] * values.y;
+        let for_up = dy[i] * values.x;
         if params.add_gate == 1u {
             dgate[i] += for_gate;
         } else {

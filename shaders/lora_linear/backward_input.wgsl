@@ -44,8 +44,8 @@ fn left_at(source: u32, rows: vec4<u32>, term: u32) -> vec4<f32> {
         // The product is subtracted, so one operand is negated.
         return -vec4<f32>(frozen_dz[at.x], frozen_dz[at.y], frozen_dz[at.z], frozen_dz[at.w]);
     }
-    let from = rows * params.columns + params.first + min(term, params.outputs - 1u);
-    return select(vec4<f32>(), vec4<f32>(dy[from.x], dy[from.y], dy[from.z], dy[from.w]), term < params.outputs);
+    let there = rows * params.columns + params.first + min(term, params.outputs - 1u);
+    return select(vec4<f32>(), vec4<f32>(dy[there.x], dy[there.y], dy[there.z], dy[there.w]), term < params.outputs);
 }
 
 fn right_at(source: u32, run: u32, columns: vec4<u32>, term: u32) -> vec4<f32> {

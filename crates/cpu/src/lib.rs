@@ -22,6 +22,7 @@ pub mod cross_entropy;
 pub mod dropout;
 mod dual;
 pub mod embedding;
+mod exponential;
 pub mod finite;
 pub mod geglu;
 pub mod gelu;

@@ -55,7 +55,7 @@ pub fn embedding() -> Vec<Case> {
 /// Broken kernels.
 pub const MUTANTS: &[Mutant] = &[
     ("embedding/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
-    ("embedding/forward", "tokens[row] * params.width", "tokens[0] * params.width"),
+    ("embedding/forward", "tokens[row] - params.first", "tokens[0] - params.first"),
     ("embedding/backward_weight", "tokens[row] == token", "tokens[row] != token"),
     ("embedding/backward_weight", "i / params.width % params.vocabulary", "i / params.width"),
     ("embedding/forward", " * params.scale", ""),

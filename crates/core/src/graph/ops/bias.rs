@@ -12,7 +12,7 @@ use crate::graph::{
 shader! {
     FORWARD = "bias/forward", workgroup 256;
     parts { "bias/forward", "lib/elements", "lib/decode" }
-    params { elements: u32, width: u32, rows_per_run: u32, weight_offset: u32, weight_stride: u32 }
+    params { elements: u32, rows_per_run: u32, width: u32, weight_offset: u32, weight_stride: u32 }
     buffers { read x: f32, read w: u32, write y: f32 }
     constants { FORMAT }
 }
@@ -71,7 +71,7 @@ impl Kernel for Bias {
         if dispatch.pass == Pass::Forward {
             let ([x], [(y, _)]) = (dispatch.read(), dispatch.write());
             let elements = grid.all_rows() * self.columns;
-            let params = [word(elements), width, rows, b.offset, b.stride];
+            let params = [word(elements), rows, width, b.offset, b.stride];
             let buffers = [Memory::Rows(x), b.memory, Memory::Rows(y)];
             vec![Launch::over(&FORWARD, elements, &params, &buffers).with(&[b.format])]
         } else {

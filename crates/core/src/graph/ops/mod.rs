@@ -277,5 +277,5 @@ ops!(
     Rope,
     Split,
     Swiglu,
-    Tanh,
+    Tanh
 );
