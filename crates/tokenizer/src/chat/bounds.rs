@@ -15,6 +15,8 @@ pub const INSTRUCTIONS: u64 = 10_000_000;
 pub const DEPTH: usize = 64;
 /// Most bytes of a rendered text or of a value that a template keeps.
 const BYTES: usize = 16 << 20;
+/// Bytes that an element of a list counts as.
+const ELEMENT: usize = 64;
 /// Most spaces that a filter puts before a line.
 const INDENTATION: usize = 64;
 
@@ -55,7 +57,9 @@ pub fn method(value: &Value, name: &str, arguments: &[Value]) -> Result<(), Erro
             let length = list.len().unwrap_or(0).saturating_mul(text.len()).saturating_add(size(list, BYTES));
             if length > BYTES { Err(too_long()) } else { Ok(()) }
         }
-        (Some(_), "format", _) => Err(Error::new(ErrorKind::UnknownMethod, "str.format is not available in a chat template")),
+        (Some(_), "format", _) => {
+            Err(Error::new(ErrorKind::UnknownMethod, "str.format is not available in a chat template"))
+        }
         _ => Ok(()),
     }
 }
@@ -82,7 +86,9 @@ pub fn exceeded(error: &Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::OutOfFuel => Some(WORK),
         ErrorKind::InvalidOperation if error.detail() == Some(MEMORY) => Some(MEMORY),
-        ErrorKind::InvalidOperation if error.detail().is_some_and(|what| what.contains("recursion limit")) => Some(WORK),
+        ErrorKind::InvalidOperation if error.detail().is_some_and(|what| what.contains("recursion limit")) => {
+            Some(WORK)
+        }
         ErrorKind::InvalidOperation if error.detail().is_some_and(|what| what.contains("too large")) => Some(MEMORY),
         _ => std::error::Error::source(error).and_then(|cause| cause.downcast_ref()).and_then(exceeded),
     }
@@ -163,15 +169,15 @@ fn kept(value: Value) -> Result<Value, Error> {
     if size(&value, BYTES) > BYTES { Err(too_long()) } else { Ok(value) }
 }
 
-/// Bytes and elements of a value; the count ends where it exceeds `most`.
+/// Bytes of a value, about; the count ends where it exceeds `most`.
 fn size(value: &Value, most: usize) -> usize {
     if let Some(text) = value.as_str() {
         return text.len();
     }
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
-        return 1;
+        return ELEMENT;
     }
-    let mut sum = 1;
+    let mut sum = ELEMENT;
     for item in value.try_iter().into_iter().flatten() {
         if sum > most {
             break;

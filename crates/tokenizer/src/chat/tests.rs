@@ -44,7 +44,9 @@ fn texts_are_transformers() {
             for (answering, wanted) in [false, true].into_iter().zip(both.as_array().expect("two")) {
                 match (template.render(&messages, answering), wanted[0].as_str()) {
                     (Ok(rendered), Some(wanted)) => assert_eq!(rendered.text, wanted, "{name} {chat}"),
-                    (Err(ChatError::Refused(why)), None) => assert_eq!(Some(&*why), wanted[1].as_str(), "{name} {chat}"),
+                    (Err(ChatError::Refused(why)), None) => {
+                        assert_eq!(Some(&*why), wanted[1].as_str(), "{name} {chat}");
+                    }
                     (found, wanted) => panic!("{name} {chat}: {found:?} instead of {wanted:?}"),
                 }
                 compared += 1;
@@ -68,7 +70,7 @@ fn answers_are_found_with_their_ends() {
         ("llama3", ["Hello.<|eot_id|>", "same<|eot_id|>"]),
         ("gemma", ["Hello.<end_of_turn>", "same<end_of_turn>"]),
         ("mistral", [" Hello.</s>", " same</s>"]),
-        ("zephyr", ["\nHello.</s>", "\nsame</s>"]),
+        ("zephyr", ["Hello.</s>", "same</s>"]),
         ("phi", ["Hello.<|end|>", "same<|end|>"]),
         ("generation", ["Hello.<|im_end|>", "same<|im_end|>"]),
         // The last answer is given an empty thought, which the model is to write.
@@ -91,7 +93,9 @@ fn an_answer_that_the_template_drops_is_an_error() {
 
 #[test]
 fn a_template_with_an_error_is_a_sentence() {
-    for source in ["{% for %}", "{{ ", "{% if x %}", "{% generation %}{{ x }}", "{{ x | unheard }}", "{% include 'x' %}"] {
+    for source in
+        ["{% for %}", "{{ ", "{% if x %}", "{% generation %}{{ x }}", "{{ x | unheard }}", "{% include 'x' %}"]
+    {
         let chat = [Message::new("user", "Hi")];
         let error = match Template::new(source, "chat_template.jinja", []) {
             Err(error) => error.to_string(),
@@ -99,6 +103,8 @@ fn a_template_with_an_error_is_a_sentence() {
         };
         assert!(error.contains("template"), "{error}");
     }
+    let reversed = compiled("{% for message in messages[::-1] %}{{ message.role }}{% endfor %}");
+    assert!(matches!(reversed.render(&[], false), Err(ChatError::Failed(_))));
     let undefined = compiled("{{ messages[7].content.strip() }}");
     assert!(matches!(undefined.render(&[], false), Err(ChatError::Failed(_))));
     assert!(matches!(Template::new("{% for", "x", []), Err(TokenizerError::Template { file: "x", .. })));
@@ -107,7 +113,9 @@ fn a_template_with_an_error_is_a_sentence() {
 /// Templates that would take hours or gigabytes end with a sentence, and soon.
 #[test]
 fn bombs_do_no_harm() {
-    let grow = |step: &str| format!("{{% set ns = namespace(x='ab') %}}{{% for i in range(60) %}}{step}{{% endfor %}}{{{{ ns.x }}}}");
+    let grow = |step: &str| {
+        format!("{{% set ns = namespace(x='ab') %}}{{% for i in range(60) %}}{step}{{% endfor %}}{{{{ ns.x }}}}")
+    };
     let nested = format!("{}x{}", "{% for i in range(1000) %}".repeat(6), "{% endfor %}".repeat(6));
     let macros = "{% macro m(x) %}{{ m(x ~ x) }}{% endmacro %}{{ m('ab') }}".to_owned();
     let bombs = [
@@ -130,7 +138,10 @@ fn bombs_do_no_harm() {
         let begun = std::time::Instant::now();
         let found = compiled(&bomb).render(&[Message::new("user", "Hi")], false).map(|found| found.text.len());
         let error = found.expect_err(&bomb);
-        assert!(matches!(error, ChatError::Bomb(_)) || error.to_string().contains("range has too many"), "{bomb}: {error}");
+        assert!(
+            matches!(error, ChatError::Bomb(_)) || error.to_string().contains("range has too many"),
+            "{bomb}: {error}"
+        );
         assert!(begun.elapsed().as_secs() < 60, "{bomb}");
     }
 }

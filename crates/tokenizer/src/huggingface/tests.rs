@@ -18,9 +18,16 @@ fn expected() -> Value {
 fn folder(path: &Path) -> Tokenizer {
     let read = |name: &str| std::fs::read(path.join(name)).ok();
     let tokenizer = read(Files::TOKENIZER).expect("a tokenizer.json");
-    let beside = [Files::TOKENIZER_CONFIG, Files::SPECIAL_TOKENS_MAP, Files::GENERATION_CONFIG, Files::CONFIG, Files::CHAT_TEMPLATE];
+    let beside = [
+        Files::TOKENIZER_CONFIG,
+        Files::SPECIAL_TOKENS_MAP,
+        Files::GENERATION_CONFIG,
+        Files::CONFIG,
+        Files::CHAT_TEMPLATE,
+    ];
     let beside = beside.map(read);
-    let [tokenizer_config, special_tokens_map, generation_config, config, chat_template] = beside.each_ref().map(Option::as_deref);
+    let [tokenizer_config, special_tokens_map, generation_config, config, chat_template] =
+        beside.each_ref().map(Option::as_deref);
     let tokenizer = &tokenizer[..];
     let files = Files { tokenizer, tokenizer_config, special_tokens_map, generation_config, config, chat_template };
     Tokenizer::from_files(&files).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -85,15 +92,8 @@ fn real_tokenizers_are_transformers() {
 #[test]
 fn special_tokens_have_their_roles() {
     let bpe = folder(&fixtures().join("bpe"));
-    let wanted = Special {
-        bos: Some(0),
-        eos: Some(2),
-        pad: Some(1),
-        unk: Some(3),
-        cls: Some(0),
-        sep: Some(2),
-        mask: Some(4),
-    };
+    let wanted =
+        Special { bos: Some(0), eos: Some(2), pad: Some(1), unk: Some(3), cls: Some(0), sep: Some(2), mask: Some(4) };
     assert_eq!((bpe.special(), bpe.ends(), bpe.padding()), (wanted, &[2][..], 1));
     assert_eq!(bpe.vocabulary(), 420);
     assert!(bpe.check(420).is_ok() && bpe.check(512).is_ok());
@@ -109,7 +109,13 @@ fn a_model_may_have_several_end_tokens() {
     let config = br#"{"eos_token": "<|im_end|>"}"#;
     let ends = |generation: Option<&[u8]>, model: Option<&[u8]>| {
         let tokenizer_config = Some(&config[..]);
-        let files = Files { tokenizer: &tokenizer, tokenizer_config, generation_config: generation, config: model, ..Files::default() };
+        let files = Files {
+            tokenizer: &tokenizer,
+            tokenizer_config,
+            generation_config: generation,
+            config: model,
+            ..Files::default()
+        };
         Tokenizer::from_files(&files).expect("a tokenizer").ends().to_vec()
     };
     assert_eq!(ends(None, None), [6]);
@@ -190,7 +196,10 @@ fn a_damaged_tokenizer_is_a_sentence() {
         with("/model/vocab", json!({"a": "b"})),
         with("/model/unk_id", json!(null)),
         with("/model/unk_id", json!(1_000_000)),
-        with("/pre_tokenizer", json!({"type": "Split", "pattern": {"Regex": "(("}, "behavior": "Isolated", "invert": false})),
+        with(
+            "/pre_tokenizer",
+            json!({"type": "Split", "pattern": {"Regex": "(("}, "behavior": "Isolated", "invert": false}),
+        ),
         with("/pre_tokenizer", json!({"type": "Unheard"})),
         with("/normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
         with("/added_tokens/0/id", json!(4_294_967_295_u64)),
@@ -199,7 +208,10 @@ fn a_damaged_tokenizer_is_a_sentence() {
         with("/model", json!({"type": "BPE", "vocab": {"a": 4_000_000_000_u64}, "merges": []})),
         with("/model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]})),
         with("/model", json!({"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "b"})),
-        with("/model", json!({"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "b", "continuing_subword_prefix": "##", "max_input_chars_per_word": 9})),
+        with(
+            "/model",
+            json!({"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "b", "continuing_subword_prefix": "##", "max_input_chars_per_word": 9}),
+        ),
         with("/model", json!({"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "b"})),
     ];
     for text in &damaged {
@@ -208,7 +220,8 @@ fn a_damaged_tokenizer_is_a_sentence() {
         assert!(error.contains("tokenizer.json"), "{error}");
     }
     let config = |config: &str| {
-        let files = Files { tokenizer: whole.as_bytes(), tokenizer_config: Some(config.as_bytes()), ..Files::default() };
+        let files =
+            Files { tokenizer: whole.as_bytes(), tokenizer_config: Some(config.as_bytes()), ..Files::default() };
         Tokenizer::from_files(&files)
     };
     assert!(matches!(config("{"), Err(TokenizerError::Damaged { file: "tokenizer_config.json", .. })));
@@ -226,7 +239,8 @@ fn changed_bytes_do_no_harm() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    let wholes = ["bpe", "wordpiece", "unigram"].map(|name| std::fs::read(fixtures().join(name).join("tokenizer.json")).expect("the fixture"));
+    let wholes = ["bpe", "wordpiece", "unigram"]
+        .map(|name| std::fs::read(fixtures().join(name).join("tokenizer.json")).expect("the fixture"));
     let mut read = 0;
     while begun.elapsed().as_secs_f64() < seconds {
         let mut bytes = wholes[draw(3)].clone();
