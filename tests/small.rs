@@ -8,6 +8,7 @@ use loralab_core::{
     device::{Cpu, Inputs, RunSettings},
     graph::{
         memory::{Data, Group, Tensor, Weight},
+        ops::Attend,
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
@@ -77,6 +78,7 @@ pub struct Rows {
     weights: Vec<f32>,
     features: Vec<f32>,
     expected: Vec<f32>,
+    segments: Vec<u32>,
 }
 
 impl Rows {
@@ -88,13 +90,14 @@ impl Rows {
 
     /// The device's view.
     pub fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected } = self;
+        let Rows { tokens, targets, weights, features, expected, segments } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
             .with(InputName::Weights, weights)
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
+            .with(InputName::Segments, segments)
     }
 }
 
@@ -138,6 +141,7 @@ pub fn subjects(layers: usize) -> Vec<Subject> {
         everything("every weight trained, separate head", short, &plain),
         regression("teacher–student network", short, |tape| teacher_student(tape, NETWORK)),
         regression("values read by many ops", short, entangled),
+        regression("attention of every kind", short, attentive),
     ]
 }
 
@@ -195,13 +199,40 @@ fn entangled(tape: &mut Tape) {
     tape.mse(y);
 }
 
+/// Attention by every rule over the same rows, with scores large enough to matter.
+fn attentive(tape: &mut Tape) {
+    let Network { inputs, width, .. } = NETWORK;
+    let x = tape.features(inputs);
+    let plain = Attend { scale: 3.0, ..Attend::causal(4) };
+    let encoder = Attend { causal: false, segments: true, ..plain };
+    let rules = [
+        Attend { segments: false, window: Some(2), ..encoder },
+        Attend { cap: Some(0.6), ..encoder },
+        Attend { segments: true, window: Some(2), ..plain },
+    ];
+    let mut all = vec![];
+    for (place, attend) in rules.into_iter().enumerate() {
+        let [q, k, v] = [("q", 8), ("k", 4), ("v", 4)].map(|(name, outputs)| {
+            let matrix = tape.parameter(format!("{name}.{place}"), [outputs, inputs], Group::Matrix);
+            tape.linear(x, Weight::Trained(matrix), outputs)
+        });
+        all.push(tape.attention(q, k, v, attend));
+    }
+    let sum = tape.add(all[0], all[1]);
+    let sum = tape.add(sum, all[2]);
+    let last = tape.parameter("last", [width, 8], Group::Matrix);
+    let x = tape.linear(sum, Weight::Trained(last), width);
+    let y = tape.linear(x, Weight::Frozen(1), 1);
+    tape.mse(y);
+}
+
 /// Random tokens and targets.
 pub fn token_rows(shape: Shape, vocabulary: usize) -> Rows {
     let mut draws = Draws::new(1, "rows");
     let count = shape.rows_per_run();
     let mut tokens = || -> Vec<u32> { (0..count).map(|_| draws.below(vocabulary as u32)).collect() };
     let (tokens, targets) = (tokens(), tokens());
-    Rows { tokens, targets, weights: row_weights(count), features: vec![], expected: vec![] }
+    Rows { tokens, targets, weights: row_weights(count), features: vec![], expected: vec![], segments: vec![] }
 }
 
 fn feature_rows(shape: Shape) -> Rows {
@@ -213,6 +244,8 @@ fn feature_rows(shape: Shape) -> Rows {
         weights: row_weights(count),
         features,
         expected: normal("expected", 1.0, count),
+        // Padding at an end; the first sequence ends with the number with which the second begins, which is another segment.
+        segments: (0..count).map(|row| [0, 2, 2, 1, 1, 1, 1, 1, 0, 2][row % 10]).collect(),
     }
 }
 

@@ -1,8 +1,8 @@
 // What the backward kernels of attention read besides.
 
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> dy: array<f32>;
-@group(0) @binding(6) var<storage, read> delta: array<f32>;
+// For each row and head, the log-sum-exp of its scores, and δ.
+@group(0) @binding(5) var<storage, read> sums: array<f32>;
+@group(0) @binding(6) var<storage, read> dy: array<f32>;
 
 fn dy_at(at: u32, vector: u32) -> vec4<f32> {
     let i = features_from(at, vector);

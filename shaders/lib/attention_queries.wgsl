@@ -1,8 +1,8 @@
-// A workgroup has 64 queries of one head, one an invocation, and goes over tiles of 16 keys that all of them read. The
-// kernel defines `of_query(query, end, local)`, where no query of the workgroup sees a key from `end` on, and `put_one`:
-// where a feature of the result goes.
+// A workgroup has 64 queries of one head, one an invocation, and goes over tiles of keys that all of them read. The kernel defines
+// `of_query(query, reach, local)`, where the workgroup's queries see no key outside of `reach`, and `put_one`: where a feature of the
+// result goes.
 
-// 16 keys and values of 32 vectors.
+// Keys and values: 16 of 32 vectors, or 8 of 64.
 var<workgroup> keys: array<vec4<f32>, 512>;
 var<workgroup> values: array<vec4<f32>, 512>;
 
@@ -16,15 +16,17 @@ struct Query {
     // The row where the sequence begins, and the head of its keys.
     first_row: u32,
     kv_head: u32,
+    // The keys that it sees.
+    seen: Range,
 }
 
 fn load_keys(query: Query, first_key: u32, local: u32) {
     let narrow = params.kv_heads * params.head_size;
-    for (var i = local; i < 16u * VECTORS; i += 64u) {
+    for (var i = local; i < rows_at_once() * VECTORS; i += 64u) {
         let key = query.first_row + min(first_key + i / VECTORS, params.tokens - 1u);
         let key_at = key * narrow + query.kv_head * params.head_size;
-        keys[i / VECTORS * 32u + i % VECTORS] = k_at(key_at, i % VECTORS);
-        values[i / VECTORS * 32u + i % VECTORS] = v_at(key_at, i % VECTORS);
+        keys[i] = k_at(key_at, i % VECTORS);
+        values[i] = v_at(key_at, i % VECTORS);
     }
     workgroupBarrier();
 }
@@ -43,9 +45,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var query: Query;
     query.token = first_query + local;
     query.first_row = group.z * params.tokens;
-    let row = query.first_row + min(query.token, params.tokens - 1u);
-    query.place = row * params.heads + head;
+    let token = min(query.token, params.tokens - 1u);
+    query.place = (query.first_row + token) * params.heads + head;
     query.features = query.place * params.head_size;
     query.kv_head = head / (params.heads / params.kv_heads);
-    of_query(query, min(first_query + 64u, params.tokens), local);
+    query.seen = keys_of(query.first_row, token);
+    let first_row = group.z * params.tokens;
+    let last_query = min(first_query + 64u, params.tokens) - 1u;
+    of_query(query, Range(keys_of(first_row, first_query).first, keys_of(first_row, last_query).end), local);
 }

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use loralab_core::graph::{
     memory::{Data, Group, Tensor, Value, Weight},
+    ops::Attend,
     plan::{Optimizer, Preconditioner, Shape},
     tape::{Purpose, Tape},
 };
@@ -137,32 +138,46 @@ fn lora_linear() -> Vec<Case> {
 }
 
 fn attention() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for ([heads, kv_heads], head_size, shape) in [
-        ([1, 1], 1, [2, 1]),
-        ([2, 1], 7, [2, 5]),
-        ([2, 2], 16, [1, 16]),
-        ([3, 1], 20, [2, 17]),
-        ([4, 2], 24, [1, 40]),
-        ([1, 1], 128, [1, 19]),
-    ] {
-        let what = format!("attention of {heads} heads over {kv_heads}, {head_size} features, {shape:?}");
+    let plain = |heads, head_size, shape| (heads, shape, Attend::causal(head_size));
+    let ruled = |heads, shape, causal, window, cap, segments, head_size| {
+        let attend = Attend { causal, window, cap, segments, scale: 0.7, ..Attend::causal(head_size) };
+        (heads, shape, attend)
+    };
+    let list = [
+        plain([1, 1], 1, [2, 1]),
+        plain([2, 1], 7, [2, 5]),
+        plain([2, 2], 16, [1, 16]),
+        plain([3, 1], 20, [2, 17]),
+        plain([4, 2], 24, [1, 40]),
+        plain([1, 1], 128, [1, 19]),
+        plain([2, 1], 250, [1, 11]),
+        // More than a workgroup's, so that tiles before and after are skipped.
+        ruled([1, 1], [1, 150], true, Some(9), None, false, 3),
+        ruled([2, 1], [2, 70], false, None, None, false, 5),
+        ruled([2, 1], [1, 140], false, Some(20), Some(1.1), false, 2),
+        ruled([2, 1], [2, 33], true, None, Some(0.4), true, 4),
+        ruled([2, 2], [1, 140], false, None, None, true, 6),
+        ruled([1, 1], [2, 81], true, Some(7), None, true, 3),
+        ruled([1, 1], [1, 13], false, Some(5), Some(2.0), true, 256),
+    ];
+    let case = |([heads, kv_heads], shape, attend): ([usize; 2], [usize; 2], Attend)| {
+        let what = format!("attention of {heads} heads over {kv_heads}, {shape:?}, {attend:?}");
         let record = move |tape: &mut Tape| {
-            let (wide, narrow) = (heads * head_size, kv_heads * head_size);
+            let (wide, narrow) = (heads * attend.head_size, kv_heads * attend.head_size);
             let x = trained_rows(tape, 9);
             let [q, k, v] = [("q", wide), ("k", narrow), ("v", narrow)].map(|(name, columns)| {
                 let weight = tape.parameter(name, [columns, 9], Group::Matrix);
                 tape.linear(x, Weight::Trained(weight), columns)
             });
-            let y = tape.attention(q, k, v, head_size);
+            let y = tape.attention(q, k, v, attend);
             // Read twice, so that the gradients of the second are added to those of the first.
-            let again = tape.attention(q, k, v, head_size);
+            let again = tape.attention(q, k, v, attend);
             let sum = tape.add(y, again);
             tape.mse(sum);
         };
-        cases.push(Case::new(what, shape, record));
-    }
-    cases
+        Case::new(what, shape, record)
+    };
+    list.into_iter().map(case).collect()
 }
 
 fn rms_norm() -> Vec<Case> {

@@ -138,6 +138,7 @@ struct Rows {
     features: Vec<f32>,
     expected: Vec<f32>,
     codes: Vec<f32>,
+    segments: Vec<u32>,
 }
 
 impl Rows {
@@ -158,11 +159,12 @@ impl Rows {
             features: wide(InputName::Features, "features"),
             expected: wide(InputName::Expected, "expected"),
             codes: wide(InputName::Codes, "codes"),
+            segments: segments(plan.shape, run),
         }
     }
 
     fn input(&self) -> Inputs<'_> {
-        let Rows { tokens, targets, weights, features, expected, codes } = self;
+        let Rows { tokens, targets, weights, features, expected, codes, segments } = self;
         Inputs::new()
             .with(InputName::Tokens, tokens)
             .with(InputName::Targets, targets)
@@ -170,7 +172,15 @@ impl Rows {
             .with(InputName::Features, features)
             .with(InputName::Expected, expected)
             .with(InputName::Codes, codes)
+            .with(InputName::Segments, segments)
     }
+}
+
+/// Segments of several lengths, other ones for each run and sequence, among them padding; neighbours in two sequences may have the same number.
+fn segments(shape: Shape, run: usize) -> Vec<u32> {
+    let lengths = [3, 5, 2, 30, 1, 70].into_iter().cycle().skip(run);
+    let numbered = lengths.zip([1, 2, 0, 3].into_iter().cycle());
+    numbered.flat_map(|(length, number)| vec![number; length]).take(shape.rows_per_run()).collect()
 }
 
 pub fn normal(name: &str, std: f32, len: usize) -> Vec<f32> {

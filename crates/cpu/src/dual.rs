@@ -133,6 +133,10 @@ impl Scalar for Dual {
     fn ln(self) -> Self {
         self.chain(self.value.ln(), 1.0 / self.value)
     }
+    fn tanh(self) -> Self {
+        let value = self.value.tanh();
+        self.chain(value, 1.0 - value * value)
+    }
     fn is_finite(self) -> bool {
         self.value.is_finite() && self.tangent.is_finite()
     }
@@ -195,6 +199,7 @@ mod tests {
             check("quotient", x, |x| (x + two) / (x * x + Dual::ONE));
             check("root", x, |x| x.sqrt() + x.inverse_sqrt());
             check("exponential", x, |x| x.exp() * x.ln());
+            check("hyperbolic", x, |x| x.tanh());
             check("size", x, |x| (x - two).abs());
             check("larger", x, |x| (x * x).max(Dual::ONE));
             check("in place", x, |x| {

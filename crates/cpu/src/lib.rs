@@ -21,6 +21,7 @@ pub mod cross_entropy;
 mod dual;
 pub mod embedding;
 pub mod finite;
+mod hyperbolic;
 pub mod linear;
 pub mod lora_linear;
 mod matrix;

@@ -9,7 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::simd::vectorize;
-use crate::{Matrix, Store, cholesky, orthonormal};
+use crate::{Matrix, Store, cholesky, hyperbolic, orthonormal};
 
 /// The number type of a kernel: `f32`, `f64`, [`Tracked`](crate::Tracked) or [`Dual`](crate::Dual).
 pub trait Scalar:
@@ -59,6 +59,9 @@ pub trait Scalar:
     /// The natural logarithm.
     #[must_use]
     fn ln(self) -> Self;
+    /// The hyperbolic tangent. In `f32` it is free of branches and calls, so that loops over it are vectorised.
+    #[must_use]
+    fn tanh(self) -> Self;
     /// The larger of the two; `other` if one of them is NaN.
     #[must_use]
     #[inline(always)]
@@ -241,6 +244,10 @@ impl Scalar for f32 {
         self.ln()
     }
     #[inline(always)]
+    fn tanh(self) -> Self {
+        hyperbolic::tanh(self)
+    }
+    #[inline(always)]
     fn is_finite(self) -> bool {
         self.is_finite()
     }
@@ -313,6 +320,10 @@ impl Scalar for f64 {
     #[inline(always)]
     fn ln(self) -> Self {
         self.ln()
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        self.tanh()
     }
     #[inline(always)]
     fn is_finite(self) -> bool {

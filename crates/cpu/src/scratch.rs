@@ -1,6 +1,7 @@
 //! Reusable working memory.
 
 use std::mem::take;
+use std::ops::Range;
 
 use crate::Scalar;
 
@@ -10,12 +11,14 @@ use crate::Scalar;
 pub struct Scratch<S> {
     weights: Vec<S>,
     buffer: Vec<S>,
+    /// Attention's segments.
+    pub(crate) limits: Vec<Range<usize>>,
 }
 
 impl<S: Scalar> Scratch<S> {
     /// Empty working memory.
     pub fn new() -> Self {
-        Self { weights: Vec::new(), buffer: Vec::new() }
+        Self { weights: Vec::new(), buffer: Vec::new(), limits: Vec::new() }
     }
 
     /// Memory for decoded weights.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::scalar::check_product;
-use crate::{Matrix, Scalar, Store, Threads, cholesky, orthonormal};
+use crate::{Matrix, Scalar, Store, Threads, cholesky, hyperbolic, orthonormal};
 
 /// The largest unit in the last place of an `f32`, relative to its value: 2⁻²³.
 const ULP: f64 = f32::EPSILON as f64;
@@ -196,6 +196,11 @@ impl Scalar for Tracked {
         let near_one = self.value + self.error >= 0.5 && self.value - self.error <= 2.0;
         let inherited = if near_one { inherited + 4.0 * ULP } else { inherited };
         Self::rounded(value, inherited, 3.0)
+    }
+    fn tanh(self) -> Self {
+        let of = |value| Self { value, error: self.error };
+        let off = |formula: Self, exact: f64| formula.error + (formula.value - exact).abs();
+        Self { value: self.value.tanh(), error: hyperbolic::error(self.value, self.error, of, off) }
     }
     fn max(self, other: Self) -> Self {
         let larger = if self.value > other.value { self } else { other };

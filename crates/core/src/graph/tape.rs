@@ -3,8 +3,8 @@
 use crate::graph::{
     memory::{Group, InputName, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op, Orthonormal,
-        Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
+        Add, Attend, Attention, CrossEntropy, Dispatch, Embedding, Linear, LoraLinear, Moments, Mse, Node, Op,
+        Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Swiglu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recording::{Recording, Results},
@@ -146,10 +146,12 @@ impl Tape {
         self.push(Rope { tokens: self.shape.tokens, heads, head_size, table }, vec![x])
     }
 
-    /// Causal attention within each sequence.
-    pub fn attention(&mut self, q: Value, k: Value, v: Value, head_size: usize) -> Value {
-        let (heads, kv_heads) = (self.columns(q) / head_size, self.columns(k) / head_size);
-        self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, head_size }, vec![q, k, v])
+    /// Attention within each sequence, or each segment of it if `attend` says so: q is (N, H·D), k and v are (N, KV·D).
+    pub fn attention(&mut self, q: Value, k: Value, v: Value, attend: Attend) -> Value {
+        let [heads, kv_heads] = [q, k].map(|value| self.columns(value) / attend.head_size);
+        let segments = attend.segments.then(|| self.input(InputName::Segments, 1));
+        let reads = [q, k, v].into_iter().chain(segments).collect();
+        self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, attend }, reads)
     }
 
     /// SwiGLU: gate · sigmoid(gate) · up.
@@ -294,7 +296,8 @@ impl Tape {
         moments.collect()
     }
 
-    fn columns(&self, value: Value) -> usize {
+    /// Columns of a value.
+    pub fn columns(&self, value: Value) -> usize {
         self.types[value.0].columns
     }
 

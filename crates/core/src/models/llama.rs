@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{BaseError, Family, Linear, Recorder};
 use crate::graph::{
     memory::{Group, Span, Value},
+    ops::Attend,
     tape::Tape,
 };
 
@@ -205,7 +206,7 @@ impl Family for Config {
             let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|module| project(recorder, module, h));
             recorder.tape.label(format!("layers.{layer}.self_attn"));
             let (q, k) = (recorder.tape.rope(q, head_size, table), recorder.tape.rope(k, head_size, table));
-            let mixed = recorder.tape.attention(q, k, v, head_size);
+            let mixed = recorder.tape.attention(q, k, v, Attend::causal(head_size));
             let out = project(recorder, "o_proj", mixed);
             x = recorder.tape.add(x, out);
             let h = norm(recorder, &format!("model.layers.{layer}.post_attention_layernorm"), self, x);

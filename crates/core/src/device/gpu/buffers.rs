@@ -112,6 +112,7 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
     match memory {
         Memory::Rows(buffer) => ("the activations of a cohort", runs * plan.buffers[buffer.0].len(plan.shape)),
         Memory::Scratch(columns) => ("the activations of a cohort", rows * columns as usize),
+        Memory::Limits => ("the segments of a cohort", 2 * rows),
         Memory::Trained => ("the adapters of a cohort", runs * flat),
         Memory::FrozenPairs => ("the frozen pairs of a cohort", runs * flat),
         Memory::Gradients => ("the gradients of a cohort", runs * flat),

@@ -17,23 +17,29 @@ pub enum InputName {
     Expected,
     /// Rows of a code, whose moments with other values are computed.
     Codes,
+    /// The segment of each row, 1 column: rows of a sequence see neighbouring rows with the same number only; 0 is padding.
+    Segments,
+    /// The position of each row, 1 column: its distance from the first row of its text.
+    Positions,
 }
 
 impl InputName {
     /// All names.
-    pub const ALL: [InputName; 6] = [
+    pub const ALL: [InputName; 8] = [
         InputName::Tokens,
         InputName::Targets,
         InputName::Weights,
         InputName::Features,
         InputName::Expected,
         InputName::Codes,
+        InputName::Segments,
+        InputName::Positions,
     ];
 
     /// Element type.
     pub const fn dtype(self) -> Dtype {
         match self {
-            InputName::Tokens | InputName::Targets => Dtype::U32,
+            InputName::Tokens | InputName::Targets | InputName::Segments | InputName::Positions => Dtype::U32,
             InputName::Weights | InputName::Features | InputName::Expected | InputName::Codes => Dtype::F32,
         }
     }

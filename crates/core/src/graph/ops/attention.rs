@@ -1,8 +1,8 @@
-//! `attention`: causal softmax(q kᵀ / √D) v for each sequence and head. y (N, H·D) ← q (N, H·D), k, v (N, KV·D).
+//! `attention`: softmax(scores) v for each sequence and head. y (N, H·D) ← q (N, H·D), k, v (N, KV·D), the rows' segments (N) if there are any.
 
 use loralab_cpu::{
     Scalar,
-    attention::{self, Shape},
+    attention::{self, Rule, Shape},
 };
 
 use super::{Dispatch, Kernel, Node, Pass, Reverse};
@@ -12,43 +12,93 @@ use crate::graph::{
 };
 
 shader! {
+    LIMITS = "attention/limits", workgroup 256;
+    parts { "attention/limits", "lib/elements" }
+    params { elements: u32, tokens: u32 }
+    buffers { read segments: u32, write limits: u32 }
+    constants {}
+}
+shader! {
     FORWARD = "attention/forward", workgroup 64;
-    parts { "attention/forward", "lib/attention", "lib/attention_queries" }
-    params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32 }
-    buffers { read q: f32, read k: f32, read v: f32, write y: f32, write lse: f32 }
-    constants { VECTORS }
+    parts { "attention/forward", "lib/attention", "lib/attention_queries", "lib/hyperbolic" }
+    params {
+        tokens: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
+    }
+    buffers { read q: f32, read k: f32, read v: f32, read limits: u32, write y: f32, write lse: f32 }
+    constants { VECTORS, SEGMENTS, CAPPED }
 }
 shader! {
     DELTA = "attention/delta", workgroup 256;
     parts { "attention/delta", "lib/elements" }
     params { elements: u32, head_size: u32 }
-    buffers { read y: f32, read dy: f32, write delta: f32 }
+    buffers { read y: f32, read lse: f32, read dy: f32, write sums: f32 }
     constants {}
 }
 shader! {
     BACKWARD_QUERY = "attention/backward_query", workgroup 64;
-    parts { "attention/backward_query", "lib/attention", "lib/attention_backward", "lib/attention_queries" }
-    params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add: u32 }
-    buffers { read q: f32, read k: f32, read v: f32, read lse: f32, read dy: f32, read delta: f32, write dq: f32 }
-    constants { VECTORS }
+    parts { "attention/backward_query", "lib/attention", "lib/attention_backward", "lib/attention_queries", "lib/hyperbolic" }
+    params {
+        tokens: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
+    }
+    buffers { read q: f32, read k: f32, read v: f32, read limits: u32, read sums: f32, read dy: f32, write dq: f32 }
+    constants { VECTORS, SEGMENTS, CAPPED }
 }
 shader! {
     BACKWARD_KEY_VALUE = "attention/backward_key_value", workgroup 64;
-    parts { "attention/backward_key_value", "lib/attention", "lib/attention_backward" }
-    params { tokens: u32, heads: u32, kv_heads: u32, head_size: u32, scale: f32, add_key: u32, add_value: u32 }
-    buffers {
-        read q: f32, read k: f32, read v: f32, read lse: f32, read dy: f32, read delta: f32, write dk: f32, write dv: f32,
+    parts { "attention/backward_key_value", "lib/attention", "lib/attention_backward", "lib/hyperbolic" }
+    params {
+        tokens: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
     }
-    constants { VECTORS }
+    buffers {
+        read q: f32, read k: f32, read v: f32, read limits: u32, read sums: f32, read dy: f32, write dk: f32, write dv: f32,
+    }
+    constants { VECTORS, SEGMENTS, CAPPED }
 }
 
 /// Queries or keys per workgroup.
 const ATTENDED: usize = 64;
 /// Largest head size D that the shaders support.
-const LARGEST_HEAD: usize = 128;
+const LARGEST_HEAD: usize = 256;
 
-/// Causal attention by running softmax; the backward pass recomputes the probabilities from the stored log-sum-exp, so no (T, T) matrix is
-/// ever stored (Dao 2023, arXiv 2307.08691). Reads q, k, v; writes y and the log-sum-exp, (N, H).
+/// The rows that a row attends to, and the scores that it gives them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attend {
+    /// Head size D.
+    pub head_size: usize,
+    /// True if token `i` sees no token after it.
+    pub causal: bool,
+    /// W, at least 1: token `i` sees token `j` only if |i − j| < W, as with transformers' `sliding_window` in a decoder (`masking_utils.py`,
+    /// `sliding_window_overlay`); `None` for no limit. transformers' window of an encoder includes its end: give it W = `sliding_window` + 1.
+    pub window: Option<usize>,
+    /// c of the soft cap c·tanh(s/c) of the scaled scores s (Gemma 2, arXiv 2408.00118, §2); `None` for none.
+    pub cap: Option<f64>,
+    /// Factor of the scores q kᵀ: 1/√D, or 1/√`query_pre_attn_scalar` in Gemma.
+    pub scale: f64,
+    /// True if rows see rows of their own segment only, and not its padding: the op then reads [`InputName::Segments`](crate::graph::memory::InputName::Segments).
+    pub segments: bool,
+}
+
+impl Attend {
+    /// A decoder's attention over whole sequences: each token sees itself and those before it, and scores are divided by √D.
+    pub fn causal(head_size: usize) -> Attend {
+        let Rule { causal, window, scale, cap } = Rule::causal(head_size);
+        Attend { head_size, causal, window, cap, scale, segments: false }
+    }
+
+    /// An encoder's attention: each token sees all tokens of its segment, and scores are divided by √D.
+    pub fn full(head_size: usize) -> Attend {
+        Attend { causal: false, segments: true, ..Attend::causal(head_size) }
+    }
+
+    fn rule(self) -> Rule {
+        let Attend { causal, window, scale, cap, .. } = self;
+        Rule { causal, window, scale, cap }
+    }
+}
+
+/// Attention by running softmax; the backward pass recomputes the probabilities from the stored log-sum-exp, so no (T, T) matrix is
+/// ever stored (Dao 2023, arXiv 2307.08691). Reads q, k, v, and the segments if there are any; writes y and the log-sum-exp, (N, H). Both are 0
+/// for padding.
 #[derive(Clone, Debug)]
 pub struct Attention {
     /// Tokens T per sequence.
@@ -57,93 +107,129 @@ pub struct Attention {
     pub heads: usize,
     /// Heads of k and v, KV; divides H.
     pub kv_heads: usize,
-    /// Head size D.
-    pub head_size: usize,
+    /// What rows attend to.
+    pub attend: Attend,
+}
+
+impl Attention {
+    /// Columns of q and y, and of k and v.
+    fn columns(&self) -> [usize; 2] {
+        [self.heads, self.kv_heads].map(|heads| heads * self.attend.head_size)
+    }
+
+    /// Tokens before and after itself that a token sees at most, both with itself.
+    fn reach(&self) -> [usize; 2] {
+        let window = self.attend.window.map_or(self.tokens, |window| window.min(self.tokens));
+        [window, if self.attend.causal { 1 } else { window }]
+    }
 }
 
 impl Kernel for Attention {
     const NAME: &'static str = "attention";
-    const SHADERS: &'static [Shader] = &[FORWARD, DELTA, BACKWARD_QUERY, BACKWARD_KEY_VALUE];
+    const SHADERS: &'static [Shader] = &[LIMITS, FORWARD, DELTA, BACKWARD_QUERY, BACKWARD_KEY_VALUE];
 
     fn outputs(&self) -> Vec<Type> {
-        vec![Type::floats(self.heads * self.head_size), Type::floats(self.heads)]
+        vec![Type::floats(self.columns()[0]), Type::floats(self.heads)]
     }
 
     fn flops_per_row(&self, pass: Pass) -> usize {
         let products = if pass == Pass::Forward { 2 } else { 5 };
-        products * self.heads * self.head_size * (self.tokens + 1)
+        // Tokens of the sequence that all tokens see together; the window is cut at both ends.
+        let [before, after] = self.reach();
+        let cut = |reach: usize| reach * self.tokens - reach * (reach - 1) / 2;
+        let seen = cut(before) + cut(after) - self.tokens;
+        products * self.columns()[0] * (2 * seen).div_ceil(self.tokens)
     }
 
     fn backward(&self, node: &Node, reverse: &mut Reverse) {
         let Some(dy) = reverse.gradient(node.writes[0]) else { return };
         let [q, k, v] = [node.reads[0], node.reads[1], node.reads[2]];
         let [y, lse] = [node.writes[0], node.writes[1]];
+        let [wide, narrow] = self.columns();
         // The kernel computes all three gradients at once; one that is not needed goes to scratch.
         let mut put = |value| {
-            let columns = if value == q { self.heads } else { self.kv_heads } * self.head_size;
+            let columns = if value == q { wide } else { narrow };
             reverse.contribute(value).unwrap_or_else(|| (reverse.scratch(columns), loralab_cpu::Store::Set))
         };
         let writes = vec![put(q), put(k), put(v)];
-        reverse.dispatch(self.clone(), Pass::BackwardInput, vec![q, k, v, y, lse, dy], writes);
+        let reads = [q, k, v, y, lse, dy].into_iter().chain(node.reads.get(3).copied()).collect();
+        reverse.dispatch(self.clone(), Pass::BackwardInput, reads, writes);
     }
 
     fn refusal(&self) -> Option<String> {
-        let Attention { head_size, .. } = self;
-        (*head_size > LARGEST_HEAD).then(|| {
+        let head_size = self.attend.head_size;
+        (head_size > LARGEST_HEAD).then(|| {
             format!("its heads have {head_size} features, and attention on a GPU is made for at most {LARGEST_HEAD}")
         })
     }
 
     fn launch(&self, dispatch: &Dispatch, grid: &Grid<'_>) -> Vec<Launch> {
-        let scale = (self.head_size as f64).sqrt().recip() as f32;
-        let [tokens, heads, kv_heads, head_size] = [self.tokens, self.heads, self.kv_heads, self.head_size].map(word);
-        let sizes = [tokens, heads, kv_heads, head_size, scale.to_bits()];
+        let Attend { head_size, scale, cap, segments, .. } = self.attend;
+        let [tokens, heads, kv_heads, size] = [self.tokens, self.heads, self.kv_heads, head_size].map(word);
+        let [before, after] = self.reach().map(word);
+        let [scale, limit] = [scale, cap.unwrap_or(0.0)].map(|x| (x as f32).to_bits());
+        let params =
+            |stores: [u32; 2]| [tokens, heads, kv_heads, size, before, after, scale, limit, stores[0], stores[1]];
+        let constants = [word(head_size.div_ceil(4)), u32::from(segments), u32::from(cap.is_some())];
         let groups = |heads: usize| [self.tokens.div_ceil(ATTENDED), heads, grid.all_rows() / self.tokens];
-        let vectors = word(self.head_size.div_ceil(4));
-        if dispatch.pass == Pass::Forward {
-            let ([q, k, v], [(y, _), (lse, _)]) = (dispatch.read(), dispatch.write());
-            let buffers = [q, k, v, y, lse].map(Memory::Rows);
-            vec![Launch::new(&FORWARD, &sizes, &buffers, groups(self.heads)).with(&[vectors])]
-        } else {
-            let ([q, k, v, y, lse, dy], [dq, dk, dv]) = (dispatch.read::<6>(), dispatch.write());
-            let [q, k, v, y, lse, dy] = [q, k, v, y, lse, dy].map(Memory::Rows);
-            let delta = Memory::Scratch(heads);
-            let elements = grid.all_rows() * self.heads;
-            let of_query = [&sizes[..], &[adds(dq.1)]].concat();
-            let of_key = [&sizes[..], &[adds(dk.1), adds(dv.1)]].concat();
-            let inputs = [q, k, v, lse, dy, delta];
-            let query = [&inputs[..], &[Memory::Rows(dq.0)]].concat();
-            let key_value = [&inputs[..], &[Memory::Rows(dk.0), Memory::Rows(dv.0)]].concat();
-            vec![
-                Launch::over(&DELTA, elements, &[word(elements), head_size], &[y, dy, delta]),
-                Launch::new(&BACKWARD_QUERY, &of_query, &query, groups(self.heads)).with(&[vectors]),
-                Launch::new(&BACKWARD_KEY_VALUE, &of_key, &key_value, groups(self.kv_heads)).with(&[vectors]),
-            ]
+        let rows = dispatch.reads.iter().copied().map(Memory::Rows).collect::<Vec<_>>();
+        let (&last, [q, k, v]) = (rows.last().unwrap_or(&Memory::Limits), [rows[0], rows[1], rows[2]]);
+        let all = grid.all_rows();
+        let mut launches = Vec::new();
+        // What no kernel reads has to be bound all the same, and may be anything that is read.
+        let mut limits = q;
+        if segments {
+            limits = Memory::Limits;
+            launches.push(Launch::over(&LIMITS, all, &[word(all), tokens], &[last, limits]));
         }
+        if dispatch.pass == Pass::Forward {
+            let [(y, _), (lse, _)] = dispatch.write();
+            let buffers = [q, k, v, limits, Memory::Rows(y), Memory::Rows(lse)];
+            launches.push(Launch::new(&FORWARD, &params([0; 2]), &buffers, groups(self.heads)).with(&constants));
+        } else {
+            let ([y, lse, dy], [dq, dk, dv]) = ([rows[3], rows[4], rows[5]], dispatch.write());
+            let sums = Memory::Scratch(2 * heads);
+            let elements = all * self.heads;
+            let query = [q, k, v, limits, sums, dy, Memory::Rows(dq.0)];
+            let key_value = [q, k, v, limits, sums, dy, Memory::Rows(dk.0), Memory::Rows(dv.0)];
+            let of_query = params([adds(dq.1), 0]);
+            let of_key = params([adds(dk.1), adds(dv.1)]);
+            launches.extend([
+                Launch::over(&DELTA, elements, &[word(elements), size], &[y, lse, dy, sums]),
+                Launch::new(&BACKWARD_QUERY, &of_query, &query, groups(self.heads)).with(&constants),
+                Launch::new(&BACKWARD_KEY_VALUE, &of_key, &key_value, groups(self.kv_heads)).with(&constants),
+            ]);
+        }
+        launches
     }
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
+        let (rule, scratch) = (self.attend.rule(), &mut *micro_batch.scratch);
         let shape = Shape {
             sequences: micro_batch.values.rows / self.tokens,
             tokens: self.tokens,
             heads: self.heads,
             kv_heads: self.kv_heads,
-            head_size: self.head_size,
+            head_size: self.attend.head_size,
         };
-        let (wide, narrow) = (self.heads * self.head_size, self.kv_heads * self.head_size);
+        let [wide, narrow] = self.columns();
+        let [q, k, v] = [dispatch.reads[0], dispatch.reads[1], dispatch.reads[2]];
         if dispatch.pass == Pass::Forward {
-            let ([q, k, v], [(y, _), (lse, _)]) = (dispatch.read(), dispatch.write());
+            let [(y, _), (lse, _)] = dispatch.write();
             micro_batch.values.write([(y, wide), (lse, self.heads)], |values, [y, lse]| {
                 let (q, k, v) = (values.read(q, wide), values.read(k, narrow), values.read(v, narrow));
-                attention::forward(shape, q, k, v, y, lse, micro_batch.scratch);
+                let segments = dispatch.reads.get(3).map(|&segments| values.ids(segments));
+                attention::forward(shape, rule, segments, q, k, v, y, lse, scratch);
             });
         } else {
-            let ([q, k, v, y, lse, dy], [dq, dk, dv]) = (dispatch.read(), dispatch.write());
+            let ([y, lse, dy], [dq, dk, dv]) =
+                ([dispatch.reads[3], dispatch.reads[4], dispatch.reads[5]], dispatch.write());
             let stores = [dq.1, dk.1, dv.1];
             micro_batch.values.write([(dq.0, wide), (dk.0, narrow), (dv.0, narrow)], |values, [dq, dk, dv]| {
                 let (q, k, v) = (values.read(q, wide), values.read(k, narrow), values.read(v, narrow));
                 let (y, dy, lse) = (values.read(y, wide), values.read(dy, wide), values.read(lse, self.heads));
-                attention::backward(shape, q, k, v, y, lse, dy, dq, dk, dv, stores, micro_batch.scratch);
+                let segments = dispatch.reads.get(6).map(|&segments| values.ids(segments));
+                attention::backward(shape, rule, segments, q, k, v, y, lse, dy, dq, dk, dv, stores, scratch);
             });
         }
     }

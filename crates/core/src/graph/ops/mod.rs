@@ -19,7 +19,7 @@ mod rope;
 mod swiglu;
 
 pub use add::Add;
-pub use attention::Attention;
+pub use attention::{Attend, Attention};
 pub use cross_entropy::CrossEntropy;
 pub use embedding::Embedding;
 pub use linear::Linear;

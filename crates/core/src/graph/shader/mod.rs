@@ -150,6 +150,8 @@ pub enum Memory {
     Rows(Buffer),
     /// Rows of this many columns that are used within one dispatch of the plan only.
     Scratch(u32),
+    /// The first token of each row's segment and the one after its last, (N, 2).
+    Limits,
     /// The trained tensors of each run, (K, elements).
     Trained,
     /// The frozen second pairs, in the layout of [`Memory::Trained`].
