@@ -26,7 +26,7 @@ fn plan(shape: Shape, width: usize) -> Plan {
     let x = tape.embedding(Weight::Frozen(0), width);
     let y = tape.lora_linear(x, Weight::Frozen(1), width, 2, "middle");
     let sum = tape.add(x, y);
-    tape.head(sum, Weight::Frozen(0), VOCABULARY);
+    tape.head(sum, Weight::Frozen(0), VOCABULARY, None);
     tape.compile(Purpose::Train(ADAMW))
 }
 

@@ -6,7 +6,10 @@
 mod base;
 mod decoder;
 mod fields;
+mod gemma;
+mod gpt2;
 pub mod llama;
+mod qwen;
 mod recorder;
 pub mod rotary;
 pub mod teacher_student;
@@ -55,6 +58,11 @@ trait Network: fmt::Debug + Send + Sync {
     /// Other names that a checkpoint may have for a tensor, such as that of the network without its head.
     fn aliases(&self, tensor: &str) -> Vec<String>;
 
+    /// True if a checkpoint holds the transpose of this tensor, (I, O).
+    fn is_transposed(&self, _tensor: &str) -> bool {
+        false
+    }
+
     /// True if a file may hold a tensor of this name that the model does not use, because it repeats other tensors or is a part that is not run.
     fn repeats(&self, tensor: &str) -> bool;
 
@@ -71,7 +79,7 @@ struct Family {
 }
 
 /// All families; a config without a `model_type` belongs to the first.
-static FAMILIES: [Family; 1] = [llama::FAMILY];
+static FAMILIES: [Family; 4] = [llama::FAMILY, qwen::FAMILY, gemma::FAMILY, gpt2::FAMILY];
 
 /// A model: what its `config.json` says, and the network that this describes.
 #[derive(Clone, Debug)]
@@ -143,6 +151,11 @@ impl Model {
     /// Other names that a checkpoint may have for a tensor.
     fn aliases(&self, tensor: &str) -> Vec<String> {
         self.network.aliases(tensor)
+    }
+
+    /// True if a checkpoint holds the transpose of this tensor.
+    fn is_transposed(&self, tensor: &str) -> bool {
+        self.network.is_transposed(tensor)
     }
 
     /// True if a file may hold a tensor of this name that the model does not use.
