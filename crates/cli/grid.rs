@@ -75,6 +75,7 @@ pub fn train_grid(
     let (name, contents) = files::settings(&experiment.to_experiment());
     results.write(&name, &contents)?;
     if !(output.quiet || output.json) {
+        note(format_args!("{}.", outlook::trained(experiment, &prepared.base)));
         note(outlook::data(experiment, &prepared.data));
         note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
     }

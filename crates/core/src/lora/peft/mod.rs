@@ -17,7 +17,7 @@ use loralab_checkpoint::{Checkpoint, CheckpointError, Format, Stored, read_safet
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::lora::init::Quantiser;
+use crate::{lora::init::Quantiser, models::covers};
 
 use config::Config;
 use ranks::Ranks;
@@ -441,11 +441,6 @@ fn parse_name(tensor: &str) -> Option<(&str, usize)> {
     let name = tensor.strip_prefix(PREFIX)?;
     let a = name.strip_suffix(".lora_A.weight").map(|module| (module, 0));
     a.or_else(|| name.strip_suffix(".lora_B.weight").map(|module| (module, 1)))
-}
-
-/// PEFT's rule: a target is a module's full name, or its last parts.
-fn covers(target: &str, module: &str) -> bool {
-    module.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
