@@ -12,6 +12,7 @@ pub mod llama;
 mod qwen;
 mod recorder;
 pub mod rotary;
+mod targets;
 pub mod teacher_student;
 
 use std::{fmt, sync::Arc};
@@ -21,6 +22,7 @@ use fields::Fields;
 use recorder::Recorder;
 pub use recorder::{Adapters, Training};
 use serde_json::{Map, Value as Json};
+pub use targets::{TargetError, TargetRules, Targets, covers};
 
 use crate::graph::tape::Tape;
 
@@ -175,13 +177,6 @@ impl Model {
 
     /// Last components of the names of the modules that can carry adapters, each once, in the order of the forward pass: valid values for `target_modules`.
     pub fn targets(&self) -> Vec<String> {
-        let mut targets: Vec<String> = vec![];
-        for Linear { name, .. } in self.linears() {
-            let end = name.rsplit('.').next().unwrap_or_default();
-            if targets.iter().all(|target| target != end) {
-                targets.push(end.to_owned());
-            }
-        }
-        targets
+        targets::ends(&self.linears())
     }
 }

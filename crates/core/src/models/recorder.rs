@@ -1,6 +1,6 @@
 //! The recorder: lets a family write its forward pass once, for every choice of what is trained.
 
-use super::Base;
+use super::{Base, covers};
 use crate::graph::{
     memory::{Group, Value, Weight},
     tape::Tape,
@@ -18,10 +18,7 @@ pub struct Adapters {
 impl Adapters {
     /// True if the module of this full name is a target: a target equals the whole name or its end after a dot, as in PEFT.
     pub fn target(&self, module: &str) -> bool {
-        let is_end = |target: &String| {
-            module.strip_suffix(target.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        self.target_modules.iter().any(is_end)
+        self.target_modules.iter().any(|target| covers(target, module))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::config::bytes::Bytes;
 use crate::config::data::{Fields, HeldOut};
 use crate::config::error::ExperimentError;
@@ -124,6 +126,25 @@ pub(crate) fn distinct<T>(name: &'static str, values: &[T], text: fn(&T) -> Stri
         Some(pair) => Err(ExperimentError::Twice { key: name, found: pair[0].clone() }),
         None => Ok(()),
     }
+}
+
+/// A list that leaves its setting out if it is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Listed<T>(pub Vec<T>);
+
+impl<T: Clone> Written<Vec<T>> for Listed<T> {
+    fn written(&self) -> Option<Vec<T>> {
+        (!self.0.is_empty()).then(|| self.0.clone())
+    }
+}
+
+/// Different values, or none.
+pub(crate) fn listed<T: Clone + ToString>(given: Given<'_, Vec<T>>) -> Result<Listed<T>, ExperimentError> {
+    let values = given.value.unwrap_or_default();
+    if !values.is_empty() {
+        distinct(given.name, &values, T::to_string)?;
+    }
+    Ok(Listed(values))
 }
 
 /// A value of a setting that is read from the text of its flag.
