@@ -282,7 +282,7 @@ mod tests {
             Tensor { name, ..tensor.clone() }
         });
         let bare = Base { tensors: tensors.collect(), model: base.model.clone() };
-        let read = Base::from_safetensors(&bare.to_safetensors().expect("tensors of their shapes")).expect("a base");
+        let read = Base::from_safetensors(bare.to_safetensors().expect("tensors of their shapes")).expect("a base");
         assert_eq!(read.tensors, base.tensors);
     }
 }
