@@ -19,7 +19,21 @@ use serde::Deserialize;
 use crate::gpu;
 
 /// All fixtures.
-const FIXTURES: &[&str] = &["llama", "llama_wide", "smollm3"];
+const FIXTURES: &[&str] = &[
+    "llama",
+    "llama_wide",
+    "llama_biases",
+    "llama_linear",
+    "llama_llama3",
+    "llama_yarn",
+    "mistral",
+    "smollm3",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "gpt2",
+];
 
 #[derive(Deserialize)]
 struct Settings {
@@ -45,7 +59,7 @@ impl Fixture {
         let settings = serde_json::from_str(settings).expect("settings as the script writes them");
         let file = SafeTensors::deserialize(&bytes).expect("the fixture is whole");
         let base = file.tensor("base").expect("the fixture has a base").data();
-        let base = Base::from_safetensors(base).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let base = Base::from_safetensors(base.to_vec()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let &[sequences, tokens] = file.tensor("tokens").expect("the fixture has tokens").shape() else {
             panic!("tokens of sequences")
         };

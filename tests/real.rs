@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use loralab_checkpoint::read_safetensors;
+use loralab_checkpoint::files;
 use loralab_core::{
     device::{Cpu, Inputs, RunSettings},
     graph::{
@@ -55,13 +55,11 @@ fn words(name: &str) -> Vec<u32> {
 fn base(name: &str) -> Option<Base> {
     let home = || std::env::home_dir().map(|home| home.join(".cache/loralab-models"));
     let folder = std::env::var("LORALAB_MODELS").map(PathBuf::from).ok().or_else(home)?.join(name);
-    let Ok(config) = std::fs::read_to_string(folder.join("config.json")) else {
+    if !folder.join("config.json").exists() {
         println!("SKIPPED: there is no model {name} in {}; LORALAB_MODELS names another folder", folder.display());
         return None;
-    };
-    let file = std::fs::read(folder.join("model.safetensors")).expect("a folder with a config has weights");
-    let mut checkpoint = read_safetensors(&file).expect("the weights are whole");
-    checkpoint.metadata.insert("config".to_owned(), config);
+    }
+    let checkpoint = files::open(&folder).unwrap_or_else(|error| panic!("{name}: {error}"));
     Some(Base::from_checkpoint(&checkpoint).unwrap_or_else(|error| panic!("{name}: {error}")))
 }
 

@@ -1,15 +1,19 @@
 //! Loads the base that `--base`, or `--model`, names: a shipped one, a folder or file of a checkpoint, or a model in the local cache of Hugging Face's hub.
 
 use std::{
-    env,
+    env, fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
-use loralab_checkpoint::files::{self, HubCache};
+use loralab_checkpoint::{
+    Checkpoint,
+    files::{self, HubCache},
+};
 use loralab_core::models::{self, Model};
 use loralab_experiment::{Base, nearest};
-use loralab_tokenizer::Tokenizer;
+use loralab_tokenizer::{Files, Tokenizer};
 
 use crate::memory;
 
@@ -47,11 +51,15 @@ pub fn load(base: &Base) -> Result<Loaded> {
 /// The tokenizer of a base, without its weights.
 ///
 /// # Errors
-/// If the base is not here.
+/// If the base is not here, or its files cannot be read.
 pub fn tokenizer(base: &Base) -> Result<Tokenizer> {
     match base {
         Base::Tiny | Base::Nano => Ok(Tokenizer::Bytes),
-        Base::Path(name) => tokenizer_of(&place(name)?).with_context(|| unusable(name)),
+        Base::Path(name) => {
+            let path = place(name)?;
+            let read = || tokenizer_of(&path, &files::open(&path)?);
+            read().with_context(|| unusable(name))
+        }
     }
 }
 
@@ -80,15 +88,55 @@ fn place(name: &str) -> Result<PathBuf> {
 /// Reads a checkpoint and its tokenizer. Its config is checked first, then the memory that its weights take; they are read last.
 fn read(path: &Path) -> Result<(models::Base, Tokenizer)> {
     let checkpoint = files::open(path)?;
-    let tokenizer = tokenizer_of(path)?;
-    if let Some(config) = checkpoint.metadata.get("config") {
-        tokenizer.check(Model::from_json(config)?.vocabulary())?;
-    }
+    let tokenizer = tokenizer_of(path, &checkpoint)?;
     memory::check_decoded(&checkpoint)?;
     Ok((models::Base::from_checkpoint(&checkpoint)?, tokenizer))
 }
 
-/// The tokenizer of a checkpoint.
-fn tokenizer_of(_path: &Path) -> Result<Tokenizer> {
-    Ok(Tokenizer::Bytes)
+/// The tokenizer of a checkpoint, checked against the vocabulary that its config gives: that of the `tokenizer.json` in its folder, or bytes.
+fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    // The reader of bases reports a missing config.
+    let Some(config) = checkpoint.metadata.get("config") else { return Ok(Tokenizer::Bytes) };
+    let found = Model::from_json(config)?.vocabulary();
+    let folder = files::folder_of(path);
+    // A file of 256 tokens is one that `loralab pretrain` made; a tokenizer.json that happens to lie beside it is another model's.
+    let reads_bytes = found == Tokenizer::Bytes.vocabulary() && !path.is_dir();
+    let tokenizer = if reads_bytes { None } else { beside(&folder)? };
+    let needed = Tokenizer::Bytes.vocabulary();
+    match tokenizer {
+        None if found != needed => bail!(
+            "it has a vocabulary of {found} tokens, but there is no tokenizer.json in `{}`, and without one only a base that reads bytes ({needed} tokens) can \
+             be used; put the model's own tokenizer.json there",
+            folder.display()
+        ),
+        None => Ok(Tokenizer::Bytes),
+        Some(tokenizer) => {
+            tokenizer.check(found)?;
+            Ok(tokenizer)
+        }
+    }
+}
+
+/// The tokenizer in a folder; none if there is no `tokenizer.json`.
+fn beside(folder: &Path) -> Result<Option<Tokenizer>> {
+    let read = |name: &str| match fs::read(folder.join(name)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("its `{name}` cannot be read")),
+    };
+    let Some(tokenizer) = read(Files::TOKENIZER)? else { return Ok(None) };
+    let tokenizer_config = read(Files::TOKENIZER_CONFIG)?;
+    let special_tokens_map = read(Files::SPECIAL_TOKENS_MAP)?;
+    let generation_config = read(Files::GENERATION_CONFIG)?;
+    let config = read(Files::CONFIG)?;
+    let chat_template = read(Files::CHAT_TEMPLATE)?;
+    let files = Files {
+        tokenizer: &tokenizer,
+        tokenizer_config: tokenizer_config.as_deref(),
+        special_tokens_map: special_tokens_map.as_deref(),
+        generation_config: generation_config.as_deref(),
+        config: config.as_deref(),
+        chat_template: chat_template.as_deref(),
+    };
+    Ok(Some(Tokenizer::from_files(&files)?))
 }

@@ -22,6 +22,7 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         counted(cohorts.len(), "cohort"),
     ))?;
     outlook::cautions(experiment, &prepared.base).iter().try_for_each(print)?;
+    print(format_args!("{}.", outlook::trained(experiment, &prepared.base)))?;
     print(outlook::data(experiment, &prepared.data))?;
     print(format_args!("\n{}\n", examples::in_words(experiment, &prepared.data, &prepared.tokenizer, EXAMPLES)?))?;
     print(outlook::time(experiment, prepared, sweep, cohorts)?)?;

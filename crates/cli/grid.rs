@@ -76,6 +76,7 @@ pub fn train_grid(
     let (name, contents) = files::settings(&experiment.to_experiment());
     results.write(&name, &contents)?;
     if !(output.quiet || output.json) {
+        note(format_args!("{}.", outlook::trained(experiment, &prepared.base)));
         note(outlook::data(experiment, &prepared.data));
         note(examples::in_words(experiment, &prepared.data, &prepared.tokenizer, 1)?);
         note(outlook::time(experiment, prepared, &sweep, &cohorts)?);

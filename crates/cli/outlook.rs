@@ -1,6 +1,7 @@
 //! Sentences about a training before it starts: the share of the data that it reads, and its estimated time.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,11 +10,13 @@ use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Inputs, Machine, RunSettings, wait, webgpu::Tiling},
-    lab::{PlanNeeds, Prepared, Sweep, adapters},
-    models::Base,
+    lab::{PlanNeeds, Prepared, Sweep, adapted, adapters},
+    models::{Base, Linear},
 };
 use loralab_data::{Dataset, Split};
 use loralab_experiment::{Cell, Resolved, SECOND_NAMES};
+
+use crate::dry_run::counted;
 
 /// A shorter first step is timed again, since a first step also allocates memory.
 const SHORT: Duration = Duration::from_millis(500);
@@ -27,6 +30,37 @@ pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
         .collect();
     cautions.extend(rank_in_words(experiment, base));
     cautions
+}
+
+/// A sentence on the modules that carry adapters and the number of trained parameters of a run, with their share of all parameters.
+pub fn trained(experiment: &Resolved, base: &Base) -> String {
+    let modules = adapted(base, experiment).unwrap_or_default();
+    let elements: usize = modules.iter().map(|module| experiment.rank * (module.inputs + module.outputs)).sum();
+    let layer = |module: &Linear| module.name.split('.').find_map(|part| part.parse::<usize>().ok());
+    let layers: BTreeSet<usize> = modules.iter().filter_map(layer).collect();
+    let mut ends: Vec<&str> = vec![];
+    for module in &modules {
+        let end = module.name.rsplit('.').next().unwrap_or_default();
+        if !ends.contains(&end) {
+            ends.push(end);
+        }
+    }
+    let which = match modules.len() == layers.len() * ends.len() {
+        true => format!("{} × {}", counted(layers.len(), "layer"), ends.join(", ")),
+        false => format!("{} ({})", counted(modules.len(), "module"), ends.join(", ")),
+    };
+    let share = 100.0 * elements as f64 / (base.model.parameters() + elements) as f64;
+    format!("Adapters: {which}: {} trained parameters ({share:.2} %)", grouped(elements))
+}
+
+/// A number with commas between its thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let group = |(place, digit): (usize, char)| {
+        let comma = place > 0 && (digits.len() - place).is_multiple_of(3);
+        comma.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(group).collect()
 }
 
 /// A warning if the rank exceeds that of any change of some matrix; else none.

@@ -1,7 +1,7 @@
 //! Prepares an experiment: reads its files, checks its sizes against memory, and opens its device.
 
 use anyhow::{Error, Result};
-use loralab_core::lab::{Prepared, SweepError};
+use loralab_core::lab::{Prepared, SweepError, adapted};
 use loralab_data::Split;
 use loralab_experiment::{Data, Resolved};
 
@@ -26,7 +26,7 @@ pub fn with_data(
     quiet: bool,
 ) -> Result<Prepared> {
     let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
-    experiment.targets(&base.model.targets()).map_err(usage)?;
+    adapted(&base, experiment).map_err(usage)?;
     let threads = source::threads(experiment.threads.map(Into::into))?;
     // Errors in the settings come before the search for a device.
     let free = memory::available(experiment.memory);
@@ -41,7 +41,7 @@ pub fn with_data(
 /// The same device and data with the base that `experiment` names.
 pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared> {
     let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
-    experiment.targets(&base.model.targets()).map_err(usage)?;
+    adapted(&base, experiment).map_err(usage)?;
     memory::check(experiment, &base, prepared.available)?;
     Ok(Prepared { base, base_name, tokenizer, ..prepared.clone() })
 }

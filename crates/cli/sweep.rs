@@ -171,7 +171,18 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
         let options: Vec<String> = own.map(ToString::to_string).collect();
         let modules = experiment.target_modules.as_ref().map_or("all-linear".to_owned(), |modules| modules.join(","));
         let (base, rank) = (quoted(base), experiment.rank);
-        let mut command = format!("loralab init {name} --base {base} --rank {rank} --target-modules {modules}");
+        let mut command =
+            format!("loralab init {name} --base {base} --rank {rank} --target-modules {}", quoted_list(&modules));
+        let layers: Vec<String> = experiment.layers_to_transform.0.iter().map(usize::to_string).collect();
+        for (flag, values) in [
+            ("exclude-modules", &experiment.exclude_modules.0),
+            ("layers-to-transform", &layers),
+            ("layers-pattern", &experiment.layers_pattern.0),
+        ] {
+            if !values.is_empty() {
+                command += &format!(" --{flag} {}", quoted_list(&values.join(",")));
+            }
+        }
         if !options.is_empty() {
             command += &format!(" --scheme-options {}", options.join(","));
         }
@@ -180,6 +191,11 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
     let schemes = experiment.schemes.iter();
     let trained = schemes.filter(|name| find(name).is_ok_and(|scheme| scheme.rule.quantiser().is_some()));
     trained.map(|name| (name.as_str(), command(name))).collect()
+}
+
+/// The same of a list with commas, which a shell takes as they are.
+fn quoted_list(text: &str) -> String {
+    if text.split(',').all(|entry| quoted(entry) == entry) { text.to_owned() } else { quoted(text) }
 }
 
 /// A text quoted as one word of a shell.

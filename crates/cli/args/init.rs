@@ -37,9 +37,18 @@ pub struct InitArguments {
     /// classic divides alpha by r, rslora by the root of r [default: classic]
     #[arg(long, value_name = "NAME")]
     pub scaling: Option<String>,
-    /// The linear maps that carry an adapter, separated by commas, or all-linear [default: all-linear]
+    /// The linear maps that carry an adapter: names or ends of names separated by commas, a regular expression of full names, or all-linear [default: all-linear]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub target_modules: Option<Vec<String>>,
+    /// Of these, the linear maps that carry no adapter, named in the same way
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub exclude_modules: Option<Vec<String>>,
+    /// The layers that carry adapters, counted from 0, separated by commas [default: all layers]
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    pub layers_to_transform: Option<Vec<usize>>,
+    /// The names in front of a layer's index, for models that number other parts too
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "layers_to_transform")]
+    pub layers_pattern: Option<Vec<String>>,
     /// Seed of the adapter's random numbers and of the data that are read [default: 0]
     #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
     pub seed: Option<u64>,
@@ -77,6 +86,9 @@ impl InitArguments {
             alpha: self.alpha,
             scaling: self.scaling.clone(),
             target_modules: self.target_modules.clone(),
+            exclude_modules: self.exclude_modules.clone(),
+            layers_to_transform: self.layers_to_transform.clone(),
+            layers_pattern: self.layers_pattern.clone(),
             task: self.task.clone(),
             data: self.data.clone(),
             tokens: self.tokens,

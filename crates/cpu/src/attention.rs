@@ -246,9 +246,7 @@ pub fn backward<S: Scalar>(
                     let seen_by = |query| within(&sight.seen_by(sequence, queries.start + query), &keys);
                     probabilities(p, ds, width, lse_of, delta_of, seen_by);
                     if cap.is_some() {
-                        for (ds, &slope) in ds.iter_mut().zip(&*slope) {
-                            *ds *= slope;
-                        }
+                        multiply(ds, slope);
                     }
                     let (p, ds) = (Matrix::new(p, count, width), Matrix::new(ds, count, width));
                     S::matmul(dv_tile, p.t(), dy_view, S::ONE, Store::Add);
@@ -325,6 +323,14 @@ fn slopes<S: Scalar>(capped: &[S], cap: S, slopes: &mut [S]) {
     for (slope, &capped) in slopes.iter_mut().zip(capped) {
         let tanh = capped / cap;
         *slope = S::ONE - tanh * tanh;
+    }
+}
+
+/// Multiplies each number by its factor.
+#[inline(always)]
+fn multiply<S: Scalar>(numbers: &mut [S], factors: &[S]) {
+    for (number, &factor) in numbers.iter_mut().zip(factors) {
+        *number *= factor;
     }
 }
 

@@ -93,7 +93,7 @@ impl Batch {
     /// Bytes of the text whose tokens count, to divide a sum of losses by: bits per byte compare tokenizers, nats per token do not.
     pub fn counted_bytes(&self, tokenizer: &Tokenizer) -> usize {
         let counted = self.targets.iter().zip(&self.weights).filter(|(_, weight)| **weight != 0.0);
-        counted.map(|(target, _)| tokenizer.decode_bytes(&[*target]).len()).sum()
+        counted.map(|(target, _)| tokenizer.bytes_of(*target)).sum()
     }
 
     /// Writes `tokens` and their successors to a sequence from position `at` on, as its example number `segment`; the targets among `tokens` with an index
@@ -131,7 +131,7 @@ impl Batch {
         self.examples[sequence] = Some(index);
     }
 
-    fn fill_pack(&mut self, sequence: usize, lessons: impl Iterator<Item = Lesson<'_>>) {
+    fn fill_pack<'a>(&mut self, sequence: usize, lessons: impl Iterator<Item = Lesson<'a>>) {
         let mut at = 0;
         for (segment, lesson) in (1..).zip(lessons) {
             at = self.fill(sequence, at, segment, lesson.tokens, lesson.taught());

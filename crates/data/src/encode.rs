@@ -1,14 +1,10 @@
 //! What a record says, as token ids with a mask of what is taught.
 
-use loralab_tokenizer::Tokenizer;
+use std::ops::Range;
 
-use crate::{example::Examples, shape::Message};
+use loralab_tokenizer::{ChatError, Message, Taught, Tokenizer};
 
-/// The token that ends a text, if the tokenizer has one.
-fn end(tokenizer: &Tokenizer) -> Option<u32> {
-    let Tokenizer::Bytes = tokenizer;
-    None
-}
+use crate::example::Examples;
 
 /// Adds a prompt and a completion, which are encoded apart, as generation does it. The completion ends in the token that ends a text, which is taught; with
 /// bytes, which have none, in a newline, where generation stops.
@@ -22,7 +18,7 @@ pub fn completion(examples: &mut Examples, prompt: &str, completion: &str, token
 /// The tokens of a text with its end.
 pub fn ended(text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
     let mut tokens = tokenizer.encode(text);
-    match end(tokenizer) {
+    match tokenizer.special().eos {
         Some(end) => tokens.push(end),
         None if !text.ends_with('\n') => tokens.extend(tokenizer.encode("\n")),
         None => {}
@@ -30,18 +26,31 @@ pub fn ended(text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
     tokens
 }
 
-/// Adds a conversation, of which the assistant's turns are taught. Without a chat template each message is a line, `role: content`.
+/// Adds a conversation, of which the assistant's turns are taught, each with the token that ends it. Without a chat template each message is a line,
+/// `role: content`.
 ///
 /// # Errors
 /// If the template refuses it.
-pub fn conversation(examples: &mut Examples, messages: &[Message], tokenizer: &Tokenizer) -> Result<(), String> {
+pub fn conversation(examples: &mut Examples, messages: &[Message], tokenizer: &Tokenizer) -> Result<(), ChatError> {
     let (mut tokens, mut taught) = (Vec::new(), Vec::new());
-    for Message { role, content } in messages {
-        tokens.extend(tokenizer.encode(&format!("{role}: ")));
-        let start = tokens.len();
-        tokens.extend(ended(content, tokenizer));
-        if role == "assistant" {
-            taught.push(start..tokens.len());
+    if tokenizer.has_chat_template() {
+        for Taught { token, taught: is_taught } in tokenizer.conversation(messages)? {
+            let at = tokens.len();
+            match taught.last_mut() {
+                Some(Range { end, .. }) if is_taught && *end == at => *end += 1,
+                _ if is_taught => taught.push(at..at + 1),
+                _ => {}
+            }
+            tokens.push(token);
+        }
+    } else {
+        for message in messages {
+            tokens.extend(tokenizer.encode(&format!("{}: ", message.role)));
+            let start = tokens.len();
+            tokens.extend(ended(&message.content, tokenizer));
+            if message.is_answer() {
+                taught.push(start..tokens.len());
+            }
         }
     }
     examples.push(&tokens, &taught);

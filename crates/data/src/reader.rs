@@ -127,7 +127,7 @@ impl<'r> Taken<'r> {
                 encode::completion(&mut self.examples, &prompt, &completion, tokenizer);
             }
             Said::Messages(messages) => encode::conversation(&mut self.examples, &messages, tokenizer)
-                .map_err(|why| Error::Chat { place, why })?,
+                .map_err(|why| Error::Chat { place, why: why.to_string() })?,
         }
         self.fit(place);
         Ok(())

@@ -1,5 +1,6 @@
 //! The shape of records: which fields say what is read and what is taught.
 
+use loralab_tokenizer::Message;
 use serde_json::Value;
 
 use crate::{
@@ -125,15 +126,6 @@ fn roles() -> Vec<&'static str> {
 /// Whether a field of this name has a role without being given one.
 pub fn is_role(name: &str) -> bool {
     SHAPES.iter().any(|shape| shape.needs.contains(&name) || shape.takes.contains(&name))
-}
-
-/// A part of what a record says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
-    /// Who speaks, in the words of chat templates: system, user, assistant, tool.
-    pub role: String,
-    /// The text.
-    pub content: String,
 }
 
 /// What a record says.
@@ -283,9 +275,9 @@ fn messages(record: &Record, field: &str, [who, what]: [&str; 2]) -> Result<Vec<
             Some(Value::String(content)) => content.clone(),
             _ => text(message, what).map_err(within)?,
         };
-        messages.push(Message { role: canonical(role), content });
+        messages.push(Message::new(canonical(role), content));
     }
-    if !messages.iter().any(|message| message.role == "assistant" && !message.content.is_empty()) {
+    if !messages.iter().any(|message| message.is_answer() && !message.content.is_empty()) {
         return Err(format!("no message of \"{field}\" is the assistant's, so nothing is taught"));
     }
     Ok(messages)

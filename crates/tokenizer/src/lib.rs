@@ -164,7 +164,7 @@ impl Tokenizer {
     /// For WordPiece the first token of a word counts the space before it, and the sum differs from the text's length where the tokenizer removes accents,
     /// changes case or drops white space. Special tokens count nothing; the unknown token counts one.
     pub fn bytes_of(&self, token: u32) -> usize {
-        of_kind!(self, 1, real => real.bytes_of(token))
+        of_kind!(self, usize::from(token < 256), real => real.bytes_of(token))
     }
 
     /// True if the tokenizer can write conversations: [`conversation`](Tokenizer::conversation) and [`chat`](Tokenizer::chat).

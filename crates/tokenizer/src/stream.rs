@@ -2,6 +2,10 @@
 
 use super::Tokenizer;
 
+/// Tokens after which a text that ends in U+FFFD is said. A character is at most four bytes, each of which may be a token; the one before it may be
+/// U+FFFD itself.
+const LONGEST_WAIT: usize = 8;
+
 /// Writes a text token by token. A token's text depends on those before it: a character may be spread over several tokens, and some tokenizers write a
 /// space between words only. So the last tokens are decoded together, and what has been said is taken away.
 #[derive(Clone, Debug)]
@@ -22,8 +26,7 @@ impl TextStream {
     pub fn push(&mut self, token: u32) -> String {
         self.tokens.push(token);
         let whole = self.tokenizer.decode_plain(&self.tokens);
-        // A character is at most four bytes; more tokens than that are no character.
-        if whole.ends_with('\u{FFFD}') && self.tokens.len() - self.said < 4 {
+        if whole.ends_with('\u{FFFD}') && self.tokens.len() - self.said < LONGEST_WAIT {
             return String::new();
         }
         self.rest(&whole)

@@ -73,7 +73,8 @@ pub fn open(path: &Path) -> Result<Checkpoint, FilesError> {
 
 /// The folder that holds a checkpoint's other files, such as its tokenizer.
 pub fn folder_of(path: &Path) -> PathBuf {
-    if path.is_dir() { path.to_owned() } else { path.parent().unwrap_or(Path::new("")).to_owned() }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if path.is_dir() { path.to_owned() } else { parent.unwrap_or(Path::new(".")).to_owned() }
 }
 
 /// The mapped bytes of a file.

@@ -348,12 +348,13 @@ impl Tape {
     /// A vocabulary of at most [`CHUNK`] tokens has its logits kept as a value, since they are no wider than other activations and computing them again in
     /// the backward pass would cost a product more. Of a larger one, only a chunk of the logits exists at a time; plans that keep the model's output
     /// compute all of them beside the loss.
-    pub fn head(&mut self, x: Value, weight: Weight, vocabulary: usize) {
+    pub fn head(&mut self, x: Value, weight: Weight, vocabulary: usize, cap: Option<f64>) {
         if vocabulary <= CHUNK {
             let logits = self.linear(x, weight, None, vocabulary);
+            let logits = cap.map_or(logits, |cap| self.softcap(logits, cap));
             self.cross_entropy(logits);
         } else {
-            self.linear_cross_entropy(x, weight, vocabulary, CHUNK, None);
+            self.linear_cross_entropy(x, weight, vocabulary, CHUNK, cap);
         }
     }
 
@@ -461,11 +462,12 @@ impl Tape {
     /// Records the logits of a head that computes them in chunks.
     fn keep_output(&mut self) {
         let head = self.nodes.iter().rev().find_map(|node| match &node.op {
-            Op::LinearCrossEntropy(head) => Some((Linear::from(head), node.reads[0])),
+            Op::LinearCrossEntropy(head) => Some((Linear::from(head), head.cap, node.reads[0])),
             _ => None,
         });
-        if let (None, Some((linear, x))) = (self.results.prediction, head) {
-            self.results.prediction = Some(self.push(linear, vec![x]));
+        if let (None, Some((linear, cap, x))) = (self.results.prediction, head) {
+            let logits = self.push(linear, vec![x]);
+            self.results.prediction = Some(cap.map_or(logits, |cap| self.softcap(logits, cap)));
         }
     }
 

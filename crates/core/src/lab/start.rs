@@ -6,7 +6,7 @@ use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
     MakeDevice, PlanNeeds, SweepError,
-    translate::{adapters, calibration, export, options, record, run_of, setup},
+    translate::{adapted, adapters, calibration, export, options, record, run_of, setup},
 };
 use crate::{
     device::Needs,
@@ -69,7 +69,7 @@ pub async fn compute_start(
     make_device: MakeDevice<'_>,
 ) -> Result<AdapterStart, SweepError> {
     let run = run_of(experiment, cell)?;
-    experiment.targets(&base.model.targets())?;
+    adapted(base, experiment)?;
     check_options(&experiment.schemes, options(experiment))?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };

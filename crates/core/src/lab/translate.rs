@@ -19,7 +19,7 @@ use crate::{
         init::{self, Scheme, Trains},
         peft::{Adapter, Module},
     },
-    models::{Adapters, Base, Training},
+    models::{Adapters, Base, Linear, TargetError, TargetRules, Targets, Training, covers},
 };
 
 /// The tape of the decoder with the experiment's adapters.
@@ -133,9 +133,33 @@ pub(super) fn export(
     }
 }
 
-/// The modules that carry an adapter, and its rank. Names that the model does not know are refused by [`Resolved::targets`].
+/// The rules for the modules that carry adapters.
+fn targets(experiment: &Resolved) -> Result<Targets, TargetError> {
+    Targets::new(TargetRules {
+        target_modules: experiment.target_modules.as_deref(),
+        exclude_modules: &experiment.exclude_modules.0,
+        layers_to_transform: &experiment.layers_to_transform.0,
+        layers_pattern: &experiment.layers_pattern.0,
+    })
+}
+
+/// The modules of a base that carry adapters.
+///
+/// # Errors
+/// If a rule matches nothing, or all rules together leave no module.
+pub fn adapted(base: &Base, experiment: &Resolved) -> Result<Vec<Linear>, TargetError> {
+    let linears = base.model.linears();
+    Ok(targets(experiment)?.of(&linears)?.into_iter().cloned().collect())
+}
+
+/// The modules that carry an adapter, and its rank. They are named by the ends of their names if these say it all, else in full; none if [`adapted`] refuses
+/// the rules.
 pub fn adapters(base: &Base, experiment: &Resolved) -> Adapters {
-    let known = base.model.targets();
-    let named = |module: &String| experiment.target_modules.as_ref().is_none_or(|named| named.contains(module));
-    Adapters { rank: experiment.rank, target_modules: known.into_iter().filter(named).collect() }
+    let modules = adapted(base, experiment).unwrap_or_default();
+    let full = || modules.iter().map(|module| module.name.clone()).collect();
+    let ends = base.model.targets();
+    let named = |end: &String| experiment.target_modules.as_ref().is_none_or(|named| named.contains(end));
+    let ends: Vec<String> = ends.into_iter().filter(named).collect();
+    let covered = base.model.linears().iter().filter(|linear| ends.iter().any(|end| covers(end, &linear.name))).count();
+    Adapters { rank: experiment.rank, target_modules: if covered == modules.len() { ends } else { full() } }
 }

@@ -132,7 +132,8 @@ impl Base {
                 return Err(BaseError::Missing { name, shape });
             };
             used.insert(stored.name.as_str());
-            tensor(stored, name, shape)
+            let is_transposed = model.is_transposed(&name);
+            tensor(stored, name, shape, is_transposed)
         });
         let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
         let is_used = |name: &str| used.contains(name) || model.repeats(name);
@@ -153,8 +154,13 @@ impl Base {
                 Data::F16(_) => Format::F16,
                 Data::Bf16(_) => Format::Bf16,
             };
-            let shape = if tensor.shape[0] == 1 { vec![tensor.shape[1]] } else { tensor.shape.to_vec() };
-            Stored { name: tensor.name.clone(), shape, format, bytes: tensor.data.to_le_bytes() }
+            let [rows, columns] = tensor.shape;
+            let (shape, data) = match self.model.is_transposed(&tensor.name) {
+                true => (vec![columns, rows], transposed(&tensor.data, rows, columns)),
+                false if rows == 1 => (vec![columns], tensor.data.clone()),
+                false => (vec![rows, columns], tensor.data.clone()),
+            };
+            Stored { name: tensor.name.clone(), shape, format, bytes: data.to_le_bytes() }
         };
         let config = (CONFIG_KEY.to_owned(), self.model.to_json());
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned()), config]);
@@ -172,10 +178,12 @@ impl Base {
     }
 }
 
-fn tensor(stored: &Stored, name: String, shape: [usize; 2]) -> Result<Tensor, BaseError> {
-    let vector = shape[0] == 1 && stored.shape == [shape[1]];
-    if stored.shape != shape && !vector {
-        return Err(BaseError::Shape { name, found: stored.shape.clone(), needed: shape });
+/// A tensor of `shape` from what a checkpoint holds, which may be its transpose.
+fn tensor(stored: &Stored, name: String, shape: [usize; 2], is_transposed: bool) -> Result<Tensor, BaseError> {
+    let needed = if is_transposed { [shape[1], shape[0]] } else { shape };
+    let vector = needed[0] == 1 && stored.shape == [needed[1]];
+    if stored.shape != needed && !vector {
+        return Err(BaseError::Shape { name, found: stored.shape.clone(), needed });
     }
     let data = match &stored.format {
         Format::F32 => Data::F32(stored.elements()),
@@ -186,9 +194,22 @@ fn tensor(stored: &Stored, name: String, shape: [usize; 2]) -> Result<Tensor, Ba
             None => return Err(BaseError::Type { name, found: other.clone() }),
         },
     };
-    match data.first_not_finite() {
-        Some(index) => Err(BaseError::NotFinite { name, index }),
-        None => Ok(Tensor { name, shape, data }),
+    if let Some(index) = data.first_not_finite() {
+        return Err(BaseError::NotFinite { name, index });
+    }
+    let data = if is_transposed { transposed(&data, needed[0], needed[1]) } else { data };
+    Ok(Tensor { name, shape, data })
+}
+
+/// The transpose of a (rows, columns) matrix.
+fn transposed(data: &Data, rows: usize, columns: usize) -> Data {
+    fn turn<T: Copy>(data: &[T], rows: usize, columns: usize) -> Vec<T> {
+        (0..rows * columns).map(|at| data[at % rows * columns + at / rows]).collect()
+    }
+    match data {
+        Data::F32(data) => Data::F32(turn(data, rows, columns).into()),
+        Data::F16(data) => Data::F16(turn(data, rows, columns).into()),
+        Data::Bf16(data) => Data::Bf16(turn(data, rows, columns).into()),
     }
 }
 
@@ -235,6 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn a_transposed_tensor_is_turned_both_ways() {
+        let said =
+            r#"{"model_type":"gpt2","n_embd":2,"n_head":1,"n_layer":1,"n_inner":3,"n_positions":2,"vocab_size":4}"#;
+        let model = Model::from_json(said).expect("a config");
+        let counted = |(name, shape): (String, [usize; 2])| {
+            let values: Vec<f32> = (0..shape[0] * shape[1]).map(|at| at as f32).collect();
+            Tensor { name, shape, data: Data::F32(values.into()) }
+        };
+        let base = Base { tensors: model.tensors().into_iter().map(counted).collect(), model };
+        let bytes = base.to_safetensors().expect("tensors of their shapes");
+        let file = read_safetensors(&bytes).expect("a file");
+        let name = "transformer.h.0.mlp.c_fc.weight";
+        let stored = file.tensors.iter().find(|stored| stored.name == name).expect("a product");
+        assert_eq!(stored.shape, [2, 3], "(I, O)");
+        assert_eq!(stored.to_f32().expect("floats"), [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
+        assert_eq!(Base::from_checkpoint(&file).expect("a base").tensors, base.tensors);
+    }
+
+    #[test]
     fn a_checkpoint_of_the_network_without_its_head_has_shorter_names() {
         let base = small();
         let tensors = base.tensors.iter().map(|tensor| {
@@ -242,7 +282,7 @@ mod tests {
             Tensor { name, ..tensor.clone() }
         });
         let bare = Base { tensors: tensors.collect(), model: base.model.clone() };
-        let read = Base::from_safetensors(&bare.to_safetensors().expect("tensors of their shapes")).expect("a base");
+        let read = Base::from_safetensors(bare.to_safetensors().expect("tensors of their shapes")).expect("a base");
         assert_eq!(read.tensors, base.tensors);
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::BaseError;
+use crate::graph::ops::gelu::Form;
 
 /// The largest size of a model that is read, in any dimension, so that no product of three overflows.
 const LARGEST: u64 = 1 << 20;
@@ -47,6 +48,22 @@ impl Fields {
         self.value(key).map(|_| self.size(key, None)).transpose()
     }
 
+    /// A number of things that may be 0.
+    ///
+    /// # Errors
+    /// If it is no whole number, or absurdly large.
+    pub fn count(&self, key: &'static str, default: usize) -> Result<usize, BaseError> {
+        match self.value(key) {
+            Some(value) if value.as_u64() == Some(0) => Ok(0),
+            _ => self.size(key, Some(default)),
+        }
+    }
+
+    /// A text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.value(key).and_then(Json::as_str)
+    }
+
     /// A number above 0.
     ///
     /// # Errors
@@ -59,6 +76,31 @@ impl Fields {
         }
     }
 
+    /// A number above 0, or none if the field is `null`; the default is for a field that is missing.
+    ///
+    /// # Errors
+    /// As [`Fields::number`].
+    pub fn nullable(&self, key: &'static str, default: Option<f64>) -> Result<Option<f64>, BaseError> {
+        match self.said.get(key) {
+            None => Ok(default),
+            Some(Json::Null) => Ok(None),
+            Some(_) => self.number(key, 1.0).map(Some),
+        }
+    }
+
+    /// The form of GELU that an activation is.
+    ///
+    /// # Errors
+    /// If it is another function.
+    pub fn gelu(&self, key: &'static str, default: &str) -> Result<Form, BaseError> {
+        match self.text(key).unwrap_or(default) {
+            "gelu" => Ok(Form::Erf),
+            // transformers has these names for one function.
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" | "gelu_accurate" => Ok(Form::Tanh),
+            other => Err(BaseError::Unlike { key, found: format!("{other:?}") }),
+        }
+    }
+
     /// A flag.
     ///
     /// # Errors
@@ -68,10 +110,10 @@ impl Fields {
         value.as_bool().ok_or_else(|| BaseError::Field { key, found: value.to_string(), needed: "true or false" })
     }
 
-    /// One value for each of so many layers, if the field has them.
+    /// One text for each of so many layers, if the field has them.
     ///
     /// # Errors
-    /// If it is no list, a value is unknown, or there are too few.
+    /// If it is no list of texts, or of another length.
     pub fn layers<T>(
         &self,
         key: &'static str,
@@ -120,6 +162,11 @@ mod tests {
             let sentence = fields.size(key, None).expect_err("no size").to_string();
             assert!(sentence.contains(&format!("\"{key}\"")), "{sentence}");
         }
+        assert_eq!(fields.count("zero", 7).expect("a count"), 0);
+        assert_eq!(fields.nullable("b", Some(3.0)).expect("null"), None);
+        assert_eq!(fields.nullable("none", Some(3.0)).expect("the default"), Some(3.0));
+        assert_eq!(fields.gelu("none", "gelu_new").expect("a GELU"), Form::Tanh);
+        assert!(fields.gelu("text", "gelu").is_err());
         assert!(fields.number("minus", 1.0).is_err() && fields.number("text", 1.0).is_err());
         assert!(fields.flag("a", true).is_err());
     }

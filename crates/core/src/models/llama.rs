@@ -9,10 +9,14 @@ use serde_json::{Map, Value as Json, json};
 pub use super::decoder::MODULES;
 use super::{
     BaseError, Family, Fields, Model, Network,
-    decoder::{Decoder, Defaults, Layer},
+    decoder::{Activation, Biases, Decoder, Defaults, Layer},
     fields::Accepted,
+    rotary::RotaryConfig,
 };
-use crate::graph::memory::{Group, Span};
+use crate::graph::{
+    memory::{Group, Span},
+    ops::{Attend, Offset, Rotary},
+};
 
 /// Sizes of a plain Llama decoder, such as pretraining makes; the JSON names are those of Hugging Face's `config.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,17 +80,27 @@ impl Config {
     }
 
     fn decoder(&self) -> Decoder {
+        let head_size = self.head_size();
         Decoder {
             vocabulary: self.vocabulary,
             width: self.width,
             heads: self.heads,
             kv_heads: self.kv_heads,
-            head_size: self.head_size(),
+            head_size,
             feed_forward: self.feed_forward,
             longest: self.tokens,
-            layers: vec![Layer { rotary: true }; self.layers],
-            theta: self.rope_theta,
+            layers: vec![Layer { rotary: Some(0), window: None }; self.layers],
+            rotaries: vec![Rotary::plain(self.rope_theta, head_size)],
             epsilon: self.epsilon,
+            gain_offset: Offset::Zero,
+            norms_behind: false,
+            head_norms: false,
+            biases: Biases::default(),
+            activation: Activation::Silu,
+            embedding_scale: 1.0,
+            attention_scale: Attend::causal(head_size).scale,
+            attention_cap: None,
+            logit_cap: None,
             tied: self.tied,
         }
     }
@@ -105,54 +119,51 @@ impl From<Config> for Model {
 }
 
 /// Config fields that change what a model computes, and the values that are computed here. A field that is missing or `null` is accepted.
-const PLAIN: [Accepted; 9] = [
-    ("hidden_act", &["\"silu\"", "\"swish\""]),
-    ("attention_bias", &["false"]),
-    ("mlp_bias", &["false"]),
-    ("sliding_window", &[]),
-    ("use_sliding_window", &["false"]),
-    ("rope_scaling", &[]),
-    ("partial_rotary_factor", &["1", "1.0"]),
-    ("quantization_config", &[]),
-    ("rope_parameters.rope_type", &["\"default\""]),
-];
+const PLAIN: [Accepted; 1] = [("quantization_config", &[])];
 
 pub(super) const FAMILY: Family = Family { types: &["llama", "mistral", "smollm3"], read };
 
-/// Reads the sizes, and rejects other fields whose values are not computed here.
+/// Reads a config as transformers' `configuration_llama.py`, `configuration_mistral.py` and `configuration_smollm3.py` do.
 fn read(fields: &Fields) -> Result<Arc<dyn Network>, BaseError> {
-    let fields = &flat(fields);
-    let kind = fields.value("model_type").and_then(Json::as_str).unwrap_or("llama");
     fields.plain(&PLAIN)?;
-    let plain = Defaults { kv_heads: None, head_size: None, longest: 2048, theta: 1e4, tied: false };
+    let kind = fields.text("model_type").unwrap_or("llama");
+    let plain = Defaults { longest: 2048, theta: 1e4, ..Defaults::default() };
     let defaults = match kind {
         "mistral" => Defaults { kv_heads: Some(8), longest: 131_072, ..plain },
         "smollm3" => Defaults { kv_heads: Some(4), longest: 32_768, theta: 2e6, tied: true, ..plain },
         _ => plain,
     };
     let mut decoder = Decoder::read(fields, &defaults)?;
+    let rotary = RotaryConfig::read(&fields.said, Some(defaults.theta))?;
+    decoder.rotaries = vec![rotary.rotary(decoder.head_size).map_err(BaseError::Sizes)?];
+    decoder.activation = Activation::read(fields, "hidden_act", "silu")?;
+    match kind {
+        "mistral" => {
+            // Only a window that is `null` is none.
+            if !fields.said.get("sliding_window").is_some_and(Json::is_null) {
+                let window = Some(fields.size("sliding_window", Some(4096))?);
+                decoder.layers.iter_mut().for_each(|layer| layer.window = window);
+            }
+        }
+        _ => {
+            let bias = fields.flag("attention_bias", false)?;
+            decoder.biases = Biases { inputs: bias, output: bias, feed_forward: fields.flag("mlp_bias", false)? };
+        }
+    }
     if kind == "smollm3" {
-        let rotary = unrotated(fields, decoder.layers.len())?;
-        decoder.layers.iter_mut().zip(rotary).for_each(|(layer, rotary)| layer.rotary = rotary);
+        let rotated = rotated(fields, decoder.layers.len())?;
+        decoder.layers.iter_mut().zip(&rotated).for_each(|(layer, is)| layer.rotary = is.then_some(0));
+        if fields.flag("use_sliding_window", false)?
+            && let Some(window) = fields.some_size("sliding_window")?
+        {
+            decoder.slide(fields, window, |layer| !rotated[layer])?;
+        }
     }
     Ok(Arc::new(decoder))
 }
 
-/// The fields with those of the object `rope_parameters`, into which transformers 5 writes the position settings.
-fn flat(fields: &Fields) -> Fields {
-    let mut said = fields.said.clone();
-    if let Some(Json::Object(positions)) = said.remove("rope_parameters") {
-        for (name, value) in positions {
-            let is_old = ["rope_theta", "partial_rotary_factor"].contains(&&*name);
-            let name = if is_old { name } else { format!("rope_parameters.{name}") };
-            said.entry(name).or_insert(value);
-        }
-    }
-    Fields { said }
-}
-
 /// True for each of SmolLM3's layers that is rotated: all but every fourth (transformers' `configuration_smollm3.py`).
-fn unrotated(fields: &Fields, layers: usize) -> Result<Vec<bool>, BaseError> {
+fn rotated(fields: &Fields, layers: usize) -> Result<Vec<bool>, BaseError> {
     let flag = |value: &Json| value.as_u64().map(|flag| flag != 0);
     if let Some(rotary) = fields.layers("no_rope_layers", layers, flag)? {
         return Ok(rotary);
@@ -212,7 +223,7 @@ mod tests {
             1,
         );
         let new = read_as(&said);
-        assert!(new.contains("theta: 500000.0"), "{new}");
+        assert!(new.contains(&format!("{:?}", Rotary::plain(5e5, 4))), "{new}");
         let wide = with(&json!({"head_dim": 16})).expect("heads wider than the residual stream");
         assert_eq!(wide.tensors()[2].1, [32, 8]);
     }
@@ -224,33 +235,36 @@ mod tests {
             read_as(&said.replacen('{', &format!("{{\"model_type\":\"smollm3\",{more}"), 1))
         };
         let rotary =
-            |said: String| -> Vec<bool> { said.split("rotary: ").skip(1).map(|x| x.starts_with('t')).collect() };
+            |said: String| -> Vec<bool> { said.split("rotary: ").skip(1).map(|x| x.starts_with('S')).collect() };
         assert_eq!(rotary(layers("")), [true, true, true, false, true]);
         assert_eq!(rotary(layers("\"no_rope_layer_interval\":2,")), [true, false, true, false, true]);
         assert_eq!(rotary(layers("\"no_rope_layers\":[0,1,1,0,0],")), [false, true, true, false, false]);
-        assert!(layers("").contains("theta: 2000000.0"), "{}", layers(""));
+        assert!(layers("").contains(&format!("{:?}", Rotary::plain(2e6, 4))), "{}", layers(""));
     }
 
     #[test]
     fn another_model_is_refused_by_name() {
         let others = [
             json!({"model_type": "mamba"}),
-            json!({"hidden_act": "gelu"}),
-            json!({"attention_bias": true}),
-            json!({"mlp_bias": true}),
-            json!({"sliding_window": 8}),
-            json!({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}),
-            json!({"rope_parameters": {"rope_type": "yarn"}}),
-            json!({"partial_rotary_factor": 0.5}),
-            json!({"rope_parameters": {"partial_rotary_factor": 0.5}}),
+            json!({"hidden_act": "relu"}),
+            json!({"rope_scaling": {"rope_type": "longrope", "factor": 8.0}}),
+            json!({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}),
             json!({"quantization_config": {"bits": 4}}),
         ];
         for other in others {
             let sentence = with(&other).expect_err("another model");
             assert!(matches!(sentence, BaseError::Unlike { .. }), "{sentence}");
         }
-        for sizes in [json!({"rope_theta": 0}), json!({"rope_theta": -5}), json!({"rms_norm_eps": -1})] {
-            assert!(matches!(with(&sizes), Err(BaseError::Field { .. })), "{sizes}");
+        let sizes = [
+            json!({"rope_theta": 0}),
+            json!({"rope_theta": -5}),
+            json!({"rms_norm_eps": -1}),
+            json!({"attention_bias": 1}),
+            json!({"head_dim": 5}),
+            json!({"num_key_value_heads": 3}),
+        ];
+        for sizes in sizes {
+            assert!(matches!(with(&sizes), Err(BaseError::Field { .. } | BaseError::Sizes(_))), "{sizes}");
         }
     }
 }

@@ -6,9 +6,13 @@
 mod base;
 mod decoder;
 mod fields;
+mod gemma;
+mod gpt2;
 pub mod llama;
+mod qwen;
 mod recorder;
 pub mod rotary;
+mod targets;
 pub mod teacher_student;
 
 use std::{fmt, sync::Arc};
@@ -18,6 +22,7 @@ use fields::Fields;
 use recorder::Recorder;
 pub use recorder::{Adapters, Training};
 use serde_json::{Map, Value as Json};
+pub use targets::{TargetError, TargetRules, Targets, covers};
 
 use crate::graph::tape::Tape;
 
@@ -55,6 +60,11 @@ trait Network: fmt::Debug + Send + Sync {
     /// Other names that a checkpoint may have for a tensor, such as that of the network without its head.
     fn aliases(&self, tensor: &str) -> Vec<String>;
 
+    /// True if a checkpoint holds the transpose of this tensor, (I, O).
+    fn is_transposed(&self, _tensor: &str) -> bool {
+        false
+    }
+
     /// True if a file may hold a tensor of this name that the model does not use, because it repeats other tensors or is a part that is not run.
     fn repeats(&self, tensor: &str) -> bool;
 
@@ -71,7 +81,7 @@ struct Family {
 }
 
 /// All families; a config without a `model_type` belongs to the first.
-static FAMILIES: [Family; 1] = [llama::FAMILY];
+static FAMILIES: [Family; 4] = [llama::FAMILY, qwen::FAMILY, gemma::FAMILY, gpt2::FAMILY];
 
 /// A model: what its `config.json` says, and the network that this describes.
 #[derive(Clone, Debug)]
@@ -145,6 +155,11 @@ impl Model {
         self.network.aliases(tensor)
     }
 
+    /// True if a checkpoint holds the transpose of this tensor.
+    fn is_transposed(&self, tensor: &str) -> bool {
+        self.network.is_transposed(tensor)
+    }
+
     /// True if a file may hold a tensor of this name that the model does not use.
     fn repeats(&self, tensor: &str) -> bool {
         self.network.repeats(tensor)
@@ -162,13 +177,6 @@ impl Model {
 
     /// Last components of the names of the modules that can carry adapters, each once, in the order of the forward pass: valid values for `target_modules`.
     pub fn targets(&self) -> Vec<String> {
-        let mut targets: Vec<String> = vec![];
-        for Linear { name, .. } in self.linears() {
-            let end = name.rsplit('.').next().unwrap_or_default();
-            if targets.iter().all(|target| target != end) {
-                targets.push(end.to_owned());
-            }
-        }
-        targets
+        targets::ends(&self.linears())
     }
 }

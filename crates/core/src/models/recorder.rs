@@ -1,6 +1,6 @@
 //! The recorder: lets a family write its forward pass once, for every choice of what is trained.
 
-use super::Base;
+use super::{Base, covers};
 use crate::graph::{
     memory::{Group, Value, Weight},
     tape::Tape,
@@ -18,10 +18,7 @@ pub struct Adapters {
 impl Adapters {
     /// True if the module of this full name is a target: a target equals the whole name or its end after a dot, as in PEFT.
     pub fn target(&self, module: &str) -> bool {
-        let is_end = |target: &String| {
-            module.strip_suffix(target.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        self.target_modules.iter().any(is_end)
+        self.target_modules.iter().any(|target| covers(target, module))
     }
 }
 
@@ -56,19 +53,34 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Records x Wᵀ of the module `name`, with an adapter if it is a target, or observed if it is listed.
-    pub fn linear(&mut self, x: Value, name: &str, [inputs, outputs]: [usize; 2]) -> Value {
+    /// Sets the label of the next ops to the name of a module, without that of the network around it.
+    pub fn label(&mut self, name: &str) {
+        let inner = ["model.", "transformer."].iter().find_map(|outer| name.strip_prefix(outer));
+        self.tape.label(inner.unwrap_or(name));
+    }
+
+    /// Records LayerNorm with the weight and the bias of the module `name`.
+    pub fn layer_norm(&mut self, x: Value, name: &str, width: usize, epsilon: f64) -> Value {
+        let [weight, bias] =
+            ["weight", "bias"].map(|part| self.weight(&format!("{name}.{part}"), [1, width], Group::Gain));
+        self.label(name);
+        self.tape.layer_norm(x, weight, Some(bias), epsilon)
+    }
+
+    /// Records x Wᵀ, and + b if it has a bias, of the module `name`, with an adapter if it is a target, or observed if it is listed.
+    pub fn linear(&mut self, x: Value, name: &str, [inputs, outputs]: [usize; 2], has_bias: bool) -> Value {
         let weight = self.weight(&format!("{name}.weight"), [outputs, inputs], Group::Matrix);
-        self.tape.label(name.trim_start_matches("model."));
+        let bias = has_bias.then(|| self.weight(&format!("{name}.bias"), [1, outputs], Group::Gain));
+        self.label(name);
         match self.training {
             Training::Adapters(_, adapters) if adapters.target(name) => {
-                self.tape.lora_linear(x, weight, None, outputs, adapters.rank, name)
+                self.tape.lora_linear(x, weight, bias, outputs, adapters.rank, name)
             }
             Training::Observed(_, modules) if modules.iter().any(|module| module == name) => {
                 self.tape.observe(x, name);
-                self.tape.linear(x, weight, None, outputs)
+                self.tape.linear(x, weight, bias, outputs)
             }
-            _ => self.tape.linear(x, weight, None, outputs),
+            _ => self.tape.linear(x, weight, bias, outputs),
         }
     }
 }

@@ -86,14 +86,15 @@ fn answers_follow_from_the_story() {
 #[test]
 fn validation_prompts_are_not_trained_on() {
     for task in Task::ALL {
-        let split =
-            Dataset::Examples(task.examples(&Tokenizer::Bytes, 0, 2000)).split(0, HELD_OUT, EXAMPLE_BYTES).unwrap();
+        let split = Dataset::Examples(task.examples(&Tokenizer::Bytes, 0, 2000).into())
+            .split(0, HELD_OUT, EXAMPLE_BYTES)
+            .unwrap();
         let (Dataset::Examples(train), Dataset::Examples(validation)) = (split.train, split.validation) else {
             panic!("examples")
         };
         assert_eq!((train.len(), validation.len()), (1800, 200));
-        let trained: HashSet<_> = train.iter().map(|example| &example.prompt).collect();
-        assert!(validation.iter().all(|example| !trained.contains(&example.prompt)));
+        let trained: HashSet<_> = train.iter().map(|lesson| lesson.prompt()).collect();
+        assert!(validation.iter().all(|lesson| !trained.contains(lesson.prompt())));
     }
 }
 

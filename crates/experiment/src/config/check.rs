@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::config::bytes::Bytes;
 use crate::config::data::{Fields, HeldOut};
 use crate::config::error::ExperimentError;
@@ -126,6 +128,25 @@ pub(crate) fn distinct<T>(name: &'static str, values: &[T], text: fn(&T) -> Stri
     }
 }
 
+/// A list that leaves its setting out if it is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Listed<T>(pub Vec<T>);
+
+impl<T: Clone> Written<Vec<T>> for Listed<T> {
+    fn written(&self) -> Option<Vec<T>> {
+        (!self.0.is_empty()).then(|| self.0.clone())
+    }
+}
+
+/// Different values, or none.
+pub(crate) fn listed<T: Clone + ToString>(given: Given<'_, Vec<T>>) -> Result<Listed<T>, ExperimentError> {
+    let values = given.value.unwrap_or_default();
+    if !values.is_empty() {
+        distinct(given.name, &values, T::to_string)?;
+    }
+    Ok(Listed(values))
+}
+
 /// A value of a setting that is read from the text of its flag.
 pub(crate) trait FromText: Sized {
     /// Reads the value; `needs` is what it must be.
@@ -202,7 +223,6 @@ written! {
         HeldOut::Path(path) => Some(path.clone()),
     };
     f64 => f64: |value| Some(*value);
-    bool => bool: |value| Some(*value);
     Option<NonZeroUsize> => usize: |value| value.map(NonZeroUsize::get);
     Option<f64> => f64: |value| Some(value.unwrap_or(0.0));
     Option<Bytes> => Bytes: |value| *value;

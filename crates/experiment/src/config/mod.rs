@@ -23,6 +23,7 @@ pub(crate) mod settings;
 pub(crate) mod table;
 
 pub use bytes::Bytes;
+pub use check::Listed;
 pub use cohort::{Budget, PackError, pack};
 pub use command::{Device, command};
 pub use data::{Fields, HeldOut};

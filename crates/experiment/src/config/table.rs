@@ -16,7 +16,9 @@ use crate::config::resolved::{Base, Data, Optimizer};
 use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
 use crate::config::{
-    check::{FromText, Given, Written, count, decay, limit, not_negative, positive, refused, switch, whole},
+    check::{
+        FromText, Given, Listed, Written, count, decay, limit, listed, not_negative, positive, refused, switch, whole,
+    },
     data::{Fields, HeldOut},
 };
 
@@ -180,8 +182,23 @@ settings! {
     #[serde(deserialize_with = "one_or_many")]
     target_modules(Vec<String> => Option<Vec<String>>, |given| given.experiment.resolve_modules()):
         needs: "a list of names, in quotes", example: "[\"q_proj\", \"v_proj\"]", default: "all-linear",
-        about: "Which weights of every layer carry an adapter, named as in Llama.", source: "Hugging Face PEFT, LoraConfig.target_modules", form: "Adapter",
-        flag: "NAMES" [] under "Adapters", "The linear maps that carry an adapter, separated by commas: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or all-linear";
+        about: "The weights of every layer that carry an adapter: names, the ends of names, or one regular expression.", source: "Hugging Face PEFT, LoraConfig.target_modules", form: "Adapter",
+        flag: "NAMES" [] under "Adapters", "The linear maps that carry an adapter: names or ends of names separated by commas, such as q_proj,v_proj; a regular expression of full names; or all-linear";
+    #[serde(deserialize_with = "one_or_many")]
+    exclude_modules(Vec<String> => Listed<String>, listed):
+        needs: "a list of names, in quotes, or one regular expression", example: "[\"o_proj\"]",
+        about: "Weights that carry no adapter although `target_modules` names them.", source: "Hugging Face PEFT, LoraConfig.exclude_modules", form: "",
+        flag: "NAMES" [] under "Adapters", "Of these, the linear maps that carry no adapter, named in the same way";
+    #[serde(deserialize_with = "one_or_many")]
+    layers_to_transform(Vec<usize> => Listed<usize>, listed):
+        needs: "a list of whole numbers of at least 0, each once", example: "[0, 1]", default: "all layers",
+        about: "The layers whose weights carry adapters, by their index.", source: "Hugging Face PEFT, LoraConfig.layers_to_transform", form: "",
+        flag: "LAYERS" [] under "Adapters", "The layers that carry adapters, counted from 0, separated by commas";
+    #[serde(deserialize_with = "one_or_many")]
+    layers_pattern(Vec<String> => Listed<String>, |given| given.experiment.resolve_layers_pattern(given.value)):
+        needs: "a list of names, in quotes, beside `layers_to_transform`", example: "[\"layers\"]",
+        about: "The names in front of a layer's index, for models that number other parts too.", source: "Hugging Face PEFT, LoraConfig.layers_pattern", form: "",
+        flag: "NAMES" [] under "Adapters", "The names in front of a layer's index, for models that number other parts too";
     optimizer(String => Optimizer, |given| given.experiment.resolve_optimizer()):
         needs: "\"adamw\", \"sgd\" or \"sign_sgd\"", example: "\"adamw\"", default: "adamw",
         about: "The rule that turns gradients into steps: AdamW, plain gradient descent, or the sign of the gradient alone.",

@@ -31,7 +31,7 @@ pub fn find(template: &Template, messages: &[Message], ends: &[String]) -> Resul
             .filter(|span| span.start >= from)
             .or_else(|| searched(&text, from, message.content.trim(), ends))
             .ok_or(ChatError::Answer { message: index + 1 })?;
-        spans.push(until_end(&text, span, ends));
+        spans.push(until_end(&text, span, message.content.trim(), ends));
     }
     Ok(Answers { text, spans })
 }
@@ -62,10 +62,14 @@ fn searched(text: &str, from: usize, content: &str, ends: &[String]) -> Option<R
     Some(start..after.map_or(end, |token| text.len() - rest.len() + token.len()))
 }
 
-/// The span up to its last end token: what follows that, as the newline of ChatML, is never generated.
-fn until_end(text: &str, span: Range<usize>, ends: &[String]) -> Range<usize> {
+/// The span up to the end token that follows the answer's text: what comes after that, as the newline of ChatML, is never generated.
+fn until_end(text: &str, span: Range<usize>, content: &str, ends: &[String]) -> Range<usize> {
     let inside = &text[span.clone()];
-    let last =
-        ends.iter().filter(|end| !end.is_empty()).filter_map(|end| Some(inside.rfind(end.as_str())? + end.len())).max();
-    span.start..last.map_or(span.end, |last| span.start + last)
+    let said = inside.find(content).map_or(0, |at| at + content.len());
+    let first = ends
+        .iter()
+        .filter(|end| !end.is_empty())
+        .filter_map(|end| Some((inside[said..].find(end.as_str())?, end.len())))
+        .min();
+    span.start..first.map_or(span.end, |(at, length)| span.start + said + at + length)
 }

@@ -15,6 +15,8 @@ pub const INSTRUCTIONS: u64 = 10_000_000;
 pub const DEPTH: usize = 64;
 /// Most bytes of a rendered text or of a value that a template keeps.
 const BYTES: usize = 16 << 20;
+/// Bytes that an element of a list counts as.
+const ELEMENT: usize = 64;
 /// Most spaces that a filter puts before a line.
 const INDENTATION: usize = 64;
 
@@ -167,15 +169,15 @@ fn kept(value: Value) -> Result<Value, Error> {
     if size(&value, BYTES) > BYTES { Err(too_long()) } else { Ok(value) }
 }
 
-/// Bytes and elements of a value; the count ends where it exceeds `most`.
+/// Bytes of a value, about; the count ends where it exceeds `most`.
 fn size(value: &Value, most: usize) -> usize {
     if let Some(text) = value.as_str() {
         return text.len();
     }
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
-        return 1;
+        return ELEMENT;
     }
-    let mut sum = 1;
+    let mut sum = ELEMENT;
     for item in value.try_iter().into_iter().flatten() {
         if sum > most {
             break;

@@ -4,6 +4,8 @@
 //! A template is somebody else's program. It is given the messages and the names of the special tokens, no file and no clock (`strftime_now` is not
 //! defined; templates that ask for the date only where there is one use a fixed date then), and a bounded amount of work and memory ([`bounds`](super::bounds)).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value, context, value::ValueKind};
 
 use super::{Message, bounds, json};
@@ -70,7 +72,11 @@ impl Template {
             ..self.special_tokens.clone()
         };
         let template = self.environment.get_template("chat").map_err(|error| sentence(&error))?;
-        let marked = template.render(context).map_err(|error| sentence(&error))?;
+        // The library panics on a few harmless values, such as an empty list that is reversed.
+        let rendered = catch_unwind(AssertUnwindSafe(|| template.render(context)));
+        let rendered =
+            rendered.map_err(|_| ChatError::Failed("its program does not suit these messages".to_owned()))?;
+        let marked = rendered.map_err(|error| sentence(&error))?;
         Ok(if self.marks { unmarked(&marked) } else { Rendered { text: marked, generated: None } })
     }
 }

@@ -45,7 +45,7 @@ fn texts_are_transformers() {
                 match (template.render(&messages, answering), wanted[0].as_str()) {
                     (Ok(rendered), Some(wanted)) => assert_eq!(rendered.text, wanted, "{name} {chat}"),
                     (Err(ChatError::Refused(why)), None) => {
-                        assert_eq!(Some(&*why), wanted[1].as_str(), "{name} {chat}")
+                        assert_eq!(Some(&*why), wanted[1].as_str(), "{name} {chat}");
                     }
                     (found, wanted) => panic!("{name} {chat}: {found:?} instead of {wanted:?}"),
                 }
@@ -70,7 +70,7 @@ fn answers_are_found_with_their_ends() {
         ("llama3", ["Hello.<|eot_id|>", "same<|eot_id|>"]),
         ("gemma", ["Hello.<end_of_turn>", "same<end_of_turn>"]),
         ("mistral", [" Hello.</s>", " same</s>"]),
-        ("zephyr", ["\nHello.</s>", "\nsame</s>"]),
+        ("zephyr", ["Hello.</s>", "same</s>"]),
         ("phi", ["Hello.<|end|>", "same<|end|>"]),
         ("generation", ["Hello.<|im_end|>", "same<|im_end|>"]),
         // The last answer is given an empty thought, which the model is to write.
@@ -103,6 +103,8 @@ fn a_template_with_an_error_is_a_sentence() {
         };
         assert!(error.contains("template"), "{error}");
     }
+    let reversed = compiled("{% for message in messages[::-1] %}{{ message.role }}{% endfor %}");
+    assert!(matches!(reversed.render(&[], false), Err(ChatError::Failed(_))));
     let undefined = compiled("{{ messages[7].content.strip() }}");
     assert!(matches!(undefined.render(&[], false), Err(ChatError::Failed(_))));
     assert!(matches!(Template::new("{% for", "x", []), Err(TokenizerError::Template { file: "x", .. })));

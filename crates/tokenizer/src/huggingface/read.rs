@@ -1,9 +1,11 @@
 //! Reading the files of a tokenizer, as transformers 5 does (`TokenizersBackend` in `tokenization_utils_tokenizers.py`): `tokenizer.json` alone
 //! says which special tokens are added around a text; `add_bos_token` of `tokenizer_config.json` is for folders without it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokenizers::{AddedToken, Model, ModelWrapper, Tokenizer as Library};
+use tokenizers::{AddedToken, Model, ModelWrapper, Tokenizer as Library, normalizers::Precompiled};
 
 use super::{HuggingFace, bytes::Pieces};
 use crate::{Files, Special, TokenizerError, chat::template::Template};
@@ -20,6 +22,10 @@ struct Outline {
     added_tokens: Option<Vec<Added>>,
     #[serde(default)]
     decoder: Value,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    post_processor: Value,
     model: Outlined,
 }
 
@@ -88,7 +94,9 @@ fn library(outline: &Outline, bytes: &[u8]) -> Result<Library, TokenizerError> {
     if let Some(Added { id, content }) = outline.added_tokens.iter().flatten().find(|token| token.id > LARGEST_ID) {
         return Err(TokenizerError::Id { token: content.clone(), id: *id, most: LARGEST_ID });
     }
-    let mut library = Library::from_bytes(bytes).map_err(|error| damaged(error.to_string()))?;
+    checked(outline).map_err(damaged)?;
+    let mut library =
+        without_panic(|| Library::from_bytes(bytes).map_err(|error| error.to_string())).map_err(damaged)?;
     let model = &outline.model;
     let kind = model.kind.clone().unwrap_or_else(|| kind_of(&library).to_owned());
     let known = |token: &String| library.get_model().token_to_id(token).is_some();
@@ -111,7 +119,39 @@ fn library(outline: &Outline, bytes: &[u8]) -> Result<Library, TokenizerError> {
     }
     library.with_padding(None);
     library.with_truncation(None).map_err(|error| damaged(error.to_string()))?;
+    // A rule that cannot be applied fails with any text.
+    without_panic(|| library.encode(("a\u{e9} 1\n", "b"), true).map(drop).map_err(|error| error.to_string()))
+        .map_err(damaged)?;
     Ok(library)
+}
+
+/// Checks what the library takes for granted.
+fn checked(outline: &Outline) -> Result<(), String> {
+    let parts = |whole: &Value, key: &str| match whole.get(key) {
+        Some(Value::Array(parts)) => parts.clone(),
+        _ => vec![whole.clone()],
+    };
+    for normalizer in parts(&outline.normalizer, "normalizers") {
+        if normalizer["type"] == "Precompiled" {
+            serde_json::from_value::<Precompiled>(normalizer).map_err(|error| error.to_string())?;
+        }
+    }
+    for processor in parts(&outline.post_processor, "processors") {
+        for piece in [&processor["single"], &processor["pair"]].into_iter().filter_map(Value::as_array).flatten() {
+            if let Some(id) =
+                piece["SpecialToken"]["id"].as_str().filter(|id| processor["special_tokens"][id].is_null())
+            {
+                return Err(format!("its post_processor adds the token `{id}`, which is not among its special_tokens"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Calls the library, which panics on some damaged files instead of returning its error. The state that it leaves is dropped.
+fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err("the library that reads it fails on its contents".to_owned()))
 }
 
 /// The kind of a model whose file does not name it, as old files do not.

@@ -123,15 +123,18 @@ mod tests {
         for (rows, columns, bytes) in
             [(1, 5, 8), (7, 3, 50), (300, 2, 16 * 100), (300, 1, 16), (64, 1, 256), (65, 1, 256)]
         {
-            let tensor =
-                Tensor { name: String::new(), shape: [rows, columns], data: Data::F32(vec![0.0; rows * columns]) };
+            let tensor = Tensor {
+                name: String::new(),
+                shape: [rows, columns],
+                data: Data::F32(vec![0.0; rows * columns].into()),
+            };
             let parts = tensor.parts(bytes);
             assert_eq!(parts.iter().cloned().flatten().collect::<Vec<_>>(), (0..rows).collect::<Vec<_>>());
             let fits = |part: &Range<usize>| (part.len() * columns * 4) as u64 <= bytes;
             assert!(parts.iter().all(fits) || parts.len() == 1 && bytes < 8 * columns as u64, "{parts:?}");
             assert!(parts.iter().all(|part| part.start.is_multiple_of(2)));
         }
-        let tensor = Tensor { name: String::new(), shape: [300, 1], data: Data::F32(vec![0.0; 300]) };
+        let tensor = Tensor { name: String::new(), shape: [300, 1], data: Data::F32(vec![0.0; 300].into()) };
         assert_eq!(tensor.parts(800), [0..192, 192..300]);
         assert_eq!(tensor.parts(u64::MAX).len(), 1);
     }

@@ -24,13 +24,13 @@ use crate::{
         PlanNeeds,
         calibrate::{CalibrationError, RunStart},
         train::{Run, StateError, Validation, validate},
-        translate::{adapters, calibration, record, run_of},
+        translate::{adapted, adapters, calibration, record, run_of},
     },
     lora::{
         init::{self, StartError},
         peft::Adapter,
     },
-    models::Base,
+    models::{Base, TargetError},
 };
 
 /// A future that a sweep waits for between steps; a break ends the sweep.
@@ -79,6 +79,9 @@ pub enum SweepError {
     /// The model refuses a setting.
     #[error(transparent)]
     Setting(#[from] ExperimentError),
+    /// The rules for the modules that carry adapters leave none.
+    #[error(transparent)]
+    Targets(#[from] TargetError),
     /// An option of a scheme has an invalid value.
     #[error(transparent)]
     Option(#[from] init::ChoiceError),
@@ -139,7 +142,7 @@ impl<'a> Sweep<'a> {
     /// If the data do not fit the sequences.
     pub fn new(base: &'a Base, base_name: &str, experiment: &'a Resolved, data: &'a Split) -> Result<Self, SweepError> {
         let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
-        experiment.targets(&base.model.targets())?;
+        adapted(base, experiment)?;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
         Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe })

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{AdapterError, pattern::Pattern};
+use crate::models::{TargetRules, Targets};
 
 /// The settings that determine the meaning of the tensors. The others either do not matter to a trained adapter, or are refused.
 #[derive(Deserialize)]
@@ -31,9 +32,15 @@ pub(super) struct Config {
     /// The indices of the adapted layers, if not all are adapted: one or a list.
     #[serde(default)]
     layers_to_transform: Value,
+    /// The names in front of a layer's index: one or a list.
+    #[serde(default)]
+    layers_pattern: Value,
     /// Modules that are not adapted: names, or ends of names, or a pattern.
     #[serde(default)]
     exclude_modules: Value,
+    /// The rules that these settings and `target_modules` make.
+    #[serde(skip)]
+    targets: Option<Targets>,
 }
 
 /// Settings that change an adapter's output, with the reason each is refused.
@@ -77,6 +84,7 @@ impl Config {
         let mut config = Self::deserialize(&settings)?;
         config.rank_pattern = Pattern::parse("rank_pattern", setting("rank_pattern"))?;
         config.alpha_pattern = Pattern::parse("alpha_pattern", setting("alpha_pattern"))?;
+        config.targets = config.rules();
         config.narrows = ["layers_to_transform", "exclude_modules"].into_iter().any(|key| !is_off(setting(key)));
         if config.r == 0 { Err(AdapterError::NoRank) } else { Ok(config) }
     }
@@ -98,18 +106,41 @@ impl Config {
             let reason = "the file has tensors of a module that this leaves out, and PEFT would not load them; remove the setting or the tensors";
             Err(AdapterError::Unsupported { key, found: value.to_string(), reason })
         };
-        let layer = module.split('.').find_map(|part| part.parse::<u64>().ok());
-        let is_layer = |value: &Value| value.as_u64() == layer;
-        let layers = &self.layers_to_transform;
-        if !is_off(layers) && !layers.as_array().map_or_else(|| is_layer(layers), |all| all.iter().any(is_layer)) {
-            return refuse("layers_to_transform", layers);
+        match &self.targets {
+            Some(targets) if targets.excludes(module) => refuse("exclude_modules", &self.exclude_modules),
+            Some(targets) if !targets.is_in_layers(module) => refuse("layers_to_transform", &self.layers_to_transform),
+            Some(targets) if self.target_modules.is_string() && !targets.targets(module) => {
+                refuse("target_modules", &self.target_modules)
+            }
+            _ => Ok(()),
         }
-        let excluded = self.exclude_modules.as_array().into_iter().flatten().filter_map(Value::as_str);
-        let is_module = |name: &str| module == name || module.ends_with(&format!(".{name}"));
-        if excluded.into_iter().any(is_module) {
-            return refuse("exclude_modules", &self.exclude_modules);
-        }
-        Ok(())
+    }
+
+    /// The rules of the file; none if one cannot be run, since the modules with tensors are then known all the same.
+    fn rules(&self) -> Option<Targets> {
+        // A text is an expression in PEFT, even if it looks like a name.
+        let names = |setting: &Value| match setting {
+            Value::String(text) => vec![format!("(?:{text})")],
+            other => other.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        };
+        let layers = match &self.layers_to_transform {
+            Value::Array(layers) => layers.iter().filter_map(Value::as_u64).collect(),
+            one => one.as_u64().into_iter().collect::<Vec<_>>(),
+        };
+        let all = self.target_modules.as_str().is_some_and(|text| text.eq_ignore_ascii_case("all-linear"));
+        let (target_modules, exclude_modules) = (names(&self.target_modules), names(&self.exclude_modules));
+        let layers_pattern = match &self.layers_pattern {
+            Value::String(text) if !text.is_empty() => vec![text.clone()],
+            Value::Array(_) => names(&self.layers_pattern),
+            _ => vec![],
+        };
+        Targets::new(TargetRules {
+            target_modules: (!all && !target_modules.is_empty()).then_some(&target_modules[..]),
+            exclude_modules: &exclude_modules,
+            layers_to_transform: &layers.into_iter().map(|layer| layer as usize).collect::<Vec<_>>(),
+            layers_pattern: &layers_pattern,
+        })
+        .ok()
     }
 }
 

@@ -17,7 +17,7 @@ use loralab_checkpoint::{Bytes, Checkpoint, CheckpointError, Format, Stored, rea
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::lora::init::Quantiser;
+use crate::{lora::init::Quantiser, models::covers};
 
 use config::Config;
 use ranks::Ranks;
@@ -454,11 +454,6 @@ fn parted(base: &str) -> (&str, Option<&str>) {
         Some((name, revision)) if name.split('/').count() == 2 => (name, Some(revision)),
         _ => (base, None),
     }
-}
-
-/// PEFT's rule: a target is a module's full name, or its last parts.
-fn covers(target: &str, module: &str) -> bool {
-    module.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
