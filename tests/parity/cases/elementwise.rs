@@ -1,6 +1,9 @@
 //! Ops on elements: `add`, `relu`, `swiglu`, `gelu`, `geglu` and `tanh`.
 
-use loralab_core::graph::ops::gelu::Form;
+use loralab_core::graph::{
+    memory::{Group, Weight},
+    ops::gelu::Form,
+};
 
 use super::{Case, Mutant, trained_rows};
 
@@ -40,10 +43,11 @@ pub fn gelu() -> Vec<Case> {
 pub fn geglu() -> Vec<Case> {
     let case = |columns: usize, shape: [usize; 2], form: Form| {
         Case::new(format!("geglu of {columns} columns, {form:?}, {shape:?}"), shape, move |tape| {
-            let x = trained_rows(tape, columns);
-            let active = tape.relu(x);
-            let gated = tape.geglu(active, x, form);
-            let again = tape.geglu(x, active, form);
+            let (x, features) = (trained_rows(tape, columns), tape.features(4));
+            let matrix = tape.parameter("up", [columns, 4], Group::Matrix);
+            let up = tape.linear(features, Weight::Trained(matrix), None, columns);
+            let gated = tape.geglu(x, up, form);
+            let again = tape.geglu(up, x, form);
             let sum = tape.add(gated, again);
             tape.mse(sum);
         })
