@@ -4,7 +4,7 @@ use anyhow::Result;
 use loralab_core::lab::{PlanNeeds, Prepared, Sweep};
 use loralab_experiment::{Bytes, Cell, Resolved};
 
-use crate::{examples, outlook, terminal::print};
+use crate::{examples, fit, outlook, terminal::print};
 
 /// Examples that are shown.
 const EXAMPLES: usize = 5;
@@ -57,6 +57,8 @@ pub fn print_costs(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>
         Bytes(largest),
         Bytes(prepared.available)
     ))?;
+    let fit = sweep.fit(&|plan| prepared.needs(plan), prepared.available)?;
+    print(fit::in_words(&fit))?;
     print("\nNothing was trained or written.")?;
     Ok(())
 }

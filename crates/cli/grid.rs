@@ -15,6 +15,7 @@ use crate::{
     args::{DeviceArguments, Output},
     examples,
     failure::Stopped,
+    fit::refused_cohorts,
     interrupt::Interrupt,
     outlook,
     prepare::refused,
@@ -68,7 +69,8 @@ pub fn train_grid(
         }
         false => (None, experiment.cells()),
     };
-    let cohorts = prepared.cohorts(&sweep, &cells).map_err(|error| refused(error, experiment))?;
+    let cohorts =
+        prepared.cohorts(&sweep, &cells).map_err(|error| refused_cohorts(error, prepared, &sweep, experiment))?;
     if !output.quiet {
         caution(experiment, prepared);
     }

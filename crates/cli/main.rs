@@ -8,6 +8,7 @@ mod dry_run;
 mod earlier;
 mod examples;
 mod failure;
+mod fit;
 mod generate;
 mod grid;
 mod init;

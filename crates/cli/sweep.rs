@@ -9,6 +9,7 @@ use crate::{
     args::{DeviceArguments, Length, Output, SweepArguments, TrainArguments},
     dry_run,
     failure::usage,
+    fit::refused_cohorts,
     grid::train_grid,
     interrupt::Interrupt,
     prepare::{self, refused},
@@ -101,14 +102,18 @@ fn dry_run(experiment: &Resolved, searches: bool, prepared: &Prepared) -> Result
             &first,
             prepared,
             &sweep,
-            &prepared.cohorts(&sweep, &first.cells()).map_err(|error| refused(error, &first))?,
+            &prepared
+                .cohorts(&sweep, &first.cells())
+                .map_err(|error| refused_cohorts(error, prepared, &sweep, &first))?,
         );
     }
     dry_run::print_costs(
         experiment,
         prepared,
         &sweep,
-        &prepared.cohorts(&sweep, &experiment.cells()).map_err(|error| refused(error, experiment))?,
+        &prepared
+            .cohorts(&sweep, &experiment.cells())
+            .map_err(|error| refused_cohorts(error, prepared, &sweep, experiment))?,
     )
 }
 

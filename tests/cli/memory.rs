@@ -100,6 +100,25 @@ fn what_cannot_fit_is_refused_before_it_is_taken() {
     }
 }
 
+/// A refusal says what takes the memory and what would save some; what it names then fits.
+#[test]
+fn a_flag_that_is_said_to_save_memory_does() {
+    let place = Place::new();
+    let shape =
+        ["train", "--base", "tiny", "--device", "cpu", "--threads", "1", "--steps", "1", "--evaluate-every", "0"];
+    let shape = [&shape[..], &["--batch-size", "16", "--tokens", "256", "--quiet"]].concat();
+    let with = |more: &[&'static str]| [&shape[..], more].concat();
+    let (kept, again) = (said(&place, &shape), said(&place, &with(&["--gradient-checkpointing"])));
+    assert!(again < kept - kept / 8, "{again} bytes with layers computed again, {kept} without");
+    let memory = format!("--memory={}", again + (kept - again) / 2);
+    let memory = [&memory[..]];
+    let words = ["together", "--gradient-checkpointing", "activations: ", "one run needs"];
+    place.refuse(&[&shape[..], &memory].concat(), 2, &words);
+    place.succeed(&[&shape[..], &memory, &["--gradient-checkpointing"]].concat());
+    let told = place.succeed(&with(&["--dry-run"])).stdout;
+    assert!(told.contains(" fit ") && told.contains("A run takes less with: "), "{told}");
+}
+
 #[test]
 fn a_start_that_reads_data_has_lines_of_its_own() {
     let place = Place::new();

@@ -13,6 +13,7 @@ use loralab_core::{
 };
 
 use super::{
+    PART,
     cases::{self, Case, Mutant, cases},
     fill::{self, differences},
     is_asked, judge,
@@ -21,7 +22,8 @@ use crate::gpu;
 
 /// Least number of mutants of a core op.
 const ENOUGH: usize = 12;
-const CORE: [&str; 6] = ["linear", "lora_linear", "attention", "rms_norm", "cross_entropy", "adamw"];
+const CORE: [&str; 7] =
+    ["linear", "lora_linear", "attention", "rms_norm", "cross_entropy", "linear_cross_entropy", "adamw"];
 
 /// A part of the cases' names for every folder of shaders whose cases are not called like it.
 const CASES: [(&str, &str); 7] = [
@@ -62,6 +64,10 @@ fn every_mutant_is_found() {
         let open = |tile: &Tile| {
             let mut gpu = gpu::open_with(Profile::Native, Checks::On, Tiling::Given(Tiles::all(*tile)));
             gpu.replace_source(shader, table.source().replace(from, to));
+            // A slip in a tensor's parts shows where it has some.
+            if from.contains("params.first") || from.contains("token < params.count") {
+                gpu.bind_at_most(PART);
+            }
             Arc::new(gpu)
         };
         let gpus: Vec<Arc<Accelerator>> = tiles.iter().map(open).collect();

@@ -57,15 +57,16 @@ pub fn linear_cross_entropy() -> Vec<Case> {
         });
         [frozen.over(base), trained].map(|case| Case { vocabulary: vocabulary as u32, ..case })
     };
-    let twins = {
-        let (half, columns) = (33, 4);
+    // Every row of the head stands there twice: in one chunk, in two, and in one that is longer than a workgroup.
+    let twins = |half: usize, chunk: usize| {
+        let columns = 4;
         let mut twins = normal("twins", 1.0, half * columns);
         let mirrored: Vec<f32> = twins.chunks(columns).rev().flatten().copied().collect();
         twins.extend(mirrored);
         let twins = Tensor { name: "twins".to_owned(), shape: [2 * half, columns], data: Data::F32(twins.into()) };
-        let case = Case::new("linear_cross_entropy of twins".to_owned(), [4, 64], move |tape| {
+        let case = Case::new(format!("linear_cross_entropy of twins by {chunk}"), [4, 64], move |tape| {
             let x = trained_rows(tape, columns);
-            tape.linear_cross_entropy(x, Weight::Frozen(0), 2 * half, 13, None);
+            tape.linear_cross_entropy(x, Weight::Frozen(0), 2 * half, chunk, None);
         });
         Case { vocabulary: 2 * half as u32, ..case.over(vec![twins]) }
     };
@@ -76,7 +77,7 @@ pub fn linear_cross_entropy() -> Vec<Case> {
         case(5, 7, 1, [1, 4], Some(1.5), Stored::F32),
         case(6, 201, 67, [3, 7], Some(3.0), Stored::F16),
     ];
-    pairs.into_iter().flatten().chain([twins]).collect()
+    pairs.into_iter().flatten().chain([twins(33, 13), twins(80, 160)]).collect()
 }
 
 /// Broken kernels.
@@ -98,6 +99,30 @@ pub const MUTANTS: &[Mutant] = &[
     ("cross_entropy/backward_input", "- lse[row]", ""),
     ("cross_entropy/backward_input", "weight * (exp", "(exp"),
     ("cross_entropy/backward_input", "i / params.vocabulary", "i % params.vocabulary"),
+    ("linear_cross_entropy/fold", "i += 64u", "i += 65u"),
+    ("linear_cross_entropy/fold", "other.logit > one.logit", "other.logit < one.logit"),
+    ("linear_cross_entropy/fold", "other.logit == one.logit && other.place < one.place", "false"),
+    ("linear_cross_entropy/fold", "begins || here.logit > before", "begins || here.logit >= before"),
+    ("linear_cross_entropy/fold", "f32(params.first + here.place)", "f32(here.place)"),
+    ("linear_cross_entropy/fold", "exp(before - largest)", "1.0"),
+    ("linear_cross_entropy/fold", "leads), 0.0, begins)", "leads), 1.0, begins)"),
+    ("linear_cross_entropy/fold", "target_token - params.first < params.count", "true"),
+    ("linear_cross_entropy/fold", "params.last == 1u", "params.last == 0u"),
+    ("linear_cross_entropy/fold", "largest + log(in_all)", "log(in_all)"),
+    ("linear_cross_entropy/fold", "weights[row] * (log_sum - score)", "(log_sum - score)"),
+    ("linear_cross_entropy/fold", "select(0.0, log_sum, counts)", "log_sum"),
+    ("linear_cross_entropy/fold", "select(1.0, select", "select(0.0, select"),
+    ("linear_cross_entropy/fold", "best == f32(target_token)", "true"),
+    ("linear_cross_entropy/fold", "i < 8u", "i < 7u"),
+    ("linear_cross_entropy/fold", "abs(x) + abs(x)", "abs(x)"),
+    ("linear_cross_entropy/fold", "select(size, -size, x < 0.0)", "size"),
+    ("linear_cross_entropy/gradient", "- expected", ""),
+    ("linear_cross_entropy/gradient", "- lse[row]", ""),
+    ("linear_cross_entropy/gradient", "weight * (exp", "(exp"),
+    ("linear_cross_entropy/gradient", "(1.0 - share * share)", "1.0"),
+    ("linear_cross_entropy/gradient", "params.first + i % params.count", "i % params.count"),
+    ("linear_cross_entropy/gradient", "select(0.0, gradient, weight != 0.0)", "gradient + 1e-3"),
+    ("linear_cross_entropy/gradient", "i / params.count", "i % params.count"),
     ("mse/forward", "difference * difference", "abs(difference)"),
     ("mse/forward", "weights[row] * sum", "sum"),
     ("mse/backward_input", "(weight + weight)", "weight"),

@@ -56,6 +56,8 @@ pub fn embedding() -> Vec<Case> {
 pub const MUTANTS: &[Mutant] = &[
     ("embedding/forward", "row / params.rows_per_run * params.weight_stride", "0u"),
     ("embedding/forward", "tokens[row] - params.first", "tokens[0] - params.first"),
+    ("embedding/forward", "tokens[row] - params.first", "tokens[row]"),
+    ("embedding/forward", "token < params.count", "true"),
     ("embedding/backward_weight", "tokens[row] == token", "tokens[row] != token"),
     ("embedding/backward_weight", "i / params.width % params.vocabulary", "i / params.width"),
     ("embedding/forward", " * params.scale", ""),

@@ -1,13 +1,16 @@
 //! Tape: records the ops of a model, with static shapes, derives the backward pass and compiles both passes into a [`Plan`].
 
+mod ends;
+
+pub use ends::CHUNK;
+
 use std::ops::Range;
 
 use crate::graph::{
     memory::{Group, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attend, Attention, Bias, CrossEntropy, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear,
-        LinearCrossEntropy, LoraLinear, Moments, Mse, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope,
-        Rotary, Split, Swiglu, Tanh, gelu,
+        Add, Attend, Attention, Bias, Dispatch, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear,
+        Moments, Node, Op, Orthonormal, Pass, Relu, Reverse, RmsNorm, Rope, Rotary, Split, Swiglu, Tanh, gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape, Update},
     recompute::recompute,
@@ -40,9 +43,6 @@ pub enum Positions {
     /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0.
     Given,
 }
-
-/// Tokens of a vocabulary whose logits exist at a time, if there are more: wide enough for full matrix-product speed, no wider than other activations.
-pub const CHUNK: usize = 2048;
 
 /// Records a forward pass.
 pub struct Tape {
@@ -334,55 +334,6 @@ impl Tape {
         self.input(InputName::Features, columns)
     }
 
-    /// Ends the model with the cross-entropy of `logits` against the step's targets.
-    pub fn cross_entropy(&mut self, logits: Value) {
-        let [targets, weights] = [InputName::Targets, InputName::Weights].map(|name| self.input(name, 1));
-        let loss = self.push(CrossEntropy { vocabulary: self.columns(logits) }, vec![logits, targets, weights]);
-        let correct = self.nodes.last().map(|node| node.writes[2]);
-        self.results = Results { prediction: Some(logits), loss: Some(loss), correct };
-    }
-
-    /// Ends a language model: the logits of x over the output matrix `weight`, (vocabulary, columns of x), and their cross-entropy against the step's
-    /// targets.
-    ///
-    /// A vocabulary of at most [`CHUNK`] tokens has its logits kept as a value, since they are no wider than other activations and computing them again in
-    /// the backward pass would cost a product more. Of a larger one, only a chunk of the logits exists at a time; plans that keep the model's output
-    /// compute all of them beside the loss.
-    pub fn head(&mut self, x: Value, weight: Weight, vocabulary: usize, cap: Option<f64>) {
-        if vocabulary <= CHUNK {
-            let logits = self.linear(x, weight, None, vocabulary);
-            let logits = cap.map_or(logits, |cap| self.softcap(logits, cap));
-            self.cross_entropy(logits);
-        } else {
-            self.linear_cross_entropy(x, weight, vocabulary, CHUNK, cap);
-        }
-    }
-
-    /// Ends the model with the cross-entropy of the logits x Wᵀ against the step's targets, `chunk` tokens of the vocabulary at a time. With a cap c the
-    /// logits are c · tanh(x Wᵀ / c).
-    pub fn linear_cross_entropy(
-        &mut self,
-        x: Value,
-        weight: Weight,
-        vocabulary: usize,
-        chunk: usize,
-        cap: Option<f64>,
-    ) {
-        let [targets, weights] = [InputName::Targets, InputName::Weights].map(|name| self.input(name, 1));
-        let op = LinearCrossEntropy { width: self.columns(x), vocabulary, chunk, weight, cap };
-        let loss = self.push(op, vec![x, targets, weights]);
-        let correct = self.nodes.last().map(|node| node.writes[2]);
-        self.results = Results { prediction: None, loss: Some(loss), correct };
-    }
-
-    /// Ends the model with the squared error of `prediction` against the step's expected rows.
-    pub fn mse(&mut self, prediction: Value) {
-        let outputs = self.columns(prediction);
-        let (expected, weights) = (self.input(InputName::Expected, outputs), self.input(InputName::Weights, 1));
-        let loss = self.push(Mse { outputs }, vec![prediction, expected, weights]);
-        self.results = Results { prediction: Some(prediction), loss: Some(loss), correct: None };
-    }
-
     /// Compiles the recorded model.
     pub fn compile(self, purpose: Purpose) -> Plan {
         Plan::new(self.record(purpose))
@@ -457,18 +408,6 @@ impl Tape {
         let kept: Vec<Value> = self.results.iter().collect();
         let backward = recompute(&self.nodes, &layers, &kept, backward, &mut types);
         (backward, types)
-    }
-
-    /// Records the logits of a head that computes them in chunks.
-    fn keep_output(&mut self) {
-        let head = self.nodes.iter().rev().find_map(|node| match &node.op {
-            Op::LinearCrossEntropy(head) => Some((Linear::from(head), head.cap, node.reads[0])),
-            _ => None,
-        });
-        if let (None, Some((linear, cap, x))) = (self.results.prediction, head) {
-            let logits = self.push(linear, vec![x]);
-            self.results.prediction = Some(cap.map_or(logits, |cap| self.softcap(logits, cap)));
-        }
     }
 
     /// Removes the ops after the last observed value: the rest of the model and its loss.

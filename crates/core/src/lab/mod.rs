@@ -25,6 +25,6 @@ pub use plan_needs::PlanNeeds;
 pub use prepare::{DataError, DataFile, Prepared, data, reader, resolve};
 pub use residual::{residual, residual_of};
 pub use start::{AdapterStart, check_memory, compute_start};
-pub use sweep::{Listening, Observer, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns};
+pub use sweep::{Fit, Listening, Observer, Saving, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns};
 pub use translate::{adapted, adapters};
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -1,6 +1,7 @@
 //! A sweep: a grid of cells, split into cohorts, which are trained one after another.
 
 mod budget;
+mod fit;
 mod reporter;
 mod snapshot;
 mod under_way;
@@ -8,6 +9,7 @@ mod under_way;
 use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
 pub use budget::columns;
+pub use fit::{Fit, Saving};
 use loralab_data::{Batch, Sampler, Split};
 use loralab_experiment::{Bytes, Cell, Event, ExperimentError, PackError, Resolved, RunResult};
 use reporter::Reporter;
