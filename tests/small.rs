@@ -240,15 +240,15 @@ fn attentive(tape: &mut Tape) {
     for (place, attend) in rules.into_iter().enumerate() {
         let [q, k, v] = [("q", 8), ("k", 4), ("v", 4)].map(|(name, outputs)| {
             let matrix = tape.parameter(format!("{name}.{place}"), [outputs, inputs], Group::Matrix);
-            tape.linear(x, Weight::Trained(matrix), outputs)
+            tape.linear(x, Weight::Trained(matrix), None, outputs)
         });
         all.push(tape.attention(q, k, v, attend));
     }
     let sum = tape.add(all[0], all[1]);
     let sum = tape.add(sum, all[2]);
     let last = tape.parameter("last", [width, 8], Group::Matrix);
-    let x = tape.linear(sum, Weight::Trained(last), width);
-    let y = tape.linear(x, Weight::Frozen(1), 1);
+    let x = tape.linear(sum, Weight::Trained(last), None, width);
+    let y = tape.linear(x, Weight::Frozen(1), None, 1);
     tape.mse(y);
 }
 

@@ -12,7 +12,7 @@ use loralab_core::{
     lora::init,
 };
 use loralab_data::Split;
-use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved, nearest};
+use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved};
 use loralab_tokenizer::Tokenizer;
 
 use crate::{base, failure::usage, memory};

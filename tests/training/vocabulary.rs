@@ -24,7 +24,7 @@ const BINDING: u64 = 128 << 20;
 fn plan(shape: Shape, width: usize) -> Plan {
     let mut tape = Tape::new(shape, false);
     let x = tape.embedding(Weight::Frozen(0), width);
-    let y = tape.lora_linear(x, Weight::Frozen(1), width, 2, "middle");
+    let y = tape.lora_linear(x, Weight::Frozen(1), None, width, 2, "middle");
     let sum = tape.add(x, y);
     tape.head(sum, Weight::Frozen(0), VOCABULARY, None);
     tape.compile(Purpose::Train(ADAMW))
@@ -44,7 +44,7 @@ fn it_trains_in_the_bindings_of_a_browser_as_on_the_cpu() {
     let table = |index: usize| f16::from_f32(pattern[index % pattern.len()] * (1.0 + (index / width % 7) as f32 / 8.0));
     let table = Data::F16((0..VOCABULARY * width).map(table).collect());
     assert!(table.bytes() as u64 > BINDING, "the table fits into one binding");
-    let middle = Data::F32(normal("middle", 1.0 / (width as f32).sqrt(), width * width));
+    let middle = Data::F32(normal("middle", 1.0 / (width as f32).sqrt(), width * width).into());
     let tensor = |name: &str, rows: usize, data: Data| Tensor { name: name.to_owned(), shape: [rows, width], data };
     let base: Arc<[Tensor]> = [tensor("table", VOCABULARY, table), tensor("middle", width, middle)].into();
 
@@ -92,7 +92,7 @@ fn no_buffer_of_a_long_batch_is_larger_than_a_binding() {
     let stored = |name: &str, rows: usize| Tensor {
         name: name.to_owned(),
         shape: [rows, width],
-        data: Data::F16(vec![f16::ZERO; rows * width]),
+        data: Data::F16(vec![f16::ZERO; rows * width].into()),
     };
     let base = [stored("table", VOCABULARY), stored("middle", width)];
     let needs = Gpu::needs(&gpu::web_base(), &plan, &base);

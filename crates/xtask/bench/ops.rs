@@ -111,24 +111,23 @@ pub fn name(dispatch: &Dispatch) -> [&'static str; 2] {
 
 /// Bytes that a dispatch reads and writes for each row, if those say more about its speed than what it computes.
 pub fn bytes_per_row(dispatch: &Dispatch) -> Option<usize> {
-    let added_to = dispatch.writes.iter().filter(|(_, store)| *store == Store::Add).count();
-    let values = dispatch.reads.len() + dispatch.writes.len() + added_to;
-    let elements = match &dispatch.op {
-        Op::Add(op) => values * op.columns,
-        Op::Swiglu(op) => values * op.columns,
-        Op::Relu(op) => values * op.columns,
-        Op::Rope(op) => values * op.heads * op.head_size,
-        // One of the values is 1/rms, a single column.
-        Op::RmsNorm(op) => (values - 1) * op.width + 1,
-        // Tokens have no row value; the table's row is read.
-        Op::Embedding(op) => (values + 1) * op.width,
+    let computes = matches!(
+        dispatch.op,
         Op::Attention(_)
-        | Op::CrossEntropy(_)
-        | Op::Linear(_)
-        | Op::LoraLinear(_)
-        | Op::Moments(_)
-        | Op::Mse(_)
-        | Op::Orthonormal(_) => return None,
-    };
-    Some(elements * size_of::<f32>())
+            | Op::CrossEntropy(_)
+            | Op::Linear(_)
+            | Op::LinearCrossEntropy(_)
+            | Op::LoraLinear(_)
+            | Op::Moments(_)
+            | Op::Mse(_)
+            | Op::Orthonormal(_)
+    );
+    if computes {
+        return None;
+    }
+    let operands: usize = dispatch.operands().map(|(_, kind)| kind.columns).sum();
+    let written = dispatch.writes.iter().zip(&dispatch.types[dispatch.reads.len()..]);
+    let added_to: usize = written.filter(|((_, store), _)| *store == Store::Add).map(|(_, kind)| kind.columns).sum();
+    let row_of_table = if let Op::Embedding(op) = &dispatch.op { op.width } else { 0 };
+    Some((operands + added_to + row_of_table) * size_of::<f32>())
 }

@@ -5,7 +5,7 @@ use loralab_cpu::Scalar;
 use super::{Cpu, micro_batches, moments};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
-    graph::{memory::Tensor, ops::Op, plan::Plan},
+    graph::{memory::Tensor, plan::Plan},
 };
 
 impl<S: Scalar> Cpu<S> {
