@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use loralab_data::{Dataset, Lesson, Sampler, Split};
+use loralab_data::{Lesson, Sampler, Split};
 use loralab_experiment::Resolved;
 use loralab_tokenizer::Tokenizer;
 
@@ -25,8 +25,10 @@ pub fn in_words(
     let batch = Sampler::new(&data.train, seeds[0], count, tokens)?.batch(0);
     for sequence in 0..count {
         let _ = write!(words, "{}", if sequence == 0 { "" } else { "\n" });
-        match (&data.train, batch.examples[sequence]) {
-            (Dataset::Examples(examples), Some(index)) => {
+        match data.train.examples() {
+            Some(examples) => {
+                // Of packs, whose sequences hold several, the first examples are shown.
+                let index = batch.examples[sequence].unwrap_or(sequence);
                 let lesson = examples.at(index);
                 let taught: usize = lesson.taught().map(|run| run.len()).sum();
                 let _ = writeln!(
@@ -38,7 +40,7 @@ pub fn in_words(
                 );
                 words += &parts(lesson, tokenizer);
             }
-            _ => {
+            None => {
                 let rows = sequence * tokens..(sequence + 1) * tokens;
                 let _ = writeln!(words, "A sequence of {tokens} tokens, all of them taught.");
                 words += &part("taught", &tokenizer.decode(&batch.targets[rows]));

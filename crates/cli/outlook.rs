@@ -91,6 +91,10 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
             text.len(),
             rest.len()
         ),
+        (Dataset::Packed(packed), _) => format!(
+            "{} examples in {train} sequences to train on and {held_out} examples held out, of which {validated} {is}",
+            packed.examples().len()
+        ),
         _ => format!("{train} examples to train on and {held_out} held out, of which {validated} {is}"),
     };
     let notes: String = data.notes.iter().map(|note| format!("{note}\n")).collect();

@@ -162,6 +162,18 @@ fn a_share_or_a_file_is_validated_with() {
 }
 
 #[test]
+fn examples_are_packed_on_request() {
+    let place = Place::new();
+    place.write("a.jsonl", lines(40));
+    let told = dry(&place, &["--data", "a.jsonl", "--pack"]);
+    assert!(told.contains("36 examples in 4 sequences to train on and 4 examples held out"), "{told}");
+    place.succeed(&small("train", &["--data", "a.jsonl", "--pack"]));
+    assert!(place.read("results/experiment.toml").contains("pack = true"));
+    let eva = small("sweep", &["--data", "a.jsonl", "--pack", "--schemes", "init-a,eva", "--output", "other"]);
+    place.refuse(&eva, 2, &["`pack` is true and `schemes` has \"eva\""]);
+}
+
+#[test]
 fn real_data_are_understood() {
     let place = Place::new();
     for (file, flags, words) in [

@@ -34,6 +34,8 @@ mod gpu;
 mod learning;
 // First steps that can be said in advance.
 mod optimizer;
+// Examples that share a sequence.
+mod packing;
 // PyTorch + PEFT, reproduced.
 mod peft;
 // f32 stays within the bound that the tracked scalar derives.

@@ -40,7 +40,8 @@ pub enum Purpose {
 pub enum Positions {
     /// Its index in its sequence.
     ByIndex,
-    /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0.
+    /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0. Attention then keeps them apart by
+    /// [`InputName::Segments`].
     Given,
 }
 
@@ -260,6 +261,7 @@ impl Tape {
     /// Attention within each sequence, or each segment of it if `attend` says so: q is (N, H·D), k and v are (N, KV·D).
     pub fn attention(&mut self, q: Value, k: Value, v: Value, attend: Attend) -> Value {
         let [heads, kv_heads] = [q, k].map(|value| self.columns(value) / attend.head_size);
+        let attend = Attend { segments: attend.segments || self.positions == Positions::Given, ..attend };
         let segments = attend.segments.then(|| self.input(InputName::Segments, 1));
         let reads = [q, k, v].into_iter().chain(segments).collect();
         self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, attend }, reads)

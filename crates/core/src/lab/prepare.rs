@@ -25,7 +25,17 @@ const DATA_SEED: u64 = 0;
 /// A sentence that names the setting.
 pub fn resolve(experiment: &Experiment) -> Result<Resolved, ExperimentError> {
     let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    experiment.resolve(&schemes)
+    let resolved = experiment.resolve(&schemes)?;
+    let reads = |name: &&String| init::find(name).is_ok_and(|scheme| scheme.rule.reads_data());
+    match resolved.schemes.iter().find(reads) {
+        Some(scheme) if resolved.pack => Err(ExperimentError::Clash {
+            first: "`pack` is true".to_owned(),
+            second: format!("`schemes` has \"{scheme}\""),
+            why: "a start that reads data would read examples that see each other",
+            remedy: "Remove one of the two.".to_owned(),
+        }),
+        _ => Ok(resolved),
+    }
 }
 
 /// The file that an experiment's `data` setting names.
@@ -125,11 +135,24 @@ pub enum DataError {
 }
 
 /// The data of an experiment, the same for every seed, split into a part to train on and one to validate with: a task's data, or those of `file` and, where
-/// the experiment names one for it, of `validation`.
+/// the experiment names one for it, of `validation`. Only the part to train on is packed.
 ///
 /// # Errors
 /// If they do not fit the sequences, or are missing.
 pub fn data(
+    experiment: &Resolved,
+    tokenizer: &Tokenizer,
+    file: Option<DataFile<'_>>,
+    validation: Option<DataFile<'_>>,
+) -> Result<Split, DataError> {
+    let mut split = unpacked(experiment, tokenizer, file, validation)?;
+    if experiment.pack {
+        split.train = split.train.packed(experiment.tokens);
+    }
+    Ok(split)
+}
+
+fn unpacked(
     experiment: &Resolved,
     tokenizer: &Tokenizer,
     file: Option<DataFile<'_>>,

@@ -9,7 +9,7 @@ use crate::{
     graph::{
         memory::Span,
         plan::{Optimizer, Plan, Preconditioner, Shape},
-        tape::Tape,
+        tape::{Positions, Tape},
     },
     lab::{
         calibrate::{Calibration, Setup},
@@ -28,6 +28,9 @@ pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_need
     let Adapters { rank, target_modules } = adapters(base, experiment);
     let adapters = Adapters { rank: rank * plan_needs.spread, target_modules };
     tape.dropout(experiment.lora_dropout);
+    if experiment.pack {
+        tape.positions(Positions::Given);
+    }
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner(experiment));
     tape.recompute_layers(experiment.gradient_checkpointing);

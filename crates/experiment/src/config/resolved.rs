@@ -383,6 +383,7 @@ mod tests {
             let with = match key.name {
                 "momentum" => "optimizer = 'sgd'\n",
                 "fields" => "data = 'a.jsonl'\n",
+                "layers_pattern" => "layers_to_transform = [0]\n",
                 _ => "",
             };
             resolve(&format!("{with}{}", key.example)).unwrap_or_else(|error| panic!("{error}"));

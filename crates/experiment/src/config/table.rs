@@ -144,6 +144,10 @@ settings! {
         needs: "true or false", example: "true", default: "false",
         about: "Whether examples that are longer than a sequence are left out; they are refused otherwise.", source: "", form: "",
         flag: "" [] under "What is trained", "Leave examples out that are longer than a sequence";
+    pack(bool => bool, switch):
+        needs: "true or false", example: "true", default: "false",
+        about: "Whether several examples share a sequence where they fit, without seeing each other: less padding, and more examples in a step.", source: "", form: "",
+        flag: "" ["packing"] under "What is trained", "Put several examples into a sequence where they fit; they do not see each other";
     #[serde(deserialize_with = "one_or_many")]
     schemes(Vec<String> => Vec<String>, |given| given.experiment.resolve_schemes(given.schemes)):
         needs: "a list of names, in quotes", example: "[\"init-a\", \"init-b\"]", default: "init-a,init-b",

@@ -233,7 +233,9 @@ fn part(batch: &Batch, rows: Range<usize>) -> Inputs<'_> {
     Inputs::new()
         .with(InputName::Tokens, &batch.tokens[rows.clone()])
         .with(InputName::Targets, &batch.targets[rows.clone()])
-        .with(InputName::Weights, &batch.weights[rows])
+        .with(InputName::Weights, &batch.weights[rows.clone()])
+        .with(InputName::Segments, &batch.segments[rows.clone()])
+        .with(InputName::Positions, &batch.positions[rows])
 }
 
 /// The validation of each of a device's runs that is alive on `batches`, as [`loralab_data::validation`] gives them.

@@ -21,5 +21,7 @@ impl<'a> From<&'a Batch> for Inputs<'a> {
             .with(InputName::Tokens, &batch.tokens)
             .with(InputName::Targets, &batch.targets)
             .with(InputName::Weights, &batch.weights)
+            .with(InputName::Segments, &batch.segments)
+            .with(InputName::Positions, &batch.positions)
     }
 }
