@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::check::{
-    ALL_LINEAR, Given, Listed, decay, distinct, fits_f32, number, number_text, positive, refused,
-};
+use crate::config::check::{ALL_LINEAR, Given, decay, distinct, fits_f32, number, number_text, positive, refused};
 use crate::config::error::ExperimentError;
 use crate::config::experiment::Seeds;
 use crate::config::grid::{Cell, first_name};
@@ -194,18 +192,6 @@ impl Experiment {
         Ok(Some(names.clone()))
     }
 
-    pub(crate) fn resolve_layers_pattern(&self, value: Option<Vec<String>>) -> Result<Listed<String>, ExperimentError> {
-        match (value, &self.layers_to_transform) {
-            (Some(names), None) if !names.is_empty() => Err(ExperimentError::Clash {
-                first: format!("`layers_pattern` is {}", names.join(",")),
-                second: "`layers_to_transform` is not set".to_owned(),
-                why: "the pattern says only where the chosen layers are numbered",
-                remedy: "Set `layers_to_transform`, or remove `layers_pattern`.".to_owned(),
-            }),
-            (names, _) => Ok(Listed(names.unwrap_or_default())),
-        }
-    }
-
     pub(crate) fn resolve_scheme_options(&self, known_schemes: &[&str]) -> Result<Vec<SchemeOption>, ExperimentError> {
         let texts = self.scheme_options.as_deref().unwrap_or_default();
         let read = |text: &String| text.parse().map_err(|()| refused("scheme_options", format!("\"{text}\"")));
@@ -263,16 +249,15 @@ impl Resolved {
         Cell::grid(&self.schemes, &self.learning_rates, &self.seeds)
     }
 
-    /// The modules that carry an adapter, of the ends of names that a model has, in the model's order. Full names and regular expressions are left to the model.
+    /// The modules that carry an adapter, of the ends of names that a model has, in the model's order; other names are left to the model.
     ///
     /// # Errors
     /// If one is named that the model does not have.
     pub fn targets(&self, known: &[String]) -> Result<Vec<String>, ExperimentError> {
         let Some(named) = &self.target_modules else { return Ok(known.to_vec()) };
-        let is_end = |name: &str| name.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
+        let is_end = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
         if let Some(unknown) = named.iter().find(|name| is_end(name) && !known.contains(name)) {
-            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            return Err(unknown_name("target_modules", unknown, &known));
+            return Err(unknown_name("target_modules", unknown, &known.iter().map(String::as_str).collect::<Vec<_>>()));
         }
         Ok(known.iter().filter(|module| named.contains(module)).cloned().collect())
     }
