@@ -31,7 +31,7 @@ const LONGEST_WINDOW: usize = 1024;
 /// Streams the continuation to stdout.
 pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     interrupt::end_when_asked("the text is cut off here");
-    let adapter = arguments.adapter.as_deref().map(adapter).transpose()?;
+    let adapter = arguments.adapter.as_deref().map(source::adapter).transpose()?;
     let beside = arguments.adapter.as_ref().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
     let asked = arguments.base.as_deref();
     let Loaded { base, name: base_name, tokenizer } =
@@ -74,20 +74,6 @@ pub fn generate(arguments: &GenerateArguments) -> Result<()> {
         writeln!(stdout)?;
     }
     Ok(())
-}
-
-fn adapter(folder: &Path) -> Result<Adapter> {
-    if !folder.is_dir() {
-        return Err(anyhow!(
-            "there is no adapter folder `{}`; it must hold adapter_config.json and adapter_model.safetensors, as \
-             `adapters/…` in a results folder does",
-            folder.display()
-        ));
-    }
-    let config = source::read(&folder.join("adapter_config.json"), "adapter file")?;
-    let tensors = source::read(&folder.join("adapter_model.safetensors"), "adapter file")?;
-    Adapter::from_peft(&String::from_utf8_lossy(&config), &tensors)
-        .with_context(|| format!("the adapter `{}` cannot be used", folder.display()))
 }
 
 /// The base that `--base` names, else the adapter's. If the adapter's start was subtracted from the base, that is the file beside the adapter.

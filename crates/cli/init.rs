@@ -19,6 +19,7 @@ use crate::{
     outlook,
     prepare::{prepare, refused},
     results::{ADAPTER_FILES, BASE, Results, lock_output, write_folder},
+    saved::read_back,
     source,
     sweep::options_in_words,
     terminal::{note, print},
@@ -67,6 +68,7 @@ pub fn init(arguments: &InitArguments) -> Result<()> {
     let files = ADAPTER_FILES.into_iter().zip(contents).filter_map(|(name, contents)| Some((name, contents?)));
     let files: Vec<(&str, &[u8])> = files.chain([("README.md", card.as_bytes())]).collect();
     write_folder(&arguments.output, &files)?;
+    read_back(&arguments.output, &adapter)?;
 
     report(&start, form, arguments, &experiment, seconds)
 }

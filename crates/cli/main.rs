@@ -25,6 +25,7 @@ mod rate;
 mod report;
 mod reproduce;
 mod results;
+mod saved;
 mod schemes;
 mod search;
 mod source;

@@ -35,7 +35,7 @@ pub fn with_data(
     memory::check_data(experiment, &base, &data, free)?;
     let machine = device::open(device, threads, quiet)?;
     let available = device::available(&machine, experiment.memory);
-    Ok(Prepared { base, base_name, tokenizer, data, available, machine })
+    Ok(Prepared { base, base_name, tokenizer, data, available, machine, adapter: None })
 }
 
 /// The same device and data with the base that `experiment` names.

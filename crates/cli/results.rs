@@ -16,7 +16,7 @@ use loralab_core::lora::peft::Adapter;
 use loralab_experiment::{Bytes, Cell, Event, Summary};
 pub use loralab_figure::results::*;
 
-use crate::{earlier::Earlier, failure::usage, lock::Lock, terminal::note, tiles::TILES};
+use crate::{earlier::Earlier, failure::usage, lock::Lock, saved, terminal::note, tiles::TILES};
 
 /// The choices of a search for learning rates, each with its reason.
 pub const SEARCH: &str = "search.json";
@@ -255,8 +255,10 @@ impl Results {
     fn write_adapter(&self, run: &str, adapter: &Adapter) -> Result<()> {
         let unwritten = || format!("the adapter of {run} cannot be written; {SPACE}");
         let files = adapter.to_peft().with_context(|| format!("the adapter of {run} cannot be written"))?;
-        let files = [(ADAPTER_CONFIG, files.config_json.as_bytes()), (ADAPTER_TENSORS, &files.safetensors)];
-        put_folder(&self.place.join(ADAPTERS).join(run), &files).with_context(unwritten)
+        let contents = [(ADAPTER_CONFIG, files.config_json.as_bytes()), (ADAPTER_TENSORS, &files.safetensors)];
+        let folder = self.place.join(ADAPTERS).join(run);
+        put_folder(&folder, &contents).with_context(unwritten)?;
+        saved::read_back(&folder, &files).with_context(|| format!("the adapter of {run} is not what was written"))
     }
 
     /// The runs whose adapters could not be written, by name.

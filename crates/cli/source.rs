@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use loralab_core::{
     lab::{self, DataFile},
-    lora::init,
+    lora::{init, peft::Adapter},
 };
 use loralab_data::Split;
 use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved};
@@ -147,4 +147,22 @@ fn all_of(pipe: impl Read, what: &str) -> anyhow::Result<Vec<u8>> {
         bail!("{what} is no file, and through a pipe at most {} are read; put what it holds into a file", Bytes(MOST));
     }
     Ok(bytes)
+}
+
+/// Reads an adapter in PEFT's layout.
+///
+/// # Errors
+/// If the folder or a file of it cannot be read, or the adapter cannot be run.
+pub fn adapter(folder: &Path) -> anyhow::Result<Adapter> {
+    if !folder.is_dir() {
+        return Err(anyhow!(
+            "there is no adapter folder `{}`; it must hold adapter_config.json and adapter_model.safetensors, as \
+             `adapters/…` in a results folder does",
+            folder.display()
+        ));
+    }
+    let config = read(&folder.join("adapter_config.json"), "adapter file")?;
+    let tensors = read(&folder.join("adapter_model.safetensors"), "adapter file")?;
+    Adapter::from_peft(&String::from_utf8_lossy(&config), &tensors)
+        .with_context(|| format!("the adapter `{}` cannot be used", folder.display()))
 }

@@ -1,9 +1,17 @@
 //! `loralab sweep` and `loralab train`.
 
+use std::{path::Path, sync::Arc};
+
 use anyhow::Result;
-use loralab_core::{lab::Prepared, lora::init::find};
+use loralab_core::{
+    lab::Prepared,
+    lora::{
+        init::{GIVEN, find},
+        peft::Adapter,
+    },
+};
 use loralab_data::Split;
-use loralab_experiment::{Data, Experiment, Resolved, RunResult, Seeds, Summary, symptoms_in_words};
+use loralab_experiment::{Data, Experiment, Resolved, RunResult, Scaling, Seeds, Summary, symptoms_in_words};
 
 use crate::{
     args::{DeviceArguments, Length, Output, SweepArguments, TrainArguments},
@@ -27,7 +35,7 @@ pub fn sweep(arguments: &SweepArguments) -> Result<()> {
     let mut settings = source::settings(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
     let searches = std::mem::take(&mut settings.searches);
     let (experiment, data) = of_length(&settings, arguments.length)?;
-    run(&experiment, data, searches, &arguments.device, &arguments.output)
+    run(&experiment, data, None, searches, &arguments.device, &arguments.output)
 }
 
 /// The settings, checked; with the data if the length is in epochs, since that needs them.
@@ -50,7 +58,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         ..Experiment::default()
     };
     let flags = arguments.over(arguments.settings.experiment());
-    let settings = source::settings(defaults, arguments.settings.config.as_deref(), flags)?;
+    let mut settings = source::settings(defaults, arguments.settings.config.as_deref(), flags)?;
+    let adapter = arguments.adapter.as_deref().map(|folder| continued(folder, &mut settings)).transpose()?;
     let (experiment, data) = of_length(&settings, arguments.length)?;
     let lists = [
         ("schemes", experiment.schemes.len(), "--scheme"),
@@ -64,18 +73,42 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             "`train` makes one run, but {has} {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
-    run(&experiment, data, false, &arguments.device, &arguments.output)
+    run(&experiment, data, adapter, false, &arguments.device, &arguments.output)
+}
+
+/// Reads an adapter to train further, and sets what follows from it: the scheme, rank, scale and modules, and the base if none is named.
+fn continued(folder: &Path, settings: &mut Experiment) -> Result<Arc<Adapter>> {
+    let adapter = source::adapter(folder)?;
+    if let Some(quantised) = &adapter.quantised_base {
+        return Err(usage(format_args!(
+            "the adapter `{}` belongs to a quantised copy of `{}`, which only its own start trains on; train it anew, or choose another adapter",
+            folder.display(),
+            quantised.base
+        )));
+    }
+    if settings.base.is_none() && !adapter.base.is_empty() {
+        settings.base = Some(adapter.base.clone());
+    }
+    settings.schemes = Some(vec![GIVEN.name.to_owned()]);
+    settings.rank = Some(adapter.rank);
+    settings.alpha = Some(adapter.alpha);
+    settings.scaling = Some(if adapter.use_rslora { Scaling::RsLora } else { Scaling::Classic }.to_string());
+    settings.target_modules = Some(adapter.modules.iter().map(|module| module.name.clone()).collect());
+    (settings.exclude_modules, settings.layers_to_transform, settings.layers_pattern) = (None, None, None);
+    Ok(Arc::new(adapter))
 }
 
 fn run(
     experiment: &Resolved,
     data: Option<Split>,
+    adapter: Option<Arc<Adapter>>,
     searches: bool,
     device: &DeviceArguments,
     output: &Output,
 ) -> Result<()> {
     if output.dry_run {
-        dry_run(experiment, searches, &prepare::with_data(experiment, data, device, output.quiet)?)?;
+        let prepared = prepare::with_data(experiment, data, device, output.quiet)?;
+        dry_run(experiment, searches, &Prepared { adapter, ..prepared })?;
         if let (false, Err(error)) = (output.overwrite, Results::check_free(&output.output, OVERWRITE)) {
             note(format_args!("Without `--dry-run` this is refused: {error}."));
         }
@@ -83,7 +116,7 @@ fn run(
     }
     let interrupt = Interrupt::listen(output.quiet);
     let results = Results::claim(&output.output, output.overwrite)?;
-    let prepared = prepare::with_data(experiment, data, device, output.quiet)?;
+    let prepared = Prepared { adapter, ..prepare::with_data(experiment, data, device, output.quiet)? };
     let mut trained = train_grid(experiment, searches, &prepared, device, results, output, &interrupt)?;
     let printed = if output.json { Ok(()) } else { print_results(&trained, experiment, &prepared) };
     trained.complete(output.quiet)?;

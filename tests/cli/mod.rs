@@ -18,6 +18,7 @@ mod results;
 mod search;
 mod starts;
 mod sweep;
+mod targets;
 
 use std::{
     fs,

@@ -1,5 +1,7 @@
 //! The arguments of `loralab sweep` and `loralab train`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use loralab_experiment::{Experiment, Seeds};
 
@@ -34,6 +36,16 @@ pub struct TrainArguments {
     /// Options of the scheme other than the defaults, separated by commas: eva.rho=1; `loralab schemes` lists them
     #[arg(long, value_name = "OPTIONS", value_delimiter = ',', help_heading = "The run")]
     pub scheme_options: Option<Vec<String>>,
+    /// An adapter to train further instead of a new one: a folder in PEFT's layout, of this program or of PEFT. Its rank, alpha and modules are kept
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        help_heading = "The run",
+        conflicts_with_all = [
+            "scheme", "scheme_options", "rank", "alpha", "scaling", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+        ]
+    )]
+    pub adapter: Option<PathBuf>,
     /// The peak learning rate [default: 4e-3]
     #[arg(long, value_name = "RATE", help_heading = "The run", value_parser = one_of::<f64>("learning_rates"))]
     pub learning_rate: Option<f64>,

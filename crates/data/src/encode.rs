@@ -12,7 +12,8 @@ pub fn completion(examples: &mut Examples, prompt: &str, completion: &str, token
     let mut tokens = tokenizer.encode_prompt(prompt);
     let start = tokens.len();
     tokens.extend(ended(completion, tokenizer));
-    examples.push(&tokens, &[start..tokens.len()]);
+    let taught = start..tokens.len();
+    examples.push(&tokens, std::slice::from_ref(&taught));
 }
 
 /// The tokens of a text with its end.

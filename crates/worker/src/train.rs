@@ -157,6 +157,7 @@ pub(crate) async fn prepare(
         data,
         available,
         machine: machine.clone(),
+        adapter: None,
     })
 }
 

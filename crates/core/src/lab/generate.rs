@@ -184,7 +184,7 @@ impl Loaded {
 }
 
 /// Checks that the modules of an adapter fit linear layers of the base, before anything of their sizes is allocated.
-fn check(modules: &[Module], base: &Base) -> Result<(), String> {
+pub(super) fn check(modules: &[Module], base: &Base) -> Result<(), String> {
     let layers = base.model.linears();
     for Linear { name, inputs: columns, outputs: rows } in &layers {
         match modules.iter().find(|module| module.name == *name) {

@@ -10,7 +10,7 @@ use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, check_memory, 
 use crate::{
     device::{Machine, Needs},
     graph::{memory::Tensor, plan::Plan},
-    lora::init,
+    lora::{init, peft::Adapter},
     models::Base,
 };
 
@@ -24,8 +24,9 @@ const DATA_SEED: u64 = 0;
 /// # Errors
 /// A sentence that names the setting.
 pub fn resolve(experiment: &Experiment) -> Result<Resolved, ExperimentError> {
-    let schemes: Vec<&str> = init::ALL.iter().map(|scheme| scheme.name).collect();
-    let resolved = experiment.resolve(&schemes)?;
+    let given = experiment.schemes.as_deref() == Some(&[init::GIVEN.name.to_owned()]);
+    let schemes = init::ALL.iter().map(|scheme| scheme.name).chain(given.then_some(init::GIVEN.name));
+    let resolved = experiment.resolve(&schemes.collect::<Vec<_>>())?;
     let reads = |name: &&String| init::find(name).is_ok_and(|scheme| scheme.rule.reads_data());
     match resolved.schemes.iter().find(reads) {
         Some(scheme) if resolved.pack => Err(ExperimentError::Clash {
@@ -197,6 +198,8 @@ pub struct Prepared {
     pub available: u64,
     /// The machine that the work is done on.
     pub machine: Machine,
+    /// The adapter that runs of the scheme [`GIVEN`](init::GIVEN) continue.
+    pub adapter: Option<Arc<Adapter>>,
 }
 
 impl Prepared {
@@ -205,7 +208,11 @@ impl Prepared {
     /// # Errors
     /// If the data do not fit the sequences, or the model refuses a setting.
     pub fn sweep<'a>(&'a self, experiment: &'a Resolved) -> Result<Sweep<'a>, SweepError> {
-        Sweep::new(&self.base, &self.base_name, experiment, &self.data)
+        let sweep = Sweep::new(&self.base, &self.base_name, experiment, &self.data)?;
+        match &self.adapter {
+            Some(adapter) => sweep.continuing(adapter.clone()),
+            None => Ok(sweep),
+        }
     }
 
     /// Cells of the sweep's schemes, split into cohorts that fit in memory.

@@ -147,6 +147,20 @@ pub(crate) fn listed<T: Clone + ToString>(given: Given<'_, Vec<T>>) -> Result<Li
     Ok(Listed(values))
 }
 
+/// Names that are of use beside `layers_to_transform` only.
+pub(crate) fn layers_pattern(given: Given<'_, Vec<String>>) -> Result<Listed<String>, ExperimentError> {
+    let names = given.value.unwrap_or_default();
+    if names.is_empty() || given.experiment.layers_to_transform.is_some() {
+        return Ok(Listed(names));
+    }
+    Err(ExperimentError::Clash {
+        first: format!("`layers_pattern` is {}", names.join(",")),
+        second: "`layers_to_transform` is not set".to_owned(),
+        why: "the pattern says only where the chosen layers are numbered",
+        remedy: "Set `layers_to_transform`, or remove `layers_pattern`.".to_owned(),
+    })
+}
+
 /// A value of a setting that is read from the text of its flag.
 pub(crate) trait FromText: Sized {
     /// Reads the value; `needs` is what it must be.

@@ -17,7 +17,8 @@ use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
 use crate::config::{
     check::{
-        FromText, Given, Listed, Written, count, decay, limit, listed, not_negative, positive, refused, switch, whole,
+        FromText, Given, Listed, Written, count, decay, layers_pattern, limit, listed, not_negative, positive, refused,
+        switch, whole,
     },
     data::{Fields, HeldOut},
 };
@@ -199,7 +200,7 @@ settings! {
         about: "The layers whose weights carry adapters, by their index.", source: "Hugging Face PEFT, LoraConfig.layers_to_transform", form: "",
         flag: "LAYERS" [] under "Adapters", "The layers that carry adapters, counted from 0, separated by commas";
     #[serde(deserialize_with = "one_or_many")]
-    layers_pattern(Vec<String> => Listed<String>, |given| given.experiment.resolve_layers_pattern(given.value)):
+    layers_pattern(Vec<String> => Listed<String>, layers_pattern):
         needs: "a list of names, in quotes, beside `layers_to_transform`", example: "[\"layers\"]",
         about: "The names in front of a layer's index, for models that number other parts too.", source: "Hugging Face PEFT, LoraConfig.layers_pattern", form: "",
         flag: "NAMES" [] under "Adapters", "The names in front of a layer's index, for models that number other parts too";

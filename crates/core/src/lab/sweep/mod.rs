@@ -24,8 +24,9 @@ use crate::{
     },
     lab::{
         PlanNeeds,
-        calibrate::{CalibrationError, RunStart},
-        train::{Run, StateError, Validation, validate},
+        calibrate::{Calibrated, CalibrationError, RunStart},
+        generate::check,
+        train::{Initial, Run, StateError, Validation, validate},
         translate::{adapted, adapters, calibration, record, run_of},
     },
     lora::{
@@ -84,6 +85,9 @@ pub enum SweepError {
     /// The rules for the modules that carry adapters leave none.
     #[error(transparent)]
     Targets(#[from] TargetError),
+    /// The adapter to continue does not fit the base.
+    #[error("{0}; choose the base that it was made for with `--base`")]
+    Adapter(String),
     /// An option of a scheme has an invalid value.
     #[error(transparent)]
     Option(#[from] init::ChoiceError),
@@ -135,6 +139,8 @@ pub struct Sweep<'a> {
     pub(super) data: &'a Split,
     pub(super) validation: Arc<[Batch]>,
     probe: Batch,
+    /// The adapter that runs continue.
+    adapter: Option<Arc<Adapter>>,
 }
 
 impl<'a> Sweep<'a> {
@@ -147,7 +153,16 @@ impl<'a> Sweep<'a> {
         adapted(base, experiment)?;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
-        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe })
+        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe, adapter: None })
+    }
+
+    /// The same sweep with an adapter that runs of the scheme [`GIVEN`](init::GIVEN) continue.
+    ///
+    /// # Errors
+    /// If the adapter does not fit the base.
+    pub fn continuing(self, adapter: Arc<Adapter>) -> Result<Self, SweepError> {
+        check(&adapter.modules, self.base).map_err(SweepError::Adapter)?;
+        Ok(Sweep { adapter: Some(adapter), ..self })
     }
 
     /// The validation of the base alone on the held-out data.
@@ -215,6 +230,11 @@ impl<'a> Sweep<'a> {
         plan: &Plan,
         make_device: MakeDevice<'_>,
     ) -> Result<Vec<RunStart>, SweepError> {
+        if let Some(adapter) = &self.adapter {
+            let initial = Arc::new(Initial::of_adapter(plan, adapter));
+            let start = Arc::new(Calibrated { initial, tokens: 0 });
+            return Ok(runs.iter().map(|_| Ok(start.clone())).collect());
+        }
         let adapters = adapters(self.base, self.experiment);
         let calibration = calibration(self.base, self.experiment, &self.data.train, &adapters, make_device);
         Ok(calibration.starts(runs, plan).await?)

@@ -11,7 +11,10 @@ use crate::{
         memory::{Drawn, Fill, Pairs, Site, Span, Tensor},
         plan::Plan,
     },
-    lora::init::{Layer, Rule, Start, StartError},
+    lora::{
+        init::{Layer, Rule, Start, StartError},
+        peft::Adapter,
+    },
 };
 
 /// The initial values of a run, before its first step.
@@ -104,6 +107,16 @@ impl Initial {
         };
         let drawn = Some(Drawn { fills: fills.collect(), len: plan.trained_len(), pairs });
         Initial { drawn, ranks: plan.sites.iter().map(|site| site.rank).collect(), ..Initial::default() }
+    }
+
+    /// The values of an adapter, in the order of the plan's sites; a module that the adapter does not have is zero.
+    pub fn of_adapter(plan: &Plan, adapter: &Adapter) -> Initial {
+        let start = |site: &Site| {
+            let own = adapter.modules.iter().find(|module| module.name == site.module);
+            let (a, b) = own.map_or_else(Default::default, |module| (module.a.clone(), module.b.clone()));
+            Start { a, b, frozen: None }
+        };
+        Initial::lay(plan, plan.sites.iter().map(start).collect())
     }
 
     /// Lays out the starts of all layers, each padded with zeros to the plan's rank.

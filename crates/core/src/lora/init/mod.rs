@@ -15,6 +15,7 @@ mod choice;
 mod corda;
 mod draw;
 mod eva;
+mod given;
 mod hrp;
 mod init_a;
 mod init_ab;
@@ -36,6 +37,7 @@ mod sylvester;
 pub use calibration::{Code, Components, InputMoments, KnownLayer, SeenLayer};
 pub use choice::{AnyChoice, Choice, ChoiceError, Chosen, Domain, Value, check_options};
 pub(crate) use draw::Factor;
+pub use given::GIVEN;
 pub(crate) use loftq::{quantised, rounds};
 #[cfg(not(target_family = "wasm"))]
 pub use loralab_linalg::use_threads;
@@ -79,7 +81,7 @@ pub static ALL: &[&Scheme] = &[
 /// # Errors
 /// [`UnknownScheme`] if there is none; it names the nearest one.
 pub fn find(name: &str) -> Result<&'static Scheme, UnknownScheme> {
-    ALL.iter().copied().find(|scheme| scheme.name == name).ok_or_else(|| UnknownScheme::new(name))
+    ALL.iter().copied().chain([&GIVEN]).find(|scheme| scheme.name == name).ok_or_else(|| UnknownScheme::new(name))
 }
 
 /// The error for a scheme name that does not exist.

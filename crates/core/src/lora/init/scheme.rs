@@ -247,6 +247,12 @@ pub enum StartError {
         /// The scheme.
         scheme: &'static str,
     },
+    /// The scheme continues an adapter, and none is given.
+    #[error("the scheme {scheme} goes on from an adapter, so it needs one: `loralab train --adapter FOLDER`")]
+    NoAdapter {
+        /// The scheme.
+        scheme: &'static str,
+    },
     /// The scheme reads data, and none are available.
     #[error(
         "the scheme {scheme} starts from {needs}, so it needs data to see; start it in a sweep or by `loralab init`"
