@@ -1,7 +1,9 @@
 //! The `loralab` command: files, terminal, exit codes. `loralab-core` does the work.
 
+mod adapter;
 mod args;
 mod base;
+mod chat;
 mod device;
 mod devices;
 mod dry_run;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => sweep::train(&arguments),
         Command::Init(arguments) => init::init(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Chat(arguments) => chat::chat(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Reproduce(what) => reproduce::reproduce(&what),

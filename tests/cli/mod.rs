@@ -1,6 +1,7 @@
 //! The command, through the real binary: what it writes, what it says, how it ends.
 
 mod bad_input;
+mod chat;
 mod checkpoints;
 mod data;
 mod fuzz;

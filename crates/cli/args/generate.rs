@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     device::DeviceArguments,
-    values::{not_negative, setting},
+    values::{at_least_1, not_negative, probability, setting},
 };
 
 /// `loralab generate`.
@@ -21,12 +21,18 @@ pub struct GenerateArguments {
     /// The text to go on from; without it, stdin is read. Only what follows it is printed
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// Most bytes to write
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    /// Most tokens to write; of a base that reads bytes, a token is a byte
+    #[arg(long, visible_alias = "max-new-tokens", value_name = "N", default_value_t = 200)]
     pub count: usize,
-    /// 0 takes the likeliest byte each time, 1 draws as the model says, between is in between
+    /// 0 takes the likeliest token each time, 1 draws as the model says, between is in between
     #[arg(long, value_name = "X", default_value = "0", value_parser = not_negative)]
     pub temperature: f64,
+    /// Draw from so many of the likeliest tokens only; matters above temperature 0
+    #[arg(long, value_name = "N", value_parser = at_least_1)]
+    pub top_k: Option<usize>,
+    /// Draw from the likeliest tokens that together are this probable only; matters above temperature 0
+    #[arg(long, value_name = "P", default_value = "1", value_parser = probability)]
+    pub top_p: f64,
     /// Seed of the draws; matters above temperature 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

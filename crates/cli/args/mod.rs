@@ -2,6 +2,7 @@
 //!
 //! Commands use this module; it uses none of them.
 
+mod chat;
 mod device;
 mod experiment;
 mod flags;
@@ -20,6 +21,7 @@ mod verify;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use chat::ChatArguments;
 pub use device::{Device, DeviceArguments, Tiles};
 pub use experiment::Length;
 pub use generate::GenerateArguments;
@@ -57,6 +59,8 @@ pub enum Command {
     Init(InitArguments),
     /// Continue a text with a base, or with a base and an adapter.
     Generate(GenerateArguments),
+    /// Answer what is typed, or piped in, with a base and any adapters of it, side by side.
+    Chat(ChatArguments),
     /// Train a base from nothing, all weights.
     Pretrain(PretrainArguments),
     /// Measure the paper's claims again, and write a report of what comes out

@@ -34,6 +34,12 @@ pub fn not_negative(text: &str) -> Result<f64, String> {
     })
 }
 
+/// Reads a probability above 0.
+pub fn probability(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|x: &f64| *x > 0.0 && *x <= 1.0);
+    number.ok_or_else(|| "it must be a number above 0, up to 1".to_owned())
+}
+
 /// Reads a value of the setting of that name; what is no such value is told in the words of the setting's table.
 pub fn setting<T: FromStr>(name: &'static str) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| text.trim().parse().map_err(|_| format!("it must be {}", needs(name)))

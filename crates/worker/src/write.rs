@@ -2,7 +2,7 @@
 
 use loralab_core::{
     device::Machine,
-    lab::{Generator, Sampling},
+    lab::{Generator, Request},
     lora::peft::Adapter,
 };
 use loralab_experiment::{AdapterFiles, Message};
@@ -22,11 +22,11 @@ pub(crate) async fn write(
     let read = |files: &AdapterFiles| Adapter::from_peft(&files.config, &files.tensors.0);
     let loaded = adapter.map(read).transpose().map_err(words)?;
     let make_device = |plan, base| machine.make(plan, base);
-    let mut generator = Generator::new(&base, loaded.as_ref(), usize::MAX, &make_device).await.map_err(words)?;
+    let mut generator = Generator::new(&base, &[loaded.as_ref()], 1, usize::MAX, &make_device).await.map_err(words)?;
     let mut tokens = Vec::new();
-    let sampling = Sampling { temperature: 0.0, seed: 0 };
-    let prompt = TOKENIZER.encode_prompt(prompt);
-    let written = generator.continue_tokens(&prompt, count, sampling, |token| {
+    let request = Request { count, ..Request::default() };
+    let prompts = [TOKENIZER.encode_prompt(prompt)];
+    let written = generator.generate(&prompts, &request, |_, _, token| {
         tokens.push(token);
         !TOKENIZER.decode_bytes(&[token]).contains(&b'\n')
     });

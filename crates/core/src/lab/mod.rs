@@ -19,7 +19,7 @@ mod verify;
 
 pub use crate::{device::MakeDevice, lab::calibrate::Phase};
 pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_bytes};
-pub use generate::{GenerateError, Generator, Sampling};
+pub use generate::{GenerateError, Generator, Request, Sampling};
 pub use least::least_bytes;
 pub use plan_needs::PlanNeeds;
 pub use prepare::{DataError, DataFile, Prepared, data, reader, resolve};

@@ -1,0 +1,111 @@
+//! The adapters of a cohort that generates: their factors in the layout of one plan.
+
+use crate::{
+    device::{Device, RunSettings},
+    graph::plan::Plan,
+    lab::PlanNeeds,
+    lora::peft::{Adapter, Module},
+    models::{Adapters, Base, Linear},
+};
+
+use super::GenerateError;
+
+/// The values of one run.
+pub struct Loaded {
+    trained: Vec<f32>,
+    frozen: Vec<f32>,
+    settings: RunSettings,
+}
+
+impl Loaded {
+    /// Sets a run of a device to these values.
+    pub fn put(&self, device: &mut dyn Device, run: usize) {
+        device.load(run, &self.trained, &self.frozen, self.settings);
+    }
+
+    /// The values of an adapter in a plan whose rank is at least its own; zeros for none.
+    pub fn new(plan: &Plan, adapter: Option<&Adapter>) -> Loaded {
+        let mut loaded = Loaded {
+            trained: vec![0.0; plan.trained_len()],
+            frozen: vec![0.0; if plan.frozen_pairs { plan.trained_len() } else { 0 }],
+            settings: RunSettings { scale: adapter.map_or(1.0, Adapter::scale), ..RunSettings::PLAIN },
+        };
+        for site in &plan.sites {
+            // An adapter of some layers leaves the others as they are.
+            let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == site.module));
+            let Some(Module { a, b, frozen, .. }) = module else { continue };
+            let put = |to: &mut [f32], a: &[f32], b: &[f32]| {
+                // The first rows of A and the first columns of B; the rest stays zero.
+                to[site.a.range()][..a.len()].copy_from_slice(a);
+                let rank = a.len() / site.inputs;
+                let rows = to[site.b.range()].chunks_exact_mut(site.rank);
+                rows.zip(b.chunks_exact(rank)).for_each(|(to, from)| to[..rank].copy_from_slice(from));
+            };
+            put(&mut loaded.trained, a, b);
+            if let Some((a, b)) = frozen {
+                put(&mut loaded.frozen, a, b);
+            }
+        }
+        loaded
+    }
+}
+
+/// The adapters of a plan that holds all of these, and the base that they are trained on.
+///
+/// # Errors
+/// If an adapter is not of the base, or one of several belongs to quantised weights.
+pub fn of_all(base: &Base, adapters: &[Option<&Adapter>]) -> Result<(Base, Adapters), GenerateError> {
+    let given = || adapters.iter().copied().flatten();
+    for adapter in given() {
+        check(&adapter.modules, base).map_err(GenerateError::Adapter)?;
+    }
+    let mut target_modules: Vec<String> = given().flat_map(adapted).collect();
+    target_modules.sort();
+    target_modules.dedup();
+    let rank = given().map(|adapter| adapter.rank).max().unwrap_or(1);
+    let all = Adapters { rank, target_modules };
+    let needs = given().map(PlanNeeds::of_adapter).find(|needs| needs.quantiser.is_some());
+    match needs {
+        // Such an adapter belongs to the quantised weights only.
+        Some(needs) if adapters.len() == 1 => Ok((needs.base(base, &all), all)),
+        Some(_) => Err(GenerateError::Quantised),
+        None => Ok((base.clone(), all)),
+    }
+}
+
+/// Layers that an adapter names without having tensors for them, and those that it names.
+pub fn left_alone(base: &Base, adapters: &Adapters, adapter: Option<&Adapter>) -> [usize; 2] {
+    let mut counts = [0, 0];
+    for layer in base.model.linears().iter().filter(|layer| adapters.target(&layer.name)) {
+        if adapter.is_some_and(|adapter| adapter.targets(&layer.name)) {
+            let has = adapter.is_some_and(|adapter| adapter.modules.iter().any(|module| module.name == layer.name));
+            counts = [counts[0] + usize::from(!has), counts[1] + 1];
+        }
+    }
+    counts
+}
+
+/// Checks that the modules of an adapter fit linear layers of the base, before anything of their sizes is allocated.
+pub(in crate::lab) fn check(modules: &[Module], base: &Base) -> Result<(), String> {
+    let layers = base.model.linears();
+    for Linear { name, inputs: columns, outputs: rows } in &layers {
+        match modules.iter().find(|module| module.name == *name) {
+            Some(Module { inputs, outputs, .. }) if [outputs, inputs] != [rows, columns] => {
+                return Err(format!(
+                    "the adapter's `{name}` is for a layer of {inputs} inputs and {outputs} outputs, but the base's has {columns} and {rows}"
+                ));
+            }
+            _ => {}
+        }
+    }
+    match modules.iter().find(|module| layers.iter().all(|layer| module.name != layer.name)) {
+        Some(Module { name, .. }) => Err(format!("the adapter's `{name}` is no linear layer of the base")),
+        None => Ok(()),
+    }
+}
+
+/// The last parts of the names of an adapter's modules: its target modules may be full names or patterns.
+fn adapted(adapter: &Adapter) -> Vec<String> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+    adapter.modules.iter().map(|module| last(&module.name)).collect()
+}
