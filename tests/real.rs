@@ -128,7 +128,7 @@ fn start(name: &str, [rows, columns]: [usize; 2]) -> Vec<f32> {
 }
 
 #[test]
-fn smollms_logits_are_those_of_transformers() {
+fn smollms_logits_are_those_of_transformers_in_f64() {
     let (settings, Some(base)) = (settings(), base("smollm2-135m")) else { return };
     let batches = Batches::of("smollm");
     let plan = plan(&base, batches.shape, 1, Purpose::Predict);
