@@ -44,7 +44,7 @@ fn layers_that_are_computed_again_change_no_bit_and_take_less_memory() {
         let is_network = subject.what.starts_with("teacher") || subject.what.starts_with("values");
         assert_eq!(more == 0, is_network, "{}", subject.what);
         let is_short = subject.what.ends_with("two micro-batches");
-        assert!(is_network || is_short || 2 * columns[1] < columns[0], "{}: {columns:?}", subject.what);
+        assert!(is_network || is_short || 3 * columns[1] < 2 * columns[0], "{}: {columns:?}", subject.what);
     }
 }
 

@@ -321,7 +321,7 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         ("data = 'a.txt'", None, "reads `a.txt`, which is not in the page"),
         ("data = 'a.txt'", Some("short"), "a.txt: "),
         ("data = 'a.jsonl'", Some("{}"), "a.jsonl: "),
-        ("data = 'a.json'", Some("[1, 2]"), "a.json: it holds JSON"),
+        ("data = 'a.json'", Some("[1, 2]"), "a.json: record 1: a number is no record"),
         ("tokens = 8", None, "`tokens` is 8, too few for the task translation"),
         ("rank = 0", None, "`rank` is 0"),
         ("memory = 1000", None, "memory"),

@@ -1,4 +1,4 @@
-//! Ops on elements: `add`, `relu`, `swiglu`, `gelu`, `geglu` and `tanh`.
+//! Ops on elements: `add`, `relu`, `swiglu`, `gelu`, `geglu`, `tanh` and `split`.
 
 use loralab_core::graph::{
     memory::{Group, Weight},
@@ -68,8 +68,31 @@ pub fn tanh() -> Vec<Case> {
     vec![case(1, [1, 3], 1.0), case(65, [3, 5], 1.0), case(37, [2, 7], 0.3), case(37, [2, 7], 30.0)]
 }
 
+pub fn split() -> Vec<Case> {
+    let case = |columns: usize, shape: [usize; 2]| {
+        Case::new(format!("split into 3 × {columns} columns, {shape:?}"), shape, move |tape| {
+            let x = trained_rows(tape, 3 * columns);
+            let parts = tape.split(x, 3);
+            // Cut twice, so that the gradients of the second are added to those of the first.
+            let again = tape.split(x, 3);
+            let left = tape.swiglu(parts[0], again[1]);
+            let middle = tape.swiglu(parts[1], again[2]);
+            let right = tape.swiglu(parts[2], again[0]);
+            let sum = tape.add(left, middle);
+            let sum = tape.add(sum, right);
+            tape.mse(sum);
+        })
+    };
+    vec![case(1, [1, 3]), case(37, [3, 7])]
+}
+
 /// Broken kernels.
 pub const MUTANTS: &[Mutant] = &[
+    ("split/forward", "+ params.first", ""),
+    ("split/forward", "i % params.columns", "i % params.wide"),
+    ("split/backward_input", "+ params.first", ""),
+    ("split/backward_input", "params.add == 1u", "params.add == 2u"),
+    ("split/backward_input", "dx[at] = dy[i]", "dx[at] = dy[at]"),
     ("swiglu/forward", "exp(-x)", "exp(x)"),
     ("swiglu/backward_input", "(1.0 - sigmoid)", "sigmoid"),
     ("swiglu/backward_input", "params.add_up == 1u", "params.add_gate == 0u"),

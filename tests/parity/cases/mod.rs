@@ -93,6 +93,7 @@ pub fn cases() -> Vec<Case> {
         elementwise::gelu(),
         elementwise::geglu(),
         elementwise::tanh(),
+        elementwise::split(),
         positions::embedding(),
         losses::losses(),
         losses::linear_cross_entropy(),

@@ -207,7 +207,6 @@ mod tests {
     fn what_is_written_is_read() {
         let config = with(&json!({"num_key_value_heads": 1})).expect("a plain config");
         let text = config.to_json();
-        assert!(text.contains(r#""model_type":"llama""#), "{text}");
         assert_eq!(Model::from_json(&text).expect("what was written"), config);
     }
 
@@ -232,7 +231,7 @@ mod tests {
     fn every_fourth_layer_of_smollm3_is_not_rotated() {
         let layers = |more: &str| {
             let said = CONFIG.replacen("\"num_hidden_layers\":1", "\"num_hidden_layers\":5", 1);
-            read_as(&said.replacen('{', &format!("{{\"model_type\":\"smollm3\",{more}"), 1))
+            read_as(&said.replacen('{', &format!("{{\"model_type\":\"smollm3\",\"num_key_value_heads\":2,{more}"), 1))
         };
         let rotary =
             |said: String| -> Vec<bool> { said.split("rotary: ").skip(1).map(|x| x.starts_with('S')).collect() };

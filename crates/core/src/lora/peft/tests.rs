@@ -265,12 +265,12 @@ fn reads_half_precision_and_patterns() {
     assert_eq!((&adapter.modules[0].a[..], &adapter.modules[0].b[..]), (&[1.5, -0.25][..], &[3.0, -128.0][..]));
     assert_eq!((adapter.target_modules, adapter.alpha), (vec!["proj".to_owned()], 16.0));
     // A choice of layers leaves others without.
-    let [in_layer_a, in_layer_b] = [A, B].map(|name| name.replace("model.proj", "model.layers.0.proj"));
+    let [in_layer_a, in_layer_b] = [A, B].map(|name| name.replace("model.proj", "model.model.layers.0.proj"));
     let bytes = file(&[(&in_layer_a, Dtype::F16, &[1, 2], &a), (&in_layer_b, Dtype::BF16, &[2, 1], &b)]);
     let config = CONFIG.replace(r#""r": 1"#, r#""r": 1, "layers_to_transform": [0]"#);
     let config = config.replace(r#"["proj"]"#, r#"["proj", "up"]"#);
     let adapter = Adapter::from_peft(&config, &bytes).expect("a sound adapter");
-    assert_eq!((adapter.targets("layers.0.proj"), adapter.targets("layers.1.up")), (true, false));
+    assert_eq!((adapter.targets("model.layers.0.proj"), adapter.targets("model.layers.1.up")), (true, false));
 }
 
 #[test]
