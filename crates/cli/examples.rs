@@ -108,7 +108,8 @@ mod tests {
     fn what_is_taught_stands_apart() {
         let mut examples = Examples::default();
         let tokens = Tokenizer::Bytes.encode("user: so?\nassistant: no\nuser: \u{1b}[31m\n");
-        examples.push(&tokens, &[21..24]);
+        let taught = 21..24;
+        examples.push(&tokens, &[taught]);
         let words = parts(examples.at(0), &Tokenizer::Bytes);
         let wanted = "    read | user: so?⏎\n         | assistant: \n  taught | no⏎\n    read | user: \\u{1b}[31m⏎\n";
         assert_eq!(words, wanted);

@@ -27,9 +27,9 @@ fn data_files() {
         ("binary.txt", &["binary.txt: byte 2 is 0x00", "binary file"]),
         ("short.txt", &["short.txt: the text has 9 tokens, but"]),
         ("short.jsonl", &["short.jsonl: there are 1 different prompts", "at least 2"]),
-        ("broken.jsonl", &["broken.jsonl: line 3: not valid JSON", "each line must be like"]),
-        ("lacking.jsonl", &["lacking.jsonl: line 1: the field \"completion\" is missing"]),
-        ("long.jsonl", &["long.jsonl: line 1: prompt and completion have 92 tokens", "64 tokens"]),
+        ("broken.jsonl", &["broken.jsonl: line 3 is not valid JSON"]),
+        ("lacking.jsonl", &["lacking.jsonl: it holds JSON lines, whose records have the fields prompt", "--fields"]),
+        ("long.jsonl", &["long.jsonl: 1 of 1 is longer than 64 tokens", "line 1", "92"]),
     ] {
         place.refuse(&small("sweep", &["--data", data]), 1, words);
         place.refuse(&["pretrain", "--data", data, "--output", "new.safetensors"], 1, words);
@@ -98,9 +98,9 @@ fn checkpoints() {
         ("nan.safetensors", &["`model.norm.weight`", "not finite", "element 3"]),
         ("shape.safetensors", &["`model.layers.1.mlp.up_proj.weight`", "[32, 80]", "[80, 32]"]),
         ("layers.safetensors", &["`model.layers.2.input_layernorm.weight` is missing"]),
-        ("depth.safetensors", &["99999999999 layers"]),
-        ("heads.safetensors", &["a size is 0"]),
-        ("config.safetensors", &["`config` metadata", "missing field"]),
+        ("depth.safetensors", &["num_hidden_layers", "99999999999"]),
+        ("heads.safetensors", &["num_attention_heads", "but has 0"]),
+        ("config.safetensors", &["its config needs", "but has nothing"]),
     ] {
         place.refuse(&["sweep", "--base", base], 1, words);
         place.refuse(&["generate", "--base", base, "--prompt", "a"], 1, words);

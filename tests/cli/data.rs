@@ -148,12 +148,12 @@ fn a_share_or_a_file_is_validated_with() {
     assert!(place.read("results/experiment.toml").contains("validation = \"b.jsonl\""));
     place.write("text.txt", "Rose is a rose. ".repeat(99));
     place.refuse(
-        &small("sweep", &["--data", "a.jsonl", "--validation", "text.txt"]),
+        &small("sweep", &["--data", "a.jsonl", "--validation", "text.txt", "--output", "other"]),
         1,
         &["text.txt: it holds a text", "examples"],
     );
     place.refuse(
-        &small("sweep", &["--data", "a.jsonl", "--validation", "c.jsonl"]),
+        &small("sweep", &["--data", "a.jsonl", "--validation", "c.jsonl", "--output", "other"]),
         1,
         &["there is no data file `c.jsonl`"],
     );

@@ -370,7 +370,7 @@ fn data_from_a_pipe_are_known_by_their_content() {
         assert!(code == Some(0) && told.contains("tokens of text to train on"), "{told}{said}");
         let (code, told, said) = piped("cat table", &sweep);
         assert!(code == Some(1) && told.is_empty() && said.contains("it holds comma-separated values"), "{said}");
-        assert!(said.contains("put it in a file whose name ends in .raw"), "{said}");
+        assert!(said.contains("a name that ends in .raw"), "{said}");
     }
     // All of it trains, validates, and stands in the results.
     let (code, _, said) = piped("cat lines", "train --base nano --data - --steps 2 --batch-size 2 --quiet");

@@ -109,7 +109,7 @@ fn a_flag_that_is_said_to_save_memory_does() {
     let shape = [&shape[..], &["--batch-size", "16", "--tokens", "256", "--quiet"]].concat();
     let with = |more: &[&'static str]| [&shape[..], more].concat();
     let (kept, again) = (said(&place, &shape), said(&place, &with(&["--gradient-checkpointing"])));
-    assert!(again < kept - kept / 8, "{again} bytes with layers computed again, {kept} without");
+    assert!(again < kept - kept / 10, "{again} bytes with layers computed again, {kept} without");
     let memory = format!("--memory={}", again + (kept - again) / 2);
     let memory = [&memory[..]];
     let words = ["together", "--gradient-checkpointing", "activations: ", "one run needs"];

@@ -117,7 +117,7 @@ impl Place {
                 let flag = flag.trim_end_matches(['.', ',']);
                 let help = self.command(&[command, &["--help"]].concat()).output().expect("the binary runs").stdout;
                 let help = String::from_utf8_lossy(&help).into_owned();
-                let known = help.split([' ', ',', '\n', ']']).any(|word| word == flag);
+                let known = help.split([' ', ',', '\n', '[', ']']).any(|word| word == flag);
                 assert!(known, "{arguments:?}: `{flag}` is no flag of {command:?}, but this advises it: {text}");
             }
         }
@@ -135,7 +135,8 @@ impl Place {
         let before = snapshot(self.0.path());
         let Outcome { code: found, stdout, stderr } = self.run(arguments);
         assert_eq!(found, code, "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("error: "), "{arguments:?}: {stderr}");
+        // Notes on what was read may stand before.
+        assert!(stderr.lines().any(|line| line.starts_with("error: ")), "{arguments:?}: {stderr}");
         for word in words {
             assert!(stderr.contains(word), "{arguments:?}: no \"{word}\" in {stderr}");
         }
