@@ -100,7 +100,8 @@ impl Fixture {
 
     fn rows(&self) -> Rows {
         let (tokens, mask) = (self.words("tokens"), self.tensor("mask"));
-        let next = |row: usize| (row + 1 < mask.len() && (row + 1) % self.shape.tokens != 0).then_some(row + 1);
+        let next =
+            |row: usize| (row + 1 < mask.len() && !(row + 1).is_multiple_of(self.shape.tokens)).then_some(row + 1);
         let counts: Vec<bool> = (0..mask.len()).map(|row| next(row).is_some_and(|next| mask[next] == 1)).collect();
         let counted = counts.iter().filter(|&&counts| counts).count() as f32;
         Rows {

@@ -84,7 +84,7 @@ impl Batches {
         };
         let rows = sequences * length;
         for (tokens, mask) in tokens.chunks(rows).zip(mask.chunks(rows)) {
-            let next = |row: usize| ((row + 1) % length != 0).then_some(row + 1);
+            let next = |row: usize| (!(row + 1).is_multiple_of(length)).then_some(row + 1);
             let counts: Vec<bool> = (0..rows).map(|row| next(row).is_some_and(|next| mask[next] == 1)).collect();
             let counted = counts.iter().filter(|&&counts| counts).count() as f32;
             batches.targets.push((0..rows).map(|row| next(row).map_or(0, |next| tokens[next])).collect());
