@@ -95,7 +95,8 @@ mod tests {
     fn examples(lengths: &[usize]) -> Examples {
         let mut examples = Examples::default();
         for &length in lengths {
-            examples.push(&vec![7; length], &[1..length]);
+            let taught = 1..length;
+            examples.push(&vec![7; length], &[taught]);
         }
         examples
     }

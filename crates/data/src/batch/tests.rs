@@ -49,7 +49,8 @@ fn an_example_may_fill_the_whole_sequence() {
 fn packed_examples_are_apart() {
     let mut examples = Examples::default();
     examples.push(&[1, 2, 3, 4, 5], &[1..2, 4..5]);
-    examples.push(&[6, 7, 8], &[2..3]);
+    let taught = 2..3;
+    examples.push(&[6, 7, 8], &[taught]);
     let dataset = Dataset::Examples(examples).packed(8);
     assert_eq!(dataset.sequences(8), 1);
     let batch = Sampler::new(&dataset, 0, 1, 8).unwrap().batch(3);
