@@ -209,7 +209,7 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-/// Whether a line is one of code, and neither blank nor a comment.
+/// True if a line is one of code, and neither blank nor a comment.
 fn is_code(line: &str) -> bool {
     !line.trim().is_empty() && !line.trim().starts_with("//")
 }

@@ -35,7 +35,7 @@ pub struct Subject {
     pub what: &'static str,
     /// B and T of its one run.
     pub shape: Shape,
-    /// Whether its adapters have a frozen second pair.
+    /// True if its adapters have a frozen second pair.
     pub frozen_pairs: bool,
     /// Its frozen weights.
     pub base: Arc<[Tensor]>,

@@ -1,6 +1,6 @@
 // Of each block of 4096 gradients of a run: Σ g², and the place of the first that is not finite. One workgroup a block.
 //
-// Whether a number is finite is read from its bits: a shader compiler may take x != x for false.
+// True if a number is finite is read from its bits: a shader compiler may take x != x for false.
 
 struct Params {
     // Gradients of a run.

@@ -9,7 +9,7 @@ struct Params {
     // The first token of the chunk, and how many it has.
     first: u32,
     count: u32,
-    // Whether the chunk is the last.
+    // True if the chunk is the last.
     last: u32,
     // The cap of the logits; 0 for none.
     cap: f32,

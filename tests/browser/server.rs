@@ -48,9 +48,9 @@ struct Site {
     /// The text of every shader, as JSON.
     shaders: String,
     withheld: Withheld,
-    /// Whether those are served by now.
+    /// True if those are served by now.
     arrived: AtomicBool,
-    /// Whether the network is gone: nothing is answered but a report.
+    /// True if the network is gone: nothing is answered but a report.
     gone: AtomicBool,
 }
 

@@ -41,7 +41,7 @@ impl Dataset {
         Ok(Self::Text(tokenizer.encode(utf8(bytes)?)))
     }
 
-    /// Whether every sequence of `tokens` tokens can be filled, and every example fits one.
+    /// True if every sequence of `tokens` tokens can be filled, and every example fits one.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::PartTooShort`], [`Error::ExampleEmpty`] or [`Error::ExampleTooLong`].
@@ -128,7 +128,7 @@ impl Dataset {
     }
 }
 
-/// Whether there are examples, each teaches something and is no longer than a sequence.
+/// True if there are examples, each teaches something and is no longer than a sequence.
 fn fit(examples: &Examples, tokens: usize) -> Result<(), Error> {
     if examples.is_empty() {
         return Err(Error::Empty);
@@ -147,7 +147,7 @@ fn fit(examples: &Examples, tokens: usize) -> Result<(), Error> {
     })
 }
 
-/// Whether a text of `found` tokens can be cut into a part to train on and one to validate with.
+/// True if a text of `found` tokens can be cut into a part to train on and one to validate with.
 fn splittable(found: usize, tokens: usize) -> Result<(), Error> {
     let needed = tokens.saturating_add(1).saturating_mul(2);
     if found < needed { Err(Error::TextTooShort { found, needed, tokens }) } else { Ok(()) }

@@ -68,7 +68,7 @@ impl<'a> Lesson<'a> {
         self.runs.iter().map(|run| run.start as usize..run.end as usize)
     }
 
-    /// Whether it has a token to go on from and one to learn.
+    /// True if it has a token to go on from and one to learn.
     pub fn teaches(self) -> bool {
         self.taught().next().is_some_and(|run| run.start > 0)
     }
@@ -89,7 +89,7 @@ impl Examples {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
-//! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON, tables and Parquet.
+//! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON and tables. Parquet is recognised and refused.
 //! - [`Dataset`] is a text or examples as token ids; it splits into training and validation.
 //! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es.
 //!

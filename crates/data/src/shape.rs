@@ -35,7 +35,7 @@ impl Fields {
         Ok(Self(known))
     }
 
-    /// Whether a column of a table is called by its number.
+    /// True if a column of a table is called by its number.
     pub fn are_numbers(&self) -> bool {
         self.0.iter().any(|(_, field)| field.parse::<usize>().is_ok())
     }
@@ -123,7 +123,7 @@ fn roles() -> Vec<&'static str> {
     roles
 }
 
-/// Whether a field of this name has a role without being given one.
+/// True if a field of this name has a role without being given one.
 pub fn is_role(name: &str) -> bool {
     SHAPES.iter().any(|shape| shape.needs.contains(&name) || shape.takes.contains(&name))
 }

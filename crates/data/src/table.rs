@@ -13,7 +13,7 @@ const FEWEST: usize = 4;
 pub struct Layout {
     /// The character between two values: a tab, a semicolon or a comma.
     pub separator: char,
-    /// Whether quotes around a value are not part of it, and may hold separators and line breaks.
+    /// True if quotes around a value are not part of it, and may hold separators and line breaks.
     pub quotes: bool,
 }
 
@@ -118,7 +118,7 @@ fn is_quoted(value: &str) -> bool {
     value.len() > 1 && value.starts_with('"') && value.ends_with('"')
 }
 
-/// Whether a bracket is open at the end of a value, or closed that was not opened in it.
+/// True if a bracket is open at the end of a value, or closed that was not opened in it.
 fn is_open(value: &str) -> bool {
     let count = |brackets: [char; 3]| value.chars().filter(|c| brackets.contains(c)).count();
     count(['(', '[', '{']) != count([')', ']', '}'])

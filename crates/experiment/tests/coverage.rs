@@ -21,7 +21,7 @@ struct Curve {
     left: f64,
     right: f64,
     cliff: f64,
-    /// Whether runs diverge beyond the cliff; else their loss is that of a model that has learnt nothing.
+    /// True if runs diverge beyond the cliff; else their loss is that of a model that has learnt nothing.
     diverges: bool,
 }
 
@@ -144,7 +144,7 @@ fn setting(validation_examples: usize) -> Setting {
     }
 }
 
-/// Whether a value lies within, but for rounding.
+/// True if a value lies within, but for rounding.
 fn holds([low, high]: [f64; 2], truth: f64) -> bool {
     let rounding = 1e-9 * truth.abs();
     (low - rounding..=high + rounding).contains(&truth)

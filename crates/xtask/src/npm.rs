@@ -15,7 +15,7 @@ pub const PAGE: &str = "web/npm";
 
 const LOCK: &str = "package-lock.json";
 
-/// Whether npm can be run.
+/// True if npm can be run.
 pub fn is_there() -> bool {
     succeeds(npm().arg("--version"))
 }

@@ -26,7 +26,7 @@ pub struct Case {
     pub what: String,
     /// B and T of a run.
     pub shape: Shape,
-    /// Whether adapters have a frozen second pair.
+    /// True if adapters have a frozen second pair.
     pub frozen_pairs: bool,
     /// Tokens are below this.
     pub vocabulary: u32,

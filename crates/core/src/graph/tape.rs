@@ -130,7 +130,7 @@ impl Tape {
         self.layers.push(self.nodes.len());
     }
 
-    /// Whether the backward pass computes the values of each layer again instead of keeping them (gradient checkpointing): less memory, more time, the same
+    /// True if the backward pass computes the values of each layer again instead of keeping them (gradient checkpointing): less memory, more time, the same
     /// bits. The last layer is not computed again, since its values are needed at once.
     pub fn recompute_layers(&mut self, recomputes: bool) {
         self.recomputes = recomputes;

@@ -35,7 +35,7 @@ impl Call {
         Some(vec![sequence.collect::<Vec<u32>>(); sequences].concat())
     }
 
-    /// Whether token `i` of every sequence sees token `j` of the same one.
+    /// True if token `i` of every sequence sees token `j` of the same one.
     fn sees(&self, i: usize, j: usize) -> bool {
         let together = |numbers: Vec<u32>| {
             let between = &numbers[i.min(j)..=i.max(j)];

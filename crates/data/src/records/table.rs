@@ -67,7 +67,7 @@ fn names_a_role(row: &StringRecord) -> bool {
     row.iter().any(|name| shape::is_role(name.trim()))
 }
 
-/// Whether the first row names the columns: it has a name that is known, or no numbers above a column of numbers, or looks like names, unless columns
+/// True if the first row names the columns: it has a name that is known, or no numbers above a column of numbers, or looks like names, unless columns
 /// are called by their numbers.
 fn is_header(first: &StringRecord, rest: &[StringRecord], by_number: bool) -> bool {
     if names_a_role(first) {

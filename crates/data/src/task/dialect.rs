@@ -31,7 +31,7 @@ const TARGET_WORDS: [Rule; 16] = [
 ];
 /// Letters that change in every other word.
 const TARGET_LETTERS: [Rule; 3] = [("ed", "et"), ("th", "z"), ("w", "v")];
-/// Whether `red cup` becomes `cup red`.
+/// True if `red cup` becomes `cup red`.
 const TARGET_NOUN_FIRST: bool = false;
 
 // What the exercises draw from.

@@ -50,7 +50,7 @@ pub(crate) enum Keeper {
 pub(crate) struct State {
     /// The place of each person.
     pub places: Vec<usize>,
-    /// Whether each person sleeps.
+    /// True if each person sleeps.
     pub asleep: Vec<bool>,
     /// Where each thing is.
     pub keepers: Vec<Keeper>,
@@ -154,7 +154,7 @@ impl Event {
         Self { who: index(draws, cast.people.len()), deed }
     }
 
-    /// Whether this can happen now: sleepers only wake, one goes elsewhere, takes what lies here, gives what one holds to someone here.
+    /// True if this can happen now: sleepers only wake, one goes elsewhere, takes what lies here, gives what one holds to someone here.
     pub fn possible(&self, cast: &Cast, state: &State) -> bool {
         let who = self.who;
         let place = state.places[who];
@@ -197,7 +197,7 @@ impl Event {
         }
     }
 
-    /// Whether it makes a sentence of its own, out of any story: no talk, no waking up, which needs a sleep before it.
+    /// True if it makes a sentence of its own, out of any story: no talk, no waking up, which needs a sleep before it.
     pub fn stands_alone(&self, cast: &Cast) -> bool {
         let Self { who, deed } = *self;
         match deed {

@@ -63,7 +63,7 @@ impl Page {
         self.show_wrong(wrong);
     }
 
-    /// Whether everything is at hand that the experiment names, so that it can be trained, or `what` else is to be done; what is not is said, and shown.
+    /// True if everything is at hand that the experiment names, so that it can be trained, or `what` else is to be done; what is not is said, and shown.
     pub(super) fn can_begin(&self, what: &str) -> bool {
         let missing = self.experiment.base.as_ref().filter(|name| !self.has_base(name));
         let (why, field) = if let Some((name, said)) = self.wrong.first() {

@@ -59,7 +59,7 @@ pub struct Page {
     pub(super) stored: f64,
     /// The id of a sweep from an earlier visit.
     pub(super) kept: Option<String>,
-    /// Whether the worker that is being loaded is to go on with the sweep, and what the last one had lost.
+    /// True if the worker that is being loaded is to go on with the sweep, and what the last one had lost.
     pub(super) recovers: bool,
     /// Steps after which the GPU was last lost.
     pub(super) lost_at: Option<usize>,

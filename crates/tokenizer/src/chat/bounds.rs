@@ -188,7 +188,7 @@ fn size(value: &Value, most: usize) -> usize {
     sum
 }
 
-/// Whether a replacement would be too long.
+/// True if a replacement would be too long.
 fn replacement(text: &str, from: &str, to: &str) -> Result<(), Error> {
     let found = if from.is_empty() { text.len() + 1 } else { text.matches(from).count() };
     if text.len().saturating_add(found.saturating_mul(to.len())) > BYTES { Err(too_long()) } else { Ok(()) }

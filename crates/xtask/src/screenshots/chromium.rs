@@ -24,9 +24,9 @@ pub struct Look {
     pub width: u32,
     /// Of the window, in CSS pixels.
     pub height: u32,
-    /// Whether the person prefers dark.
+    /// True if the person prefers dark.
     pub dark: bool,
-    /// Whether it is a phone.
+    /// True if it is a phone.
     pub phone: bool,
 }
 
