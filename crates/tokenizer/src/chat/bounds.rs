@@ -1,6 +1,6 @@
 //! Bounds of a template's work and memory. The library counts instructions and depth. It does not bound the length of a string that grows by
 //! concatenation, which doubles with every instruction; a string can only go on growing if it is kept, so [`guard`] measures what each `set` keeps, and
-//! [`write`] what is written. The filters and methods that lengthen a string many times at once are measured before they run.
+//! [`write()`] what is written. The filters and methods that lengthen a string many times at once are measured before they run.
 
 use std::{
     fmt,

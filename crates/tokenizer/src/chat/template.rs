@@ -2,7 +2,7 @@
 //! Python's, strings and dictionaries have Python's methods, loops have `break` and `continue`.
 //!
 //! A template is somebody else's program. It is given the messages and the names of the special tokens, no file and no clock (`strftime_now` is not
-//! defined; templates that ask for the date only where there is one use a fixed date then), and a bounded amount of work and memory ([`bounds`](super::bounds)).
+//! defined; templates that ask for the date only where there is one use a fixed date then), and a bounded amount of work and memory ([`bounds`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
