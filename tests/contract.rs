@@ -14,7 +14,7 @@ use loralab_core::{
 };
 use naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 
-/// What every WebGPU device grants.
+/// The limits that every WebGPU device grants.
 const STORAGE_BUFFERS: usize = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 << 10;
@@ -230,7 +230,7 @@ fn repeated(files: &[(String, String)]) -> Vec<String> {
     problems
 }
 
-/// Where a table and the text of a module disagree, and what a browser would not grant.
+/// The differences between a table and the text of a module, and the limits of a browser that they exceed.
 fn problems(shader: &Shader, source: &str) -> Vec<String> {
     let module = match wgsl::parse_str(source) {
         Ok(module) => module,

@@ -41,7 +41,7 @@ struct Settings {
     alpha: f64,
 }
 
-/// What transformers and PEFT computed.
+/// A file of results that transformers and PEFT computed, and the model they did it with.
 struct Fixture {
     name: &'static str,
     bytes: Vec<u8>,

@@ -137,7 +137,7 @@ fn a_buffer_is_handed_on_only_after_its_value_was_read_for_the_last_time() {
     }
 }
 
-/// What is read is what the dispatch before wrote, it lies elsewhere than what is written, and iterations take no more room.
+/// Each dispatch reads the result of the one before and writes to another buffer, and more iterations need no more buffers.
 #[test]
 fn a_range_finder_goes_to_and_fro_in_the_same_buffers() {
     let plan = range(Weight::Frozen(0), [7, 5], 3, 4);
@@ -153,7 +153,7 @@ fn a_range_finder_goes_to_and_fro_in_the_same_buffers() {
     assert_eq!(plan.buffers.len(), range(Weight::Frozen(0), [7, 5], 3, 64).buffers.len());
 }
 
-/// What a probe reads is the basis and the product, and nothing is written there after them.
+/// The observed values are the basis and the product, and nothing overwrites them.
 #[test]
 fn what_a_range_finder_observes_lasts() {
     let plan = range(Weight::Frozen(0), [7, 5], 3, 2);

@@ -1,6 +1,6 @@
 //! Real pretrained models, as they are: the same numbers as transformers and PEFT, which `tests/fixtures/make_real.py` made.
 //!
-//! The models lie in `LORALAB_MODELS`, by default `~/.cache/loralab-models`. Where one is missing its tests say so and prove nothing.
+//! The models lie in `LORALAB_MODELS`, by default `~/.cache/loralab-models`. If one is missing, its tests say so and prove nothing.
 
 use std::{path::PathBuf, sync::Arc};
 

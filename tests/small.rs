@@ -22,7 +22,7 @@ use loralab_cpu::Scalar;
 use loralab_experiment::{Form, Readout};
 use loralab_linalg::{Draws, Stream};
 
-/// What the gradients are compiled for; no test here takes a step.
+/// The purpose that gradients are compiled for; no test here takes a step.
 pub const TRAIN: Purpose = Purpose::Train(Optimizer::SignSgd);
 
 /// No decay, no clipping, a scale that is no power of two.

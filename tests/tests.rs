@@ -1,4 +1,4 @@
-//! What can only be proved of the whole: a table of contents. See README.md for what each kind of test proves.
+//! Tests that need the whole program: a table of contents. See README.md for what each kind of test proves.
 
 // The built page, in a real Chromium.
 mod browser;

@@ -400,7 +400,7 @@ fn tree() -> Vec<(String, String)> {
     let texts = files.into_iter().filter_map(|file| {
         let path = file.strip_prefix(root).expect("the walk began at the root");
         let path = path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-        // What is no text has no rules here.
+        // Files that are no text have no rules here.
         Some((path, fs::read_to_string(&file).ok()?))
     });
     let texts: Vec<(String, String)> = texts.collect();

@@ -1,4 +1,4 @@
-//! What fits in memory, in words: the bytes of a run by term, the largest sizes that fit, and what each flag would save.
+//! Sentences about memory: the bytes of a run by term, the largest sizes that fit, and the bytes that each flag would save.
 
 use loralab_core::lab::{Fit, Prepared, Saving, Sweep, SweepError};
 use loralab_experiment::{Bytes, Resolved};

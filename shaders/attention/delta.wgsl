@@ -1,4 +1,4 @@
-// What both backward kernels need of each row and head, (N, H, 2): the log-sum-exp of its scores, and δ = Σ dy ∘ y over its features.
+// The sums that both backward kernels need of each row and head, (N, H, 2): the log-sum-exp of its scores, and δ = Σ dy ∘ y over its features.
 // Dao et al. 2022, arXiv 2205.14135, appendix B.4.
 
 struct Params {

@@ -17,7 +17,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(6) var<storage, read_write> correct: array<f32>;
 
-// How many logits before the target are as large as the row's largest, or larger than nothing (NaN).
+// The number of logits before the target's that are not less than it: as large, larger or NaN.
 var<workgroup> earlier: array<u32, 64>;
 var<workgroup> earlier_eighths: array<u32, 8>;
 

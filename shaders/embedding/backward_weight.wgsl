@@ -7,7 +7,7 @@ struct Params {
     rows_per_run: u32,
     vocabulary: u32,
     width: u32,
-    // Where the table's gradient begins, and how many elements a run's gradients take.
+    // The offset of the table's gradient in a run's gradients, and the number of elements of these.
     offset: u32,
     stride: u32,
     scale: f32,

@@ -1,4 +1,4 @@
-// What a step says of each run: its loss, the norm of its gradient, and whether it diverged. One workgroup a run.
+// The report of a step on each run: its loss, the norm of its gradient, and whether it diverged. One workgroup a run.
 //
 // A run diverges when its loss or its gradient's norm is not finite; from then on its updates are skipped, and nothing is reported of it.
 // The factor that clips the gradient, largest norm / (norm + 10⁻⁶) as in PyTorch's clip_grad_norm_, is left for `clip`.

@@ -1,4 +1,4 @@
-// What every kernel of attention reads: q, k and v, in vectors of four features; which rows see each other; and what they make of it.
+// The parts that all kernels of attention share: q, k and v, read in vectors of four features; the rows that see each other; and their scores.
 
 struct Params {
     tokens: u32,
@@ -92,12 +92,12 @@ fn slope(score: f32) -> f32 {
     return 1.0 - tangent * tangent;
 }
 
-// Where four features of the row that begins at `at` lie, those that are not there at the last one.
+// The indices of four features of the row that begins at `at`; features past the last one get its index.
 fn features_from(at: u32, vector: u32) -> vec4<u32> {
     return at + min(vector * 4u + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.head_size - 1u));
 }
 
-// Which of the four are there.
+// True for each of the four features that exists.
 fn there(vector: u32) -> vec4<bool> {
     return vector * 4u + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.head_size);
 }

@@ -1,4 +1,4 @@
-// What the backward kernels of attention read besides.
+// The other inputs of the backward kernels of attention.
 
 // For each row and head, the log-sum-exp of its scores, and δ.
 @group(0) @binding(5) var<storage, read> sums: array<f32>;

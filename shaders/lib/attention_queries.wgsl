@@ -10,7 +10,7 @@ var<workgroup> values: array<vec4<f32>, 512>;
 struct Query {
     // Its place in the sequence.
     token: u32,
-    // Where its numbers for each row and head lie, such as lse, and where its features begin.
+    // The index of its number in arrays of one for each row and head, such as lse, and the index of its first feature.
     place: u32,
     features: u32,
     // The row where the sequence begins, and the head of its keys.

@@ -5,7 +5,7 @@ struct Params {
     runs: u32,
     rows_per_run: u32,
     width: u32,
-    // Where the vector's gradient begins, and how many elements a run's gradients take.
+    // The offset of the vector's gradient in a run's gradients, and the number of elements of these.
     offset: u32,
     stride: u32,
 }

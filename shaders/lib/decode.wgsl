@@ -1,6 +1,6 @@
 // Reads an element of a weight `w` in the format that it is stored in.
 
-// How the weights are stored: 0 is f32, 1 is f16, 2 is bf16; halves lie in pairs, the first in the low bits.
+// The format of the weights: 0 is f32, 1 is f16, 2 is bf16; halves lie in pairs, the first in the low bits.
 override FORMAT: u32 = 0u;
 
 fn half(bits: u32) -> f32 {

@@ -14,7 +14,7 @@ fn gelu(x: f32) -> vec2<f32> {
 // (1 + tanh u) / 2 = σ(2u), whose small values keep their relative precision.
 fn gelu_by_tanh(x: f32) -> vec2<f32> {
     let square = 0.071354814 * (x * x);
-    // Where the power overflows, σ is 0, as it should be.
+    // If the power overflows, σ is 0, as it should be.
     let sigmoid = 1.0 / (1.0 + exp(-(x * (1.5957692 + square))));
     let slope = 1.5957692 + (square + square + square);
     return vec2<f32>(x * sigmoid, sigmoid * (1.0 + x * ((1.0 - sigmoid) * slope)));

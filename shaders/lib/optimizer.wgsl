@@ -1,4 +1,4 @@
-// What optimisers share. The kernel defines `update(i, run, at, rate, decay)`, for element i of a run that has not diverged:
+// The part that all optimisers share. The kernel defines `update(i, run, at, rate, decay)`, for element i of a run that has not diverged:
 // `at` is the place of the run's rates, `rate` the element's learning rate, `decay` its weight decay.
 
 @group(0) @binding(1) var<storage, read> gradients: array<f32>;

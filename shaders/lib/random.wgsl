@@ -2,14 +2,14 @@
 
 struct Params {
     elements: u32,
-    // Where the first goes.
+    // The index of the first number in the buffer.
     offset: u32,
     seed_low: u32,
     seed_high: u32,
     // The hash of the stream's name.
     name_low: u32,
     name_high: u32,
-    // What a number is a multiple of.
+    // The unit: each number is a whole multiple of it.
     unit: f32,
 }
 

@@ -1,6 +1,6 @@
 // One workgroup of 64 invocations for each of `params.rows` rows. The kernel defines `of_row(row, local)`.
 
-// What each invocation has found, and what each eight of them have.
+// The share of each invocation, and the total of each eight of them.
 var<workgroup> shares: array<f32, 64>;
 var<workgroup> eighths: array<f32, 8>;
 

@@ -1,4 +1,4 @@
-// What tiles of both sizes share. A product is cut into tiles, one a workgroup: `tile_64` or `tile_128`. Its sums go over up
+// The part that tiles of both sizes share. A product is cut into tiles, one a workgroup: `tile_64` or `tile_128`. Its sums go over up
 // to three sources: the base's matrix, an adapter, and the frozen adapter that is subtracted. The kernel defines
 //
 // - `terms(source)`: how many terms a source adds to each sum;

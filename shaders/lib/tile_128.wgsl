@@ -21,13 +21,13 @@ struct Sums {
     far3: mat4x4<f32>,
 }
 
-// Where an invocation is in its tile.
+// The place of an invocation in its tile.
 struct Tile {
     run: u32,
-    // Which rows and columns it computes.
+    // The first of the rows and columns that it computes, in fours.
     row: u32,
     column: u32,
-    // Where it loads: terms, and fours of neighbouring rows or columns. Of the left it loads four vectors, which lie 8 fours
+    // The elements that it loads: terms, and fours of neighbouring rows or columns. Of the left it loads four vectors, which lie 8 fours
     // apart; of the right one for every 32 columns, which lie `term_step` terms and `four_step` fours apart.
     left_term: u32,
     left_four: u32,
@@ -45,7 +45,7 @@ struct Tile {
     columns3: vec4<u32>,
 }
 
-// Where the vector of a term lies.
+// The index of a term's vector of four neighbours.
 fn place(term: u32, four: u32) -> u32 {
     return term * 32u + (four ^ (term & 7u));
 }

@@ -8,13 +8,13 @@ var<workgroup> right: array<vec4<f32>, 272>;
 // An invocation's part of the result: four rows of four columns.
 alias Sums = mat4x4<f32>;
 
-// Where an invocation is in its tile.
+// The place of an invocation in its tile.
 struct Tile {
     run: u32,
-    // Which four by four it computes.
+    // The four rows by four columns that it computes, in fours.
     row: u32,
     column: u32,
-    // Where it loads: a term, and four neighbouring rows or columns.
+    // The elements that it loads: a term, and four neighbouring rows or columns.
     left_term: u32,
     left_four: u32,
     rows: vec4<u32>,

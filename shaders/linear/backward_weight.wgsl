@@ -5,7 +5,7 @@ struct Params {
     rows: u32,
     inputs: u32,
     outputs: u32,
-    // Where the weight's gradient begins, and how many elements a run's gradients take.
+    // The offset of the weight's gradient in a run's gradients, and the number of elements of these.
     offset: u32,
     stride: u32,
 }
@@ -22,7 +22,7 @@ fn terms(source: u32) -> u32 {
     return params.rows;
 }
 
-// Where the four outputs lie in the run's first row of dy.
+// The indices of the four outputs in the run's first row of dy.
 fn rows_from(run: u32, o: u32) -> vec4<u32> {
     return run * params.rows * params.outputs + four_from(o, params.outputs);
 }

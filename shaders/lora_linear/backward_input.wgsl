@@ -12,7 +12,7 @@ struct Params {
     inputs: u32,
     outputs: u32,
     rank: u32,
-    // Where A begins in a run's trained elements, and how many there are of them.
+    // The offset of A in a run's trained elements, and the number of these.
     a_offset: u32,
     run_stride: u32,
     // 1 adds to what dx holds, 0 overwrites it.

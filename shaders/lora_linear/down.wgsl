@@ -47,10 +47,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let run = group.z;
     let first_row = group.y * 32u;
     let first_rank = group.x * 8u;
-    // Which rows and terms this invocation multiplies.
+    // The four rows and the eighth of the terms that this invocation multiplies.
     let four = local % 8u;
     let share = local / 8u;
-    // Where it loads. Neighbouring invocations read neighbouring terms.
+    // The term that it loads, and its half of the rows and ranks. Neighbouring invocations read neighbouring terms.
     let term = local % 32u;
     let part = local / 32u;
 

@@ -12,7 +12,7 @@ struct Params {
     inputs: u32,
     outputs: u32,
     rank: u32,
-    // Where B begins in a run's trained elements, and how many there are of them.
+    // The offset of B in a run's trained elements, and the number of these.
     b_offset: u32,
     run_stride: u32,
     // Columns of y, and the one that the first of these outputs is: a matrix may be bound in parts.

@@ -19,7 +19,7 @@ struct Eight {
     high: vec4<f32>,
 }
 
-// What each invocation has summed, what each sixteen of them have, and what all have.
+// The sums of each invocation, of each sixteen of them, and of all.
 var<workgroup> shares: array<Eight, 256>;
 var<workgroup> sixteenths: array<Eight, 16>;
 var<workgroup> whole: Eight;

@@ -1,6 +1,7 @@
 // M ← (M + ε I)⁻¹ of every product of a factor with itself, (R, R), from Cholesky's factors; over its norm where asked. One workgroup a matrix.
 //
-// An ε below 2⁻²⁰ of the product's trace is raised to that, and no pivot is below ε. What follows each barrier reads what others wrote before it.
+// An ε below 2⁻²⁰ of the product's trace is raised to that, and no pivot is below ε. After each barrier, invocations read numbers that others wrote
+// before it.
 
 struct Params {
     parameters: u32,

@@ -2,7 +2,7 @@
 
 struct Params {
     words: u32,
-    // Where the words begin in a slot, and how many words a slot has.
+    // The offset of the words in a slot, and the number of words of a slot.
     offset: u32,
     stride: u32,
 }

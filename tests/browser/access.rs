@@ -1,4 +1,4 @@
-//! Who does not see, or not well, can use the page: names, roles, order, contrast.
+//! The page for people who do not see, or not well: names, roles, order, contrast.
 
 use serde_json::{Value, json};
 

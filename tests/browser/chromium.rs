@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// What it may be called.
+/// Names that the browser's program may have.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A browser, ended when dropped.
@@ -27,7 +27,7 @@ impl Chromium {
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(flags)
-            // What a page asks of any other machine fails at once, and is told.
+            // Requests of a page to any other machine fail at once, and are reported.
             .arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
             .arg(format!("--user-data-dir={}", place.path().join("profile").display()))
             .arg(address)
@@ -39,7 +39,7 @@ impl Chromium {
         Self { process, place }
     }
 
-    /// What it wrote to its terminal.
+    /// The text that it wrote to its terminal.
     pub fn said(&self) -> String {
         format!("Chromium said:\n{}", fs::read_to_string(self.place.path().join("said")).unwrap_or_default())
     }

@@ -1,4 +1,4 @@
-//! What goes on inside the adapters, on the page: words, curves and tables; and what the training takes of its device.
+//! The diagnostics of the adapters, on the page: words, curves and tables; and the memory that the training takes of its device.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is kept in the browser between visits: in pieces, a sweep for each tab, and what is said where nothing can be kept.
+//! Sweeps that the browser keeps between visits: in pieces, one for each tab; and the message if nothing can be kept.
 
 use serde_json::json;
 

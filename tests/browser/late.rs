@@ -50,7 +50,7 @@ fn the_page_can_be_used_before_its_worker_is_there() {
         press("run");
         const buttons = () => ["run", "pause", "stop"].filter((id) => !find(id).disabled);
         const waits = [text("status"), buttons(), find("progress").hidden];
-        // What was asked for is trained, whatever the form has become since.
+        // The experiment that was asked for is trained, even if the form has been changed since.
         enter("f-rank", "2");
         choose("open-files", { "metrics.jsonl": LOG });
         await until(() => text("status").includes("before results are opened"));

@@ -45,7 +45,7 @@ fn what_a_link_cannot_mean_is_said_where_it_belongs() {
         enter("f-task", "translation");
         find("f-schemes").querySelector("input[value=init-x]").click();
         press("reset", "rank");
-        // What is not mended yet is still there.
+        // Faults that are not mended yet are still there.
         const second = wrong();
         enter("f-warmup_steps", "0");
         press("run");

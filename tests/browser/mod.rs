@@ -30,7 +30,7 @@ use server::{Server, Withheld};
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Opens the page at `query`, does what the JavaScript of `scene` says, and gives back what it returns under `answer`, beside the `errors`
-/// of the page and every address that it `fetched`. What is `missing` from `dist/` is not served until the scene posts to `/arrive`.
+/// of the page and every address that it `fetched`. The files `missing` from `dist/` are not served until the scene posts to `/arrive`.
 fn play(query: &str, missing: &str, scene: &str) -> Value {
     play_on(true, query, missing, scene)
 }
@@ -237,7 +237,7 @@ fn what_goes_wrong_is_said_in_a_sentence() {
         ("?v=1&sedes=2", "", "Did you mean `seeds`?"),
         ("?v=9", "", "versions up to 1"),
         ("", "page", "The page's program could not be loaded"),
-        // What did not arrive is no fault of the browser's.
+        // Files that did not arrive are no fault of the browser's.
         ("", "page*.wasm", "Its files did not arrive; reload the page"),
         ("", "worker", "Not done: the training code could not be loaded"),
         ("", "worker*.wasm", "Its files did not arrive; reload the page"),

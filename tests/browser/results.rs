@@ -1,4 +1,4 @@
-//! What comes of a sweep on the page: its adapters and figures to be taken, its texts, what is kept, what is opened.
+//! The results of a sweep on the page: adapters and figures to download, texts, results that are kept, results that are opened.
 
 use std::fs;
 

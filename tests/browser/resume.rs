@@ -82,7 +82,7 @@ fn a_gpu_that_is_lost_is_said_and_the_sweep_goes_on() {
         await until(() => /^Step [1-9]/.test(text("pace")));
         press("pause");
         await until(() => text("status").startsWith("Paused"));
-        // What the form has become meanwhile is another experiment.
+        // The form is changed meanwhile, to another experiment.
         enter("f-steps", "50");
         enter("f-learning_rates", "[1e-3]");
         post.call(worker, '{"request":"lose"}');

@@ -20,7 +20,7 @@ use loralab_core::device::shaders;
 /// A server on this machine only, at a port of its own, for as long as the tests run.
 pub struct Server {
     origin: String,
-    /// What was posted to it.
+    /// The reports that were posted to it.
     pub reports: Receiver<String>,
 }
 
@@ -41,7 +41,7 @@ impl Withheld {
     }
 }
 
-/// What is served.
+/// The contents of the server.
 struct Site {
     folder: PathBuf,
     harness: String,

@@ -1,4 +1,4 @@
-//! How the schemes begin, on the page: the numbers of `loralab init`, before anything is trained.
+//! The starts of the schemes, on the page: the numbers of `loralab init`, before anything is trained.
 
 use std::process::Command;
 

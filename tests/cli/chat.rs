@@ -4,7 +4,7 @@ use std::{io::Write, process::Stdio};
 
 use super::Place;
 
-/// What is printed for these lines of stdin.
+/// The output for these lines of stdin.
 fn answers(place: &Place, flags: &[&str], stdin: &str) -> String {
     let mut child = place
         .command(&[&["chat"], flags].concat())

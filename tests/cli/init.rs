@@ -21,7 +21,7 @@ fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
         let (rank, most) = (if scheme.frozen_pair { 8 } else { 4 }, scheme.rule.spread());
         assert!((rank..=most * rank).contains(&adapter.rank), "{} of rank {}", scheme.name, adapter.rank);
         assert!(adapter.modules.len() == 14 || most > 1 && adapter.modules.len() < 14, "{}", scheme.name);
-        // Who quantises the base leaves it beside the adapter that belongs to it.
+        // A scheme that quantises the base writes it beside the adapter that belongs to it.
         let quantised = scheme.rule.quantiser();
         let base =
             quantised.map_or_else(|| "nano".to_owned(), |q| format!("nano, its adapted weights quantised to {q}"));
@@ -34,7 +34,7 @@ fn every_scheme_writes_an_adapter_that_begins_where_it_says() {
         assert_eq!(lines.len(), 14, "{told}");
         let asked: usize = lines.iter().filter_map(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok()).sum();
         assert_eq!(asked, 14 * 4, "{told}");
-        // What PEFT would add to the base is nothing, or what was told.
+        // PEFT adds nothing to the base if the start was said to be the base model's exactly.
         for (module, line) in adapter.modules.iter().zip(lines) {
             let rank = adapter.rank;
             let product = |o: usize, i: usize| -> f64 {
@@ -63,7 +63,7 @@ fn an_adapter_of_a_quantised_base_writes_on_it() {
     }
 }
 
-/// What a sweep says at its end writes the base that its adapters name.
+/// The command that a sweep prints at its end writes the base that its adapters name.
 #[test]
 fn a_sweep_tells_how_to_write_a_quantised_base() {
     let place = Place::new();
@@ -176,7 +176,7 @@ fn steps_that_come_before_can_be_taken_off() {
         losses.len() == 4 && losses[0] != losses[1] && losses[1..].iter().all(|loss| *loss == losses[1]),
         "{losses:?}"
     );
-    // What came before is on the record, in tokens and in steps that read as many.
+    // The data that the start read before the first step are on the record, as the number of steps that read as many.
     let summary = place.json("results/summary.json");
     assert_eq!(summary["schemes"][0]["start"]["steps"].as_f64(), Some(2.0), "{summary}");
 }
@@ -193,7 +193,7 @@ fn all_names_every_scheme() {
 fn a_sweep_of_all_schemes_trains_and_exports_each() {
     let place = Place::new();
     place.succeed(&super::small("sweep", &["--schemes", "all", "--seeds", "1", "--learning-rates", "1e-3,2e-3"]));
-    // What was read for a start is on the record, once for each scheme that reads.
+    // The reading of data for a start is on the record, once for each scheme that reads.
     let log = place.read("results/metrics.jsonl");
     let told: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let told = told.iter().filter(|event| event["event"] == "calibrated");
@@ -208,7 +208,7 @@ fn a_sweep_of_all_schemes_trains_and_exports_each() {
         let adapter = read(&place, &format!("results/adapters/{}_lr1e-3_seed0", scheme.name));
         let (rank, most) = (if scheme.frozen_pair { 16 } else { 8 }, scheme.rule.spread());
         assert!((rank..=most * rank).contains(&adapter.rank), "{} of rank {}", scheme.name, adapter.rank);
-        // What competing layers did not get stayed exactly zero, or it would have been written.
+        // The ranks that competing layers did not get stayed exactly zero, or they would have been written.
         let config = place.read(&format!("results/adapters/{}_lr1e-3_seed0/adapter_config.json", scheme.name));
         let config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
         let own = |name: &str| config["rank_pattern"][name].as_u64().or(config["r"].as_u64()).expect("a rank") as usize;
@@ -238,7 +238,7 @@ fn a_start_that_is_impossible_fails_alone() {
     // The others are what they are without it.
     place.succeed(&flags("init-a,init-b", "others"));
     assert_eq!(summary["schemes"], place.json("others/summary.json")["schemes"]);
-    // Where nothing can start there is nothing to tell.
+    // If nothing can start, there are no results.
     let outcome = place.run(&flags("sylvester-labels", "none"));
     assert_eq!(outcome.code, 1, "{}", outcome.stderr);
     assert!(outcome.stderr.contains(&format!("error: no run could start: {reason}")), "{}", outcome.stderr);

@@ -1,4 +1,4 @@
-//! What is read, and under which names things are asked for.
+//! Files that are read, and the names under which things are asked for.
 
 use std::{fs, process::Command};
 

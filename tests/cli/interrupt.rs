@@ -22,7 +22,7 @@ fn begin(place: &Place, mut command: Command, file: &str, text: &str) -> Child {
     child
 }
 
-/// How it ended that was sent this signal: its exit code, stdout, stderr.
+/// Sends a signal to a command, and waits for its end: exit code, stdout, stderr.
 fn end(child: Child, signal: &str) -> (Option<i32>, String, String) {
     send(&child, signal);
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the binary ends");
@@ -180,7 +180,7 @@ fn a_base_is_saved_while_it_is_pretrained() {
     assert!(Base::from_safetensors(std::fs::read(place.path("new.unfinished.safetensors")).expect("a base")).is_ok());
 }
 
-/// What was measured to its end by a reproduction that is stopped when this word comes up in its progress.
+/// The summary of a reproduction that is stopped when this word comes up in its progress.
 fn stopped_at(place: &Place, flags: &[&str], word: &str) -> serde_json::Value {
     let mut command = place.command(&[&["reproduce"], flags, &["--output", "found"]].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");

@@ -4,8 +4,8 @@ use std::{fs, process::Stdio, thread, time::Duration};
 
 use super::Place;
 
-/// What the program takes beside what it counts: its code and shipped bases (14 MiB), stacks of threads, and what an allocator keeps of what was given
-/// back.
+/// Bytes of memory that the program takes but does not count: its code and shipped bases (14 MiB), stacks of threads, and freed memory that the
+/// allocator keeps.
 const PROGRAM: u64 = 32 << 20;
 
 /// The most memory that a command has had at once, and its exit code.

@@ -36,7 +36,7 @@ const SMALL: [&str; 8] = ["--base", "nano", "--steps", "3", "--batch-size", "2",
 /// A folder of its own to run commands in.
 struct Place(TempDir);
 
-/// How a command ended.
+/// The end of a command: its exit code and its output.
 struct Outcome {
     code: i32,
     stdout: String,
@@ -73,7 +73,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loralab"));
         command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
-        // Where there is no desktop, Mesa's Vulkan complains on stderr that this is not set.
+        // Without a desktop, Mesa's Vulkan complains on stderr that this is not set.
         command.env("XDG_RUNTIME_DIR", self.0.path());
         command.env("XDG_CACHE_HOME", self.path("cache"));
         // The cache of Hugging Face's hub is then in it.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use loralab_linalg::Draws;
 
-/// What a number is replaced by: the ends of ranges, what is no number, and what is no JSON.
+/// The texts that replace a number: the ends of ranges, values that are no number, and texts that are no JSON.
 const VALUES: [&str; 26] = [
     "0",
     "-0.0",

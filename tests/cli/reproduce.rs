@@ -235,7 +235,7 @@ fn starts_are_probed_for_their_curvature_at_the_rate_that_a_sweep_finds() {
         assert!(start["sharpness"].as_f64().is_some_and(|x| x > 0.0) && start["products"] == 6, "{start}");
     }
     assert_ne!(starts[0]["sharpness"], starts[1]["sharpness"]);
-    // What six products leave open is said.
+    // The uncertainty that six products leave is reported.
     assert!(starts.iter().any(|start| start["residual"].as_f64() > start["sharpness"].as_f64().map(|x| 0.02 * x)));
     assert!(outcome.stdout.contains("λ is known only to "), "{}", outcome.stdout);
     let large = [&flags[..flags.len() - 4], &["--products", "1000", "--memory", "40MiB", "--output", "other"]].concat();
@@ -267,7 +267,7 @@ fn decoders_of_several_widths_are_pretrained_and_swept() {
     for words in ["The learning rate each start wants", "optima.csv", "The shipped base", "width 32", "SHA-256"] {
         assert!(page.contains(words), "{words}");
     }
-    // What was pretrained can be used on its own, and each sweep has its folder.
+    // A pretrained base can be used on its own, and each sweep has its folder.
     assert!(place.path("found/width-32/summary.json").is_file() && place.path("found/shipped/metrics.jsonl").is_file());
     place.succeed(&small_on("found/width-16.safetensors"));
     place.refuse(&["reproduce", "transformer", "--widths", "20"], 2, &["`--widths` has 20", "multiple of 16"]);

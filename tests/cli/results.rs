@@ -26,7 +26,7 @@ fn files(place: &Place, folder: &str) -> BTreeSet<String> {
 fn endless(place: &Place, more: &[&str]) -> Child {
     let mut command = place.command(&[&["sweep"], &ENDLESS[..], more].concat());
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-    // Where it replaces earlier results, which have a log and a summary, it begins beside them.
+    // If it replaces earlier results, which have a log and a summary, it begins beside them.
     let [log, new, summary] =
         ["metrics.jsonl", ".new.partial/metrics.jsonl", "summary.json"].map(|name| place.path("results").join(name));
     let trains = |log| fs::read_to_string(log).is_ok_and(|text: String| text.contains("\"seed\":0},\"step\":2,"));
@@ -231,7 +231,7 @@ fn a_full_disk_loses_no_run_that_had_ended() {
     assert!(place.events("results/metrics.jsonl").iter().any(|event| matches!(event, Event::RunFinished { .. })));
 }
 
-/// What a run of the binary left in `results` on a disk of so many KiB, which goes away with it, in the folder `kept`; none where no disk can be mounted.
+/// Runs the binary on a disk of so many KiB, and copies its `results` to the folder `kept`; `None` if no disk can be mounted.
 #[cfg(target_os = "linux")]
 fn on_a_disk_of(place: &Place, kib: usize, before: &str, arguments: &[&str]) -> Option<Outcome> {
     let mount = "rm -rf disk kept && mkdir disk && mount -t tmpfs -o size=\"$0\"k tmpfs disk && cd disk";
@@ -247,7 +247,7 @@ fn on_a_disk_of(place: &Place, kib: usize, before: &str, arguments: &[&str]) -> 
 /// Four adapters of 300 KiB each.
 const LARGE: [&str; 7] = ["--rank", "64", "--learning-rates", "1e-3,2e-3", "--seeds", "1", "--quiet"];
 
-/// What was found is whole, and agrees on which adapters are missing; their number.
+/// Asserts that the results are whole but for adapters, and that they agree on which of these are missing; returns the number of those.
 fn missing(place: &Place, folder: &str, outcome: &Outcome) -> usize {
     let Outcome { code, stdout, stderr } = outcome;
     let events = place.events(&format!("{folder}/metrics.jsonl"));
@@ -319,7 +319,7 @@ fn a_start_is_written_whole_or_not_at_all() {
     let outcome = on_a_small_disk(&place, 32, &init);
     assert!(outcome.code == 1 && outcome.stderr.contains("`start` cannot be written"), "{}", outcome.stderr);
     assert_eq!(snapshot(place.0.path()), []);
-    // What was cut off is not mixed into the next.
+    // Files of a command that was cut off are not mixed into those of the next.
     fs::create_dir(place.path(".start.partial")).expect("a folder");
     place.write(".start.partial/base.safetensors", "of a process that was killed");
     place.succeed(&["init", "init-a", "--base", "nano", "--rank", "1", "--output", "start"]);

@@ -26,7 +26,7 @@ fn rates_are_searched_for_until_the_best_is_bracketed_and_the_same_again() {
     let events = place.events("found/metrics.jsonl");
     assert_eq!(events.iter().filter(ended).count(), runs);
     assert!(matches!(events.last(), Some(Event::Finished { complete: true, .. })));
-    // What was tried is an experiment of its own.
+    // The rates that were tried make an experiment of their own.
     let written = Experiment::from_toml(&place.read("found/experiment.toml")).expect("an experiment");
     let mut rates: Vec<f64> = choices.iter().map(|choice| choice.learning_rate).collect();
     rates.sort_by(f64::total_cmp);

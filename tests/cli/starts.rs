@@ -133,7 +133,7 @@ fn apart(name: &str, losses: &[f64]) -> f64 {
     losses.iter().zip(&theirs).map(|(ours, theirs)| (ours - theirs).abs() / theirs).fold(0.0, f64::max)
 }
 
-/// What PEFT trained is what `init` writes now.
+/// Asserts that `init` writes the start that PEFT trained from, in the fixture.
 fn assert_start(scheme: &str, adapter: &Adapter) {
     for module in &adapter.modules {
         for (factor, ours) in [("A", &module.a), ("B", &module.b)] {
@@ -254,7 +254,7 @@ fn a_residual_base_and_its_adapter_are_the_base() {
     }
 }
 
-/// What a command says of step 0 is computed from the tensors, whatever the scheme declares.
+/// The figures of step 0 that a command prints come from the tensors, whatever the scheme declares.
 #[test]
 fn a_start_over_weights_of_zero_is_not_the_base() {
     let place = Place::new();

@@ -121,7 +121,7 @@ fn the_leading_directions_of_wide_rows_lose_what_lies_beyond_those_that_are_carr
     });
 }
 
-/// What was found is carried on: the same batches again and again lead to the directions of their covariance.
+/// Each batch improves the directions found before: the same batches again and again lead to the directions of their covariance.
 #[test]
 fn every_batch_brings_the_directions_closer() {
     on_each_device(|make_device| {

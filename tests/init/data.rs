@@ -44,7 +44,7 @@ fn text(length: usize) -> Dataset {
     Dataset::Text((0..length).map(|_| draws.below(11)).collect())
 }
 
-/// How a run begins.
+/// The start of a run, from a text.
 pub fn start(
     base: &Base,
     adapters: &Adapters,
@@ -89,7 +89,7 @@ struct Begun {
     b: Matrix,
     w: Matrix,
     inputs: Matrix,
-    /// What is to be predicted in each of those rows.
+    /// The token that is to be predicted in each of those rows.
     labels: Vec<u32>,
     gradient: Matrix,
 }
@@ -330,7 +330,7 @@ fn corda_decomposes_the_weight_as_its_inputs_see_it() {
                 let (u, s, _) = w.times(&damped).svd();
                 let u = if first { u.columns(0..RANK) } else { u.columns(s.len() - RANK..s.len()) };
                 let expected = u.times(&u.t()).times(w);
-                // What separates the smallest directions is small itself.
+                // The smallest values differ little from one another, so the directions are determined less well.
                 let allowed = if first { 100.0 } else { 1000.0 } * ROUNDING;
                 assert!(begun.product().distance(&expected) < allowed * w.norm(), "{scheme} {name}");
             });

@@ -1,4 +1,4 @@
-//! What a scheme's definition says of step 0, through the whole model, and of the weights it is made from.
+//! The definitions of the schemes: their claims about step 0, through the whole model, and about the weights that a start is made from.
 
 // Starts that are made from data, against what another way of asking a model gives.
 pub mod data;
@@ -128,7 +128,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
     }
 }
 
-/// What an option is by default changes no bit, and what it is not changes the start.
+/// An option that is given its default changes no bit of the start, and another value changes it.
 #[test]
 fn options_are_taken_and_their_defaults_change_nothing() {
     let base = base(&config(2, 1, true));

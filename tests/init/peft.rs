@@ -143,7 +143,7 @@ fn loftq_is_pefts() {
                 halves += usize::from((f64::from(*value) - their).abs() > 1e-6);
             }
             assert!(halves <= usize::from(quantiser == Quantiser::Nf4), "{scheme} {name}: {halves}");
-            // What is half way moves the error by a level, and its triplets with it.
+            // A value half way between two levels moves the error by a level, and its triplets with it.
             if halves == 1 {
                 continue;
             }

@@ -31,7 +31,7 @@ use crate::small::{base, config};
 /// (O, I, R): odd, tall and wide beyond a tile of the GPU, a rank of 1, and a rank as large as the narrow side.
 const SHAPES: [(usize, usize, usize); 6] =
     [(17, 17, 4), (131, 67, 9), (67, 131, 8), (13, 7, 1), (5, 129, 5), (70, 3, 3)];
-/// How columns of the weight fall off, each beside the one before it: not at all, as trained ones do, and steeply.
+/// Size of each column of the weight relative to the one before it: the same, falling as in trained weights, and falling steeply.
 const FALLS: [f32; 3] = [1.0, 0.97, 0.7];
 const SCALE: f64 = 2.0;
 const SEED: u64 = 3;
@@ -48,13 +48,13 @@ fn norm(m: MatRef<'_, f64>) -> f64 {
     svd(m).expect("finite").s[0]
 }
 
-/// How far f32 can turn the range that is found for M, as tangents of the largest angle: of its columns, then of its rows.
+/// The largest angles, as tangents, by which f32 can turn the range that is found for M: of its columns, then of its rows.
 ///
 /// With X orthonormal, X̂ = X + X⊥ Δ of tangent δ = ‖Δ‖, and Y = M X = Q R, a product gives Ŷ = Y + F with F = M X⊥ Δ + E and, by the error bound of
-/// a sum, |E| ≤ (n + 2) ε |M| |X| for n terms and the rounding of X. What Gram–Schmidt makes of k columns spans that of Ŷ and the rounding of two subtractions
-/// of at most k terms and a quotient, which is at most ((k + 2) (1 + √k) + 3) ε ‖Y‖ and belongs to E, too. The part of Ŷ outside of Q is (I − Q Qᵀ) F, the
-/// part inside is R + Qᵀ F, so that the next tangent is at most (‖(I − Q Qᵀ) M X⊥‖ δ + ‖E‖) / (σ_min(R) − ‖M X⊥‖ δ − ‖E‖). What is flat or steep in M's
-/// spectrum is in these norms.
+/// a sum, |E| ≤ (n + 2) ε |M| |X| for n terms and the rounding of X. Gram–Schmidt on k columns gives the span of Ŷ but for the rounding of two
+/// subtractions of at most k terms and a quotient, which is at most ((k + 2) (1 + √k) + 3) ε ‖Y‖ and belongs to E, too. The part of Ŷ outside of Q is
+/// (I − Q Qᵀ) F, the part inside is R + Qᵀ F, so that the next tangent is at most (‖(I − Q Qᵀ) M X⊥‖ δ + ‖E‖) / (σ_min(R) − ‖M X⊥‖ δ − ‖E‖). These
+/// norms account for a spectrum of M that is flat or steep.
 fn turned(m: MatRef<'_, f64>, columns: usize, iterations: usize, stream: &Stream) -> [f64; 2] {
     let off = |x: &Mat<f64>| Mat::<f64>::identity(x.nrows(), x.nrows()) - x * x.transpose();
     let size = |m: MatRef<'_, f64>| Mat::from_fn(m.nrows(), m.ncols(), |i, j| m[(i, j)].abs());

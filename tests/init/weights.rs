@@ -131,7 +131,7 @@ impl Begun {
     }
 }
 
-/// How a weight may be stored.
+/// The conversion of a weight to the precision that it is stored in.
 pub type Store = fn(Vec<f32>) -> Data;
 pub const PRECISIONS: [(&str, Store); 3] = [
     ("f32", |x| Data::F32(x.into())),
@@ -207,7 +207,7 @@ fn pissa_is_the_best_approximation_and_splits_it_evenly() {
         for factor in [a, b] {
             assert!((factor.norm().powi(2) / share - 1.0).abs() < ROUNDING, "{what}");
         }
-        // What is left of W has the rest of its spectrum.
+        // The residual of W has the rest of its spectrum.
         let left = w.plus(-1.0, &begun.product()).svd().1;
         for (found, expected) in left.iter().zip(exact.1[*rank..].iter().copied().chain([0.0; 32])) {
             assert!((found - expected).abs() < ROUNDING * w.norm(), "{what}: {found} {expected}");

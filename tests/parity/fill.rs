@@ -28,7 +28,7 @@ fn random_numbers_have_the_bits_of_the_host() {
     }
 }
 
-/// Where the GPU's numbers are not the host's.
+/// The random numbers of the GPU that are not the host's, one sentence for each stream.
 pub fn differences(gpu: &Arc<Accelerator>) -> Vec<String> {
     let mut found = Vec::new();
     for (seed, name, elements, offset) in [

@@ -69,7 +69,7 @@ fn sharpness_and_the_best_sign_step_are_those_of_the_whole_hessian() {
         let found = probed(&subject, 40);
         let [largest, smallest] = [exact.values[0], exact.values[exact.values.len() - 1]];
         println!("{what}: {largest} and {smallest}, found {found:?}");
-        // What the differences above are off by, beside what the probe says of itself.
+        // The error of the differences above, which comes on top of the residual that the probe reports.
         let differences = 1e-6 * largest;
         for (found, exact) in [(found.largest, largest), (found.smallest, smallest)] {
             assert!((found.value - exact).abs() <= found.residual + differences, "{what}: {exact}, {found:?}");

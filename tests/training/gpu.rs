@@ -66,7 +66,7 @@ fn the_first_step_has_the_loss_and_the_gradients_of_the_cpu() {
         });
         let worst = off.fold(0.0, f64::max);
         println!("run {index} is off by, relative: loss {loss_off:e}, the worst gradient {worst:e}");
-        // What f32 is allowed on the CPU.
+        // The tolerances of f32 on the CPU.
         assert!(loss_off <= 2e-6, "run {index}: the loss is {loss}, in f64 {exact}");
         assert!(worst <= 1e-5, "run {index}: a gradient is off by {worst:e} of its norm");
     }
@@ -82,7 +82,7 @@ fn starts_that_are_drawn_have_the_bits_of_the_host() {
         assert!(runs.len() >= 8, "{}", runs.len());
         let plan = Arc::new(plan(runs.len(), pairs, Purpose::Train(ADAMW)));
         let mut gpu = on(&gpu::native(), plan.clone());
-        // What was there before is gone.
+        // Numbers from before are overwritten.
         let stale = vec![7.0; plan.trained_len()];
         for (index, run) in runs.iter().enumerate() {
             Device::load(&mut gpu, index, &stale, if pairs { &stale } else { &[] }, run.settings);

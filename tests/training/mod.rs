@@ -20,7 +20,7 @@ mod accumulation;
 // Sixteen runs together equal each alone, whatever the number of threads.
 mod cohort;
 mod curvature;
-// What a look into a run says, by other ways.
+// The diagnostics of a run, against other ways to compute them.
 mod diagnostics;
 // A run that diverges is a result and harms no other.
 mod divergence;

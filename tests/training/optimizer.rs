@@ -18,7 +18,7 @@ use crate::gpu;
 
 const RATE: f64 = 0.01;
 
-/// What one step with `optimizer` makes of a start, and the gradient it was taken along.
+/// One step with `optimizer`: the plan, the trained elements before, the gradient, and the trained elements after.
 fn first_step(optimizer: Optimizer, settings: RunSettings) -> (Plan, Vec<f32>, Vec<f32>, Vec<f32>) {
     let plan = plan(1, false, Purpose::Train(optimizer));
     // Both factors are random, so that no gradient is zero.

@@ -72,9 +72,9 @@ fn left_after_one_step(preconditioner: Option<Preconditioner>, sketched: bool) -
 #[test]
 fn one_step_from_a_sketch_is_enough() {
     let left = left_after_one_step(Some(Preconditioner::Riemannian), true);
-    // What is left is ε over the least eigenvalue of A Aᵀ, squared: with ε at 2⁻²⁰ of the trace, 10⁻¹² times that trace over the eigenvalue, squared.
+    // The loss that is left is (ε / λ)² of the loss before, λ the least eigenvalue of A Aᵀ: with ε at 2⁻²⁰ of the trace, 10⁻¹² (trace / λ)².
     assert!(left < 1e-8, "{left}");
-    // Where A's rows are any rows, what they do not span is left.
+    // If A's rows are arbitrary, the part of M that they do not span is left.
     assert!((0.3..1.0).contains(&left_after_one_step(Some(Preconditioner::Riemannian), false)));
     // Without a preconditioner the same rate is far too large.
     assert!(left_after_one_step(None, true) > 1.0);

@@ -37,7 +37,7 @@ fn train(optimizer: Optimizer, interruption: usize, make: &dyn Fn(Arc<Plan>) -> 
         if step == interruption {
             let state = wait(cohort.state()).expect("the device does not fail");
             assert_eq!((state.step, state.runs[1].diverged), (step, step >= 2));
-            // What the new device did before is of no account.
+            // The new device starts from the restored state alone.
             cohort = begin().expect("the data fit");
             cohort.restore(&state).expect("it is of the same cohort");
         }

@@ -18,7 +18,7 @@ pub struct ChatArguments {
     /// A folder in PEFT's layout that answers beside the base; may be given several times
     #[arg(long, value_name = "FOLDER")]
     pub adapter: Vec<PathBuf>,
-    /// What the model is told first, where its chat template knows such a message
+    /// System message before the conversation, for models whose chat template knows such messages
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// Most tokens of an answer

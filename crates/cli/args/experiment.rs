@@ -144,7 +144,7 @@ fn argument(flag: &'static Flag) -> Arg {
         // A switch is on where it is named.
         _ if key.needs == "true or false" => argument.num_args(0..=1).default_missing_value("true"),
         ("data", _) => argument.conflicts_with("task"),
-        // How many, or which: one value.
+        // One value: the number of seeds, or a list of them.
         ("seeds", _) | (_, false) => argument,
         (_, true) => argument.value_delimiter(',').action(ArgAction::Append),
     }

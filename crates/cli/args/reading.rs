@@ -1,4 +1,4 @@
-//! How the records of a file are read, for commands that are no training of an experiment.
+//! Options for reading the records of a file, for commands that train no experiment.
 
 use clap::Args;
 use loralab_experiment::Experiment;

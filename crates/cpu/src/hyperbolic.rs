@@ -4,7 +4,7 @@
 
 use crate::Scalar;
 
-/// Where the polynomial ends.
+/// The |x| below which tanh x is the polynomial.
 const NEAR: f64 = 0.625;
 /// Above it, tanh is 1 in `f32`.
 const ONE_FROM: f64 = 10.0;

@@ -29,7 +29,7 @@ pub struct Shape {
     pub chunk: usize,
 }
 
-/// What a call reads.
+/// The operands of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands<'a, S> {
     /// Hidden rows x, (N, I).

@@ -32,7 +32,7 @@ pub struct Batch {
     pub counted: usize,
 }
 
-/// How many of so many examples a model reproduced exactly.
+/// The number of examples that a model reproduced exactly, and the number of those it was given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExactMatches {
     /// Examples whose completion was right to the last token.

@@ -29,7 +29,7 @@ pub fn in_words(split: &Split, train: &Found, validation: Option<&Found>) -> Opt
     Some(sentence(repeated(train.texts.iter().copied()), train.texts.len(), "text", leaked))
 }
 
-/// How many of them are the second or a later of their kind.
+/// The number of items that equal an earlier one.
 fn repeated<T: Eq + Hash>(all: impl Iterator<Item = T>) -> usize {
     let mut seen = HashSet::new();
     all.map(|one| seen.insert(one)).filter(|is_new| !is_new).count()

@@ -10,14 +10,14 @@ use crate::{error::Error, example::Examples, pack::Packed, text::utf8};
 /// The fraction of the data that is usually held out for validation.
 pub const HELD_OUT: f64 = 0.1;
 
-/// What a model is trained on.
+/// The data that a model is trained on, or is validated with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dataset {
     /// The tokens of a text; the loss counts every position.
     Text(Vec<u32>),
-    /// Examples, one in each sequence; the loss counts what they teach.
+    /// Examples, one in each sequence; the loss counts the tokens that are taught.
     Examples(Examples),
-    /// Examples, several in a sequence where they fit, which do not see each other.
+    /// Examples, several in a sequence if they fit; attention does not cross from one to another.
     Packed(Packed),
 }
 
@@ -41,7 +41,7 @@ impl Dataset {
         Ok(Self::Text(tokenizer.encode(utf8(bytes)?)))
     }
 
-    /// True if every sequence of `tokens` tokens can be filled, and every example fits one.
+    /// Checks that the data fill a sequence of `tokens` tokens, or that every example fits one and has a taught token.
     ///
     /// # Errors
     /// [`Error::Empty`], [`Error::PartTooShort`], [`Error::ExampleEmpty`] or [`Error::ExampleTooLong`].
@@ -93,7 +93,7 @@ impl Dataset {
         }
     }
 
-    /// Holds about `fraction` of the data out for validation, for sequences of `tokens` tokens; which, the seed says.
+    /// Holds about `fraction` of the data out for validation, for sequences of `tokens` tokens; the seed determines the part.
     ///
     /// A text is cut into stretches (20, or as many as fill a sequence each); some are held out and the others joined. Examples are
     /// held out by prompt, so that no prompt is in both parts. Both parts keep the order of the data.
@@ -128,7 +128,7 @@ impl Dataset {
     }
 }
 
-/// True if there are examples, each teaches something and is no longer than a sequence.
+/// Checks that there are examples, and that each has a taught token and is no longer than a sequence.
 fn fit(examples: &Examples, tokens: usize) -> Result<(), Error> {
     if examples.is_empty() {
         return Err(Error::Empty);
@@ -147,7 +147,7 @@ fn fit(examples: &Examples, tokens: usize) -> Result<(), Error> {
     })
 }
 
-/// True if a text of `found` tokens can be cut into a part to train on and one to validate with.
+/// Checks that a text of `found` tokens can be cut into a part to train on and one to validate with.
 fn splittable(found: usize, tokens: usize) -> Result<(), Error> {
     let needed = tokens.saturating_add(1).saturating_mul(2);
     if found < needed { Err(Error::TextTooShort { found, needed, tokens }) } else { Ok(()) }
@@ -189,7 +189,7 @@ fn split_examples(examples: &Examples, seed: u64, fraction: f64) -> Result<Split
     Ok(Split { train: part(false), validation: part(true), notes: vec![] })
 }
 
-/// Which of `count` ≥ 2 pieces are held out: the fraction, but at least one and not all.
+/// True for each of `count` ≥ 2 pieces that is held out: about the fraction of them, but at least one and not all.
 fn held_out(seed: u64, count: usize, fraction: f64) -> Vec<bool> {
     let some = ((count as f64 * fraction).round() as usize).clamp(1, count - 1);
     let mut held_out: Vec<bool> = (0..count).map(|piece| piece < some).collect();

@@ -1,4 +1,4 @@
-//! What a record says, as token ids with a mask of what is taught.
+//! Encoding of records as examples: token ids, and the ranges of those that are taught, which the loss counts.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use loralab_tokenizer::{ChatError, Message, Taught, Tokenizer};
 
 use crate::example::Examples;
 
-/// Adds a prompt and a completion, which are encoded apart, as generation does it. The completion ends in the token that ends a text, which is taught; with
-/// bytes, which have none, in a newline, where generation stops.
+/// Adds the example of a prompt and a completion, which are encoded separately, as in generation. The completion is taught, with the token that ends
+/// a text; the tokenizer of bytes has no such token, so there the completion ends in a newline, where generation stops.
 pub fn completion(examples: &mut Examples, prompt: &str, completion: &str, tokenizer: &Tokenizer) {
     let mut tokens = tokenizer.encode_prompt(prompt);
     let start = tokens.len();
@@ -16,7 +16,7 @@ pub fn completion(examples: &mut Examples, prompt: &str, completion: &str, token
     examples.push(&tokens, std::slice::from_ref(&taught));
 }
 
-/// The tokens of a text with its end.
+/// The tokens of a text, then the token that ends a text; with the tokenizer of bytes, which has none, a newline unless the text ends in one.
 pub fn ended(text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
     let mut tokens = tokenizer.encode(text);
     match tokenizer.special().eos {
@@ -27,11 +27,11 @@ pub fn ended(text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
     tokens
 }
 
-/// Adds a conversation, of which the assistant's turns are taught, each with the token that ends it. Without a chat template each message is a line,
-/// `role: content`.
+/// Adds the example of a conversation. The assistant's messages are taught, each with the token that ends it. Without a chat template each message is
+/// a line, `role: content`.
 ///
 /// # Errors
-/// If the template refuses it.
+/// If the chat template refuses the messages, or an answer cannot be found in its text.
 pub fn conversation(examples: &mut Examples, messages: &[Message], tokenizer: &Tokenizer) -> Result<(), ChatError> {
     let (mut tokens, mut taught) = (Vec::new(), Vec::new());
     if tokenizer.has_chat_template() {

@@ -1,4 +1,4 @@
-//! What can be wrong with data.
+//! Errors in data.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use thiserror::Error;
 
 use crate::{format::Format, task::Task};
 
-/// Where a record stands in its file, counted from 1.
+/// The position of a record in its file, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The line that it begins in.
     Line(usize),
-    /// Its number, in a format whose lines say nothing.
+    /// Its number among the records, in a format where a record is no line.
     Record(usize),
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why data cannot be used, as a sentence. The caller knows the file and puts its name before it.
+/// The reasons that data cannot be used, each as a sentence without the file's name, which the caller puts before it.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Error {
     /// No task has this name.
@@ -36,30 +36,30 @@ pub enum Error {
     /// There are no bytes at all, or no records.
     #[error("the data is empty; give a UTF-8 text, or records such as JSON lines with a prompt and a completion each")]
     Empty,
-    /// A byte of value 0 or one that is no UTF-8: not a text.
+    /// A byte that is 0 or not part of UTF-8, so the file is no text.
     #[error(
         "byte {offset} is {byte:#04x}, which {}; is this a binary file, or a text in another encoding?",
         if *.byte == 0 { "no text has" } else { "is not part of a UTF-8 text" }
     )]
     Binary {
-        /// Where it is, counted from 0.
+        /// The byte's index in the file, from 0.
         offset: usize,
-        /// What it is.
+        /// The byte's value.
         byte: u8,
     },
-    /// A text of which a character takes more than a byte always.
+    /// A text in UTF-16 or UTF-32, recognised by its byte-order mark.
     #[error("it begins with the byte-order mark of {encoding}, but what is read is UTF-8; save it as UTF-8")]
     Wide {
         /// `UTF-16` or `UTF-32`.
         encoding: &'static str,
     },
-    /// A file that is named as one of a format that it does not have.
+    /// A file whose name ends as that of a table, such as `.csv`, but whose content shows none.
     #[error(
         "its name is that of {}, but it holds none; if it is plain text, give it a name that ends in .txt",
         .format.words()
     )]
     Named {
-        /// What its name says that it holds.
+        /// The format that its name stands for.
         format: Format,
     },
     /// A format that this build does not read.
@@ -68,7 +68,7 @@ pub enum Error {
         .format.words()
     )]
     NotBuilt {
-        /// What it holds.
+        /// The format of the file.
         format: Format,
     },
     /// A file that breaks the rules of its format.
@@ -76,19 +76,19 @@ pub enum Error {
     Syntax {
         /// `line 3`, `line 3, column 7` or `the file`.
         place: String,
-        /// What it holds.
+        /// The format of the file.
         format: Format,
-        /// What is wrong.
+        /// Description of the fault.
         what: String,
     },
     /// A record that does not hold what it should.
     #[error("{place}: {what}; {needs}")]
     Record {
-        /// Where the record stands.
+        /// The position of the record.
         place: Place,
-        /// What is wrong, with the field's name.
+        /// Description of the fault, with the field's name.
         what: String,
-        /// What a record of this shape must hold.
+        /// Description of a valid record of this shape.
         needs: String,
     },
     /// Records without a known shape.
@@ -98,7 +98,7 @@ pub enum Error {
         .format.words(), .fields.join(", "), .fields.first().map_or("body", String::as_str), crate::shape::known()
     )]
     Unknown {
-        /// What the file holds.
+        /// The format of the file.
         format: Format,
         /// The fields of the first record.
         fields: Vec<String>,
@@ -116,22 +116,22 @@ pub enum Error {
         /// A mapping that chooses the first of them.
         example: String,
     },
-    /// A mapping to a field that the records do not have, or of a role there is not.
+    /// A mapping (`fields`) to a field that the records do not have, or from a role that does not exist.
     #[error("`fields` has `{role}={field}`, but {why}")]
     Fields {
         /// The role.
         role: String,
-        /// The field that is to have it.
+        /// The field that is to have the role.
         field: String,
-        /// What is wrong.
+        /// Description of the fault.
         why: String,
     },
     /// Messages that the chat template refuses, or does not render in a way that shows where a turn begins.
     #[error("{place}: the chat template cannot render its messages: {why}")]
     Chat {
-        /// Where the record stands.
+        /// The position of the record.
         place: Place,
-        /// What is wrong.
+        /// The message of the chat template.
         why: String,
     },
     /// Records that are longer than a sequence.
@@ -176,7 +176,7 @@ pub enum Error {
         /// Tokens of a sequence.
         tokens: usize,
     },
-    /// A text, or a part of one, that does not fill a sequence.
+    /// A text, or a part of one, that is too short to fill a sequence.
     #[error(
         "the text has {found} tokens, but {needed} are needed for sequences of {tokens} tokens; give a longer text or use shorter sequences"
     )]
@@ -188,7 +188,7 @@ pub enum Error {
         /// Tokens of a sequence.
         tokens: usize,
     },
-    /// An example with nothing to go on from, or nothing to learn.
+    /// An example whose prompt or whose completion has no token.
     #[error("example {number}: the prompt or the completion is empty, but both need at least one token")]
     ExampleEmpty {
         /// Its number, counted from 1.
@@ -218,7 +218,7 @@ pub enum Error {
         /// Different prompts.
         prompts: usize,
     },
-    /// A held-out part that is not a part.
+    /// A held-out fraction that is not between 0 and 1.
     #[error("the held-out fraction is {fraction}, but it must lie between 0 and 1, both excluded; 0.1 is usual")]
     Fraction {
         /// The fraction asked for.
@@ -232,7 +232,7 @@ pub enum Error {
         /// `a text` or `examples`.
         validation: &'static str,
     },
-    /// A batch of nothing.
+    /// A batch without sequences or without tokens, or with more tokens than 32 bits can count.
     #[error(
         "a batch has {sequences} sequences of {tokens} tokens, but both must be at least 1 and their product below 2^32"
     )]

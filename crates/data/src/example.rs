@@ -1,4 +1,4 @@
-//! Examples: token ids, of which some are taught.
+//! Examples: token ids, of which some are taught, that is, are counted by the loss when the model predicts them.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use crate::encode::ended;
 /// A prompt and the completion that is wanted after it, as token ids. The loss counts the completion only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
-    /// What the model goes on from: at least one token.
+    /// The tokens that the model continues: at least one.
     pub prompt: Vec<u32>,
-    /// What it is to write: at least one token. With bytes the text ends in a newline, where generation stops.
+    /// The tokens that it is to write: at least one. With the tokenizer of bytes the last is a newline, where generation stops.
     pub completion: Vec<u32>,
 }
 
 impl Example {
-    /// The tokens of both texts, the completion with its end.
+    /// The example of two texts; the completion gets the token that ends a text (see [`ended`]).
     pub(crate) fn new(prompt: &str, completion: &str, tokenizer: &Tokenizer) -> Self {
         Self { prompt: tokenizer.encode_prompt(prompt), completion: ended(completion, tokenizer) }
     }
@@ -27,13 +27,13 @@ impl Example {
     }
 }
 
-/// Many examples: all their tokens in one array, so that an example takes its tokens and a few numbers.
+/// Many examples, with all their tokens in one array, so that an example takes little more memory than its tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Examples {
     tokens: Vec<u32>,
-    /// The runs of taught tokens, from the beginning of their example.
+    /// The ranges of taught tokens, by their indices within their example.
     runs: Vec<Run>,
-    /// The ends of each example in the two arrays.
+    /// The end of each example in `tokens` and in `runs`.
     ends: Vec<End>,
 }
 
@@ -49,7 +49,7 @@ struct End {
     runs: usize,
 }
 
-/// One of many examples.
+/// A view of one of the [`Examples`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lesson<'a> {
     /// Its tokens.
@@ -58,24 +58,24 @@ pub struct Lesson<'a> {
 }
 
 impl<'a> Lesson<'a> {
-    /// The tokens before the first that is taught.
+    /// The tokens before the first that is taught; all, if none is.
     pub fn prompt(self) -> &'a [u32] {
         &self.tokens[..self.taught().next().map_or(self.tokens.len(), |run| run.start)]
     }
 
-    /// The runs of taught tokens, in order, none of them empty.
+    /// The ranges of taught tokens, in order, none of them empty.
     pub fn taught(self) -> impl Iterator<Item = Range<usize>> + 'a {
         self.runs.iter().map(|run| run.start as usize..run.end as usize)
     }
 
-    /// True if it has a token to go on from and one to learn.
+    /// True if a token is taught, and the first that is has a token before it, from which the model can predict it.
     pub fn teaches(self) -> bool {
         self.taught().next().is_some_and(|run| run.start > 0)
     }
 }
 
 impl Examples {
-    /// Adds an example of these tokens, of which those in `taught` are taught; the runs are in order and do not overlap.
+    /// Adds an example of these tokens, of which those in the ranges `taught` are taught; the ranges are in order and do not overlap.
     pub fn push(&mut self, tokens: &[u32], taught: &[Range<usize>]) {
         let short = |at: usize| u32::try_from(at.min(tokens.len())).unwrap_or(u32::MAX);
         let runs = taught.iter().map(|run| Run { start: short(run.start), end: short(run.end) });
@@ -128,7 +128,7 @@ impl Examples {
         }
     }
 
-    /// The examples for which `belongs` says so, by their indices.
+    /// The examples for whose index `belongs` is true.
     pub(crate) fn chosen(&self, belongs: impl Fn(usize) -> bool) -> Self {
         let mut chosen = Self::default();
         for index in (0..self.len()).filter(|&index| belongs(index)) {
@@ -140,7 +140,7 @@ impl Examples {
         chosen.fitted()
     }
 
-    /// The same without memory that is kept for more.
+    /// The same examples, in no more memory than they need.
     pub(crate) fn fitted(mut self) -> Self {
         self.tokens.shrink_to_fit();
         self.runs.shrink_to_fit();
@@ -148,7 +148,7 @@ impl Examples {
         self
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory that the examples take.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.tokens[..]) + size_of_val(&self.runs[..]) + size_of_val(&self.ends[..])
     }

@@ -34,7 +34,7 @@ impl Format {
     }
 }
 
-/// How a file of a format begins that is no text.
+/// The first bytes of a Parquet file.
 const PARQUET: &[u8] = b"PAR1";
 
 /// The format of data in a file of this name, or of data without a name. The content decides, but for three names: `.raw` is plain text

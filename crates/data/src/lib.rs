@@ -1,4 +1,4 @@
-//! What models are trained on: a synthetic little world with tasks over it, texts and examples of one's own, and the batches of them.
+//! Data to train on: a synthetic little world with tasks over it, texts and examples of one's own, and the batches of them.
 //!
 //! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.

@@ -1,4 +1,4 @@
-//! From the bytes of a file to a dataset, whatever its format and the shape of its records.
+//! Reading a file into a dataset: recognises its format and the shape of its records, and encodes them.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,50 +14,50 @@ use crate::{
     shape::{Fields, Said, Shape},
 };
 
-/// What becomes of an example that is longer than a sequence.
+/// Treatment of examples longer than a sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TooLong {
-    /// The data are refused.
+    /// The data are refused, with [`Error::TooLong`].
     #[default]
     Refuse,
-    /// Its end is cut.
+    /// The end of the example is cut.
     Truncate,
-    /// It is left out.
+    /// The example is left out.
     Skip,
 }
 
-/// How data are read.
+/// A reader of data files: its options.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    /// Turns texts into token ids.
+    /// The tokenizer that turns texts into token ids.
     pub tokenizer: &'a Tokenizer,
-    /// Tokens of a sequence.
+    /// Length of a sequence, in tokens.
     pub tokens: usize,
-    /// Which field has which role, where its name does not say so.
+    /// The fields that have roles other than their names say, such as the field `question` in the role `prompt`.
     pub fields: Fields,
-    /// What becomes of examples that are longer.
+    /// Treatment of examples longer than `tokens`.
     pub too_long: TooLong,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The data.
     pub dataset: Dataset,
     /// Sentences for a person: what was understood, and what was left out or cut. None for plain text.
     pub notes: Vec<String>,
-    /// A hash of each text of records that are texts, which the dataset no longer tells apart.
+    /// A hash of the tokens of each record, if records are texts: the dataset joins these and no longer tells them apart. Empty otherwise.
     pub(crate) texts: Vec<u64>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that refuses what is too long, and knows fields by their names.
+    /// A reader that refuses examples that are too long, and finds the fields by their usual names.
     pub fn new(tokenizer: &'a Tokenizer, tokens: usize) -> Self {
         Self { tokenizer, tokens, fields: Fields::default(), too_long: TooLong::default() }
     }
 
-    /// The data in a file of this name, or in data without a name, as they come through a pipe. The content says the format (see
-    /// [`format_of`]); records say their shape by their fields.
+    /// Reads the bytes of the file `name`; `None` for data that come through a pipe. The content determines the format (see
+    /// [`format_of`]), the fields of the first record the shape of all records.
     ///
     /// # Errors
     /// A sentence that names the line or the record, and the field.
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Records that are taken one by one.
+/// The data read so far, record by record.
 struct Taken<'r> {
     reader: &'r Reader<'r>,
     format: Format,
@@ -84,11 +84,11 @@ struct Taken<'r> {
     text: Vec<u32>,
     texts: Vec<u64>,
     records: usize,
-    /// Records that are too long; the place of the first.
+    /// The number of examples that are too long, whatever becomes of them.
     long: usize,
     first_long: Option<Place>,
     longest: usize,
-    /// Records that teach nothing once they are cut.
+    /// The number of examples that have no taught token left once they are cut.
     emptied: usize,
 }
 
@@ -133,7 +133,7 @@ impl<'r> Taken<'r> {
         Ok(())
     }
 
-    /// Deals with the last example if it is too long.
+    /// Treats the last example, read from the record at `place`, by `too_long` if it is longer than a sequence.
     fn fit(&mut self, place: Place) {
         let length = self.examples.at(self.examples.len() - 1).tokens.len();
         self.longest = self.longest.max(length);
@@ -150,7 +150,7 @@ impl<'r> Taken<'r> {
                     self.emptied += 1;
                 }
             }
-            // All of them are counted before they are refused.
+            // Data are refused at their end, so that the message can count all long examples.
             TooLong::Skip | TooLong::Refuse => self.examples.pop(),
         }
     }

@@ -1,4 +1,4 @@
-//! The shape of records: which fields say what is read and what is taught.
+//! The shape of records: the fields that hold the text to read and the text to learn.
 
 use loralab_tokenizer::Message;
 use serde_json::Value;
@@ -10,15 +10,15 @@ use crate::{
     template,
 };
 
-/// What stands for what: a role, such as `prompt`, and the field of the records that has it.
+/// A mapping from roles, such as `prompt`, to the records' fields that have them. A role that is not in it has the field of its own name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Pairs of role and field.
+    /// A mapping of these pairs, (role, field).
     ///
     /// # Errors
-    /// If a role is unknown, with those there are, or is given twice.
+    /// If a role is unknown or is given twice; the error lists the known roles.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
         let mut known: Vec<(String, String)> = Vec::new();
         for (role, field) in pairs {
@@ -35,15 +35,15 @@ impl Fields {
         Ok(Self(known))
     }
 
-    /// True if a column of a table is called by its number.
+    /// True if a field is given as the number of a table's column.
     pub fn are_numbers(&self) -> bool {
         self.0.iter().any(|(_, field)| field.parse::<usize>().is_ok())
     }
 
-    /// Refuses them all, for a reason.
+    /// Fails for the reason `why`, for data that have no fields.
     ///
     /// # Errors
-    /// If there are any.
+    /// If the mapping has a role.
     pub(crate) fn refuse(&self, why: &str) -> Result<(), Error> {
         match self.0.first() {
             None => Ok(()),
@@ -51,7 +51,7 @@ impl Fields {
         }
     }
 
-    /// The field that has a role: the one that is given, else the one of that name.
+    /// The field that has a role: the one that is given, else the one of the role's name.
     fn of<'a>(&'a self, role: &'a str) -> &'a str {
         self.0.iter().find(|(given, _)| given == role).map_or(role, |(_, field)| field)
     }
@@ -61,7 +61,7 @@ impl Fields {
     }
 }
 
-/// What records of a shape become.
+/// The conversion of a record to a [`Said`]: the texts that are put around the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -73,15 +73,15 @@ enum Kind {
     Label,
 }
 
-/// A known shape.
+/// A known shape: a set of fields that records have together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Its name: its fields, and where one meets it.
+    /// Its name: its fields, and the dataset it is known from.
     pub name: &'static str,
     kind: Kind,
     /// The roles that a record must have.
     needs: &'static [&'static str],
-    /// Roles that it may have, or that the messages in it have.
+    /// Roles that a record, or a message in it, may have besides.
     takes: &'static [&'static str],
 }
 
@@ -123,24 +123,24 @@ fn roles() -> Vec<&'static str> {
     roles
 }
 
-/// True if a field of this name has a role without being given one.
+/// True if this is the name of a role, so that a field of this name has that role unless another is given.
 pub fn is_role(name: &str) -> bool {
     SHAPES.iter().any(|shape| shape.needs.contains(&name) || shape.takes.contains(&name))
 }
 
-/// What a record says.
+/// The text of a record, by the parts of it that are learnt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// A text, all of which is learnt.
+    /// A text; the loss counts all of it.
     Text(String),
-    /// A prompt that is read, and the completion that is learnt.
+    /// A prompt and a completion; the loss counts the completion.
     Completion(String, String),
-    /// A conversation, of which the assistant's turns are learnt.
+    /// A conversation; the loss counts the assistant's messages.
     Messages(Vec<Message>),
 }
 
 impl Shape {
-    /// The shape of records like this one.
+    /// The shape of the records of a file, by its first record.
     ///
     /// # Errors
     /// If none is known, more than one is, or the mapping names a field that the record does not have.
@@ -159,14 +159,14 @@ impl Shape {
                 && shape.needs.iter().all(|role| record.contains_key(fields.of(role)))
         };
         let mut found: Vec<&'static Self> = SHAPES.iter().filter(can).collect();
-        // Whoever gives every role of a shape means that one.
+        // A mapping that gives every role of a shape chooses that shape.
         let meant = |shape: &&Self| !fields.0.is_empty() && shape.needs.iter().all(|role| fields.gives(role));
         if found.iter().any(meant) {
             found.retain(meant);
         }
         let all = found.clone();
         let covers = |other: &Self, shape: &Self| {
-            // Alpaca's files have the whole again as a text.
+            // Alpaca's files repeat the instruction, input and output as one field `text`, which is not read.
             let whole = shape.kind == Kind::Text && other.kind == Kind::Instruction;
             other != shape && (whole || shape.needs.iter().all(|role| other.needs.contains(role)))
         };
@@ -186,7 +186,7 @@ impl Shape {
         }
     }
 
-    /// What a record of this shape says.
+    /// The text of a record of this shape.
     ///
     /// # Errors
     /// If a field is missing, empty or of the wrong kind: with the place of the record and the name of the field.
@@ -270,7 +270,7 @@ fn messages(record: &Record, field: &str, [who, what]: [&str; 2]) -> Result<Vec<
             return Err(format!("message {} of \"{field}\" is {}, not an object", index + 1, kind(message)));
         };
         let role = text(message, who).map_err(within)?;
-        // What a tool or a system says may be empty, and what calls a tool.
+        // A message may be empty: those of tools and systems, and those that call a tool.
         let content = match message.get(what) {
             Some(Value::String(content)) => content.clone(),
             _ => text(message, what).map_err(within)?,
@@ -283,7 +283,7 @@ fn messages(record: &Record, field: &str, [who, what]: [&str; 2]) -> Result<Vec<
     Ok(messages)
 }
 
-/// The role in the words of chat templates; ShareGPT calls them otherwise.
+/// The role by the name that chat templates use; ShareGPT has other names.
 fn canonical(role: String) -> String {
     match role.as_str() {
         "human" => "user".to_owned(),

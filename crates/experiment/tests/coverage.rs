@@ -25,12 +25,12 @@ struct Curve {
     diverges: bool,
 }
 
-/// What is swept.
+/// A sweep: the grid of learning rates, in doublings of 1e-3, the number of seeds, and the curves that losses are drawn from.
 #[derive(Clone, Copy)]
 struct Scenario {
     grid: &'static [f64],
     seeds: u64,
-    /// Where the valleys are lowest, in doublings.
+    /// The range that the best learning rates are drawn from, in doublings.
     best: [f64; 2],
     cliff: Option<Cliff>,
 }
@@ -40,12 +40,12 @@ struct Cliff {
     diverges: bool,
 }
 
-/// How often the truth was held, and how wide the bounded intervals of the rate are, in doublings.
+/// The shares of intervals that held the truth: of the optimal rate, of the ratio of two, and of the difference of two losses.
 struct Found {
     rate: f64,
     ratio: f64,
     difference: f64,
-    /// Half of the intervals of the optimal rate are narrower; those that nothing bounds are infinite.
+    /// The median width of the intervals of the optimal rate, in doublings; those that nothing bounds are infinite.
     width: f64,
     /// The share of pairs whose rates were said to differ.
     differ: f64,

@@ -144,7 +144,7 @@ mod tests {
             (&sweep.experiment, &sweep.data, &sweep.adapters)
         );
         assert_eq!(again.record.summary(), sweep.record.summary());
-        // What is kept already is no news.
+        // A sweep that was read from the store has nothing new to be written.
         assert_eq!(again.news(), News::default());
         for head in ["{}", "", "{\"experiment\": 1}"] {
             assert!(Sweep::from_head(head, None).is_none());

@@ -17,7 +17,7 @@ pub fn encode_pair(text: &str, pair: Option<&str>) -> Encoded {
     Encoded { tokens: [encode(text), encode(pair)].concat(), types }
 }
 
-/// The bytes again; 0xFF for what is none.
+/// The bytes that tokens stand for; 0xFF for a token above 255.
 pub fn decode(tokens: &[u32]) -> Vec<u8> {
     tokens.iter().map(|&token| u8::try_from(token).unwrap_or(0xFF)).collect()
 }

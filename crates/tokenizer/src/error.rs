@@ -38,7 +38,7 @@ pub enum TokenizerError {
     Damaged {
         /// The file's name.
         file: &'static str,
-        /// What is wrong, with the place where it is known.
+        /// Description of the fault, with the place if it is known.
         what: String,
     },
     /// A file is larger than any known one.
@@ -76,7 +76,7 @@ pub enum TokenizerError {
     Template {
         /// The file that holds it.
         file: &'static str,
-        /// What is wrong, with the line.
+        /// Description of the fault, with the line.
         what: String,
     },
 }

@@ -1,7 +1,7 @@
 //! Tokenizers: texts as token ids, and token ids as text.
 //!
-//! A [`Tokenizer`] is a value that is cheap to clone. It is of a kind: bytes, which the built-in bases read, or, with the feature `huggingface`, that of a
-//! Hugging Face folder. The crate opens no file: the caller hands in the bytes of the folder's [`Files`].
+//! A [`Tokenizer`] is a value that is cheap to clone. There are two kinds: that of bytes, which the built-in bases read, and, with the feature
+//! `huggingface`, that of a Hugging Face folder. The crate opens no file: the caller hands in the bytes of the folder's [`Files`].
 //!
 //! A tokenizer may have a chat template, which writes a conversation of [`Message`]s as the text that the model was trained on;
 //! [`Tokenizer::conversation`] also says which tokens are the assistant's answers.
@@ -76,8 +76,8 @@ impl Tokenizer {
         of_kind!(self, bytes::VOCABULARY, real => real.vocabulary())
     }
 
-    /// Checks that a model with a vocabulary of `found` tokens reads what this tokenizer makes. A model's embedding may have more rows than the tokenizer
-    /// has tokens, since rows are often added until their number divides well; one that reads bytes has exactly 256.
+    /// Checks that a model with a vocabulary of `found` tokens knows every token of this tokenizer. A model's embedding may have more rows than the
+    /// tokenizer has tokens, since rows are often added until their number divides well; one that reads bytes has exactly 256.
     ///
     /// # Errors
     /// If the model has too few rows, or, for bytes, another number.
@@ -183,8 +183,8 @@ impl Tokenizer {
 
     /// The tokens of a conversation to learn from: each with whether it belongs to an answer of the assistant, the token that ends the turn included.
     ///
-    /// The answers are what the template puts between `{% generation %}` and `{% endgeneration %}`; without such tags, what the text gains by an answer
-    /// beyond the text that asks for it. The special tokens are those that the template writes.
+    /// The answers are the texts that the template puts between `{% generation %}` and `{% endgeneration %}`; without such tags, the text that the
+    /// message of an answer adds after the prompt for it. The special tokens are those that the template writes.
     ///
     /// # Errors
     /// Those of [`chat`](Tokenizer::chat); and if an answer cannot be found in the text.

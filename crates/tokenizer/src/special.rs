@@ -9,7 +9,7 @@ pub struct Special {
     pub eos: Option<u32>,
     /// `pad_token`: fills a sequence up.
     pub pad: Option<u32>,
-    /// `unk_token`: stands for what is in no other token.
+    /// `unk_token`: stands for characters that no other token has.
     pub unk: Option<u32>,
     /// `cls_token`: begins a text for a classifier.
     pub cls: Option<u32>,

@@ -2,18 +2,18 @@
 
 use super::Tokenizer;
 
-/// Tokens after which a text that ends in U+FFFD is said. A character is at most four bytes, each of which may be a token; the one before it may be
-/// U+FFFD itself.
+/// Number of tokens after which a text is returned even if it ends in U+FFFD. A character is at most four bytes, each of which may be a token; the
+/// one before it may be U+FFFD itself.
 const LONGEST_WAIT: usize = 8;
 
 /// Writes a text token by token. A token's text depends on those before it: a character may be spread over several tokens, and some tokenizers write a
-/// space between words only. So the last tokens are decoded together, and what has been said is taken away.
+/// space between words only. So the last tokens are decoded together, and the text that was returned before is removed.
 #[derive(Clone, Debug)]
 pub struct TextStream {
     tokenizer: Tokenizer,
-    /// The tokens since the last that was the end of a whole character, and those before that belong to the text that was said last.
+    /// The tokens of the text that was returned last, then those that have come since.
     tokens: Vec<u32>,
-    /// The tokens at the beginning whose text was said.
+    /// The number of `tokens` whose text was returned.
     said: usize,
 }
 
@@ -40,7 +40,7 @@ impl TextStream {
 
     fn rest(&mut self, whole: &str) -> String {
         let before = self.tokenizer.decode_plain(&self.tokens[..self.said]);
-        // Some decoders change the end of the text before when more follows; what was said stays.
+        // Some decoders change the end of a text when more follows; text that was returned stays.
         let same: usize =
             whole.chars().zip(before.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
         let new = whole[same..].to_owned();

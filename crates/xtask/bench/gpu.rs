@@ -44,7 +44,7 @@ const ENCODED: usize = 20;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What a GPU does at most with kernels that do one thing on much data.
+/// The highest rates of a GPU, per second, measured with large kernels: operations of a matrix product, and bytes of a pass over memory.
 struct Peak {
     flops: f64,
     bytes: f64,

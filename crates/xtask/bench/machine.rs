@@ -1,4 +1,4 @@
-//! What the figures were measured on, as the system tells it.
+//! The machine and the revision that figures were measured on, as the system describes them.
 
 use std::{fs, process::Command};
 
@@ -38,7 +38,7 @@ fn processor() -> String {
     }
 }
 
-/// What a command prints; "unknown" where it can't say.
+/// The output of a command; "unknown" if it fails.
 fn output(program: &str, arguments: &[&str]) -> String {
     match Command::new(program).args(arguments).output() {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),

@@ -33,7 +33,7 @@ const SCALE: f32 = 2.0;
 const ROUNDS: [usize; 2] = [3, 25];
 /// Seconds after which no more rounds than needed are begun.
 const ENOUGH: f64 = 3.0;
-/// How long each has the machine to itself before it is asked, as threads of the other may still spin.
+/// Pause before each measurement, as threads of the one before may still spin.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Rows of a batch.
 const ROWS: usize = 512;

@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 struct Contender<'a> {
     name: String,
     runs: usize,
-    /// How many of them, or cohorts of them, follow one another.
+    /// The number of runs, or of cohorts of them, that are trained one after another.
     turns: usize,
     /// Seconds of so many steps of every run.
     train: Box<dyn FnMut(usize) -> Result<f64> + 'a>,

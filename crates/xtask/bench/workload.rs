@@ -1,4 +1,4 @@
-//! What is trained: adapters of the default sweep's shape on the *tiny* base, over text of the little world.
+//! The training that is measured: adapters of the default sweep's shape on the *tiny* base, over text of the little world.
 
 use std::{fmt, fs, path::PathBuf, sync::Arc};
 
@@ -70,7 +70,7 @@ impl fmt::Display for Workload {
     }
 }
 
-/// Where the base lies.
+/// The path of the base's file.
 pub fn base_path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../core/bases/tiny.safetensors"))
 }

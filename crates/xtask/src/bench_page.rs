@@ -15,13 +15,13 @@ use crate::{
     sizes,
 };
 
-/// Where what was measured is written.
+/// The file that measurements are written to.
 const WRITTEN: &str = "crates/worker/docs/bench-page.md";
 
 /// Milliseconds that a task of the page may take so that nobody notices; the browser tells of longer ones.
 const NOTICED: f64 = 50.0;
 
-/// What is measured: in words, the flags of the browser, and the address.
+/// The scenes that are measured: a description, the flags of the browser, and the query of the address.
 const SCENES: [(&str, &[&str], &str); 3] = [
     (
         "the first preset, 60 steps, CPU in wasm",
@@ -57,7 +57,7 @@ setInterval(() => {
 /// Presses the button, and remembers when.
 const PRESS: &str = "seen.pressed = performance.now(); document.getElementById('run').click()";
 
-/// What a scene came to, in milliseconds.
+/// The times of a scene, in milliseconds.
 struct Seen {
     usable: f64,
     ready: f64,

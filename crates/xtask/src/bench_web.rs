@@ -23,14 +23,14 @@ use spread::Spread;
 /// The page that measures, and the lock file of what is measured beside.
 const FOLDER: &str = "crates/xtask/bench/web";
 
-/// What of the packages the page loads.
+/// The packages that the page loads, and the part of each: a folder or a file.
 const PACKAGES: [(&str, &str); 3] = [
     ("@jax-js/jax", "dist"),
     ("@tensorflow/tfjs", "dist/tf.min.js"),
     ("@tensorflow/tfjs-backend-webgpu", "dist/tf-backend-webgpu.min.js"),
 ];
 
-/// Where what was measured is written.
+/// The file that measurements are written to.
 const WRITTEN: &str = "crates/worker/docs/bench-web.md";
 
 /// The profile that the page's worker is compiled in, as `index.html` says.
@@ -45,7 +45,7 @@ const FLAGS: [&str; 2] = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swifts
 /// The sides, by their places in what the page tells: ours and theirs, and how many of our times theirs should take.
 const AIMS: [(usize, usize, f64); 3] = [(0, 2, 1.2), (0, 3, 10.0), (4, 5, 0.7)];
 
-/// How far losses of sides may lie apart, relatively: f32, summed in another order.
+/// The largest relative difference between losses of two sides: f32, summed in another order.
 const APART: f64 = 1e-3;
 
 /// Builds the page, measures, and writes what came out.
@@ -131,7 +131,7 @@ fn package_version(site: &Path, name: &str) -> Result<String> {
     Ok(package["version"].as_str().with_context(|| format!("{name} tells no version"))?.to_owned())
 }
 
-/// What was measured of one side.
+/// The measurements of one side.
 struct Side {
     name: String,
     /// Of the first step, which compiles what it needs, in seconds.

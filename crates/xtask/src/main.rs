@@ -44,7 +44,7 @@ enum Task {
         /// Build `dist/`, for any static host, instead; where npm is, with wasm-opt from its registry. With `--port`, serve that afterwards.
         #[arg(long)]
         release: bool,
-        /// Where to serve it: http://127.0.0.1:PORT/ [default: 8080].
+        /// Serve it at http://127.0.0.1:PORT/ [default: 8080].
         #[arg(long)]
         port: Option<u16>,
     },
@@ -60,7 +60,7 @@ enum Task {
     },
 }
 
-/// What is measured, where it is training.
+/// Options for measuring trainings.
 #[derive(Args)]
 struct Measured {
     /// The Python to look for torch and peft in.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{ROOT, run, succeeds};
 
-/// What builds and tests of the page use.
+/// The folder of the packages that builds and tests of the page use.
 pub const PAGE: &str = "web/npm";
 
 const LOCK: &str = "package-lock.json";

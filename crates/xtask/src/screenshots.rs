@@ -15,7 +15,7 @@ use server::serve;
 /// The largest file that belongs into the repository, in bytes.
 const LARGEST: usize = 150_000;
 
-/// What is trained: enough to see where the starts differ, and no more than a minute of one thread.
+/// The experiment that is trained, as a link: enough steps to see where the starts differ, and no more than a minute of one thread.
 const QUERY: &str = "?v=1&base=nano&seeds=1&steps=100&evaluate_every=10&diagnose_every=10&device=cpu&run";
 
 /// The pictures: their files' names in `web/`, what is at their upper edge, how it is looked at.

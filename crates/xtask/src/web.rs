@@ -19,7 +19,7 @@ struct Tool {
     package: &'static str,
     program: &'static str,
     version: &'static str,
-    /// How cargo is to install it.
+    /// Flags of `cargo install`.
     flags: &'static [&'static str],
 }
 
@@ -51,7 +51,7 @@ pub const PORT: u16 = 8080;
 /// The file that trunk's inline script is moved to.
 const LOADER: &str = "load.js";
 
-/// What the page may do: load its own files, and compile its WebAssembly. No inline script, no style attribute, no other host.
+/// The page's Content-Security-Policy: it may load its own files and compile its WebAssembly. No inline script, no style attribute, no other host.
 const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'";
 
 /// Builds the page into `dist/`.
@@ -147,7 +147,7 @@ fn keep_offline(dist: &Path) -> Result<()> {
 /// The service worker.
 const OFFLINE: &str = "offline.js";
 
-/// What wasm-opt is asked for, and what every browser has that has vectors (see `.cargo/config.toml` and rustc's defaults).
+/// Flags of wasm-opt: the optimisation, and features that every browser with vectors has (see `.cargo/config.toml` and rustc's defaults).
 const WASM_OPT: [&str; 8] = [
     "-O2",
     "--enable-simd",

@@ -32,11 +32,11 @@ pub struct Case {
     pub vocabulary: u32,
     /// The frozen weights.
     pub base: Vec<Tensor>,
-    /// How it is trained.
+    /// The optimizer that trains it.
     pub optimizer: Optimizer,
-    /// What it is compiled for, if not for training.
+    /// The purpose it is compiled for, if not training.
     pub purpose: Option<Purpose>,
-    /// What its adapters' gradients are multiplied by before.
+    /// The preconditioner of its adapters' gradients, if any.
     pub preconditioner: Option<Preconditioner>,
     /// Records it.
     pub record: Box<dyn Fn(&mut Tape)>,
@@ -47,7 +47,7 @@ const ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e
 /// The shader, what is replaced (every time it stands there), and by what. The cases whose names begin like the shader's are run.
 pub type Mutant = (&'static str, &'static str, &'static str);
 
-/// How a frozen tensor is stored.
+/// The precision that a frozen tensor is stored in.
 #[derive(Clone, Copy, Debug)]
 enum Stored {
     F32,

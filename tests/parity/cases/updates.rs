@@ -1,4 +1,4 @@
-//! What follows a complete gradient: `finite`, `clip`, `precondition` and the optimisers.
+//! The kernels that follow a complete gradient: `finite`, `clip`, `precondition` and the optimisers.
 
 use loralab_core::graph::{
     memory::{Group, Weight},

@@ -103,7 +103,7 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
     [trained, frozen_pairs].concat()
 }
 
-/// What a processor answers, which is there when it is first asked for.
+/// The answer of a processor, which is ready at the first poll.
 fn at_once<T>(answer: impl Future<Output = T>) -> T {
     match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer,
@@ -160,7 +160,7 @@ pub const TOO_LARGE: [&str; 11] = [
     "tokens = 1000000\nbatch_size = 8",
 ];
 
-/// What the worker says to an experiment with those settings, a word for each byte: its refusal, or nothing.
+/// The worker's messages on an experiment with those settings, a word for each byte: a line for each, empty unless it is a refusal.
 pub fn refusal(place: u32) -> Vec<u32> {
     let experiment = Experiment::from_toml(&format!("base = 'nano'\n{}", TOO_LARGE[place as usize]));
     let experiment = experiment.expect("settings of the right types");

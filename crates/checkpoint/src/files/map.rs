@@ -33,9 +33,9 @@ pub fn map(path: &Path) -> io::Result<Bytes> {
     if metadata.len() == 0 {
         return Ok(Bytes::new());
     }
-    // SAFETY: the slice is valid as long as the mapping, which `Bytes` owns, and nothing here writes to it. What the type system can't see is another program
-    // that writes to the file meanwhile: its numbers would change, and if it cut the file short, the system would end this program (SIGBUS). All programs that
-    // map checkpoints (safetensors, llama.cpp) rely on their not being changed in place; loralab itself writes a file beside the old one and renames it.
+    // SAFETY: the slice is valid as long as the mapping, which `Bytes` owns, and nothing here writes to it. The type system can't see another program
+    // that writes to the file meanwhile: the mapped numbers would change, and if it cut the file short, the system would end this program (SIGBUS).
+    // All programs that map checkpoints (safetensors, llama.cpp) rely on nobody changing them in place; loralab writes a new file and renames it.
     let mapping = unsafe { Mmap::map(&file)? };
     Ok(Bytes::from_owner(mapping))
 }

@@ -1,7 +1,7 @@
 //! Recomputation of layers, or gradient checkpointing: of a layer's forward pass only its input is kept, and the backward pass first computes the layer's
 //! values again (Chen et al. 2016, *Training Deep Nets with Sublinear Memory Cost*, arXiv 1604.06174).
 //!
-//! What is replayed are the dispatches of the forward pass on the same operands, so loss and gradients keep every bit.
+//! The dispatches of the forward pass are replayed on the same operands, so loss and gradients keep every bit.
 
 use std::{
     collections::{HashMap, HashSet},

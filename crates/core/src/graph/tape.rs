@@ -33,7 +33,7 @@ pub enum Purpose {
     Moments(Option<usize>),
 }
 
-/// Where a row's position comes from.
+/// The source of the rows' positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Positions {
     /// Its index in its sequence.

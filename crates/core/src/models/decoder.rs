@@ -1,7 +1,7 @@
 //! A decoder of the Llama kind: layers of attention and of a gated feed-forward block, each between a norm and a residual connection.
 //!
-//! Llama, Mistral, SmolLM, Qwen and Gemma differ in what a [`Decoder`] says; it has the tensors' names and records the forward pass for all of them, after
-//! transformers' `modeling_llama.py` and its siblings.
+//! Llama, Mistral, SmolLM, Qwen and Gemma differ in the fields of a [`Decoder`], which lists the tensors and records the forward pass for all of
+//! them, after transformers' `modeling_llama.py` and its siblings.
 
 use serde_json::Value as Json;
 
@@ -37,9 +37,9 @@ pub(super) struct Decoder {
     pub rotaries: Vec<Rotary>,
     /// ε of the norms.
     pub epsilon: f64,
-    /// What is added to the norms' stored gains.
+    /// The number that is added to the norms' stored gains.
     pub gain_offset: Offset,
-    /// True if attention and feed-forward blocks have a norm behind them, too.
+    /// True if attention and feed-forward blocks have a norm after them, too.
     pub norms_behind: bool,
     /// True if each head of queries and keys is normed.
     pub head_norms: bool,
@@ -342,7 +342,7 @@ impl Network for Decoder {
 
     fn aliases(&self, tensor: &str) -> Vec<String> {
         let Some(inner) = tensor.strip_prefix("model.") else { return vec![format!("language_model.{tensor}")] };
-        // Without its head; and as the text part of a model that also sees images, by an older and a newer transformers.
+        // The names without the head, and as the text part of a model that also reads images, by an older and a newer transformers.
         vec![inner.to_owned(), format!("language_model.model.{inner}"), format!("model.language_model.{inner}")]
     }
 

@@ -8,13 +8,13 @@ use crate::graph::ops::gelu::Form;
 /// The largest size of a model that is read, in any dimension, so that no product of three overflows.
 const LARGEST: u64 = 1 << 20;
 
-/// A field and the values of it that a family computes, as JSON.
+/// A field of a config, and the values of it that are supported, as JSON.
 pub(super) type Accepted = (&'static str, &'static [&'static str]);
 
 /// The fields of a config.
 #[derive(Debug)]
 pub(super) struct Fields {
-    /// As parsed.
+    /// All fields, as parsed.
     pub said: Map<String, Json>,
 }
 
@@ -24,7 +24,7 @@ impl Fields {
         self.said.get(key).filter(|value| !value.is_null())
     }
 
-    /// A number of things, at least 1; without a default, the field is required.
+    /// A size: a whole number, at least 1. Without a default, the field is required.
     ///
     /// # Errors
     /// If it is missing, no whole number, 0 or absurdly large.
@@ -40,7 +40,7 @@ impl Fields {
         }
     }
 
-    /// A number of things if the field has one.
+    /// A size, if the field has a value.
     ///
     /// # Errors
     /// As [`Fields::size`].
@@ -48,7 +48,7 @@ impl Fields {
         self.value(key).map(|_| self.size(key, None)).transpose()
     }
 
-    /// A number of things that may be 0.
+    /// A whole number, which may be 0.
     ///
     /// # Errors
     /// If it is no whole number, or absurdly large.
@@ -59,7 +59,7 @@ impl Fields {
         }
     }
 
-    /// A text.
+    /// A text; `None` if the field is missing or no text.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.value(key).and_then(Json::as_str)
     }

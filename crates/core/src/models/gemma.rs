@@ -13,7 +13,7 @@ use super::{
 };
 use crate::graph::ops::Offset;
 
-/// Config fields that change what a model computes, and the values that are computed here.
+/// Config fields that change a model's computation, and the values of them that are supported.
 const PLAIN: [Accepted; 2] = [("use_bidirectional_attention", &["false"]), ("quantization_config", &[])];
 
 pub(super) const FAMILY: Family = Family { types: &["gemma2", "gemma3_text", "gemma3"], read };
@@ -64,7 +64,7 @@ fn read(fields: &Fields) -> Result<Arc<dyn Network>, BaseError> {
     let pattern = if second { 2 } else { fields.size("sliding_window_pattern", Some(6))? };
     decoder.slide(fields, window, |layer| !(layer + 1).is_multiple_of(pattern))?;
     if !second {
-        // Layers that see a window turn by wavelengths of their own.
+        // Layers with a window have rotary wavelengths of their own.
         decoder.layers.iter_mut().for_each(|layer| layer.rotary = Some(usize::from(layer.window.is_some())));
     }
     Ok(Arc::new(decoder))

@@ -1,7 +1,7 @@
 //! GPT-2: LayerNorm, learned positions, one fused product for queries, keys and values, GELU, biases everywhere.
 //!
 //! Its checkpoints hold the matrices of its products transposed, (I, O), as the Conv1D of OpenAI's code had them; here they are (O, I) as everywhere. PEFT's
-//! `fan_in_fan_out` is about the same; adapters have one layout in both.
+//! `fan_in_fan_out` tells of the same transposition; adapters have one layout with either.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::graph::{
 /// A layer's products, in the order of the forward pass.
 const MODULES: [&str; 4] = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
 
-/// Config fields that change what a model computes, and the values that are computed here.
+/// Config fields that change a model's computation, and the values of them that are supported.
 const PLAIN: [Accepted; 2] = [("add_cross_attention", &["false"]), ("quantization_config", &[])];
 
 pub(super) const FAMILY: Family = Family { types: &["gpt2"], read };

@@ -118,7 +118,7 @@ impl From<Config> for Model {
     }
 }
 
-/// Config fields that change what a model computes, and the values that are computed here. A field that is missing or `null` is accepted.
+/// Config fields that change a model's computation, and the values of them that are supported. A field that is missing or `null` is accepted.
 const PLAIN: [Accepted; 1] = [("quantization_config", &[])];
 
 pub(super) const FAMILY: Family = Family { types: &["llama", "mistral", "smollm3"], read };

@@ -1,7 +1,8 @@
 //! Models and their frozen weights. Each family has a file that defines the fields of a `config.json` it accepts, its tensors' names, the modules that can
 //! carry adapters, and the ops of its forward pass. Families of the Llama kind describe themselves to `decoder`, which records all of them.
 //!
-//! This module records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the paper's toy network, which has no checkpoint.
+//! This module records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the toy network of arXiv 2406.08447, which has
+//! no checkpoint.
 
 mod base;
 mod decoder;
@@ -37,7 +38,7 @@ pub struct Linear {
     pub outputs: usize,
 }
 
-/// A network that a family makes of a `config.json`.
+/// The interface of a network, which a family makes from a `config.json`.
 trait Network: fmt::Debug + Send + Sync {
     /// Vocabulary size V.
     fn vocabulary(&self) -> usize;

@@ -9,7 +9,7 @@ use super::{
     rotary::RotaryConfig,
 };
 
-/// Config fields that change what a model computes, and the values that are computed here.
+/// Config fields that change a model's computation, and the values of them that are supported.
 const PLAIN: [Accepted; 1] = [("quantization_config", &[])];
 
 pub(super) const FAMILY: Family = Family { types: &["qwen2", "qwen3"], read };

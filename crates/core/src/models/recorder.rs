@@ -53,7 +53,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Sets the label of the next ops to the name of a module, without that of the network around it.
+    /// Sets the label of the next ops to the name of a module, without the outermost `model.` or `transformer.`.
     pub fn label(&mut self, name: &str) {
         let inner = ["model.", "transformer."].iter().find_map(|outer| name.strip_prefix(outer));
         self.tape.label(inner.unwrap_or(name));

@@ -17,7 +17,7 @@ pub struct RotaryConfig {
     pub theta: f64,
     /// Share of each head's features that are rotated, above 0 and at most 1.
     pub share: f64,
-    /// How the frequencies are changed for longer texts.
+    /// The change of the frequencies for longer texts.
     pub scaling: Scaling,
 }
 
@@ -144,7 +144,7 @@ impl RotaryConfig {
         })
     }
 
-    /// The object `rope_parameters` of transformers 5 that says the same.
+    /// These settings as the object `rope_parameters` of transformers 5.
     pub fn write(&self) -> Json {
         let mut said = match self.scaling {
             Scaling::Plain => json!({"rope_type": "default"}),
@@ -172,13 +172,13 @@ fn scaled(plain: Rotary, change: impl Fn(usize, f64) -> f64) -> Rotary {
     Rotary { frequencies: frequencies.collect(), ..plain }
 }
 
-/// Settings in the order in which they are asked: the first that has a key decides.
+/// Objects of settings, by precedence: the first that has a key gives its value.
 type Settings<'a> = [Option<&'a Map<String, Json>>];
 
 /// The rotary positions that `settings` describe; `said` is the whole config.
 fn of(settings: &Settings<'_>, said: &Map<String, Json>, theta: Option<f64>) -> Result<RotaryConfig, BaseError> {
     let own = settings.first().copied().flatten();
-    // The whole config has keys of everything else.
+    // Only an object of rotary settings is searched for unknown keys: the whole config has keys of everything else, too.
     if let Some((key, value)) =
         own.and_then(|own| own.iter().find(|(key, value)| !KNOWN.contains(&key.as_str()) && !value.is_null()))
     {
@@ -256,7 +256,7 @@ fn magnitude(factor: f64, scale: f64) -> f64 {
     if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 }
 }
 
-/// The first number of that key that is given.
+/// The number under `key` in the first of the settings that has it.
 fn number(settings: &Settings<'_>, key: &'static str) -> Result<Option<f64>, BaseError> {
     let found = settings.iter().flatten().find_map(|own| own.get(key).filter(|value| !value.is_null()));
     match found {

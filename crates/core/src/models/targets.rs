@@ -109,8 +109,8 @@ impl Rule {
     }
 }
 
-/// The regular expression that a list of names stands for: the entries put together, if one of them has a character that no name has. A command line cuts
-/// an expression at its commas.
+/// The regular expression that the entries of a list form together, if one of them has a character that no name has: a command line splits an
+/// expression at its commas.
 pub fn expression(names: &[String]) -> Option<String> {
     names
         .iter()
@@ -139,7 +139,7 @@ impl Targets {
     pub fn new(rules: TargetRules<'_>) -> Result<Targets, TargetError> {
         let TargetRules { target_modules, exclude_modules, layers_to_transform, layers_pattern } = rules;
         let excluded = (!exclude_modules.is_empty()).then(|| Rule::new("exclude_modules", exclude_modules));
-        // The first number between dots is the layer's index, behind a name behind another.
+        // The layer's index is the first number between dots that has two names or more before it.
         let any = || Ok(vec![Regex::new(r"^.*?\.[^.]*\.(\d+)\.").expect("it is an expression")]);
         let of_pattern = |text: &String| regex("layers_pattern", text, format!(r"^(?:|.*?\.)(?:{text})\.(\d+)\."));
         Ok(Targets {

@@ -1,4 +1,4 @@
-//! The paper's teacher–student network (arXiv 2406.08447, toy experiment): f(x) = W_out φ(u + B A φ(u)) with u = W_in x, φ = ReLU.
+//! The teacher–student network of arXiv 2406.08447 (toy experiment): f(x) = W_out φ(u + B A φ(u)) with u = W_in x, φ = ReLU.
 //!
 //! The hidden matrix W_h is zero, so its product is omitted and the adapter is two trained linear maps. Without the added u every gradient would be
 //! exactly zero. This form and the variances are our interpretation: the paper's text was not available.

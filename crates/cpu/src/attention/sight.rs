@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn segments_are_runs_of_neighbours_within_a_sequence() {
-        // What an earlier call left there is overwritten.
+        // Limits that an earlier call left are overwritten.
         let left = 7..9;
         let mut limits = vec![left];
         find_segments(&[4, 4, 0, 0, 2, 2, 4, 2, 2, 0], 5, &mut limits);

@@ -14,7 +14,7 @@ const SHAPES: [Shape; 5] = [
     Shape { sequences: 3, tokens: 1, heads: 1, kv_heads: 1, head_size: 1 },
 ];
 
-/// What is computed: sizes, rule, and segments, whose numbers repeat this list of lengths; every third segment is padding.
+/// The arguments of a call: sizes, rule, and the lengths of the segments, repeated until a sequence is full; every third segment is padding.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     shape: Shape,

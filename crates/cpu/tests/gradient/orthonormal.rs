@@ -30,14 +30,14 @@ fn bundle<S: Scalar>(shape: Shape, share: f32) -> Vec<S> {
     drawn.iter().enumerate().map(row).collect()
 }
 
-/// How far the products of the rows are from 1 and 0.
+/// The largest difference of Y Yᵀ from the identity.
 fn skew(y: &[f64], width: usize) -> f64 {
     let rows = || y.chunks_exact(width).enumerate();
     let off = |i: usize, x: &[f64], j: usize, z: &[f64]| (inner(x, z) - f64::from(u8::from(i == j))).abs();
     rows().flat_map(|(i, x)| rows().map(move |(j, z)| off(i, x, j, z))).fold(0.0, f64::max)
 }
 
-/// What of the rows of x is not along those of y, as a share of the longest.
+/// The length of the longest part of a row of x outside of the span of y's rows, as a share of the longest row of x.
 fn outside(x: &[f64], y: &[f64], width: usize) -> f64 {
     let length = |x: &[f64]| inner(x, x).sqrt();
     let longest = x.chunks_exact(width).map(length).fold(0.0, f64::max);

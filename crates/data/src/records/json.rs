@@ -17,7 +17,7 @@ use crate::{
 /// The name under which a file of JSON may hold its records.
 const DATA: &str = "data";
 
-/// A JSON object in each line; blank lines are left out.
+/// Visits the records of JSON lines: an object in each line; blank lines are left out.
 pub fn lines(text: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = Place::Line(index + 1);
@@ -34,7 +34,7 @@ pub fn lines(text: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The records of all values of JSON in a text, one after the other.
+/// Visits the records of all JSON values in a text, which follow one another.
 pub fn values(text: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
     let mut ends = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     let (mut start, mut seen, mut failed) = (0, 0, None);
@@ -57,7 +57,7 @@ pub fn values(text: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the parser found wrong, without the place, which it says in its own way.
+/// The parser's message without the position, which it counts from the beginning of the text that it was given.
 fn reason(error: &serde_json::Error) -> String {
     let what = error.to_string();
     what.split(" at line ").next().unwrap_or(&what).to_owned()

@@ -15,13 +15,13 @@ use crate::{
 /// A record: values by the names of their fields.
 pub type Record = Map<String, Value>;
 
-/// What is done with each record; it may refuse one.
+/// The function that is called with each record and its position; its error refuses the record and ends the reading.
 pub type Visit<'v> = dyn FnMut(Place, Record) -> Result<(), Error> + 'v;
 
 /// Calls `visit` with each record of a file, in order; no more than one is held in memory at a time, but for JSON whose outermost value is an object.
 /// Returns what the file holds, in words that follow "from".
 ///
-/// `by_number` says that a mapping calls the columns of a table by their numbers, as if it had no header.
+/// `by_number` is true if `fields` names the columns of a table by their numbers, as for one without a header.
 ///
 /// # Errors
 /// If the file breaks the rules of its format, has no records or is not read by this build; and the first error of `visit`.
@@ -45,7 +45,7 @@ pub fn each(format: Format, bytes: &[u8], by_number: bool, visit: &mut Visit<'_>
     Ok(words)
 }
 
-/// The text of the kind of a JSON value, with its article.
+/// The kind of a JSON value in words, with an article, for messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -34,7 +34,7 @@ const TARGET_LETTERS: [Rule; 3] = [("ed", "et"), ("th", "z"), ("w", "v")];
 /// True if `red cup` becomes `cup red`.
 const TARGET_NOUN_FIRST: bool = false;
 
-// What the exercises draw from.
+// The words and rules that the exercises draw from.
 
 const EXERCISE_ARTICLES: [&str; 5] = ["le", "da", "un", "ka", "oz"];
 const EXERCISE_VERBS: [Rule; 15] = [

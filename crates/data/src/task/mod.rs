@@ -15,7 +15,7 @@ use crate::{error::Error, example::Example};
 /// Most bytes of the text of a task's prompt and completion together: the default sequence length.
 pub const EXAMPLE_BYTES: usize = 64;
 
-/// What a base is finetuned for.
+/// A synthetic task that a base is finetuned for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Task {
     /// A sentence of the little world into a dialect.

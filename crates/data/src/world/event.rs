@@ -1,4 +1,4 @@
-//! What can happen in the little world: who is where and who holds what, and the events that change it.
+//! The state of the little world, which has the place of each person and the place or holder of each thing, and the events that change it.
 
 use loralab_linalg::Draws;
 
@@ -36,7 +36,7 @@ impl Cast {
     }
 }
 
-/// Where a thing is.
+/// The place or the holder of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keeper {
     Place(usize),
@@ -45,14 +45,14 @@ pub(crate) enum Keeper {
     Nobody,
 }
 
-/// Who is where, who sleeps, and who or what has each thing.
+/// The state of the world: the place of each person, who sleeps, and the place or holder of each thing.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     /// The place of each person.
     pub places: Vec<usize>,
     /// True if each person sleeps.
     pub asleep: Vec<bool>,
-    /// Where each thing is.
+    /// The place or the holder of each thing.
     pub keepers: Vec<Keeper>,
 }
 

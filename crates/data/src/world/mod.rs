@@ -43,7 +43,7 @@ pub fn sentence(draws: &mut Draws) -> String {
     }
 }
 
-/// Where everyone is, and where some of the things are.
+/// A sentence on the place of each person, then sentences on the places of some of the things.
 fn opening(draws: &mut Draws, cast: &Cast, state: &State) -> Vec<String> {
     let mut sentences = Vec::new();
     for (person, &place) in cast.people.iter().zip(&state.places) {

@@ -1,4 +1,4 @@
-//! How data are read: which field is which, and what is held out.
+//! Options for reading data: the roles of the records' fields, and the part that is held out for validation.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ impl Fields {
     }
 }
 
-/// What is validated with.
+/// The data to validate with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum HeldOut {
     /// A share of the data.

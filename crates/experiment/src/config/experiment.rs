@@ -127,8 +127,8 @@ impl Experiment {
 
     /// This experiment with another laid over it: what `over` gives, holds.
     ///
-    /// Where the two speak of different things, the older half goes with the setting it belongs to: `data` over a
-    /// `task` (or the reverse) replaces it, and another `optimizer` takes away the options of the one before.
+    /// Settings of `self` that exclude those of `over` are removed, with the settings that belong to them: `data` replaces a
+    /// `task` (or the reverse), and another `optimizer` removes the options of the one before.
     #[must_use]
     pub fn merge(mut self, over: Self) -> Self {
         if over.data.is_some() {

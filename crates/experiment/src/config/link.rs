@@ -2,7 +2,7 @@
 //!
 //! `?v=1&base=nano&seeds=1&learning_rates=1e-3,2e-3`: `v` is the version of the format, and every other key is a setting as
 //! [`Experiment::settings`] writes it, left out where it has its default. `run` trains at once. A link without `v` is laid over the first preset, the
-//! page's own start. What a link is trained on is a matter of whoever opens it: no link says a device, though `device`, which links once had, is still read.
+//! page's own start. The device is for whoever opens the link to choose: no link names one, though `device`, which links once had, is still read.
 //!
 //! A link passes through mail and messengers, which add keys of their own, and through hands: what it says that can't be meant is told, and the rest is read.
 

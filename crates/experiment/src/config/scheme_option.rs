@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-/// `SCHEME.OPTION=NUMBER`. Which options a scheme has, and what they may be, only the schemes know.
+/// `SCHEME.OPTION=NUMBER`. The schemes alone know their options and the values that these may have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SchemeOption {
     /// The scheme.

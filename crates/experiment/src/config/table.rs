@@ -31,7 +31,7 @@ macro_rules! settings {
         about: $about:literal, source: $source:literal, form: $form:literal,
         flag: $value:literal $names:tt under $heading:literal, $help:literal;
     )+) => {
-        /// The settings someone gave, in a file or by flags. What is `None` takes its default in
+        /// The settings someone gave, in a file or by flags. A setting that is `None` takes its default in
         /// [`resolve`](Experiment::resolve), which also checks the rest.
         ///
         /// Lists may be written as a single value: `schemes = "init-a"` is `schemes = ["init-a"]`.

@@ -103,7 +103,7 @@ pub fn remembered_device() -> Option<String> {
 /// Keeps the device that was chosen for as long as the tab is open: links, the address among them, do not say it.
 pub fn remember_device(name: &str) {
     if let Ok(Some(storage)) = window().session_storage() {
-        // Where nothing can be kept, a reload goes back to auto.
+        // If nothing can be kept, a reload goes back to auto.
         let _ = storage.set_item("device", name);
     }
 }

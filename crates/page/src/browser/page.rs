@@ -143,7 +143,7 @@ impl Page {
         page.show_form();
         page.show_take();
         page.turn(State::Loading);
-        // What a link does not say whole is looked at before it is trained.
+        // A link with faults is not trained at once: the person sees the form first.
         if said.is_empty() {
             match page.wrong.first() {
                 Some((_, wrong)) => say(&format!("The link's experiment can't be run: {wrong}")),
@@ -205,7 +205,7 @@ impl Page {
         } else {
             self.hand_over(&request);
         }
-        // What an earlier visit left stays in the store, and is offered again at the next.
+        // The sweep of an earlier visit stays in the store, and is offered again at the next.
         hide("kept", true);
         self.kept = None;
         for part in ["results", "inside", "writing"] {
@@ -380,7 +380,7 @@ impl Page {
         }
     }
 
-    // What was kept, and results from elsewhere.
+    // Kept sweeps, and results from elsewhere.
 
     /// Shows a sweep that is done.
     pub(super) fn show_sweep(&mut self, sweep: Sweep) {

@@ -151,7 +151,7 @@ impl Page {
         let under_way = self.is_training();
         element::<HtmlProgressElement>("progress").set_value(self.progress.share());
         hide("progress", !under_way);
-        // What is trained, whatever the form has become since.
+        // The experiment that is trained, even if the form has been changed since.
         let experiment = self.sweep.as_ref().map_or(&self.experiment, |sweep| &sweep.experiment);
         let tokens = experiment.batch_size.unwrap_or(8)
             * experiment.gradient_accumulation.unwrap_or(1)

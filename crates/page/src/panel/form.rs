@@ -145,7 +145,7 @@ impl Form<'_> {
         let label = name.replace('_', " ");
         let input = match self.field(name) {
             Field::One(mut options) => {
-                // What a link names that is none of these is shown, so that it is seen what is wrong.
+                // A value of a link that is none of the options is shown too, so that the fault can be seen.
                 if !options.iter().any(|option| option == text) {
                     options.push(text.to_owned());
                 }
@@ -251,7 +251,7 @@ impl Form<'_> {
                 Err(error) => wrong.push((name.clone(), error.to_string())),
             }
         }
-        // What has no field, such as `memory` from a link, is kept.
+        // Settings without a field, such as `memory` from a link, are kept.
         let fieldless = |name: &str| !names_of_fields().any(|field| field == name) && name != "data";
         let kept: Vec<_> = self.experiment.settings().into_iter().filter(|(name, _)| fieldless(name)).collect();
         let all = kept.iter().map(|(name, text)| (*name, text.as_str())).chain(texts);

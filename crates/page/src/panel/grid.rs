@@ -46,7 +46,7 @@ fn cell(scheme: &str, found: Option<&SchemeSummary>, runs: &[RunResult], rate: f
         _ if found.and_then(|found| found.largest_stable_learning_rate).is_some_and(|edge| rate > edge) => "high",
         _ => "stable",
     };
-    // Where it diverged: for a pointer, and for those who are read the table.
+    // The divergences, as a title for a pointer, and as text for a screen reader.
     let fates = match row.diverged {
         0 => None,
         _ => Some(escaped(&fates(runs, scheme, rate))),

@@ -1,4 +1,4 @@
-//! The panels of the page, each a function from what is known to HTML. What is pressed names what it does in `data-do`.
+//! The panels of the page, each a function from what is known to HTML. A button names its action in `data-do`.
 
 mod check;
 mod form;

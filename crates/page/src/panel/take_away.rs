@@ -4,7 +4,7 @@ use loralab_experiment::Cell;
 
 use crate::html::escaped;
 
-/// Something to take. What stands beside the form speaks of the form, what stands beside results of the sweep that is shown.
+/// A download or a copy. The first three are of the experiment in the form; the others are of the sweep that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The link to the experiment in the form.

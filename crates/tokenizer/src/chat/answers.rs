@@ -1,23 +1,23 @@
-//! Where the assistant's answers stand in the text of a conversation.
+//! The spans of the assistant's answers in the text of a conversation.
 
 use std::ops::Range;
 
 use super::{Message, template::Template};
 use crate::ChatError;
 
-/// The text of a conversation and the bytes of its answers, in order.
+/// The text of a conversation, and the places of the assistant's answers in it, in order.
 pub struct Answers {
     /// The text.
     pub text: String,
-    /// The bytes of each answer.
+    /// The range of bytes of each answer in `text`.
     pub spans: Vec<Range<usize>>,
 }
 
 /// Renders a conversation and finds its answers. `ends` are the texts of the tokens that may end a turn.
 ///
-/// A template that marks them says where they are. Otherwise an answer is what the text gains by the answer's message beyond the text that asks for it
-/// (`add_generation_prompt`, which some templates ignore). A template that writes earlier messages differently once others follow, as those do that drop
-/// thoughts, is searched for the answer's text instead.
+/// Some templates mark the answers (`{% generation %}`). Otherwise an answer is the text that its message adds after the prompt for an answer
+/// (`add_generation_prompt`, which some templates ignore). If a template writes earlier messages differently once others follow, as those do that
+/// drop the model's thoughts, the content of the message is searched for instead.
 pub fn find(template: &Template, messages: &[Message], ends: &[String]) -> Result<Answers, ChatError> {
     let whole = template.render(messages, false)?;
     if let Some(spans) = whole.generated.filter(|spans| !spans.is_empty()) {
@@ -36,7 +36,7 @@ pub fn find(template: &Template, messages: &[Message], ends: &[String]) -> Resul
     Ok(Answers { text, spans })
 }
 
-/// What the text gains by message `index`, if the text up to it stays as it was.
+/// The bytes that message `index` adds to the text after the prompt for an answer; `None` if they cannot be told apart from the rest.
 fn gained(template: &Template, messages: &[Message], index: usize, text: &str) -> Option<Range<usize>> {
     let after = if index + 1 == messages.len() {
         text.to_owned()

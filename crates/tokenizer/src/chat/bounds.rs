@@ -1,6 +1,6 @@
-//! Bounds of a template's work and memory. The library counts instructions and depth. It does not bound the length of a string that grows by
-//! concatenation, which doubles with every instruction; a string can only go on growing if it is kept, so [`guard`] measures what each `set` keeps, and
-//! [`write()`] what is written. The filters and methods that lengthen a string many times at once are measured before they run.
+//! Bounds of a template's work and memory. The library minijinja bounds instructions and depth. It does not bound the length of a string that grows
+//! by concatenation, which doubles with every instruction; a string can only go on growing if it is kept, so [`guard`] measures what each `set`
+//! keeps, and [`write()`] what is written. The filters and methods that lengthen a string many times at once are measured before they run.
 
 use std::{
     fmt,
@@ -29,7 +29,7 @@ struct Written(AtomicUsize);
 
 impl Object for Written {}
 
-/// Adds what templates call instead of the library's own.
+/// Adds the filter that measures kept values, and filters with bounded results in the place of the library's.
 pub fn install(environment: &mut Environment<'static>) {
     environment.add_filter("kept", kept);
     environment.add_filter("replace", |text: &str, from: &str, to: &str| {

@@ -16,7 +16,7 @@ mod tests;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "huggingface", derive(serde::Serialize))]
 pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`, or what else the template knows.
+    /// The speaker: `system`, `user`, `assistant`, or another that the template knows.
     pub role: String,
     /// The text.
     pub content: String,

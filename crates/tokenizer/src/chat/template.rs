@@ -11,10 +11,10 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Value,
 use super::{Message, bounds, json};
 use crate::{ChatError, TokenizerError};
 
-/// Stand before and after what the template marks as generated. Noncharacters, which no text that is interchanged contains.
+/// Marks before and after a text that the template declares as generated: noncharacters, which no text that is interchanged contains.
 const BEGIN: &str = "\u{FDD0}";
 const END: &str = "\u{FDD1}";
-/// The sentence that a template's `raise_exception` begins with inside the library's error.
+/// The mark before and after the message of a template's `raise_exception` within the library's error.
 const REFUSED: &str = "\u{FDD2}";
 
 /// A compiled chat template.
@@ -62,7 +62,7 @@ impl Template {
         Ok(Self { environment, special_tokens: special_tokens.into_iter().collect(), marks })
     }
 
-    /// Writes the messages; `answering` asks for the beginning of an answer after them.
+    /// Writes the messages as a text; with `answering` (`add_generation_prompt`) the beginning of an answer follows them.
     pub fn render(&self, messages: &[Message], answering: bool) -> Result<Rendered, ChatError> {
         let context = context! {
             messages => Value::from_serialize(messages),
@@ -81,7 +81,7 @@ impl Template {
     }
 }
 
-/// Replaces the tags of transformers' extension by a filter block that marks what it writes.
+/// Replaces the tags `generation` and `endgeneration`, which transformers adds to Jinja, by a filter block that marks its text.
 fn tags(source: &str) -> String {
     if !source.contains("endgeneration") {
         return source.to_owned();
@@ -104,7 +104,7 @@ fn tags(source: &str) -> String {
     text + rest
 }
 
-/// Takes the marks out of a text.
+/// Removes the marks from a text, and keeps the ranges of bytes that were between them.
 fn unmarked(marked: &str) -> Rendered {
     let mut rendered = Rendered { text: String::with_capacity(marked.len()), generated: Some(vec![]) };
     let mut begin = None;
@@ -146,7 +146,7 @@ fn method(state: &State, value: &Value, name: &str, arguments: &[Value]) -> Resu
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, arguments)
 }
 
-/// An error of the library as ours.
+/// The library's error as a [`ChatError`].
 fn sentence(error: &Error) -> ChatError {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(this) = cause {

@@ -44,7 +44,8 @@ impl HuggingFace {
         )
     }
 
-    /// A text that the library refuses to encode. No text is known to be: each kind of model was checked to have a token for what it does not know.
+    /// The tokens of a text that the library fails to encode: the unknown token, if there is one. No such text is known, as each kind of model is
+    /// checked to have a token for unknown characters.
     fn unknown(&self) -> Vec<u32> {
         self.special.unk.into_iter().collect()
     }

@@ -15,7 +15,7 @@ const LARGEST_FILE: usize = 256 << 20;
 /// Largest id of a token.
 const LARGEST_ID: u64 = 1 << 24;
 
-/// What is checked of `tokenizer.json` before the library reads it.
+/// The parts of `tokenizer.json` that are checked before the library reads it.
 #[derive(Deserialize)]
 struct Outline {
     #[serde(default)]
@@ -125,7 +125,7 @@ fn library(outline: &Outline, bytes: &[u8]) -> Result<Library, TokenizerError> {
     Ok(library)
 }
 
-/// Checks what the library takes for granted.
+/// Checks parts that the library takes for valid: precompiled normalizers, and the special tokens of post-processors.
 fn checked(outline: &Outline) -> Result<(), String> {
     let parts = |whole: &Value, key: &str| match whole.get(key) {
         Some(Value::Array(parts)) => parts.clone(),

@@ -1,8 +1,8 @@
 //! The four-layer LoRA probe on loralab's devices in a browser.
 //!
 //! Four frozen 512 × 512 layers with ReLU between them, a LoRA of rank 8 on each, 1024 rows, mean squared error, plain gradient descent, all in f32,
-//! the loss read back after every step. What it starts from is handed out, so that whoever it is measured beside starts from the same numbers, and
-//! equal losses show that the same is computed.
+//! the loss read back after every step. The numbers it starts from are handed out, so that the libraries it is measured beside start from the same,
+//! and equal losses show that all compute the same.
 #![cfg(target_family = "wasm")]
 
 use loralab_core::graph::memory::InputName;
@@ -71,12 +71,12 @@ impl Start {
         self.a.iter().map(|values| Float32Array::from(&values[..])).collect()
     }
 
-    /// What goes in, (1024, 512).
+    /// The inputs, (1024, 512).
     pub fn features(&self) -> Float32Array {
         Float32Array::from(&self.features[..])
     }
 
-    /// What should come out, (1024, 512).
+    /// The targets, (1024, 512).
     pub fn expected(&self) -> Float32Array {
         Float32Array::from(&self.expected[..])
     }
@@ -138,7 +138,7 @@ impl Probe {
         Ok(Probe { device, name: machine.describe(), weights, features, expected })
     }
 
-    /// What it trains on.
+    /// The name of the device that it trains on.
     pub fn device(&self) -> String {
         self.name.clone()
     }

@@ -17,7 +17,7 @@ use crate::system;
 /// Far more than what is waited for takes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// How the page is looked at.
+/// The window that the page is looked at in, and the preferences of the person.
 #[derive(Clone, Copy)]
 pub struct Look {
     /// Of the window, in CSS pixels.

@@ -23,8 +23,8 @@ pub enum InputName {
     Positions,
     /// The kind of each token, 1 column: in BERT, which of two texts it belongs to.
     TokenTypes,
-    /// What the random words of dropout depend on beside the module and the column, [`NOISE`] columns: the run's seed in two words, the step, and the row's
-    /// number in its batch; `u32::MAX` for a row without dropout.
+    /// The numbers that determine a row's random words for dropout, together with the module and the column; [`NOISE`] columns: the run's seed in two
+    /// words, the step, and the row's number in its batch, or `u32::MAX` for a row without dropout.
     Noise,
 }
 

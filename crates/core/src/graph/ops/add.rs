@@ -26,7 +26,7 @@ shader! {
 /// Elementwise sum. Reads a, b (two different values); writes y.
 #[derive(Clone, Debug)]
 pub struct Add {
-    /// Columns of all three.
+    /// Columns of a, b and y.
     pub columns: usize,
 }
 

@@ -107,7 +107,7 @@ pub struct Attention {
     pub heads: usize,
     /// Heads of k and v, KV; divides H.
     pub kv_heads: usize,
-    /// What rows attend to.
+    /// The mask, and the scaling of the scores.
     pub attend: Attend,
 }
 
@@ -117,7 +117,7 @@ impl Attention {
         [self.heads, self.kv_heads].map(|heads| heads * self.attend.head_size)
     }
 
-    /// Tokens before and after itself that a token sees at most, both with itself.
+    /// The most tokens that a token sees up to itself, and from itself on; both include it.
     fn reach(&self) -> [usize; 2] {
         let window = self.attend.window.map_or(self.tokens, |window| window.min(self.tokens));
         [window, if self.attend.causal { 1 } else { window }]
@@ -134,7 +134,7 @@ impl Kernel for Attention {
 
     fn flops_per_row(&self, pass: Pass) -> usize {
         let products = if pass == Pass::Forward { 2 } else { 5 };
-        // Tokens of the sequence that all tokens see together; the window is cut at both ends.
+        // Pairs of tokens of a sequence of which the first sees the second; the window is cut at both ends.
         let [before, after] = self.reach();
         let cut = |reach: usize| reach * self.tokens - reach * (reach - 1) / 2;
         let seen = cut(before) + cut(after) - self.tokens;
@@ -176,7 +176,7 @@ impl Kernel for Attention {
         let (&last, [q, k, v]) = (rows.last().unwrap_or(&Memory::Limits), [rows[0], rows[1], rows[2]]);
         let all = grid.all_rows();
         let mut launches = Vec::new();
-        // What no kernel reads has to be bound all the same, and may be anything that is read.
+        // Without segments no kernel reads the limits, but their binding still needs a buffer: q, which is read anyway.
         let mut limits = q;
         if segments {
             limits = Memory::Limits;

@@ -26,8 +26,8 @@ shader! {
 
 /// The bias of a linear layer. Reads x; writes y.
 ///
-/// An op of its own rather than the last step of a product, so that a product without a bias has neither another kernel nor another bit; the gradient of x
-/// is that of y, which both share.
+/// A separate op rather than the last step of a product, so that products without a bias keep their kernel and every bit of their result. The
+/// gradient of x is that of y, which both share.
 #[derive(Clone, Debug)]
 pub struct Bias {
     /// Columns O.

@@ -37,7 +37,7 @@ pub struct Dropout {
 /// The number of a row that is left as it is: in validation and prediction.
 const OFF: u32 = u32::MAX;
 
-/// The noise of some rows of a run's batch at a step, [`NOISE`] words each.
+/// The input `Noise` for `rows` of a run's batch at `step`, [`NOISE`] words each: the numbers that determine the random words of a row.
 pub fn noise(seed: u64, step: u64, rows: Range<usize>) -> Vec<u32> {
     rows.flat_map(|row| [seed as u32, (seed >> 32) as u32, step as u32, row as u32]).collect()
 }

@@ -26,7 +26,7 @@ shader! {
 /// The gated activation of Gemma's feed-forward block (Shazeer 2020, arXiv 2002.05202). Reads gate, up; writes y.
 #[derive(Clone, Debug)]
 pub struct Geglu {
-    /// Columns of all three.
+    /// Columns of gate, up and y.
     pub columns: usize,
     /// The form of GELU.
     pub form: Form,

@@ -27,13 +27,13 @@ shader! {
 /// Gaussian error linear unit (Hendrycks & Gimpel 2016, arXiv 1606.08415). Reads x; writes y.
 #[derive(Clone, Debug)]
 pub struct Gelu {
-    /// Columns of both.
+    /// Columns of x and y.
     pub columns: usize,
     /// The form.
     pub form: Form,
 }
 
-/// Value of the constant `FORM`.
+/// The value of the shaders' constant `FORM`.
 pub(super) fn number(form: Form) -> u32 {
     match form {
         Form::Erf => 0,

@@ -58,7 +58,7 @@ pub struct Linear {
     pub weight: Weight,
 }
 
-/// The launch of y = x Wᵀ with the matrix `w`, (columns of the product, terms); `[all, first]` are the columns of y and the one that the first is stored in.
+/// The launch of y = x Wᵀ with the matrix `w`, (columns of the product, terms). y has `all` columns; the product's first is stored in column `first`.
 pub fn forward(
     grid: &Grid<'_>,
     [terms, columns]: [usize; 2],
@@ -71,7 +71,7 @@ pub fn forward(
     grid.product(product, &params, &[x, w.memory, y], &[w.format])
 }
 
-/// The launch of dx (+)= dy W with the matrix `w`, (terms, columns of the product); `[all, first]` are the columns of dy and the one of the first term.
+/// The launch of dx (+)= dy W with the matrix `w`, (terms, columns of the product). dy has `all` columns; the first term is of column `first`.
 pub fn backward_input(
     grid: &Grid<'_>,
     [terms, columns]: [usize; 2],

@@ -3,7 +3,7 @@
 //! The frozen pair's product is subtracted from the trained pair's before the difference is added to x Wᵀ, so equal pairs give exactly the base's
 //! output. B·A is never formed, and W never has a gradient.
 //!
-//! With dropout, A reads m x instead of x, whose mask m is random; W and A₀ still read x (PEFT's `lora/layer.py`, `Linear.forward`).
+//! With dropout, A reads m x instead of x, with a random mask m; W and A₀ still read x (PEFT's `lora/layer.py`, `Linear.forward`).
 
 use loralab_cpu::{
     Scalar, Store,

@@ -1,7 +1,7 @@
 //! Ops, one file each. An op defines its forward pass, the dispatches of its gradient, and its kernels on the CPU and on a GPU.
 //!
-//! A [`Dispatch`] is one kernel launch: every device replays the same list. Values are (N, columns) over all runs of a cohort.
-//! Nothing here knows models or allocates while a step runs.
+//! A [`Dispatch`] is one kernel launch: every device replays the same list. A value has the shape (N, columns): a row for each token of all runs
+//! of a cohort, the runs that are trained together. Nothing here knows models or allocates while a step runs.
 
 mod add;
 mod attention;

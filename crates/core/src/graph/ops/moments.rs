@@ -19,8 +19,9 @@ shader! {
     constants {}
 }
 
-/// The second moment of a code c with x, and the sum of x, over rows of weight w. Reads c (N, C), x (N, I) and w (N, 1); c may be x. The sums are added to
-/// the gradients at `sums`, since they are sums over rows like the gradients of weights. It is used for starts, not in training: no gradient passes through it.
+/// The second moment of c, the code, with x, and the sum of x, over rows of weight w. Reads c (N, C), x (N, I) and w (N, 1); c may be x. The sums are
+/// added to the gradients at `sums`, since they are sums over rows like the gradients of weights. It is used for starts, not in training: no gradient
+/// passes through it.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// Columns C of the code.

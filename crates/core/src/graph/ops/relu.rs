@@ -26,7 +26,7 @@ shader! {
 /// Rectifier. Reads x; writes y.
 #[derive(Clone, Debug)]
 pub struct Relu {
-    /// Columns of both.
+    /// Columns of x and y.
     pub columns: usize,
 }
 

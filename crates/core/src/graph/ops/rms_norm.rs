@@ -51,11 +51,11 @@ pub struct RmsNorm {
 pub struct Gain {
     /// w.
     pub weight: Weight,
-    /// What is added to w: 0, or 1 as Gemma stores it (transformers' `modeling_gemma.py`, `GemmaRMSNorm`: x · (1 + w)).
+    /// The number that is added to w: 0, or 1 as Gemma stores it (transformers' `modeling_gemma.py`, `GemmaRMSNorm`: x · (1 + w)).
     pub offset: Offset,
 }
 
-/// What is added to a stored gain.
+/// The number that is added to a stored gain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offset {
     /// Nothing: the gain is w.

@@ -68,7 +68,7 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// What a backward dispatch reads: the gradient, and the positions if there are any.
+    /// The operands that a backward dispatch reads: the gradient `first`, then the positions if there are any.
     fn with_positions<V: Copy>(first: V, reads: &[V]) -> Vec<V> {
         [first].into_iter().chain(reads.get(1).copied()).collect()
     }

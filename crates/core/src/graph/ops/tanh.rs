@@ -26,7 +26,7 @@ shader! {
 /// Hyperbolic tangent of a chosen height: BERT's pooler (cap 1), Gemma 2's logits (Riviere et al. 2024, arXiv 2408.00118, §2). Reads x; writes y.
 #[derive(Clone, Debug)]
 pub struct Tanh {
-    /// Columns of both.
+    /// Columns of x and y.
     pub columns: usize,
     /// The cap: y lies between −cap and cap.
     pub cap: f64,

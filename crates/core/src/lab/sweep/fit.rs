@@ -41,7 +41,7 @@ pub struct Saving {
 }
 
 impl Sweep<'_> {
-    /// What fits into `available` bytes; `needs` is a device's estimate for a plan.
+    /// The sizes that fit into `available` bytes; `needs` is a device's estimate for a plan.
     ///
     /// # Errors
     /// If a scheme is unknown.

@@ -148,7 +148,7 @@ fn frozen_pair_becomes_the_second_half_of_a_plain_adapter() {
     }
 }
 
-/// What ends in zeros is cut, what is all zeros goes, and what comes back computes the same.
+/// Ranks of zeros at a module's end are cut, a module of zeros is left out, and the adapter computes the same when it is read back.
 #[test]
 fn modules_have_ranks_of_their_own() {
     for frozen in [false, true] {
@@ -195,7 +195,7 @@ fn scales_of_their_own_are_made_up_for() {
     assert!(doubled.0.iter().zip(&doubled.1).all(|(found, half)| (found - 2.0 * half).abs() < 1e-12));
 }
 
-/// PEFT's `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", name)`, the first key of the file that fits. What it gives for these was asked of PEFT 0.21.2.
+/// PEFT's `get_pattern_key`: `re.match(rf"(.*\.)?({key})$", name)`, the first key of the file that fits. PEFT 0.21.2 gave the expected values.
 #[test]
 fn patterns_are_regular_expressions_of_names() {
     let name = "model.layers.0.self_attn.q_proj";
