@@ -41,10 +41,10 @@ fn layers_that_are_computed_again_change_no_bit_and_take_less_memory() {
         let results = [kept, again].map(|plan| subject.device::<f32>(plan).gradient(0, subject.rows.input()));
         assert!(results[0].0.is_finite() && results[0] == results[1], "{}", subject.what);
         println!("{}: {more} dispatches more, {columns:?} columns", subject.what);
-        let is_network = subject.what.starts_with("teacher") || subject.what.starts_with("values");
-        assert_eq!(more == 0, is_network, "{}", subject.what);
+        let is_layered = !["teacher", "values", "attention"].iter().any(|what| subject.what.starts_with(what));
+        assert_eq!(more > 0, is_layered, "{}", subject.what);
         let is_short = subject.what.ends_with("two micro-batches");
-        assert!(is_network || is_short || 3 * columns[1] < 2 * columns[0], "{}: {columns:?}", subject.what);
+        assert!(!is_layered || is_short || 3 * columns[1] < 2 * columns[0], "{}: {columns:?}", subject.what);
     }
 }
 

@@ -89,7 +89,8 @@ fn of_row(row: u32, local: u32) {
     storageBarrier();
     if local == 0u {
         let target_token = targets[row];
-        let inside = target_token >= params.first && target_token - params.first < params.count;
+        // The difference wraps to a large number if the target stands before the chunk.
+        let inside = target_token - params.first < params.count;
         // Some logit is read even where the target is in another chunk; it is not kept.
         let found = capped(logits[start + select(0u, target_token - params.first, inside)]);
         let score = select(state[at + 3u], found, inside);
