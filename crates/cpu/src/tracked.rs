@@ -202,7 +202,7 @@ impl Scalar for Tracked {
         let off = |formula: Self, exact: f64| formula.error + (formula.value - exact).abs();
         Self { value: self.value.tanh(), error: hyperbolic::error(self.value, self.error, of, off) }
     }
-    /// The bounds of [`normal::normal`]'s formula.
+    /// The bounds of `normal::normal`'s formula.
     fn normal(self) -> (Self, Self) {
         let meant =
             |formula: Self, exact: f64| Self { value: exact, error: formula.error + (formula.value - exact).abs() };
