@@ -12,20 +12,43 @@ use loralab_core::{
     lora::{init, peft::Adapter},
 };
 use loralab_data::Split;
-use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved};
+use loralab_experiment::{Base, Bytes, Data, Experiment, HeldOut, Resolved};
 use loralab_tokenizer::Tokenizer;
 
-use crate::{base, failure::usage, memory};
+use crate::{base, failure::usage, memory, terminal::note};
 
 /// The tokenizer of the shipped bases, and of those that `loralab pretrain` makes.
 pub const TOKENIZER: &Tokenizer = &Tokenizer::Bytes;
 
+/// Most tokens of a sequence whose length is fitted to the data.
+const MOST_TOKENS: usize = 1024;
+
 /// Most steps that epochs may amount to: above, f64 does not hold every integer.
 const MOST_STEPS: f64 = (1_u64 << 53) as f64;
 
-/// The settings, checked: `defaults` < the file < the flags.
+/// The settings, checked: `defaults` < the file < the flags; `tokens` is [`fitted`] to the data.
 pub fn experiment(defaults: Experiment, file: Option<&Path>, flags: Experiment) -> anyhow::Result<Resolved> {
-    resolve(&settings(defaults, file, flags)?)
+    resolve(&fitted(settings(defaults, file, flags)?)?)
+}
+
+/// The settings with a length of sequences that fits the data, if they give none and the base has a tokenizer of its own: nearly all examples
+/// are whole in it, and it is at most [`MOST_TOKENS`]. A pipe, which can be read only once, is not looked at.
+pub fn fitted(mut settings: Experiment) -> anyhow::Result<Experiment> {
+    let resolved = resolve(&settings)?;
+    let (None, Data::Path(path), Base::Path(_)) = (settings.tokens, &resolved.data, &resolved.base) else {
+        return Ok(settings);
+    };
+    let tokenizer = base::tokenizer(&resolved.base)?;
+    if matches!(tokenizer, Tokenizer::Bytes) || !Path::new(path).is_file() {
+        return Ok(settings);
+    }
+    let reader = lab::reader(&resolved, &tokenizer).map_err(usage)?;
+    if let Some(length) = Opened::read(path)?.file().length_of_most(&reader)? {
+        let tokens = length.next_multiple_of(8).min(MOST_TOKENS);
+        note(format_args!("Sequences have {tokens} tokens, to fit the examples; `--tokens` sets another length."));
+        settings.tokens = Some(tokens);
+    }
+    Ok(settings)
 }
 
 /// The settings with their defaults, checked.

@@ -34,12 +34,13 @@ pub fn sweep(arguments: &SweepArguments) -> Result<()> {
     let flags = arguments.grid.over(arguments.settings.experiment());
     let mut settings = source::settings(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
     let searches = std::mem::take(&mut settings.searches);
-    let (experiment, data) = of_length(&settings, arguments.length)?;
+    let (experiment, data) = of_length(settings, arguments.length)?;
     run(&experiment, data, None, searches, &arguments.device, &arguments.output)
 }
 
 /// The settings, checked; with the data if the length is in epochs, since that needs them.
-fn of_length(settings: &Experiment, length: Length) -> Result<(Resolved, Option<Split>)> {
+fn of_length(settings: Experiment, length: Length) -> Result<(Resolved, Option<Split>)> {
+    let settings = &source::fitted(settings)?;
     Ok(match length.epochs {
         Some(epochs) => {
             let (experiment, data) = source::with_epochs(settings, epochs)?;
@@ -60,7 +61,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let flags = arguments.over(arguments.settings.experiment());
     let mut settings = source::settings(defaults, arguments.settings.config.as_deref(), flags)?;
     let adapter = arguments.adapter.as_deref().map(|folder| continued(folder, &mut settings)).transpose()?;
-    let (experiment, data) = of_length(&settings, arguments.length)?;
+    let (experiment, data) = of_length(settings, arguments.length)?;
     let lists = [
         ("schemes", experiment.schemes.len(), "--scheme"),
         ("learning_rates", experiment.learning_rates.len(), "--learning-rate"),

@@ -36,7 +36,7 @@ pub use example::{Example, Examples, Lesson};
 pub use format::{Format, format_of};
 pub use pack::Packed;
 pub use pretraining::pretraining;
-pub use reader::{Found, Reader, TooLong};
+pub use reader::{FEW, Found, Reader, TooLong};
 pub use shape::Fields;
 pub use table::Layout;
 pub use task::dialect::Dialect;

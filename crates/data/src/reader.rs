@@ -17,7 +17,7 @@ use crate::{
 /// Treatment of examples longer than a sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TooLong {
-    /// The data are refused, with [`Error::TooLong`].
+    /// The data are refused, with [`Error::TooLong`], if more than 1 in [`FEW`] examples are too long. Otherwise these are left out.
     #[default]
     Refuse,
     /// The end of the example is cut.
@@ -25,6 +25,9 @@ pub enum TooLong {
     /// The example is left out.
     Skip,
 }
+
+/// One in so many examples may be too long for a sequence without a word from the user: it is left out, and counted in the notes.
+pub const FEW: usize = 100;
 
 /// A reader of data files: its options.
 #[derive(Clone, Debug)]
@@ -54,6 +57,19 @@ impl<'a> Reader<'a> {
     /// A reader that refuses examples that are too long, and finds the fields by their usual names.
     pub fn new(tokenizer: &'a Tokenizer, tokens: usize) -> Self {
         Self { tokenizer, tokens, fields: Fields::default(), too_long: TooLong::default() }
+    }
+
+    /// The length of a sequence that no more than 1 in [`FEW`] examples of the file exceed, in tokens, whatever `tokens` is; `None` for a text.
+    ///
+    /// # Errors
+    /// As for [`Reader::read`].
+    pub fn length_of_most(&self, name: Option<&str>, bytes: &[u8]) -> Result<Option<usize>, Error> {
+        let found = Self { tokens: usize::MAX, ..self.clone() }.read(name, bytes)?;
+        let lengths = found.dataset.examples().map(|examples| examples.iter().map(|lesson| lesson.tokens.len()).collect());
+        Ok(lengths.map(|mut lengths: Vec<usize>| {
+            lengths.sort_unstable();
+            lengths[lengths.len() - 1 - lengths.len() / FEW]
+        }))
     }
 
     /// Reads the bytes of the file `name`; `None` for data that come through a pipe. The content determines the format (see
@@ -159,7 +175,8 @@ impl<'r> Taken<'r> {
         let Self { records, long, longest, emptied, .. } = self;
         let tokens = self.reader.tokens;
         let Some(shape) = self.shape else { return Err(Error::Empty) };
-        if let (TooLong::Refuse, Some(place)) = (self.reader.too_long, self.first_long) {
+        let are_few = long * FEW <= records;
+        if let (TooLong::Refuse, Some(place), false) = (self.reader.too_long, self.first_long, are_few) {
             return Err(Error::TooLong { long, records, tokens, place, longest });
         }
         let mut notes = vec![format!("{} of {} from {format}.", counted(records, "record"), shape.name)];
@@ -171,7 +188,7 @@ impl<'r> Taken<'r> {
         }
         if long > 0 {
             let is = if long == 1 { "is" } else { "are" };
-            let done = if self.reader.too_long == TooLong::Skip { "left out" } else { "cut at the end" };
+            let done = if self.reader.too_long == TooLong::Truncate { "cut at the end" } else { "left out" };
             notes.push(format!(
                 "{long} of {records} {is} longer than {tokens} tokens, the longest {longest}, and {is} {done}{}.",
                 match emptied {

@@ -59,6 +59,14 @@ impl DataFile<'_> {
         reader.read(self.is_named.then_some(self.path), self.bytes).map_err(self.refused())
     }
 
+    /// The length of a sequence, in tokens, that nearly all examples of the file fit; `None` for a text.
+    ///
+    /// # Errors
+    /// As for [`DataFile::read`].
+    pub fn length_of_most(self, reader: &Reader<'_>) -> Result<Option<usize>, DataError> {
+        reader.length_of_most(self.is_named.then_some(self.path), self.bytes).map_err(self.refused())
+    }
+
     /// The file's data in sequences of the reader's length, split into a part to train on and one to validate with: a `share` of it.
     ///
     /// # Errors

@@ -196,6 +196,16 @@ fn what_is_too_long_is_counted_then_refused_cut_or_left_out() {
     assert_eq!(skipped.notes[1], "3 of 4 are longer than 5 tokens, the longest 10, and are left out.");
     let none = Reader { too_long: TooLong::Skip, ..reader(5) }.read(Some("a.jsonl"), long.as_bytes());
     assert_eq!(none, Err(Error::NoneLeft { records: 1, tokens: 5, longest: 10 }));
+    let most = |lines: &str| reader(5).length_of_most(Some("a.jsonl"), lines.as_bytes());
+    assert_eq!(most(&lines), Ok(Some(10)));
+    assert_eq!(reader(5).length_of_most(None, b"a text of many words"), Ok(None));
+    // One in a hundred is left out; two are refused.
+    let hundred = line("b").repeat(99) + &long;
+    assert_eq!(most(&hundred), Ok(Some(3)));
+    let few = reader(5).read(Some("a.jsonl"), hundred.as_bytes()).unwrap();
+    assert_eq!(few.notes[1], "1 of 100 is longer than 5 tokens, the longest 10, and is left out.");
+    let more = reader(5).read(Some("a.jsonl"), (line("b").repeat(97) + &long + &long).as_bytes());
+    assert!(message(more).starts_with("2 of 99 are longer than 5 tokens"));
     // 9 bytes, 3 bytes and the newline.
     assert!(reader(13).read(Some("a.jsonl"), LINE.as_bytes()).is_ok());
     assert!(reader(12).read(Some("a.jsonl"), LINE.as_bytes()).is_err());

@@ -270,8 +270,8 @@ settings! {
     #[serde(alias = "max_seq_length")]
     tokens(usize => usize, count):
         needs: "a whole number of at least 1", example: "64", default: "64",
-        about: "Length of a sequence, in bytes.", source: "", form: "Length",
-        flag: "T" ["max-seq-length"] under "Training", "Tokens (bytes) per sequence";
+        about: "Length of a sequence, in tokens; the shipped bases' tokens are bytes.", source: "", form: "Length",
+        flag: "T" ["max-seq-length"] under "Training", "Tokens per sequence; the shipped bases' tokens are bytes. With the tokenizer of a `--model` it fits the examples of `--data`, up to 1024";
     evaluate_every(usize => usize, whole):
         needs: "a whole number of steps, or 0 for once at the end", example: "50", default: "50",
         about: "Steps between validations on held-out data; more of them give finer charts and take more time.", source: "", form: "Length",
