@@ -204,7 +204,11 @@ fn a_folder_of_another_model_is_refused_by_its_fault() {
         ("[".repeat(10_000), whole.clone(), vec!["can't be read as a config.json"]),
         (changed("hidden_size", json!(1e300)), whole.clone(), vec!["`bad` cannot be used"]),
         (changed("hidden_size", json!(u64::MAX)), whole.clone(), vec!["`bad` cannot be used"]),
-        (changed("num_hidden_layers", json!(1_u64 << 62)), whole.clone(), vec!["num_hidden_layers", "4611686018427387904"]),
+        (
+            changed("num_hidden_layers", json!(1_u64 << 62)),
+            whole.clone(),
+            vec!["num_hidden_layers", "4611686018427387904"],
+        ),
         (changed("num_attention_heads", json!(0)), whole.clone(), vec!["`bad` cannot be used", "0"]),
         (changed("intermediate_size", json!(1_u64 << 40)), whole.clone(), vec!["has shape", "1099511627776"]),
         (changed("model_type", json!("t5")), whole.clone(), vec!["\"model_type\": \"t5\""]),

@@ -65,7 +65,8 @@ impl<'a> Reader<'a> {
     /// As for [`Reader::read`].
     pub fn length_of_most(&self, name: Option<&str>, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let found = Self { tokens: usize::MAX, ..self.clone() }.read(name, bytes)?;
-        let lengths = found.dataset.examples().map(|examples| examples.iter().map(|lesson| lesson.tokens.len()).collect());
+        let lengths =
+            found.dataset.examples().map(|examples| examples.iter().map(|lesson| lesson.tokens.len()).collect());
         Ok(lengths.map(|mut lengths: Vec<usize>| {
             lengths.sort_unstable();
             lengths[lengths.len() - 1 - lengths.len() / FEW]
