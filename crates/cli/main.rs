@@ -8,6 +8,7 @@ mod device;
 mod devices;
 mod dry_run;
 mod earlier;
+mod eval;
 mod examples;
 mod failure;
 mod fit;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::init(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Chat(arguments) => chat::chat(&arguments),
+        Command::Eval(arguments) => eval::eval(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Reproduce(what) => reproduce::reproduce(&what),

@@ -4,6 +4,7 @@ mod bad_input;
 mod chat;
 mod checkpoints;
 mod data;
+mod eval;
 mod fuzz;
 mod generate;
 mod gpu;

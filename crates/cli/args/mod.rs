@@ -4,6 +4,7 @@
 
 mod chat;
 mod device;
+mod eval;
 mod experiment;
 mod flags;
 mod generate;
@@ -23,6 +24,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use chat::ChatArguments;
 pub use device::{Device, DeviceArguments, Tiles};
+pub use eval::EvalArguments;
 pub use experiment::Length;
 pub use generate::GenerateArguments;
 pub use init::InitArguments;
@@ -61,6 +63,8 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Answer what is typed, or piped in, with a base and any adapters of it, side by side.
     Chat(ChatArguments),
+    /// Evaluate a base and any adapters of it on data, side by side: loss, perplexity, bits per byte, accuracy, answers.
+    Eval(EvalArguments),
     /// Train a base from nothing, all weights.
     Pretrain(PretrainArguments),
     /// Measure the paper's claims again, and write a report of what comes out
