@@ -18,6 +18,7 @@ mod init;
 mod interrupt;
 mod lock;
 mod memory;
+mod merge;
 mod model_card;
 mod outlook;
 mod plan;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Chat(arguments) => chat::chat(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Reproduce(what) => reproduce::reproduce(&what),

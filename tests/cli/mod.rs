@@ -12,6 +12,7 @@ mod init;
 mod input;
 mod interrupt;
 mod memory;
+mod merge;
 mod models;
 mod mutate;
 mod report;

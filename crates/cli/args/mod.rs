@@ -9,6 +9,7 @@ mod experiment;
 mod flags;
 mod generate;
 mod init;
+mod merge;
 mod output;
 mod plan;
 mod pretrain;
@@ -28,6 +29,7 @@ pub use eval::EvalArguments;
 pub use experiment::Length;
 pub use generate::GenerateArguments;
 pub use init::InitArguments;
+pub use merge::MergeArguments;
 pub use output::Output;
 pub use plan::PlanArguments;
 pub use pretrain::{PretrainArguments, Size};
@@ -65,6 +67,8 @@ pub enum Command {
     Chat(ChatArguments),
     /// Evaluate a base and any adapters of it on data, side by side: loss, perplexity, bits per byte, accuracy, answers.
     Eval(EvalArguments),
+    /// Add an adapter to the weights of its model, and write the model in its own layout.
+    Merge(MergeArguments),
     /// Train a base from nothing, all weights.
     Pretrain(PretrainArguments),
     /// Measure the paper's claims again, and write a report of what comes out
