@@ -12,7 +12,7 @@ use loralab_checkpoint::{
     files::{self, HubCache},
     read_safetensors,
 };
-use loralab_core::models::{self, Model};
+use loralab_core::models::{self, BaseError, Model};
 use loralab_experiment::{Base, nearest};
 use loralab_tokenizer::{Files, Tokenizer};
 
@@ -84,6 +84,18 @@ pub fn weights(name: &str) -> Result<Weights> {
         }
     };
     open().with_context(|| unusable(name))
+}
+
+/// The text of a base's `config.json`.
+///
+/// # Errors
+/// If the base is not here, or says nothing about its sizes.
+pub fn config(name: &str) -> Result<String> {
+    let checkpoint = match shipped(name) {
+        Some(bytes) => read_safetensors(&Bytes::from_static(bytes))?,
+        None => files::open(&place(name)?).with_context(|| unusable(name))?,
+    };
+    checkpoint.metadata.get("config").cloned().ok_or(BaseError::NoConfig).with_context(|| unusable(name))
 }
 
 /// The bytes of a shipped base.

@@ -10,6 +10,7 @@ mod dry_run;
 mod earlier;
 mod eval;
 mod examples;
+mod export;
 mod failure;
 mod fit;
 mod generate;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Chat(arguments) => chat::chat(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Merge(arguments) => merge::merge(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Reproduce(what) => reproduce::reproduce(&what),

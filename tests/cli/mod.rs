@@ -5,6 +5,7 @@ mod chat;
 mod checkpoints;
 mod data;
 mod eval;
+mod export;
 mod fuzz;
 mod generate;
 mod gpu;

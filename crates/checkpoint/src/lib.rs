@@ -18,7 +18,7 @@ use half::{bf16, f16};
 
 pub use crate::{
     blocks::Blocks,
-    gguf::{GgufError, is_gguf, read_gguf},
+    gguf::{GgufAdapter, GgufError, GgufModule, is_gguf, read_gguf, read_gguf_adapter, write_gguf_adapter},
     safetensors::{read_safetensors, rewrite_safetensors, write_safetensors},
     shared::{Element, SharedSlice},
 };

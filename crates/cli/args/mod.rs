@@ -6,6 +6,7 @@ mod chat;
 mod device;
 mod eval;
 mod experiment;
+mod export;
 mod flags;
 mod generate;
 mod init;
@@ -27,6 +28,7 @@ pub use chat::ChatArguments;
 pub use device::{Device, DeviceArguments, Tiles};
 pub use eval::EvalArguments;
 pub use experiment::Length;
+pub use export::ExportArguments;
 pub use generate::GenerateArguments;
 pub use init::InitArguments;
 pub use merge::MergeArguments;
@@ -69,6 +71,8 @@ pub enum Command {
     Eval(EvalArguments),
     /// Add an adapter to the weights of its model, and write the model in its own layout.
     Merge(MergeArguments),
+    /// Write an adapter for llama.cpp, as a GGUF file.
+    Export(ExportArguments),
     /// Train a base from nothing, all weights.
     Pretrain(PretrainArguments),
     /// Measure the paper's claims again, and write a report of what comes out
