@@ -38,7 +38,7 @@ const ROOMS: [(&str, &[&str]); 2] = [
 /// Inside a room of core, the modules from the lowest up: each may use those before it. A module that is not named here is used by its room only.
 const MODULES: [(&str, &[&str]); 2] = [
     ("graph", &["memory", "shader", "ops", "update", "recording", "placement", "plan", "recompute", "tape"]),
-    ("lora", &["init", "peft", "theory"]),
+    ("lora", &["init", "peft", "merge", "theory"]),
 ];
 
 /// Most lines of a source file, and of a function: what a reader can hold in mind.

@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use loralab_checkpoint::{
-    Checkpoint,
+    Bytes, Checkpoint,
     files::{self, HubCache},
+    read_safetensors,
 };
-use loralab_core::models::{self, Model};
+use loralab_core::models::{self, BaseError, Model};
 use loralab_experiment::{Base, nearest};
 use loralab_tokenizer::{Files, Tokenizer};
 
@@ -46,6 +47,60 @@ pub fn load(base: &Base) -> Result<Loaded> {
             Ok(Loaded { base, name: name.clone(), tokenizer })
         }
     }
+}
+
+/// The files that hold a base's weights.
+pub struct Weights {
+    /// The folder whose other files belong to the base, too; none for a single file.
+    pub folder: Option<PathBuf>,
+    /// The safetensors files, by the names that they have in such a folder.
+    pub files: Vec<(String, Bytes)>,
+    /// Their tensors, and the text of the `config.json`.
+    pub checkpoint: Checkpoint,
+}
+
+/// Maps the files of a base.
+///
+/// # Errors
+/// If it is not here, or is no safetensors.
+pub fn weights(name: &str) -> Result<Weights> {
+    const SINGLE: &str = "model.safetensors";
+    let single =
+        |bytes: Bytes, checkpoint| Weights { folder: None, files: vec![(SINGLE.to_owned(), bytes)], checkpoint };
+    if let Some(bytes) = shipped(name).map(Bytes::from_static) {
+        let checkpoint = read_safetensors(&bytes)?;
+        return Ok(single(bytes, checkpoint));
+    }
+    let path = place(name)?;
+    // The one file of a folder stands for the folder.
+    let folder = files::folder_of(&path);
+    let is_folders = path.file_name().is_some_and(|file| file == SINGLE) && folder.join("config.json").is_file();
+    let path = if is_folders { folder } else { path };
+    let open = || -> Result<Weights> {
+        let (checkpoint, mut files) = (files::open(&path)?, files::weights(&path)?);
+        match path.is_dir() {
+            true => Ok(Weights { folder: Some(path.clone()), files, checkpoint }),
+            false => Ok(single(files.remove(0).1, checkpoint)),
+        }
+    };
+    open().with_context(|| unusable(name))
+}
+
+/// The text of a base's `config.json`.
+///
+/// # Errors
+/// If the base is not here, or says nothing about its sizes.
+pub fn config(name: &str) -> Result<String> {
+    let checkpoint = match shipped(name) {
+        Some(bytes) => read_safetensors(&Bytes::from_static(bytes))?,
+        None => files::open(&place(name)?).with_context(|| unusable(name))?,
+    };
+    checkpoint.metadata.get("config").cloned().ok_or(BaseError::NoConfig).with_context(|| unusable(name))
+}
+
+/// The bytes of a shipped base.
+fn shipped(name: &str) -> Option<&'static [u8]> {
+    [("tiny", TINY), ("nano", NANO)].into_iter().find(|(shipped, _)| *shipped == name).map(|(_, bytes)| bytes)
 }
 
 /// The tokenizer of a base, without its weights.

@@ -128,7 +128,7 @@ impl Grid<'_> {
         let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
         let (loss, accuracy) = (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
         if flow.is_continue() {
-            flow = watch.event(Event::Base { loss, accuracy });
+            flow = watch.event(Event::Base { loss, accuracy, text: sweep.text_measures(loss) });
         }
         let (_, failure) = watch.end();
         (self.base_loss, self.base_accuracy, self.failure) = (loss, accuracy, failure);
@@ -192,6 +192,7 @@ impl Grid<'_> {
             base_accuracy: self.base_accuracy,
             accuracy,
             validation_examples: Some(held_out.min(self.experiment.validation_examples)),
+            bytes_per_token: self.sweep.bytes_per_token(),
             order: self.experiment.schemes.clone(),
         };
         let mut summary = Summary::from_runs(setting, &self.runs);

@@ -8,7 +8,9 @@ mod device;
 mod devices;
 mod dry_run;
 mod earlier;
+mod eval;
 mod examples;
+mod export;
 mod failure;
 mod fit;
 mod generate;
@@ -17,6 +19,7 @@ mod init;
 mod interrupt;
 mod lock;
 mod memory;
+mod merge;
 mod model_card;
 mod outlook;
 mod plan;
@@ -50,6 +53,9 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::init(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Chat(arguments) => chat::chat(&arguments),
+        Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Merge(arguments) => merge::merge(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Reproduce(what) => reproduce::reproduce(&what),

@@ -95,7 +95,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     if output != saves.file {
         saves.remove();
     }
-    let Validation { loss, accuracy } = validation(&base, &settings, &data.validation)?;
+    let Validation { loss, accuracy, .. } = validation(&base, &settings, &data.validation)?;
     let printed = print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per token, token accuracy {}",
         output.display(),

@@ -257,7 +257,7 @@ impl Results {
         let files = adapter.to_peft().with_context(|| format!("the adapter of {run} cannot be written"))?;
         let contents = [(ADAPTER_CONFIG, files.config_json.as_bytes()), (ADAPTER_TENSORS, &files.safetensors)];
         let folder = self.place.join(ADAPTERS).join(run);
-        put_folder(&folder, &contents).with_context(unwritten)?;
+        put_folder(&folder, |partial| write_all(partial, &contents)).with_context(unwritten)?;
         saved::read_back(&folder, &files).with_context(|| format!("the adapter of {run} is not what was written"))
     }
 
@@ -381,23 +381,34 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
 /// # Errors
 /// If it cannot be written.
 pub fn write_folder(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
-    put_folder(folder, files).and_then(|()| sync_folder(parent(folder))).with_context(|| unwritable(folder))
+    fill_folder(folder, |partial| write_all(partial, files))
 }
 
-/// Like [`write_folder`], without syncing the folder's name; a sync of its parent does that.
-fn put_folder(folder: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
+/// Like [`write_folder`], for files that are too large to be held: `fill` writes them into the folder that it gets, which then takes its place.
+///
+/// # Errors
+/// If that fails; nothing is left of it then.
+pub fn fill_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let filled = put_folder(folder, fill).and_then(|()| Ok(sync_folder(parent(folder))?));
+    filled.map_err(|error| if error.is::<io::Error>() { error.context(unwritable(folder)) } else { error })
+}
+
+fn write_all(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    files.iter().try_for_each(|(name, contents)| Ok(write_synced(&folder.join(name), contents)?))
+}
+
+/// Like [`fill_folder`], without syncing the folder's name; a sync of its parent does that.
+fn put_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let partial = partial(folder);
-    let write = || {
+    let write = || -> Result<()> {
         // A killed process may have left one.
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
         fs::create_dir_all(&partial)?;
-        for (name, contents) in files {
-            write_synced(&partial.join(name), contents)?;
-        }
+        fill(&partial)?;
         sync_folder(&partial)?;
-        move_into(&partial, folder)
+        Ok(move_into(&partial, folder)?)
     };
     write().inspect_err(|_| drop(fs::remove_dir_all(&partial)))
 }

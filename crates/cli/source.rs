@@ -11,8 +11,13 @@ use loralab_core::{
     lab::{self, DataFile},
     lora::{init, peft::Adapter},
 };
+<<<<<<< HEAD
 use loralab_data::Split;
 use loralab_experiment::{Base, Bytes, Data, Experiment, HeldOut, Resolved};
+=======
+use loralab_data::{Dataset, Split};
+use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved};
+>>>>>>> eval
 use loralab_tokenizer::Tokenizer;
 
 use crate::{base, failure::usage, memory, terminal::note};
@@ -103,6 +108,22 @@ pub fn data(experiment: &Resolved, tokenizer: &Tokenizer) -> anyhow::Result<Spli
         lab::DataError::Fields(_) => usage(error),
         error => error.into(),
     })
+}
+
+/// The data of an experiment without a split, with sentences on what was read: a whole file, or the held-out part of a task.
+///
+/// # Errors
+/// If they cannot be read, or do not fit the sequences.
+pub fn whole(experiment: &Resolved, tokenizer: &Tokenizer) -> anyhow::Result<(Dataset, Vec<String>)> {
+    let file = match &experiment.data {
+        Data::Task(_) => {
+            return Ok((lab::data(experiment, tokenizer, None, None).map_err(usage)?.validation, vec![]));
+        }
+        Data::Path(path) => Opened::read(path)?,
+    };
+    let reader = lab::reader(experiment, tokenizer).map_err(usage)?;
+    let found = file.file().read(&reader)?;
+    Ok((found.dataset, found.notes))
 }
 
 /// A data file; `-` is stdin.

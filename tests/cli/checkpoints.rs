@@ -11,13 +11,13 @@ use super::Place;
 const NANO: &[u8] = include_bytes!("../../crates/core/bases/nano.safetensors");
 
 /// The tensors of the shipped base nano, and its config.
-fn nano() -> (Vec<Stored>, String) {
+pub fn nano() -> (Vec<Stored>, String) {
     let Checkpoint { metadata, tensors } = read_safetensors(&Bytes::from_static(NANO)).expect("the shipped base");
     (tensors, metadata["config"].clone())
 }
 
 /// A safetensors file of some tensors, without metadata.
-fn file(tensors: &[Stored]) -> Vec<u8> {
+pub fn file(tensors: &[Stored]) -> Vec<u8> {
     write_safetensors(&Checkpoint { metadata: [].into(), tensors: tensors.to_vec() }).expect("tensors of their shapes")
 }
 
@@ -29,7 +29,7 @@ fn write(place: &Place, folder: &str, config: &str, tensors: &[u8]) {
 }
 
 /// Writes a folder with two files and their index.
-fn write_sharded(place: &Place, folder: &str, config: &str, tensors: &[Stored]) {
+pub fn write_sharded(place: &Place, folder: &str, config: &str, tensors: &[Stored]) {
     fs::create_dir_all(place.path(folder)).expect("a folder");
     place.write(&format!("{folder}/config.json"), config);
     let mut listed = serde_json::Map::new();
@@ -70,7 +70,7 @@ fn permuted(tensor: &Stored, heads: usize) -> Vec<u8> {
 }
 
 /// A GGUF file of nano, as llama.cpp's converter would write it.
-fn gguf() -> Vec<u8> {
+pub fn gguf() -> Vec<u8> {
     let (tensors, config) = nano();
     let config: Value = serde_json::from_str(&config).expect("JSON");
     let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();

@@ -7,7 +7,7 @@ use super::{Place, small};
 const WORDS: &str = "records of prompt/completion from";
 
 /// The folder of real data, if it is there.
-fn real(file: &str) -> Option<String> {
+pub fn real(file: &str) -> Option<String> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = env::var_os("LORALAB_DATA").map_or(beside, PathBuf::from);
     let path = folder.join(file);

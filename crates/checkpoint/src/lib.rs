@@ -18,8 +18,8 @@ use half::{bf16, f16};
 
 pub use crate::{
     blocks::Blocks,
-    gguf::{GgufError, is_gguf, read_gguf},
-    safetensors::{read_safetensors, write_safetensors},
+    gguf::{GgufAdapter, GgufError, GgufModule, is_gguf, read_gguf, read_gguf_adapter, write_gguf_adapter},
+    safetensors::{read_safetensors, rewrite_safetensors, write_safetensors},
     shared::{Element, SharedSlice},
 };
 
@@ -88,6 +88,16 @@ pub enum CheckpointError {
         tensor: String,
         /// Element type of the tensor.
         format: Format,
+    },
+    /// A tensor's elements are too many or too few.
+    #[error("the tensor \"{tensor}\" needs {needed} bytes, but got {found}")]
+    Length {
+        /// Name of the tensor.
+        tensor: String,
+        /// Bytes that there are.
+        found: usize,
+        /// Bytes that there must be.
+        needed: usize,
     },
 }
 

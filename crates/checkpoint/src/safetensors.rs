@@ -1,6 +1,9 @@
 //! Reading and writing of safetensors.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+};
 
 use bytes::Bytes;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -49,6 +52,36 @@ pub fn write_safetensors(checkpoint: &Checkpoint) -> Result<Vec<u8>, CheckpointE
     Ok(safetensors::serialize(views, Some(metadata))?)
 }
 
+/// Copies a safetensors file, with other elements for some tensors: `change` returns those of a tensor, in its format and shape, or none to leave it as it is.
+/// Header, order and everything else are as they were. One tensor at a time is held.
+///
+/// # Errors
+/// If the bytes are no safetensors file, `change` fails or returns another number of bytes, or `to` cannot be written.
+pub fn rewrite_safetensors<E: From<CheckpointError> + From<io::Error>>(
+    bytes: &Bytes,
+    to: &mut impl Write,
+    mut change: impl FnMut(&Stored) -> Result<Option<Bytes>, E>,
+) -> Result<(), E> {
+    let mut tensors = read_safetensors(bytes)?.tensors;
+    let place = |stored: &Stored| stored.bytes.as_ptr() as usize - bytes.as_ptr() as usize;
+    tensors.retain(|stored| !stored.bytes.is_empty());
+    tensors.sort_by_key(place);
+    let mut at = 0;
+    for stored in &tensors {
+        let start = place(stored);
+        to.write_all(&bytes[at..start])?;
+        match change(stored)? {
+            Some(other) if other.len() != stored.bytes.len() => {
+                let (tensor, found, needed) = (stored.name.clone(), other.len(), stored.bytes.len());
+                return Err(CheckpointError::Length { tensor, found, needed }.into());
+            }
+            other => to.write_all(other.as_ref().unwrap_or(&stored.bytes))?,
+        }
+        at = start + stored.bytes.len();
+    }
+    Ok(to.write_all(&bytes[at..])?)
+}
+
 #[cfg(test)]
 mod tests {
     use half::f16;
@@ -77,6 +110,25 @@ mod tests {
         assert_eq!(read.tensor("c"), None);
         let places = bytes.as_ptr_range();
         assert!(read.tensors.iter().all(|tensor| places.contains(&tensor.bytes.as_ptr())), "a tensor was copied");
+    }
+
+    #[test]
+    fn a_copy_differs_in_what_was_changed_only() {
+        let bytes = Bytes::from(write_safetensors(&checkpoint()).expect("tensors of their shapes"));
+        let copy = |change: &dyn Fn(&Stored) -> Option<Bytes>| {
+            let mut copy = Vec::new();
+            let copied: Result<(), Box<dyn std::error::Error>> =
+                rewrite_safetensors(&bytes, &mut copy, |stored| Ok(change(stored)));
+            copied.map(|()| copy).map_err(|error| error.to_string())
+        };
+        assert_eq!(copy(&|_| None).as_deref(), Ok(&bytes[..]));
+        let other: Bytes = [1.5_f32, 2.5, 3.5].into_iter().flat_map(f32::to_le_bytes).collect();
+        let changed = copy(&|stored| (stored.name == "a").then(|| other.clone())).expect("as many bytes");
+        let read = read_safetensors(&changed.into()).expect("a whole file");
+        assert_eq!(read.tensor("a").and_then(Stored::to_f32), Some(vec![1.5, 2.5, 3.5]));
+        assert_eq!(read.tensor("b"), checkpoint().tensor("b"));
+        let short = copy(&|_| Some(Bytes::from_static(&[0; 4])));
+        assert!(short.is_err_and(|sentence| sentence.contains("needs")));
     }
 
     #[test]

@@ -4,10 +4,13 @@
 
 mod chat;
 mod device;
+mod eval;
 mod experiment;
+mod export;
 mod flags;
 mod generate;
 mod init;
+mod merge;
 mod output;
 mod plan;
 mod pretrain;
@@ -23,9 +26,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use chat::ChatArguments;
 pub use device::{Device, DeviceArguments, Tiles};
+pub use eval::EvalArguments;
 pub use experiment::Length;
+pub use export::ExportArguments;
 pub use generate::GenerateArguments;
 pub use init::InitArguments;
+pub use merge::MergeArguments;
 pub use output::Output;
 pub use plan::PlanArguments;
 pub use pretrain::{PretrainArguments, Size};
@@ -61,6 +67,12 @@ pub enum Command {
     Generate(GenerateArguments),
     /// Answer what is typed, or piped in, with a base and any adapters of it, side by side.
     Chat(ChatArguments),
+    /// Evaluate a base and any adapters of it on data, side by side: loss, perplexity, bits per byte, accuracy, answers.
+    Eval(EvalArguments),
+    /// Add an adapter to the weights of its model, and write the model in its own layout.
+    Merge(MergeArguments),
+    /// Write an adapter for llama.cpp, as a GGUF file.
+    Export(ExportArguments),
     /// Train a base from nothing, all weights.
     Pretrain(PretrainArguments),
     /// Measure the paper's claims again, and write a report of what comes out

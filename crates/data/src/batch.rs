@@ -160,6 +160,13 @@ impl Batch {
     }
 }
 
+/// Bytes of text per token that counts, over some batches; none if the tokens that count stand for no text.
+pub fn bytes_per_token(batches: &[Batch], tokenizer: &Tokenizer) -> Option<f64> {
+    let bytes: usize = batches.iter().map(|batch| batch.counted_bytes(tokenizer)).sum();
+    let counted: usize = batches.iter().map(|batch| batch.counted).sum();
+    (bytes > 0).then(|| bytes as f64 / counted as f64)
+}
+
 /// Draws the batches of a run: which data a step sees is a pure function of (dataset, seed, step), so a run can go on anywhere, and
 /// runs of one seed see the same.
 ///
@@ -230,9 +237,7 @@ impl<'a> Sampler<'a> {
 /// If `sequences` or `tokens` is 0, or the dataset [does not fit](Dataset::fits).
 pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usize) -> Result<Vec<Batch>, Error> {
     check(dataset, sequences, tokens)?;
-    let available = dataset.sequences(tokens);
-    let count = available.min(limit);
-    let chosen: Vec<usize> = (0..count).map(|place| share(available, place, count)).collect();
+    let chosen = spread(dataset.sequences(tokens), limit);
     let batches = chosen.chunks(sequences).map(|chosen| {
         let mut batch = Batch::empty(sequences, tokens);
         for (sequence, &index) in chosen.iter().enumerate() {
@@ -241,6 +246,12 @@ pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usi
         batch.weighted()
     });
     Ok(batches.collect())
+}
+
+/// At most `limit` of so many indices, spread evenly.
+pub fn spread(available: usize, limit: usize) -> Vec<usize> {
+    let count = available.min(limit);
+    (0..count).map(|place| share(available, place, count)).collect()
 }
 
 fn check(dataset: &Dataset, sequences: usize, tokens: usize) -> Result<(), Error> {

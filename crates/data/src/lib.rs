@@ -4,11 +4,13 @@
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
 //! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON and tables. Parquet is recognised and refused.
 //! - [`Dataset`] is a text or examples as token ids; it splits into training and validation.
+//! - [`answer`] compares what a model wrote with what is wanted.
 //! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es.
 //!
 //! Callers hand in bytes and a [`Tokenizer`](loralab_tokenizer::Tokenizer): nothing here opens a file, so it all runs in a browser.
 //! Everything is a pure function of its seed, on every machine.
 
+pub mod answer;
 mod batch;
 pub mod copies;
 mod dataset;
@@ -29,7 +31,7 @@ mod template;
 mod text;
 pub mod world;
 
-pub use batch::{Batch, ExactMatches, Sampler, validation};
+pub use batch::{Batch, ExactMatches, Sampler, bytes_per_token, spread, validation};
 pub use dataset::{Dataset, HELD_OUT, Split};
 pub use error::{Error, Place};
 pub use example::{Example, Examples, Lesson};

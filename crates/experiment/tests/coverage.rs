@@ -139,6 +139,7 @@ fn setting(validation_examples: usize) -> Setting {
         base_loss: None,
         base_accuracy: None,
         accuracy: Accuracy::Token,
+        bytes_per_token: None,
         validation_examples: Some(validation_examples),
         order: vec![],
     }

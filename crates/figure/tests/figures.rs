@@ -19,6 +19,7 @@ fn setting() -> Setting {
         base_loss: Some(3.42),
         base_accuracy: Some(0.0),
         accuracy: Accuracy::ExactMatch,
+        bytes_per_token: None,
         validation_examples: Some(128),
         order: vec![],
     }

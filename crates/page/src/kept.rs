@@ -111,7 +111,7 @@ impl Sweep {
 
 #[cfg(test)]
 mod tests {
-    use loralab_experiment::{AdapterFiles, Blob};
+    use loralab_experiment::{AdapterFiles, Blob, TextMeasures};
 
     use super::*;
     use crate::sweep::tests::{cell, sweep};
@@ -134,7 +134,8 @@ mod tests {
         assert_eq!((news[0].log.lines().count(), news[0].adapters.len()), (9, 3));
         assert_eq!(sweep.news(), News::default());
         let late = cell("init-a", 4e-3, 0);
-        sweep.apply(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None });
+        let text = TextMeasures::default();
+        sweep.apply(&Event::Evaluation { cell: late.clone(), step: 3, loss: Some(0.1), accuracy: None, text });
         sweep.adapters.push(AdapterFiles { cell: late, config: "{}".to_owned(), tensors: Blob(vec![7]) });
         news.push(sweep.news());
         assert_eq!((news[1].log.lines().count(), news[1].adapters.len()), (1, 1));

@@ -48,7 +48,7 @@ impl Sweep {
 
 #[cfg(test)]
 mod tests {
-    use loralab_experiment::{Cell, Event, Summary};
+    use loralab_experiment::{Cell, Event, Summary, TextMeasures};
     use loralab_figure::Figure;
 
     use super::*;
@@ -70,14 +70,15 @@ mod tests {
             for place in 0..4 {
                 let mut log = String::new();
                 let mut tell = |event: Event| log += &(serde_json::to_string(&event).expect("an event is JSON") + "\n");
-                tell(Event::Base { loss: Some(if place == 0 { odd } else { 2.0 }), accuracy: Some(odd) });
+                let text = TextMeasures { perplexity: Some(odd), bits_per_byte: Some(odd) };
+                tell(Event::Base { loss: Some(if place == 0 { odd } else { 2.0 }), accuracy: Some(odd), text });
                 for (scheme, seed) in [("init-a", 0), ("init-a", u64::MAX), ("init-b", 0), ("init-b", u64::MAX)] {
                     for learning_rate in [1e-3, if place == 1 { odd.abs() } else { 2e-3 }] {
                         let cell = Cell { scheme: scheme.to_owned(), learning_rate, seed };
                         let loss = Some(if place == 2 && scheme == "init-a" { odd } else { 0.5 });
                         let step = if place == 3 { usize::MAX } else { 4 };
                         tell(Event::Step { cell: cell.clone(), step, loss, learning_rate, gradient_norm: loss });
-                        tell(Event::Evaluation { cell, step, loss, accuracy: Some(odd) });
+                        tell(Event::Evaluation { cell, step, loss, accuracy: Some(odd), text });
                     }
                 }
                 tell(Event::Finished { complete: true, seconds: odd, unwritten: vec![] });

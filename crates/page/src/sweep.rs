@@ -270,7 +270,7 @@ fn lower(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use loralab_experiment::{Blob, Diagnosis, RunResult};
+    use loralab_experiment::{Blob, Diagnosis, RunResult, TextMeasures};
 
     use super::*;
 
@@ -283,13 +283,19 @@ pub(crate) mod tests {
         let mut sweep = Sweep::new(Experiment::default(), None);
         let version = "0".to_owned();
         sweep.apply(&Event::Started { version, device: "CPU".to_owned(), runs: 4, steps: 4, schemes: vec![] });
-        sweep.apply(&Event::Base { loss: Some(2.25), accuracy: Some(0.0) });
+        sweep.apply(&Event::Base { loss: Some(2.25), accuracy: Some(0.0), text: TextMeasures::default() });
         for (scheme, rate, loss) in [("init-a", 1e-3, 0.5), ("init-b", 1e-3, 0.125), ("init-a", 2e-3, 0.25)] {
             let cell = cell(scheme, rate, 0);
             let (learning_rate, gradient_norm) = (rate, None);
             sweep.apply(&Event::Step { cell: cell.clone(), step: 1, loss: Some(2.0), learning_rate, gradient_norm });
             let (loss, accuracy) = (Some(loss), Some(1.0 - loss));
-            sweep.apply(&Event::Evaluation { cell: cell.clone(), step: 2, loss, accuracy });
+            sweep.apply(&Event::Evaluation {
+                cell: cell.clone(),
+                step: 2,
+                loss,
+                accuracy,
+                text: TextMeasures::default(),
+            });
             sweep.adapters.push(AdapterFiles { cell, config: "{}".to_owned(), tensors: Blob(vec![1, 2]) });
         }
         sweep.apply(&Event::Diverged { cell: cell("init-b", 2e-3, 0), step: 2, tensor: "logits".to_owned() });
@@ -374,7 +380,8 @@ pub(crate) mod tests {
             for (scheme, losses) in ["init-a", "init-b"].iter().zip(losses) {
                 for (seed, loss) in (0..).zip(losses) {
                     let cell = cell(scheme, 1e-3, seed);
-                    sweep.apply(&Event::Evaluation { cell, step: 2, loss: Some(loss), accuracy: None });
+                    let text = TextMeasures::default();
+                    sweep.apply(&Event::Evaluation { cell, step: 2, loss: Some(loss), accuracy: None, text });
                 }
             }
             sweep.sentence()
@@ -421,7 +428,8 @@ pub(crate) mod tests {
         // Of the seeds of a cell, one that came through stands for it.
         let mut seeds = sweep.clone();
         let late = cell("init-b", 2e-3, 1);
-        seeds.apply(&Event::Evaluation { cell: late.clone(), step: 2, loss: Some(1.0), accuracy: None });
+        let text = TextMeasures::default();
+        seeds.apply(&Event::Evaluation { cell: late.clone(), step: 2, loss: Some(1.0), accuracy: None, text });
         assert_eq!(seeds.run_of("init-b", 2e-3), Some(&cell("init-b", 2e-3, 0)));
         seeds.adapters.push(AdapterFiles { cell: late.clone(), config: "{}".to_owned(), tensors: Blob(vec![]) });
         assert_eq!(seeds.run_of("init-b", 2e-3), Some(&late));

@@ -108,23 +108,13 @@ pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, 
 }
 
 pub(crate) fn schemes(summary: &Summary) -> Table {
+    let has_tokens = summary.setting.has_tokens();
     let head = [
-        "scheme",
-        "best rate tried",
-        "optimum",
-        "lower",
-        "upper",
-        "plateau from",
-        "to",
-        "loss",
-        "lower",
-        "upper",
-        summary.setting.accuracy.words(),
-        "edge after",
-        "at",
-        "runs",
-        "diverged",
-    ];
+        &["scheme", "best rate tried", "optimum", "lower", "upper", "plateau from", "to", "loss", "lower", "upper"][..],
+        if has_tokens { &["perplexity", "bits per byte"] } else { &[] },
+        &[summary.setting.accuracy.words(), "edge after", "at", "runs", "diverged"],
+    ]
+    .concat();
     let rows = summary.schemes.iter().map(|scheme| {
         let optimum = scheme.optimum.as_ref();
         let mut row = vec![
@@ -136,6 +126,11 @@ pub(crate) fn schemes(summary: &Summary) -> Table {
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.plateau), rounded_rate_text));
         row.push(Cell::number(scheme.best_loss, loss_text));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.loss_interval), loss_text));
+        if has_tokens {
+            row.extend(
+                [scheme.best_perplexity, scheme.best_bits_per_byte].map(|measure| Cell::number(measure, loss_text)),
+            );
+        }
         row.push(Cell::number(scheme.best_accuracy, |share| fixed_text(share, 3)));
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.divergence_edge), learning_rate_text));
         row.extend([Cell::whole(scheme.runs), Cell::whole(scheme.diverged())]);
@@ -144,7 +139,7 @@ pub(crate) fn schemes(summary: &Summary) -> Table {
     Table {
         name: "schemes".to_owned(),
         caption: "Losses in nats per token.".to_owned(),
-        head: head.map(str::to_owned).into(),
+        head: head.into_iter().map(str::to_owned).collect(),
         rows: rows.collect(),
     }
 }

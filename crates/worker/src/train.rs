@@ -110,7 +110,8 @@ async fn sweep(asked: &Asked, machine: &Machine, control: &Control, host: &dyn H
         reporter.flush();
         host.breathe().await;
         if let Some(validation) = sweep.base(&make_device).await? {
-            reporter.push(Event::Base { loss: Event::finite(validation.loss), accuracy: validation.accuracy });
+            let loss = Event::finite(validation.loss);
+            reporter.push(Event::Base { loss, accuracy: validation.accuracy, text: sweep.text_measures(loss) });
         }
     }
     let results = sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut reporter).await?;

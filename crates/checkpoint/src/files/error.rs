@@ -21,6 +21,11 @@ pub enum FilesError {
     /// The file is of another kind.
     #[error("it is {0}; {NEEDED}")]
     Kind(&'static str),
+    /// The file is GGUF, where only safetensors will do.
+    #[error(
+        "it is a GGUF file, whose weights are in llama.cpp's own layout; a folder as transformers writes them, or a safetensors file, is needed"
+    )]
+    Gguf,
     /// The file is JSON.
     #[error("it is JSON; a config.json holds the sizes of a model, but no weights: name the folder that it is in")]
     Json,

@@ -58,9 +58,31 @@ fn shard(folder: &Path, file: &str) -> Result<Checkpoint, FilesError> {
     read.map_err(|error| FilesError::Shard { file: file.to_owned(), error: Box::new(error) })
 }
 
+/// The names of a folder's files of weights.
+pub fn weights(folder: &Path) -> Result<Vec<String>, FilesError> {
+    if folder.join(SINGLE).exists() {
+        return Ok(vec![SINGLE.to_owned()]);
+    }
+    if !folder.join(INDEX).exists() {
+        return Err(FilesError::NoWeights(others(folder)));
+    }
+    let mut files: Vec<String> = Vec::new();
+    for (_, file) in index(folder)?.weight_map.0 {
+        if !files.contains(&file) {
+            check_inside(folder, &file)?;
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+fn index(folder: &Path) -> Result<Index, FilesError> {
+    serde_json::from_str(&text(&folder.join(INDEX))?).map_err(FilesError::Index)
+}
+
 /// Opens all files that the index names, and compares the tensors of each with those that it lists.
 fn shards(folder: &Path) -> Result<Checkpoint, FilesError> {
-    let index: Index = serde_json::from_str(&text(&folder.join(INDEX))?).map_err(FilesError::Index)?;
+    let index = index(folder)?;
     let mut listed: HashMap<&str, &str> = HashMap::new();
     let mut files: Vec<&str> = Vec::new();
     let mut known = HashSet::new();

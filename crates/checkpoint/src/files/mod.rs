@@ -71,6 +71,26 @@ pub fn open(path: &Path) -> Result<Checkpoint, FilesError> {
     Ok(checkpoint)
 }
 
+/// The safetensors files that hold a checkpoint's weights, by name, with their mapped bytes: that of the path, or those of a folder.
+///
+/// # Errors
+/// If there are none, or one is missing.
+pub fn weights(path: &Path) -> Result<Vec<(String, Bytes)>, FilesError> {
+    let (folder, names) = match path.is_dir() {
+        true => (path, folder::weights(path)?),
+        false => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (path.parent().unwrap_or(Path::new("")), vec![name])
+        }
+    };
+    let mapped = |name: String| Ok((name.clone(), bytes(&folder.join(name))?));
+    let files: Vec<(String, Bytes)> = names.into_iter().map(mapped).collect::<Result<_, FilesError>>()?;
+    match files.iter().any(|(_, bytes)| is_gguf(bytes)) {
+        true => Err(FilesError::Gguf),
+        false => Ok(files),
+    }
+}
+
 /// The folder that holds a checkpoint's other files, such as its tokenizer.
 pub fn folder_of(path: &Path) -> PathBuf {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

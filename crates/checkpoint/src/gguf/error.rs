@@ -98,6 +98,23 @@ pub enum GgufError {
         /// Its value.
         found: String,
     },
+    /// The file is an adapter.
+    #[error("it is an adapter for llama.cpp, which belongs to a base of its own; name the base's file")]
+    Adapter,
+    /// The file is no GGUF.
+    #[error("it is no GGUF file")]
+    NoMagic,
+    /// llama.cpp does not run adapters of such models.
+    #[error(
+        "there are no adapters for llama.cpp of models of the type \"{0}\"; those of llama, mistral, smollm3, qwen2, qwen3, gemma2, gemma3 and gpt2 can be written"
+    )]
+    NoAdapters(String),
+    /// llama.cpp has no such linear map.
+    #[error("llama.cpp has no name for the module `{0}` of such models, so the adapter can't be written for it")]
+    NoModule(String),
+    /// A number leaves the range of F16.
+    #[error("tensor `{0}` holds a number that F16 cannot; write it in F32")]
+    Beyond(String),
     /// The factors of the rotary wavelengths are not those of a supported rule.
     #[error("its rotary factors (`rope_freqs.weight`) are not those of Llama 3; use the model's safetensors")]
     Rotary,

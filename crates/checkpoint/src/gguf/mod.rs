@@ -1,19 +1,24 @@
 //! GGUF, the files of llama.cpp: read as the Hugging Face checkpoint that they were converted from.
 //!
 //! Names, order of rows and offsets of norms that llama.cpp's `convert_hf_to_gguf.py` changes are changed back, and the metadata become the text of a
-//! `config.json`. Quantised tensors keep their blocks, which [`Blocks::decode`](crate::Blocks::decode) decodes.
+//! `config.json`. LoRA adapters are written and read, too. Quantised tensors keep their blocks, which [`Blocks::decode`](crate::Blocks::decode) decodes.
 
+mod adapter;
 mod config;
 mod error;
 mod header;
 mod tensors;
+mod write;
 
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
-pub use self::error::GgufError;
 use self::header::{Header, MAGIC, Value};
+pub use self::{
+    adapter::{GgufAdapter, GgufModule, read_gguf_adapter, write_gguf_adapter},
+    error::GgufError,
+};
 use crate::{Checkpoint, CheckpointError};
 
 /// The architectures that are read, by the names that llama.cpp gives them.
@@ -71,6 +76,9 @@ pub fn read_gguf(parts: &[Bytes]) -> Result<Checkpoint, CheckpointError> {
     let mut names = HashSet::new();
     if let Some(twice) = entries.iter().find(|entry| !names.insert(entry.name.as_str())) {
         return Err(GgufError::Twice(twice.name.clone()).into());
+    }
+    if matches!(metadata.get("general.type"), Some(Value::Text(kind)) if kind == "adapter") {
+        return Err(GgufError::Adapter.into());
     }
     let settings = config::Settings::new(metadata)?;
     let config = settings.config(&entries)?;

@@ -10,7 +10,7 @@ const OUTSIDE: [(&str, &str); 3] =
     [("token_embd", "model.embed_tokens"), ("output_norm", "model.norm"), ("output", "lm_head")];
 
 /// The modules of a layer: GGUF's name, and Hugging Face's.
-const INSIDE: [(&str, &str); 12] = [
+pub const INSIDE: [(&str, &str); 12] = [
     ("attn_norm", "input_layernorm"),
     ("attn_q", "self_attn.q_proj"),
     ("attn_k", "self_attn.k_proj"),
@@ -73,7 +73,24 @@ fn hugging_face(module: &str, architecture: Architecture) -> Option<String> {
 
 /// The rows of queries or keys as Hugging Face orders them: llama.cpp's converter (`permute`) puts the two rows of a rotated pair side by side, while there the
 /// second ones are half a head away.
-fn halves(stored: &Stored, heads: u64) -> Result<Bytes, GgufError> {
+///
+/// # Errors
+/// If the rows are no whole heads.
+pub fn halves(stored: &Stored, heads: u64) -> Result<Bytes, GgufError> {
+    // From the place of a row in a head: first or second half, then the pair.
+    turned(stored, heads, |half, row| 2 * (row % half) + row / half)
+}
+
+/// The rows as llama.cpp orders them, the inverse of [`halves`].
+///
+/// # Errors
+/// If the rows are no whole heads.
+pub fn pairs(stored: &Stored, heads: u64) -> Result<Bytes, GgufError> {
+    turned(stored, heads, |half, row| row % 2 * half + row / 2)
+}
+
+/// The rows of each head in another order: `from` returns the row to take, of half the rows of a head and a row.
+fn turned(stored: &Stored, heads: u64, from: impl Fn(usize, usize) -> usize) -> Result<Bytes, GgufError> {
     let rows = stored.shape[0];
     let half = usize::try_from(heads).ok().and_then(|heads| rows.checked_div(2 * heads));
     let half =
@@ -85,9 +102,9 @@ fn halves(stored: &Stored, heads: u64) -> Result<Bytes, GgufError> {
     let size = stored.bytes.len() / rows;
     let mut bytes = Vec::with_capacity(stored.bytes.len());
     for row in 0..rows {
-        let (head, part, pair) = (row / (2 * half), row / half % 2, row % half);
-        let from = (head * 2 * half + 2 * pair + part) * size;
-        bytes.extend_from_slice(&stored.bytes[from..from + size]);
+        let head = row / (2 * half) * 2 * half;
+        let taken = (head + from(half, row - head)) * size;
+        bytes.extend_from_slice(&stored.bytes[taken..taken + size]);
     }
     Ok(match stored.format {
         // Aligned, so that the elements are not copied again.

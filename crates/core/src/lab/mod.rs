@@ -5,6 +5,7 @@
 pub mod calibrate;
 mod curvature;
 pub mod diagnose;
+mod evaluate;
 mod generate;
 mod least;
 mod plan_needs;
@@ -19,6 +20,7 @@ mod verify;
 
 pub use crate::{device::MakeDevice, lab::calibrate::Phase};
 pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_bytes};
+pub use evaluate::{Evaluator, Question, exact_matches, questions};
 pub use generate::{GenerateError, Generator, Request, Sampling};
 pub use least::least_bytes;
 pub use plan_needs::PlanNeeds;

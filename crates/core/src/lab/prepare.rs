@@ -216,7 +216,7 @@ impl Prepared {
     /// # Errors
     /// If the data do not fit the sequences, or the model refuses a setting.
     pub fn sweep<'a>(&'a self, experiment: &'a Resolved) -> Result<Sweep<'a>, SweepError> {
-        let sweep = Sweep::new(&self.base, &self.base_name, experiment, &self.data)?;
+        let sweep = Sweep::new(&self.base, &self.base_name, experiment, &self.data)?.reading(&self.tokenizer);
         match &self.adapter {
             Some(adapter) => sweep.continuing(adapter.clone()),
             None => Ok(sweep),

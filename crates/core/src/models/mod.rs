@@ -152,12 +152,12 @@ impl Model {
     }
 
     /// Other names that a checkpoint may have for a tensor.
-    fn aliases(&self, tensor: &str) -> Vec<String> {
+    pub(crate) fn aliases(&self, tensor: &str) -> Vec<String> {
         self.network.aliases(tensor)
     }
 
     /// True if a checkpoint holds the transpose of this tensor.
-    fn is_transposed(&self, tensor: &str) -> bool {
+    pub(crate) fn is_transposed(&self, tensor: &str) -> bool {
         self.network.is_transposed(tensor)
     }
 

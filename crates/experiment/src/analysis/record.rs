@@ -48,6 +48,7 @@ impl Record {
                 base_accuracy,
                 accuracy,
                 validation_examples: None,
+                bytes_per_token: None,
                 order: vec![],
             },
             results: vec![],
@@ -70,7 +71,10 @@ impl Record {
                 self.setting.device.clone_from(device);
                 self.setting.order.clone_from(schemes);
             }
-            Event::Base { loss, accuracy } => (self.setting.base_loss, self.setting.base_accuracy) = (*loss, *accuracy),
+            Event::Base { loss, accuracy, text } => {
+                (self.setting.base_loss, self.setting.base_accuracy) = (*loss, *accuracy);
+                self.setting.bytes_per_token = text.bytes_per_token(*loss);
+            }
             Event::CohortStarted { .. } | Event::Calibrated { .. } | Event::CohortFinished { .. } => {}
             Event::Step { cell, step, loss, .. } => {
                 if let Some(loss) = *loss {
@@ -78,10 +82,10 @@ impl Record {
                     self.curves[place].training.push(Point { step: *step, loss });
                 }
             }
-            Event::Evaluation { cell, step, loss, accuracy } => {
+            Event::Evaluation { cell, step, loss, accuracy, text } => {
                 let place = self.place(cell);
                 let result = &mut self.results[place];
-                result.evaluations.push(Evaluation { step: *step, loss: *loss, accuracy: *accuracy });
+                result.evaluations.push(Evaluation { step: *step, loss: *loss, accuracy: *accuracy, text: *text });
                 (result.final_loss, result.accuracy) = (*loss, *accuracy);
                 if let Some(loss) = *loss {
                     self.curves[place].validation.push(Point { step: *step, loss });
@@ -191,6 +195,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::run::TextMeasures;
 
     fn cell(seed: u64) -> Cell {
         Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed }
@@ -217,16 +222,26 @@ mod tests {
     fn a_record_stands_where_its_events_left_it() {
         let mut record = Record::new(Accuracy::Token);
         assert!(!record.has_news() && record.summary().schemes.is_empty());
-        let evaluated = |step, loss| Event::Evaluation { cell: cell(0), step, loss: Some(loss), accuracy: Some(0.5) };
+        let text = |loss| TextMeasures::of(Some(loss), Some(4.0));
+        let evaluated = |step, loss| Event::Evaluation {
+            cell: cell(0),
+            step,
+            loss: Some(loss),
+            accuracy: Some(0.5),
+            text: text(loss),
+        };
         let step = Event::Step { cell: cell(0), step: 1, loss: Some(2.5), learning_rate: 1e-3, gradient_norm: None };
         let started =
             Event::Started { version: String::new(), device: "cpu".to_owned(), runs: 2, steps: 4, schemes: vec![] };
-        let before = [started, Event::Base { loss: Some(3.0), accuracy: Some(0.0) }, step, evaluated(2, 1.5)];
+        let before =
+            [started, Event::Base { loss: Some(3.0), accuracy: Some(0.0), text: text(3.0) }, step, evaluated(2, 1.5)];
         before.iter().for_each(|event| record.apply(event));
         record.apply(&Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() });
         assert_eq!(record.when(), "After 2 of 4 steps");
         let summary = record.summary();
         assert_eq!(summary.setting.base_loss, Some(3.0));
+        assert_eq!(summary.base_perplexity, Some(3f64.exp()));
+        assert!(summary.setting.bytes_per_token.is_some_and(|bytes| (bytes - 4.0).abs() < 1e-12));
         assert_eq!(summary.schemes[0].learning_rates[0].losses, [Some(1.5), None]);
         assert_eq!(record.curves()[0].training, [Point { step: 1, loss: 2.5 }]);
         assert_eq!(record.curves()[1].diverged, Some(2));

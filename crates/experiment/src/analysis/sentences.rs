@@ -111,22 +111,20 @@ impl Summary {
 
     /// A table of the schemes with aligned columns, and the base below it. Ends with a line break.
     pub fn table(&self) -> String {
-        let header = [
-            "scheme",
-            "best rate",
-            "optimum (95 %)",
-            "plateau",
-            "loss",
-            "± 95 %",
-            self.setting.accuracy.words(),
-            "stable to",
-            "runs",
-            "diverged",
-        ];
-        let mut rows = vec![header.map(str::to_owned)];
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let measures = |[perplexity, bits]: [Option<f64>; 2]| match self.setting.has_tokens() {
+            true => vec![text(perplexity.map(loss_text)), text(bits.map(loss_text))],
+            false => vec![],
+        };
+        let header = [
+            &["scheme", "best rate", "optimum (95 %)", "plateau", "loss", "± 95 %"][..],
+            if self.setting.has_tokens() { &["perplexity", "bits/byte"] } else { &[] },
+            &[self.setting.accuracy.words(), "stable to", "runs", "diverged"],
+        ]
+        .concat();
+        let mut rows = vec![header.iter().map(ToString::to_string).collect::<Vec<_>>()];
         for scheme in &self.schemes {
-            rows.push([
+            let mut row = vec![
                 scheme.scheme.clone(),
                 text(scheme.best_learning_rate.map(learning_rate_text)),
                 text(scheme.optimum.as_ref().map(|optimum| {
@@ -144,25 +142,22 @@ impl Summary {
                 ),
                 text(scheme.best_loss.map(loss_text)),
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
+            ];
+            row.extend(measures([scheme.best_perplexity, scheme.best_bits_per_byte]));
+            row.extend([
                 text(scheme.best_accuracy.map(|share| fixed_text(share, 3))),
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
                 scheme.runs.to_string(),
                 scheme.diverged().to_string(),
             ]);
+            rows.push(row);
         }
         let base = &self.setting;
-        rows.push([
-            "(base)".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            text(base.base_loss.map(loss_text)),
-            "-".to_owned(),
-            text(base.base_accuracy.map(|share| fixed_text(share, 3))),
-            "-".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-        ]);
+        let mut row = vec!["(base)".to_owned()];
+        row.extend([None, None, None, base.base_loss.map(loss_text), None].map(text));
+        row.extend(measures([self.base_perplexity, self.base_bits_per_byte]));
+        row.extend([base.base_accuracy.map(|share| fixed_text(share, 3)), None, None, None].map(text));
+        rows.push(row);
         let widths: Vec<_> = (0..header.len())
             .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
             .collect();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
 use crate::config::names::Accuracy;
-use crate::protocol::run::{RunResult, StartCost};
+use crate::protocol::run::{RunResult, StartCost, TextMeasures};
 
 /// The properties that all runs of a sweep share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Setting {
     /// Examples that all runs were validated on; none in summaries of older versions.
     #[serde(default)]
     pub validation_examples: Option<usize>,
+    /// Bytes of validation text per token that counts; none if the model reads no text, and in summaries of older versions.
+    #[serde(default)]
+    pub bytes_per_token: Option<f64>,
     /// The schemes in the order of the experiment, which tables and colours follow; others come after them, in the order of their first run.
     #[serde(skip)]
     pub order: Vec<String>,
@@ -40,6 +43,12 @@ pub struct Summary {
     /// The properties that all runs share; its fields stand beside `version` in JSON.
     #[serde(flatten)]
     pub setting: Setting,
+    /// Perplexity of the base alone; see [`TextMeasures`].
+    #[serde(default)]
+    pub base_perplexity: Option<f64>,
+    /// Loss of the base alone, in bits per byte.
+    #[serde(default)]
+    pub base_bits_per_byte: Option<f64>,
     /// The schemes, in the order of [`Setting::order`].
     pub schemes: Vec<SchemeSummary>,
     /// Every pair of schemes, each at its own best rate.
@@ -77,6 +86,12 @@ pub struct SchemeSummary {
     pub best_loss: Option<f64>,
     /// Spread of that loss over seeds; `None` with fewer than two seeds.
     pub best_loss_spread: Option<f64>,
+    /// The exponential of that mean loss, if the base is a language model.
+    #[serde(default)]
+    pub best_perplexity: Option<f64>,
+    /// That mean loss in bits per byte, if the base is a language model.
+    #[serde(default)]
+    pub best_bits_per_byte: Option<f64>,
     /// The mean accuracy at that rate, 0 to 1.
     pub best_accuracy: Option<f64>,
     /// The largest stable learning rate.
@@ -112,6 +127,11 @@ pub struct RateSummary {
 }
 
 impl Setting {
+    /// True if tokens differ from bytes, so that a loss per token has another meaning for each tokenizer.
+    pub fn has_tokens(&self) -> bool {
+        self.bytes_per_token.is_some_and(|bytes| bytes != 1.0)
+    }
+
     /// True if the validation examples are too few to be evidence about others.
     pub(crate) fn has_few_examples(&self) -> bool {
         self.validation_examples.is_some_and(|examples| examples < FEWEST_EXAMPLES)
@@ -139,6 +159,9 @@ impl Summary {
                 });
                 let tried = Trials::new(&of_scheme);
                 let mut summary = SchemeSummary::from_runs(scheme, &of_scheme);
+                let TextMeasures { perplexity, bits_per_byte } =
+                    TextMeasures::of(summary.best_loss, setting.bytes_per_token);
+                (summary.best_perplexity, summary.best_bits_per_byte) = (perplexity, bits_per_byte);
                 summary.optimum = tried.optimum(&summary, setting.base_loss);
                 if setting.has_few_examples() {
                     let unknown = |optimum| Optimum { interval: None, loss_interval: None, plateau: None, ..optimum };
@@ -160,9 +183,12 @@ impl Summary {
                 None => failures.push(Failure { scheme: scheme.clone(), reason: reason.clone(), runs: 1 }),
             }
         }
+        let TextMeasures { perplexity, bits_per_byte } = TextMeasures::of(setting.base_loss, setting.bytes_per_token);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             setting,
+            base_perplexity: perplexity,
+            base_bits_per_byte: bits_per_byte,
             schemes: summaries,
             comparisons,
             failures,
@@ -187,7 +213,7 @@ impl Summary {
 }
 
 impl SchemeSummary {
-    /// Summarises runs sorted by rising rate and seed. `optimum` is filled in later.
+    /// Summarises runs sorted by rising rate and seed. `optimum` and the measures of a language model are filled in later.
     fn from_runs(scheme: &str, runs: &[&RunResult]) -> Self {
         let mut learning_rates: Vec<_> =
             runs.chunk_by(|a, b| a.cell.learning_rate == b.cell.learning_rate).map(RateSummary::from_runs).collect();
@@ -206,6 +232,8 @@ impl SchemeSummary {
             best_learning_rate: best.as_ref().map(|best| best.learning_rate),
             best_loss: best.as_ref().and_then(|best| best.mean_loss),
             best_loss_spread: best.as_ref().and_then(|best| best.loss_spread),
+            best_perplexity: None,
+            best_bits_per_byte: None,
             best_accuracy: best.as_ref().and_then(|best| best.mean_accuracy),
             largest_stable_learning_rate: learning_rates
                 .iter()
@@ -282,6 +310,7 @@ pub(crate) mod tests {
             base_accuracy: Some(0.0),
             accuracy: Accuracy::ExactMatch,
             validation_examples: None,
+            bytes_per_token: Some(1.0),
             order: vec![],
         }
     }
@@ -405,7 +434,8 @@ pub(crate) mod tests {
         assert!(!json.contains("NaN") && !json.contains("inf"));
         assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
         let value: serde_json::Value = serde_json::from_str(&json).expect("what was written is read");
-        for name in ["version", "device", "wall_seconds", "base_loss", "base_accuracy", "schemes"] {
+        let of_base = ["base_loss", "base_accuracy", "base_perplexity", "base_bits_per_byte", "bytes_per_token"];
+        for name in ["version", "device", "wall_seconds", "schemes"].into_iter().chain(of_base) {
             assert!(!value[name].is_null(), "{name}");
         }
         for name in [
@@ -413,6 +443,8 @@ pub(crate) mod tests {
             "best_learning_rate",
             "best_loss",
             "best_loss_spread",
+            "best_perplexity",
+            "best_bits_per_byte",
             "best_accuracy",
             "largest_stable_learning_rate",
             "optimum",

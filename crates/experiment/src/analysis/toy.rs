@@ -114,6 +114,7 @@ impl ToyReadout {
                 base_loss: None,
                 base_accuracy: None,
                 accuracy: Accuracy::Token,
+                bytes_per_token: None,
                 validation_examples: None,
                 order: vec![],
             };

@@ -96,6 +96,7 @@ impl Curve {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::run::TextMeasures;
 
     #[test]
     fn curves_gather_what_belongs_to_a_run() {
@@ -103,14 +104,20 @@ mod tests {
         let step =
             |seed, step, loss| Event::Step { cell: cell(seed), step, loss, learning_rate: 1e-3, gradient_norm: None };
         let events = [
-            Event::Base { loss: Some(9.0), accuracy: None },
+            Event::Base { loss: Some(9.0), accuracy: None, text: TextMeasures::default() },
             step(1, 1, Some(3.0)),
             step(0, 1, Some(2.0)),
             step(1, 2, None),
             Event::Diagnosis { cell: cell(0), step: 2, kl_from_base: None, adapters: vec![] },
             Event::Diagnosis { cell: cell(0), step: 4, kl_from_base: None, adapters: vec![] },
             Event::Diverged { cell: cell(1), step: 2, tensor: "logits".to_owned() },
-            Event::Evaluation { cell: cell(0), step: 1, loss: Some(1.5), accuracy: None },
+            Event::Evaluation {
+                cell: cell(0),
+                step: 1,
+                loss: Some(1.5),
+                accuracy: None,
+                text: TextMeasures::default(),
+            },
         ];
         let curves = Curve::gather(&events);
         assert_eq!(

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::grid::Cell;
 use crate::protocol::diagnostics::Diagnosis;
-use crate::protocol::run::RunResult;
+use crate::protocol::run::{RunResult, TextMeasures};
 
 /// An event of a sweep. The list is closed: code that reads events handles them all.
 ///
@@ -32,6 +32,9 @@ pub enum Event {
         loss: Option<f64>,
         /// Its accuracy, the share of correct answers, 0 to 1.
         accuracy: Option<f64>,
+        /// Measures of a language model that follow from the loss.
+        #[serde(flatten)]
+        text: TextMeasures,
     },
     /// A cohort started.
     CohortStarted {
@@ -74,6 +77,9 @@ pub enum Event {
         loss: Option<f64>,
         /// The accuracy, the share of correct answers, 0 to 1.
         accuracy: Option<f64>,
+        /// Measures of a language model that follow from the loss.
+        #[serde(flatten)]
+        text: TextMeasures,
     },
     /// A diagnostics snapshot of a run was taken.
     Diagnosis {
@@ -152,6 +158,7 @@ mod tests {
     #[test]
     fn every_event_is_one_line_of_json_and_back() {
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
+        let text = TextMeasures::of(Some(3.0), Some(4.0));
         let result = RunResult {
             cell: cell.clone(),
             final_loss: None,
@@ -159,7 +166,7 @@ mod tests {
             diverged: Some(Diverged { step: 4, tensor: "layers.0.q_proj.lora_A".to_owned() }),
             failed: None,
             start: None,
-            evaluations: vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None }],
+            evaluations: vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None, text }],
             seconds: 1.5,
         };
         let events = [
@@ -170,7 +177,7 @@ mod tests {
                 steps: 200,
                 schemes: vec!["init-a".to_owned()],
             },
-            Event::Base { loss: Some(3.0), accuracy: Some(0.0) },
+            Event::Base { loss: Some(3.0), accuracy: Some(0.0), text },
             Event::CohortStarted { cohort: 0, cohorts: 2, cells: vec![cell.clone()] },
             Event::Calibrated { schemes: vec!["eva".to_owned()], tokens: 4096, seconds: 0.5 },
             Event::Step {
@@ -180,7 +187,13 @@ mod tests {
                 learning_rate: 2e-3,
                 gradient_norm: Event::finite(f64::INFINITY),
             },
-            Event::Evaluation { cell: cell.clone(), step: 50, loss: Event::finite(f64::NAN), accuracy: Some(0.25) },
+            Event::Evaluation {
+                cell: cell.clone(),
+                step: 50,
+                loss: Event::finite(f64::NAN),
+                accuracy: Some(0.25),
+                text: TextMeasures::default(),
+            },
             Event::Diagnosis { cell: cell.clone(), step: 3, kl_from_base: Some(0.25), adapters: vec![] },
             Event::Diverged { cell, step: 4, tensor: "logits".to_owned() },
             Event::RunFinished { result },
@@ -198,5 +211,8 @@ mod tests {
         );
         assert_eq!(events.iter().filter(|event| event.cell().is_some()).count(), 5);
         assert!(serde_json::from_str::<Event>(r#"{"event":"coffee"}"#).is_err());
+        // As older versions wrote it.
+        let base = serde_json::from_str::<Event>(r#"{"event":"base","loss":3.0,"accuracy":null}"#).expect("an event");
+        assert_eq!(base, Event::Base { loss: Some(3.0), accuracy: None, text: TextMeasures::default() });
     }
 }

@@ -169,6 +169,7 @@ pub enum Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::run::TextMeasures;
     use crate::protocol::start::LayerStart;
 
     fn files() -> AdapterFiles {
@@ -226,7 +227,9 @@ mod tests {
             Message::Building { done: 1, of: 9 },
             Message::Memory { cohorts: 1, runs: 14, shared: 1 << 40, per_run: 3 },
             Message::Start { start, left: 1 },
-            Message::Events { events: vec![Event::Base { loss: Some(3.0), accuracy: None }] },
+            Message::Events {
+                events: vec![Event::Base { loss: Some(3.0), accuracy: None, text: TextMeasures::default() }],
+            },
             Message::Adapter { files: files() },
             Message::Snapshot { step: 3, file: Blob::default() },
             Message::Lost { reason: "gone".to_owned() },

@@ -13,6 +13,37 @@ pub struct Evaluation {
     pub loss: Option<f64>,
     /// The accuracy, the share of correct answers, 0 to 1.
     pub accuracy: Option<f64>,
+    /// Measures of a language model that follow from the loss.
+    #[serde(flatten)]
+    pub text: TextMeasures,
+}
+
+/// Measures of a language model that follow from its loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TextMeasures {
+    /// The exponential of the loss in nats per token; `None` if it is not finite, or the model reads no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<f64>,
+    /// The loss in bits per byte of the text that is predicted, which models with other tokens can be compared by; `None` likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits_per_byte: Option<f64>,
+}
+
+impl TextMeasures {
+    /// The measures of a loss in nats per token, for texts with so many bytes per token; none if either is not known.
+    pub fn of(loss: Option<f64>, bytes_per_token: Option<f64>) -> Self {
+        let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+        let Some((loss, bytes)) = loss.zip(bytes_per_token.filter(|bytes| *bytes > 0.0)) else {
+            return Self::default();
+        };
+        Self { perplexity: finite(loss.exp()), bits_per_byte: finite(loss / std::f64::consts::LN_2 / bytes) }
+    }
+
+    /// The bytes per token of the text that had this loss; none if that cannot be told.
+    pub fn bytes_per_token(self, loss: Option<f64>) -> Option<f64> {
+        let (loss, bits) = loss.zip(self.bits_per_byte)?;
+        Some(loss / std::f64::consts::LN_2 / bits).filter(|bytes| bytes.is_finite() && *bytes > 0.0)
+    }
 }
 
 /// The divergence of a run: its first value that is not finite.
@@ -77,5 +108,33 @@ impl RunResult {
     /// The final loss of a run that was completed.
     pub fn finished_loss(&self) -> Option<f64> {
         self.final_loss.filter(|_| !self.is_diverged())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_follow_from_the_loss() {
+        let text = TextMeasures::of(Some(2.0), Some(4.0));
+        assert_eq!(text.perplexity, Some(2f64.exp()));
+        // 2 nats are 2.885 bits, of four bytes.
+        assert!(text.bits_per_byte.is_some_and(|bits| (bits - 0.721_347_520_444_481_7).abs() < 1e-15), "{text:?}");
+        assert!(text.bytes_per_token(Some(2.0)).is_some_and(|bytes| (bytes - 4.0).abs() < 1e-15));
+        assert_eq!(text.bytes_per_token(None), None);
+        for none in [(None, Some(4.0)), (Some(2.0), None), (Some(2.0), Some(0.0))] {
+            assert_eq!(TextMeasures::of(none.0, none.1), TextMeasures::default());
+        }
+        assert_eq!(TextMeasures::of(Some(1e4), Some(1.0)).perplexity, None);
+        assert_eq!(TextMeasures::of(Some(0.0), Some(1.0)).bytes_per_token(Some(0.0)), None);
+    }
+
+    #[test]
+    fn an_evaluation_of_an_older_log_is_read() {
+        let read: Evaluation = serde_json::from_str(r#"{"step":2,"loss":0.5,"accuracy":null}"#).expect("an evaluation");
+        assert_eq!(read, Evaluation { step: 2, loss: Some(0.5), accuracy: None, text: TextMeasures::default() });
+        let written = serde_json::to_string(&read).expect("it is JSON");
+        assert_eq!(written, r#"{"step":2,"loss":0.5,"accuracy":null}"#);
     }
 }

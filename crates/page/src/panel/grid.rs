@@ -200,7 +200,14 @@ mod tests {
         let mut sweep = crate::Sweep::new(loralab_experiment::Experiment::default(), None);
         for (rate, loss) in [(1e-4, 2.5), (1e-3, 0.5), (2e-3, 0.25), (4e-3, 0.375), (8e-3, 2.0)] {
             let cell = cell("init-a", rate, 0);
-            sweep.apply(&loralab_experiment::Event::Evaluation { cell, step: 2, loss: Some(loss), accuracy: None });
+            let text = loralab_experiment::TextMeasures::default();
+            sweep.apply(&loralab_experiment::Event::Evaluation {
+                cell,
+                step: 2,
+                loss: Some(loss),
+                accuracy: None,
+                text,
+            });
         }
         let (summary, runs) = (sweep.record.summary(), sweep.record.results());
         let rates = [1e-4, 1e-3, 2e-3, 4e-3, 8e-3];

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use adapters::Loaded;
 pub(super) use adapters::check;
+pub(super) use adapters::{Loaded as LoadedAdapter, of_all as all_adapters};
 use loralab_linalg::Draws;
 pub use sampling::Sampling;
 

@@ -11,7 +11,8 @@ use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 pub use budget::columns;
 pub use fit::{Fit, Saving};
 use loralab_data::{Batch, Sampler, Split};
-use loralab_experiment::{Bytes, Cell, Event, ExperimentError, PackError, Resolved, RunResult};
+use loralab_experiment::{Bytes, Cell, Event, ExperimentError, PackError, Resolved, RunResult, TextMeasures};
+use loralab_tokenizer::Tokenizer;
 use reporter::Reporter;
 pub use snapshot::{Snapshot, SnapshotError};
 use under_way::Place;
@@ -139,6 +140,8 @@ pub struct Sweep<'a> {
     pub(super) data: &'a Split,
     pub(super) validation: Arc<[Batch]>,
     probe: Batch,
+    /// Bytes of validation text per token that counts, if the tokenizer is known.
+    bytes_per_token: Option<f64>,
     /// The adapter that runs continue.
     adapter: Option<Arc<Adapter>>,
 }
@@ -153,7 +156,24 @@ impl<'a> Sweep<'a> {
         adapted(base, experiment)?;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
-        Ok(Sweep { base, base_name: base_name.to_owned(), experiment, data, validation, probe, adapter: None })
+        let base_name = base_name.to_owned();
+        Ok(Sweep { base, base_name, experiment, data, validation, probe, bytes_per_token: None, adapter: None })
+    }
+
+    /// The same sweep of a model whose texts this tokenizer reads, so that losses are told in bits per byte, too.
+    #[must_use]
+    pub fn reading(self, tokenizer: &Tokenizer) -> Self {
+        Sweep { bytes_per_token: loralab_data::bytes_per_token(&self.validation, tokenizer), ..self }
+    }
+
+    /// Bytes of validation text per token that counts; none if the tokenizer is not known.
+    pub fn bytes_per_token(&self) -> Option<f64> {
+        self.bytes_per_token
+    }
+
+    /// The measures that follow from a validation loss, if the model reads text.
+    pub fn text_measures(&self, loss: Option<f64>) -> TextMeasures {
+        TextMeasures::of(loss, self.bytes_per_token)
     }
 
     /// The same sweep with an adapter that runs of the scheme [`GIVEN`](init::GIVEN) continue.

@@ -130,14 +130,14 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use loralab_experiment::Evaluation;
+    use loralab_experiment::{Evaluation, TextMeasures};
 
     use super::*;
 
     #[test]
     fn a_snapshot_is_bytes_and_back() {
         let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 2e-3, seed: 1 };
-        let evaluations = vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None }];
+        let evaluations = vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None, text: TextMeasures::default() }];
         let result = RunResult {
             cell,
             final_loss: None,

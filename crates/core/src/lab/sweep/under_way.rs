@@ -244,16 +244,17 @@ impl UnderWay<'_, '_> {
         let step = self.reported;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
         for (result, validation) in self.results.iter_mut().zip(validations) {
-            let Some(Validation { loss, accuracy }) = validation else { continue };
+            let Some(Validation { loss, accuracy, .. }) = validation else { continue };
             let (loss, cell) = (Event::finite(loss), result.cell.clone());
-            result.evaluations.push(Evaluation { step, loss, accuracy });
+            let text = self.sweep.text_measures(loss);
+            result.evaluations.push(Evaluation { step, loss, accuracy, text });
             if step == self.sweep.experiment.steps {
                 (result.final_loss, result.accuracy) = (loss, accuracy);
                 if loss.is_none() {
                     result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
                 }
             }
-            reporter.event(Event::Evaluation { cell, step, loss, accuracy });
+            reporter.event(Event::Evaluation { cell, step, loss, accuracy, text });
         }
         Ok(())
     }

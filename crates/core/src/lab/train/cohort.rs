@@ -72,6 +72,8 @@ pub struct Validation {
     pub loss: f64,
     /// The fraction of examples that greedy decoding reproduces exactly; for a text, the fraction of tokens that were the likeliest.
     pub accuracy: Option<f64>,
+    /// The fraction of counted tokens that were the likeliest, after the true ones before them.
+    pub token_accuracy: f64,
 }
 
 /// K runs on one device.
@@ -277,9 +279,11 @@ impl Total {
 
     fn mean(self) -> Validation {
         let counted = self.counted as f64;
+        let token_accuracy = self.right as f64 / counted;
         Validation {
             loss: self.loss / counted,
-            accuracy: self.matches.fraction().or(Some(self.right as f64 / counted)),
+            accuracy: self.matches.fraction().or(Some(token_accuracy)),
+            token_accuracy,
         }
     }
 }

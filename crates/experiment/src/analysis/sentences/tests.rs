@@ -208,6 +208,20 @@ fn of_many_schemes_the_first_ones_are_named() {
 }
 
 #[test]
+fn where_tokens_are_no_bytes_the_table_compares_tokenizers() {
+    let of_tokens = crate::analysis::summary::Setting { bytes_per_token: Some(4.0), ..setting() };
+    let table = Summary::from_runs(of_tokens, &runs("x", &[2.0, 1.0], 0.5)).table();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(
+        table.lines().next().is_some_and(|head| head.contains("± 95 %  perplexity  bits/byte  exact match")),
+        "{table}"
+    );
+    // e and e³, 1 and 3 nats over four bytes.
+    assert!(rows[2].contains(&"2.72") && rows[2].contains(&"0.361"), "{table}");
+    assert!(rows[3].contains(&"20.1") && rows[3].contains(&"1.08"), "{table}");
+}
+
+#[test]
 fn the_table_is_aligned() {
     let mut runs = [runs("init-a", &A, 0.006), runs("init-b-kaiming", &B, 0.008)].concat();
     runs.push(run("x", 1e-3, 0, f64::NAN));
