@@ -84,7 +84,8 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
     let source = format!("{}. {}.", scheme.about, scheme.source);
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!(
-        "---\nlibrary_name: peft\ntags:\n- lora\n---\n\n# {title}\n\nWritten by loralab {version}: {source}\n\n{training}"
+        "---\nlibrary_name: peft\ntags:\n- lora\n---\n\n# {title}\n\nWritten by loralab {version}: {source}\n\n\
+         `loralab.load_start(model, folder)`, from loralab's wheel, loads it so that it trains as in loralab. Without the wheel:\n\n{training}"
     ))
 }
 
