@@ -10,6 +10,7 @@ mod gpu;
 mod init;
 mod input;
 mod interrupt;
+mod labels;
 mod memory;
 mod models;
 mod mutate;

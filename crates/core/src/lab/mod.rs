@@ -22,9 +22,9 @@ pub use curvature::{Curvature, CurvatureError, Probed, curvature, curvature_byte
 pub use generate::{GenerateError, Generator, Request, Sampling};
 pub use least::least_bytes;
 pub use plan_needs::PlanNeeds;
-pub use prepare::{DataError, DataFile, Prepared, data, reader, resolve};
+pub use prepare::{DataError, DataFile, Prepared, data, for_labels, reader, resolve, wanted};
 pub use residual::{residual, residual_of};
 pub use start::{AdapterStart, check_memory, compute_start};
 pub use sweep::{Fit, Listening, Observer, Saving, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns};
-pub use translate::{adapted, adapters};
+pub use translate::{LengthError, adapted, adapters, check_length};
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -111,22 +111,16 @@ impl Summary {
 
     /// A table of the schemes with aligned columns, and the base below it. Ends with a line break.
     pub fn table(&self) -> String {
-        let header = [
-            "scheme",
-            "best rate",
-            "optimum (95 %)",
-            "plateau",
-            "loss",
-            "± 95 %",
-            self.setting.accuracy.words(),
-            "stable to",
-            "runs",
-            "diverged",
-        ];
-        let mut rows = vec![header.map(str::to_owned)];
+        let header =
+            ["scheme", "best rate", "optimum (95 %)", "plateau", "loss", "± 95 %", self.setting.accuracy.words()];
+        let scores = |scheme: &SchemeSummary| scheme.best().and_then(|best| best.mean_classes);
+        let has_classes = self.schemes.iter().any(|scheme| scores(scheme).is_some());
+        let of_classes: &[&str] = if has_classes { &["F1", "MCC"] } else { &[] };
+        let header = [&header[..], of_classes, &["stable to", "runs", "diverged"]].concat();
+        let mut rows = vec![header.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()];
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         for scheme in &self.schemes {
-            rows.push([
+            let mut row = vec![
                 scheme.scheme.clone(),
                 text(scheme.best_learning_rate.map(learning_rate_text)),
                 text(scheme.optimum.as_ref().map(|optimum| {
@@ -145,24 +139,23 @@ impl Summary {
                 text(scheme.best_loss.map(loss_text)),
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
                 text(scheme.best_accuracy.map(|share| fixed_text(share, 3))),
+            ];
+            if has_classes {
+                let [f1, mcc] = [scores(scheme).map(|scores| scores.f1), scores(scheme).map(|scores| scores.mcc)];
+                row.extend([f1, mcc].map(|measure| text(measure.map(|measure| fixed_text(measure, 3)))));
+            }
+            row.extend([
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
                 scheme.runs.to_string(),
                 scheme.diverged().to_string(),
             ]);
+            rows.push(row);
         }
-        let base = &self.setting;
-        rows.push([
-            "(base)".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            text(base.base_loss.map(loss_text)),
-            "-".to_owned(),
-            text(base.base_accuracy.map(|share| fixed_text(share, 3))),
-            "-".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-        ]);
+        let mut base = vec!["-".to_owned(); header.len()];
+        base[0] = "(base)".to_owned();
+        base[4] = text(self.setting.base_loss.map(loss_text));
+        base[6] = text(self.setting.base_accuracy.map(|share| fixed_text(share, 3)));
+        rows.push(base);
         let widths: Vec<_> = (0..header.len())
             .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
             .collect();
