@@ -52,7 +52,7 @@ fn words(name: &str) -> Vec<u32> {
 }
 
 /// A model's base, or none if its folder is missing.
-fn base(name: &str) -> Option<Base> {
+pub fn base(name: &str) -> Option<Base> {
     let home = || std::env::home_dir().map(|home| home.join(".cache/loralab-models"));
     let folder = std::env::var("LORALAB_MODELS").map(PathBuf::from).ok().or_else(home)?.join(name);
     if !folder.join("config.json").exists() {
@@ -111,7 +111,7 @@ fn plan(base: &Base, shape: Shape, rank: usize, purpose: Purpose) -> Arc<Plan> {
 }
 
 /// The script's start of a tensor: 24 bits of SplitMix64 for each element, in (−1/√I, 1/√I).
-fn start(name: &str, [rows, columns]: [usize; 2]) -> Vec<f32> {
+pub fn start(name: &str, [rows, columns]: [usize; 2]) -> Vec<f32> {
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
     for byte in name.bytes() {
         state = (state ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);

@@ -6,6 +6,8 @@ mod browser;
 mod contract;
 // The command, through the real binary.
 mod cli;
+// Models that classify texts against transformers.
+mod encoders;
 // The GPU that the modules below work on.
 mod gpu;
 // Gradients of whole models against finite differences of their own loss, in f64.

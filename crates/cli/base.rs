@@ -12,7 +12,11 @@ use loralab_checkpoint::{
     files::{self, HubCache},
     read_safetensors,
 };
-use loralab_core::models::{self, BaseError, Model};
+use loralab_core::{
+    lab::wanted,
+    models::{self, BaseError, Model},
+};
+use loralab_data::Wanted;
 use loralab_experiment::{Base, nearest};
 use loralab_tokenizer::{Files, Tokenizer};
 
@@ -104,18 +108,32 @@ fn shipped(name: &str) -> Option<&'static [u8]> {
 }
 
 /// The tokenizer of a base, without its weights.
+/// The tokenizer of a base and what it is to say of texts, without its weights.
 ///
 /// # Errors
 /// If the base is not here, or its files cannot be read.
-pub fn tokenizer(base: &Base) -> Result<Tokenizer> {
+pub fn reading(base: &Base) -> Result<(Tokenizer, Option<Wanted>)> {
     match base {
-        Base::Tiny | Base::Nano => Ok(Tokenizer::Bytes),
+        Base::Tiny | Base::Nano => Ok((Tokenizer::Bytes, None)),
         Base::Path(name) => {
             let path = place(name)?;
-            let read = || tokenizer_of(&path, &files::open(&path)?);
+            let read = || {
+                let checkpoint = files::open(&path)?;
+                let tokenizer = tokenizer_of(&path, &checkpoint)?;
+                let Some(config) = checkpoint.metadata.get("config") else { return Ok((tokenizer, None)) };
+                let model = Model::from_json(config)?;
+                let is_stored = |name: &str| checkpoint.tensors.iter().any(|tensor| tensor.name == name);
+                let has_head = model.head().iter().all(|(name, _)| is_stored(name));
+                anyhow::Ok((tokenizer, wanted(&model, has_head)))
+            };
             read().with_context(|| unusable(name))
         }
     }
+}
+
+/// The answer that a base is to give about a text; none if it writes texts.
+pub fn wanted_of(base: &models::Base) -> Option<Wanted> {
+    wanted(&base.model, base.tensors.len() > base.model.tensors().len())
 }
 
 fn unusable(name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use loralab_data::{Lesson, Sampler, Split};
+use loralab_data::{Label, Lesson, Sampler, Split};
 use loralab_experiment::Resolved;
 use loralab_tokenizer::Tokenizer;
 
@@ -25,6 +25,19 @@ pub fn in_words(
     let batch = Sampler::new(&data.train, seeds[0], count, tokens)?.batch(0);
     for sequence in 0..count {
         let _ = write!(words, "{}", if sequence == 0 { "" } else { "\n" });
+        if let (Some(texts), Some(index)) = (data.train.labelled(), batch.examples[sequence]) {
+            let text = texts.at(index);
+            let length = text.tokens.len();
+            let _ = writeln!(words, "Text {} of {}: {length} of {tokens} tokens.", index + 1, texts.len());
+            let label = match (text.label, texts.labels().names()) {
+                (Label::Class(class), Some(names)) => names[class as usize].clone(),
+                (Label::Class(class), None) => class.to_string(),
+                (Label::Score(score), _) => score.to_string(),
+            };
+            words += &part("read", &tokenizer.decode(text.tokens));
+            words += &part("label", &label);
+            continue;
+        }
         match data.train.examples() {
             Some(examples) => {
                 // Of packs, whose sequences hold several, the first examples are shown.

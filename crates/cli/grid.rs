@@ -182,6 +182,7 @@ impl Grid<'_> {
         let data = &self.prepared.data;
         let accuracy = match data.validation {
             Dataset::Text(_) => Accuracy::Token,
+            Dataset::Labelled(_) => Accuracy::Class,
             _ => Accuracy::ExactMatch,
         };
         let held_out = data.validation.sequences(self.experiment.tokens);

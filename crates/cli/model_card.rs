@@ -92,9 +92,8 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
 /// Lists the frozen part of each tensor, one per line.
 fn frozen(files: &PeftFiles) -> Result<String> {
     let checkpoint = read_safetensors(&Bytes::copy_from_slice(&files.safetensors))?;
-    let mut lines: Vec<String> = checkpoint
-        .tensors
-        .iter()
+    let factors = checkpoint.tensors.iter().filter(|tensor| tensor.name.contains(".lora_"));
+    let mut lines: Vec<String> = factors
         .map(|tensor| {
             let name = &tensor.name;
             let (what, rank) = match &*tensor.shape {

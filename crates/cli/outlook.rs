@@ -36,6 +36,8 @@ pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
 pub fn trained(experiment: &Resolved, base: &Base) -> String {
     let modules = adapted(base, experiment).unwrap_or_default();
     let elements: usize = modules.iter().map(|module| experiment.rank * (module.inputs + module.outputs)).sum();
+    let head: usize = base.model.head().iter().map(|(_, [rows, columns])| rows * columns).sum();
+    let elements = elements + head;
     let layer = |module: &Linear| module.name.split('.').find_map(|part| part.parse::<usize>().ok());
     let layers: BTreeSet<usize> = modules.iter().filter_map(layer).collect();
     let mut ends: Vec<&str> = vec![];
@@ -50,7 +52,9 @@ pub fn trained(experiment: &Resolved, base: &Base) -> String {
         false => format!("{} ({})", counted(modules.len(), "module"), ends.join(", ")),
     };
     let share = 100.0 * elements as f64 / (base.model.parameters() + elements) as f64;
-    format!("Adapters: {which}: {} trained parameters ({share:.2} %)", grouped(elements))
+    let head =
+        base.model.head_module().map(|module| format!(", and the whole {module} of {} parameters", grouped(head)));
+    format!("Adapters: {which}{}: {} trained parameters ({share:.2} %)", head.unwrap_or_default(), grouped(elements))
 }
 
 /// A number with commas between its thousands.
@@ -98,8 +102,13 @@ pub fn data(experiment: &Resolved, data: &Split) -> String {
         _ => format!("{train} examples to train on and {held_out} held out, of which {validated} {is}"),
     };
     let notes: String = data.notes.iter().map(|note| format!("{note}\n")).collect();
+    let unit = match data.train.labelled().map(|texts| texts.labels().names().is_some()) {
+        None => "in nats per token, ",
+        Some(true) => "in nats per text, ",
+        Some(false) => "the squared error, ",
+    };
     format!(
-        "{notes}{parts} validated with: their mean loss, in nats per token, is what is compared.\n\
+        "{notes}{parts} validated with: their mean loss, {unit}is what is compared.\n\
          {steps} steps of {per_step} sequences are {epochs} epochs."
     )
 }

@@ -1,7 +1,7 @@
 //! Prepares an experiment: reads its files, checks its sizes against memory, and opens its device.
 
 use anyhow::{Error, Result};
-use loralab_core::lab::{Prepared, SweepError, adapted};
+use loralab_core::lab::{Prepared, SweepError, adapted, check_length, for_labels};
 use loralab_data::Split;
 use loralab_experiment::{Data, Resolved};
 
@@ -27,11 +27,13 @@ pub fn with_data(
 ) -> Result<Prepared> {
     let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
     adapted(&base, experiment).map_err(usage)?;
+    check_length(&base, experiment).map_err(usage)?;
     let threads = source::threads(experiment.threads.map(Into::into))?;
     // Errors in the settings come before the search for a device.
     let free = memory::available(experiment.memory);
     memory::check(experiment, &base, free)?;
-    let data = data.map_or_else(|| source::data(experiment, &tokenizer), Ok)?;
+    let data = data.map_or_else(|| source::data(experiment, &tokenizer, base::wanted_of(&base).as_ref()), Ok)?;
+    let base = for_labels(base, &data)?;
     memory::check_data(experiment, &base, &data, free)?;
     let machine = device::open(device, threads, quiet)?;
     let available = device::available(&machine, experiment.memory);
@@ -42,6 +44,8 @@ pub fn with_data(
 pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared> {
     let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
     adapted(&base, experiment).map_err(usage)?;
+    check_length(&base, experiment).map_err(usage)?;
+    let base = for_labels(base, &prepared.data)?;
     memory::check(experiment, &base, prepared.available)?;
     Ok(Prepared { base, base_name, tokenizer, ..prepared.clone() })
 }

@@ -52,7 +52,7 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
         Some(path) => {
             let (data, tokens) = (Some(path.clone()), Some(settings.tokens));
             let settings = arguments.reading.over(Experiment { data, tokens, ..Experiment::default() });
-            source::data(&source::resolve(&settings)?, source::TOKENIZER)?
+            source::data(&source::resolve(&settings)?, source::TOKENIZER, None)?
         }
         None => {
             let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));

@@ -11,13 +11,8 @@ use loralab_core::{
     lab::{self, DataFile},
     lora::{init, peft::Adapter},
 };
-<<<<<<< HEAD
-use loralab_data::Split;
+use loralab_data::{Dataset, Split, Wanted};
 use loralab_experiment::{Base, Bytes, Data, Experiment, HeldOut, Resolved};
-=======
-use loralab_data::{Dataset, Split};
-use loralab_experiment::{Bytes, Data, Experiment, HeldOut, Resolved};
->>>>>>> eval
 use loralab_tokenizer::Tokenizer;
 
 use crate::{base, failure::usage, memory, terminal::note};
@@ -83,7 +78,8 @@ pub fn settings(defaults: Experiment, file: Option<&Path>, flags: Experiment) ->
 pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolved, Split)> {
     // The warm-up is checked against the steps once they are known.
     let first = resolve(&Experiment { steps: None, warmup_steps: None, ..settings.clone() })?;
-    let data = data(&first, &base::tokenizer(&first.base)?)?;
+    let (tokenizer, wanted) = base::reading(&first.base)?;
+    let data = data(&first, &tokenizer, wanted.as_ref())?;
     let steps = (epochs * data.train.sequences(first.tokens) as f64 / first.sequences_per_step() as f64).ceil();
     if steps > MOST_STEPS {
         return Err(usage(format_args!("`--epochs` of {epochs:e} would be {steps:.1e} steps; give a smaller number")));
@@ -92,20 +88,21 @@ pub fn with_epochs(settings: &Experiment, epochs: f64) -> anyhow::Result<(Resolv
     Ok((resolve(&settings)?, data))
 }
 
-/// The data of an experiment, split into training and validation, the same for every seed.
-pub fn data(experiment: &Resolved, tokenizer: &Tokenizer) -> anyhow::Result<Split> {
+/// The data of an experiment, split into training and validation, the same for every seed; `wanted` as [`lab::wanted`] gives it.
+pub fn data(experiment: &Resolved, tokenizer: &Tokenizer, wanted: Option<&Wanted>) -> anyhow::Result<Split> {
     let train = match &experiment.data {
         // A task's examples are generated, so if they don't fit, the setting is wrong.
-        Data::Task(_) => return lab::data(experiment, tokenizer, None, None).map_err(usage),
+        Data::Task(_) => return lab::data(experiment, tokenizer, wanted, None, None).map_err(usage),
         Data::Path(path) => Opened::read(path)?,
     };
     let validation = match &experiment.validation {
         HeldOut::Share(_) => None,
         HeldOut::Path(path) => Some(Opened::read(path)?),
     };
-    let split = lab::data(experiment, tokenizer, Some(train.file()), validation.as_ref().map(Opened::file));
+    let validation = validation.as_ref().map(Opened::file);
+    let split = lab::data(experiment, tokenizer, wanted, Some(train.file()), validation);
     split.map_err(|error| match error {
-        lab::DataError::Fields(_) => usage(error),
+        lab::DataError::Fields(_) | lab::DataError::Labels(_) => usage(error),
         error => error.into(),
     })
 }

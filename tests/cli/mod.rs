@@ -12,6 +12,7 @@ mod gpu;
 mod init;
 mod input;
 mod interrupt;
+mod labels;
 mod memory;
 mod merge;
 mod models;

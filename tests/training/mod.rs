@@ -30,6 +30,8 @@ mod dropout;
 mod golden;
 // The GPU trains as the CPU does, the same alone and together.
 mod gpu;
+// Texts with labels: heads of cohorts, on both devices.
+pub mod labels;
 // One batch is learnt by heart.
 mod learning;
 // First steps that can be said in advance.

@@ -332,6 +332,7 @@ fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult
         cell: Cell { scheme: scheme.to_owned(), learning_rate: rate(exponent), seed },
         final_loss: last.map(|last| last.train),
         accuracy: None,
+        classes: None,
         diverged: course.diverged.clone().map(|(step, tensor)| Diverged { step, tensor }),
         failed: None,
         start: None,

@@ -6,11 +6,13 @@ use loralab_linalg::Draws;
 
 use loralab_tokenizer::Tokenizer;
 
+use crate::confusion::Confusion;
 use crate::dataset::{Dataset, share};
 use crate::error::Error;
 use crate::example::Lesson;
+use crate::labelled::{Label, LabelledText};
 
-/// B sequences of T tokens. All five arrays are (B, T), row-major.
+/// B sequences of T tokens. All arrays but `examples` are (B, T), row-major, or empty where it says so.
 ///
 /// An example fills the start of a sequence, packed ones follow each other; tokens 0 of weight 0 fill the rest. Sequences of a text have no padding.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,12 @@ pub struct Batch {
     pub segments: Vec<u32>,
     /// For each position its place in its example, from 0; padding goes on counting.
     pub positions: Vec<u32>,
+    /// For each position the text of a pair that its token belongs to, 0 or 1; empty for data without labels.
+    pub types: Vec<u32>,
+    /// The score of a sequence at its first position; empty for data without scores.
+    pub expected: Vec<f32>,
+    /// The number of classes, if the target at a sequence's first position is the number of its class; else 0.
+    pub classes: usize,
     /// For each sequence the index in the dataset of the one example it holds; none for a text, for a pack and for padding.
     pub examples: Vec<Option<usize>>,
     /// Number of positions whose target counts.
@@ -65,9 +73,25 @@ impl Batch {
             weights: vec![0.0; positions],
             segments: vec![0; positions],
             positions: (0..positions).map(|position| (position % tokens.max(1)) as u32).collect(),
+            types: vec![],
+            expected: vec![],
+            classes: 0,
             examples: vec![None; sequences],
             counted: 0,
         }
+    }
+
+    /// The same for sequences of a dataset, which may have labels.
+    fn of(dataset: &Dataset, sequences: usize, tokens: usize) -> Self {
+        let mut batch = Self::empty(sequences, tokens);
+        if let Some(texts) = dataset.labelled() {
+            batch.types = vec![0; batch.tokens.len()];
+            match texts.labels().names() {
+                Some(names) => batch.classes = names.len(),
+                None => batch.expected = vec![0.0; batch.tokens.len()],
+            }
+        }
+        batch
     }
 
     /// Number of sequences B.
@@ -88,6 +112,34 @@ impl Batch {
             matches.matched += usize::from(row.iter().all(|&correct| correct == 1.0));
         }
         matches
+    }
+
+    /// Counts the answers where there are two classes, else none. `correct` is as for [`exact_matches`](Self::exact_matches).
+    pub fn confusion(&self, correct: &[f32]) -> Option<Confusion> {
+        if self.classes != 2 {
+            return None;
+        }
+        let tokens = self.tokens.len() / self.sequences().max(1);
+        let mut table = Confusion::default();
+        for (sequence, _) in self.examples.iter().enumerate().filter(|(_, example)| example.is_some()) {
+            let first = sequence * tokens;
+            let truth = self.targets[first].min(1) as usize;
+            let said = if correct[first] == 1.0 { truth } else { 1 - truth };
+            table.counts[truth][said] += 1;
+        }
+        Some(table)
+    }
+
+    /// The same batch with an equal weight for each token of a text: what statistics of a model's values are taken over. Only labelled texts differ, whose
+    /// loss counts a row for each text.
+    #[must_use]
+    pub fn of_all_tokens(mut self) -> Self {
+        if !self.types.is_empty() {
+            self.counted = self.segments.iter().filter(|segment| **segment != 0).count();
+            self.weights = self.segments.iter().map(|&segment| f32::from(u8::from(segment != 0))).collect();
+            return self.weighted();
+        }
+        self
     }
 
     /// Bytes of the text whose tokens count, to divide a sum of losses by: bits per byte compare tokenizers, nats per token do not.
@@ -131,6 +183,21 @@ impl Batch {
         self.examples[sequence] = Some(index);
     }
 
+    fn fill_labelled(&mut self, sequence: usize, index: usize, text: LabelledText<'_>) {
+        let start = sequence * (self.tokens.len() / self.sequences());
+        let rows = start..start + text.tokens.len();
+        self.tokens[rows.clone()].copy_from_slice(text.tokens);
+        self.types[rows.clone()].copy_from_slice(text.types);
+        self.segments[rows].fill(1);
+        match text.label {
+            Label::Class(class) => self.targets[start] = class,
+            Label::Score(score) => self.expected[start] = score,
+        }
+        self.weights[start] = 1.0;
+        self.counted += 1;
+        self.examples[sequence] = Some(index);
+    }
+
     fn fill_pack<'a>(&mut self, sequence: usize, lessons: impl Iterator<Item = Lesson<'a>>) {
         let mut at = 0;
         for (segment, lesson) in (1..).zip(lessons) {
@@ -143,6 +210,7 @@ impl Batch {
         match dataset {
             Dataset::Text(text) => self.fill_window(sequence, &text[index * tokens..=(index + 1) * tokens]),
             Dataset::Examples(examples) => self.fill_example(sequence, index, examples.at(index)),
+            Dataset::Labelled(texts) => self.fill_labelled(sequence, index, texts.at(index)),
             Dataset::Packed(packed) => {
                 let lesson = |index: &u32| packed.examples().at(*index as usize);
                 self.fill_pack(sequence, packed.pack(index).iter().map(lesson));
@@ -194,7 +262,7 @@ impl<'a> Sampler<'a> {
 
     /// The batch of a step, counted from 0. Any step at any time; going on in order is cheapest.
     pub fn batch(&mut self, step: u64) -> Batch {
-        let mut batch = Batch::empty(self.sequences, self.tokens);
+        let mut batch = Batch::of(self.dataset, self.sequences, self.tokens);
         match self.dataset {
             Dataset::Text(text) => {
                 let mut draws = Draws::new(self.seed, &format!("text windows/{step}"));
@@ -239,7 +307,7 @@ pub fn validation(dataset: &Dataset, sequences: usize, tokens: usize, limit: usi
     check(dataset, sequences, tokens)?;
     let chosen = spread(dataset.sequences(tokens), limit);
     let batches = chosen.chunks(sequences).map(|chosen| {
-        let mut batch = Batch::empty(sequences, tokens);
+        let mut batch = Batch::of(dataset, sequences, tokens);
         for (sequence, &index) in chosen.iter().enumerate() {
             batch.fill_from(sequence, dataset, index, tokens);
         }

@@ -18,6 +18,12 @@ pub fn in_words(split: &Split, train: &Found, validation: Option<&Found>) -> Opt
             Some((leaked, held_out.len(), "have a prompt that is trained on, too")),
         ));
     }
+    if let (Some(texts), Some(held_out)) = (split.train.labelled(), split.validation.labelled()) {
+        let trained: HashSet<&[u32]> = texts.iter().map(|text| text.tokens).collect();
+        let leaked = held_out.iter().filter(|text| trained.contains(text.tokens)).count();
+        let repeated = repeated(texts.iter().map(|text| text.tokens));
+        return Some(sentence(repeated, texts.len(), "text", Some((leaked, held_out.len(), "are trained on, too"))));
+    }
     if train.texts.is_empty() {
         return None;
     }

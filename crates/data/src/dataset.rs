@@ -5,13 +5,19 @@ use std::collections::HashMap;
 use loralab_linalg::Draws;
 use loralab_tokenizer::Tokenizer;
 
-use crate::{error::Error, example::Examples, pack::Packed, text::utf8};
+use crate::{
+    error::Error,
+    example::{Examples, Lesson},
+    labelled::Labelled,
+    pack::Packed,
+    text::utf8,
+};
 
 /// The fraction of the data that is usually held out for validation.
 pub const HELD_OUT: f64 = 0.1;
 
 /// The data that a model is trained on, or is validated with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Dataset {
     /// The tokens of a text; the loss counts every position.
     Text(Vec<u32>),
@@ -19,10 +25,12 @@ pub enum Dataset {
     Examples(Examples),
     /// Examples, several in a sequence if they fit; attention does not cross from one to another.
     Packed(Packed),
+    /// Texts with labels, one in each sequence; the loss counts the label.
+    Labelled(Labelled),
 }
 
 /// A dataset in two parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Split {
     /// To train on.
     pub train: Dataset,
@@ -54,6 +62,8 @@ impl Dataset {
             Self::Text(_) => Ok(()),
             Self::Examples(examples) => fit(examples, tokens),
             Self::Packed(packed) => fit(packed.examples(), tokens.min(packed.tokens())),
+            Self::Labelled(texts) if texts.is_empty() => Err(Error::Empty),
+            Self::Labelled(texts) => check_lengths(tokens, || texts.iter().map(|text| text.tokens.len())),
         }
     }
 
@@ -63,15 +73,24 @@ impl Dataset {
             Self::Text(text) => text.len().saturating_sub(1) / tokens.max(1),
             Self::Examples(examples) => examples.len(),
             Self::Packed(packed) => packed.len(),
+            Self::Labelled(texts) => texts.len(),
         }
     }
 
     /// Its examples, packed or not; none for a text.
     pub fn examples(&self) -> Option<&Examples> {
         match self {
-            Self::Text(_) => None,
+            Self::Text(_) | Self::Labelled(_) => None,
             Self::Examples(examples) => Some(examples),
             Self::Packed(packed) => Some(packed.examples()),
+        }
+    }
+
+    /// Its labelled texts; none if they have no labels.
+    pub fn labelled(&self) -> Option<&Labelled> {
+        match self {
+            Self::Labelled(texts) => Some(texts),
+            _ => None,
         }
     }
 
@@ -90,6 +109,7 @@ impl Dataset {
             Self::Text(text) => size_of_val(&text[..]),
             Self::Examples(examples) => examples.bytes(),
             Self::Packed(packed) => packed.bytes(),
+            Self::Labelled(texts) => texts.bytes(),
         }
     }
 
@@ -104,22 +124,36 @@ impl Dataset {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(Error::Fraction { fraction });
         }
-        match (self, self.examples()) {
-            (Self::Text(text), _) => split_text(text, seed, fraction, tokens),
-            (_, Some(examples)) => {
-                self.fits(tokens)?;
-                split_examples(examples, seed, fraction)
+        if !matches!(self, Self::Text(_)) {
+            self.fits(tokens)?;
+        }
+        match self {
+            Self::Text(text) => split_text(text, seed, fraction, tokens),
+            Self::Labelled(texts) => {
+                let parts = parts(texts.iter().map(|text| text.tokens), seed, fraction)?;
+                let part = |validates: bool| Dataset::Labelled(texts.chosen(|index| parts[index] == validates));
+                Ok(Split { train: part(false), validation: part(true), notes: vec![] })
             }
-            (_, None) => Err(Error::Empty),
+            Self::Examples(_) | Self::Packed(_) => {
+                let examples = self.examples().ok_or(Error::Empty)?;
+                let parts = parts(examples.iter().map(Lesson::prompt), seed, fraction)?;
+                let part = |validates: bool| Dataset::Examples(examples.chosen(|index| parts[index] == validates));
+                Ok(Split { train: part(false), validation: part(true), notes: vec![] })
+            }
         }
     }
 
     /// These data to train on, with others to validate with.
     ///
     /// # Errors
-    /// If one is a text and the other is not, or one does not fit sequences of `tokens` tokens.
+    /// If they are of different kinds, or one does not fit sequences of `tokens` tokens.
     pub fn with_validation(self, validation: Self, tokens: usize) -> Result<Split, Error> {
-        let kind = |dataset: &Self| if dataset.examples().is_some() { "examples" } else { "a text" };
+        let kind = |dataset: &Self| match dataset {
+            Self::Text(_) => "a text",
+            Self::Examples(_) | Self::Packed(_) => "examples",
+            Self::Labelled(texts) if texts.labels().names().is_some() => "texts with classes",
+            Self::Labelled(_) => "texts with scores",
+        };
         if kind(&self) != kind(&validation) {
             return Err(Error::Kinds { train: kind(&self), validation: kind(&validation) });
         }
@@ -136,11 +170,15 @@ fn fit(examples: &Examples, tokens: usize) -> Result<(), Error> {
     if let Some(index) = examples.iter().position(|lesson| !lesson.teaches()) {
         return Err(Error::ExampleEmpty { number: index + 1 });
     }
-    let lengths = || examples.iter().map(|lesson| lesson.tokens.len());
-    let Some(first) = lengths().position(|length| length > tokens) else { return Ok(()) };
+    check_lengths(tokens, || examples.iter().map(|lesson| lesson.tokens.len()))
+}
+
+/// True if none of these lengths is more than a sequence has.
+fn check_lengths<I: Iterator<Item = usize>>(tokens: usize, lengths: impl Fn() -> I) -> Result<(), Error> {
+    let Some((first, found)) = lengths().enumerate().find(|(_, length)| *length > tokens) else { return Ok(()) };
     Err(Error::ExampleTooLong {
         number: first + 1,
-        found: examples.at(first).tokens.len(),
+        found,
         tokens,
         long: lengths().filter(|length| *length > tokens).count(),
         longest: lengths().max().unwrap_or(0),
@@ -173,20 +211,19 @@ pub(crate) fn share(whole: usize, part: usize, of: usize) -> usize {
     (whole as u128 * part as u128 / of as u128) as usize
 }
 
-fn split_examples(examples: &Examples, seed: u64, fraction: f64) -> Result<Split, Error> {
+/// For each of these prompts, if it is held out: equal ones together.
+fn parts<'a>(prompts: impl Iterator<Item = &'a [u32]>, seed: u64, fraction: f64) -> Result<Vec<bool>, Error> {
     let mut numbers = HashMap::new();
-    for lesson in examples.iter() {
+    let mut number = |prompt| {
         let next = numbers.len();
-        numbers.entry(lesson.prompt()).or_insert(next);
-    }
+        *numbers.entry(prompt).or_insert(next)
+    };
+    let of: Vec<usize> = prompts.map(&mut number).collect();
     if numbers.len() < 2 {
         return Err(Error::TooFewPrompts { prompts: numbers.len() });
     }
     let held_out = held_out(seed, numbers.len(), fraction);
-    let part = |validates: bool| {
-        Dataset::Examples(examples.chosen(|index| held_out[numbers[examples.at(index).prompt()]] == validates))
-    };
-    Ok(Split { train: part(false), validation: part(true), notes: vec![] })
+    Ok(of.into_iter().map(|number| held_out[number]).collect())
 }
 
 /// True for each of `count` ≥ 2 pieces that is held out: about the fraction of them, but at least one and not all.

@@ -164,6 +164,42 @@ pub enum Error {
         /// Tokens of the longest.
         longest: usize,
     },
+    /// Data without labels, for a model that tells classes apart.
+    #[error(
+        "it holds {found}, but the model says which class a text belongs to, so records with a label are needed, such as {{\"sentence\": \"...\", \"label\": 1}}; `--fields sentence=text,label=stars` says which field is which"
+    )]
+    Unlabelled {
+        /// The kind of data that it holds instead.
+        found: &'static str,
+    },
+    /// A label that stands for no class, or is no number.
+    #[error("{place}: the label is \"{label}\", but it must be {needed}")]
+    Label {
+        /// Where the record stands.
+        place: Place,
+        /// The label.
+        label: String,
+        /// A description of valid labels.
+        needed: String,
+    },
+    /// Records of one class.
+    #[error(
+        "its records have only the label \"{label}\", but a model learns nothing from fewer than two classes; give records of another, too"
+    )]
+    OneClass {
+        /// The label.
+        label: String,
+    },
+    /// So many labels that they are hardly classes.
+    #[error(
+        "its records have {found} different labels, but at most {most} classes are told apart; is it the field of the labels? `--fields label=NAME` names another"
+    )]
+    ManyClasses {
+        /// Labels there are.
+        found: usize,
+        /// Most classes.
+        most: usize,
+    },
     /// A text too short for a part to train on and one to validate with.
     #[error(
         "the text has {found} tokens, but {needed} are needed: a sequence of {tokens} tokens and the token after it to train on, and as many to validate with; give a longer text or use shorter sequences"
@@ -224,12 +260,12 @@ pub enum Error {
         /// The fraction asked for.
         fraction: f64,
     },
-    /// A text to train on and examples to validate with, or the reverse.
+    /// Data of one kind to train on and of another to validate with.
     #[error("it holds {validation}, but the data to train on are {train}; validate with data of the same kind")]
     Kinds {
-        /// `a text` or `examples`.
+        /// `a text`, `examples` or `labelled texts`.
         train: &'static str,
-        /// `a text` or `examples`.
+        /// `a text`, `examples` or `labelled texts`.
         validation: &'static str,
     },
     /// A batch without sequences or without tokens, or with more tokens than 32 bits can count.

@@ -3,7 +3,7 @@
 //! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
 //! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON and tables. Parquet is recognised and refused.
-//! - [`Dataset`] is a text or examples as token ids; it splits into training and validation.
+//! - [`Dataset`] is a text, examples or labelled texts as token ids; it splits into training and validation.
 //! - [`answer`] compares what a model wrote with what is wanted.
 //! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es.
 //!
@@ -12,6 +12,7 @@
 
 pub mod answer;
 mod batch;
+mod confusion;
 pub mod copies;
 mod dataset;
 mod encode;
@@ -20,6 +21,7 @@ mod example;
 mod format;
 #[cfg(test)]
 mod hash;
+mod labelled;
 mod pack;
 mod pretraining;
 mod reader;
@@ -32,10 +34,12 @@ mod text;
 pub mod world;
 
 pub use batch::{Batch, ExactMatches, Sampler, bytes_per_token, spread, validation};
+pub use confusion::Confusion;
 pub use dataset::{Dataset, HELD_OUT, Split};
 pub use error::{Error, Place};
 pub use example::{Example, Examples, Lesson};
 pub use format::{Format, format_of};
+pub use labelled::{Label, Labelled, LabelledText, Labels, Wanted};
 pub use pack::Packed;
 pub use pretraining::pretraining;
 pub use reader::{FEW, Found, Reader, TooLong};

@@ -10,8 +10,10 @@ use crate::{
     error::{Error, Place},
     example::Examples,
     format::{Format, format_of},
+    labelled::{self, Gathered, Wanted},
     records::{self, Record},
     shape::{Fields, Said, Shape},
+    template,
 };
 
 /// Treatment of examples longer than a sequence.
@@ -40,6 +42,8 @@ pub struct Reader<'a> {
     pub fields: Fields,
     /// Treatment of examples longer than `tokens`.
     pub too_long: TooLong,
+    /// The answer that a model is to give about a text, a class or a score; none for a model that writes labels as text.
+    pub labels: Option<Wanted>,
 }
 
 /// The contents of a file.
@@ -56,7 +60,7 @@ pub struct Found {
 impl<'a> Reader<'a> {
     /// A reader that refuses examples that are too long, and finds the fields by their usual names.
     pub fn new(tokenizer: &'a Tokenizer, tokens: usize) -> Self {
-        Self { tokenizer, tokens, fields: Fields::default(), too_long: TooLong::default() }
+        Self { tokenizer, tokens, fields: Fields::default(), too_long: TooLong::default(), labels: None }
     }
 
     /// The length of a sequence that no more than 1 in [`FEW`] examples of the file exceed, in tokens, whatever `tokens` is; `None` for a text.
@@ -81,6 +85,9 @@ impl<'a> Reader<'a> {
     pub fn read(&self, name: Option<&str>, bytes: &[u8]) -> Result<Found, Error> {
         let format = format_of(name, bytes);
         if format == Format::Text {
+            if self.labels.is_some() {
+                return Err(Error::Unlabelled { found: "plain text" });
+            }
             let dataset = Dataset::text(bytes, self.tokenizer)?;
             self.fields.refuse("the file holds plain text, which has no fields")?;
             return Ok(Found { dataset, notes: vec![], texts: vec![] });
@@ -98,6 +105,7 @@ struct Taken<'r> {
     format: Format,
     shape: Option<&'static Shape>,
     examples: Examples,
+    gathered: Gathered,
     text: Vec<u32>,
     texts: Vec<u64>,
     records: usize,
@@ -116,6 +124,7 @@ impl<'r> Taken<'r> {
             format,
             shape: None,
             examples: Examples::default(),
+            gathered: Gathered::default(),
             text: vec![],
             texts: vec![],
             records: 0,
@@ -132,6 +141,9 @@ impl<'r> Taken<'r> {
             Some(shape) => shape,
             None => *self.shape.insert(Shape::of(record, fields, self.format)?),
         };
+        if self.reader.labels.is_some() && !shape.has_labels() {
+            return Err(Error::Unlabelled { found: shape.name });
+        }
         self.records += 1;
         match shape.read(place, record, fields)? {
             Said::Text(text) => {
@@ -143,6 +155,14 @@ impl<'r> Taken<'r> {
             Said::Completion(prompt, completion) => {
                 encode::completion(&mut self.examples, &prompt, &completion, tokenizer);
             }
+            Said::Labelled(texts, label) if self.reader.labels.is_some() => {
+                self.label(place, &texts.iter().map(|(_, text)| &text[..]).collect::<Vec<_>>(), label);
+                return Ok(());
+            }
+            Said::Labelled(texts, label) => {
+                let (prompt, completion) = (template::labelled(&texts), format!(" {label}"));
+                encode::completion(&mut self.examples, &prompt, &completion, tokenizer);
+            }
             Said::Messages(messages) => encode::conversation(&mut self.examples, &messages, tokenizer)
                 .map_err(|why| Error::Chat { place, why: why.to_string() })?,
         }
@@ -150,15 +170,34 @@ impl<'r> Taken<'r> {
         Ok(())
     }
 
+    /// Adds texts with their label, unless they are too long.
+    fn label(&mut self, place: Place, texts: &[&str], label: String) {
+        let Reader { tokenizer, tokens, too_long, .. } = *self.reader;
+        let whole = tokenizer.encode_pair(texts[0], texts.get(1).copied());
+        match (self.is_long(place, whole.tokens.len()), too_long) {
+            (false, _) => self.gathered.push(&whole, label, place),
+            (true, TooLong::Truncate) => self.gathered.push(&labelled::cut(texts, tokenizer, tokens), label, place),
+            (true, TooLong::Skip | TooLong::Refuse) => {}
+        }
+    }
+
+    /// True if a record of so many tokens is too long; counts it then.
+    fn is_long(&mut self, place: Place, length: usize) -> bool {
+        self.longest = self.longest.max(length);
+        let is_long = length > self.reader.tokens;
+        if is_long {
+            self.long += 1;
+            self.first_long.get_or_insert(place);
+        }
+        is_long
+    }
+
     /// Treats the last example, read from the record at `place`, by `too_long` if it is longer than a sequence.
     fn fit(&mut self, place: Place) {
         let length = self.examples.at(self.examples.len() - 1).tokens.len();
-        self.longest = self.longest.max(length);
-        if length <= self.reader.tokens {
+        if !self.is_long(place, length) {
             return;
         }
-        self.long += 1;
-        self.first_long.get_or_insert(place);
         match self.reader.too_long {
             TooLong::Truncate => {
                 self.examples.cut(self.reader.tokens);
@@ -184,7 +223,7 @@ impl<'r> Taken<'r> {
         if !self.text.is_empty() {
             return Ok(Found { dataset: Dataset::Text(self.text), notes, texts: self.texts });
         }
-        if self.examples.is_empty() {
+        if self.examples.is_empty() && self.gathered.is_empty() {
             return Err(Error::NoneLeft { records, tokens, longest });
         }
         if long > 0 {
@@ -200,6 +239,11 @@ impl<'r> Taken<'r> {
                     ),
                 }
             ));
+        }
+        if let Some(wanted) = &self.reader.labels {
+            let labelled = self.gathered.labelled(wanted)?;
+            notes.insert(1, labelled.labels().in_words());
+            return Ok(Found { dataset: Dataset::Labelled(labelled), notes, texts: vec![] });
         }
         Ok(Found { dataset: Dataset::Examples(self.examples.fitted()), notes, texts: vec![] })
     }

@@ -135,6 +135,8 @@ pub enum Said {
     Text(String),
     /// A prompt and a completion; the loss counts the completion.
     Completion(String, String),
+    /// One or two texts, each with its role, and their label.
+    Labelled(Vec<(&'static str, String)>, String),
     /// A conversation; the loss counts the assistant's messages.
     Messages(Vec<Message>),
 }
@@ -186,6 +188,11 @@ impl Shape {
         }
     }
 
+    /// True if its records have a label.
+    pub fn has_labels(&self) -> bool {
+        self.kind == Kind::Label
+    }
+
     /// The text of a record of this shape.
     ///
     /// # Errors
@@ -214,7 +221,7 @@ impl Shape {
                 let (label, texts) = self.needs.split_last().ok_or("no field is a label")?;
                 let texts = texts.iter().map(|role| Ok((*role, text(role)?))).collect::<Result<Vec<_>, String>>()?;
                 let label = label_text(record, fields.of(label))?;
-                Said::Completion(template::labelled(&texts), format!(" {label}"))
+                Said::Labelled(texts, label)
             }
             Kind::Messages => {
                 Said::Messages(messages(record, fields.of("messages"), [fields.of("role"), fields.of("content")])?)

@@ -107,6 +107,7 @@ impl Curve {
                     cell: Cell { scheme: scheme.to_owned(), learning_rate: rate(x), seed },
                     final_loss: (!diverged).then_some(loss),
                     accuracy: None,
+                    classes: None,
                     diverged: diverged.then(|| Diverged { step: 1, tensor: "logits".to_owned() }),
                     failed: None,
                     start: None,

@@ -36,6 +36,7 @@ fn runs(scheme: &str, losses: &[f64], seeds: u64) -> Vec<RunResult> {
                 cell: Cell { scheme: scheme.to_owned(), learning_rate: 1e-3 * f64::from(1 << k), seed },
                 final_loss: finished.then_some(loss * spread),
                 accuracy: finished.then_some(0.5),
+                classes: None,
                 diverged: (!finished).then(|| Diverged { step: 12, tensor: "logits".to_owned() }),
                 failed: None,
                 start: None,

@@ -168,7 +168,7 @@ fn data(experiment: &Resolved, text: Option<&str>) -> Result<Split, String> {
         (experiment::Data::Path(path), Some(text)) => Some(DataFile { path, is_named: true, bytes: text.as_bytes() }),
         _ => None,
     };
-    lab::data(experiment, TOKENIZER, file, None).map_err(|error| match error {
+    lab::data(experiment, TOKENIZER, None, file, None).map_err(|error| match error {
         DataError::Missing(name) => {
             format!("the experiment reads `{name}`, which is not in the page; paste its text, or drop the file")
         }

@@ -42,11 +42,18 @@ pub fn embedding() -> Vec<Case> {
             let again = tape.embedding_of(InputName::Tokens, Weight::Trained(table), width, 0.3);
             let sum = tape.add(x, y);
             let sum = tape.add(sum, again);
+            // Ids that begin behind the first rows of a table.
+            let long = tape.parameter("long", [shape[1] + 2, width], Group::Matrix);
+            let late = tape.position_embedding(Weight::Trained(long), 2, width);
+            let frozen = tape.position_embedding(Weight::Frozen(1), 2, width);
+            let sum = tape.add(sum, late);
+            let sum = tape.add(sum, frozen);
             // Tied: the table gets a gradient from three ops.
             let logits = tape.linear(sum, Weight::Trained(table), None, vocabulary);
             tape.cross_entropy(logits);
         };
-        let case = Case::new(what, shape, record).over(vec![tensor("table", [vocabulary, width], stored)]);
+        let case = Case::new(what, shape, record)
+            .over(vec![tensor("table", [vocabulary, width], stored), tensor("longer", [shape[1] + 2, width], stored)]);
         Case { vocabulary: vocabulary as u32, ..case }
     };
     vec![case(1, 2, [1, 3], Stored::F32), case(9, 7, [3, 11], Stored::F16), case(33, 70, [2, 5], Stored::Bf16)]

@@ -9,7 +9,7 @@ use loralab_cpu::Store;
 pub use crate::graph::memory::Shape;
 pub use crate::graph::update::{Optimizer, Preconditioner, Update};
 use crate::graph::{
-    memory::{Buffer, Input, InputName, Parameter, Site, Tensor, Type, Value},
+    memory::{Buffer, HeadTensor, Input, InputName, Parameter, Site, Tensor, Type, Value},
     ops::{Dispatch, Op, Pass},
     placement::Placement,
     recording::{Recording, Results},
@@ -39,6 +39,8 @@ pub struct Plan {
     pub parameters: Vec<Parameter>,
     /// The adapters; their factors are among the trained tensors.
     pub sites: Vec<Site>,
+    /// The tensors that are trained whole beside the adapters; they are among the trained tensors.
+    pub head: Vec<HeadTensor>,
     /// True if every adapter has a frozen second pair.
     pub frozen_pairs: bool,
     /// Tables computed on the host, e.g. the cosines and sines of `rope`.
@@ -64,7 +66,7 @@ impl Plan {
             dispatches.into_iter().map(|dispatch| dispatch.placed(place)).collect()
         };
         let Recording { shape, forward, backward, updates, types, inputs, results, observed, .. } = recording;
-        let Recording { parameters, sites, frozen_pairs, tables, .. } = recording;
+        let Recording { parameters, sites, head, frozen_pairs, tables, .. } = recording;
         let input = |(name, value): (InputName, Value)| Input { name, kind: types[value.0], buffer: place(value) };
         let Results { prediction, loss, correct } = results;
         Plan {
@@ -78,6 +80,7 @@ impl Plan {
             observed: observed.into_iter().map(|value| (place(value), types[value.0].columns)).collect(),
             parameters,
             sites,
+            head,
             frozen_pairs,
             tables,
         }
@@ -118,6 +121,7 @@ impl Plan {
             observed: (last - observed..last).map(Value).collect(),
             parameters,
             sites: vec![],
+            head: vec![],
             frozen_pairs: false,
             tables: vec![],
         })
@@ -141,6 +145,13 @@ impl Plan {
     /// Trained elements per run.
     pub fn trained_len(&self) -> usize {
         self.parameters.last().map_or(0, |last| last.span.offset + last.span.len)
+    }
+
+    /// Writes the head's first values for a run with this seed into a flat buffer of trained tensors.
+    pub fn put_head(&self, seed: u64, trained: &mut [f32]) {
+        for tensor in &self.head {
+            trained[tensor.span.range()].copy_from_slice(&tensor.values(seed));
+        }
     }
 
     /// The rank that all adapters share; 0 without adapters.

@@ -1,7 +1,7 @@
 //! Recording: a model and its gradient as a list of dispatches over values that have no memory yet.
 
 use crate::graph::{
-    memory::{Buffer, InputName, Parameter, Shape, Site, Type, Value},
+    memory::{Buffer, HeadTensor, InputName, Parameter, Shape, Site, Type, Value},
     ops::Dispatch,
     update::Update,
 };
@@ -53,6 +53,8 @@ pub struct Recording {
     pub parameters: Vec<Parameter>,
     /// The adapters; their factors are among the trained tensors.
     pub sites: Vec<Site>,
+    /// The tensors that are trained whole beside the adapters.
+    pub head: Vec<HeadTensor>,
     /// True if every adapter has a frozen second pair.
     pub frozen_pairs: bool,
     /// Tables computed on the host.

@@ -6,7 +6,7 @@ mod record;
 pub use ends::CHUNK;
 
 use crate::graph::{
-    memory::{Group, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
+    memory::{Begin, Group, HeadTensor, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
         Add, Attend, Attention, Bias, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear, Node, Op,
         Orthonormal, Relu, RmsNorm, Rope, Rotary, Split, Swiglu, Tanh, gelu,
@@ -51,6 +51,7 @@ pub struct Tape {
     needed: Vec<bool>,
     parameters: Vec<Parameter>,
     sites: Vec<Site>,
+    head: Vec<HeadTensor>,
     tables: Vec<Vec<f64>>,
     rotaries: Vec<(Rotary, usize)>,
     positions: Positions,
@@ -76,6 +77,7 @@ impl Tape {
             needed: Vec::new(),
             parameters: Vec::new(),
             sites: Vec::new(),
+            head: Vec::new(),
             tables: Vec::new(),
             rotaries: Vec::new(),
             positions: Positions::ByIndex,
@@ -155,6 +157,13 @@ impl Tape {
         factors
     }
 
+    /// Declares a tensor of a head, of `shape` (rows, columns), which is trained whole from `begin` on.
+    pub fn head_tensor(&mut self, name: &str, shape: [usize; 2], group: Group, begin: Begin) -> Span {
+        let span = self.parameter(name, shape, group);
+        self.head.push(HeadTensor { name: name.to_owned(), shape, span, begin });
+        span
+    }
+
     /// Adds a table computed on the host and returns its index.
     pub fn table(&mut self, table: Vec<f64>) -> usize {
         self.tables.push(table);
@@ -170,7 +179,13 @@ impl Tape {
     /// Gemma's √width is rounded to the dtype of the weights first (transformers' `modeling_gemma.py`, `normalizer`).
     pub fn embedding_of(&mut self, ids: InputName, table: Weight, width: usize, scale: f64) -> Value {
         let ids = self.input(ids, 1);
-        self.push(Embedding { width, table, scale }, vec![ids])
+        self.push(Embedding { width, table, first: 0, scale }, vec![ids])
+    }
+
+    /// Embeds the rows' positions: rows of `table`, (positions, width), of which the one at index `first` is that of position 0.
+    pub fn position_embedding(&mut self, table: Weight, first: usize, width: usize) -> Value {
+        let positions = self.input(InputName::Positions, 1);
+        self.push(Embedding { width, table, first, scale: 1.0 }, vec![positions])
     }
 
     /// The linear map x Wᵀ + b; W is (outputs, columns of x), b (outputs).

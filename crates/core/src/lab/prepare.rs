@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loralab_data::{Dataset, Fields, Found, HELD_OUT, Reader, Split, Task, TooLong, copies};
+use loralab_data::{Dataset, Fields, Found, HELD_OUT, Reader, Split, Task, TooLong, Wanted, copies};
 use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, HeldOut, Resolved};
 use loralab_tokenizer::Tokenizer;
 
@@ -11,7 +11,7 @@ use crate::{
     device::{Machine, Needs},
     graph::{memory::Tensor, plan::Plan},
     lora::{init, peft::Adapter},
-    models::Base,
+    models::{Base, BaseError, Model, Output},
 };
 
 /// The number of examples of a task, held-out ones included.
@@ -84,7 +84,13 @@ impl DataFile<'_> {
     /// # Errors
     /// If a file can't be read as training data, or does not fit the sequences, or one is a text and the other is not.
     pub fn with_validation(self, validation: DataFile<'_>, reader: &Reader<'_>) -> Result<Split, DataError> {
-        let (train, held_out) = (self.read(reader)?, validation.read(reader)?);
+        let train = self.read(reader)?;
+        // Labels must mean the same in both.
+        let labels = train.dataset.labelled().map(|texts| match texts.labels().names() {
+            Some(names) => Wanted::KnownClass(names.to_vec()),
+            None => Wanted::Score,
+        });
+        let held_out = validation.read(&Reader { labels, ..reader.clone() })?;
         train.dataset.fits(reader.tokens).map_err(self.refused())?;
         let split = train.dataset.clone().with_validation(held_out.dataset.clone(), reader.tokens);
         let mut split = split.map_err(validation.refused())?;
@@ -100,18 +106,54 @@ impl DataFile<'_> {
     }
 }
 
-/// The reader of an experiment's data.
+/// The answer that a model is to give about a text of the data; none if it writes texts. The classes are those of its head if a checkpoint has it, or those that its
+/// config names; else the data say them.
+pub fn wanted(model: &Model, has_head: bool) -> Option<Wanted> {
+    let names = model.labels();
+    let are_named = || names.iter().enumerate().any(|(index, name)| *name != format!("LABEL_{index}"));
+    match model.output() {
+        Output::Tokens => None,
+        Output::Score => Some(Wanted::Score),
+        Output::Classes(_) if has_head || are_named() => Some(Wanted::Class(names.to_vec())),
+        Output::Classes(_) => Some(Wanted::Class(vec![])),
+    }
+}
+
+/// The base with the classes of these data, if it says something of texts as a whole.
+///
+/// # Errors
+/// If the data tell more kinds of tokens apart than the model.
+pub fn for_labels(base: Base, data: &Split) -> Result<Base, DataError> {
+    let (Some(texts), Some(held_out)) = (data.train.labelled(), data.validation.labelled()) else { return Ok(base) };
+    let found = texts.last_type().max(held_out.last_type()) as usize + 1;
+    if found > base.model.types() {
+        return Err(DataError::Types { found, known: base.model.types() });
+    }
+    let score = ["LABEL_0".to_owned()];
+    let names = match texts.labels().names() {
+        Some(names) => names,
+        None if base.model.output() == Output::Score => base.model.labels(),
+        None => &score,
+    };
+    if names == base.model.labels() { Ok(base) } else { Ok(base.with_labels(names)?) }
+}
+
+/// The reader of an experiment's data; `wanted` as [`wanted`] says.
 ///
 /// # Errors
 /// If its `fields` are none that there are.
-pub fn reader<'a>(experiment: &Resolved, tokenizer: &'a Tokenizer) -> Result<Reader<'a>, DataError> {
+pub fn reader<'a>(
+    experiment: &Resolved,
+    tokenizer: &'a Tokenizer,
+    wanted: Option<&Wanted>,
+) -> Result<Reader<'a>, DataError> {
     let too_long = match (experiment.truncate, experiment.skip_long) {
         (true, _) => TooLong::Truncate,
         (_, true) => TooLong::Skip,
         _ => TooLong::Refuse,
     };
     let fields = Fields::new(experiment.fields.0.clone()).map_err(DataError::Fields)?;
-    Ok(Reader { fields, too_long, ..Reader::new(tokenizer, experiment.tokens) })
+    Ok(Reader { fields, too_long, labels: wanted.cloned(), ..Reader::new(tokenizer, experiment.tokens) })
 }
 
 /// The reasons that there are no data to train on.
@@ -135,6 +177,24 @@ pub enum DataError {
         /// The reason.
         reason: loralab_data::Error,
     },
+    /// The data's texts are not for the model.
+    #[error(
+        "the model says which class a text belongs to, or gives it a score, but {0}; give a file of texts with labels with `--data`"
+    )]
+    Labels(&'static str),
+    /// Tokens of more kinds than the model tells apart.
+    #[error(
+        "the tokenizer gives the texts of a pair {found} token types, but the model has {known}, the number that `type_vocab_size` of its config.json gives; use the model's own tokenizer, or single texts"
+    )]
+    Types {
+        /// Types in the data.
+        found: usize,
+        /// Types of the model.
+        known: usize,
+    },
+    /// The model cannot have the data's classes.
+    #[error(transparent)]
+    Classes(#[from] BaseError),
     /// A role of a field that there is not.
     #[error(transparent)]
     Fields(loralab_data::Error),
@@ -144,17 +204,21 @@ pub enum DataError {
 }
 
 /// The data of an experiment, the same for every seed, split into a part to train on and one to validate with: a task's data, or those of `file` and, where
-/// the experiment names one for it, of `validation`. Only the part to train on is packed.
+/// the experiment names one for it, of `validation`. Only the part to train on is packed. `wanted` as [`wanted`] gives it.
 ///
 /// # Errors
 /// If they do not fit the sequences, or are missing.
 pub fn data(
     experiment: &Resolved,
     tokenizer: &Tokenizer,
+    wanted: Option<&Wanted>,
     file: Option<DataFile<'_>>,
     validation: Option<DataFile<'_>>,
 ) -> Result<Split, DataError> {
-    let mut split = unpacked(experiment, tokenizer, file, validation)?;
+    if wanted.is_some() && experiment.pack {
+        return Err(DataError::Labels("`pack` would put several texts into one sequence, which has one label"));
+    }
+    let mut split = unpacked(experiment, tokenizer, wanted, file, validation)?;
     if experiment.pack {
         split.train = split.train.packed(experiment.tokens);
     }
@@ -164,6 +228,7 @@ pub fn data(
 fn unpacked(
     experiment: &Resolved,
     tokenizer: &Tokenizer,
+    wanted: Option<&Wanted>,
     file: Option<DataFile<'_>>,
     validation: Option<DataFile<'_>>,
 ) -> Result<Split, DataError> {
@@ -173,6 +238,7 @@ fn unpacked(
         HeldOut::Path(_) => None,
     };
     match (&experiment.data, file) {
+        (Data::Task(_), _) if wanted.is_some() => Err(DataError::Labels("the generated tasks teach a model to write")),
         (Data::Task(task), _) => {
             let examples = Task::find(task.name()).map(|task| task.examples(tokenizer, DATA_SEED, TASK_EXAMPLES));
             let examples = examples.map(|examples| Dataset::Examples(examples.into()));
@@ -180,7 +246,7 @@ fn unpacked(
             split.map_err(|reason| DataError::Task { task: task.name(), tokens, reason })
         }
         (Data::Path(_), Some(file)) => {
-            let reader = reader(experiment, tokenizer)?;
+            let reader = reader(experiment, tokenizer, wanted)?;
             match (&experiment.validation, validation) {
                 (HeldOut::Share(share), _) => file.split(&reader, *share),
                 (HeldOut::Path(_), Some(validation)) => file.with_validation(validation, &reader),

@@ -6,7 +6,7 @@ use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
     MakeDevice, PlanNeeds, SweepError,
-    translate::{adapted, adapters, calibration, export, options, record, run_of, setup},
+    translate::{adapted, adapters, calibration, check_length, export, options, record, run_of, setup},
 };
 use crate::{
     device::Needs,
@@ -70,6 +70,7 @@ pub async fn compute_start(
 ) -> Result<AdapterStart, SweepError> {
     let run = run_of(experiment, cell)?;
     adapted(base, experiment)?;
+    check_length(base, experiment)?;
     check_options(&experiment.schemes, options(experiment))?;
     run.scheme.check(experiment.rank, experiment.scale())?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };

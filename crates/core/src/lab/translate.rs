@@ -17,7 +17,7 @@ use crate::{
     },
     lora::{
         init::{self, Scheme, Trains},
-        peft::{Adapter, Module},
+        peft::{Adapter, Module, SavedTensor},
     },
     models::{Adapters, Base, Linear, TargetError, TargetRules, Targets, Training, covers},
 };
@@ -133,6 +133,30 @@ pub(super) fn export(
         dropout: experiment.lora_dropout,
         target_modules: adapters(base, experiment).target_modules,
         modules: modules.collect(),
+        saved: plan.head.iter().map(|tensor| SavedTensor::of_head(tensor, trained)).collect(),
+    }
+}
+
+/// Sequences that are longer than a model has positions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`tokens` is {tokens}, but the model has positions for {most} tokens only, the number that `max_position_embeddings` or `n_positions` of its config.json gives; set `tokens` to at most {most}"
+)]
+pub struct LengthError {
+    /// Tokens of a sequence.
+    tokens: usize,
+    /// Most tokens of a sequence.
+    most: usize,
+}
+
+/// Checks that a model has a position for each token of a sequence.
+///
+/// # Errors
+/// If it has fewer.
+pub fn check_length(base: &Base, experiment: &Resolved) -> Result<(), LengthError> {
+    match base.model.most_tokens() {
+        Some(most) if experiment.tokens > most => Err(LengthError { tokens: experiment.tokens, most }),
+        _ => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ const CONFIG_KEY: &str = "config";
 pub struct Base {
     /// The model's family and sizes.
     pub model: Model,
-    /// Weights, in the order of [`Model::tensors`].
+    /// Weights, in the order of [`Model::tensors`], then those of [`Model::head`] that the checkpoint has.
     pub tensors: Arc<[Tensor]>,
 }
 
@@ -135,11 +135,17 @@ impl Base {
             let is_transposed = model.is_transposed(&name);
             tensor(stored, name, shape, is_transposed)
         });
-        let tensors: Arc<[Tensor]> = tensors.collect::<Result<_, _>>()?;
+        let mut tensors = tensors.collect::<Result<Vec<_>, _>>()?;
+        for (name, shape) in model.head() {
+            if let Some(stored) = stored.get(name.as_str()) {
+                used.insert(stored.name.as_str());
+                tensors.push(tensor(stored, name, shape, false)?);
+            }
+        }
         let is_used = |name: &str| used.contains(name) || model.repeats(name);
         match file.tensors.iter().find(|stored| !is_used(&stored.name)) {
             Some(stored) => Err(BaseError::Unused(stored.name.clone())),
-            None => Ok(Base { tensors, model }),
+            None => Ok(Base { tensors: tensors.into(), model }),
         }
     }
 
@@ -157,7 +163,7 @@ impl Base {
             let [rows, columns] = tensor.shape;
             let (shape, data) = match self.model.is_transposed(&tensor.name) {
                 true => (vec![columns, rows], transposed(&tensor.data, rows, columns)),
-                false if rows == 1 => (vec![columns], tensor.data.clone()),
+                false if rows == 1 && !self.model.is_matrix(&tensor.name) => (vec![columns], tensor.data.clone()),
                 false => (vec![rows, columns], tensor.data.clone()),
             };
             Stored { name: tensor.name.clone(), shape, format, bytes: data.to_le_bytes() }
@@ -170,6 +176,26 @@ impl Base {
     /// Index of the tensor `name`, which must be in [`Model::tensors`].
     pub(crate) fn index(&self, name: &str) -> usize {
         self.tensors.iter().position(|tensor| tensor.name == name).expect("a base holds every tensor its config lists")
+    }
+
+    /// The checkpoint's values of a tensor of the head, if it has them.
+    pub(crate) fn head_values(&self, name: &str) -> Option<Arc<[f32]>> {
+        let stored = self.tensors.iter().find(|tensor| tensor.name == name)?;
+        Some(stored.data.to_f32().into_owned().into())
+    }
+
+    /// The same weights for a model of other classes, or for a score if there is one name. A head for another number of them is left out.
+    ///
+    /// # Errors
+    /// If the model says nothing about classes.
+    pub fn with_labels(&self, labels: &[String]) -> Result<Base, BaseError> {
+        let model = self.model.with_labels(labels)?;
+        let head = model.head();
+        let fits = head
+            .iter()
+            .all(|(name, shape)| self.tensors.iter().any(|tensor| tensor.name == *name && tensor.shape == *shape));
+        let is_kept = |tensor: &&Tensor| fits || head.iter().all(|(name, _)| tensor.name != *name);
+        Ok(Base { tensors: self.tensors.iter().filter(is_kept).cloned().collect(), model })
     }
 
     /// Bytes of the weights in their stored precision.

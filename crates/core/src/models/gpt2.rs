@@ -90,6 +90,10 @@ impl Network for Gpt2 {
         self.positions
     }
 
+    fn has_position_table(&self) -> bool {
+        true
+    }
+
     fn layers(&self) -> usize {
         self.layers
     }

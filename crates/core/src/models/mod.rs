@@ -1,17 +1,21 @@
 //! Models and their frozen weights. Each family has a file that defines the fields of a `config.json` it accepts, its tensors' names, the modules that can
-//! carry adapters, and the ops of its forward pass. Families of the Llama kind describe themselves to `decoder`, which records all of them.
+//! carry adapters, and the ops of its forward pass. Families of the Llama kind describe themselves to `decoder`, which records all of them, those of the
+//! BERT kind to `encoder`.
 //!
 //! This module records on tapes of `graph` and knows no device and no scheme. [`teacher_student`] is the toy network of arXiv 2406.08447, which has
 //! no checkpoint.
 
 mod base;
+mod bert;
 mod decoder;
+mod encoder;
 mod fields;
 mod gemma;
 mod gpt2;
 pub mod llama;
 mod qwen;
 mod recorder;
+mod roberta;
 pub mod rotary;
 mod targets;
 pub mod teacher_student;
@@ -38,6 +42,24 @@ pub struct Linear {
     pub outputs: usize,
 }
 
+/// The kind of answer that a model gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Logits of the next token, for each token.
+    Tokens,
+    /// Logits of so many classes, for each sequence: those of its first token's row.
+    Classes(usize),
+    /// A number for each sequence: that of its first token's row.
+    Score,
+}
+
+impl Output {
+    /// True if it says something about a text as a whole, which it cannot continue.
+    pub fn is_of_texts(self) -> bool {
+        self != Output::Tokens
+    }
+}
+
 /// The interface of a network, which a family makes from a `config.json`.
 trait Network: fmt::Debug + Send + Sync {
     /// Vocabulary size V.
@@ -45,6 +67,11 @@ trait Network: fmt::Debug + Send + Sync {
 
     /// Longest sequence that the model was trained on, in tokens.
     fn longest(&self) -> usize;
+
+    /// True if positions have a table, so that no sequence can be longer.
+    fn has_position_table(&self) -> bool {
+        false
+    }
 
     /// Number of layers L.
     fn layers(&self) -> usize;
@@ -57,6 +84,36 @@ trait Network: fmt::Debug + Send + Sync {
 
     /// Every tensor with its rows and columns, in file order; a vector is (1, columns).
     fn tensors(&self) -> Vec<(String, [usize; 2])>;
+
+    /// The kind of its answers.
+    fn output(&self) -> Output {
+        Output::Tokens
+    }
+
+    /// Names of the classes that a text may belong to.
+    fn labels(&self) -> &[String] {
+        &[]
+    }
+
+    /// The tensors that are trained whole beside adapters, with their rows and columns; a checkpoint may lack them.
+    fn head(&self) -> Vec<(String, [usize; 2])> {
+        vec![]
+    }
+
+    /// The module that these tensors belong to.
+    fn head_module(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Kinds of tokens that it tells apart.
+    fn types(&self) -> usize {
+        1
+    }
+
+    /// True if a tensor of one row is a matrix in a checkpoint all the same.
+    fn is_matrix(&self, _tensor: &str) -> bool {
+        false
+    }
 
     /// Other names that a checkpoint may have for a tensor, such as that of the network without its head.
     fn aliases(&self, tensor: &str) -> Vec<String>;
@@ -82,7 +139,8 @@ struct Family {
 }
 
 /// All families; a config without a `model_type` belongs to the first.
-static FAMILIES: [Family; 4] = [llama::FAMILY, qwen::FAMILY, gemma::FAMILY, gpt2::FAMILY];
+static FAMILIES: [Family; 6] =
+    [llama::FAMILY, qwen::FAMILY, gemma::FAMILY, gpt2::FAMILY, bert::FAMILY, roberta::FAMILY];
 
 /// A model: what its `config.json` says, and the network that this describes.
 #[derive(Clone, Debug)]
@@ -131,6 +189,63 @@ impl Model {
         self.network.longest()
     }
 
+    /// Most tokens of a sequence; none if any number can be run.
+    pub fn most_tokens(&self) -> Option<usize> {
+        self.network.has_position_table().then(|| self.longest())
+    }
+
+    /// The kind of its answers.
+    pub fn output(&self) -> Output {
+        self.network.output()
+    }
+
+    /// Columns of its logits, or of its score.
+    pub fn output_columns(&self) -> usize {
+        match self.output() {
+            Output::Tokens => self.vocabulary(),
+            Output::Classes(classes) => classes,
+            Output::Score => 1,
+        }
+    }
+
+    /// Names of the classes that a text may belong to.
+    pub fn labels(&self) -> &[String] {
+        self.network.labels()
+    }
+
+    /// The tensors that are trained whole beside adapters, with their rows and columns; a checkpoint may lack them.
+    pub fn head(&self) -> Vec<(String, [usize; 2])> {
+        self.network.head()
+    }
+
+    /// The module that the head's tensors belong to: PEFT's `modules_to_save`.
+    pub fn head_module(&self) -> Option<&'static str> {
+        self.network.head_module()
+    }
+
+    /// Kinds of tokens that it tells apart.
+    pub fn types(&self) -> usize {
+        self.network.types()
+    }
+
+    /// The same model for other classes; for a score, if there is one name.
+    ///
+    /// # Errors
+    /// If the model says nothing about classes.
+    pub fn with_labels(&self, labels: &[String]) -> Result<Model, BaseError> {
+        let mut said = self.said.clone();
+        said.remove("num_labels");
+        let ids = labels.iter().enumerate();
+        let id2label: Map<String, Json> =
+            ids.clone().map(|(id, label)| (id.to_string(), label.clone().into())).collect();
+        let label2id: Map<String, Json> = ids.map(|(id, label)| (label.clone(), id.into())).collect();
+        let kind = if labels.len() == 1 { "regression" } else { "single_label_classification" };
+        said.insert("id2label".to_owned(), id2label.into());
+        said.insert("label2id".to_owned(), label2id.into());
+        said.insert("problem_type".to_owned(), kind.into());
+        Model::from_json(&Json::Object(said).to_string())
+    }
+
     /// Number of layers L.
     pub fn layers(&self) -> usize {
         self.network.layers()
@@ -164,6 +279,11 @@ impl Model {
     /// True if a file may hold a tensor of this name that the model does not use.
     fn repeats(&self, tensor: &str) -> bool {
         self.network.repeats(tensor)
+    }
+
+    /// True if a tensor of one row is a matrix in a checkpoint all the same.
+    fn is_matrix(&self, tensor: &str) -> bool {
+        self.network.is_matrix(tensor)
     }
 
     /// Records the forward pass and its loss.

@@ -1,8 +1,10 @@
 //! The recorder: lets a family write its forward pass once, for every choice of what is trained.
 
+use loralab_linalg::Law;
+
 use super::{Base, covers};
 use crate::graph::{
-    memory::{Group, Value, Weight},
+    memory::{Begin, Group, Value, Weight},
     tape::Tape,
 };
 
@@ -55,8 +57,30 @@ impl<'a> Recorder<'a> {
 
     /// Sets the label of the next ops to the name of a module, without the outermost `model.` or `transformer.`.
     pub fn label(&mut self, name: &str) {
-        let inner = ["model.", "transformer."].iter().find_map(|outer| name.strip_prefix(outer));
+        let inner = ["model.", "transformer.", "bert.", "roberta."].iter().find_map(|outer| name.strip_prefix(outer));
         self.tape.label(inner.unwrap_or(name));
+    }
+
+    /// A tensor of the model's head, of `shape` (rows, columns), which is trained whole: from the checkpoint's values if it has them, else from random ones.
+    fn head_weight(&mut self, name: &str, shape: [usize; 2], group: Group, law: Law) -> Weight {
+        match self.training {
+            Training::Adapters(base, _) => {
+                let begin = base.head_values(name).map_or(Begin::Drawn(law), Begin::Given);
+                Weight::Trained(self.tape.head_tensor(name, shape, group, begin))
+            }
+            // The head reads what is observed, so that it is never run: any tensor will do.
+            Training::Observed(..) => Weight::Frozen(0),
+            Training::Everything => Weight::Trained(self.tape.parameter(name, shape, group)),
+        }
+    }
+
+    /// Records x Wᵀ + b of the head's module `name`. New weights are normal with this standard deviation, new biases zero.
+    pub fn head_linear(&mut self, x: Value, name: &str, [inputs, outputs]: [usize; 2], deviation: f64) -> Value {
+        let (law, weight) = (Law::Normal(deviation as f32), format!("{name}.weight"));
+        let weight = self.head_weight(&weight, [outputs, inputs], Group::Matrix, law);
+        let bias = self.head_weight(&format!("{name}.bias"), [1, outputs], Group::Gain, Law::Zeros);
+        self.label(name);
+        self.tape.linear(x, weight, Some(bias), outputs)
     }
 
     /// Records LayerNorm with the weight and the bias of the module `name`.

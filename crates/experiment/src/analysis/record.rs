@@ -181,6 +181,7 @@ impl Record {
                 cell,
                 final_loss: None,
                 accuracy: None,
+                classes: None,
                 diverged: None,
                 failed: None,
                 start: None,

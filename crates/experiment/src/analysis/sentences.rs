@@ -111,6 +111,8 @@ impl Summary {
 
     /// A table of the schemes with aligned columns, and the base below it. Ends with a line break.
     pub fn table(&self) -> String {
+        let scores = |scheme: &SchemeSummary| scheme.best().and_then(|best| best.mean_classes);
+        let has_classes = self.schemes.iter().any(|scheme| scores(scheme).is_some());
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let measures = |[perplexity, bits]: [Option<f64>; 2]| match self.setting.has_tokens() {
             true => vec![text(perplexity.map(loss_text)), text(bits.map(loss_text))],
@@ -119,7 +121,9 @@ impl Summary {
         let header = [
             &["scheme", "best rate", "optimum (95 %)", "plateau", "loss", "± 95 %"][..],
             if self.setting.has_tokens() { &["perplexity", "bits/byte"] } else { &[] },
-            &[self.setting.accuracy.words(), "stable to", "runs", "diverged"],
+            &[self.setting.accuracy.words()],
+            if has_classes { &["F1", "MCC"] } else { &[] },
+            &["stable to", "runs", "diverged"],
         ]
         .concat();
         let mut rows = vec![header.iter().map(ToString::to_string).collect::<Vec<_>>()];
@@ -144,8 +148,12 @@ impl Summary {
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
             ];
             row.extend(measures([scheme.best_perplexity, scheme.best_bits_per_byte]));
+            row.push(text(scheme.best_accuracy.map(|share| fixed_text(share, 3))));
+            if has_classes {
+                let [f1, mcc] = [scores(scheme).map(|scores| scores.f1), scores(scheme).map(|scores| scores.mcc)];
+                row.extend([f1, mcc].map(|measure| text(measure.map(|measure| fixed_text(measure, 3)))));
+            }
             row.extend([
-                text(scheme.best_accuracy.map(|share| fixed_text(share, 3))),
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
                 scheme.runs.to_string(),
                 scheme.diverged().to_string(),
@@ -156,7 +164,8 @@ impl Summary {
         let mut row = vec!["(base)".to_owned()];
         row.extend([None, None, None, base.base_loss.map(loss_text), None].map(text));
         row.extend(measures([self.base_perplexity, self.base_bits_per_byte]));
-        row.extend([base.base_accuracy.map(|share| fixed_text(share, 3)), None, None, None].map(text));
+        row.push(text(base.base_accuracy.map(|share| fixed_text(share, 3))));
+        row.resize(header.len(), "-".to_owned());
         rows.push(row);
         let widths: Vec<_> = (0..header.len())
             .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))

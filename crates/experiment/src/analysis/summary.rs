@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
 use crate::config::names::Accuracy;
-use crate::protocol::run::{RunResult, StartCost, TextMeasures};
+use crate::protocol::run::{ClassScores, RunResult, StartCost, TextMeasures};
 
 /// The properties that all runs of a sweep share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,6 +118,9 @@ pub struct RateSummary {
     pub loss_spread: Option<f64>,
     /// Mean accuracy over seeds, 0 to 1; `None` when a seed diverged.
     pub mean_accuracy: Option<f64>,
+    /// Means over seeds of the measures of two classes; `None` when a seed diverged, or there are not two classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_classes: Option<ClassScores>,
     /// Final validation loss of each seed, by rising seed; `None` for one that diverged.
     pub losses: Vec<Option<f64>>,
     /// Seeds that diverged.
@@ -266,6 +269,10 @@ impl RateSummary {
         let accuracies: Option<Vec<_>> =
             runs.iter().map(|run| run.accuracy.filter(|share| share.is_finite())).collect();
         let finished: Option<Vec<_>> = losses.iter().copied().collect();
+        let classes: Option<Vec<ClassScores>> = runs.iter().map(|run| run.classes).collect();
+        let mean_of =
+            |of: fn(&ClassScores) -> f64| move |all: &[ClassScores]| mean(&all.iter().map(of).collect::<Vec<_>>());
+        let [f1, mcc]: [fn(&ClassScores) -> f64; 2] = [|scores| scores.f1, |scores| scores.mcc];
         let range = finished.as_deref().filter(|losses| losses.len() > 1).map(|losses| {
             let highest = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             highest - losses.iter().copied().fold(f64::INFINITY, f64::min)
@@ -274,6 +281,9 @@ impl RateSummary {
             learning_rate: runs[0].cell.learning_rate,
             mean_loss: finished.as_deref().map(mean),
             loss_spread: range,
+            mean_classes: classes
+                .filter(|_| finished.is_some())
+                .map(|all| ClassScores { f1: mean_of(f1)(&all), mcc: mean_of(mcc)(&all) }),
             mean_accuracy: accuracies.filter(|_| finished.is_some()).as_deref().map(mean),
             diverged: losses.iter().filter(|loss| loss.is_none()).count(),
             losses,
@@ -322,6 +332,7 @@ pub(crate) mod tests {
             cell: Cell { scheme: scheme.to_owned(), learning_rate, seed },
             final_loss: finished.then_some(loss),
             accuracy: finished.then_some(1.0 - loss),
+            classes: None,
             diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
             failed: None,
             start: None,
@@ -395,6 +406,7 @@ pub(crate) mod tests {
         let failed = |seed, reason: &str| RunResult {
             final_loss: None,
             accuracy: None,
+            classes: None,
             failed: Some(reason.to_owned()),
             ..run("lora-ga", 1e-3, seed, 0.1)
         };

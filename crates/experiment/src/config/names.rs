@@ -124,6 +124,8 @@ names! {
         ExactMatch = "exact_match",
         /// Single tokens predicted right.
         Token = "token",
+        /// Texts put into their right class.
+        Class = "class",
     }
 }
 
@@ -133,6 +135,7 @@ impl Accuracy {
         match self {
             Self::ExactMatch => "exact match",
             Self::Token => "token accuracy",
+            Self::Class => "accuracy",
         }
     }
 }

@@ -163,6 +163,7 @@ mod tests {
             cell: cell.clone(),
             final_loss: None,
             accuracy: None,
+            classes: None,
             diverged: Some(Diverged { step: 4, tensor: "layers.0.q_proj.lora_A".to_owned() }),
             failed: None,
             start: None,

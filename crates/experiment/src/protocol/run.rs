@@ -71,6 +71,15 @@ impl StartCost {
     }
 }
 
+/// Measures of a model that tells two classes apart, the second of which is the positive one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassScores {
+    /// The harmonic mean of precision and recall, 0 to 1.
+    pub f1: f64,
+    /// Matthews' correlation coefficient, −1 to 1.
+    pub mcc: f64,
+}
+
 /// The result of a run that was completed, diverged, was stopped, or could not start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -80,6 +89,9 @@ pub struct RunResult {
     pub final_loss: Option<f64>,
     /// The accuracy after the last step, the share of correct answers, 0 to 1.
     pub accuracy: Option<f64>,
+    /// Measures after the last step if there are two classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassScores>,
     /// Set when the run diverged.
     pub diverged: Option<Diverged>,
     /// The reason that the run could not start; such a run took no step.

@@ -3,6 +3,7 @@
 //! Nothing here computes an op.
 
 mod fill;
+mod head;
 mod input;
 mod kind;
 mod micro_batch;
@@ -12,6 +13,7 @@ mod tensor;
 mod value;
 
 pub use fill::{Drawn, Fill, Pairs};
+pub use head::{Begin, HeadTensor};
 pub use input::{Input, InputName, NOISE};
 pub use kind::{Dtype, Rows, Type};
 pub use micro_batch::{MicroBatch, Values};

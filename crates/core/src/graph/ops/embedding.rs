@@ -1,4 +1,6 @@
 //! `embedding`: a row of the table for each token or other id, times a scale. y (N, W) ← ids (N), table (V, W).
+//!
+//! The table may begin with rows that stand for no id, as RoBERTa's positions do.
 
 use loralab_cpu::{Scalar, embedding};
 
@@ -32,6 +34,8 @@ pub struct Embedding {
     pub width: usize,
     /// The table, (V, width).
     pub table: Weight,
+    /// Index of the row that the id 0 stands for; 0 for most tables.
+    pub first: usize,
     /// Factor of every element; 1 for most models.
     pub scale: f64,
 }
@@ -69,16 +73,19 @@ impl Kernel for Embedding {
             let elements = grid.all_rows() * self.width;
             let of_part = |part: Slice| {
                 let (table, count) = (part.bound, word(part.rows.len()));
-                let params = [word(elements), rows, width, table.offset, table.stride, scale, part.first(), count];
+                // The id of the part's first row; the shader's arithmetic wraps around like this.
+                let first = part.first().wrapping_sub(word(self.first));
+                let params = [word(elements), rows, width, table.offset, table.stride, scale, first, count];
                 let buffers = [Memory::Rows(tokens), table.memory, Memory::Rows(y)];
                 Launch::over(&FORWARD, elements, &params, &buffers).with(&[table.format])
             };
             grid.parts(self.table, vocabulary).into_iter().map(of_part).collect()
         } else if let Weight::Trained(table) = self.table {
             let [tokens, dy] = dispatch.read();
-            let elements = grid.runs * table.len;
-            let vocabulary = word(table.len / self.width);
-            let params = [word(elements), rows, vocabulary, width, word(table.offset), word(grid.trained), scale];
+            let before = self.first * self.width;
+            let (offset, elements) = (word(table.offset + before), grid.runs * (table.len - before));
+            let vocabulary = word(table.len / self.width - self.first);
+            let params = [word(elements), rows, vocabulary, width, offset, word(grid.trained), scale];
             let buffers = [Memory::Rows(tokens), Memory::Rows(dy), Memory::Gradients];
             vec![Launch::over(&BACKWARD_WEIGHT, elements, &params, &buffers)]
         } else {
@@ -87,17 +94,19 @@ impl Kernel for Embedding {
     }
 
     fn run<S: Scalar>(&self, dispatch: &Dispatch, micro_batch: &mut MicroBatch<'_, S>) {
-        let scale = S::from_f64(self.scale);
+        let (scale, before) = (S::from_f64(self.scale), self.first * self.width);
         if dispatch.pass == Pass::Forward {
             let ([tokens], [(y, _)]) = (dispatch.read(), dispatch.write());
             let table = micro_batch.weight(self.table);
+            let table = table.slice(before..table.len());
             micro_batch.values.write([(y, self.width)], |values, [y]| {
                 embedding::forward(values.ids(tokens), table, self.width, scale, y, micro_batch.scratch.weights());
             });
         } else if let Weight::Trained(table) = self.table {
             let [tokens, dy] = dispatch.read();
             let (tokens, dy) = (micro_batch.values.ids(tokens), micro_batch.values.read(dy, self.width));
-            embedding::backward(tokens, self.width, scale, dy, &mut micro_batch.gradients[table.range()]);
+            let gradients = &mut micro_batch.gradients[table.range()][before..];
+            embedding::backward(tokens, self.width, scale, dy, gradients);
         }
     }
 }

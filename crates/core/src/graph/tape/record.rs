@@ -61,6 +61,7 @@ impl Tape {
             observed,
             parameters: self.parameters,
             sites: self.sites,
+            head: self.head,
             frozen_pairs: self.frozen_pairs,
             tables: self.tables,
         }

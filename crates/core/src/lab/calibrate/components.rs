@@ -55,7 +55,7 @@ impl Calibration<'_, '_> {
         };
         let mut tokens = 0;
         let mut latest: Option<Vec<Start>> = None;
-        for batch in self.batches(run.seed, MOST_BATCHES)? {
+        for batch in self.batches(run.seed, MOST_BATCHES)?.map(Batch::of_all_tokens) {
             let values = device.probe(&[Inputs::from(&batch)]).await?.swap_remove(0).observed;
             tokens += batch.tokens.len();
             for ((incremental, values), width) in found.iter_mut().zip(values).zip(&widths) {
@@ -74,7 +74,7 @@ impl Calibration<'_, '_> {
             }
         }
         let starts = latest.map_or_else(|| given(&found), Ok)?;
-        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts, run.seed)), tokens })
     }
 }
 

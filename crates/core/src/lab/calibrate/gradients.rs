@@ -26,6 +26,8 @@ struct Probes {
     device: Box<dyn Device>,
     plan: Arc<Plan>,
     batches: Vec<Batch>,
+    /// The seed of the head that the gradients pass through, if the model has one.
+    seed: u64,
     tokens: usize,
 }
 
@@ -42,7 +44,7 @@ impl Calibration<'_, '_> {
         let (triplets, tokens) = self.gradients(&layers, run.seed, sketch).await?;
         let starts =
             layers.iter().zip(&triplets).map(|(layer, gradient)| run.scheme.finite(layer, start(layer, gradient)?));
-        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?)), tokens })
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts.collect::<Result<_, _>>()?, run.seed)), tokens })
     }
 
     /// The leading triplets of every layer's mean gradient, and the tokens read. With as many columns as a layer's narrower side they are the full
@@ -72,6 +74,7 @@ impl Calibration<'_, '_> {
             device: (self.make_device)(plan.clone(), self.setup.base.tensors.clone()).await?,
             plan,
             batches: self.batches(seed, BATCHES)?.collect(),
+            seed,
             tokens: 0,
         })
     }
@@ -104,6 +107,7 @@ impl Products for Probes {
         Box::pin(async move {
             let factor = side as usize;
             let mut values = vec![0.0; self.plan.trained_len()];
+            self.plan.put_head(self.seed, &mut values);
             for (site, vectors) in self.plan.sites.iter().zip(vectors) {
                 let place = &mut values[site.factors()[factor].range()];
                 put(vectors.as_ref(), site.shapes()[factor][1], place);

@@ -13,7 +13,7 @@ impl Calibration<'_, '_> {
     /// The code of each layer, and the tokens that went through the model for it.
     pub(super) async fn codes(&self, run: &Run, layers: &[Layer<'_>]) -> Result<(Vec<Code>, usize), CalibrationError> {
         let (batches, rank) = (self.batches(run.seed, BATCHES)?.collect::<Vec<Batch>>(), self.setup.adapters.rank);
-        let labels = Labels::of(&batches, self.setup.base.model.vocabulary(), rank, run.seed);
+        let labels = Labels::of(&batches, self.setup.base.model.output_columns(), rank, run.seed);
         let mut moments = self.moments(layers, Some(rank)).await?;
         let mut crosses: Vec<Mat<f64>> =
             moments.plan.parameters.iter().map(|sums| Mat::zeros(rank, sums.shape[1])).collect();

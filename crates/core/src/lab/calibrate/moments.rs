@@ -39,13 +39,15 @@ impl Calibration<'_, '_> {
         let mut moments = self.moments(&layers, None).await?;
         let mut tokens = 0;
         for batch in self.batches(run.seed, BATCHES)? {
-            moments.add(&batch).await?;
             tokens += batch.tokens.len();
+            // Beside a code of the labels, the rows that have labels are those that count.
+            let batch = if labels { batch } else { batch.of_all_tokens() };
+            moments.add(&batch).await?;
         }
         let (codes, read) = if labels { self.codes(run, &layers).await? } else { (vec![], 0) };
         tokens += read;
         let starts = self.given_moments(run, start, &layers, &moments, &codes)?;
-        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens })
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts, run.seed)), tokens })
     }
 
     fn given_moments(

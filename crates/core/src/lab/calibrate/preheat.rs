@@ -58,7 +58,9 @@ impl Calibration<'_, '_> {
             });
             let starts: Result<_, _> = starts.collect();
             let tokens = steps * self.setup.sequences * self.setup.tokens;
-            found.push(starts.map(|starts| Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens }));
+            found.push(
+                starts.map(|starts| Calibrated { initial: Arc::new(Initial::lay(plan, starts, run.seed)), tokens }),
+            );
         }
         Ok(found)
     }

@@ -41,7 +41,7 @@ impl Calibration<'_, '_> {
             let found = Svd { u: basis.transpose() * u, s, v };
             starts.push(run.scheme.finite(&layer, start(&layer, &found)?)?);
         }
-        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts, run.seed)), tokens: 0 })
     }
 
     /// The start of a run whose scheme uses one product with each weight.
@@ -62,7 +62,7 @@ impl Calibration<'_, '_> {
             let product = from_rows(&product, rows.nrows(), layer.inputs);
             starts.push(run.scheme.finite(&layer, start(&layer, &rows, &product))?);
         }
-        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts)), tokens: 0 })
+        Ok(Calibrated { initial: Arc::new(Initial::lay(plan, starts, run.seed)), tokens: 0 })
     }
 
     /// The probe of a plan on these rows. The device is freed on return, with its share of the base.

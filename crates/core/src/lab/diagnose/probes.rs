@@ -25,7 +25,7 @@ pub struct Probes {
     plan: Arc<Plan>,
     batch: Batch,
     optimizer: Optimizer,
-    /// The rows of the probe up to the last that counts; the rest is padding.
+    /// The rows of the probe up to the last that counts, or of a labelled text; the rest is padding.
     rows: usize,
     /// Threads that each diagnose one run at a time.
     workers: Workers,
@@ -35,12 +35,12 @@ pub struct Probes {
     base: Option<Base>,
 }
 
-/// The base's values on the probe.
+/// The base's values on the probe. A model with a head has a base for each run, which has the head that the run began with; else all runs share one.
 struct Base {
-    /// Its logits; empty if the plan does not keep them.
-    prediction: Vec<f32>,
-    /// ‖G‖ of every adapter's layer.
-    norms: Vec<f64>,
+    /// The logits of each base; empty if the plan does not keep them.
+    predictions: Vec<Vec<f32>>,
+    /// ‖G‖ of every adapter's layer, for each base.
+    norms: Vec<Vec<f64>>,
     /// G A₀ᵀ of each run, flat; empty without frozen pairs.
     by_frozen_a: Vec<Vec<f32>>,
 }
@@ -63,7 +63,12 @@ impl Probes {
         optimizer: Optimizer,
         threads: Option<usize>,
     ) -> Probes {
-        let rows = batch.weights.iter().rposition(|weight| *weight != 0.0).map_or(0, |last| last + 1);
+        let last = match batch.types.is_empty() {
+            true => batch.weights.iter().rposition(|weight| *weight != 0.0),
+            // Of a labelled text the first row only counts, but each of its tokens is a row that the layers read.
+            false => batch.segments.iter().rposition(|segment| *segment != 0),
+        };
+        let rows = last.map_or(0, |last| last + 1);
         Probes { device, plan, batch, optimizer, rows, workers: Workers::new(threads), before: vec![], base: None }
     }
 
@@ -90,7 +95,7 @@ impl Probes {
             Some(base) => base,
             None => self.measure_base(cohort).await?,
         };
-        let by_a = self.base_gradient(after.iter().map(|moment| &moment.trained[..])).await?;
+        let by_a = self.base_gradient(cohort, after.iter().map(|moment| &moment.trained[..])).await?;
         let epsilon = match self.optimizer {
             Optimizer::AdamW { epsilon, .. } => Some(epsilon),
             Optimizer::Sgd { .. } | Optimizer::SignSgd => None,
@@ -107,13 +112,15 @@ impl Probes {
                 second_moment,
                 frozen_pairs: initial.frozen_pairs(),
                 base: BaseGradient {
-                    norms: &base.norms,
+                    norms: base.norms.get(run).unwrap_or(&base.norms[0]),
                     by_a: &by_a[run].gradient,
                     by_frozen_a: base.by_frozen_a.get(run).map_or(&[], |gradient| &gradient[..]),
                 },
             };
-            let said = (!base.prediction.is_empty()).then_some(&after.probe.prediction);
-            let kl_from_base = said.map(|said| kl_from_base(&base.prediction, said, weights));
+            // A score has no distribution.
+            let of_base =
+                base.predictions.get(run).or(base.predictions.first()).filter(|_| plan.predicted_columns() > 1);
+            let kl_from_base = of_base.map(|of_base| kl_from_base(of_base, &after.probe.prediction, weights));
             *seen = Some(Seen { kl_from_base, adapters: diagnose(plan, lens, before, after) });
         });
         let seen = snapshots.into_iter().filter_map(|(.., seen)| seen).collect();
@@ -147,17 +154,19 @@ impl Probes {
         let plan = self.plan.clone();
         let directions: BTreeMap<usize, Mat<f64>> = inputs(&plan).map(|inputs| (inputs, orthonormal(inputs))).collect();
         let most = directions.values().map(Mat::ncols).max().unwrap_or(0);
-        let (mut norms, mut prediction) = (vec![0.0; plan.sites.len()], None);
+        // Runs with heads of their own have bases of their own; without heads all runs work on one.
+        let bases = if plan.head.is_empty() { 1 } else { plan.shape.runs };
+        let (mut norms, mut predictions) = (vec![vec![0.0; plan.sites.len()]; bases], vec![]);
         // Ranks may differ between adapters; the plan's rank is the largest.
         let rank = plan.rank().max(1);
-        for first in (0..most).step_by(rank * plan.shape.runs) {
+        for first in (0..most).step_by(rank * plan.shape.runs / bases) {
             let starts: Vec<Vec<f32>> = (0..plan.shape.runs)
                 .map(|run| {
                     let mut flat = vec![0.0; plan.trained_len()];
                     for site in &plan.sites {
                         let directions = &directions[&site.inputs];
                         for (row, line) in flat[site.a.range()].chunks_exact_mut(site.inputs).enumerate() {
-                            let place = first + run * rank + row;
+                            let place = first + run / bases * rank + row;
                             if place < directions.ncols() {
                                 line.iter_mut().enumerate().for_each(|(i, x)| *x = directions[(i, place)] as f32);
                             }
@@ -166,33 +175,47 @@ impl Probes {
                     flat
                 })
                 .collect();
-            for probe in self.base_gradient(starts.iter().map(|start| &start[..])).await? {
-                for (norm, site) in norms.iter_mut().zip(&plan.sites) {
+            let probes = self.base_gradient(cohort, starts.iter().map(|start| &start[..])).await?;
+            for (run, probe) in probes.into_iter().enumerate() {
+                let own = run % bases;
+                for (norm, site) in norms[own].iter_mut().zip(&plan.sites) {
                     let b = &probe.gradient[site.b.range()];
                     *norm += b.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
                 }
-                prediction.get_or_insert(probe.prediction);
+                if predictions.len() <= own {
+                    predictions.push(probe.prediction);
+                }
             }
         }
-        for (norm, inputs) in norms.iter_mut().zip(inputs(&plan)) {
-            *norm = (*norm * inputs as f64 / directions[&inputs].ncols() as f64).sqrt();
+        for norms in &mut norms {
+            for (norm, inputs) in norms.iter_mut().zip(inputs(&plan)) {
+                *norm = (*norm * inputs as f64 / directions[&inputs].ncols() as f64).sqrt();
+            }
         }
         let by_frozen_a = if plan.frozen_pairs {
             let pairs = (0..plan.shape.runs).map(|run| cohort.initial(run).frozen_pairs());
-            self.base_gradient(pairs).await?.into_iter().map(|probe| probe.gradient).collect()
+            self.base_gradient(cohort, pairs).await?.into_iter().map(|probe| probe.gradient).collect()
         } else {
             vec![]
         };
-        Ok(Base { prediction: prediction.unwrap_or_default(), norms, by_frozen_a })
+        Ok(Base { predictions, norms, by_frozen_a })
     }
 
-    /// Passes over the base with these As, one flat buffer per run, and Bs of zeros: the gradient of B is then G Aᵀ.
-    async fn base_gradient<'a>(&mut self, flats: impl Iterator<Item = &'a [f32]>) -> Result<Vec<Probe>, DeviceError> {
+    /// Passes over the base with these As, one flat buffer per run, Bs of zeros and the head that the run began with: the gradient of B is then G Aᵀ.
+    async fn base_gradient<'a>(
+        &mut self,
+        cohort: &Cohort<'_>,
+        flats: impl Iterator<Item = &'a [f32]>,
+    ) -> Result<Vec<Probe>, DeviceError> {
         let none = if self.plan.frozen_pairs { vec![0.0; self.plan.trained_len()] } else { vec![] };
         for (run, flat) in flats.enumerate() {
             let mut start = flat.to_vec();
             for site in &self.plan.sites {
                 start[site.b.range()].fill(0.0);
+            }
+            for tensor in &self.plan.head {
+                let place = tensor.span.range();
+                start[place.clone()].copy_from_slice(&cohort.initial(run).trained()[place]);
             }
             self.device.load(run, &start, &none, RunSettings::PLAIN);
         }

@@ -58,6 +58,7 @@ pub fn of_all(base: &Base, adapters: &[Option<&Adapter>]) -> Result<(Base, Adapt
     let given = || adapters.iter().copied().flatten();
     for adapter in given() {
         check(&adapter.modules, base).map_err(GenerateError::Adapter)?;
+        check_saved(adapter, base).map_err(GenerateError::Adapter)?;
     }
     let mut target_modules: Vec<String> = given().flat_map(adapted).collect();
     target_modules.sort();
@@ -102,6 +103,24 @@ pub(in crate::lab) fn check(modules: &[Module], base: &Base) -> Result<(), Strin
         Some(Module { name, .. }) => Err(format!("the adapter's `{name}` is no linear layer of the base")),
         None => Ok(()),
     }
+}
+
+/// Checks that the tensors that an adapter trains whole are those of the base's head.
+pub(in crate::lab) fn check_saved(adapter: &Adapter, base: &Base) -> Result<(), String> {
+    let head = base.model.head();
+    for saved in &adapter.saved {
+        match head.iter().find(|(name, _)| *name == saved.name) {
+            None => return Err(format!("the adapter's `{}` is no tensor of the base's head", saved.name)),
+            Some((_, [rows, columns])) if rows * columns != saved.values.len() => {
+                return Err(format!(
+                    "the adapter's `{}` has shape {:?}, but the head of the base needs {rows} × {columns}: it has another number of classes",
+                    saved.name, saved.shape
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The last parts of the names of an adapter's modules: its target modules may be full names or patterns.

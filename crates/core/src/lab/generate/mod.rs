@@ -8,8 +8,7 @@ mod sampling;
 use std::sync::Arc;
 
 use adapters::Loaded;
-pub(super) use adapters::check;
-pub(super) use adapters::{Loaded as LoadedAdapter, of_all as all_adapters};
+pub(super) use adapters::{Loaded as LoadedAdapter, check, check_saved, of_all as all_adapters};
 use loralab_linalg::Draws;
 pub use sampling::Sampling;
 
@@ -63,6 +62,11 @@ pub enum GenerateError {
     /// The adapter belongs to another base.
     #[error("{0}")]
     Adapter(String),
+    /// The model says something about a text as a whole.
+    #[error(
+        "the base says which class a text belongs to, or gives it a score, and cannot continue a text; a model that writes, such as a Llama or a GPT-2, is needed"
+    )]
+    Classifies,
     /// An adapter of a cohort needs a base of its own.
     #[error("an adapter that belongs to a quantised base can be used alone only")]
     Quantised,
@@ -98,6 +102,9 @@ impl<'a> Generator<'a> {
         longest: usize,
         make_device: MakeDevice<'a>,
     ) -> Result<Generator<'a>, GenerateError> {
+        if base.model.output().is_of_texts() {
+            return Err(GenerateError::Classifies);
+        }
         let (base, adapters) = adapters::of_all(base, given)?;
         let window = base.model.longest().min(longest).max(1);
         let frozen_pairs =

@@ -1,6 +1,6 @@
 //! The memory of a sweep: what is allocated together in each phase, and the number of runs that fit into one pass.
 
-use loralab_data::Dataset;
+use loralab_data::{Dataset, Examples};
 use loralab_experiment::{Budget, Cell, PackError, Resolved, pack};
 
 use super::{Sweep, SweepError};
@@ -34,7 +34,8 @@ impl Sweep<'_> {
     /// The plan of the small device beside such a cohort's that runs its diagnostics; none without diagnostics.
     pub(super) fn probe_plan(&self, runs: usize, plan_needs: PlanNeeds) -> Option<Plan> {
         let shape = Shape { sequences: 1, ..self.shape(runs) };
-        let logits = [runs, shape.tokens, self.base.model.vocabulary()].map(|size| size as u64).iter().product::<u64>();
+        let logits =
+            [runs, shape.tokens, self.base.model.output_columns()].map(|size| size as u64).iter().product::<u64>();
         let training = Purpose::Train(optimizer(self.experiment));
         let purpose = if logits <= MOST_LOGITS { Purpose::Probe } else { training };
         (self.experiment.diagnose_every > 0).then(|| self.compile(shape, plan_needs, purpose))
@@ -123,13 +124,18 @@ impl Sweep<'_> {
     /// The training data, and the batches of a validation.
     fn data(&self) -> Cost {
         // An epoch has an order, an entry for each sequence.
-        let size =
-            |dataset: &Dataset| dataset.bytes() as u64 + 8 * dataset.examples().map_or(0, |all| all.len() as u64);
+        let entries = |dataset: &Dataset| match dataset.labelled() {
+            Some(texts) => texts.len(),
+            None => dataset.examples().map_or(0, Examples::len),
+        };
+        let size = |dataset: &Dataset| dataset.bytes() as u64 + 8 * entries(dataset) as u64;
         let bytes = size(&self.data.train) + size(&self.data.validation);
         let rows = self.shape(1).rows_per_run() as u64;
         let batches = self.validation.len() as u64;
-        let what = format!("data: {bytes} bytes; their validation: {batches} batches × {rows} rows × 20 bytes");
-        Cost::shared(what, bytes + 20 * rows * batches)
+        // Labelled texts have token types, and perhaps scores.
+        let of_row = if self.data.validation.labelled().is_some() { 28 } else { 20 };
+        let what = format!("data: {bytes} bytes; their validation: {batches} batches × {rows} rows × {of_row} bytes");
+        Cost::shared(what, bytes + of_row * rows * batches)
     }
 
     /// The grid of cells split into cohorts that fit into `available` bytes; `needs` is a device's estimate for a plan.

@@ -6,7 +6,7 @@ mod reporter;
 mod snapshot;
 mod under_way;
 
-use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 
 pub use budget::columns;
 pub use fit::{Fit, Saving};
@@ -18,7 +18,7 @@ pub use snapshot::{Snapshot, SnapshotError};
 use under_way::Place;
 
 use crate::{
-    device::{DeviceError, MakeDevice},
+    device::{DeviceError, MakeDevice, RunSettings},
     graph::{
         plan::{Plan, Shape},
         tape::Purpose,
@@ -26,9 +26,9 @@ use crate::{
     lab::{
         PlanNeeds,
         calibrate::{Calibrated, CalibrationError, RunStart},
-        generate::check,
+        generate::{check, check_saved},
         train::{Initial, Run, StateError, Validation, validate},
-        translate::{adapted, adapters, calibration, record, run_of},
+        translate::{LengthError, adapted, adapters, calibration, check_length, record, run_of},
     },
     lora::{
         init::{self, StartError},
@@ -86,6 +86,9 @@ pub enum SweepError {
     /// The rules for the modules that carry adapters leave none.
     #[error(transparent)]
     Targets(#[from] TargetError),
+    /// The sequences are longer than the model has positions.
+    #[error(transparent)]
+    Length(#[from] LengthError),
     /// The adapter to continue does not fit the base.
     #[error("{0}; choose the base that it was made for with `--base`")]
     Adapter(String),
@@ -154,6 +157,7 @@ impl<'a> Sweep<'a> {
     pub fn new(base: &'a Base, base_name: &str, experiment: &'a Resolved, data: &'a Split) -> Result<Self, SweepError> {
         let Resolved { batch_size, tokens, validation_examples, .. } = *experiment;
         adapted(base, experiment)?;
+        check_length(base, experiment)?;
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
         let base_name = base_name.to_owned();
@@ -182,10 +186,11 @@ impl<'a> Sweep<'a> {
     /// If the adapter does not fit the base.
     pub fn continuing(self, adapter: Arc<Adapter>) -> Result<Self, SweepError> {
         check(&adapter.modules, self.base).map_err(SweepError::Adapter)?;
+        check_saved(&adapter, self.base).map_err(SweepError::Adapter)?;
         Ok(Sweep { adapter: Some(adapter), ..self })
     }
 
-    /// The validation of the base alone on the held-out data.
+    /// The validation of the base alone on the held-out data, with the head of the first seed if it has a head.
     ///
     /// # Errors
     /// If the device fails.
@@ -193,7 +198,13 @@ impl<'a> Sweep<'a> {
         let Resolved { batch_size: sequences, tokens, .. } = *self.experiment;
         let plan = record(self.base, self.experiment, Shape { runs: 1, sequences, tokens }, PlanNeeds::default())
             .compile(Purpose::Evaluate);
-        let mut device = make_device(Arc::new(plan), self.base.tensors.clone()).await?;
+        let plan = Arc::new(plan);
+        let mut device = make_device(plan.clone(), self.base.tensors.clone()).await?;
+        if !plan.head.is_empty() {
+            let mut trained = vec![0.0; plan.trained_len()];
+            plan.put_head(self.experiment.seeds[0], &mut trained);
+            device.load(0, &trained, &[], RunSettings::PLAIN);
+        }
         Ok(validate(&mut *device, 1, &self.validation).await?[0])
     }
 
@@ -251,9 +262,14 @@ impl<'a> Sweep<'a> {
         make_device: MakeDevice<'_>,
     ) -> Result<Vec<RunStart>, SweepError> {
         if let Some(adapter) = &self.adapter {
-            let initial = Arc::new(Initial::of_adapter(plan, adapter));
-            let start = Arc::new(Calibrated { initial, tokens: 0 });
-            return Ok(runs.iter().map(|_| Ok(start.clone())).collect());
+            // Heads that the adapter lacks differ by seed.
+            let mut known: BTreeMap<u64, Arc<Calibrated>> = BTreeMap::new();
+            let mut start = |seed: u64| {
+                let seed = if plan.head.len() > adapter.saved.len() { seed } else { 0 };
+                let made = || Calibrated { initial: Arc::new(Initial::of_adapter(plan, adapter, seed)), tokens: 0 };
+                known.entry(seed).or_insert_with(|| Arc::new(made())).clone()
+            };
+            return Ok(runs.iter().map(|run| Ok(start(run.seed))).collect());
         }
         let adapters = adapters(self.base, self.experiment);
         let calibration = calibration(self.base, self.experiment, &self.data.train, &adapters, make_device);

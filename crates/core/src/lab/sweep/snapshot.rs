@@ -142,6 +142,7 @@ mod tests {
             cell,
             final_loss: None,
             accuracy: None,
+            classes: None,
             diverged: None,
             failed: None,
             start: None,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use loralab_experiment::{Cell, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost};
+use loralab_data::Confusion;
+use loralab_experiment::{Cell, ClassScores, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost};
 
 use super::{Snapshot, Sweep, SweepError, reporter::Reporter};
 use crate::{
@@ -244,12 +245,14 @@ impl UnderWay<'_, '_> {
         let step = self.reported;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
         for (result, validation) in self.results.iter_mut().zip(validations) {
-            let Some(Validation { loss, accuracy, .. }) = validation else { continue };
+            let Some(Validation { loss, accuracy, confusion, .. }) = validation else { continue };
             let (loss, cell) = (Event::finite(loss), result.cell.clone());
             let text = self.sweep.text_measures(loss);
             result.evaluations.push(Evaluation { step, loss, accuracy, text });
             if step == self.sweep.experiment.steps {
                 (result.final_loss, result.accuracy) = (loss, accuracy);
+                let scores = |table: Confusion| ClassScores { f1: table.f1(), mcc: table.matthews() };
+                result.classes = confusion.map(scores);
                 if loss.is_none() {
                     result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
                 }
@@ -273,6 +276,7 @@ fn unfinished(cell: &Cell) -> RunResult {
         cell: cell.clone(),
         final_loss: None,
         accuracy: None,
+        classes: None,
         diverged: None,
         failed: None,
         start: None,

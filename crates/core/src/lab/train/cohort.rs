@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::Range,
     sync::Arc,
 };
 
-use loralab_data::{Batch, Dataset, ExactMatches, Sampler};
+use loralab_data::{Batch, Confusion, Dataset, ExactMatches, Sampler};
 
-use super::initial::{Initial, start};
+use super::{
+    initial::{Initial, start},
+    rows_of,
+};
 use crate::{
     device::{Device, DeviceError, Evaluation, Inputs, RunSettings, StepReport},
     graph::{
@@ -70,10 +72,13 @@ pub struct StepOutcome {
 pub struct Validation {
     /// Mean loss over the counted positions.
     pub loss: f64,
-    /// The fraction of examples that greedy decoding reproduces exactly; for a text, the fraction of tokens that were the likeliest.
+    /// The fraction of examples that greedy decoding reproduces exactly, or of texts whose class is right; for a text, the fraction of tokens that were the
+    /// likeliest. None for scores.
     pub accuracy: Option<f64>,
     /// The fraction of counted tokens that were the likeliest, after the true ones before them.
     pub token_accuracy: f64,
+    /// The counts of right and wrong answers, if there are two classes.
+    pub confusion: Option<Confusion>,
 }
 
 /// K runs on one device.
@@ -158,7 +163,7 @@ impl<'a> Cohort<'a> {
             let noises: BTreeMap<u64, Vec<u32>> =
                 batches.keys().filter(|_| drops).map(|&seed| (seed, noise(seed, step, rows.clone()))).collect();
             let part = |run: &Run| {
-                let part = part(&batches[&run.seed], rows.clone());
+                let part = rows_of(&batches[&run.seed], rows.clone());
                 noises.get(&run.seed).map_or(part, |noise| part.with(InputName::Noise, noise))
             };
             self.device.accumulate(&self.runs.iter().map(part).collect::<Vec<_>>());
@@ -230,16 +235,6 @@ impl<'a> Cohort<'a> {
     }
 }
 
-/// Some rows of a batch, with their weights.
-fn part(batch: &Batch, rows: Range<usize>) -> Inputs<'_> {
-    Inputs::new()
-        .with(InputName::Tokens, &batch.tokens[rows.clone()])
-        .with(InputName::Targets, &batch.targets[rows.clone()])
-        .with(InputName::Weights, &batch.weights[rows.clone()])
-        .with(InputName::Segments, &batch.segments[rows.clone()])
-        .with(InputName::Positions, &batch.positions[rows])
-}
-
 /// The validation of each of a device's runs that is alive on `batches`, as [`loralab_data::validation`] gives them.
 ///
 /// # Errors
@@ -264,16 +259,27 @@ struct Total {
     loss: f64,
     counted: usize,
     right: usize,
+    /// True if some rows have a right answer.
+    answers: bool,
     matches: ExactMatches,
+    confusion: Option<Confusion>,
 }
 
 impl Total {
     fn plus(mut self, batch: &Batch, evaluation: &Evaluation) -> Total {
         self.loss += evaluation.loss * batch.counted as f64;
         self.counted += batch.counted;
+        // A model that gives scores has no right answers.
+        if evaluation.correct.is_empty() {
+            return self;
+        }
+        self.answers = true;
         let rows = batch.weights.iter().zip(&evaluation.correct);
         self.right += rows.filter(|(weight, correct)| **weight != 0.0 && **correct == 1.0).count();
         self.matches += batch.exact_matches(&evaluation.correct);
+        if let Some(table) = batch.confusion(&evaluation.correct) {
+            *self.confusion.get_or_insert_default() += table;
+        }
         self
     }
 
@@ -282,8 +288,9 @@ impl Total {
         let token_accuracy = self.right as f64 / counted;
         Validation {
             loss: self.loss / counted,
-            accuracy: self.matches.fraction().or(Some(token_accuracy)),
+            accuracy: self.matches.fraction().or_else(|| self.answers.then_some(token_accuracy)),
             token_accuracy,
+            confusion: self.confusion,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Run;
 use crate::{
     device::{Device, RunSettings},
     graph::{
-        memory::{Drawn, Fill, Pairs, Site, Span, Tensor},
+        memory::{Begin, Drawn, Fill, HeadTensor, Pairs, Site, Span, Tensor},
         plan::Plan,
     },
     lora::{
@@ -50,7 +50,7 @@ pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartEr
         return Ok(Initial::drawn(plan, layers(plan, rank, run).map(|layer| laws(&layer)).collect(), run));
     }
     let start = |layer: Layer<'_>| run.scheme.start(&layer, || weight(base, &layer), run.seed);
-    Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?))
+    Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?, run.seed))
 }
 
 /// The frozen weight of a layer, (O, I) in row-major order, if the base has one.
@@ -89,7 +89,7 @@ impl Initial {
         }
     }
 
-    /// Draws every factor of a run from its law; `laws` of A and B, in the order of the layers.
+    /// Draws every factor of a run from its law, and its head where no checkpoint has it; `laws` of A and B, in the order of the layers.
     fn drawn(plan: &Plan, laws: Vec<[Law; 2]>, run: &Run) -> Initial {
         let factors = plan.sites.iter().zip(laws).flat_map(|(site, laws)| {
             site.factors().into_iter().zip(site.names()).zip(laws).filter(|(_, law)| *law != Law::Zeros)
@@ -105,22 +105,46 @@ impl Initial {
             true => Pairs::Zeros,
             false => Pairs::None,
         };
-        let drawn = Some(Drawn { fills: fills.collect(), len: plan.trained_len(), pairs });
-        Initial { drawn, ranks: plan.sites.iter().map(|site| site.rank).collect(), ..Initial::default() }
+        let of_head = |tensor: &HeadTensor| match tensor.begin {
+            Begin::Drawn(law) if law != Law::Zeros => {
+                let Span { offset, len } = tensor.span;
+                Some(Fill { offset, len, stream: tensor.stream(run.seed), law })
+            }
+            _ => None,
+        };
+        let fills = fills.chain(plan.head.iter().filter_map(of_head)).collect();
+        let drawn = Drawn { fills, len: plan.trained_len(), pairs };
+        let ranks = plan.sites.iter().map(|site| site.rank).collect();
+        if plan.head.iter().all(|tensor| matches!(tensor.begin, Begin::Drawn(_))) {
+            return Initial { drawn: Some(drawn), ranks, ..Initial::default() };
+        }
+        // Values of a checkpoint are not drawn, so the host makes all of them.
+        let mut trained = drawn.numbers();
+        plan.put_head(run.seed, &mut trained);
+        Initial { trained: trained.into(), frozen_pairs: drawn.frozen_pairs().into(), drawn: None, ranks }
     }
 
-    /// The values of an adapter, in the order of the plan's sites; a module that the adapter does not have is zero.
-    pub fn of_adapter(plan: &Plan, adapter: &Adapter) -> Initial {
+    /// The values of an adapter, in the order of the plan's sites; a module that the adapter does not have is zero. A head that it does not have begins as that
+    /// of a run with this seed.
+    pub fn of_adapter(plan: &Plan, adapter: &Adapter, seed: u64) -> Initial {
         let start = |site: &Site| {
             let own = adapter.modules.iter().find(|module| module.name == site.module);
             let (a, b) = own.map_or_else(Default::default, |module| (module.a.clone(), module.b.clone()));
             Start { a, b, frozen: None }
         };
-        Initial::lay(plan, plan.sites.iter().map(start).collect())
+        let mut initial = Initial::lay(plan, plan.sites.iter().map(start).collect(), seed);
+        if let Some(trained) = initial.trained.get_mut() {
+            for tensor in &plan.head {
+                if let Some(saved) = adapter.saved.iter().find(|saved| saved.name == tensor.name) {
+                    trained[tensor.span.range()].copy_from_slice(&saved.values);
+                }
+            }
+        }
+        initial
     }
 
-    /// Lays out the starts of all layers, each padded with zeros to the plan's rank.
-    pub fn lay(plan: &Plan, starts: Vec<Start>) -> Initial {
+    /// Lays out the starts of all layers, each padded with zeros to the plan's rank, and behind them the head of a run with this seed.
+    pub fn lay(plan: &Plan, starts: Vec<Start>, seed: u64) -> Initial {
         let (mut trained, mut frozen_pairs, mut ranks) = (vec![], vec![], vec![]);
         for (&Site { rank, inputs, outputs, .. }, start) in plan.sites.iter().zip(starts) {
             let own = start.rank(inputs);
@@ -131,6 +155,11 @@ impl Initial {
                 fill(&mut frozen_pairs, &a, &b, [own, rank, inputs, outputs]);
             }
             ranks.push(own);
+        }
+        trained.resize(plan.trained_len(), 0.0);
+        plan.put_head(seed, &mut trained);
+        if plan.frozen_pairs {
+            frozen_pairs.resize(plan.trained_len(), 0.0);
         }
         Initial { trained: trained.into(), frozen_pairs: frozen_pairs.into(), drawn: None, ranks }
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AdapterError, pattern::Pattern};
+use super::{AdapterError, pattern::Pattern, saved};
 use crate::models::{TargetRules, Targets};
 
 /// The settings that determine the meaning of the tensors. The others either do not matter to a trained adapter, or are refused.
@@ -26,6 +26,9 @@ pub(super) struct Config {
     /// The α of some modules.
     #[serde(skip)]
     pub alpha_pattern: Pattern<f64>,
+    /// Modules that are trained whole.
+    #[serde(skip)]
+    pub modules_to_save: Vec<String>,
     /// True if not every module with these names is adapted.
     #[serde(skip)]
     pub narrows: bool,
@@ -51,7 +54,7 @@ const UNSUPPORTED: [(&str, &str); 11] = [
     ("fan_in_fan_out", "weights must be stored as (outputs, inputs)"),
     ("layer_replication", "the base model must keep its own layers"),
     ("lora_bias", "LoRA factors have no biases"),
-    ("modules_to_save", "only LoRA factors are trained, no whole modules"),
+    ("modules_to_save", "only a classifier is trained whole, no other module"),
     ("target_parameters", "only linear modules are adapted, no bare parameters"),
     ("trainable_token_indices", "only LoRA factors are trained, no token embeddings"),
     ("use_qalora", "QA-LoRA averages groups of inputs before A; train the adapter without it"),
@@ -69,7 +72,9 @@ impl Config {
         if setting("peft_type") != "LORA" {
             return refuse("peft_type", "only adapters of the type \"LORA\" can be read");
         }
-        if let Some((key, reason)) = UNSUPPORTED.into_iter().find(|(key, _)| !is_off(setting(key))) {
+        let modules_to_save = saved::modules(setting("modules_to_save"));
+        let is_known = |key: &str| is_off(setting(key)) || key == "modules_to_save" && modules_to_save.is_some();
+        if let Some((key, reason)) = UNSUPPORTED.into_iter().find(|(key, _)| !is_known(key)) {
             return refuse(key, reason);
         }
         let changes_base =
@@ -84,6 +89,7 @@ impl Config {
         let mut config = Self::deserialize(&settings)?;
         config.rank_pattern = Pattern::parse("rank_pattern", setting("rank_pattern"))?;
         config.alpha_pattern = Pattern::parse("alpha_pattern", setting("alpha_pattern"))?;
+        config.modules_to_save = modules_to_save.unwrap_or_default();
         config.targets = config.rules();
         config.narrows = ["layers_to_transform", "exclude_modules"].into_iter().any(|key| !is_off(setting(key)));
         if config.r == 0 { Err(AdapterError::NoRank) } else { Ok(config) }

@@ -10,6 +10,7 @@
 mod config;
 mod pattern;
 mod ranks;
+mod saved;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,6 +22,7 @@ use crate::{lora::init::Quantiser, models::covers};
 
 use config::Config;
 use ranks::Ranks;
+pub use saved::SavedTensor;
 
 /// The key in the tensor file's metadata that names a quantised base, as JSON.
 const QUANTISED_BASE: &str = "quantised_base";
@@ -46,6 +48,8 @@ pub struct Adapter {
     pub target_modules: Vec<String>,
     /// The adapted modules.
     pub modules: Vec<Module>,
+    /// Tensors that are trained whole beside them: a classifier's.
+    pub saved: Vec<SavedTensor>,
 }
 
 /// A base whose adapted weights are quantised; the adapter belongs to it, not to the original base. It is stored in the metadata of the tensors' file.
@@ -243,6 +247,7 @@ impl Adapter {
             tensors.push(Stored::of_f32(module.tensor("A"), vec![rank, module.inputs], &a));
             tensors.push(Stored::of_f32(module.tensor("B"), vec![module.outputs, rank], &b));
         }
+        tensors.extend(self.saved.iter().map(SavedTensor::stored));
         let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         if let Some(quantised) = &self.quantised_base {
             metadata.insert(QUANTISED_BASE.to_owned(), serde_json::to_string(quantised)?);
@@ -261,6 +266,8 @@ impl Adapter {
         let use_rslora = self.use_rslora && as_it_is;
         let whole = alpha as i64;
         let (base, revision) = parted(&self.base);
+        let mut saved: Vec<&str> = self.saved.iter().map(SavedTensor::module).collect();
+        saved.dedup();
         let config = json!({
             "alpha_pattern": ranks.alpha_pattern,
             "auto_mapping": null,
@@ -274,13 +281,13 @@ impl Adapter {
             // PEFT's own files have an integer here; a fraction comes only from a scale α/√R.
             "lora_alpha": if whole as f64 == alpha { json!(whole) } else { json!(alpha) },
             "lora_dropout": self.dropout,
-            "modules_to_save": null,
+            "modules_to_save": (!saved.is_empty()).then_some(&saved),
             "peft_type": "LORA",
             "r": ranks.rank,
             "rank_pattern": ranks.rank_pattern,
             "revision": revision,
             "target_modules": target_modules,
-            "task_type": "CAUSAL_LM",
+            "task_type": if saved.is_empty() { "CAUSAL_LM" } else { "SEQ_CLS" },
             "use_rslora": use_rslora,
         });
         format!("{config:#}\n")
@@ -298,7 +305,12 @@ impl Adapter {
         let file = read_safetensors(&Bytes::copy_from_slice(safetensors)).map_err(AdapterError::Unreadable)?;
 
         let mut pairs: BTreeMap<&str, [Option<Matrix>; 2]> = BTreeMap::new();
+        let mut saved = vec![];
         for stored in &file.tensors {
+            if let Some(tensor) = SavedTensor::read(stored, &config.modules_to_save)? {
+                saved.push(tensor);
+                continue;
+            }
             let name = &stored.name;
             let (module, factor) = parse_name(name).ok_or_else(|| AdapterError::Unexpected(name.clone()))?;
             pairs.entry(module).or_default()[factor] = Some(Matrix::read(stored)?);
@@ -324,6 +336,7 @@ impl Adapter {
             dropout: config.lora_dropout,
             target_modules,
             modules,
+            saved,
         };
         let (alphas, rslora) = (config.alpha_pattern, adapter.use_rslora);
         let scale = |name: &str, rank: usize| {
@@ -354,6 +367,9 @@ impl Adapter {
                 return Err(AdapterError::Untargeted(module.name.clone()));
             }
             module.check(self.rank)?;
+        }
+        for tensor in &self.saved {
+            check_finite(&tensor.values, || format!("the tensor \"{}\"", tensor.name))?;
         }
         Ok(())
     }

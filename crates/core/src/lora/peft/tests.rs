@@ -35,6 +35,7 @@ fn adapter() -> Adapter {
             module("model.layers.0.mlp.down_proj", 5, 3, 2),
             module("model.layers.0.self_attn.q_proj", 3, 4, 2),
         ],
+        saved: vec![],
     }
 }
 
@@ -112,6 +113,43 @@ fn config_is_what_peft_writes() {
         "target_modules": ["q_proj", "down_proj"], "task_type": "CAUSAL_LM", "use_rslora": false,
     });
     assert_eq!(config, expected);
+}
+
+#[test]
+fn a_classifier_is_saved_whole() {
+    let tensor = |name: &str, shape: &[usize]| SavedTensor {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        values: random(name, shape.iter().product()),
+    };
+    let saved = vec![tensor("classifier.dense.weight", &[3, 3]), tensor("classifier.dense.bias", &[3])];
+    let adapter = Adapter { saved, ..adapter() };
+    let files = written(&adapter);
+    let config: Value = serde_json::from_str(&files.config_json).expect("our own JSON");
+    assert_eq!((&config["modules_to_save"], &config["task_type"]), (&json!(["classifier"]), &json!("SEQ_CLS")));
+    let file = SafeTensors::deserialize(&files.safetensors).expect("a sound file");
+    let bias = file.tensor("base_model.model.classifier.dense.bias").expect("PEFT's name");
+    assert_eq!(bias.shape(), [3]);
+    let mut again = read(&files).expect("what was written");
+    again.saved.sort_by_key(|tensor| std::cmp::Reverse(tensor.name.clone()));
+    assert_eq!(again.saved, adapter.saved);
+
+    // PEFT names both of its classifiers' usual names; without the setting, the tensors are strangers.
+    let with = |value: Value| {
+        let config = Value::Object(
+            config
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .chain([("modules_to_save".to_owned(), value)])
+                .collect(),
+        );
+        Adapter::from_peft(&config.to_string(), &files.safetensors)
+    };
+    assert_eq!(with(json!(["classifier", "score"])).expect("PEFT's own").saved.len(), 2);
+    assert!(matches!(with(Value::Null), Err(AdapterError::Unexpected(_))));
+    assert!(matches!(with(json!(["classifier", "lm_head"])), Err(AdapterError::Unsupported { .. })));
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn runs(laws: &[(&str, f64, f64)], luck: f64) -> Vec<ToyRuns> {
                         cell: Cell { scheme: scheme.to_owned(), learning_rate, seed },
                         final_loss: Some(loss),
                         accuracy: None,
+                        classes: None,
                         diverged: None,
                         failed: None,
                         start: None,
