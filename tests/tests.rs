@@ -6,6 +6,8 @@ mod browser;
 mod contract;
 // The command, through the real binary.
 mod cli;
+// Texts that are continued with a cache of keys and values.
+mod generate;
 // The GPU that the modules below work on.
 mod gpu;
 // Gradients of whole models against finite differences of their own loss, in f64.
