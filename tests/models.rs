@@ -19,7 +19,7 @@ use serde::Deserialize;
 use crate::gpu;
 
 /// All fixtures.
-const FIXTURES: &[&str] = &[
+pub const FIXTURES: &[&str] = &[
     "llama",
     "llama_wide",
     "llama_biases",
@@ -42,16 +42,16 @@ struct Settings {
 }
 
 /// A file of results that transformers and PEFT computed, and the model they did it with.
-struct Fixture {
+pub struct Fixture {
     name: &'static str,
     bytes: Vec<u8>,
     settings: Settings,
-    base: Base,
+    pub base: Base,
     shape: Shape,
 }
 
 impl Fixture {
-    fn open(name: &'static str) -> Fixture {
+    pub fn open(name: &'static str) -> Fixture {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
         let bytes = std::fs::read(folder.join(format!("{name}.safetensors"))).expect("the fixture is in the tree");
         let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("the fixture has a header");

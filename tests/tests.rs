@@ -8,6 +8,8 @@ mod contract;
 mod cli;
 // Models that classify texts against transformers.
 mod encoders;
+// Texts that are continued with a cache of keys and values.
+mod generate;
 // The GPU that the modules below work on.
 mod gpu;
 // Gradients of whole models against finite differences of their own loss, in f64.

@@ -20,8 +20,8 @@ use crate::{
     terminal::note,
 };
 
-/// Most tokens of the window: every generated token computes all of it again.
-pub const LONGEST_WINDOW: usize = 1024;
+/// Most tokens of the window, whose keys and values a cache holds: a text that is longer is continued from its last tokens.
+pub const LONGEST_WINDOW: usize = 8192;
 
 /// A base and adapters of it.
 pub struct Speakers {

@@ -2,12 +2,14 @@
 
 struct Params {
     tokens: u32,
+    // Keys of a sequence: as many as tokens, or the positions of a cache.
+    keys: u32,
     heads: u32,
     // Query head h uses key head h / (heads / kv_heads).
     kv_heads: u32,
     // At most 256.
     head_size: u32,
-    // A query sees a key less than `before` tokens before it, or less than `after` after it: both from 1, which is itself only, to `tokens`.
+    // A query sees a key less than `before` tokens before it, or less than `after` after it: both from 1, which is itself only, to `keys`.
     before: u32,
     after: u32,
     // A score is q kᵀ · scale, and then cap · tanh(score / cap) if it is capped.
@@ -24,13 +26,15 @@ struct Params {
 override VECTORS: u32 = 1u;
 // 1 if rows see those of their own segment only, whose limits are bound then; otherwise a sequence is one segment.
 override SEGMENTS: u32 = 0u;
+// 1 if keys and values lie in a cache, and `limits` holds the position of each row: it sees the keys up to there.
+override CACHED: u32 = 0u;
 // 1 if scores are capped.
 override CAPPED: u32 = 0u;
 
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> k: array<f32>;
 @group(0) @binding(3) var<storage, read> v: array<f32>;
-// For each row, the first token of its segment and the one after its last.
+// For each row, the first token of its segment and the one after its last; or its position.
 @group(0) @binding(4) var<storage, read> limits: array<u32>;
 
 // Tokens of a sequence from the first up to the end, which is not one of them.
@@ -50,6 +54,10 @@ fn segment(first_row: u32, token: u32) -> Range {
 
 // The keys that a query sees. Neither their first nor their end decreases from one query to the next.
 fn keys_of(first_row: u32, query: u32) -> Range {
+    if CACHED == 1u {
+        let end = limits[first_row + query] + 1u;
+        return Range(end - min(params.before, end), end);
+    }
     let own = segment(first_row, query);
     return Range(max(own.first, query + 1u - min(params.before, query + 1u)), min(own.end, query + params.after));
 }

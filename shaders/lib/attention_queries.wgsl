@@ -13,8 +13,8 @@ struct Query {
     // The index of its number in arrays of one for each row and head, such as lse, and the index of its first feature.
     place: u32,
     features: u32,
-    // The row where the sequence begins, and the head of its keys.
-    first_row: u32,
+    // The row where the sequence's keys begin, and their head.
+    first_key_row: u32,
     kv_head: u32,
     // The keys that it sees.
     seen: Range,
@@ -23,7 +23,7 @@ struct Query {
 fn load_keys(query: Query, first_key: u32, local: u32) {
     let narrow = params.kv_heads * params.head_size;
     for (var i = local; i < rows_at_once() * VECTORS; i += 64u) {
-        let key = query.first_row + min(first_key + i / VECTORS, params.tokens - 1u);
+        let key = query.first_key_row + min(first_key + i / VECTORS, params.keys - 1u);
         let key_at = key * narrow + query.kv_head * params.head_size;
         keys[i] = k_at(key_at, i % VECTORS);
         values[i] = v_at(key_at, i % VECTORS);
@@ -44,13 +44,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let head = group.y;
     var query: Query;
     query.token = first_query + local;
-    query.first_row = group.z * params.tokens;
+    query.first_key_row = group.z * params.keys;
+    let first_row = group.z * params.tokens;
     let token = min(query.token, params.tokens - 1u);
-    query.place = (query.first_row + token) * params.heads + head;
+    query.place = (first_row + token) * params.heads + head;
     query.features = query.place * params.head_size;
     query.kv_head = head / (params.heads / params.kv_heads);
-    query.seen = keys_of(query.first_row, token);
-    let first_row = group.z * params.tokens;
+    query.seen = keys_of(first_row, token);
     let last_query = min(first_query + 64u, params.tokens) - 1u;
     of_query(query, Range(keys_of(first_row, first_query).first, keys_of(first_row, last_query).end), local);
 }

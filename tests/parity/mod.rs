@@ -14,7 +14,7 @@ use loralab_core::{
         webgpu::{Accelerator, Checks, Profile, Tiling},
     },
     graph::{
-        memory::{Group, Tensor},
+        memory::{Group, Rows as RowKind, Tensor},
         plan::{Plan, Shape},
         shader::{Tile, Tiles},
         tape::{Purpose, Tape},
@@ -185,7 +185,7 @@ impl Rows {
             noise: (0..count)
                 .flat_map(|row| [run as u32, 7, 2 + run as u32, if row % 3 == 1 { u32::MAX } else { row as u32 }])
                 .collect(),
-            positions: (0..count).map(|row| ((row * 5 + run) % plan.shape.tokens) as u32).collect(),
+            positions: (0..count).map(|row| position(plan, row, run) as u32).collect(),
             weights: (0..count)
                 .map(|row| if row % 5 == 3 { 0.0 } else { (1 + row % 4) as f32 / count as f32 })
                 .collect(),
@@ -208,6 +208,19 @@ impl Rows {
             .with(InputName::Segments, segments)
             .with(InputName::Positions, positions)
             .with(InputName::Noise, noise)
+    }
+}
+
+/// The position of a row: any in a sequence, or one after the other from some position of the cache on.
+fn position(plan: &Plan, row: usize, run: usize) -> usize {
+    let (sequence, token) = (row / plan.shape.tokens, row % plan.shape.tokens);
+    let context = plan.buffers.iter().find_map(|kind| match kind.rows {
+        RowKind::Cached(context) => Some(context),
+        _ => None,
+    });
+    match context {
+        Some(context) => (5 * sequence + 7 * run + 3) % (context - plan.shape.tokens + 1) + token,
+        None => (row * 5 + run) % plan.shape.tokens,
     }
 }
 

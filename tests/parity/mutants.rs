@@ -26,7 +26,8 @@ const CORE: [&str; 7] =
     ["linear", "lora_linear", "attention", "rms_norm", "cross_entropy", "linear_cross_entropy", "adamw"];
 
 /// A part of the cases' names for every folder of shaders whose cases are not called like it.
-const CASES: [(&str, &str); 7] = [
+const CASES: [(&str, &str); 8] = [
+    ("cache", "attention from a cache"),
     ("clip", "adamw"),
     ("finite", "adamw"),
     ("add", "add, relu"),

@@ -58,11 +58,55 @@ pub fn forward<S: Scalar>(
     lse: &mut [S],
     scratch: &mut Scratch<S>,
 ) {
-    shape.check(&[q.len(), y.len()], &[k.len(), v.len()], lse.len());
-    let Shape { heads, head_size, .. } = shape;
-    let (scale, cap) = rule.factors();
     let limits = limits(shape, rule, segments, scratch);
     let sight = Sight::new(shape, rule, segments.map(|_| &*limits));
+    attend([shape; 2], rule, sight, q, k, v, y, lse, scratch);
+    scratch.limits = limits;
+}
+
+/// The same for rows that continue texts, whose keys and values lie in a cache, those of the rows themselves included: `k` and `v` are (B·C, KV·D), C
+/// rows per sequence, of which a query at position `p` sees those up to `p`. `positions` (N) rise by 1 from row to row of a sequence.
+///
+/// # Panics
+/// If a slice does not have the size that `shape` defines, KV does not divide H, the window is 0, or a position is not below C.
+pub fn forward_cached<S: Scalar>(
+    shape: Shape,
+    rule: Rule,
+    context: usize,
+    positions: &[u32],
+    q: &[S],
+    k: &[S],
+    v: &[S],
+    y: &mut [S],
+    lse: &mut [S],
+    scratch: &mut Scratch<S>,
+) {
+    assert!(
+        rule.causal && rule.window != Some(0),
+        "a text is continued by tokens that see themselves and those before"
+    );
+    assert_eq!(positions.len(), shape.sequences * shape.tokens, "the positions of {shape:?}");
+    assert!(positions.iter().all(|&position| (position as usize) < context), "a position is outside of the cache");
+    let keys = Shape { tokens: context, ..shape };
+    attend([shape, keys], rule, Sight::cached(shape, rule, context, positions), q, k, v, y, lse, scratch);
+}
+
+/// The forward pass, with the sizes of the queries and of the keys, which differ in tokens if at all.
+fn attend<S: Scalar>(
+    [shape, of_keys]: [Shape; 2],
+    rule: Rule,
+    sight: Sight<'_>,
+    q: &[S],
+    k: &[S],
+    v: &[S],
+    y: &mut [S],
+    lse: &mut [S],
+    scratch: &mut Scratch<S>,
+) {
+    shape.check(&[q.len(), y.len()], &[], &[lse.len()]);
+    of_keys.check(&[], &[k.len(), v.len()], &[]);
+    let Shape { heads, head_size, .. } = shape;
+    let (scale, cap) = rule.factors();
     let (_, [scores, output, largest, total, shrink]) =
         scratch.split([TILE * TILE, TILE * head_size, TILE, TILE, TILE]);
     vectorize(
@@ -78,7 +122,7 @@ pub fn forward<S: Scalar>(
                 for keys in tiles(seen.start, seen.end) {
                     let width = keys.len();
                     let scores = &mut scores[..count * width];
-                    let key_rows = shape.rows(sequence, &keys);
+                    let key_rows = of_keys.rows(sequence, &keys);
                     let (query, key) = (shape.queries(q, &rows, head), shape.keys(k, &key_rows, head));
                     S::matmul(scores, query, key.t(), scale, Store::Set);
                     if let Some(cap) = cap {
@@ -97,7 +141,6 @@ pub fn forward<S: Scalar>(
             }
         },
     );
-    scratch.limits = limits;
 }
 
 /// The running softmax of a tile of queries.
@@ -200,7 +243,7 @@ pub fn backward<S: Scalar>(
     stores: [Store; 3],
     scratch: &mut Scratch<S>,
 ) {
-    shape.check(&[q.len(), y.len(), dy.len(), dq.len()], &[k.len(), v.len(), dk.len(), dv.len()], lse.len());
+    shape.check(&[q.len(), y.len(), dy.len(), dq.len()], &[k.len(), v.len(), dk.len(), dv.len()], &[lse.len()]);
     let Shape { heads, head_size, .. } = shape;
     let (scale, cap) = rule.factors();
     let limits = limits(shape, rule, segments, scratch);
@@ -411,7 +454,7 @@ impl Shape {
         }
     }
 
-    fn check(self, per_query_feature: &[usize], per_key_feature: &[usize], per_query: usize) {
+    fn check(self, per_query_feature: &[usize], per_key_feature: &[usize], per_query: &[usize]) {
         let Self { sequences, tokens, heads, kv_heads, head_size } = self;
         assert!(kv_heads > 0 && heads.is_multiple_of(kv_heads), "{kv_heads} key heads cannot serve {heads} heads");
         assert!(head_size > 0, "a head needs at least one feature");
@@ -422,7 +465,9 @@ impl Shape {
         for &length in per_key_feature {
             assert_eq!(length, rows * kv_heads * head_size, "an (N, KV·D) operand of {self:?}");
         }
-        assert_eq!(per_query, rows * heads, "the (N, H) operand of {self:?}");
+        for &length in per_query {
+            assert_eq!(length, rows * heads, "an (N, H) operand of {self:?}");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod adamw;
 pub mod add;
 pub mod attention;
 pub mod bias;
+pub mod cache;
 mod cholesky;
 pub mod clip;
 pub mod cross_entropy;

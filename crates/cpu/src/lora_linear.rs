@@ -45,17 +45,18 @@ pub fn forward<S: Scalar>(
     scale: S,
     z: &mut [S],
     y: &mut [S],
+    threads: Threads,
     scratch: &mut Scratch<S>,
 ) {
     let Shape { rows, outputs, rank, .. } = shape;
     down(shape, of_adapter, pair.a, z);
     let Some(frozen) = frozen else {
-        linear::forward(shape.base(), x, w, y, Threads::One, scratch.weights());
+        linear::forward(shape.base(), x, w, y, threads, scratch.weights());
         up(shape, z, pair.b, scale, y, Store::Add);
         return;
     };
     let (weights, [frozen_z, product, frozen_product]) = scratch.split([rows * rank, rows * outputs, rows * outputs]);
-    linear::forward(shape.base(), x, w, y, Threads::One, weights);
+    linear::forward(shape.base(), x, w, y, threads, weights);
     // The two products are computed in the same way and then subtracted, rather than accumulated: only then are they equal
     // bit for bit if the pairs are equal.
     up(shape, z, pair.b, S::ONE, product, Store::Set);

@@ -198,7 +198,7 @@ fn in_parts<S: Send + Sync>(
 
 /// Calls both closures, in parallel if `threads` allows.
 #[cfg(not(target_family = "wasm"))]
-fn both(threads: Threads, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
+pub(crate) fn both(threads: Threads, one: impl FnOnce() + Send, other: impl FnOnce() + Send) {
     if threads == Threads::Idle && rayon::current_thread_index().is_some() {
         rayon::join(one, other);
     } else {
@@ -209,7 +209,7 @@ fn both(threads: Threads, one: impl FnOnce() + Send, other: impl FnOnce() + Send
 
 /// Calls both closures, on the one thread of a browser's worker.
 #[cfg(target_family = "wasm")]
-fn both(_: Threads, one: impl FnOnce(), other: impl FnOnce()) {
+pub(crate) fn both(_: Threads, one: impl FnOnce(), other: impl FnOnce()) {
     one();
     other();
 }

@@ -3,7 +3,7 @@
 use loralab_core::graph::{
     memory::{Group, Weight},
     ops::Attend,
-    tape::Tape,
+    tape::{Positions, Purpose, Tape},
 };
 
 use super::{Case, Mutant, trained_rows};
@@ -51,8 +51,46 @@ pub fn attention() -> Vec<Case> {
     list.into_iter().map(case).collect()
 }
 
+/// Rows that follow those of earlier calls, whose keys and values are in a cache.
+pub fn cached() -> Vec<Case> {
+    let case = |[heads, kv_heads]: [usize; 2], shape: [usize; 2], context: usize, attend: Attend| {
+        let what = format!("attention from a cache of {context}, {heads} heads over {kv_heads}, {shape:?}, {attend:?}");
+        let record = move |tape: &mut Tape| {
+            tape.positions(Positions::Cached(context));
+            let (wide, narrow) = (heads * attend.head_size, kv_heads * attend.head_size);
+            let x = trained_rows(tape, 9);
+            let [q, k, v] = [("q", wide), ("k", narrow), ("v", narrow)].map(|(name, columns)| {
+                let weight = tape.parameter(name, [columns, 9], Group::Matrix);
+                tape.linear(x, Weight::Trained(weight), None, columns)
+            });
+            let y = tape.attention(q, k, v, attend);
+            tape.mse(y);
+        };
+        Case { purpose: Some(Purpose::Predict), ..Case::new(what, shape, record) }
+    };
+    let ruled = |head_size, window, cap| Attend { window, cap, scale: 0.7, ..Attend::causal(head_size) };
+    vec![
+        case([1, 1], [1, 1], 1, ruled(1, None, None)),
+        case([2, 1], [2, 1], 9, ruled(7, None, None)),
+        case([4, 2], [1, 5], 40, ruled(16, Some(6), None)),
+        case([1, 1], [2, 70], 150, ruled(3, Some(20), Some(1.1))),
+        case([3, 1], [3, 1], 33, ruled(20, Some(4), Some(0.5))),
+        case([2, 1], [1, 8], 8, ruled(250, None, Some(2.0))),
+    ]
+}
+
 /// Broken kernels.
 pub const MUTANTS: &[Mutant] = &[
+    ("cache/forward", "* params.context + position", "* params.context"),
+    ("cache/forward", "row / params.tokens * params.context", "0u"),
+    ("cache/forward", "position < params.context", "position + 1u < params.context"),
+    ("cache/forward", "positions[row]", "positions[0]"),
+    ("attention/forward", "group.z * params.keys", "group.z * params.tokens"),
+    ("attention/forward", "params.keys - 1u", "params.tokens - 1u"),
+    ("attention/forward", "limits[first_row + query] + 1u", "limits[first_row + query]"),
+    ("attention/forward", "limits[first_row + query] + 1u", "limits[first_row] + 1u"),
+    ("attention/forward", "end - min(params.before, end)", "0u"),
+    ("attention/forward", "if CACHED == 1u", "if false"),
     ("attention/limits", "segments[i - back] != own", "segments[i - back] == own"),
     ("attention/limits", "own != 0u", "true"),
     ("attention/limits", "let token = i % params.tokens;", "let token = i;"),

@@ -84,6 +84,7 @@ pub fn cases() -> Vec<Case> {
         products::dropout(),
         products::bias(),
         attention::attention(),
+        attention::cached(),
         norms::rms_norm(),
         norms::head_norm(),
         norms::layer_norm(),

@@ -123,6 +123,13 @@ impl Cost {
         Cost { what: what.into(), per_run: bytes, shared: 0 }
     }
 
+    /// The values that a plan keeps between calls, in scalars of `size` bytes; none if it keeps none.
+    pub(crate) fn caches(plan: &Plan, size: usize) -> Option<Cost> {
+        let elements: usize = plan.caches().map(|(_, elements)| elements).sum();
+        let what = format!("keys and values of earlier tokens: {elements} numbers × {size} bytes");
+        (elements > 0).then(|| Cost::per_run(what, bytes(&[elements, size])))
+    }
+
     /// Total bytes for `runs` runs.
     pub fn of(&self, runs: usize) -> u64 {
         self.per_run.saturating_mul(runs as u64).saturating_add(self.shared)
@@ -207,6 +214,9 @@ pub trait Device {
 
     /// Each run's model output, (B·T, columns); for plans compiled with [`Purpose::Predict`](crate::graph::tape::Purpose::Predict).
     fn predict<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Vec<f32>>>;
+
+    /// Reads rows into the caches of the plan, one `Inputs` per run, whose rows are those of [`Plan::prefill`]. Nothing happens if the plan has none.
+    fn prefill(&mut self, inputs: &[Inputs<'_>]);
 
     /// A forward and, if the plan has one, a backward pass over these rows, one `Inputs` per run, without a step. Results of diverged runs are unspecified.
     fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>>;

@@ -1,7 +1,7 @@
 //! Placement: assigns a buffer to each value.
 //!
 //! A buffer is reused once its value was read for the last time, and always as a whole, so no dispatch binds one buffer twice with different access
-//! (WebGPU forbids it). Inputs and results have buffers of their own.
+//! (WebGPU forbids it). Inputs, results and caches have buffers of their own.
 
 use crate::graph::{
     memory::{Buffer, Type, Value},
@@ -34,7 +34,8 @@ impl Placement {
         // A probe reads the observed values after the forward pass; the backward pass may reuse their buffers.
         observed.iter().for_each(|value| last_use[value.0] = last_use[value.0].max(forward.len()));
         let mut placement = Placement { types: vec![], homes: vec![None; types.len()] };
-        for value in inputs.iter().map(|(_, value)| *value).chain(results.iter()) {
+        let cached = (0..types.len()).filter(|&value| types[value].is_cached()).map(Value);
+        for value in inputs.iter().map(|(_, value)| *value).chain(results.iter()).chain(cached) {
             last_use[value.0] = usize::MAX;
             placement.open(value, types[value.0]);
         }

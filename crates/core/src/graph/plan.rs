@@ -2,7 +2,7 @@
 //!
 //! A plan is made once, from static shapes: a [`Recording`] defines what is computed, [`placement`](crate::graph::placement) in which buffers.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use loralab_cpu::Store;
 
@@ -45,6 +45,8 @@ pub struct Plan {
     pub frozen_pairs: bool,
     /// Tables computed on the host, e.g. the cosines and sines of `rope`.
     pub tables: Vec<Vec<f64>>,
+    /// The same model over more tokens per sequence, up to its last cache, for reading prompts: it has the same trained tensors, tables and caches.
+    pub prefill: Option<Arc<Plan>>,
 }
 
 impl Plan {
@@ -83,6 +85,7 @@ impl Plan {
             head,
             frozen_pairs,
             tables,
+            prefill: None,
         }
     }
 
@@ -137,9 +140,15 @@ impl Plan {
         self.results.prediction.map_or(0, |buffer| self.buffers[buffer.0].columns)
     }
 
-    /// Columns of all buffers together.
+    /// Columns of all buffers together that have a row for each token.
     pub fn columns(&self) -> usize {
-        self.buffers.iter().map(|kind| kind.columns).sum()
+        self.buffers.iter().filter(|kind| !kind.is_cached()).map(|kind| kind.columns).sum()
+    }
+
+    /// The buffers that are kept between calls, with their elements per run, in the order of the model.
+    pub fn caches(&self) -> impl Iterator<Item = (Buffer, usize)> + '_ {
+        let caches = self.buffers.iter().enumerate().filter(|(_, kind)| kind.is_cached());
+        caches.map(|(index, kind)| (Buffer(index), kind.len(self.shape)))
     }
 
     /// Trained elements per run.

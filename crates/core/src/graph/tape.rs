@@ -8,8 +8,8 @@ pub use ends::CHUNK;
 use crate::graph::{
     memory::{Begin, Group, HeadTensor, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
-        Add, Attend, Attention, Bias, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear, Node, Op,
-        Orthonormal, Relu, RmsNorm, Rope, Rotary, Split, Swiglu, Tanh, gelu,
+        Add, Attend, Attention, Bias, Cache, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear,
+        Node, Op, Orthonormal, Relu, RmsNorm, Rope, Rotary, Split, Swiglu, Tanh, gelu,
     },
     plan::{Optimizer, Plan, Preconditioner, Shape},
     recording::Results,
@@ -24,9 +24,11 @@ pub enum Purpose {
     Probe,
     /// Only the forward pass, up to the loss.
     Evaluate,
-    /// Only the forward pass; the model's output is kept.
+    /// Only the model's output.
     Predict,
-    /// The forward pass up to the last observed value. Nothing is trained.
+    /// Only the values that go into caches.
+    Prefill,
+    /// Only the observed values. Nothing is trained.
     Observe,
     /// The same, then the moments of every observed value x, stored as *gradients*: Σ w \[x, 1\]ᵀ x, (I + 1, I), with the step's row weights w. With a
     /// number of columns C, the second moment is that of the step's code c with x: Σ w \[c, 1\]ᵀ x, (C + 1, I). Nothing is trained.
@@ -41,6 +43,9 @@ pub enum Positions {
     /// The input [`InputName::Positions`], below T: texts that are packed into one sequence each begin at 0. Attention then keeps them apart by
     /// [`InputName::Segments`].
     Given,
+    /// The input [`InputName::Positions`], below this many positions C: the rows of a sequence follow those of earlier calls. Attention reads the keys and
+    /// values of all positions up to a row's own from a cache, to which the rows' own are added first.
+    Cached(usize),
 }
 
 /// Records a forward pass.
@@ -259,25 +264,39 @@ impl Tape {
     /// If more features are rotated than a head has.
     pub fn rope(&mut self, x: Value, head_size: usize, rotary: &Rotary) -> Value {
         let (tokens, heads, rotated) = (self.shape.tokens, self.columns(x) / head_size, rotary.rotated());
+        let positions = if let Positions::Cached(context) = self.positions { context } else { tokens };
         assert!(rotated <= head_size, "a head of {head_size} features has no {rotated} to rotate");
         let known = self.rotaries.iter().find(|(known, _)| known == rotary).map(|(_, table)| *table);
         let table = known.unwrap_or_else(|| {
-            let [cosines, _] = rotary.tables(tokens).map(|table| self.table(table));
+            let [cosines, _] = rotary.tables(positions).map(|table| self.table(table));
             self.rotaries.push((rotary.clone(), cosines));
             cosines
         });
-        let given = (self.positions == Positions::Given).then(|| self.input(InputName::Positions, 1));
+        let given = (self.positions != Positions::ByIndex).then(|| self.input(InputName::Positions, 1));
         let reads = [x].into_iter().chain(given).collect();
         self.push(Rope { tokens, heads, head_size, rotated, table }, reads)
     }
 
-    /// Attention within each sequence, or each segment of it if `attend` says so: q is (N, H·D), k and v are (N, KV·D).
+    /// Attention within each sequence, or each segment of it if `attend` says so: q is (N, H·D), k and v are (N, KV·D). With [`Positions::Cached`] k and v
+    /// go into a cache first, and attention is over all that it holds of a text.
+    ///
+    /// # Panics
+    /// If texts are to be continued by a model that also reads what comes after a token, or reads segments.
     pub fn attention(&mut self, q: Value, k: Value, v: Value, attend: Attend) -> Value {
         let [heads, kv_heads] = [q, k].map(|value| self.columns(value) / attend.head_size);
         let attend = Attend { segments: attend.segments || self.positions == Positions::Given, ..attend };
+        let tokens = self.shape.tokens;
+        if let Positions::Cached(context) = self.positions {
+            assert!(attend.causal && !attend.segments, "a text can be continued by a decoder only");
+            let positions = self.input(InputName::Positions, 1);
+            let columns = self.columns(k);
+            let [k, v] = [k, v].map(|x| self.push(Cache { tokens, context, columns }, vec![x, positions]));
+            let op = Attention { tokens, heads, kv_heads, attend, context: Some(context) };
+            return self.push(op, vec![q, k, v, positions]);
+        }
         let segments = attend.segments.then(|| self.input(InputName::Segments, 1));
         let reads = [q, k, v].into_iter().chain(segments).collect();
-        self.push(Attention { tokens: self.shape.tokens, heads, kv_heads, attend }, reads)
+        self.push(Attention { tokens, heads, kv_heads, attend, context: None }, reads)
     }
 
     /// SwiGLU: gate · sigmoid(gate) · up.

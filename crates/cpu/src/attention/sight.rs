@@ -50,18 +50,30 @@ pub(super) struct Sight<'a> {
     causal: bool,
     window: usize,
     segments: Option<&'a [Range<usize>]>,
+    /// The position of each row, if keys lie in a cache.
+    positions: Option<&'a [u32]>,
 }
 
 impl<'a> Sight<'a> {
     /// The sight by `rule`, over the segments that [`find_segments`] found, if rows are in segments.
     pub fn new(shape: Shape, rule: Rule, segments: Option<&'a [Range<usize>]>) -> Self {
         let window = rule.window.map_or(shape.tokens, |window| window.min(shape.tokens));
-        Self { tokens: shape.tokens, causal: rule.causal, window, segments }
+        Self { tokens: shape.tokens, causal: rule.causal, window, segments, positions: None }
     }
 
-    /// The tokens that a token sees; empty for padding.
+    /// The sight by `rule` of rows at these positions of a cache of `context` keys per sequence.
+    pub fn cached(shape: Shape, rule: Rule, context: usize, positions: &'a [u32]) -> Self {
+        let window = rule.window.map_or(context, |window| window.min(context));
+        Self { tokens: shape.tokens, causal: true, window, segments: None, positions: Some(positions) }
+    }
+
+    /// The keys of its sequence that a token sees; empty for padding.
     #[inline(always)]
     pub fn seen_by(&self, sequence: usize, token: usize) -> Range<usize> {
+        if let Some(positions) = self.positions {
+            let end = positions[sequence * self.tokens + token] as usize + 1;
+            return end.saturating_sub(self.window)..end;
+        }
         let segment = match self.segments {
             Some(segments) => segments[sequence * self.tokens + token].clone(),
             None => 0..self.tokens,

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
-use loralab_cpu::attention::{Rule, Shape, backward, forward};
-use loralab_cpu::{Scalar, Scratch, Store};
+use loralab_cpu::attention::{Rule, Shape, backward, forward, forward_cached};
+use loralab_cpu::{Scalar, Scratch, Store, cache};
 
 use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
 
@@ -214,7 +214,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 }
 
 /// The elements of some rows in a tensor of `rows` rows.
-fn of_rows(shape: Shape, x: &[f32], rows: Range<usize>) -> &[f32] {
+fn of_rows<S>(shape: Shape, x: &[S], rows: Range<usize>) -> &[S] {
     let width = x.len() / (shape.sequences * shape.tokens);
     &x[rows.start * width..rows.end * width]
 }
@@ -240,6 +240,73 @@ fn a_change_reaches_exactly_the_rows_that_see_it() {
                 assert_eq!(!same(&lse, &new_lse), sees, "{call:?}: token {changed} changed; row {row} of lse");
             }
         }
+    }
+}
+
+/// y and lse, read in pieces of `width` tokens, with the keys and values of earlier pieces in a cache that has room for some more.
+fn run_in_pieces<S: Scalar>(call: Call, width: usize, inputs: &Inputs<S>) -> (Vec<S>, Vec<S>) {
+    let Shape { sequences, tokens, .. } = call.shape;
+    let (context, columns) = (tokens + 3, inputs.k.len() / call.rows());
+    let mut caches = [(); 2].map(|()| poisoned(sequences * context * columns));
+    let (mut y, mut lse) = (vec![], vec![]);
+    for start in (0..tokens).step_by(width) {
+        let shape = Shape { tokens: width.min(tokens - start), ..call.shape };
+        let rows = || (0..sequences).flat_map(|sequence| (0..shape.tokens).map(move |token| (sequence, start + token)));
+        let positions: Vec<u32> = rows().map(|(_, position)| position as u32).collect();
+        let piece = |x: &[S]| -> Vec<S> {
+            let row = |(sequence, token)| sequence * tokens + token;
+            rows().flat_map(|at| of_rows(call.shape, x, row(at)..row(at) + 1).to_vec()).collect()
+        };
+        for (x, cache) in [&inputs.k, &inputs.v].into_iter().zip(&mut caches) {
+            cache::forward(cache::Shape { tokens: shape.tokens, context, columns }, &piece(x), &positions, cache);
+        }
+        let q = piece(&inputs.q);
+        let (mut of_piece, mut sums) = (poisoned(q.len()), poisoned(q.len() / shape.head_size));
+        let ([k, v], scratch) = (&caches, &mut Scratch::new());
+        forward_cached(shape, call.rule, context, &positions, &q, k, v, &mut of_piece, &mut sums, scratch);
+        y.push(of_piece);
+        lse.push(sums);
+    }
+    let joined = |pieces: Vec<Vec<S>>| -> Vec<S> {
+        let of_sequence = |sequence: usize| {
+            pieces.iter().flat_map(move |piece| {
+                let len = piece.len() / sequences;
+                piece[sequence * len..(sequence + 1) * len].to_vec()
+            })
+        };
+        (0..sequences).flat_map(of_sequence).collect()
+    };
+    (joined(y), joined(lse))
+}
+
+fn continued() -> impl Iterator<Item = (Call, usize)> {
+    let calls = calls().into_iter().filter(|call| call.rule.causal && call.segments.is_none());
+    calls.flat_map(|call| [1, 7, 64, 90].map(|width| (call, width)))
+}
+
+#[test]
+fn a_text_in_pieces_has_the_results_of_the_whole() {
+    for (call, width) in continued() {
+        let inputs = inputs::<f64>(call.shape);
+        let (y, lse) = run_in_pieces(call, width, &inputs);
+        let (expected, expected_lse) = run(call, &inputs.q, &inputs.k, &inputs.v);
+        for (found, expected) in y.iter().chain(&lse).zip(expected.iter().chain(&expected_lse)) {
+            assert!((found - expected).abs() <= 1e-13, "{call:?} in pieces of {width}: {found}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_text_in_pieces_is_within_the_tracked_bound() {
+    struct Pieces(Call, usize);
+    impl Computation for Pieces {
+        fn outputs<S: Scalar>(&self) -> Vec<S> {
+            let (y, lse) = run_in_pieces(self.0, self.1, &inputs(self.0.shape));
+            [y, lse].concat()
+        }
+    }
+    for (call, width) in continued().step_by(3) {
+        assert_within_bound("attention in pieces", &Pieces(call, width));
     }
 }
 

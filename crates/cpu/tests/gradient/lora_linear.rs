@@ -46,7 +46,8 @@ impl<S: Scalar> Layer<S> {
         let (mut z, mut y) = (poisoned(self.shape.rows * self.shape.rank), poisoned(self.dy.len()));
         let pair = Pair { a: &self.a, b: &self.b };
         let scratch = &mut Scratch::new();
-        forward(self.shape, &self.x, &self.x, w, pair, self.frozen(), S::from_f64(SCALE), &mut z, &mut y, scratch);
+        let (scale, threads) = (S::from_f64(SCALE), Threads::One);
+        forward(self.shape, &self.x, &self.x, w, pair, self.frozen(), scale, &mut z, &mut y, threads, scratch);
         (z, y)
     }
 
@@ -120,7 +121,8 @@ fn a_masked_input_has_a_gradient_of_its_own() {
         let run = |x: &[f64], of_adapter: &[f64], a: &[f64]| {
             let (mut z, mut y) = (poisoned(6), poisoned(21));
             let (w, pair) = (Weights::Exact(&layer.w[..]), Pair { a, b: &layer.b });
-            forward(shape, x, of_adapter, w, pair, layer.frozen(), SCALE, &mut z, &mut y, &mut Scratch::new());
+            let (frozen, scratch) = (layer.frozen(), &mut Scratch::new());
+            forward(shape, x, of_adapter, w, pair, frozen, SCALE, &mut z, &mut y, Threads::One, scratch);
             (z, y)
         };
         let (z, _) = run(&layer.x, &masked, &layer.a);

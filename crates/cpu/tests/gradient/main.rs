@@ -6,6 +6,7 @@
 mod add;
 mod attention;
 mod bias;
+mod cache;
 mod cross_entropy;
 mod dropout;
 mod embedding;

@@ -5,20 +5,21 @@
 //! run is updated. Split and order depend only on the shape of one run, hence a run's bits depend neither on its cohort nor on the threads.
 
 mod needs;
+mod replay;
 mod state;
 mod update;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use loralab_cpu::{Scalar, Scratch, Threads, finite};
+use loralab_cpu::{Scalar, finite};
+use replay::{Extent, Partial, Passes, Pool};
 use update::update;
 
-use super::{Answer, Device, Evaluation, Inputs, Probe, RunSettings, RunState, Slice, StepReport, workers::Workers};
+use super::{Answer, Device, Evaluation, Inputs, Probe, RunSettings, RunState, StepReport, workers::Workers};
 use crate::graph::{
-    memory::{Buffer, Dtype, MicroBatch, Tensor, Type, Values},
+    memory::{Buffer, Tensor, Type},
     ops::{Dispatch, Op},
     plan::Plan,
-    recording::Results,
 };
 
 /// Minimum rows of a micro-batch, unless the run has fewer: enough for full matrix-product speed, few enough to stay in cache.
@@ -29,17 +30,17 @@ pub struct Cpu<S> {
     plan: Arc<Plan>,
     base: Arc<[Tensor]>,
     tables: Vec<Vec<S>>,
-    micro_batches: usize,
+    passes: Passes<S>,
+    /// Those of the plan's prefill.
+    prefill: Option<Passes<S>>,
     runs: Vec<Run<S>>,
     workers: Workers,
-    arenas: Pool<Arena<S>>,
     workspaces: Pool<Vec<Partial<S>>>,
     /// Reports that were not yet read.
     reports: Vec<Vec<Option<StepReport>>>,
 }
 
 /// Settings and state of a run.
-#[derive(Clone)]
 struct Run<S> {
     settings: RunSettings,
     trained: Vec<S>,
@@ -52,63 +53,19 @@ struct Run<S> {
     passes: usize,
     loss: S,
     gradients: Vec<S>,
-}
-
-/// The passes to compute for a micro-batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    /// The forward pass.
-    Forward,
-    /// Both passes.
-    Gradient,
-    /// Both passes; the observed values are kept.
-    Probe,
-}
-
-/// Memory of a worker for one micro-batch.
-struct Arena<S> {
-    values: Values<S>,
-    scratch: Scratch<S>,
-}
-
-/// Results of one micro-batch.
-#[derive(Clone, Default)]
-struct Partial<S> {
-    gradients: Vec<S>,
-    loss: Vec<S>,
-    correct: Vec<S>,
-    prediction: Vec<S>,
-    observed: Vec<Vec<S>>,
-}
-
-/// Reusable memory that workers take and put back; it grows to the number of workers.
-struct Pool<T>(Mutex<Vec<T>>);
-
-impl<T> Pool<T> {
-    fn take(&self) -> Option<T> {
-        self.lock().pop()
-    }
-
-    fn put(&self, item: T) {
-        self.lock().push(item);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
-        // The list is always valid, even if a worker panicked elsewhere.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    /// The values that the plan keeps between calls; they are made when they are first needed.
+    caches: Pool<Vec<Vec<S>>>,
 }
 
 impl<S: Scalar> Cpu<S> {
     /// Allocates the memory of the plan's K runs; `threads` is `None` for as many as the machine offers.
     pub fn new(plan: Arc<Plan>, base: Arc<[Tensor]>, threads: Option<usize>) -> Cpu<S> {
         let tables = plan.tables.iter().map(|table| table.iter().map(|&x| S::from_f64(x)).collect()).collect();
-        let trained = vec![S::ZERO; plan.trained_len()];
-        let moments = moments(&plan);
-        let run = Run {
+        let (elements, moments) = (plan.trained_len(), moments(&plan));
+        let run = |_| Run {
             settings: RunSettings::PLAIN,
-            gradients: vec![S::ZERO; if plan.updates.is_empty() { 0 } else { trained.len() }],
-            trained,
+            gradients: vec![S::ZERO; if plan.updates.is_empty() { 0 } else { elements }],
+            trained: vec![S::ZERO; elements],
             frozen_pairs: vec![],
             first_moment: vec![S::ZERO; moments[0]],
             second_moment: vec![S::ZERO; moments[1]],
@@ -116,16 +73,17 @@ impl<S: Scalar> Cpu<S> {
             diverged: false,
             passes: 0,
             loss: S::ZERO,
+            caches: Pool::default(),
         };
         Cpu {
-            micro_batches: micro_batches(plan.shape.sequences, plan.shape.tokens),
-            runs: vec![run; plan.shape.runs],
+            runs: (0..plan.shape.runs).map(run).collect(),
+            passes: Passes::new(plan.clone()),
+            prefill: plan.prefill.clone().map(Passes::new),
             tables,
             plan,
             base,
             workers: Workers::new(threads),
-            arenas: Pool(Mutex::default()),
-            workspaces: Pool(Mutex::default()),
+            workspaces: Pool::default(),
             reports: vec![],
         }
     }
@@ -165,7 +123,7 @@ impl<S: Scalar> Cpu<S> {
     }
 
     fn workspace(&self) -> Vec<Partial<S>> {
-        self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.micro_batches])
+        self.workspaces.take().unwrap_or_else(|| vec![Partial::default(); self.passes.micro_batches])
     }
 
     /// Computes the gradient of one run on the caller's thread, micro-batch by micro-batch. `around` gets each dispatch and the function that runs it, so that it
@@ -174,6 +132,7 @@ impl<S: Scalar> Cpu<S> {
         let mut micro_batches = self.workspace();
         for (index, partial) in micro_batches.iter_mut().enumerate() {
             self.replay_micro_batch(
+                &self.passes,
                 &self.runs[run],
                 inputs,
                 index,
@@ -192,6 +151,7 @@ impl<S: Scalar> Cpu<S> {
         let mut micro_batches = self.workspace();
         let mut found = None;
         self.replay_micro_batch(
+            &self.passes,
             &self.runs[run],
             inputs,
             0,
@@ -216,74 +176,8 @@ impl<S: Scalar> Cpu<S> {
     /// Computes the passes of all micro-batches of a run.
     fn replay(&self, run: &Run<S>, inputs: Inputs<'_>, micro_batches: &mut [Partial<S>], extent: Extent) {
         self.workers.for_each(micro_batches, |index, partial| {
-            self.replay_micro_batch(run, inputs, index, partial, extent, Op::run);
+            self.replay_micro_batch(&self.passes, run, inputs, index, partial, extent, Op::run);
         });
-    }
-
-    /// Computes the passes of one micro-batch of a run; `each` runs every dispatch.
-    fn replay_micro_batch(
-        &self,
-        run: &Run<S>,
-        inputs: Inputs<'_>,
-        index: usize,
-        partial: &mut Partial<S>,
-        extent: Extent,
-        mut each: impl FnMut(&Dispatch, &mut MicroBatch<'_, S>),
-    ) {
-        let plan = &*self.plan;
-        let rows = plan.shape.rows_per_run() / self.micro_batches;
-        let mut arena = self.arenas.take().unwrap_or_else(|| Arena::new(plan, rows));
-        for input in &plan.inputs {
-            let rows = inputs.of(input, plan.shape);
-            let rows = rows.slice();
-            let len = rows.len() / self.micro_batches;
-            let micro_batch = index * len..(index + 1) * len;
-            match rows {
-                Slice::F32(rows) => {
-                    let buffer = &mut arena.values.buffers[input.buffer.0];
-                    buffer.iter_mut().zip(&rows[micro_batch]).for_each(|(to, &from)| *to = S::from_f32(from));
-                }
-                Slice::U32(rows) => arena.values.words[input.buffer.0].copy_from_slice(&rows[micro_batch]),
-            }
-        }
-        let backward: &[Dispatch] = if extent == Extent::Forward { &[] } else { &plan.backward };
-        partial.gradients.clear();
-        partial.gradients.resize(if backward.is_empty() { 0 } else { plan.trained_len() }, S::ZERO);
-        let mut micro_batch = MicroBatch {
-            values: &mut arena.values,
-            trained: &run.trained,
-            frozen_pairs: &run.frozen_pairs,
-            gradients: &mut partial.gradients,
-            base: &self.base,
-            tables: &self.tables,
-            scale: S::from_f64(run.settings.scale),
-            threads: if plan.shape.runs * self.micro_batches == 1 { Threads::Idle } else { Threads::One },
-            scratch: &mut arena.scratch,
-        };
-        for dispatch in &plan.forward {
-            each(dispatch, &mut micro_batch);
-        }
-        if extent == Extent::Probe {
-            // The backward pass may reuse their buffers.
-            partial.observed.resize_with(plan.observed.len(), Vec::new);
-            for (observed, &(value, columns)) in partial.observed.iter_mut().zip(&plan.observed) {
-                observed.clear();
-                observed.extend_from_slice(micro_batch.values.read(value, columns));
-            }
-        }
-        for dispatch in backward {
-            each(dispatch, &mut micro_batch);
-        }
-        let Results { prediction, loss, correct } = plan.results;
-        for (buffer, result) in
-            [(loss, &mut partial.loss), (correct, &mut partial.correct), (prediction, &mut partial.prediction)]
-        {
-            result.clear();
-            if let Some(buffer) = buffer {
-                result.extend_from_slice(arena.values.read(buffer, plan.buffers[buffer.0].columns));
-            }
-        }
-        self.arenas.put(arena);
     }
 
     /// Calls `work` for each run with its inputs.
@@ -379,6 +273,16 @@ impl<S: Scalar> Cpu<S> {
         })
     }
 
+    /// Reads rows into each run's caches, as [`Device::prefill`] does.
+    pub fn prefill(&self, inputs: &[Inputs<'_>]) {
+        let Some(passes) = &self.prefill else { return };
+        self.each_run(inputs, |run, input| {
+            self.workers.for_each(&mut [Partial::default()], |index, partial| {
+                self.replay_micro_batch(passes, run, input, index, partial, Extent::Forward, Op::run);
+            });
+        });
+    }
+
     /// The result of a pass over these rows for each run, without a step, as [`Device::probe`] does.
     pub fn probe(&self, inputs: &[Inputs<'_>]) -> Vec<Probe> {
         self.each_run(inputs, |run, input| {
@@ -430,6 +334,10 @@ impl<S: Scalar> Device for Cpu<S> {
         Box::pin(async move { Ok(Cpu::predict(self, inputs)) })
     }
 
+    fn prefill(&mut self, inputs: &[Inputs<'_>]) {
+        Cpu::prefill(self, inputs);
+    }
+
     fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>> {
         Box::pin(async move { Ok(Cpu::probe(self, inputs)) })
     }
@@ -447,26 +355,6 @@ impl<S: Scalar> Device for Cpu<S> {
             run.restore(state);
         }
     }
-}
-
-impl<S: Scalar> Arena<S> {
-    fn new(plan: &Plan, rows: usize) -> Arena<S> {
-        let lens =
-            |dtype| plan.buffers.iter().map(move |kind| if kind.dtype == dtype { rows * kind.columns } else { 0 });
-        let buffers = lens(Dtype::F32).map(|len| vec![S::ZERO; len]).collect();
-        let words = lens(Dtype::U32).map(|len| vec![0; len]).collect();
-        Arena { values: Values { rows, buffers, words }, scratch: Scratch::default() }
-    }
-}
-
-/// The number of micro-batches: the largest divisor of B with at least [`MICRO_BATCH_ROWS`] rows in each, or 1.
-fn micro_batches(sequences: usize, tokens: usize) -> usize {
-    (1..=sequences)
-        .rev()
-        .find(|&micro_batches| {
-            sequences.is_multiple_of(micro_batches) && sequences / micro_batches * tokens >= MICRO_BATCH_ROWS
-        })
-        .unwrap_or(1)
 }
 
 /// Elements of the first and second moment that a plan's optimiser keeps.

@@ -2,7 +2,7 @@
 
 use loralab_cpu::Scalar;
 
-use super::{Cpu, micro_batches, moments};
+use super::{Cpu, moments, replay::micro_batches};
 use crate::{
     device::{Cost, Needs, bytes, workers::Workers},
     graph::{memory::Tensor, plan::Plan},
@@ -13,7 +13,7 @@ impl<S: Scalar> Cpu<S> {
     pub fn needs(plan: &Plan, base: &[Tensor], threads: Option<usize>) -> Needs {
         let size = size_of::<S>();
         let (elements, rows) = (plan.trained_len(), plan.shape.rows_per_run());
-        let micro_batches = micro_batches(plan.shape.sequences, plan.shape.tokens);
+        let micro_batches = micro_batches(plan);
         let workers = Workers::new(threads).count();
         // A worker computes a micro-batch in an arena; the results of a run's micro-batches are collected in a workspace.
         let (arenas, workspaces) = (workers.min(plan.shape.runs * micro_batches), workers.min(plan.shape.runs));
@@ -27,7 +27,7 @@ impl<S: Scalar> Cpu<S> {
             + moments(plan).iter().filter(|&&len| len > 0).count();
         let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
-        let terms = vec![
+        let mut terms = vec![
             Cost::per_run(
                 format!("adapters, gradients and moments: {kept} buffers × {elements} elements × {size} bytes"),
                 bytes(&[kept, elements, size]),
@@ -57,6 +57,14 @@ impl<S: Scalar> Cpu<S> {
                 bytes(&[workspaces, micro_batches, summed, size]),
             ),
         ];
+        terms.extend(Cost::caches(plan, size));
+        if let Some(prefill) = &plan.prefill {
+            let (rows, columns) = (prefill.shape.rows_per_run(), prefill.columns());
+            terms.push(Cost::shared(
+                format!("activations of prompts: {arenas} workers × {rows} rows × {columns} columns × {size} bytes"),
+                bytes(&[arenas, rows, columns, size]),
+            ));
+        }
         Needs { terms, most_runs: None }
     }
 }

@@ -30,7 +30,7 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Makes the buffers that `launches` bind.
+    /// Makes the buffers that `launches` bind, except for those that are `given`.
     ///
     /// # Errors
     /// If a buffer is larger than the GPU allows, or the checksum of an uploaded base tensor is wrong.
@@ -39,9 +39,10 @@ impl Buffers {
         plan: &Plan,
         base: &[Tensor],
         launches: impl Iterator<Item = &'a Launch>,
+        given: HashMap<Memory, wgpu::Buffer>,
     ) -> Result<Buffers, GpuError> {
         let slots = slots(plan);
-        let mut buffers = HashMap::new();
+        let mut buffers = given;
         let named = launches.flat_map(|launch| launch.buffers.iter().copied());
         let always = [Memory::Ring, Memory::Slot, Memory::Trained, Memory::Settings];
         let rows = (0..plan.buffers.len()).map(|index| Memory::Rows(Buffer(index)));
@@ -74,6 +75,21 @@ impl Buffers {
     /// The buffer of a memory, if the plan has it.
     pub fn get(&self, memory: Memory) -> Option<&wgpu::Buffer> {
         self.buffers.get(&memory)
+    }
+
+    /// The buffers that the prefill of `plan`, whose buffers these are, has in common with it: the base, the tables, the adapters and the caches.
+    pub fn shared(&self, plan: &Plan, prefill: &Plan) -> HashMap<Memory, wgpu::Buffer> {
+        let is_common = |memory: &Memory| {
+            matches!(
+                memory,
+                Memory::Base(..) | Memory::Table(_) | Memory::Trained | Memory::FrozenPairs | Memory::Settings
+            )
+        };
+        let common = self.buffers.iter().filter(|(memory, _)| is_common(memory));
+        let caches = plan.caches().zip(prefill.caches()).filter_map(|((own, _), (other, _))| {
+            self.get(Memory::Rows(own)).map(|buffer| (Memory::Rows(other), buffer.clone()))
+        });
+        common.map(|(memory, buffer)| (*memory, buffer.clone())).chain(caches).collect()
     }
 
     /// The launches that copy a step's input rows from the ring to the plan's buffers.

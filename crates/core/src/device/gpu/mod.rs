@@ -18,7 +18,7 @@ mod timing;
 mod tune;
 mod update;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use buffers::Buffers;
 use replay::{Ready, encode};
@@ -67,6 +67,8 @@ pub struct Gpu {
     submitted: usize,
     since: f64,
     pass_seconds: f64,
+    /// The device of the plan's prefill, which has base, adapters and caches in common with this one.
+    prefill: Option<Box<Gpu>>,
 }
 
 /// A pass that is to be submitted.
@@ -91,6 +93,21 @@ impl Gpu {
     /// # Errors
     /// If the GPU is too small, does not accept a shader, or fails.
     pub async fn new(accelerator: Arc<Accelerator>, plan: Arc<Plan>, base: Arc<[Tensor]>) -> Result<Gpu, GpuError> {
+        let mut gpu = Gpu::with(accelerator.clone(), plan.clone(), base.clone(), HashMap::new()).await?;
+        if let Some(prefill) = &plan.prefill {
+            let shared = gpu.buffers.shared(&plan, prefill);
+            gpu.prefill = Some(Box::new(Gpu::with(accelerator, prefill.clone(), base, shared).await?));
+        }
+        Ok(gpu)
+    }
+
+    /// The same, over some buffers that are there already.
+    async fn with(
+        accelerator: Arc<Accelerator>,
+        plan: Arc<Plan>,
+        base: Arc<[Tensor]>,
+        given: HashMap<Memory, wgpu::Buffer>,
+    ) -> Result<Gpu, GpuError> {
         for dispatch in &plan.forward {
             if let Some(reason) = dispatch.op.refusal() {
                 return Err(GpuError::Unsupported { label: dispatch.label.clone(), reason });
@@ -105,7 +122,7 @@ impl Gpu {
         let clear = if plan.backward.is_empty() { vec![] } else { vec![update::clear(&plan)] };
         let gather = update::gather(&plan);
         let used = passes.iter().flatten().chain(&updates).chain(&clear).chain(&gather);
-        let buffers = Buffers::new(&accelerator, &plan, &base, used).await?;
+        let buffers = Buffers::new(&accelerator, &plan, &base, used, given).await?;
         // Timing the tiles costs more than a plan with only a forward pass could gain.
         if matches!(accelerator.options().tiling, Tiling::Timed(_)) && !plan.backward.is_empty() {
             tune::tune(&accelerator, &plan, &base, &buffers).await?;
@@ -140,6 +157,7 @@ impl Gpu {
             awaited: vec![],
             submitted: 0,
             since: 0.0,
+            prefill: None,
         })
     }
 
@@ -309,6 +327,14 @@ impl Device for Gpu {
             let of_run = words.len() / self.plan.shape.runs;
             Ok(words.chunks_exact(of_run).map(floats).collect())
         })
+    }
+
+    fn prefill(&mut self, inputs: &[Inputs<'_>]) {
+        self.flush();
+        if let Some(prefill) = &mut self.prefill {
+            prefill.place(inputs);
+            prefill.submit(prefill.forward());
+        }
     }
 
     fn probe<'a>(&'a mut self, inputs: &'a [Inputs<'a>]) -> Answer<'a, Vec<Probe>> {

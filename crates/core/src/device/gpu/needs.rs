@@ -49,9 +49,17 @@ impl Gpu {
         if matrices > 0 {
             terms.push(Cost::per_run(format!("preconditioners: {matrices} numbers × 4 bytes"), 4 * matrices));
         }
-        let widest = plan.buffers.iter().map(|kind| kind.columns).chain(working).max();
-        let widest = widest.map_or(0, |columns| rows as u64 * columns as u64 * 4);
-        let largest = widest.max(elements as u64 * 4 * moments.max(1) as u64).max(1);
+        terms.extend(Cost::caches(plan, 4));
+        let prefill = plan.prefill.as_deref();
+        if let Some(prefill) = prefill {
+            let (rows, columns) = (prefill.shape.rows_per_run(), prefill.columns());
+            let what = format!("activations of prompts: {rows} rows × {columns} columns × 4 bytes");
+            terms.push(Cost::per_run(what, bytes(&[rows, columns, 4])));
+        }
+        let of_buffers = |plan: &Plan| plan.buffers.iter().map(|kind| bytes(&[kind.len(plan.shape), 4])).max();
+        let of_working = working.into_iter().map(|columns| bytes(&[rows, columns, 4])).max();
+        let widest = [of_buffers(plan), prefill.and_then(of_buffers), of_working].into_iter().flatten().max();
+        let largest = widest.unwrap_or(0).max(elements as u64 * 4 * moments.max(1) as u64).max(1);
         let by_binding = accelerator.largest_buffer() / largest;
         let by_groups =
             u64::from(accelerator.limits().max_compute_workgroups_per_dimension) / plan.shape.sequences.max(1) as u64;

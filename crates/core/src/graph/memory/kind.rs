@@ -34,6 +34,8 @@ pub enum Rows {
     Sequence,
     /// One row per run.
     Once,
+    /// So many rows per sequence, one per position, that a device keeps between calls: B·C per run.
+    Cached(usize),
 }
 
 /// The type of a value: (rows, columns) elements of one dtype for each run.
@@ -53,6 +55,16 @@ impl Type {
         Type { dtype: Dtype::F32, rows: Rows::Token, columns }
     }
 
+    /// f32, rows that are kept for `context` positions of each sequence.
+    pub const fn cached(context: usize, columns: usize) -> Type {
+        Type { dtype: Dtype::F32, rows: Rows::Cached(context), columns }
+    }
+
+    /// True if it is kept between calls.
+    pub const fn is_cached(self) -> bool {
+        matches!(self.rows, Rows::Cached(_))
+    }
+
     /// u32, one element per token.
     pub const fn ids() -> Type {
         Type { dtype: Dtype::U32, rows: Rows::Token, columns: 1 }
@@ -64,6 +76,7 @@ impl Type {
             Rows::Token => shape.sequences * shape.tokens,
             Rows::Sequence => shape.sequences,
             Rows::Once => 1,
+            Rows::Cached(context) => shape.sequences * context,
         }
     }
 

@@ -75,6 +75,18 @@ impl<S: Scalar> Values<S> {
         &self.words[buffer.0][..self.rows * columns]
     }
 
+    /// Reads all of a value that is kept between calls.
+    pub fn cached(&self, buffer: Buffer) -> &[S] {
+        &self.buffers[buffer.0]
+    }
+
+    /// Calls `write` with all of a value that is kept between calls, while the other values can be read.
+    pub fn write_cached(&mut self, buffer: Buffer, write: impl FnOnce(&Self, &mut [S])) {
+        let mut cache = std::mem::take(&mut self.buffers[buffer.0]);
+        write(self, &mut cache);
+        self.buffers[buffer.0] = cache;
+    }
+
     /// Calls `write` with the (rows, columns) elements of the values in `targets`, while the other values can be read.
     ///
     /// The buffers are moved out and back (three words each); no op reads a buffer that it writes.

@@ -1,4 +1,5 @@
-//! `attention`: softmax(scores) v for each sequence and head. y (N, H·D) ← q (N, H·D), k, v (N, KV·D), the rows' segments (N) if there are any.
+//! `attention`: softmax(scores) v for each sequence and head. y (N, H·D) ← q (N, H·D), k, v (N, KV·D), the rows' segments (N) if there are any; or k, v
+//! (B·C, KV·D) from a cache, and the rows' positions (N).
 
 use loralab_cpu::{
     Scalar,
@@ -22,10 +23,10 @@ shader! {
     FORWARD = "attention/forward", workgroup 64;
     parts { "attention/forward", "lib/attention", "lib/attention_queries", "lib/hyperbolic" }
     params {
-        tokens: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
+        tokens: u32, keys: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
     }
     buffers { read q: f32, read k: f32, read v: f32, read limits: u32, write y: f32, write lse: f32 }
-    constants { VECTORS, SEGMENTS, CAPPED }
+    constants { VECTORS, SEGMENTS, CACHED, CAPPED }
 }
 shader! {
     DELTA = "attention/delta", workgroup 256;
@@ -38,21 +39,21 @@ shader! {
     BACKWARD_QUERY = "attention/backward_query", workgroup 64;
     parts { "attention/backward_query", "lib/attention", "lib/attention_backward", "lib/attention_queries", "lib/hyperbolic" }
     params {
-        tokens: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
+        tokens: u32, keys: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
     }
     buffers { read q: f32, read k: f32, read v: f32, read limits: u32, read sums: f32, read dy: f32, write dq: f32 }
-    constants { VECTORS, SEGMENTS, CAPPED }
+    constants { VECTORS, SEGMENTS, CACHED, CAPPED }
 }
 shader! {
     BACKWARD_KEY_VALUE = "attention/backward_key_value", workgroup 64;
     parts { "attention/backward_key_value", "lib/attention", "lib/attention_backward", "lib/hyperbolic" }
     params {
-        tokens: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
+        tokens: u32, keys: u32, heads: u32, kv_heads: u32, head_size: u32, before: u32, after: u32, scale: f32, cap: f32, add: u32, add_value: u32,
     }
     buffers {
         read q: f32, read k: f32, read v: f32, read limits: u32, read sums: f32, read dy: f32, write dk: f32, write dv: f32,
     }
-    constants { VECTORS, SEGMENTS, CAPPED }
+    constants { VECTORS, SEGMENTS, CACHED, CAPPED }
 }
 
 /// Queries or keys per workgroup.
@@ -99,6 +100,9 @@ impl Attend {
 /// Attention by running softmax; the backward pass recomputes the probabilities from the stored log-sum-exp, so no (T, T) matrix is
 /// ever stored (Dao 2023, arXiv 2307.08691). Reads q, k, v, and the segments if there are any; writes y and the log-sum-exp, (N, H). Both are 0
 /// for padding.
+///
+/// With a cache, k and v are those of all positions that were ever written, and the last operand has the rows' positions: a row sees the positions up to
+/// its own. There is no backward pass then.
 #[derive(Clone, Debug)]
 pub struct Attention {
     /// Tokens T per sequence.
@@ -109,6 +113,8 @@ pub struct Attention {
     pub kv_heads: usize,
     /// The mask, and the scaling of the scores.
     pub attend: Attend,
+    /// Positions C per sequence of the cache that holds k and v; `None` if they are of the same rows as q.
+    pub context: Option<usize>,
 }
 
 impl Attention {
@@ -117,9 +123,15 @@ impl Attention {
         [self.heads, self.kv_heads].map(|heads| heads * self.attend.head_size)
     }
 
+    /// Keys of a sequence: those of a cache, or one per token.
+    fn keys(&self) -> usize {
+        self.context.unwrap_or(self.tokens)
+    }
+
     /// The most tokens that a token sees up to itself, and from itself on; both include it.
     fn reach(&self) -> [usize; 2] {
-        let window = self.attend.window.map_or(self.tokens, |window| window.min(self.tokens));
+        let most = self.keys();
+        let window = self.attend.window.map_or(most, |window| window.min(most));
         [window, if self.attend.causal { 1 } else { window }]
     }
 }
@@ -136,6 +148,9 @@ impl Kernel for Attention {
         let products = if pass == Pass::Forward { 2 } else { 5 };
         // Pairs of tokens of a sequence of which the first sees the second; the window is cut at both ends.
         let [before, after] = self.reach();
+        if self.context.is_some() {
+            return 2 * products * self.columns()[0] * before;
+        }
         let cut = |reach: usize| reach * self.tokens - reach * (reach - 1) / 2;
         let seen = cut(before) + cut(after) - self.tokens;
         products * self.columns()[0] * (2 * seen).div_ceil(self.tokens)
@@ -143,6 +158,7 @@ impl Kernel for Attention {
 
     fn backward(&self, node: &Node, reverse: &mut Reverse) {
         let Some(dy) = reverse.gradient(node.writes[0]) else { return };
+        assert!(self.context.is_none(), "no gradient passes through a cache");
         let [q, k, v] = [node.reads[0], node.reads[1], node.reads[2]];
         let [y, lse] = [node.writes[0], node.writes[1]];
         let [wide, narrow] = self.columns();
@@ -168,16 +184,18 @@ impl Kernel for Attention {
         let [tokens, heads, kv_heads, size] = [self.tokens, self.heads, self.kv_heads, head_size].map(word);
         let [before, after] = self.reach().map(word);
         let [scale, limit] = [scale, cap.unwrap_or(0.0)].map(|x| (x as f32).to_bits());
+        let keys = word(self.keys());
         let params =
-            |stores: [u32; 2]| [tokens, heads, kv_heads, size, before, after, scale, limit, stores[0], stores[1]];
-        let constants = [word(head_size.div_ceil(4)), u32::from(segments), u32::from(cap.is_some())];
+            |stores: [u32; 2]| [tokens, keys, heads, kv_heads, size, before, after, scale, limit, stores[0], stores[1]];
+        let is_cached = self.context.is_some();
+        let constants = [head_size.div_ceil(4), segments.into(), is_cached.into(), cap.is_some().into()].map(word);
         let groups = |heads: usize| [self.tokens.div_ceil(ATTENDED), heads, grid.all_rows() / self.tokens];
         let rows = dispatch.reads.iter().copied().map(Memory::Rows).collect::<Vec<_>>();
         let (&last, [q, k, v]) = (rows.last().unwrap_or(&Memory::Limits), [rows[0], rows[1], rows[2]]);
         let all = grid.all_rows();
         let mut launches = Vec::new();
-        // Without segments no kernel reads the limits, but their binding still needs a buffer: q, which is read anyway.
-        let mut limits = q;
+        // Without segments no kernel reads the limits, but their binding still needs a buffer that is read anyway: q, or the positions with a cache.
+        let mut limits = if is_cached { last } else { q };
         if segments {
             limits = Memory::Limits;
             launches.push(Launch::over(&LIMITS, all, &[word(all), tokens], &[last, limits]));
@@ -214,7 +232,14 @@ impl Kernel for Attention {
         };
         let [wide, narrow] = self.columns();
         let [q, k, v] = [dispatch.reads[0], dispatch.reads[1], dispatch.reads[2]];
-        if dispatch.pass == Pass::Forward {
+        if let Some(context) = self.context {
+            let [(y, _), (lse, _)] = dispatch.write();
+            micro_batch.values.write([(y, wide), (lse, self.heads)], |values, [y, lse]| {
+                let (q, k, v) = (values.read(q, wide), values.cached(k), values.cached(v));
+                let positions = values.ids(dispatch.reads[3]);
+                attention::forward_cached(shape, rule, context, positions, q, k, v, y, lse, scratch);
+            });
+        } else if dispatch.pass == Pass::Forward {
             let [(y, _), (lse, _)] = dispatch.write();
             micro_batch.values.write([(y, wide), (lse, self.heads)], |values, [y, lse]| {
                 let (q, k, v) = (values.read(q, wide), values.read(k, narrow), values.read(v, narrow));

@@ -248,7 +248,8 @@ impl Kernel for LoraLinear {
                 micro_batch.values.write([(y, self.outputs), (z, self.rank)], |values, [y, z]| {
                     let of_adapter = values.read(*dispatch.reads.get(1).unwrap_or(&x), self.inputs);
                     let x = values.read(x, self.inputs);
-                    lora_linear::forward(shape, x, of_adapter, w, pair, frozen, scale, z, y, micro_batch.scratch);
+                    let (threads, scratch) = (micro_batch.threads, &mut *micro_batch.scratch);
+                    lora_linear::forward(shape, x, of_adapter, w, pair, frozen, scale, z, y, threads, scratch);
                 });
             }
             Pass::BackwardInput => {

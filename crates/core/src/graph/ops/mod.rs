@@ -6,6 +6,7 @@
 mod add;
 mod attention;
 mod bias;
+mod cache;
 mod cross_entropy;
 pub mod dropout;
 mod embedding;
@@ -29,6 +30,7 @@ mod tanh;
 pub use add::Add;
 pub use attention::{Attend, Attention};
 pub use bias::Bias;
+pub use cache::Cache;
 pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -94,7 +96,7 @@ pub struct Dispatch<V = Buffer> {
     pub pass: Pass,
     /// Operands that it reads, in the order that the op's file defines.
     pub reads: Vec<V>,
-    /// Operands that it writes; with [`Store::Add`] it also reads them.
+    /// Operands that it writes; with [`Store::Add`] it also reads them, or leaves some of their rows as they are.
     pub writes: Vec<(V, Store)>,
     /// Types of the operands in `reads`, then of those in `writes`.
     pub types: Vec<Type>,
@@ -103,7 +105,9 @@ pub struct Dispatch<V = Buffer> {
 impl Dispatch<Value> {
     /// The forward dispatch of a recorded op.
     pub fn forward(node: &Node) -> Dispatch<Value> {
-        let writes = node.writes.iter().map(|&value| (value, Store::Set)).collect();
+        // A cache keeps what it holds of other positions.
+        let store = if matches!(node.op, Op::Cache(_)) { Store::Add } else { Store::Set };
+        let writes = node.writes.iter().map(|&value| (value, store)).collect();
         Dispatch {
             label: node.label.clone(),
             op: node.op.clone(),
@@ -260,6 +264,7 @@ ops!(
     Add,
     Attention,
     Bias,
+    Cache,
     CrossEntropy,
     Dropout,
     Embedding,

@@ -1,6 +1,6 @@
 //! The recorded model as dispatches: the forward pass, and what the purpose of the plan asks for after it.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use super::{Purpose, Tape};
 use crate::graph::{
@@ -14,28 +14,20 @@ use crate::graph::{
 impl Tape {
     /// Both passes as dispatches over values that have no memory yet.
     pub(super) fn record(mut self, purpose: Purpose) -> Recording {
-        if matches!(purpose, Purpose::Observe | Purpose::Moments(_)) {
-            self.end_at_observed();
-        }
+        self.keep_only_asked(purpose);
         let observed: Vec<Value> = match purpose {
             Purpose::Train(_) | Purpose::Probe => {
                 let adapters = self.nodes.iter().filter(|node| matches!(node.op, Op::LoraLinear(_)));
                 adapters.map(|node| node.writes[1]).collect()
             }
             Purpose::Observe => self.observed.iter().map(|(_, x)| *x).collect(),
-            Purpose::Evaluate | Purpose::Predict | Purpose::Moments(_) => vec![],
+            Purpose::Evaluate | Purpose::Predict | Purpose::Prefill | Purpose::Moments(_) => vec![],
         };
-        match purpose {
-            Purpose::Probe | Purpose::Predict => self.keep_output(),
-            _ => self.results.prediction = None,
-        }
         let moments = if let Purpose::Moments(codes) = purpose { self.moments(codes) } else { vec![] };
         let mut forward: Vec<Dispatch<Value>> = self.nodes.iter().map(Dispatch::forward).collect();
         let (mut backward, types) = match purpose {
             Purpose::Train(_) | Purpose::Probe => self.reverse(),
-            Purpose::Evaluate | Purpose::Predict | Purpose::Observe | Purpose::Moments(_) => {
-                (moments, self.types.clone())
-            }
+            _ => (moments, self.types.clone()),
         };
         let updates = match purpose {
             Purpose::Train(optimizer) => {
@@ -79,12 +71,31 @@ impl Tape {
         (backward, types)
     }
 
-    /// Removes the ops after the last observed value: the rest of the model and its loss.
-    fn end_at_observed(&mut self) {
-        let writes = |node: &Node| node.writes.iter().any(|value| self.observed.iter().any(|(_, x)| x == value));
-        self.nodes.truncate(self.nodes.iter().rposition(writes).map_or(0, |last| last + 1));
-        self.inputs.retain(|(name, _)| *name != InputName::Expected);
-        self.results = Results::default();
+    /// Removes the results that nobody asked for, and the ops that only they need.
+    fn keep_only_asked(&mut self, purpose: Purpose) {
+        match purpose {
+            Purpose::Probe | Purpose::Predict => self.keep_output(),
+            _ => self.results.prediction = None,
+        }
+        let asked: Vec<Value> = match purpose {
+            Purpose::Train(_) | Purpose::Probe | Purpose::Evaluate => return,
+            Purpose::Predict => self.results.prediction.into_iter().collect(),
+            Purpose::Prefill => {
+                (0..self.types.len()).filter(|&value| self.types[value].is_cached()).map(Value).collect()
+            }
+            Purpose::Observe | Purpose::Moments(_) => self.observed.iter().map(|(_, x)| *x).collect(),
+        };
+        self.results = Results { prediction: self.results.prediction, ..Results::default() };
+        let mut needed: HashSet<Value> = asked.into_iter().collect();
+        let mut kept: Vec<Node> = vec![];
+        for node in std::mem::take(&mut self.nodes).into_iter().rev() {
+            if node.writes.iter().any(|value| needed.contains(value)) {
+                needed.extend(&node.reads);
+                kept.push(node);
+            }
+        }
+        kept.reverse();
+        self.nodes = kept;
     }
 
     /// The dispatches that compute the moments of the observed values; declares the parameters whose gradients these are.

@@ -1,23 +1,25 @@
 //! Generation of tokens with a base and adapters of it: several prompts and a whole cohort of adapters at once.
 //!
-//! Each token runs the forward pass over the whole window. The window of a plan grows with the texts, by doubling, so short texts cost little.
+//! The device keeps the keys and values of the tokens that it has read of each text, so a token costs a pass over one row; prompts are read before, up to
+//! [`PREFILL`] tokens at a time. Only tokens that the cache does not hold are read: an answer of a conversation costs the new question. A text longer than
+//! the window is read again from a later beginning for each token, since its positions are then others.
 
 mod adapters;
 mod sampling;
+mod texts;
 
 use std::sync::Arc;
 
 use adapters::Loaded;
 pub(super) use adapters::{Loaded as LoadedAdapter, check, check_saved, of_all as all_adapters};
-use loralab_linalg::Draws;
 pub use sampling::Sampling;
+use texts::{Rows, Text};
 
 use crate::{
-    device::{Cpu, Device, DeviceError, Inputs},
+    device::{Cpu, Device, DeviceError},
     graph::{
-        memory::InputName,
         plan::{Plan, Shape},
-        tape::{Purpose, Tape},
+        tape::{Positions, Purpose, Tape},
     },
     lora::peft::Adapter,
     models::{Adapters, Base, Training},
@@ -25,16 +27,20 @@ use crate::{
 
 use super::MakeDevice;
 
-/// Windows up to this many tokens have one size.
-const SMALL: usize = 256;
-/// The first size of a larger window.
-const FIRST: usize = 64;
+/// Positions that a cache has at first, unless the window has fewer.
+const FIRST: usize = 256;
+/// Tokens of a prompt that one pass reads: enough for full matrix-product speed.
+const PREFILL: usize = 64;
 
 /// Models that continue texts token by token.
 pub struct Generator<'a> {
     make_device: MakeDevice<'a>,
     device: Box<dyn Device>,
     plan: Arc<Plan>,
+    /// Positions that the cache has for each text.
+    context: usize,
+    /// The tokens whose keys and values the cache holds, text by text.
+    kept: Vec<Vec<u32>>,
     /// Most tokens that a model reads.
     window: usize,
     vocabulary: usize,
@@ -109,15 +115,17 @@ impl<'a> Generator<'a> {
         let window = base.model.longest().min(longest).max(1);
         let frozen_pairs =
             given.iter().flatten().any(|adapter| adapter.modules.iter().any(|module| module.frozen.is_some()));
-        let tokens = if window <= SMALL { window } else { FIRST };
-        let shape = Shape { runs: given.len(), sequences: prompts.max(1), tokens };
-        let plan = compile(&base, &adapters, shape, frozen_pairs);
+        let context = window.min(FIRST);
+        let shape = Shape { runs: given.len(), sequences: prompts.max(1), tokens: 1 };
+        let plan = compile(&base, &adapters, shape, context, frozen_pairs);
         let loaded: Vec<Loaded> = given.iter().map(|adapter| Loaded::new(&plan, *adapter)).collect();
         let device = device(make_device, &plan, &base, &loaded).await?;
         Ok(Generator {
             make_device,
             device,
             plan,
+            context,
+            kept: vec![vec![]; shape.runs * shape.sequences],
             window,
             vocabulary: base.model.vocabulary(),
             left_alone: given.iter().map(|adapter| adapters::left_alone(&base, &adapters, *adapter)).collect(),
@@ -175,6 +183,8 @@ impl<'a> Generator<'a> {
             Text::new(prompts[run].get(prompt), &request.sampling, prompt)
         };
         let mut texts: Vec<Text> = (0..runs * sequences).map(text).collect();
+        let longest = prompts.iter().flatten().map(Vec::len).max().unwrap_or(1);
+        self.make_room(longest.saturating_add(request.count)).await?;
         for _ in 0..request.count {
             if texts.iter().all(|text| text.ended) {
                 break;
@@ -199,32 +209,47 @@ impl<'a> Generator<'a> {
         Ok(texts.chunks_exact(sequences).zip(prompts).map(of_run).collect())
     }
 
-    /// The logits after the last token of each text.
+    /// The logits after the last token of each text, (V) each.
     async fn logits(&mut self, texts: &[Text]) -> Result<Vec<Vec<f32>>, GenerateError> {
-        let longest = texts.iter().map(|text| text.tokens.len()).max().unwrap_or(1).min(self.window);
-        self.make_room(longest).await?;
-        let Shape { sequences, tokens, .. } = self.plan.shape;
-        let rows: Vec<Vec<u32>> = texts
-            .chunks_exact(sequences)
-            .map(|texts| texts.iter().flat_map(|text| padded(text.seen(self.window), tokens)).collect())
-            .collect();
-        let (zeros, weights) = (vec![0_u32; sequences * tokens], vec![0.0_f32; sequences * tokens]);
-        let inputs: Vec<Inputs<'_>> = rows.iter().map(|rows| inputs(rows, &zeros, &weights)).collect();
-        let predicted = self.device.predict(&inputs).await?;
-        let last = |(index, text): (usize, &Text)| {
-            let row = index % sequences * tokens + text.seen(self.window).len() - 1;
-            predicted[index / sequences][row * self.vocabulary..(row + 1) * self.vocabulary].to_vec()
-        };
-        Ok(texts.iter().enumerate().map(last).collect())
+        let seen: Vec<&[u32]> = texts.iter().map(|text| text.seen(self.window)).collect();
+        for (kept, seen) in self.kept.iter_mut().zip(&seen) {
+            let same = kept.iter().zip(&seen[..seen.len() - 1]).take_while(|(kept, seen)| kept == seen).count();
+            kept.truncate(same);
+        }
+        let width = self.plan.prefill.as_ref().map_or(1, |prefill| prefill.shape.tokens);
+        while self.kept.iter().zip(&seen).any(|(kept, seen)| kept.len() + 1 < seen.len()) {
+            let rows = self.rows(&seen, width);
+            self.device.prefill(&Vec::from_iter(rows.iter().map(Rows::inputs)));
+        }
+        let rows = self.rows(&seen, 1);
+        let predicted = self.device.predict(&Vec::from_iter(rows.iter().map(Rows::inputs))).await?;
+        let of_run = |logits: &Vec<f32>| logits.chunks_exact(self.vocabulary).map(<[f32]>::to_vec).collect::<Vec<_>>();
+        Ok(predicted.iter().flat_map(of_run).collect())
     }
 
-    /// Makes a device for a longer window if the present one is shorter than `longest` tokens.
+    /// The rows of each run's next pass, `width` tokens of each text from the first one that the cache does not hold, which it holds from then on.
+    fn rows(&mut self, seen: &[&[u32]], width: usize) -> Vec<Rows> {
+        let of_run = |(kept, seen): (&mut [Vec<u32>], &[&[u32]])| {
+            let mut rows = Rows::default();
+            for (kept, seen) in kept.iter_mut().zip(seen) {
+                let start = kept.len().min(seen.len() - 1).min(self.context - width);
+                rows.push(start, &seen[start..], width);
+                *kept = seen[..seen.len().min(start + width)].to_vec();
+            }
+            rows
+        };
+        let sequences = self.plan.shape.sequences;
+        self.kept.chunks_exact_mut(sequences).zip(seen.chunks_exact(sequences)).map(of_run).collect()
+    }
+
+    /// Makes a device with a longer cache if the present one is shorter than texts of so many tokens. The new cache is empty.
     async fn make_room(&mut self, longest: usize) -> Result<(), GenerateError> {
-        let shape = self.plan.shape;
-        if longest > shape.tokens {
-            let tokens = longest.next_power_of_two().min(self.window);
-            self.plan = compile(&self.base, &self.adapters, Shape { tokens, ..shape }, self.frozen_pairs);
+        let needed = longest.min(self.window);
+        if needed > self.context {
+            self.context = needed.next_power_of_two().min(self.window);
+            self.plan = compile(&self.base, &self.adapters, self.plan.shape, self.context, self.frozen_pairs);
             self.device = device(self.make_device, &self.plan, &self.base, &self.loaded).await?;
+            self.kept.iter_mut().for_each(Vec::clear);
         }
         Ok(())
     }
@@ -233,21 +258,30 @@ impl<'a> Generator<'a> {
     fn not_finite(&self, run: usize, text: &[u32]) -> GenerateError {
         let seen = &text[text.len().saturating_sub(self.window)..];
         let shape = Shape { runs: 1, sequences: 1, tokens: seen.len() };
-        let plan = compile(&self.base, &self.adapters, shape, self.frozen_pairs);
-        let mut cpu = Cpu::<f32>::new(plan, self.base.tensors.clone(), Some(1));
+        let plan = tape(&self.base, &self.adapters, shape, Positions::ByIndex, self.frozen_pairs);
+        let mut cpu = Cpu::<f32>::new(Arc::new(plan.compile(Purpose::Predict)), self.base.tensors.clone(), Some(1));
         self.loaded[run].put(&mut cpu, 0);
-        let (zeros, weights) = (vec![0_u32; seen.len()], vec![0.0_f32; seen.len()]);
-        let tensor = cpu.first_not_finite(0, inputs(seen, &zeros, &weights), seen.len());
+        let mut rows = Rows::default();
+        rows.push(0, seen, seen.len());
+        let tensor = cpu.first_not_finite(0, rows.inputs(), seen.len());
         // Values that overflow on a GPU but not here are seen in the logits only.
         GenerateError::NotFinite { tensor: tensor.unwrap_or_else(|| "lm_head".to_owned()), tokens: text.len() }
     }
 }
 
-/// The plan of a model that predicts.
-fn compile(base: &Base, adapters: &Adapters, shape: Shape, frozen_pairs: bool) -> Arc<Plan> {
+/// The plan of a model that predicts a token of each text at a time, with a cache of `context` positions, and its prefill.
+fn compile(base: &Base, adapters: &Adapters, shape: Shape, context: usize, frozen_pairs: bool) -> Arc<Plan> {
+    let tape = |tokens| tape(base, adapters, Shape { tokens, ..shape }, Positions::Cached(context), frozen_pairs);
+    let prefill = tape(PREFILL.min(context)).compile(Purpose::Prefill);
+    Arc::new(Plan { prefill: Some(Arc::new(prefill)), ..tape(1).compile(Purpose::Predict) })
+}
+
+/// A recorded model with adapters.
+fn tape(base: &Base, adapters: &Adapters, shape: Shape, positions: Positions, frozen_pairs: bool) -> Tape {
     let mut tape = Tape::new(shape, frozen_pairs);
+    tape.positions(positions);
     base.model.record(&mut tape, Training::Adapters(base, adapters));
-    Arc::new(tape.compile(Purpose::Predict))
+    tape
 }
 
 /// A device with every run's adapter.
@@ -260,35 +294,4 @@ async fn device(
     let mut device = make_device(plan.clone(), base.tensors.clone()).await?;
     loaded.iter().enumerate().for_each(|(run, loaded)| loaded.put(&mut *device, run));
     Ok(device)
-}
-
-fn inputs<'a>(tokens: &'a [u32], zeros: &'a [u32], weights: &'a [f32]) -> Inputs<'a> {
-    Inputs::new().with(InputName::Tokens, tokens).with(InputName::Targets, zeros).with(InputName::Weights, weights)
-}
-
-/// The tokens with as many zeros after them as make `tokens` of them. A causal model's rows do not depend on those after them.
-fn padded(seen: &[u32], tokens: usize) -> impl Iterator<Item = u32> + '_ {
-    seen.iter().copied().chain(std::iter::repeat(0)).take(tokens)
-}
-
-/// A text that is continued.
-struct Text {
-    tokens: Vec<u32>,
-    /// Tokens of the prompt.
-    prompt: usize,
-    draws: Draws,
-    ended: bool,
-}
-
-impl Text {
-    /// The text of a prompt; one that has ended where there is none.
-    fn new(prompt: Option<&Vec<u32>>, sampling: &Sampling, index: usize) -> Text {
-        let tokens = prompt.cloned().unwrap_or_else(|| vec![0]);
-        Text { prompt: tokens.len(), tokens, draws: sampling.draws(index), ended: prompt.is_none() }
-    }
-
-    /// The last tokens, as many as a window has.
-    fn seen(&self, window: usize) -> &[u32] {
-        &self.tokens[self.tokens.len().saturating_sub(window)..]
-    }
 }
