@@ -145,6 +145,7 @@ fn adapter(base: &Base) -> Adapter {
     Adapter {
         base: String::new(),
         quantised_base: None,
+        saved: vec![],
         rank: RANK,
         alpha: 3.0,
         use_rslora: false,

@@ -1,6 +1,6 @@
 //! `loralab eval`: losses and accuracies of a base and adapters of it, side by side.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use loralab_core::{
     device::{Machine, wait},
     lab::{Evaluator, Generator, exact_matches, questions, train::Validation},
@@ -56,6 +56,12 @@ struct Model {
 pub fn eval(arguments: &EvalArguments) -> Result<()> {
     interrupt::end_when_asked("nothing is said of the models");
     let loaded = adapter::load(arguments.base.as_deref(), &arguments.adapter)?;
+    if loaded.base.model.output().is_of_texts() {
+        bail!(
+            "`{}` classifies texts, but `eval` measures models that continue them; `sweep` and `train` report the accuracy of a classifier",
+            loaded.name
+        );
+    }
     let (dataset, tokens) = data(arguments, &loaded)?;
     let limit = arguments.examples.unwrap_or(usize::MAX);
     let batches = validation(&dataset, arguments.batch_size, tokens, limit).map_err(usage)?;

@@ -37,6 +37,9 @@ pub fn export(arguments: &ExportArguments) -> Result<()> {
     if residual_of(&name).is_some() || name.is_empty() {
         return Err(usage("the adapter does not say which model it belongs to; name it with `--model`"));
     }
+    if let Some(tensor) = adapter.saved.first() {
+        bail!("the adapter holds the whole module `{}`, which llama.cpp's adapters have no place for", tensor.module());
+    }
     let config = base::config(&name)?;
     let model = Model::from_json(&config).with_context(|| format!("the model `{name}` cannot be used"))?;
     check(&adapter, &model).with_context(|| {

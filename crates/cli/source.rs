@@ -38,11 +38,11 @@ pub fn fitted(mut settings: Experiment) -> anyhow::Result<Experiment> {
     let (None, Data::Path(path), Base::Path(_)) = (settings.tokens, &resolved.data, &resolved.base) else {
         return Ok(settings);
     };
-    let tokenizer = base::tokenizer(&resolved.base)?;
+    let (tokenizer, wanted) = base::reading(&resolved.base)?;
     if matches!(tokenizer, Tokenizer::Bytes) || !Path::new(path).is_file() {
         return Ok(settings);
     }
-    let reader = lab::reader(&resolved, &tokenizer).map_err(usage)?;
+    let reader = lab::reader(&resolved, &tokenizer, wanted.as_ref()).map_err(usage)?;
     if let Some(length) = Opened::read(path)?.file().length_of_most(&reader)? {
         let tokens = length.next_multiple_of(8).min(MOST_TOKENS);
         note(format_args!("Sequences have {tokens} tokens, to fit the examples; `--tokens` sets another length."));
@@ -114,11 +114,11 @@ pub fn data(experiment: &Resolved, tokenizer: &Tokenizer, wanted: Option<&Wanted
 pub fn whole(experiment: &Resolved, tokenizer: &Tokenizer) -> anyhow::Result<(Dataset, Vec<String>)> {
     let file = match &experiment.data {
         Data::Task(_) => {
-            return Ok((lab::data(experiment, tokenizer, None, None).map_err(usage)?.validation, vec![]));
+            return Ok((lab::data(experiment, tokenizer, None, None, None).map_err(usage)?.validation, vec![]));
         }
         Data::Path(path) => Opened::read(path)?,
     };
-    let reader = lab::reader(experiment, tokenizer).map_err(usage)?;
+    let reader = lab::reader(experiment, tokenizer, None).map_err(usage)?;
     let found = file.file().read(&reader)?;
     Ok((found.dataset, found.notes))
 }

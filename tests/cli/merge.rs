@@ -49,7 +49,7 @@ fn logits(base: &Base, adapter: Option<&Adapter>) -> Vec<f32> {
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Predict));
     let mut device = Cpu::<f32>::new(plan.clone(), base.tensors.clone(), Some(1));
-    let initial = adapter.map(|adapter| Initial::of_adapter(&plan, adapter));
+    let initial = adapter.map(|adapter| Initial::of_adapter(&plan, adapter, 0));
     let zeros = vec![0.0; plan.trained_len()];
     let trained = initial.as_ref().map_or(&zeros[..], Initial::trained);
     let scale = adapter.map_or(1.0, Adapter::scale);
@@ -197,6 +197,7 @@ fn transposed_weights_get_the_transposed_sum() {
     let adapter = Adapter {
         base: "gpt2.safetensors".to_owned(),
         quantised_base: None,
+        saved: vec![],
         rank,
         alpha: 8.0,
         use_rslora: false,

@@ -69,12 +69,13 @@ impl<'a> Reader<'a> {
     /// As for [`Reader::read`].
     pub fn length_of_most(&self, name: Option<&str>, bytes: &[u8]) -> Result<Option<usize>, Error> {
         let found = Self { tokens: usize::MAX, ..self.clone() }.read(name, bytes)?;
-        let lengths =
-            found.dataset.examples().map(|examples| examples.iter().map(|lesson| lesson.tokens.len()).collect());
-        Ok(lengths.map(|mut lengths: Vec<usize>| {
-            lengths.sort_unstable();
-            lengths[lengths.len() - 1 - lengths.len() / FEW]
-        }))
+        let mut lengths: Vec<usize> = match (found.dataset.examples(), found.dataset.labelled()) {
+            (Some(examples), _) => examples.iter().map(|lesson| lesson.tokens.len()).collect(),
+            (_, Some(texts)) => texts.iter().map(|text| text.tokens.len()).collect(),
+            (None, None) => return Ok(None),
+        };
+        lengths.sort_unstable();
+        Ok(lengths.len().checked_sub(1 + lengths.len() / FEW).map(|place| lengths[place]))
     }
 
     /// Reads the bytes of the file `name`; `None` for data that come through a pipe. The content determines the format (see

@@ -35,6 +35,9 @@ pub enum MergeError {
         "the adapter belongs to a quantised copy of `{0}`, and merged into other weights it would be another model; use it unmerged"
     )]
     Quantised(String),
+    /// The adapter has modules that were trained whole.
+    #[error("the adapter holds the whole module `{0}`, which the model's files have no place for; use it unmerged")]
+    Saved(String),
     /// The model has no such module.
     #[error("the adapter's `{0}` is no linear layer of the model; choose the model that the adapter was made for")]
     NoModule(String),
@@ -93,6 +96,9 @@ impl<'a> Merge<'a> {
     pub fn new(model: &Model, stored: &[Stored], adapter: &'a Adapter) -> Result<Merge<'a>, MergeError> {
         if let Some(quantised) = &adapter.quantised_base {
             return Err(MergeError::Quantised(quantised.base.clone()));
+        }
+        if let Some(tensor) = adapter.saved.first() {
+            return Err(MergeError::Saved(tensor.module().to_owned()));
         }
         let linears = model.linears();
         let tensors: HashMap<&str, &Stored> = stored.iter().map(|stored| (stored.name.as_str(), stored)).collect();
@@ -237,6 +243,7 @@ mod tests {
         let adapter = Adapter {
             base: String::new(),
             quantised_base: None,
+            saved: vec![],
             rank: 1,
             alpha: 2.0,
             use_rslora: false,

@@ -80,7 +80,8 @@ impl Gathered {
         let mut names: Vec<String> = self.distinct.iter().map(|(label, _)| label.clone()).collect();
         match numbers {
             Some(_) => {
-                names.sort_by(|one, other| number(one).partial_cmp(&number(other)).unwrap_or(std::cmp::Ordering::Equal))
+                names
+                    .sort_by(|one, other| number(one).partial_cmp(&number(other)).unwrap_or(std::cmp::Ordering::Equal));
             }
             None => names.sort(),
         }
