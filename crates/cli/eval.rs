@@ -1,6 +1,9 @@
 //! `loralab eval`: losses and accuracies of a base and adapters of it, side by side.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
+use indicatif::HumanDuration;
 use loralab_core::{
     device::{Machine, wait},
     lab::{Evaluator, Generator, exact_matches, questions, train::Validation},
@@ -22,6 +25,9 @@ use crate::{
 
 /// Tokens of a sequence of text, unless asked for otherwise.
 const TEXT: usize = 512;
+
+/// Time between two notes on what is done.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
@@ -156,7 +162,15 @@ fn validate(
         )));
     }
     let make_device = |plan, base| machine.make(plan, base);
-    wait(evaluator.validate(batches, &make_device)).map_err(explained)
+    let (began, mut told) = (Instant::now(), Instant::now());
+    let on_group = |done: usize| {
+        if !arguments.json && done < batches.len() && told.elapsed() > SILENCE {
+            let left = began.elapsed().div_f64(done as f64).mul_f64((batches.len() - done) as f64);
+            note(format_args!("{done} of {} passes are done, about {} left.", batches.len(), HumanDuration(left)));
+            told = Instant::now();
+        }
+    };
+    wait(evaluator.validate(batches, &make_device, on_group)).map_err(explained)
 }
 
 /// The comparison of answers.

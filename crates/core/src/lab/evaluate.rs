@@ -11,7 +11,7 @@ use loralab_tokenizer::{TextStream, Tokenizer};
 use super::{
     GenerateError, Generator, MakeDevice, Request,
     generate::{LoadedAdapter, all_adapters},
-    train::{Validation, validate},
+    train::{Validation, validate_in_groups},
 };
 use crate::{
     graph::{
@@ -55,7 +55,7 @@ impl Evaluator {
         &self.plan
     }
 
-    /// The validation of each run on these batches, in order.
+    /// The validation of each run on these batches, in order; `on_group` gets the number of batches that are done, now and then.
     ///
     /// # Errors
     /// If the device fails.
@@ -63,10 +63,13 @@ impl Evaluator {
         &self,
         batches: &[Batch],
         make_device: MakeDevice<'_>,
+        on_group: impl FnMut(usize),
     ) -> Result<Vec<Option<Validation>>, GenerateError> {
+        // Enough for a GPU to be busy, few enough to be told about.
+        const AT_A_TIME: usize = 8;
         let mut device = make_device(self.plan.clone(), self.base.tensors.clone()).await?;
         self.loaded.iter().enumerate().for_each(|(run, loaded)| loaded.put(&mut *device, run));
-        Ok(validate(&mut *device, self.loaded.len(), batches).await?)
+        Ok(validate_in_groups(&mut *device, self.loaded.len(), batches, AT_A_TIME, on_group).await?)
     }
 }
 

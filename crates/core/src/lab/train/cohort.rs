@@ -244,12 +244,31 @@ pub async fn validate(
     runs: usize,
     batches: &[Batch],
 ) -> Result<Vec<Option<Validation>>, DeviceError> {
+    validate_in_groups(device, runs, batches, batches.len(), |_| {}).await
+}
+
+/// Like [`validate`], so many batches at a time; `on_group` gets the number of batches that are done.
+///
+/// # Errors
+/// If the device fails.
+pub async fn validate_in_groups(
+    device: &mut dyn Device,
+    runs: usize,
+    batches: &[Batch],
+    at_a_time: usize,
+    mut on_group: impl FnMut(usize),
+) -> Result<Vec<Option<Validation>>, DeviceError> {
     let mut totals: Vec<Option<Total>> = vec![Some(Total::default()); runs];
-    let inputs: Vec<Vec<Inputs<'_>>> = batches.iter().map(|batch| vec![Inputs::from(batch); runs]).collect();
-    for (batch, evaluations) in batches.iter().zip(device.evaluate(&inputs).await?) {
-        for (total, evaluation) in totals.iter_mut().zip(evaluations) {
-            *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
+    let mut done = 0;
+    for group in batches.chunks(at_a_time.max(1)) {
+        let inputs: Vec<Vec<Inputs<'_>>> = group.iter().map(|batch| vec![Inputs::from(batch); runs]).collect();
+        for (batch, evaluations) in group.iter().zip(device.evaluate(&inputs).await?) {
+            for (total, evaluation) in totals.iter_mut().zip(evaluations) {
+                *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
+            }
         }
+        done += group.len();
+        on_group(done);
     }
     Ok(totals.into_iter().map(|total| total.map(Total::mean)).collect())
 }

@@ -8,7 +8,7 @@ mod state;
 use std::ops::Range;
 
 use crate::graph::memory::InputName;
-pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate};
+pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate, validate_in_groups};
 pub use initial::{Initial, layers, start, tensor, weight};
 use loralab_data::Batch;
 pub use pretrain::{Pretraining, pretrain};
