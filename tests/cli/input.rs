@@ -43,8 +43,8 @@ fn what_is_no_base_is_told_by_what_it_is() {
     let llama = "{\"model_type\":\"llama\",\"vocab_size\":49152,\"hidden_size\":576,\"num_hidden_layers\":30,\
         \"num_attention_heads\":9,\"num_key_value_heads\":3,\"intermediate_size\":1536,\"rope_theta\":1e5,\
         \"rms_norm_eps\":1e-5,\"tie_word_embeddings\":true,\"max_position_embeddings\":8192}";
-    let bert = "{\"model_type\":\"bert\",\"vocab_size\":30522,\"hidden_size\":384}";
-    for (folder, config) in [("llama", llama), ("bert", bert), ("bytes", &llama.replace("49152", "256"))] {
+    let t5 = "{\"model_type\":\"t5\",\"vocab_size\":30522,\"hidden_size\":384}";
+    for (folder, config) in [("llama", llama), ("t5", t5), ("bytes", &llama.replace("49152", "256"))] {
         fs::create_dir(place.path(folder)).expect("a folder");
         place.write(&format!("{folder}/config.json"), config);
         place.write(&format!("{folder}/model.safetensors"), checkpoint(None, 64));
@@ -59,7 +59,7 @@ fn what_is_no_base_is_told_by_what_it_is() {
     place.write("cut.safetensors", &checkpoint(Some(llama), 4096)[..1000]);
     for (base, words) in [
         ("llama", &["`llama` cannot be used", "vocabulary of 49152 tokens", "256 tokens"][..]),
-        ("bert", &["`bert` cannot be used", "\"model_type\": \"bert\""]),
+        ("t5", &["`t5` cannot be used", "\"model_type\": \"t5\""]),
         ("bytes", &["`bytes` cannot be used", "30 layers, but the file holds 1 tensors"]),
         ("adapter", &["`adapter` cannot be used", "the folder of an adapter"]),
         ("llama/config.json", &["config.json` cannot be used: it is JSON", "no weights"]),

@@ -160,12 +160,20 @@ impl Labelled {
     }
 }
 
+/// The lengths of one or two texts that keep `most` tokens of them together: as `truncate_encodings` of the library `tokenizers` with `LongestFirst`.
+fn shortened(lengths: &[usize], most: usize) -> Vec<usize> {
+    let &[first, second] = lengths else { return lengths.iter().map(|length| *length.min(&most)).collect() };
+    let short = first.min(second);
+    let long = if short > most { short } else { short.max(most - short) };
+    let [short, long] = if short + long > most { [most / 2, most / 2 + most % 2] } else { [short, long] };
+    if first > second { vec![long, short] } else { vec![short, long] }
+}
+
 /// The tokens of a text, or of a pair, of which at most `most` are kept if there are more: like transformers' `longest_first` it takes tokens from the end
 /// of the longer text, and keeps the special tokens.
 pub(crate) fn cut(texts: &[&str], tokenizer: &Tokenizer, most: usize) -> Encoded {
     let whole = tokenizer.encode_pair(texts[0], texts.get(1).copied());
-    let over = whole.tokens.len().saturating_sub(most);
-    if over == 0 {
+    if whole.tokens.len() <= most {
         return whole;
     }
     let mut spans = vec![];
@@ -181,11 +189,9 @@ pub(crate) fn cut(texts: &[&str], tokenizer: &Tokenizer, most: usize) -> Encoded
         from = place + own.len();
         spans.push(place..from);
     }
-    let mut lengths: Vec<usize> = spans.iter().map(std::ops::Range::len).collect();
-    for _ in 0..over {
-        let longest = (0..lengths.len()).rev().max_by_key(|&text| lengths[text]).unwrap_or(0);
-        lengths[longest] = lengths[longest].saturating_sub(1);
-    }
+    let lengths: Vec<usize> = spans.iter().map(std::ops::Range::len).collect();
+    let special = whole.tokens.len() - lengths.iter().sum::<usize>();
+    let lengths = shortened(&lengths, most.saturating_sub(special));
     let is_kept = |at: &usize| {
         let own = spans.iter().zip(&lengths).find(|(span, _)| span.contains(at));
         own.is_none_or(|(span, length)| at - span.start < *length)

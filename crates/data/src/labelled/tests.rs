@@ -61,7 +61,8 @@ fn long_texts_keep_their_special_tokens() {
     let bytes = |texts: &[&str], most: usize| cut(texts, &Tokenizer::Bytes, most).tokens;
     assert_eq!(bytes(&["abcdef"], 4), b"abcd".map(u32::from));
     assert_eq!(bytes(&["abcdef", "xy"], 5), b"abcxy".map(u32::from));
-    assert_eq!(bytes(&["ab", "wxyz"], 3), b"abw".map(u32::from));
+    assert_eq!(bytes(&["ab", "wxyz"], 3), b"awx".map(u32::from));
+    assert_eq!(bytes(&["abcd", "wx"], 3), b"abw".map(u32::from));
     let long = ["{\"sentence\": \"a long sentence that is cut\", \"label\": 0}", "{\"sentence\": \"b\", \"label\": 1}"];
     assert!(matches!(read_as(Wanted::Class(vec![]), &long), Err(Error::TooLong { long: 1, longest: 27, .. })));
     for (too_long, lengths) in [(TooLong::Truncate, vec![12, 1]), (TooLong::Skip, vec![1])] {
