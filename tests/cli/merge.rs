@@ -143,7 +143,9 @@ fn shards_index_and_tokenizer_stay_as_they_were() {
         let name = format!("model-{part:05}-of-00002.safetensors");
         let read = |folder: &str| {
             let bytes = Bytes::from(fs::read(place.path(&format!("{folder}/{name}"))).expect("a shard"));
-            read_safetensors(&bytes).expect("a whole file").tensors
+            let mut tensors = read_safetensors(&bytes).expect("a whole file").tensors;
+            tensors.sort_by(|one, other| one.name.cmp(&other.name));
+            tensors
         };
         let (before, after) = (read("model"), read("out"));
         assert_eq!(before.len(), after.len());
@@ -221,7 +223,8 @@ fn transposed_weights_get_the_transposed_sum() {
     assert_eq!(shapes(&before.tensors), shapes(&checkpoint.tensors));
     let [unmerged, merged, base] = [logits(&whole, Some(&adapter)), logits(&merged, None), logits(&whole, None)];
     let (near, far) = (apart(&unmerged, &merged), apart(&unmerged, &base));
-    assert!(near < 5e-6 && far > 1e-2, "logits are {near:e} apart, and the base's {far:e}");
+    // The weights are stored in bf16, to which the sums are rounded: 2⁻⁹ of each, in two layers.
+    assert!(near < 2e-2 && far > 0.5, "logits are {near:e} apart, and the base's {far:e}");
 }
 
 #[test]
