@@ -128,22 +128,17 @@ impl Summary {
         .concat();
         let mut rows = vec![header.iter().map(ToString::to_string).collect::<Vec<_>>()];
         for scheme in &self.schemes {
+            let optimum = scheme.optimum.as_ref();
             let mut row = vec![
                 scheme.scheme.clone(),
                 text(scheme.best_learning_rate.map(learning_rate_text)),
-                text(scheme.optimum.as_ref().map(|optimum| {
+                text(optimum.map(|optimum| {
                     let rate = rounded_rate_text(optimum.learning_rate);
                     let edge = optimum.at_edge.then(|| "at the edge".to_owned());
                     let beside = optimum.interval.map(|ends| rates_text(ends, optimum.open)).or(edge);
                     beside.map_or_else(|| rate.clone(), |beside| format!("{rate} ({beside})"))
                 })),
-                text(
-                    scheme
-                        .optimum
-                        .as_ref()
-                        .and_then(|optimum| optimum.plateau)
-                        .map(|ends| rates_text(ends, [false; 2])),
-                ),
+                text(optimum.and_then(|optimum| optimum.plateau).map(|ends| rates_text(ends, [false; 2]))),
                 text(scheme.best_loss.map(loss_text)),
                 text(scheme.best_loss.zip(half_interval(scheme)).map(|(loss, half)| beside(loss, half))),
             ];
