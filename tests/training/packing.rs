@@ -23,7 +23,7 @@ fn loss(data: &Dataset, positions: Positions) -> f64 {
     let mut tape = Tape::new(SHAPE, false);
     tape.positions(positions);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
-    let plan = Arc::new(tape.compile(Purpose::Predict));
+    let plan = Arc::new(tape.compile(Purpose::Evaluate));
     let batches = validation(data, SHAPE.sequences, SHAPE.tokens, usize::MAX).expect("the data fit");
     let mut device = Cpu::<f32>::new(plan, NANO.tensors.clone(), Some(2));
     wait(validate(&mut device, 1, &batches)).expect("the device does not fail")[0].expect("a loss").loss
