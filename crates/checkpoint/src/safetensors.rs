@@ -27,7 +27,9 @@ pub fn read_safetensors(bytes: &Bytes) -> Result<Checkpoint, CheckpointError> {
         };
         Stored { name: name.to_owned(), shape: view.shape().to_vec(), format, bytes: bytes.slice_ref(view.data()) }
     };
-    let tensors = file.iter().map(stored).collect();
+    let mut tensors: Vec<Stored> = file.iter().map(stored).collect();
+    // The library's own order differs from call to call, and messages name the first tensor that is wrong.
+    tensors.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     Ok(Checkpoint { metadata, tensors })
 }
 
