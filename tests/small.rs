@@ -86,18 +86,7 @@ impl Rows {
     /// The rows as the data give them, of a decoder.
     pub fn batch(&self) -> Batch {
         let (tokens, targets, weights) = (self.tokens.clone(), self.targets.clone(), self.weights.clone());
-        Batch {
-            tokens,
-            targets,
-            weights,
-            segments: vec![],
-            positions: vec![],
-            types: vec![],
-            expected: vec![],
-            classes: 0,
-            examples: vec![],
-            counted: 0,
-        }
+        Batch { tokens, targets, weights, ..Batch::default() }
     }
 
     /// The device's view.

@@ -154,18 +154,7 @@ fn the_curvature_at_the_starts_of_the_shipped_bases_is_pytorchs() {
     let counted: u32 = mask.iter().sum();
     let weights = mask.iter().map(|&mask| mask as f32 / counted as f32).collect();
     let (tokens, targets) = (bytes("tokens"), bytes("targets"));
-    let batch = Batch {
-        tokens,
-        targets,
-        weights,
-        segments: vec![],
-        positions: vec![],
-        types: vec![],
-        expected: vec![],
-        classes: 0,
-        examples: vec![],
-        counted: 0,
-    };
+    let batch = Batch { tokens, targets, weights, ..Batch::default() };
     let sequences = tensor("tokens").shape()[0];
     let tiny =
         Base::from_safetensors(&include_bytes!("../../crates/core/bases/tiny.safetensors")[..]).expect("it is whole");

@@ -15,7 +15,7 @@ use crate::labelled::{Label, LabelledText};
 /// B sequences of T tokens. All arrays but `examples` are (B, T), row-major, or empty where it says so.
 ///
 /// An example fills the start of a sequence, packed ones follow each other; tokens 0 of weight 0 fill the rest. Sequences of a text have no padding.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The tokens the model reads.
     pub tokens: Vec<u32>,

@@ -175,7 +175,7 @@ pub enum Error {
     /// A label that stands for no class, or is no number.
     #[error("{place}: the label is \"{label}\", but it must be {needed}")]
     Label {
-        /// Where the record stands.
+        /// Line or number of the record.
         place: Place,
         /// The label.
         label: String,

@@ -1,7 +1,7 @@
 //! `attention`.
 
 use loralab_core::graph::{
-    memory::{Group, Weight},
+    memory::{Group, Value, Weight},
     ops::Attend,
     tape::{Positions, Purpose, Tape},
 };
@@ -34,12 +34,7 @@ pub fn attention() -> Vec<Case> {
     let case = |([heads, kv_heads], shape, attend): ([usize; 2], [usize; 2], Attend)| {
         let what = format!("attention of {heads} heads over {kv_heads}, {shape:?}, {attend:?}");
         let record = move |tape: &mut Tape| {
-            let (wide, narrow) = (heads * attend.head_size, kv_heads * attend.head_size);
-            let x = trained_rows(tape, 9);
-            let [q, k, v] = [("q", wide), ("k", narrow), ("v", narrow)].map(|(name, columns)| {
-                let weight = tape.parameter(name, [columns, 9], Group::Matrix);
-                tape.linear(x, Weight::Trained(weight), None, columns)
-            });
+            let [q, k, v] = projections(tape, [heads, kv_heads], attend.head_size);
             let y = tape.attention(q, k, v, attend);
             // Read twice, so that the gradients of the second are added to those of the first.
             let again = tape.attention(q, k, v, attend);
@@ -51,18 +46,23 @@ pub fn attention() -> Vec<Case> {
     list.into_iter().map(case).collect()
 }
 
+/// Queries, keys and values as trained maps of the same rows.
+fn projections(tape: &mut Tape, [heads, kv_heads]: [usize; 2], head_size: usize) -> [Value; 3] {
+    let (wide, narrow) = (heads * head_size, kv_heads * head_size);
+    let x = trained_rows(tape, 9);
+    [("q", wide), ("k", narrow), ("v", narrow)].map(|(name, columns)| {
+        let weight = tape.parameter(name, [columns, 9], Group::Matrix);
+        tape.linear(x, Weight::Trained(weight), None, columns)
+    })
+}
+
 /// Rows that follow those of earlier calls, whose keys and values are in a cache.
 pub fn cached() -> Vec<Case> {
     let case = |[heads, kv_heads]: [usize; 2], shape: [usize; 2], context: usize, attend: Attend| {
         let what = format!("attention from a cache of {context}, {heads} heads over {kv_heads}, {shape:?}, {attend:?}");
         let record = move |tape: &mut Tape| {
             tape.positions(Positions::Cached(context));
-            let (wide, narrow) = (heads * attend.head_size, kv_heads * attend.head_size);
-            let x = trained_rows(tape, 9);
-            let [q, k, v] = [("q", wide), ("k", narrow), ("v", narrow)].map(|(name, columns)| {
-                let weight = tape.parameter(name, [columns, 9], Group::Matrix);
-                tape.linear(x, Weight::Trained(weight), None, columns)
-            });
+            let [q, k, v] = projections(tape, [heads, kv_heads], attend.head_size);
             let y = tape.attention(q, k, v, attend);
             tape.mse(y);
         };
