@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokenizers::{AddedToken, Model, ModelWrapper, Tokenizer as Library, normalizers::Precompiled};
+use tokenizers::{
+    AddedToken, Model, ModelWrapper, Tokenizer as Library, models::unigram::Unigram, normalizers::Precompiled,
+};
 
 use super::{HuggingFace, bytes::Pieces};
 use crate::{Files, Special, TokenizerError, chat::template::Template};
@@ -117,12 +119,33 @@ fn library(outline: &Outline, bytes: &[u8]) -> Result<Library, TokenizerError> {
     if let Some((token, id)) = vocabulary.into_iter().find(|(_, id)| u64::from(*id) > LARGEST_ID) {
         return Err(TokenizerError::Id { token, id: u64::from(id), most: LARGEST_ID });
     }
+    if let ModelWrapper::Unigram(unigram) = library.get_model() {
+        let vocabulary = unigram.iter().map(|(token, score)| (token.clone(), rounded_score(*score))).collect();
+        let unknown = model.unk_id.and_then(|id| usize::try_from(id).ok());
+        let read = Unigram::from(vocabulary, unknown, unigram.byte_fallback());
+        library.with_model(read.map_err(|error| damaged(error.to_string()))?);
+    }
     library.with_padding(None);
     library.with_truncation(None).map_err(|error| damaged(error.to_string()))?;
     // A rule that cannot be applied fails with any text.
     without_panic(|| library.encode(("a\u{e9} 1\n", "b"), true).map(drop).map_err(|error| error.to_string()))
         .map_err(damaged)?;
     Ok(library)
+}
+
+/// A score as the `tokenizers` package of Python reads it, so that texts with two equally likely divisions are divided alike. That package is built
+/// without `float_roundtrip` of `serde_json`: it rounds the digits, and then the quotient.
+fn rounded_score(score: f64) -> f64 {
+    let digits = format!("{:e}", score.abs());
+    let rounded = digits.split_once('e').and_then(|(digits, exponent)| {
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let significand: u64 = format!("{whole}{fraction}").parse().ok()?;
+        let exponent = exponent.parse::<i32>().ok()? - i32::try_from(fraction.len()).ok()?;
+        let power: f64 = format!("1e{}", exponent.abs()).parse().ok()?;
+        let significand = significand as f64;
+        Some(if exponent < 0 { significand / power } else { significand * power })
+    });
+    rounded.map_or(score, |rounded| rounded.copysign(score))
 }
 
 /// Checks parts that the library takes for valid: precompiled normalizers, and the special tokens of post-processors.
