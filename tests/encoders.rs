@@ -79,7 +79,7 @@ impl Fixture {
 
     fn plan(&self, base: &Base, shape: Shape, purpose: Purpose) -> Arc<Plan> {
         let target_modules = base.model.linears().into_iter().map(|linear| linear.name).collect();
-        let adapters = Adapters { rank: self.settings.rank, target_modules };
+        let adapters = Adapters::new(self.settings.rank, target_modules);
         let mut tape = Tape::new(shape, false);
         base.model.record(&mut tape, Training::Adapters(base, &adapters));
         Arc::new(tape.compile(purpose))

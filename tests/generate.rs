@@ -30,7 +30,7 @@ fn record(base: &Base, shape: Shape, positions: Positions) -> Tape {
     let target_modules = base.model.linears().into_iter().map(|linear| linear.name).collect();
     let mut tape = Tape::new(shape, false);
     tape.positions(positions);
-    base.model.record(&mut tape, Training::Adapters(base, &Adapters { rank: RANK, target_modules }));
+    base.model.record(&mut tape, Training::Adapters(base, &Adapters::new(RANK, target_modules)));
     tape
 }
 
@@ -139,6 +139,7 @@ fn adapter(base: &Base) -> Adapter {
         name: linear.name,
         inputs: linear.inputs,
         outputs: linear.outputs,
+        factor: 1.0,
         frozen: None,
     };
     let modules: Vec<Module> = base.model.linears().into_iter().map(module).collect();

@@ -81,7 +81,7 @@ impl Fixture {
 
     fn plan(&self) -> Plan {
         let target_modules = self.base.model.linears().into_iter().map(|linear| linear.name).collect();
-        let adapters = Adapters { rank: self.settings.rank, target_modules };
+        let adapters = Adapters::new(self.settings.rank, target_modules);
         let mut tape = Tape::new(self.shape, false);
         self.base.model.record(&mut tape, Training::Adapters(&self.base, &adapters));
         tape.compile(Purpose::Probe)

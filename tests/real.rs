@@ -104,7 +104,7 @@ impl Batches {
 
 fn plan(base: &Base, shape: Shape, rank: usize, purpose: Purpose) -> Arc<Plan> {
     let target_modules = base.model.linears().into_iter().map(|linear| linear.name).collect();
-    let adapters = Adapters { rank, target_modules };
+    let adapters = Adapters::new(rank, target_modules);
     let mut tape = Tape::new(shape, false);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     Arc::new(tape.compile(purpose))

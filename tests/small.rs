@@ -173,7 +173,7 @@ fn adapted(what: &'static str, shape: Shape, config: &Config, target_modules: &[
     let base = base(config);
     let rows = token_rows(shape, base.model.vocabulary());
     let target_modules = target_modules.iter().map(ToString::to_string).collect();
-    let adapters = Adapters { rank: 3, target_modules };
+    let adapters = Adapters::new(3, target_modules);
     let tensors = base.tensors.clone();
     let record = move |tape: &mut Tape| base.model.record(tape, Training::Adapters(&base, &adapters));
     Subject { what, shape, frozen_pairs, base: tensors, rows, record: Box::new(record) }

@@ -84,13 +84,14 @@ fn check(adapter: &Adapter, model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// The adapter with the one α that such a file has: llama.cpp divides it by the rank of each module, which is the same here for all.
+/// The adapter with the one α that such a file has: llama.cpp divides it by the rank of each module, which is the same here for all. B makes up for modules
+/// of another scale.
 fn exported(adapter: &Adapter) -> GgufAdapter {
     let module = |module: &Module| GgufModule {
         name: module.name.clone(),
         shape: [adapter.rank, module.inputs, module.outputs],
         a: module.a.clone(),
-        b: module.b.clone(),
+        b: module.b.iter().map(|x| (f64::from(*x) * module.factor) as f32).collect(),
     };
     let alpha = adapter.scale() * adapter.rank as f64;
     GgufAdapter { alpha, modules: adapter.modules.iter().map(module).collect() }

@@ -35,7 +35,9 @@ pub fn cautions(experiment: &Resolved, base: &Base) -> Vec<String> {
 /// A sentence on the modules that carry adapters and the number of trained parameters of a run, with their share of all parameters.
 pub fn trained(experiment: &Resolved, base: &Base) -> String {
     let modules = adapted(base, experiment).unwrap_or_default();
-    let elements: usize = modules.iter().map(|module| experiment.rank * (module.inputs + module.outputs)).sum();
+    let ranks = adapters(base, experiment);
+    let size = |module: &Linear| ranks.of(&module.name).rank * (module.inputs + module.outputs);
+    let elements: usize = modules.iter().map(size).sum();
     let head: usize = base.model.head().iter().map(|(_, [rows, columns])| rows * columns).sum();
     let elements = elements + head;
     let layer = |module: &Linear| module.name.split('.').find_map(|part| part.parse::<usize>().ok());

@@ -248,7 +248,7 @@ pub fn validation(base: &Base, settings: &Pretraining, held_out: &Dataset) -> Re
     let (sequences, tokens) = (settings.sequences, settings.tokens);
     let batches = loralab_data::validation(held_out, sequences, tokens, VALIDATION_SEQUENCES)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
-    base.model.record(&mut tape, Training::Adapters(base, &Adapters { rank: 1, target_modules: vec![] }));
+    base.model.record(&mut tape, Training::Adapters(base, &Adapters::new(1, vec![])));
     let plan = Arc::new(tape.compile(Purpose::Evaluate));
     let mut device = Cpu::<f32>::new(plan, base.tensors.clone(), settings.threads);
     wait(validate(&mut device, 1, &batches))?[0].context("the base cannot be validated")

@@ -96,6 +96,9 @@ fn continued(folder: &Path, settings: &mut Experiment) -> Result<Arc<Adapter>> {
     settings.scaling = Some(if adapter.use_rslora { Scaling::RsLora } else { Scaling::Classic }.to_string());
     settings.target_modules = Some(adapter.modules.iter().map(|module| module.name.clone()).collect());
     (settings.exclude_modules, settings.layers_to_transform, settings.layers_pattern) = (None, None, None);
+    let own = adapter.modules.iter().filter(|module| module.factor != 1.0);
+    let own = own.map(|module| format!("{}={}", module.name, adapter.alpha * module.factor)).collect::<Vec<_>>();
+    settings.alpha_pattern = (!own.is_empty()).then_some(own);
     Ok(Arc::new(adapter))
 }
 
@@ -217,6 +220,8 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
             ("exclude-modules", &experiment.exclude_modules.0),
             ("layers-to-transform", &layers),
             ("layers-pattern", &experiment.layers_pattern.0),
+            ("rank-pattern", &experiment.rank_pattern.iter().map(ToString::to_string).collect()),
+            ("alpha-pattern", &experiment.alpha_pattern.iter().map(ToString::to_string).collect()),
         ] {
             if !values.is_empty() {
                 command += &format!(" --{flag} {}", quoted_list(&values.join(",")));

@@ -20,7 +20,7 @@ fn element(i: u32) {
     if states[run * 2u] != 0u {
         return;
     }
-    let of_kind = places[parameter_of(i % params.elements) * 2u + 1u];
+    let of_kind = places[parameter_of(i % params.elements) * 3u + 1u];
     let at = (slot[0] * params.runs + run) * 3u;
     let rate = rates[at] * select(1.0, settings[run * 4u + 1u], of_kind == 1u);
     let decay = select(settings[run * 4u + 2u], 0.0, of_kind == 2u);

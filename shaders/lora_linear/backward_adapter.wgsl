@@ -1,4 +1,4 @@
-// gradient (R, C) += narrow (N, R)ᵀ · wide (N, C), run by run, times the run's scale where asked: with (dz, x) it is dA, with (z, dy) and
+// gradient (R, C) += narrow (N, R)ᵀ · wide (N, C), run by run, times the adapter's scale where asked: with (dz, x) it is dA, with (z, dy) and
 // the scale it is dBᵀ. The rows of a run are many and the elements few, so the sum over rows is what is cut.
 //
 // A workgroup makes 8 ranks of 32 columns. Its invocations take four columns of 8 ranks and every eighth row each; their eight shares are then
@@ -14,8 +14,9 @@ struct Params {
     run_stride: u32,
     rank_stride: u32,
     column_stride: u32,
-    // 1 multiplies by the run's scale.
+    // 1 multiplies by the adapter's scale, which is this multiple of the run's.
     scaled: u32,
+    factor: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -105,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let r = first_rank + share;
     if r < params.rank {
-        sum *= select(1.0, settings[run * 4u], params.scaled == 1u);
+        sum *= select(1.0, settings[run * 4u] * params.factor, params.scaled == 1u);
         put(run, r, column, sum.x);
         put(run, r, column + 8u, sum.y);
         put(run, r, column + 16u, sum.z);

@@ -1,4 +1,4 @@
-// z (N, R) = x (N, I) · M (R, I)ᵀ, run by run, times the run's scale where asked: the narrow product on either side of an adapter.
+// z (N, R) = x (N, I) · M (R, I)ᵀ, run by run, times the adapter's scale where asked: the narrow product on either side of an adapter.
 // With M = A it is z = x Aᵀ; with M = Bᵀ and the scale it is dz = s dy B.
 //
 // A workgroup makes 32 rows of 8 ranks, over 32 terms of the sum at a time. Its invocations take four rows of 8 ranks and every eighth term
@@ -14,8 +14,9 @@ struct Params {
     run_stride: u32,
     rank_stride: u32,
     input_stride: u32,
-    // 1 multiplies by the run's scale.
+    // 1 multiplies by the adapter's scale, which is this multiple of the run's.
     scaled: u32,
+    factor: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -110,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let n = first_row + local / 2u;
     let r = first_rank + local % 2u * 4u;
     if n < params.rows {
-        let factor = select(1.0, settings[run * 4u], params.scaled == 1u);
+        let factor = select(1.0, settings[run * 4u] * params.factor, params.scaled == 1u);
         for (var lane = 0u; lane < min(4u, params.rank - min(r, params.rank)); lane++) {
             z[(run * params.rows + n) * params.rank + r + lane] = factor * sum[lane];
         }

@@ -18,6 +18,8 @@ struct Params {
     // Columns of y, and the one that the first of these outputs is: a matrix may be bound in parts.
     columns: u32,
     first: u32,
+    // The adapter's scale as a multiple of the run's.
+    factor: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -64,5 +66,5 @@ fn result(tile: Tile) -> Sums {
     if PAIRS == 1u {
         low = plus(low, -1.0, product(FROZEN, tile, Sums()));
     }
-    return plus(base, settings[tile.run * 4u], low);
+    return plus(base, settings[tile.run * 4u] * params.factor, low);
 }

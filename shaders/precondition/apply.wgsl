@@ -5,6 +5,7 @@ struct Params {
     elements: u32,
     runs: u32,
     parameters: u32,
+    // The highest; each parameter has room for it.
     rank: u32,
 }
 
@@ -23,16 +24,17 @@ fn element(i: u32) {
     let run = i / params.elements;
     let offset = i % params.elements;
     let parameter = parameter_of(offset);
-    let place = places[parameter * 2u];
+    let place = places[parameter * 3u];
     let start = run * params.elements + place;
-    let kind = places[parameter * 2u + 1u];
-    let rank = params.rank;
+    let kind = places[parameter * 3u + 1u];
+    let rank = places[parameter * 3u + 2u];
+    let room = params.rank * params.rank;
     var sum = gradients[i];
     if kind == 3u {
-        let inputs = (places[parameter * 2u + 2u] - place) / rank;
+        let inputs = (places[parameter * 3u + 3u] - place) / rank;
         let row = (offset - place) / inputs;
         let column = (offset - place) % inputs;
-        let inverse = (run * params.parameters + parameter + 1u) * rank * rank + row * rank;
+        let inverse = (run * params.parameters + parameter + 1u) * room + row * rank;
         sum = 0.0;
         for (var k = 0u; k < rank; k++) {
             sum += inverses[inverse + k] * gradients[start + k * inputs + column];
@@ -41,7 +43,7 @@ fn element(i: u32) {
     if kind == 1u {
         let row = (offset - place) / rank;
         let column = (offset - place) % rank;
-        let inverse = (run * params.parameters + parameter - 1u) * rank * rank + column;
+        let inverse = (run * params.parameters + parameter - 1u) * room + column;
         sum = 0.0;
         for (var k = 0u; k < rank; k++) {
             sum += gradients[start + row * rank + k] * inverses[inverse + k * rank];

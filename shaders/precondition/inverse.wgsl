@@ -5,6 +5,7 @@
 
 struct Params {
     parameters: u32,
+    // The highest; each parameter has room for it.
     rank: u32,
     epsilon: f32,
     // 1 divides by the Frobenius norm over the directions in which the factor is not zero; a factor that is zero in all gives I.
@@ -12,7 +13,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-// Parameter p is of kind places[2p + 1]: 0 a matrix, 1 a B, 2 a gain, 3 an A.
+// Parameter p is of kind places[3p + 1], 0 a matrix, 1 a B, 2 a gain, 3 an A, and of the rank places[3p + 2].
 @group(0) @binding(1) var<storage, read> places: array<u32>;
 // R · R a run and parameter: the product, then its lower factor L, then the inverse.
 @group(0) @binding(2) var<storage, read_write> products: array<f32>;
@@ -22,8 +23,7 @@ struct Params {
 var<workgroup> squares: array<f32, 64>;
 
 // The product at m becomes its lower factor, column by column.
-fn factorise(m: u32, epsilon: f32, local: u32) {
-    let rank = params.rank;
+fn factorise(m: u32, rank: u32, epsilon: f32, local: u32) {
     for (var k = 0u; k < rank; k++) {
         var pivot = products[m + k * rank + k] + epsilon;
         for (var j = 0u; j < k; j++) {
@@ -47,14 +47,14 @@ fn factorise(m: u32, epsilon: f32, local: u32) {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let kind = places[group.x * 2u + 1u];
+    let kind = places[group.x * 3u + 1u];
     if kind != 1u && kind != 3u {
         return;
     }
-    let rank = params.rank;
+    let rank = places[group.x * 3u + 2u];
     let matrix = group.y * params.parameters + group.x;
-    let m = matrix * rank * rank;
-    let lower = matrix * rank * (rank + 1u);
+    let m = matrix * params.rank * params.rank;
+    let lower = matrix * params.rank * (params.rank + 1u);
     let diagonal = lower + rank * rank;
 
     var trace = 0.0;
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let epsilon = max(params.epsilon, trace * 9.5367431640625e-7);
     storageBarrier();
 
-    factorise(m, epsilon, local);
+    factorise(m, rank, epsilon, local);
 
     for (var column = local; column < rank; column += 64u) {
         for (var i = column; i < rank; i++) {

@@ -44,7 +44,7 @@ fn sum(weight: &[f32], module: &Module, scale: f64) -> Vec<f64> {
 /// The logits of a base with an adapter, or without one, for eight tokens.
 fn logits(base: &Base, adapter: Option<&Adapter>) -> Vec<f32> {
     let target_modules = base.model.linears().into_iter().map(|linear| linear.name).collect();
-    let adapters = Adapters { rank: adapter.map_or(1, |adapter| adapter.rank), target_modules };
+    let adapters = Adapters::new(adapter.map_or(1, |adapter| adapter.rank), target_modules);
     let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 8 }, false);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Predict));
@@ -192,6 +192,7 @@ fn transposed_weights_get_the_transposed_sum() {
         outputs: linear.outputs,
         a: floats(&format!("adapter.{}.lora_A.weight", linear.name)),
         b: floats(&format!("adapter.{}.lora_B.weight", linear.name)),
+        factor: 1.0,
         frozen: None,
     };
     let modules: Vec<Module> = whole.model.linears().iter().map(module).collect();

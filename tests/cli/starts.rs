@@ -80,7 +80,7 @@ fn losses(base: &Base, adapter: &Adapter, settings: RunSettings) -> Vec<f64> {
         file.tensor("tokens").expect("it has tokens").shape().try_into().expect("three axes");
     let frozen_pairs = adapter.modules.iter().any(|module| module.frozen.is_some());
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, frozen_pairs);
-    let adapters = Adapters { rank: adapter.rank, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(adapter.rank, MODULES.map(str::to_owned).into());
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let (mut trained, mut frozen) = (vec![], vec![]);

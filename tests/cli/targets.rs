@@ -116,3 +116,59 @@ fn an_adapter_is_trained_further() {
     refuse(&["--adapter", first, "--rank", "2", "--output", "no"], 2, &["--adapter", "--rank"]);
     refuse(&["--adapter", "nowhere", "--output", "no"], 1, &["no adapter folder `nowhere`"]);
 }
+
+/// Ranks and scales of their own are trained, written as PEFT has them, read again with the same loss, and trained further.
+#[test]
+fn modules_have_ranks_and_scales_of_their_own() {
+    let place = Place::new();
+    let patterns =
+        ["--rank", "4", "--rank-pattern", "q_proj=2,layers.1.mlp.up_proj=6", "--alpha-pattern", "v_proj=40,q_proj=8"];
+    let targets = ["--target-modules", "q_proj,v_proj,up_proj"];
+    let flags = [&patterns[..], &targets].concat();
+    for (scheme, learning_rate) in [("init-a", "1e-2"), ("init-b", "1e-2"), ("pissa", "1e-3"), ("lora-ga", "1e-3")] {
+        let output = format!("of-{scheme}");
+        let run = ["--scheme", scheme, "--learning-rate", learning_rate, "--output", &output];
+        let trained = place.succeed(&[&small("train", &run)[..], &flags].concat()).stderr;
+        // Widths of 32, and 80 that the up projection writes.
+        let count = 2 * 2 * 64 + 2 * 4 * 64 + (4 + 6) * (32 + 80);
+        assert!(trained.contains(&format!(": {},{:03} trained", count / 1000, count % 1000)), "{trained}");
+        let folder = format!("{output}/adapters/{scheme}_lr{learning_rate}_seed0");
+        let config = place.json(&format!("{folder}/adapter_config.json"));
+        let doubled = if scheme == "init-a" || scheme == "init-b" { 1 } else { 2 };
+        let named = |pattern: &str| {
+            let entries = config[pattern].as_object().expect("a pattern").iter();
+            entries.map(|(name, x)| (name.clone(), x.as_f64().expect("a number"))).collect::<Vec<_>>()
+        };
+        let layer = |layer: usize, name: &str, x: usize| (format!("model.layers.{layer}.{name}"), (x * doubled) as f64);
+        let q = |x: usize| [layer(0, "self_attn.q_proj", x), layer(1, "self_attn.q_proj", x)];
+        let v = [layer(0, "self_attn.v_proj", 40), layer(1, "self_attn.v_proj", 40)];
+        let sorted = |mut entries: Vec<(String, f64)>| {
+            entries.sort_by(|one, other| one.0.cmp(&other.0));
+            entries
+        };
+        assert_eq!(
+            (config["r"].as_u64(), config["lora_alpha"].as_u64()),
+            (Some(4 * doubled as u64), Some(16 * doubled as u64))
+        );
+        assert_eq!(sorted(named("rank_pattern")), sorted([&q(2)[..], &[layer(1, "mlp.up_proj", 6)]].concat()));
+        assert_eq!(sorted(named("alpha_pattern")), sorted([&q(8)[..], &v, &[layer(1, "mlp.up_proj", 16)]].concat()));
+        let summary = place.json(&format!("{output}/summary.json"));
+        let last = summary["schemes"][0]["learning_rates"][0]["losses"][0].as_f64().expect("a loss");
+        let still = format!("still-{scheme}");
+        place.succeed(&small("train", &["--adapter", &folder, "--learning-rate", "1e-30", "--output", &still]));
+        let again = place.json(&format!("{still}/summary.json"));
+        let same = again["schemes"][0]["learning_rates"][0]["losses"][0].as_f64().expect("a loss");
+        assert!((last - same).abs() < 2e-6 * last, "{scheme}: {last}, then {same}");
+    }
+    for (flags, words) in [
+        (["--rank-pattern", "k_proj=2"], &["`rank_pattern` has \"k_proj\"", "q_proj, v_proj, up_proj"][..]),
+        (["--rank-pattern", "q_proj=0"], &["`rank_pattern` is \"q_proj=0\"", "NAME=RANK"]),
+        (["--alpha-pattern", "q_proj"], &["`alpha_pattern` is \"q_proj\"", "NAME=ALPHA"]),
+        (["--alpha-pattern", "(?=q)=2"], &["`alpha_pattern`", "cannot be run"]),
+        (["--rank-pattern", "q_proj=2,q_proj=4"], &["`rank_pattern` has q_proj twice"]),
+    ] {
+        place.refuse(&[&small("train", &["--output", "no"])[..], &targets, &flags].concat(), 2, words);
+    }
+    let rounds = ["--scheme", "loftq-nf4", "--scheme-options", "loftq-nf4.rounds=2", "--output", "no"];
+    place.refuse(&[&small("train", &rounds)[..], &flags].concat(), 2, &["`rank_pattern`", "rounds"]);
+}

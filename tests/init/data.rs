@@ -120,7 +120,7 @@ fn centred(inputs: &Matrix) -> Matrix {
 fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec<usize> {
     let scheme = find(scheme).expect("listed");
     let base = base(&config(2, 1, true));
-    let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(RANK, MODULES.iter().map(ToString::to_string).collect());
     let wide = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
     let plan = plan(&base, &wide, scheme.frozen_pair);
     let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
@@ -156,7 +156,7 @@ fn each(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) -> Vec
 /// The rows that go into every adapted layer and count.
 fn inputs(base: &Base, batches: &[Batch]) -> Vec<Matrix> {
     let widest = base.model.linears().iter().map(|linear| linear.inputs).max().expect("it has linear maps");
-    let adapters = Adapters { rank: widest, target_modules: MODULES.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(widest, MODULES.iter().map(ToString::to_string).collect());
     let plan = plan(base, &adapters, false);
     let mut values = vec![0.0; plan.trained_len()];
     for site in &plan.sites {
@@ -260,7 +260,7 @@ fn eva_reads_the_rows_that_count() {
     let examples = (0..12).map(|_| Example { prompt: tokens(2), completion: tokens(2) }).collect();
     let data = Dataset::Examples(examples);
     let base = base(&config(2, 1, true));
-    let adapters = Adapters { rank: RANK, target_modules: MODULES.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(RANK, MODULES.iter().map(ToString::to_string).collect());
     let plan = plan(&base, &adapters, false);
     let scheme = find("eva").expect("listed");
     let chosen = scheme.chosen([("eva", "rho", 1.0), ("eva", "tau", 1e-6)]).expect("allowed");
@@ -408,7 +408,7 @@ fn lora_gas_first_step_is_the_best_of_twice_its_rank() {
 fn a_preheat_of_one_step_reads_the_gradients_directions() {
     let scheme = find("hrp").expect("listed");
     let base = base(&config(1, 1, true));
-    let adapters = Adapters { rank: 1, target_modules: vec!["q_proj".to_owned(), "down_proj".to_owned()] };
+    let adapters = Adapters::new(1, vec!["q_proj".to_owned(), "down_proj".to_owned()]);
     let plan = plan(&base, &adapters, false);
     let run = Run { scheme, chosen: Default::default(), seed: 1, learning_rate: 1e-2, settings: SETTINGS };
     let text = text(400);
@@ -435,7 +435,7 @@ fn a_preheat_of_one_step_reads_the_gradients_directions() {
 #[test]
 fn data_that_say_nothing_are_refused() {
     let base = base(&config(1, 1, true));
-    let adapters = Adapters { rank: RANK, target_modules: vec!["q_proj".to_owned()] };
+    let adapters = Adapters::new(RANK, vec!["q_proj".to_owned()]);
     let begin = |name: &str, text: &[u32], rank: usize, sequences: usize, tokens: usize| {
         let scheme = find(name).expect("listed");
         let adapters = Adapters { rank, ..adapters.clone() };
@@ -472,7 +472,7 @@ fn data_that_say_nothing_are_refused() {
 #[test]
 fn a_gradient_of_a_low_rank_begins_with_what_it_has() {
     let base = base(&config(1, 1, true));
-    let adapters = Adapters { rank: 3, target_modules: vec!["q_proj".to_owned()] };
+    let adapters = Adapters::new(3, vec!["q_proj".to_owned()]);
     let text = Dataset::Text([3, 7].repeat(50));
     let shape = Shape { runs: 1, sequences: 1, tokens: 2 };
     on_each_device(|make_device| {

@@ -37,7 +37,7 @@ const SCALES: [f64; 3] = [2.0, 5.656_854_249_492_38, 0.1];
 
 /// The logits of a base whose `modules` have adapters that start by `scheme`.
 fn logits(base: &Base, modules: &[&str], scheme: &'static Scheme, rank: usize, scale: f64) -> Vec<f32> {
-    let adapters = Adapters { rank, target_modules: modules.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(rank, modules.iter().map(ToString::to_string).collect());
     let mut tape = Tape::new(SHAPE, scheme.frozen_pair && !modules.is_empty());
     let wide = Adapters { rank: rank * scheme.rule.spread(), ..adapters.clone() };
     base.model.record(&mut tape, Training::Adapters(base, &wide));
@@ -101,7 +101,7 @@ fn every_scheme_begins_where_it_says() {
 #[test]
 fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
     let base = base(&config(1, 1, true));
-    let adapters = Adapters { rank: 6, target_modules: vec!["k_proj".to_owned()] };
+    let adapters = Adapters::new(6, vec!["k_proj".to_owned()]);
     for name in ["pissa", "milora", "olora", "mica"] {
         let scheme = find(name).expect("listed");
         let mut tape = Tape::new(SHAPE, scheme.frozen_pair);
@@ -132,7 +132,7 @@ fn padding_stays_zero_and_a_fixed_b_stays_fixed() {
 #[test]
 fn options_are_taken_and_their_defaults_change_nothing() {
     let base = base(&config(2, 1, true));
-    let adapters = Adapters { rank: 2, target_modules: MODULES.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(2, MODULES.iter().map(ToString::to_string).collect());
     for scheme in ALL {
         let begin = |chosen: &[(&'static str, f64)]| {
             let chosen: Chosen =

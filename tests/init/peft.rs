@@ -49,7 +49,7 @@ struct Ours {
 
 fn ours(scheme: &str, modules: &[&str]) -> Vec<Ours> {
     let scheme = find(scheme).expect("listed");
-    let adapters = Adapters { rank: RANK, target_modules: modules.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(RANK, modules.iter().map(ToString::to_string).collect());
     let wide = Adapters { rank: RANK * scheme.rule.spread(), ..adapters.clone() };
     // One window of text is all there is, so every batch holds the same.
     let shape = Shape { runs: 1, sequences: 1, tokens: TOKENS };

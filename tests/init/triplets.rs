@@ -99,7 +99,7 @@ fn begin(tensor: Tensor, rank: usize, run: &Run, make_device: MakeDevice<'_>) ->
     tape.mse(y);
     let plan = tape.compile(Purpose::Train(Optimizer::SignSgd));
     let base = Base { model: config(1, 1, true).into(), tensors: [tensor].into() };
-    let adapters = Adapters { rank, target_modules: vec!["layer".to_owned()] };
+    let adapters = Adapters::new(rank, vec!["layer".to_owned()]);
     Initial::clone(&start(&base, &adapters, run, &plan, make_device).expect("a start"))
 }
 
@@ -180,7 +180,7 @@ fn a_weight_of_low_rank_is_found_whole() {
 #[test]
 fn runs_that_begin_together_begin_as_they_do_alone() {
     let base = base(&config(2, 1, true));
-    let adapters = Adapters { rank: 3, target_modules: MODULES.iter().map(ToString::to_string).collect() };
+    let adapters = Adapters::new(3, MODULES.iter().map(ToString::to_string).collect());
     let mut tape = Tape::new(SHAPE, true);
     base.model.record(&mut tape, Training::Adapters(&base, &adapters));
     let plan: Plan = tape.compile(Purpose::Train(Optimizer::SignSgd));

@@ -156,7 +156,7 @@ fn each_on(scheme: &str, make_device: MakeDevice<'_>, look: impl Fn(&Begun)) {
             let w = Matrix::new(outputs, inputs, |i, j| f64::from(stored[i * inputs + j]));
             let tensor = Tensor { name: "layer.weight".to_owned(), shape: [outputs, inputs], data };
             let base = Base { model: config(1, 1, true).into(), tensors: [tensor].into() };
-            let adapters = Adapters { rank, target_modules: vec!["layer".to_owned()] };
+            let adapters = Adapters::new(rank, vec!["layer".to_owned()]);
             for scale in SCALES {
                 let mut tape = Tape::new(Shape { runs: 1, sequences: 1, tokens: 1 }, scheme.frozen_pair);
                 let x = tape.features(inputs);

@@ -24,7 +24,7 @@ fn train(
     [sequences, passes]: [usize; 2],
     make_device: &dyn Fn(Arc<Plan>) -> Box<dyn Device>,
 ) -> Vec<(Vec<f64>, Vec<f32>)> {
-    let adapters = Adapters { rank: 2, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(2, MODULES.map(str::to_owned).into());
     let mut tape = Tape::new(Shape { runs: runs.len(), sequences, tokens: TOKENS }, false);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));

@@ -70,7 +70,7 @@ fn a_cohort_that_subtracts_its_start_begins_exactly_at_the_base() {
     let traces = train(&runs, 1, 2);
     let shape = Shape { runs: 1, sequences: SEQUENCES, tokens: TOKENS };
     let mut tape = Tape::new(shape, false);
-    NANO.model.record(&mut tape, Training::Adapters(&NANO, &Adapters { rank: 1, target_modules: vec![] }));
+    NANO.model.record(&mut tape, Training::Adapters(&NANO, &Adapters::new(1, vec![])));
     let bare = Cpu::<f32>::new(Arc::new(tape.compile(Purpose::Train(ADAMW))), NANO.tensors.clone(), Some(1));
     for (seed, trace) in seeds.into_iter().zip(traces) {
         let evaluations = bare.evaluate(&[Inputs::from(&batches(seed, 1)[0])]);

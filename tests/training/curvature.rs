@@ -132,7 +132,7 @@ fn a_gradient_of_dual_numbers_carries_its_own_derivative() {
 
 /// The curvature at a start of a shipped base, on the rows of the fixture.
 fn shipped(base: &Base, scheme: &str, batch: &Batch, sequences: usize) -> Curvature {
-    let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(8, MODULES.map(str::to_owned).into());
     let tokens = batch.tokens.len() / sequences;
     let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));

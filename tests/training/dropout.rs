@@ -21,7 +21,7 @@ const TOKENS: usize = 64;
 
 /// Nano with adapters of rank 2 whose inputs are dropped with this probability.
 fn plan(runs: usize, sequences: usize, probability: f64, purpose: Purpose) -> Plan {
-    let adapters = Adapters { rank: 2, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(2, MODULES.map(str::to_owned).into());
     let mut tape = Tape::new(Shape { runs, sequences, tokens: TOKENS }, true);
     tape.dropout(probability);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));

@@ -53,7 +53,7 @@ type Traces = (Vec<Vec<f64>>, Vec<Vec<f32>>, Vec<Option<Validation>>);
 fn train(base: &Base, data: &Dataset, runs: &[Run], make: &dyn Fn(Arc<Plan>) -> Box<dyn Device>) -> Traces {
     let shape = Shape { runs: runs.len(), sequences: SEQUENCES, tokens: TOKENS };
     let mut tape = Tape::new(shape, runs.iter().any(|run| run.scheme.frozen_pair));
-    let adapters = Adapters { rank: 2, target_modules: ["query", "value", "dense"].map(str::to_owned).into() };
+    let adapters = Adapters::new(2, ["query", "value", "dense"].map(str::to_owned).into());
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let device = make(plan.clone());

@@ -96,7 +96,7 @@ fn plan(runs: usize, frozen_pairs: bool, purpose: Purpose) -> Plan {
 
 /// The same before it is compiled.
 fn tape(runs: usize, frozen_pairs: bool) -> Tape {
-    let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(8, MODULES.map(str::to_owned).into());
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, frozen_pairs);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     tape

@@ -19,7 +19,7 @@ use super::NANO;
 const SHAPE: Shape = Shape { runs: 1, sequences: 2, tokens: 192 };
 
 fn loss(data: &Dataset, positions: Positions) -> f64 {
-    let adapters = Adapters { rank: 1, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(1, MODULES.map(str::to_owned).into());
     let mut tape = Tape::new(SHAPE, false);
     tape.positions(positions);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));

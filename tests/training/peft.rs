@@ -1,7 +1,7 @@
 //! The same training in PyTorch + PEFT and here: `tests/fixtures/make_peft.py` made the numbers, and `make_adamw.py` those of betas near 1.
 
 use loralab_core::graph::memory::InputName;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use loralab_core::{
     device::{Cpu, Device, Gpu, Inputs, RunSettings, wait},
@@ -9,15 +9,18 @@ use loralab_core::{
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
-    models::{Adapters, Training, llama::MODULES},
+    lab::adapters,
+    models::Training,
 };
+use loralab_experiment::{Experiment, Resolved};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
 use super::{ADAMW, NANO};
 use crate::gpu;
 
-const FILE: &[u8] = include_bytes!("../fixtures/peft.safetensors");
+const PLAIN: &[u8] = include_bytes!("../fixtures/peft.safetensors");
+const PATTERNS: &[u8] = include_bytes!("../fixtures/peft_patterns.safetensors");
 const NEAR_ONE: &[u8] = include_bytes!("../fixtures/adamw.safetensors");
 
 #[derive(Deserialize)]
@@ -27,6 +30,10 @@ struct Settings {
     learning_rate: f64,
     weight_decay: f64,
     max_grad_norm: f64,
+    #[serde(default)]
+    rank_pattern: BTreeMap<String, usize>,
+    #[serde(default)]
+    alpha_pattern: BTreeMap<String, f64>,
 }
 
 struct Fixture {
@@ -37,10 +44,10 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn open() -> Fixture {
-        let (_, metadata) = SafeTensors::read_metadata(FILE).expect("the fixture has a header");
+    fn open(file: &'static [u8]) -> Fixture {
+        let (_, metadata) = SafeTensors::read_metadata(file).expect("the fixture has a header");
         let settings = &metadata.metadata().as_ref().expect("the fixture has settings")["settings"];
-        let file = SafeTensors::deserialize(FILE).expect("the fixture is whole");
+        let file = SafeTensors::deserialize(file).expect("the fixture is whole");
         let shape = file.tensor("tokens").expect("the fixture has tokens").shape().try_into().expect("three axes");
         Fixture { settings: serde_json::from_str(settings).expect("settings as the script writes them"), file, shape }
     }
@@ -58,11 +65,22 @@ impl Fixture {
     }
 
     fn plan(&self, optimizer: Optimizer) -> Plan {
-        let adapters = Adapters { rank: self.settings.rank, target_modules: MODULES.map(str::to_owned).into() };
+        let adapters = adapters(&NANO, &self.experiment());
         let [_, sequences, tokens] = self.shape;
         let mut tape = Tape::new(Shape { runs: 1, sequences, tokens }, false);
         NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
         tape.compile(Purpose::Train(optimizer))
+    }
+
+    fn experiment(&self) -> Resolved {
+        fn entries<T: ToString>(pattern: &BTreeMap<String, T>) -> Option<Vec<String>> {
+            (!pattern.is_empty()).then(|| pattern.iter().map(|(name, x)| format!("{name}={}", x.to_string())).collect())
+        }
+        let Settings { rank, alpha, rank_pattern, alpha_pattern, .. } = &self.settings;
+        let (rank_pattern, alpha_pattern) = (entries(rank_pattern), entries(alpha_pattern));
+        let experiment =
+            Experiment { rank: Some(*rank), alpha: Some(*alpha), rank_pattern, alpha_pattern, ..Experiment::default() };
+        experiment.resolve(&["init-a", "init-b"]).expect("sound settings")
     }
 
     fn run_settings(&self) -> RunSettings {
@@ -115,7 +133,12 @@ impl Rows {
 
 #[test]
 fn the_first_loss_and_every_gradient_are_pefts() {
-    let fixture = Fixture::open();
+    for file in [PLAIN, PATTERNS] {
+        first_step(&Fixture::open(file));
+    }
+}
+
+fn first_step(fixture: &Fixture) {
     let plan = fixture.plan(ADAMW);
     let (loss, gradient) = fixture.device(&plan).gradient(0, fixture.rows(0).input());
     let expected = fixture.losses()[0];
@@ -140,12 +163,28 @@ fn the_first_loss_and_every_gradient_are_pefts() {
 }
 
 #[test]
-fn fifty_losses_are_pefts() {
-    let fixture = Fixture::open();
+fn all_losses_are_pefts() {
+    for (file, steps) in [(PLAIN, 50), (PATTERNS, 10)] {
+        let fixture = Fixture::open(file);
+        assert_eq!(fixture.losses().len(), steps);
+        all_losses(&fixture);
+    }
+}
+
+#[test]
+fn patterns_give_modules_their_own_ranks_and_scales() {
+    let fixture = Fixture::open(PATTERNS);
+    let plan = fixture.plan(ADAMW);
+    let of = |module: &str| plan.sites.iter().find(|site| site.module.ends_with(module)).expect("a site");
+    let found = ["q_proj", "v_proj", "o_proj", "layers.0.mlp.down_proj", "layers.1.mlp.down_proj"]
+        .map(|module| (of(module).rank, of(module).factor));
+    assert_eq!(found, [(2, 3.0), (4, 0.625), (4, 1.0), (4, 1.0), (6, 4.0 / 6.0)]);
+}
+
+fn all_losses(fixture: &Fixture) {
     let mut device = fixture.device(&fixture.plan(ADAMW));
     let losses = fixture.losses();
     let (steps, mut worst) = (losses.len(), 0.0_f64);
-    assert_eq!(steps, 50);
     for (step, expected) in losses.into_iter().enumerate() {
         let learning_rate = fixture.settings.learning_rate * (steps - step) as f64 / steps as f64;
         let rows = fixture.rows(step);
@@ -166,7 +205,7 @@ struct NearOne {
 /// On the CPU and on the GPU, at betas of which `f32` holds the difference from 1 to 8·10⁻⁵ of itself and less.
 #[test]
 fn losses_at_betas_near_1_are_pytorchs() {
-    let fixture = Fixture::open();
+    let fixture = Fixture::open(PLAIN);
     let (_, metadata) = SafeTensors::read_metadata(NEAR_ONE).expect("the fixture has a header");
     let settings = &metadata.metadata().as_ref().expect("the fixture has settings")["settings"];
     let NearOne { betas, learning_rate } = serde_json::from_str(settings).expect("settings as the script writes them");

@@ -84,7 +84,7 @@ fn one_step_from_a_sketch_is_enough() {
 type Make = dyn Fn(Arc<Plan>) -> Box<dyn Device>;
 
 fn plan(runs: usize, preconditioner: Option<Preconditioner>) -> Plan {
-    let adapters = Adapters { rank: 8, target_modules: MODULES.map(str::to_owned).into() };
+    let adapters = Adapters::new(8, MODULES.map(str::to_owned).into());
     let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, false);
     NANO.model.record(&mut tape, Training::Adapters(&NANO, &adapters));
     tape.precondition(preconditioner);

@@ -49,6 +49,13 @@ pub struct InitArguments {
     /// The names in front of a layer's index, for models that number other parts too
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "layers_to_transform")]
     pub layers_pattern: Option<Vec<String>>,
+    /// Modules whose adapters have a rank of their own, separated by commas: q_proj=4,down_proj=16; a name is one's end or a regular expression of full names,
+    /// and the first that fits counts
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub rank_pattern: Option<Vec<String>>,
+    /// Modules whose adapters have an alpha of their own, in the same way: q_proj=32
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub alpha_pattern: Option<Vec<String>>,
     /// Seed of the adapter's random numbers and of the data that are read [default: 0]
     #[arg(long, value_name = "N", value_parser = setting::<u64>("seeds"))]
     pub seed: Option<u64>,
@@ -89,6 +96,8 @@ impl InitArguments {
             exclude_modules: self.exclude_modules.clone(),
             layers_to_transform: self.layers_to_transform.clone(),
             layers_pattern: self.layers_pattern.clone(),
+            rank_pattern: self.rank_pattern.clone(),
+            alpha_pattern: self.alpha_pattern.clone(),
             task: self.task.clone(),
             data: self.data.clone(),
             tokens: self.tokens,

@@ -42,7 +42,8 @@ pub struct TrainArguments {
         value_name = "FOLDER",
         help_heading = "The run",
         conflicts_with_all = [
-            "scheme", "scheme_options", "rank", "alpha", "scaling", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
+            "scheme", "scheme_options", "rank", "alpha", "scaling", "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern",
+            "alpha_pattern",
         ]
     )]
     pub adapter: Option<PathBuf>,

@@ -64,7 +64,7 @@ fn asked(scheme: &'static Scheme, base: &Base, machine: &Machine) -> Result<()> 
     let calibration = Calibration {
         setup: Setup {
             base,
-            adapters: &Adapters { rank: RANK, target_modules: vec![] },
+            adapters: &Adapters::new(RANK, vec![]),
             sequences: 1,
             tokens: 1,
             optimizer: Optimizer::SignSgd,

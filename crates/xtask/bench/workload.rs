@@ -40,7 +40,7 @@ impl Workload {
     /// The training plan of `runs` runs.
     pub fn plan(&self, runs: usize) -> Plan {
         let mut tape = Tape::new(Shape { runs, sequences: SEQUENCES, tokens: TOKENS }, false);
-        let adapters = Adapters { rank: RANK, target_modules: MODULES.map(str::to_owned).to_vec() };
+        let adapters = Adapters::new(RANK, MODULES.map(str::to_owned).to_vec());
         self.base.model.record(&mut tape, Training::Adapters(&self.base, &adapters));
         tape.compile(Purpose::Train(Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }))
     }

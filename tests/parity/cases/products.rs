@@ -1,7 +1,7 @@
 //! Matrix products and what is added to them: `linear`, `lora_linear`, `dropout` and `bias`.
 
 use loralab_core::graph::{
-    memory::{Group, Weight},
+    memory::{Group, LowRank, Weight},
     tape::Tape,
 };
 
@@ -50,7 +50,8 @@ pub fn lora_linear() -> Vec<Case> {
         let record = move |tape: &mut Tape| {
             let x = trained_rows(tape, inputs);
             let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, rank, "first");
-            let other = tape.lora_linear(x, Weight::Frozen(0), None, outputs, rank, "second");
+            let other = LowRank { rank: rank + 1, factor: 0.3 };
+            let other = tape.lora_linear(x, Weight::Frozen(0), None, outputs, other, "second");
             let sum = tape.add(y, other);
             tape.mse(sum);
         };
@@ -174,6 +175,8 @@ pub const MUTANTS: &[Mutant] = &[
     ("lora_linear/down", "let rows = step * 2u + part", "let rows = step * 2u"),
     ("lora_linear/down", "params.scaled == 1u", "params.scaled == 0u"),
     ("lora_linear/down", "settings[run * 4u]", "settings[0u]"),
+    ("lora_linear/down", " * params.factor", ""),
+    ("lora_linear/backward_adapter", " * params.factor", ""),
     ("lora_linear/down", "run * params.run_stride", "0u"),
     ("lora_linear/down", "min(4u, params.rank - min(r, params.rank))", "3u"),
     ("lora_linear/down", "min(n, params.rows - 1u)", "min(n, params.rows - 2u)"),
@@ -183,7 +186,8 @@ pub const MUTANTS: &[Mutant] = &[
     ("lora_linear/down", "other < 8u", "other < 7u"),
     ("lora_linear/down", "shares[place + 3u] = high1", "shares[place + 3u] = low1"),
     ("lora_linear/down", "high2 += rows.z * high", "high2 += rows.y * high"),
-    ("lora_linear/forward", "plus(base, settings[tile.run * 4u], low)", "plus(base, 1.0, low)"),
+    ("lora_linear/forward", "settings[tile.run * 4u] * params.factor", "params.factor"),
+    ("lora_linear/forward", "settings[tile.run * 4u] * params.factor", "settings[tile.run * 4u]"),
     ("lora_linear/forward", "plus(low, -1.0,", "plus(low, 1.0,"),
     ("lora_linear/forward", "PAIRS == 1u", "PAIRS == 2u"),
     ("lora_linear/forward", "run * params.run_stride", "0u"),

@@ -45,7 +45,7 @@ pub fn preconditioners() -> Vec<Case> {
             let y = tape.lora_linear(x, Weight::Frozen(0), None, outputs, rank, "first");
             let gain = tape.parameter("gain", [1, outputs], Group::Gain);
             let y = tape.rms_norm(y, Weight::Trained(gain), 1e-5);
-            let z = tape.lora_linear(y, Weight::Frozen(1), None, 2 * rank + 3, rank, "second");
+            let z = tape.lora_linear(y, Weight::Frozen(1), None, 2 * rank + 3, rank + 1, "second");
             tape.mse(z);
         };
         let base = vec![tensor("w", [outputs, inputs], Stored::F32), tensor("v", [2 * rank + 3, outputs], Stored::F32)];
@@ -70,15 +70,15 @@ pub const MUTANTS: &[Mutant] = &[
     ("adamw/step", "rate * decay * trained[i] + ", ""),
     ("adamw/step", "of_kind == 1u", "of_kind == 0u"),
     ("adamw/step", "of_kind == 2u", "of_kind == 3u"),
-    ("adamw/step", "places[middle * 2u] <= element", "places[middle * 2u] < element"),
+    ("adamw/step", "places[middle * 3u] <= element", "places[middle * 3u] < element"),
     ("adamw/step", "slot[0] * params.runs + run", "slot[0] * params.runs"),
     ("adamw/step", "states[run * 2u] != 0u", "states[run * 2u] == 0u"),
     ("precondition/product", "start += 32u", "start += 64u"),
     ("precondition/product", "k < 32u", "k < 31u"),
     (
         "precondition/product",
-        "line < params.rank {\n                of_column",
-        "line + 1u < params.rank {\n                of_column",
+        "line < rank {\n                of_column",
+        "line + 1u < rank {\n                of_column",
     ),
     ("precondition/product", "select(1u, terms, kind == 3u)", "select(1u, terms, kind == 1u)"),
     ("precondition/product", "run * params.elements + place", "place"),
@@ -94,8 +94,11 @@ pub const MUTANTS: &[Mutant] = &[
     ("precondition/inverse", "params.unit == 1u", "params.unit == 2u"),
     ("precondition/inverse", "share < 64u", "share < 32u"),
     ("precondition/inverse", "group.y * params.parameters", "0u * params.parameters"),
-    ("precondition/apply", "parameter + 1u) * rank * rank + row", "parameter) * rank * rank + row"),
-    ("precondition/apply", "parameter - 1u) * rank * rank + column", "parameter) * rank * rank + column"),
+    ("precondition/apply", "parameter + 1u) * room + row", "parameter) * room + row"),
+    ("precondition/apply", "parameter - 1u) * room + column", "parameter) * room + column"),
+    ("precondition/product", "places[parameter * 3u + 2u]", "params.rank"),
+    ("precondition/inverse", "places[group.x * 3u + 2u]", "params.rank"),
+    ("precondition/apply", "places[parameter * 3u + 2u]", "params.rank"),
     ("precondition/apply", "start + k * inputs + column", "start + k * inputs"),
     ("precondition/apply", "inverses[inverse + k * rank]", "inverses[inverse]"),
     ("precondition/apply", "var sum = gradients[i];", "var sum = 0.0;"),

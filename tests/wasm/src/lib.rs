@@ -85,7 +85,7 @@ fn asked(scheme: &'static Scheme, layer: &Layer<'_>, weight: Vec<f32>, seed: u64
     let calibration = Calibration {
         setup: Setup {
             base: &Base { model: config.into(), tensors: [tensor].into() },
-            adapters: &Adapters { rank, target_modules: vec![] },
+            adapters: &Adapters::new(rank, vec![]),
             sequences: 1,
             tokens: 1,
             optimizer: Optimizer::SignSgd,

@@ -163,9 +163,9 @@ impl Plan {
         }
     }
 
-    /// The rank that all adapters share; 0 without adapters.
+    /// The largest rank of an adapter; 0 without adapters.
     pub fn rank(&self) -> usize {
-        self.sites.first().map_or(0, |site| site.rank)
+        self.sites.iter().map(|site| site.rank).max().unwrap_or(0)
     }
 
     /// The optimiser; `None` if the plan takes no steps.

@@ -6,7 +6,7 @@ mod record;
 pub use ends::CHUNK;
 
 use crate::graph::{
-    memory::{Begin, Group, HeadTensor, InputName, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
+    memory::{Begin, Group, HeadTensor, InputName, LowRank, NOISE, Parameter, Rows, Site, Span, Type, Value, Weight},
     ops::{
         Add, Attend, Attention, Bias, Cache, Dropout, Embedding, Gain, Geglu, Gelu, LayerNorm, Linear, LoraLinear,
         Node, Op, Orthonormal, Relu, RmsNorm, Rope, Rotary, Split, Swiglu, Tanh, gelu,
@@ -152,9 +152,9 @@ impl Tape {
     }
 
     /// Declares an adapter of `module`, with I inputs and O outputs, and returns the places of A, (R, I), and B, (O, R).
-    pub fn site(&mut self, module: &str, [inputs, outputs]: [usize; 2], rank: usize) -> [Span; 2] {
-        let nowhere = Span { offset: 0, len: 0 };
-        let mut site = Site { module: module.to_owned(), inputs, outputs, rank, a: nowhere, b: nowhere };
+    pub fn site(&mut self, module: &str, [inputs, outputs]: [usize; 2], low_rank: impl Into<LowRank>) -> [Span; 2] {
+        let (LowRank { rank, factor }, nowhere) = (low_rank.into(), Span { offset: 0, len: 0 });
+        let mut site = Site { module: module.to_owned(), inputs, outputs, rank, factor, a: nowhere, b: nowhere };
         let ([a, b], [of_a, of_b]) = (site.names(), site.shapes());
         (site.a, site.b) = (self.parameter(a, of_a, Group::A), self.parameter(b, of_b, Group::B));
         let factors = site.factors();
@@ -207,11 +207,12 @@ impl Tape {
         weight: Weight,
         bias: Option<Weight>,
         outputs: usize,
-        rank: usize,
+        low_rank: impl Into<LowRank>,
         module: &str,
     ) -> Value {
-        let inputs = self.columns(x);
-        let [a, b] = self.site(module, [inputs, outputs], rank);
+        let (inputs, low_rank) = (self.columns(x), low_rank.into());
+        let LowRank { rank, factor } = low_rank;
+        let [a, b] = self.site(module, [inputs, outputs], low_rank);
         let mut reads = vec![x];
         let dropout = (self.dropout > 0.0).then(|| Dropout::new(inputs, self.dropout, module));
         if let Some(dropout) = &dropout {
@@ -219,7 +220,7 @@ impl Tape {
             reads.extend([self.push(dropout.clone(), vec![x, noise]), noise]);
         }
         let frozen_pair = self.frozen_pairs;
-        let y = self.push(LoraLinear { inputs, outputs, rank, weight, a, b, frozen_pair, dropout }, reads);
+        let y = self.push(LoraLinear { inputs, outputs, rank, factor, weight, a, b, frozen_pair, dropout }, reads);
         self.bias(y, bias)
     }
 

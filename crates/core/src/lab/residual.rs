@@ -29,6 +29,7 @@ pub fn residual(start: AdapterStart, base: &Base, scheme: &'static str) -> Resul
     let scale = adapter.scale();
     let mut tensors = base.tensors.to_vec();
     for (module, layer) in adapter.modules.iter_mut().zip(&mut layers) {
+        let scale = scale * module.factor;
         let weight = format!("{}.weight", module.name);
         let place = tensors.iter_mut().find(|tensor| tensor.name == weight);
         let (Some(tensor), Some((a, b))) = (place, module.frozen.take()) else { continue };

@@ -6,7 +6,7 @@ use loralab_linalg::{Mat, Scale, energy, from_rows, product_svd, svd, thin_qr};
 
 use super::{
     MakeDevice, PlanNeeds, SweepError,
-    translate::{adapted, adapters, calibration, check_length, export, options, record, run_of, setup},
+    translate::{adapted, adapters, calibration, check_length, check_scheme, export, options, record, run_of, setup},
 };
 use crate::{
     device::Needs,
@@ -72,7 +72,7 @@ pub async fn compute_start(
     adapted(base, experiment)?;
     check_length(base, experiment)?;
     check_options(&experiment.schemes, options(experiment))?;
-    run.scheme.check(experiment.rank, experiment.scale())?;
+    check_scheme(run.scheme, &adapters(base, experiment), experiment)?;
     let shape = Shape { runs: 1, sequences: 1, tokens: 1 };
     let plan_needs = PlanNeeds::of(experiment, [cell]);
     let plan = record(base, experiment, shape, plan_needs).compile(Purpose::Evaluate);
@@ -104,7 +104,7 @@ fn layer_start(
     [base, quantised]: [&Base; 2],
     adapter: &Adapter,
 ) -> Result<LayerStart, StartError> {
-    let (rank, scale) = (adapter.rank, adapter.scale());
+    let (rank, scale) = (adapter.rank, adapter.scale() * module.factor);
     let name = format!("{}.weight", module.name);
     let weight = |base: &Base| {
         let weight = base.tensors.iter().find(|tensor| tensor.name == name).map(|tensor| tensor.data.to_f32());

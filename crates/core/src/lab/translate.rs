@@ -1,13 +1,17 @@
 //! Translation of an experiment's settings into the types of the core.
 
+use std::collections::BTreeMap;
+
 use loralab_data::Dataset;
-use loralab_experiment::{Cell, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling};
+use loralab_experiment::{
+    Cell, ExperimentError, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling,
+};
 
 use super::{MakeDevice, PlanNeeds, SweepError};
 use crate::{
     device::RunSettings,
     graph::{
-        memory::Span,
+        memory::{LowRank, Span},
         plan::{Optimizer, Plan, Preconditioner, Shape},
         tape::{Positions, Tape},
     },
@@ -19,14 +23,13 @@ use crate::{
         init::{self, Scheme, Trains},
         peft::{Adapter, Module, SavedTensor},
     },
-    models::{Adapters, Base, Linear, TargetError, TargetRules, Targets, Training, covers},
+    models::{Adapters, Base, Linear, TargetError, TargetRules, Targets, Training, covers, patterned},
 };
 
 /// The tape of the decoder with the experiment's adapters.
 pub(super) fn record(base: &Base, experiment: &Resolved, shape: Shape, plan_needs: PlanNeeds) -> Tape {
     let mut tape = Tape::new(shape, plan_needs.frozen_pairs);
-    let Adapters { rank, target_modules } = adapters(base, experiment);
-    let adapters = Adapters { rank: rank * plan_needs.spread, target_modules };
+    let adapters = adapters(base, experiment).times(plan_needs.spread);
     tape.dropout(experiment.lora_dropout);
     if experiment.pack {
         tape.positions(Positions::Given);
@@ -112,14 +115,16 @@ pub(super) fn export(
 ) -> Adapter {
     let modules = plan.sites.iter().map(|site| {
         let factor = |values: &[f32], span: Span| values[span.range()].to_vec();
-        Module {
+        let module = Module {
             name: site.module.clone(),
             inputs: site.inputs,
             outputs: site.outputs,
+            factor: site.factor,
             a: factor(trained, site.a),
             b: factor(trained, site.b),
             frozen: scheme.frozen_pair.then(|| (factor(frozen_pairs, site.a), factor(frozen_pairs, site.b))),
-        }
+        };
+        if site.rank == plan.rank() { module } else { module.of_rank(site.rank, plan.rank()) }
     });
     // If a scheme may give a layer more than the rank asked for, the scale stays that of the rank asked for.
     let rank = plan.rank();
@@ -176,10 +181,56 @@ fn targets(experiment: &Resolved) -> Result<Targets, TargetError> {
 /// If a rule matches nothing, or all rules together leave no module.
 pub fn adapted(base: &Base, experiment: &Resolved) -> Result<Vec<Linear>, TargetError> {
     let linears = base.model.linears();
-    Ok(targets(experiment)?.of(&linears)?.into_iter().cloned().collect())
+    let modules = targets(experiment)?.of(&linears)?.into_iter().cloned().collect::<Vec<_>>();
+    own(&modules, experiment)?;
+    Ok(modules)
 }
 
-/// The modules that carry an adapter, and its rank. They are named by the ends of their names if these say it all, else in full; none if [`adapted`] refuses
+/// The adapters whose rank or scale is not that of the others, by module.
+fn own(modules: &[Linear], experiment: &Resolved) -> Result<BTreeMap<String, LowRank>, TargetError> {
+    let of_rank: Vec<_> = experiment.rank_pattern.iter().map(|entry| (&*entry.name, entry.value)).collect();
+    let of_alpha: Vec<_> = experiment.alpha_pattern.iter().map(|entry| (&*entry.name, entry.value)).collect();
+    let ranks = patterned("rank_pattern", &of_rank, modules)?;
+    let alphas = patterned("alpha_pattern", &of_alpha, modules)?;
+    let mut own = BTreeMap::new();
+    for ((module, rank), alpha) in modules.iter().zip(ranks).zip(alphas) {
+        if rank.is_some() || alpha.is_some() {
+            let (rank, alpha) = (rank.unwrap_or(experiment.rank), alpha.unwrap_or(experiment.alpha));
+            let factor = experiment.scaling.scale(alpha, rank) / experiment.scale();
+            own.insert(module.name.clone(), LowRank { rank, factor });
+        }
+    }
+    Ok(own)
+}
+
+/// Checks a scheme against the ranks and scales that it is asked for.
+///
+/// # Errors
+/// If it cannot start an adapter of one of them.
+pub(super) fn check_scheme(
+    scheme: &'static Scheme,
+    adapters: &Adapters,
+    experiment: &Resolved,
+) -> Result<(), SweepError> {
+    for LowRank { rank, factor } in adapters.low_ranks() {
+        scheme.check(rank, experiment.scale() * factor)?;
+    }
+    let chosen = scheme.chosen(options(experiment))?;
+    if scheme.rule_with(&chosen).quantiser().is_some()
+        && init::rounds(&chosen) > 1
+        && !experiment.rank_pattern.is_empty()
+    {
+        return Err(SweepError::Setting(ExperimentError::Clash {
+            first: format!("`rank_pattern` has \"{}\"", experiment.rank_pattern[0]),
+            second: format!("`schemes` has \"{}\" with several rounds", scheme.name),
+            why: "the rounds quantise all weights by adapters of one rank",
+            remedy: format!("Remove `rank_pattern`, or set `scheme_options = \"{}.rounds=1\"`.", scheme.name),
+        }));
+    }
+    Ok(())
+}
+
+/// The modules that carry an adapter, and their ranks. They are named by the ends of their names if these say it all, else in full; none if [`adapted`] refuses
 /// the rules.
 pub fn adapters(base: &Base, experiment: &Resolved) -> Adapters {
     let modules = adapted(base, experiment).unwrap_or_default();
@@ -188,5 +239,6 @@ pub fn adapters(base: &Base, experiment: &Resolved) -> Adapters {
     let named = |end: &String| experiment.target_modules.as_ref().is_none_or(|named| named.contains(end));
     let ends: Vec<String> = ends.into_iter().filter(named).collect();
     let covered = base.model.linears().iter().filter(|linear| ends.iter().any(|end| covers(end, &linear.name))).count();
-    Adapters { rank: experiment.rank, target_modules: if covered == modules.len() { ends } else { full() } }
+    let target_modules = if covered == modules.len() { ends } else { full() };
+    Adapters { rank: experiment.rank, target_modules, own: own(&modules, experiment).unwrap_or_default() }
 }

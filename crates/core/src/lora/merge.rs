@@ -157,10 +157,11 @@ impl<'a> Merge<'a> {
         rounded: impl Fn(f64) -> T + Send + Sync,
     ) -> Result<Bytes, usize> {
         let Place { module, is_transposed } = place;
+        let scale = self.scale * module.factor;
         let columns = if *is_transposed { module.outputs } else { module.inputs };
-        let frozen = module.frozen.iter().map(|(a, b)| Pair::new(module, a, b, -self.scale, *is_transposed));
+        let frozen = module.frozen.iter().map(|(a, b)| Pair::new(module, a, b, -scale, *is_transposed));
         let pairs: Vec<Pair<'_>> =
-            [Pair::new(module, &module.a, &module.b, self.scale, *is_transposed)].into_iter().chain(frozen).collect();
+            [Pair::new(module, &module.a, &module.b, scale, *is_transposed)].into_iter().chain(frozen).collect();
         let weight = stored.elements::<T>();
         let mut merged = weight.to_vec();
         let mut rows: Vec<(&mut [T], bool)> = merged.chunks_exact_mut(columns).map(|row| (row, true)).collect();
@@ -238,6 +239,7 @@ mod tests {
             outputs,
             a: (1..=inputs).map(|x| x as f32).collect(),
             b: (1..=outputs).map(|x| 10.0 * x as f32).collect(),
+            factor: 1.0,
             frozen: None,
         };
         let adapter = Adapter {

@@ -1,23 +1,55 @@
 //! The recorder: lets a family write its forward pass once, for every choice of what is trained.
 
+use std::collections::BTreeMap;
+
 use loralab_linalg::Law;
 
 use super::{Base, covers};
 use crate::graph::{
-    memory::{Begin, Group, Value, Weight},
+    memory::{Begin, Group, LowRank, Value, Weight},
     tape::Tape,
 };
 
-/// The modules that get adapters, and the adapters' rank.
+/// The modules that get adapters, and the adapters' ranks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adapters {
-    /// Rank R.
+    /// Rank R of the modules that have no rank of their own.
     pub rank: usize,
     /// Last components of modules' names, such as `q_proj`, or full names.
     pub target_modules: Vec<String>,
+    /// The modules whose adapters have a rank or a scale of their own, by full name.
+    pub own: BTreeMap<String, LowRank>,
 }
 
 impl Adapters {
+    /// Adapters of one rank.
+    pub fn new(rank: usize, target_modules: Vec<String>) -> Adapters {
+        Adapters { rank, target_modules, own: BTreeMap::new() }
+    }
+
+    /// The rank and scale of the module of this full name.
+    pub fn of(&self, module: &str) -> LowRank {
+        self.own.get(module).copied().unwrap_or(self.rank.into())
+    }
+
+    /// The same adapters with ranks that are `times` as high.
+    #[must_use]
+    pub fn times(&self, times: usize) -> Adapters {
+        let mut wide = Adapters { rank: times * self.rank, ..self.clone() };
+        wide.own.values_mut().for_each(|own| own.rank *= times);
+        wide
+    }
+
+    /// Every rank and scale that a module may have.
+    pub fn low_ranks(&self) -> impl Iterator<Item = LowRank> {
+        self.own.values().copied().chain([self.rank.into()])
+    }
+
+    /// The highest rank.
+    pub fn highest(&self) -> usize {
+        self.low_ranks().map(|own| own.rank).fold(0, usize::max)
+    }
+
     /// True if the module of this full name is a target: a target equals the whole name or its end after a dot, as in PEFT.
     pub fn target(&self, module: &str) -> bool {
         self.target_modules.iter().any(|target| covers(target, module))
@@ -98,7 +130,7 @@ impl<'a> Recorder<'a> {
         self.label(name);
         match self.training {
             Training::Adapters(_, adapters) if adapters.target(name) => {
-                self.tape.lora_linear(x, weight, bias, outputs, adapters.rank, name)
+                self.tape.lora_linear(x, weight, bias, outputs, adapters.of(name), name)
             }
             Training::Observed(_, modules) if modules.iter().any(|module| module == name) => {
                 self.tape.observe(x, name);

@@ -48,6 +48,16 @@ pub enum TargetError {
         /// Ends of the names that exist.
         known: Vec<String>,
     },
+    /// A name or an expression of a pattern matches no module with an adapter.
+    #[error("`{key}` has \"{found}\", which matches no module that carries an adapter. Their names end in {}.", .known.join(", "))]
+    NoAdapter {
+        /// The setting.
+        key: &'static str,
+        /// The name or expression.
+        found: String,
+        /// Ends of the names that exist.
+        known: Vec<String>,
+    },
     /// No module satisfies all rules.
     #[error(
         "no module of this model is left by the rules for adapters: {targeted} match `target_modules`, {excluded} of them are excluded, and the others are \
@@ -212,6 +222,27 @@ impl Targets {
     }
 }
 
+/// The values that a pattern gives to modules, in their order: each has that of the first name that matches its own, or none. PEFT's `get_pattern_key`: a name is
+/// a regular expression that matches a module's name from its beginning or from after a dot, to its end.
+///
+/// # Errors
+/// [`TargetError::Expression`], or [`TargetError::NoAdapter`] if a name matches no module.
+pub fn patterned<T: Copy>(
+    key: &'static str,
+    pattern: &[(&str, T)],
+    linears: &[Linear],
+) -> Result<Vec<Option<T>>, TargetError> {
+    let rule = |&(name, value): &(&str, T)| Ok((regex(key, name, format!(r"^(?:.*\.)?(?:{name})$"))?, value));
+    let rules = pattern.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
+    for ((rule, _), (name, _)) in rules.iter().zip(pattern) {
+        if !linears.iter().any(|linear| rule.is_match(&linear.name)) {
+            return Err(TargetError::NoAdapter { key, found: (*name).to_owned(), known: ends(linears) });
+        }
+    }
+    let first = |linear: &Linear| rules.iter().find(|(rule, _)| rule.is_match(&linear.name)).map(|(_, value)| *value);
+    Ok(linears.iter().map(first).collect())
+}
+
 fn no_match(key: &'static str, found: String, linears: &[Linear]) -> TargetError {
     let known = ends(linears);
     let likeness = |name: &String| strsim::normalized_damerau_levenshtein(&found, name);
@@ -281,6 +312,23 @@ mod tests {
         assert_eq!(found(&["q_proj"], &[], &[3], &["layers"]).as_deref(), Ok(&["q3".to_owned()][..]));
         assert_eq!(found(&["q_proj"], &[], &[3], &["h", "lay.*"]).as_deref(), Ok(&["q3".to_owned()][..]));
         assert!(matches!(found(&["q_proj"], &[], &[3], &["blocks"]), Err(TargetError::Nothing { .. })));
+    }
+
+    /// The same cases as those of PEFT's files, in `lora/peft`, decide which names match.
+    #[test]
+    fn a_pattern_gives_each_module_the_first_value_that_fits() {
+        let linears = &linears()[..6];
+        let of = |pattern: &[(&str, usize)]| patterned("rank_pattern", pattern, linears);
+        assert_eq!(
+            of(&[("q_proj", 4), (r".*layers\.1\..*", 5)]),
+            Ok(vec![Some(4), None, None, Some(4), Some(5), Some(5)])
+        );
+        assert_eq!(of(&[]), Ok(vec![None; 6]));
+        assert_eq!(
+            of(&[("k_proj", 4)]).expect_err("no such module").to_string(),
+            "`rank_pattern` has \"k_proj\", which matches no module that carries an adapter. Their names end in q_proj, v_proj, up_proj."
+        );
+        assert!(of(&[("(?=q)", 4)]).expect_err("looks ahead").to_string().contains("cannot be run"));
     }
 
     #[test]

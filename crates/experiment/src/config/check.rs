@@ -11,6 +11,7 @@ use crate::config::error::ExperimentError;
 use crate::config::experiment::Seeds;
 use crate::config::keys::{Key, key};
 use crate::config::names::{Preconditioner, Scaling};
+use crate::config::pattern::OfModules;
 use crate::config::resolved::{Base, Data, Optimizer};
 use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
@@ -147,6 +148,11 @@ pub(crate) fn listed<T: Clone + ToString>(given: Given<'_, Vec<T>>) -> Result<Li
     Ok(Listed(values))
 }
 
+/// The entries as they are written; none of an empty list.
+fn entries<T: std::fmt::Display>(list: &[OfModules<T>]) -> Option<Vec<String>> {
+    (!list.is_empty()).then(|| list.iter().map(OfModules::to_string).collect())
+}
+
 /// Names that are of use beside `layers_to_transform` only.
 pub(crate) fn layers_pattern(given: Given<'_, Vec<String>>) -> Result<Listed<String>, ExperimentError> {
     let names = given.value.unwrap_or_default();
@@ -244,6 +250,8 @@ written! {
     Vec<f64> => Vec<f64>: |value| Some(value.clone());
     Vec<u64> => Seeds: |value| Some(Seeds::List(value.clone()));
     Vec<SchemeOption> => Vec<String>: |value| Some(value.iter().map(SchemeOption::to_string).collect());
+    Vec<OfModules<usize>> => Vec<String>: |value| entries(value);
+    Vec<OfModules<f64>> => Vec<String>: |value| entries(value);
     Option<Vec<String>> => Vec<String>: |value| Some(value.clone().unwrap_or_else(|| vec![ALL_LINEAR.to_owned()]));
     Scaling => String: |value| Some(value.to_string());
     Preconditioner => String: |value| Some(value.to_string());

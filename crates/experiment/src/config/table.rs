@@ -12,6 +12,7 @@ use crate::config::error::ExperimentError;
 use crate::config::experiment::{Seeds, one_or_many, rates, text_or_number};
 use crate::config::keys::{Flag, Key};
 use crate::config::names::{Preconditioner, Scaling};
+use crate::config::pattern::{OfModules, alphas, ranks};
 use crate::config::resolved::{Base, Data, Optimizer};
 use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
@@ -204,6 +205,16 @@ settings! {
         needs: "a list of names, in quotes, beside `layers_to_transform`", example: "[\"layers\"]",
         about: "The names in front of a layer's index, for models that number other parts too.", source: "Hugging Face PEFT, LoraConfig.layers_pattern", form: "",
         flag: "NAMES" [] under "Adapters", "The names in front of a layer's index, for models that number other parts too";
+    #[serde(deserialize_with = "one_or_many")]
+    rank_pattern(Vec<String> => Vec<OfModules<usize>>, ranks):
+        needs: "a list of NAME=RANK, in quotes, with ranks of at least 1 and each name once", example: "[\"q_proj=4\"]",
+        about: "Modules whose adapters have a rank of their own.", source: "Hugging Face PEFT, LoraConfig.rank_pattern", form: "",
+        flag: "PATTERN" [] under "Adapters", "Modules whose adapters have a rank of their own, separated by commas: q_proj=4,down_proj=16; a name is one's end or a regular expression of full names, and the first that fits counts";
+    #[serde(deserialize_with = "one_or_many")]
+    alpha_pattern(Vec<String> => Vec<OfModules<f64>>, alphas):
+        needs: "a list of NAME=ALPHA, in quotes, with numbers above 0 within the range of 32-bit floats and each name once", example: "[\"q_proj=32\"]",
+        about: "Modules whose adapters have an alpha of their own.", source: "Hugging Face PEFT, LoraConfig.alpha_pattern", form: "",
+        flag: "PATTERN" [] under "Adapters", "Modules whose adapters have an alpha of their own, in the same way: q_proj=32";
     optimizer(String => Optimizer, |given| given.experiment.resolve_optimizer()):
         needs: "\"adamw\", \"sgd\" or \"sign_sgd\"", example: "\"adamw\"", default: "adamw",
         about: "The rule that turns gradients into steps: AdamW, plain gradient descent, or the sign of the gradient alone.",

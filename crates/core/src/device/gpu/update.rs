@@ -1,7 +1,7 @@
 //! Shader tables and launches that belong to no op of the tape: updates that follow a complete gradient, and the launches around a step.
 
 use crate::graph::{
-    memory::Group,
+    memory::{Group, Parameter},
     plan::{Optimizer, Plan, Update},
     shader::{Launch, Memory, Shader, shader, word},
 };
@@ -123,7 +123,7 @@ pub fn blocks(plan: &Plan) -> usize {
     plan.trained_len().div_ceil(BLOCK).max(1)
 }
 
-/// The table of trained tensors: for each its offset, then its `kind`, by which the optimiser distinguishes groups.
+/// The table of trained tensors: for each its offset, its `kind`, by which the optimiser distinguishes groups, and the rank of its adapter, or 0.
 pub fn places(plan: &Plan) -> Vec<u32> {
     let kind = |group: Group| match group {
         Group::Matrix => 0,
@@ -131,7 +131,13 @@ pub fn places(plan: &Plan) -> Vec<u32> {
         Group::Gain => 2,
         Group::A => 3,
     };
-    plan.parameters.iter().flat_map(|parameter| [word(parameter.span.offset), kind(parameter.group)]).collect()
+    let rank = |parameter: &Parameter| match parameter.group {
+        Group::A => parameter.shape[0],
+        Group::B => parameter.shape[1],
+        Group::Matrix | Group::Gain => 0,
+    };
+    let place = |parameter: &Parameter| [word(parameter.span.offset), kind(parameter.group), word(rank(parameter))];
+    plan.parameters.iter().flat_map(place).collect()
 }
 
 /// The launch that sets every gradient to zero.

@@ -18,6 +18,6 @@ pub use input::{Input, InputName, NOISE};
 pub use kind::{Dtype, Rows, Type};
 pub use micro_batch::{MicroBatch, Values};
 pub use shape::Shape;
-pub use site::Site;
+pub use site::{LowRank, Site};
 pub use tensor::{Data, Tensor};
 pub use value::{Buffer, Group, Parameter, Span, Value, Weight};

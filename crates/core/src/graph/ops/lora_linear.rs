@@ -18,14 +18,14 @@ use crate::graph::{
 
 shader! {
     DOWN = "lora_linear/down", workgroup 64;
-    params { rows: u32, inputs: u32, rank: u32, offset: u32, run_stride: u32, rank_stride: u32, input_stride: u32, scaled: u32 }
+    params { rows: u32, inputs: u32, rank: u32, offset: u32, run_stride: u32, rank_stride: u32, input_stride: u32, scaled: u32, factor: f32 }
     buffers { read x: f32, read matrix: f32, read settings: f32, write z: f32 }
     constants {}
 }
 shader! {
     FORWARD = "lora_linear/forward", workgroup 256;
     parts { "lora_linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_64", "lib/decode" }
-    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32, columns: u32, first: u32 }
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32, columns: u32, first: u32, factor: f32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
     }
@@ -34,7 +34,7 @@ shader! {
 shader! {
     FORWARD_LARGE = "lora_linear/forward_large", workgroup 128;
     parts { "lora_linear/forward", "lib/to_outputs", "lib/tile", "lib/tile_128", "lib/decode" }
-    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32, columns: u32, first: u32 }
+    params { rows: u32, inputs: u32, outputs: u32, rank: u32, b_offset: u32, run_stride: u32, columns: u32, first: u32, factor: f32 }
     buffers {
         read x: f32, read w: u32, read z: f32, read trained: f32, read settings: f32, read frozen_z: f32, read frozen_pairs: f32, write y: f32,
     }
@@ -60,7 +60,7 @@ shader! {
 }
 shader! {
     BACKWARD_ADAPTER = "lora_linear/backward_adapter", workgroup 64;
-    params { rows: u32, rank: u32, columns: u32, offset: u32, run_stride: u32, rank_stride: u32, column_stride: u32, scaled: u32 }
+    params { rows: u32, rank: u32, columns: u32, offset: u32, run_stride: u32, rank_stride: u32, column_stride: u32, scaled: u32, factor: f32 }
     buffers { read narrow: f32, read wide: f32, read settings: f32, write gradients: f32 }
     constants {}
 }
@@ -81,6 +81,8 @@ pub struct LoraLinear {
     pub outputs: usize,
     /// Rank R.
     pub rank: usize,
+    /// The scale s as a multiple of the run's.
+    pub factor: f64,
     /// W, (O, I).
     pub weight: Weight,
     /// A, (R, I).
@@ -98,17 +100,27 @@ impl LoraLinear {
         self.frozen_pair.then(|| Pair { a: micro_batch.frozen_pair(self.a), b: micro_batch.frozen_pair(self.b) })
     }
 
+    /// The bits of the factor.
+    fn factor(&self) -> u32 {
+        (self.factor as f32).to_bits()
+    }
+
+    /// The scale s of a run with this scale.
+    fn scale<S: Scalar>(&self, of_run: S) -> S {
+        if self.factor == 1.0 { of_run } else { of_run * S::from_f64(self.factor) }
+    }
+
     /// z (N, R) = x Aᵀ, with A in the memory `matrix`.
     fn down_by_a(&self, grid: &Grid<'_>, x: Memory, matrix: Memory, z: Memory) -> Launch {
         let [rows, inputs, rank] = [grid.rows, self.inputs, self.rank].map(word);
-        let params = [rows, inputs, rank, word(self.a.offset), word(grid.trained), inputs, 1, 0];
+        let params = [rows, inputs, rank, word(self.a.offset), word(grid.trained), inputs, 1, 0, self.factor()];
         self.down(grid, &params, &[x, matrix, Memory::Settings, z])
     }
 
     /// dz (N, R) = s dy B, with B in the memory `matrix`.
     fn down_by_b(&self, grid: &Grid<'_>, dy: Memory, matrix: Memory, dz: Memory) -> Launch {
         let [rows, outputs, rank] = [grid.rows, self.outputs, self.rank].map(word);
-        let params = [rows, outputs, rank, word(self.b.offset), word(grid.trained), 1, rank, 1];
+        let params = [rows, outputs, rank, word(self.b.offset), word(grid.trained), 1, rank, 1, self.factor()];
         self.down(grid, &params, &[dy, matrix, Memory::Settings, dz])
     }
 
@@ -193,7 +205,7 @@ impl Kernel for LoraLinear {
                     let product = Product { shaders, terms: self.inputs, columns: count, rank: self.rank };
                     let buffers = [x, w.memory, z, Memory::Trained, Memory::Settings, frozen_z, frozen_pairs, y];
                     let b = word(self.b.offset) + first * rank;
-                    let params = [rows, inputs, word(count), rank, b, trained, outputs, first];
+                    let params = [rows, inputs, word(count), rank, b, trained, outputs, first, self.factor()];
                     grid.product(product, &params, &buffers, &[w.format, pairs])
                 }));
                 launches
@@ -225,8 +237,8 @@ impl Kernel for LoraLinear {
                 let ([x, z, dy], [(dz, _)]) = (dispatch.read(), dispatch.write());
                 let [x, z, dy, dz] = [x, z, dy, dz].map(Memory::Rows);
                 let groups = |columns: usize| [columns.div_ceil(COLUMNS), self.rank.div_ceil(RANKS), grid.runs];
-                let of_a = [rows, rank, inputs, word(self.a.offset), trained, inputs, 1, 0];
-                let of_b = [rows, rank, outputs, word(self.b.offset), trained, 1, rank, 1];
+                let of_a = [rows, rank, inputs, word(self.a.offset), trained, inputs, 1, 0, self.factor()];
+                let of_b = [rows, rank, outputs, word(self.b.offset), trained, 1, rank, 1, self.factor()];
                 let (settings, gradients) = (Memory::Settings, Memory::Gradients);
                 vec![
                     self.down_by_b(grid, dy, Memory::Trained, dz),
@@ -241,7 +253,8 @@ impl Kernel for LoraLinear {
         let shape =
             Shape { rows: micro_batch.values.rows, inputs: self.inputs, outputs: self.outputs, rank: self.rank };
         let pair = Pair { a: micro_batch.trained(self.a), b: micro_batch.trained(self.b) };
-        let (w, frozen, scale) = (micro_batch.weight(self.weight), self.frozen(micro_batch), micro_batch.scale);
+        let (w, frozen, scale) =
+            (micro_batch.weight(self.weight), self.frozen(micro_batch), self.scale(micro_batch.scale));
         match dispatch.pass {
             Pass::Forward => {
                 let ([x], [(y, _), (z, _)]) = (dispatch.read(), dispatch.write());

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     device::Inputs,
     graph::{plan::Plan, tape::Purpose},
-    lab::train::{Initial, Run, layers},
+    lab::train::{Initial, Run},
     lora::init::{Layer, SeenLayer, Start, StartError},
 };
 
@@ -32,7 +32,7 @@ impl Calibration<'_, '_> {
         asked: usize,
         cosine: f64,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = self.setup.layers(plan, run).collect();
         let (tape, of_layer) = self.observed(&layers);
         let observed = Arc::new(tape.compile(Purpose::Observe));
         let mut finders = BTreeMap::new();
@@ -40,7 +40,7 @@ impl Calibration<'_, '_> {
         for &width in &widths {
             if let Entry::Vacant(place) = finders.entry(width) {
                 let rows = self.setup.shape().rows_per_run();
-                place.insert(Finder::new(width, rows, asked * self.setup.adapters.rank, self.make_device).await?);
+                place.insert(Finder::new(width, rows, asked * self.setup.adapters.highest(), self.make_device).await?);
             }
         }
         let mut found: Vec<Incremental> = widths.iter().map(|&width| Incremental::new(width)).collect();

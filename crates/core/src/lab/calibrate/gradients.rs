@@ -16,7 +16,7 @@ use crate::{
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
-    lab::train::{Initial, Run, layers},
+    lab::train::{Initial, Run},
     lora::init::{Layer, Sketch, Start, StartError},
     models::{Adapters, Base, Training},
 };
@@ -40,7 +40,7 @@ impl Calibration<'_, '_> {
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         sketch: Sketch,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = self.setup.layers(plan, run).collect();
         let (triplets, tokens) = self.gradients(&layers, run.seed, sketch).await?;
         let starts =
             layers.iter().zip(&triplets).map(|(layer, gradient)| run.scheme.finite(layer, start(layer, gradient)?));
@@ -55,7 +55,7 @@ impl Calibration<'_, '_> {
         seed: u64,
         sketch: Sketch,
     ) -> Result<(Vec<Svd>, usize), CalibrationError> {
-        let columns = columns(layers, self.setup.adapters.rank, sketch);
+        let columns = columns(layers, sketch);
         let iterations = if layers.iter().any(|layer| columns < narrow(layer)) { sketch.iterations } else { 0 };
         let mut probes = self.probes(columns, seed).await?;
         let drawn = |layer: &Layer<'_>| {
@@ -86,16 +86,16 @@ fn narrow(layer: &Layer<'_>) -> usize {
 }
 
 /// The number of columns of the sketch of every layer's gradient.
-pub(super) fn columns(layers: &[Layer<'_>], rank: usize, sketch: Sketch) -> usize {
+pub(super) fn columns(layers: &[Layer<'_>], sketch: Sketch) -> usize {
     let fullest = layers.iter().map(narrow).max().unwrap_or(1);
-    let sketched = sketch.ranks * rank;
+    let sketched = sketch.ranks * layers.iter().map(|layer| layer.rank).max().unwrap_or(1);
     // A full decomposition takes two passes; it is used where it costs no more than the passes of the iterations.
     if fullest <= sketched * (1 + sketch.iterations) { fullest } else { sketched }
 }
 
 /// The plan of a model with adapters of rank `columns` as probes.
 pub(super) fn probing(base: &Base, adapters: &Adapters, shape: Shape, columns: usize) -> Plan {
-    let adapters = Adapters { rank: columns, target_modules: adapters.target_modules.clone() };
+    let adapters = Adapters::new(columns, adapters.target_modules.clone());
     let mut tape = Tape::new(shape, false);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.compile(Purpose::Train(Optimizer::SignSgd))

@@ -12,7 +12,7 @@ use crate::{
 impl Calibration<'_, '_> {
     /// The code of each layer, and the tokens that went through the model for it.
     pub(super) async fn codes(&self, run: &Run, layers: &[Layer<'_>]) -> Result<(Vec<Code>, usize), CalibrationError> {
-        let (batches, rank) = (self.batches(run.seed, BATCHES)?.collect::<Vec<Batch>>(), self.setup.adapters.rank);
+        let (batches, rank) = (self.batches(run.seed, BATCHES)?.collect::<Vec<Batch>>(), self.setup.adapters.highest());
         let labels = Labels::of(&batches, self.setup.base.model.output_columns(), rank, run.seed);
         let mut moments = self.moments(layers, Some(rank)).await?;
         let mut crosses: Vec<Mat<f64>> =
@@ -27,7 +27,7 @@ impl Calibration<'_, '_> {
         }
         let code = |(layer, &own): (&Layer<'_>, &usize)| {
             // A code of more elements than the layer has inputs is cut.
-            let size = rank.min(layer.inputs);
+            let size = layer.rank.min(layer.inputs);
             Code { own: labels.own(size), cross: crosses[own].subrows(0, size).to_owned() }
         };
         let codes = layers.iter().zip(&moments.of_layer).map(code).collect();

@@ -10,7 +10,7 @@ use super::{BATCHES, Calibrated, Calibration, CalibrationError};
 use crate::{
     device::{Device, DeviceError, Inputs},
     graph::{plan::Plan, tape::Purpose},
-    lab::train::{Initial, Run, layers, weight},
+    lab::train::{Initial, Run, weight},
     lora::init::{Code, InputMoments, KnownLayer, Layer, Start, StartError},
 };
 
@@ -35,7 +35,7 @@ impl Calibration<'_, '_> {
         start: Begin,
         labels: bool,
     ) -> Result<Calibrated, CalibrationError> {
-        let layers: Vec<Layer<'_>> = layers(plan, self.setup.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = self.setup.layers(plan, run).collect();
         let mut moments = self.moments(&layers, None).await?;
         let mut tokens = 0;
         for batch in self.batches(run.seed, BATCHES)? {

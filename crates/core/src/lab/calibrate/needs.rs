@@ -72,13 +72,18 @@ impl Setup<'_> {
         phases
     }
 
+    /// The layers of a plan's adapters, in its order, as input of a run's scheme.
+    pub(super) fn layers<'p>(&self, plan: &'p Plan, run: &'p Run) -> impl Iterator<Item = Layer<'p>> {
+        layers(plan, |site| self.adapters.of(&site.module).rank, run)
+    }
+
     pub(super) fn shape(&self) -> Shape {
         Shape { runs: 1, sequences: self.sequences, tokens: self.tokens }
     }
 
     /// The memory for the start of one run, or for all `runs` runs if the start is a training of them together.
     fn needs(&self, run: &Run, runs: usize, plan: &Plan, needs: &dyn Fn(&Plan) -> Needs) -> Needs {
-        let layers: Vec<Layer<'_>> = layers(plan, self.adapters.rank, run).collect();
+        let layers: Vec<Layer<'_>> = self.layers(plan, run).collect();
         let costs = Costs::new(self, &layers, needs);
         let mut most_runs = None;
         let terms = match run.scheme.rule_with(&run.chosen) {
@@ -142,7 +147,7 @@ impl<'a> Costs<'a> {
 
     /// Moments of the layers' inputs, with codes of the labels or decompositions of all weights beside them.
     fn activations(&self, labels: bool, spread: usize) -> Vec<Cost> {
-        let (rows, rank) = (self.rows, self.setup.adapters.rank);
+        let (rows, rank) = (self.rows, self.setup.adapters.highest());
         let compile =
             |codes| observed(self.setup.base, self.setup.shape(), self.layers).0.compile(Purpose::Moments(codes));
         let plan = compile(None);
@@ -177,7 +182,7 @@ impl<'a> Costs<'a> {
         let plan = observed(self.setup.base, shape, self.layers).0.compile(Purpose::Observe);
         let mut terms = self.of_plan("inputs of layers", &plan);
         let widths: BTreeSet<usize> = plan.observed.iter().map(|(_, width)| *width).collect();
-        let asked = spread * self.setup.adapters.rank;
+        let asked = spread * self.setup.adapters.highest();
         for &width in &widths {
             let finder = finding(width, shape.rows_per_run(), asked);
             let (elements, name) = (finder.trained_len() as u64, format!("components of {width} columns"));
@@ -195,7 +200,7 @@ impl<'a> Costs<'a> {
     /// The layers' gradients, as adapters that are probes see them.
     fn gradients(&self, sketch: Sketch) -> Vec<Cost> {
         let rows = self.rows;
-        let columns = columns(self.layers, self.setup.adapters.rank, sketch);
+        let columns = columns(self.layers, sketch);
         let plan = probing(self.setup.base, self.setup.adapters, self.setup.shape(), columns);
         let elements = plan.trained_len() as u64;
         let mut terms = self.of_plan("gradients", &plan);

@@ -10,9 +10,9 @@ use crate::{
         plan::{Plan, Shape},
         tape::{Purpose, Tape},
     },
-    lab::train::{Cohort, CohortError, Initial, Run, layers},
+    lab::train::{Cohort, CohortError, Initial, Run},
     lora::init::{self, Chosen, Layer, Start, StartError},
-    models::{Adapters, Training},
+    models::Training,
 };
 
 /// The scheme that starts the preheated adapter.
@@ -47,7 +47,7 @@ impl Calibration<'_, '_> {
         let trained = cohort.device().trained().await?;
         let mut found = Vec::with_capacity(runs.len());
         for (run, trained) in runs.iter().zip(trained) {
-            let starts = layers(plan, self.setup.adapters.rank, run).zip(&wide.sites).map(|(layer, site)| {
+            let starts = self.setup.layers(plan, run).zip(&wide.sites).map(|(layer, site)| {
                 let [a, b] = [0, 1].map(|factor| {
                     let [rows, columns] = site.shapes()[factor];
                     from_rows(&trained[site.factors()[factor].range()], rows, columns)
@@ -69,7 +69,7 @@ impl Calibration<'_, '_> {
 /// The plan of the training of `runs` runs at a multiple of their rank.
 pub(super) fn heating(setup: &Setup<'_>, runs: usize, ranks: usize) -> Plan {
     let Setup { base, adapters, sequences, tokens, optimizer, preconditioner } = *setup;
-    let adapters = Adapters { rank: ranks * adapters.rank, target_modules: adapters.target_modules.clone() };
+    let adapters = adapters.times(ranks);
     let mut tape = Tape::new(Shape { runs, sequences, tokens }, false);
     base.model.record(&mut tape, Training::Adapters(base, &adapters));
     tape.precondition(preconditioner);

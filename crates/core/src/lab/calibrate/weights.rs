@@ -9,7 +9,7 @@ use super::{Calibrated, Calibration, CalibrationError, range, transposed_product
 use crate::{
     device::{DeviceError, Inputs, Probe},
     graph::{memory::Weight, plan::Plan},
-    lab::train::{Initial, Run, layers, tensor},
+    lab::train::{Initial, Run, tensor},
     lora::init::{Layer, Sketch, Start, StartError},
 };
 
@@ -24,9 +24,9 @@ impl Calibration<'_, '_> {
         start: fn(&Layer<'_>, &Svd) -> Result<Start, StartError>,
         sketch: Sketch,
     ) -> Result<Calibrated, CalibrationError> {
-        run.scheme.check(self.setup.adapters.rank, run.settings.scale)?;
         let mut starts = vec![];
-        for layer in layers(plan, self.setup.adapters.rank, run) {
+        for layer in self.setup.layers(plan, run) {
+            run.scheme.check(layer.rank, f64::from(layer.scale))?;
             let index = tensor(&self.setup.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
             let shape = [layer.outputs, layer.inputs];
             let columns = (sketch.ranks * layer.rank).min(layer.inputs).min(layer.outputs);
@@ -52,9 +52,9 @@ impl Calibration<'_, '_> {
         rows: fn(&Layer<'_>, &[f32], u64) -> Mat<f64>,
         start: fn(&Layer<'_>, &Mat<f64>, &Mat<f64>) -> Start,
     ) -> Result<Calibrated, CalibrationError> {
-        run.scheme.check(self.setup.adapters.rank, run.settings.scale)?;
         let mut starts = vec![];
-        for layer in layers(plan, self.setup.adapters.rank, run) {
+        for layer in self.setup.layers(plan, run) {
+            run.scheme.check(layer.rank, f64::from(layer.scale))?;
             let index = tensor(&self.setup.base.tensors, &layer).ok_or_else(|| run.scheme.no_weight(&layer))?;
             let rows = rows(&layer, &self.setup.base.tensors[index].data.to_f32(), run.seed);
             let product = transposed_product(index, [layer.outputs, layer.inputs], rows.nrows());

@@ -40,7 +40,7 @@ pub struct BaseGradient<'a> {
 pub struct Lens<'a> {
     /// The number of the probe's first rows that are used.
     pub rows: usize,
-    /// The scale s.
+    /// The scale of the run; that of an adapter is a multiple of it.
     pub scale: f64,
     /// Adam's ε; none for another optimiser.
     pub epsilon: Option<f64>,
@@ -58,6 +58,7 @@ pub fn diagnose(plan: &Plan, lens: Lens<'_>, before: &Moment, after: &Moment) ->
     let adapters = plan.sites.iter().enumerate();
     adapters
         .map(|(index, site)| {
+            let scale = scale * site.factor;
             let factors = |flat: &[f32]| Factors::new(flat, site);
             let features = |moment: &Moment| wide(&moment.probe.observed[index][..rows * site.rank]);
             let frozen = (!frozen_pairs.is_empty()).then(|| factors(frozen_pairs));

@@ -149,7 +149,7 @@ impl Probes {
     }
 
     /// Runs the base on the probe. Its gradients are never formed: their norms are summed over products with orthonormal directions, as many at once as all
-    /// runs' adapters have rows.
+    /// runs' adapters of the lowest rank have rows.
     async fn measure_base(&mut self, cohort: &Cohort<'_>) -> Result<Base, DeviceError> {
         let plan = self.plan.clone();
         let directions: BTreeMap<usize, Mat<f64>> = inputs(&plan).map(|inputs| (inputs, orthonormal(inputs))).collect();
@@ -157,15 +157,15 @@ impl Probes {
         // Runs with heads of their own have bases of their own; without heads all runs work on one.
         let bases = if plan.head.is_empty() { 1 } else { plan.shape.runs };
         let (mut norms, mut predictions) = (vec![vec![0.0; plan.sites.len()]; bases], vec![]);
-        // Ranks may differ between adapters; the plan's rank is the largest.
-        let rank = plan.rank().max(1);
+        // As many directions at once as the adapter of the lowest rank has rows.
+        let rank = plan.sites.iter().map(|site| site.rank).min().unwrap_or(1).max(1);
         for first in (0..most).step_by(rank * plan.shape.runs / bases) {
             let starts: Vec<Vec<f32>> = (0..plan.shape.runs)
                 .map(|run| {
                     let mut flat = vec![0.0; plan.trained_len()];
                     for site in &plan.sites {
                         let directions = &directions[&site.inputs];
-                        for (row, line) in flat[site.a.range()].chunks_exact_mut(site.inputs).enumerate() {
+                        for (row, line) in flat[site.a.range()].chunks_exact_mut(site.inputs).take(rank).enumerate() {
                             let place = first + run / bases * rank + row;
                             if place < directions.ncols() {
                                 line.iter_mut().enumerate().for_each(|(i, x)| *x = directions[(i, place)] as f32);

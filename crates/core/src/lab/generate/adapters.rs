@@ -33,13 +33,16 @@ impl Loaded {
         for site in &plan.sites {
             // An adapter of some layers leaves the others as they are.
             let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == site.module));
-            let Some(Module { a, b, frozen, .. }) = module else { continue };
+            let Some(Module { a, b, factor, frozen, .. }) = module else { continue };
             let put = |to: &mut [f32], a: &[f32], b: &[f32]| {
                 // The first rows of A and the first columns of B; the rest stays zero.
                 to[site.a.range()][..a.len()].copy_from_slice(a);
                 let rank = a.len() / site.inputs;
                 let rows = to[site.b.range()].chunks_exact_mut(site.rank);
-                rows.zip(b.chunks_exact(rank)).for_each(|(to, from)| to[..rank].copy_from_slice(from));
+                for (to, from) in rows.zip(b.chunks_exact(rank)) {
+                    // The plan has one scale for all modules.
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = (f64::from(*from) * factor) as f32);
+                }
             };
             put(&mut loaded.trained, a, b);
             if let Some((a, b)) = frozen {
@@ -64,7 +67,7 @@ pub fn of_all(base: &Base, adapters: &[Option<&Adapter>]) -> Result<(Base, Adapt
     target_modules.sort();
     target_modules.dedup();
     let rank = given().map(|adapter| adapter.rank).max().unwrap_or(1);
-    let all = Adapters { rank, target_modules };
+    let all = Adapters::new(rank, target_modules);
     let needs = given().map(PlanNeeds::of_adapter).find(|needs| needs.quantiser.is_some());
     match needs {
         // Such an adapter belongs to the quantised weights only.

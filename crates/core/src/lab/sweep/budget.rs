@@ -14,7 +14,7 @@ use crate::{
         PlanNeeds,
         calibrate::{Phase, once, probed},
         train::Run,
-        translate::{adapters, optimizer, options, record, run_of, setup},
+        translate::{adapters, check_scheme, optimizer, options, record, run_of, setup},
     },
     lora::init::{self, Rule},
     models::Base,
@@ -157,9 +157,10 @@ impl Sweep<'_> {
         available: u64,
     ) -> Result<Vec<Vec<Cell>>, SweepError> {
         init::check_options(&self.experiment.schemes, options(self.experiment))?;
+        let adapters = adapters(self.base, self.experiment);
         for scheme in &self.experiment.schemes {
             // Checked before anything is trained or written.
-            init::find(scheme)?.check(self.experiment.rank, self.experiment.scale())?;
+            check_scheme(init::find(scheme)?, &adapters, self.experiment)?;
         }
         let mut all_needs: Vec<PlanNeeds> = Vec::new();
         for plan_needs in cells.iter().map(|cell| PlanNeeds::of(self.experiment, [cell])) {

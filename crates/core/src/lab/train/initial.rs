@@ -13,7 +13,7 @@ use crate::{
     },
     lora::{
         init::{Layer, Rule, Start, StartError},
-        peft::Adapter,
+        peft::{Adapter, Module},
     },
 };
 
@@ -23,18 +23,18 @@ pub struct Initial {
     trained: OnceLock<Vec<f32>>,
     frozen_pairs: OnceLock<Vec<f32>>,
     drawn: Option<Drawn>,
-    /// The rank of each adapter. If the plan's rank is higher, the rest is zeros, which stay zeros.
+    /// The rank of each adapter. If the site's rank is higher, the rest is zeros, which stay zeros.
     pub ranks: Vec<usize>,
 }
 
-/// The layers of a plan's adapters, in its order, as input of a scheme that is asked for `rank`.
-pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<Item = Layer<'a>> {
+/// The layers of a plan's adapters, in its order, as input of a scheme that is asked for adapters of these ranks.
+pub fn layers<'a>(plan: &'a Plan, rank: impl Fn(&Site) -> usize, run: &'a Run) -> impl Iterator<Item = Layer<'a>> {
     plan.sites.iter().map(move |site| Layer {
         name: &site.module,
         inputs: site.inputs,
         outputs: site.outputs,
-        rank,
-        scale: run.settings.scale as f32,
+        rank: rank(site),
+        scale: (run.settings.scale * site.factor) as f32,
         chosen: &run.chosen,
     })
 }
@@ -44,13 +44,13 @@ pub fn layers<'a>(plan: &'a Plan, rank: usize, run: &'a Run) -> impl Iterator<It
 /// # Errors
 /// If the scheme can't start one of the layers, or needs a device to do so.
 pub fn start(plan: &Plan, base: &[Tensor], run: &Run) -> Result<Initial, StartError> {
-    let rank = plan.rank();
+    let layers = || layers(plan, |site| site.rank, run);
     if let Rule::Fill(laws) = run.scheme.rule {
-        run.scheme.check(rank, run.settings.scale)?;
-        return Ok(Initial::drawn(plan, layers(plan, rank, run).map(|layer| laws(&layer)).collect(), run));
+        layers().try_for_each(|layer| run.scheme.check(layer.rank, f64::from(layer.scale)))?;
+        return Ok(Initial::drawn(plan, layers().map(|layer| laws(&layer)).collect(), run));
     }
     let start = |layer: Layer<'_>| run.scheme.start(&layer, || weight(base, &layer), run.seed);
-    Ok(Initial::lay(plan, layers(plan, rank, run).map(start).collect::<Result<_, _>>()?, run.seed))
+    Ok(Initial::lay(plan, layers().map(start).collect::<Result<_, _>>()?, run.seed))
 }
 
 /// The frozen weight of a layer, (O, I) in row-major order, if the base has one.
@@ -129,8 +129,10 @@ impl Initial {
     pub fn of_adapter(plan: &Plan, adapter: &Adapter, seed: u64) -> Initial {
         let start = |site: &Site| {
             let own = adapter.modules.iter().find(|module| module.name == site.module);
-            let (a, b) = own.map_or_else(Default::default, |module| (module.a.clone(), module.b.clone()));
-            Start { a, b, frozen: None }
+            let Some(Module { a, b, factor, .. }) = own else { return Start { a: vec![], b: vec![], frozen: None } };
+            // An adapter may have other scales than the plan.
+            let b = b.iter().map(|x| (f64::from(*x) * factor / site.factor) as f32).collect();
+            Start { a: a.clone(), b, frozen: None }
         };
         let mut initial = Initial::lay(plan, plan.sites.iter().map(start).collect(), seed);
         if let Some(trained) = initial.trained.get_mut() {
@@ -143,7 +145,7 @@ impl Initial {
         initial
     }
 
-    /// Lays out the starts of all layers, each padded with zeros to the plan's rank, and behind them the head of a run with this seed.
+    /// Lays out the starts of all layers, each padded with zeros to its site's rank, and behind them the head of a run with this seed.
     pub fn lay(plan: &Plan, starts: Vec<Start>, seed: u64) -> Initial {
         let (mut trained, mut frozen_pairs, mut ranks) = (vec![], vec![], vec![]);
         for (&Site { rank, inputs, outputs, .. }, start) in plan.sites.iter().zip(starts) {

@@ -75,6 +75,8 @@ pub struct Module {
     pub inputs: usize,
     /// The width O of the layer's output.
     pub outputs: usize,
+    /// The scale of the module as a multiple of the adapter's.
+    pub factor: f64,
     /// A, (R, I).
     pub a: Vec<f32>,
     /// B, (O, R).
@@ -237,7 +239,7 @@ impl Adapter {
             return Err(AdapterError::Empty);
         }
         let written = |rank: usize| if widened { 2 * rank } else { rank };
-        let named: Vec<(&str, usize)> = modules.iter().map(|(module, rank)| (&*module.name, written(*rank))).collect();
+        let named: Vec<(&Module, usize)> = modules.iter().map(|(module, rank)| (module, written(*rank))).collect();
         let ranks = Ranks::of(&named, self.scale());
 
         let mut tensors = Vec::with_capacity(2 * modules.len());
@@ -261,7 +263,7 @@ impl Adapter {
 
     /// The settings that every version of PEFT since LoRA's rank patterns knows; newer settings have their defaults.
     fn config_json(&self, ranks: &Ranks, target_modules: &[String]) -> String {
-        let as_it_is = ranks.rank == self.rank && ranks.rank_pattern.is_empty();
+        let as_it_is = ranks.rank == self.rank && ranks.rank_pattern.is_empty() && ranks.alpha_pattern.is_empty();
         let alpha = if as_it_is { self.alpha } else { self.scale() * ranks.rank as f64 };
         let use_rslora = self.use_rslora && as_it_is;
         let whole = alpha as i64;
@@ -424,6 +426,7 @@ impl Module {
             outputs: b.shape[0],
             a: a.values,
             b: b.values,
+            factor: 1.0,
             frozen: None,
         })
     }

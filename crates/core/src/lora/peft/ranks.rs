@@ -1,7 +1,7 @@
 //! Modules of different ranks.
 //!
-//! In memory all modules have the rank of the adapter, some with zeros at the end. In a file each has its own rank, a module of rank 0 is absent, and every α is
-//! the scale times the rank, so that all modules have the same scale.
+//! In memory all modules have the rank of the adapter, some with zeros at the end, and a scale that is a multiple of the adapter's. In a file each has its own
+//! rank, a module of rank 0 is absent, and every α is the module's scale times its rank.
 
 use serde_json::{Map, Value, json};
 
@@ -22,15 +22,17 @@ pub(super) struct Ranks {
 }
 
 impl Ranks {
-    /// The settings for modules with these names and ranks, at one scale.
-    pub fn of(modules: &[(&str, usize)], scale: f64) -> Ranks {
+    /// The settings for modules of these ranks in an adapter of this scale.
+    pub fn of(modules: &[(&Module, usize)], scale: f64) -> Ranks {
         let count = |rank: usize| modules.iter().filter(|(_, other)| *other == rank).count();
         let most = modules.iter().map(|(_, rank)| *rank).max_by_key(|&rank| (count(rank), rank)).unwrap_or(0);
-        let others = || modules.iter().filter(|(_, rank)| *rank != most);
+        let of_rank = modules.iter().filter(|(_, rank)| *rank != most);
+        let of_scale = modules.iter().filter(|(module, rank)| *rank != most || module.factor != 1.0);
+        let alpha = |module: &Module, rank: usize| json!(scale * module.factor * rank as f64);
         Ranks {
             rank: most,
-            rank_pattern: others().map(|(name, rank)| ((*name).to_owned(), json!(rank))).collect(),
-            alpha_pattern: others().map(|(name, rank)| ((*name).to_owned(), json!(scale * *rank as f64))).collect(),
+            rank_pattern: of_rank.map(|(module, rank)| (module.name.clone(), json!(rank))).collect(),
+            alpha_pattern: of_scale.map(|(module, rank)| (module.name.clone(), alpha(module, *rank))).collect(),
         }
     }
 }
@@ -51,7 +53,7 @@ impl Module {
 
     /// The module at another rank: cut if it is lower, padded with zeros if it is higher.
     #[must_use]
-    pub(super) fn of_rank(&self, from: usize, to: usize) -> Module {
+    pub(crate) fn of_rank(&self, from: usize, to: usize) -> Module {
         let a = |a: &[f32]| {
             let mut a = a[..from.min(to) * self.inputs].to_vec();
             a.resize(to * self.inputs, 0.0);
@@ -90,8 +92,8 @@ impl Adapter {
         (kept, targets)
     }
 
-    /// Brings modules that were read at their own ranks and scales to a common rank and scale: the highest rank, and the scale of the largest magnitude, with B
-    /// rescaled to match. So no value of B grows, and a scale of 0 is no obstacle.
+    /// Brings modules that were read at their own ranks and scales to a common rank, the highest, and to multiples of a common scale, that of the largest
+    /// magnitude. So a scale of 0 is no obstacle.
     ///
     /// # Errors
     /// [`AdapterError::Ranks`] if that would take much more memory than the file.
@@ -117,8 +119,7 @@ impl Adapter {
         for ((module, &rank), own) in self.modules.iter_mut().zip(ranks).zip(own) {
             *module = module.of_rank(rank, highest);
             if own != largest {
-                let factor = (own / largest) as f32;
-                module.b.iter_mut().for_each(|x| *x *= factor);
+                module.factor = own / largest;
             }
         }
         (self.rank, self.alpha, self.use_rslora) = (highest, largest * highest as f64, false);

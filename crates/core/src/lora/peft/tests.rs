@@ -18,6 +18,7 @@ fn module(name: &str, inputs: usize, outputs: usize, rank: usize) -> Module {
         outputs,
         a: random(&format!("{name} A"), rank * inputs),
         b: random(&format!("{name} B"), outputs * rank),
+        factor: 1.0,
         frozen: None,
     }
 }
@@ -87,7 +88,7 @@ fn product(adapter: &Adapter, module: &Module) -> Vec<f64> {
     let places = (0..module.outputs).flat_map(|out| (0..module.inputs).map(move |column| (out, column)));
     let values = places.map(|(out, column)| {
         let frozen = module.frozen.as_ref().map_or(0.0, |(a, b)| multiply(b, a, out, column));
-        adapter.scale() * (multiply(&module.b, &module.a, out, column) - frozen)
+        adapter.scale() * module.factor * (multiply(&module.b, &module.a, out, column) - frozen)
     });
     values.collect()
 }
