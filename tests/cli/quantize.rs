@@ -60,7 +60,7 @@ fn adapters_remember_the_bits_that_they_were_trained_on() {
         let continued = ["train", "--adapter", &a, "--data", "train.jsonl", "--tokens", "16", "--output", "more"];
         place.succeed(&[&continued[..], &["--steps", "2", "--device", "cpu", "--quiet", "--overwrite"]].concat());
         assert!(place.read("more/experiment.toml").contains(&format!("quantize = \"{bits}\"")));
-        let merged = ["merge", "--adapter", &a, "--output", "merged"];
+        let merged = ["merge", "--model", "nano", "--adapter", &a, "--output", "merged"];
         place.refuse(&merged, 1, &["quantised copy of `nano`", "use it unmerged"]);
     }
 }

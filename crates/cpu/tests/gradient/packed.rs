@@ -59,6 +59,15 @@ impl Layer {
     }
 }
 
+impl Computation for Layer {
+    fn outputs<S: Scalar>(&self) -> Vec<S> {
+        let Shape { rows, inputs, outputs } = self.shape;
+        let (x, dy) = (draw(1, rows * inputs), draw(3, rows * outputs));
+        let y = self.forward(&x, self.weights(), Threads::One);
+        [y, self.backward(&dy, self.weights(), Store::Add)].concat()
+    }
+}
+
 fn layers() -> impl Iterator<Item = Layer> {
     SHAPES.into_iter().flat_map(|shape| packings(shape[1]).map(|packing| Layer::new(shape, packing)))
 }
@@ -91,13 +100,5 @@ fn gradients_are_those_of_the_forward_pass() {
 
 #[test]
 fn f32_is_within_the_tracked_bound() {
-    impl Computation for Layer {
-        fn outputs<S: Scalar>(&self) -> Vec<S> {
-            let Shape { rows, inputs, outputs } = self.shape;
-            let (x, dy) = (draw(1, rows * inputs), draw(3, rows * outputs));
-            let y = self.forward(&x, self.weights(), Threads::One);
-            [y, self.backward(&dy, self.weights(), Store::Add)].concat()
-        }
-    }
     layers().for_each(|layer| assert_within_bound("packed", &layer));
 }
