@@ -105,35 +105,45 @@ fn a_table_that_disagrees_is_found() {
 #[test]
 fn every_module_can_be_written_for_every_driver() {
     for shader in shaders() {
-        let module = wgsl::parse_str(&shader.source())
-            .unwrap_or_else(|error| panic!("{}", shader.located(&error.emit_to_string(&shader.source()))));
-        let info = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty())
-            .validate(&module)
-            .unwrap_or_else(|error| panic!("{}: {error:?}", shader.name));
-        let value = |name: &str| if name == "COLUMNS" { 64.0 } else { 1.0 };
-        let overrides = shader.constants.iter().map(|name| ((*name).to_owned(), value(name))).collect();
-        let (module, info) = naga::back::pipeline_constants::process_overrides(
-            &module,
-            &info,
-            Some((naga::ShaderStage::Compute, "main")),
-            &overrides,
-        )
-        .unwrap_or_else(|error| panic!("{}: {error}", shader.name));
-        let spirv = naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None);
-        assert!(spirv.is_ok_and(|words| words.len() > 100), "{} as SPIR-V", shader.name);
-        let metal = naga::back::msl::write_string(
-            &module,
-            &info,
-            &naga::back::msl::Options { fake_missing_bindings: true, ..Default::default() },
-            &naga::back::msl::PipelineOptions::default(),
-        );
-        assert!(metal.is_ok_and(|(text, _)| text.contains("kernel")), "{} as Metal", shader.name);
-        let mut hlsl = String::new();
-        let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
-        let pipeline = naga::back::hlsl::PipelineOptions::default();
-        let written = naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline).write(&module, &info, None);
-        assert!(written.is_ok() && hlsl.contains("numthreads"), "{} as HLSL", shader.name);
+        // Every format of weights; int8 in rows of 70.
+        let formats = if shader.constants.contains(&"FORMAT") { &[0, 1, 2, 3, 4 | 70 << 3][..] } else { &[1] };
+        formats.iter().for_each(|&format| write_for_every_driver(shader, format));
     }
+}
+
+fn write_for_every_driver(shader: &Shader, format: u32) {
+    let module = wgsl::parse_str(&shader.source())
+        .unwrap_or_else(|error| panic!("{}", shader.located(&error.emit_to_string(&shader.source()))));
+    let info = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{}: {error:?}", shader.name));
+    let value = |name: &str| match name {
+        "COLUMNS" => 64.0,
+        "FORMAT" => f64::from(format),
+        _ => 1.0,
+    };
+    let overrides = shader.constants.iter().map(|name| ((*name).to_owned(), value(name))).collect();
+    let (module, info) = naga::back::pipeline_constants::process_overrides(
+        &module,
+        &info,
+        Some((naga::ShaderStage::Compute, "main")),
+        &overrides,
+    )
+    .unwrap_or_else(|error| panic!("{}, format {format}: {error}", shader.name));
+    let spirv = naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None);
+    assert!(spirv.is_ok_and(|words| words.len() > 100), "{} as SPIR-V", shader.name);
+    let metal = naga::back::msl::write_string(
+        &module,
+        &info,
+        &naga::back::msl::Options { fake_missing_bindings: true, ..Default::default() },
+        &naga::back::msl::PipelineOptions::default(),
+    );
+    assert!(metal.is_ok_and(|(text, _)| text.contains("kernel")), "{} as Metal", shader.name);
+    let mut hlsl = String::new();
+    let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+    let pipeline = naga::back::hlsl::PipelineOptions::default();
+    let written = naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline).write(&module, &info, None);
+    assert!(written.is_ok() && hlsl.contains("numthreads"), "{} as HLSL", shader.name);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Error, Result, anyhow};
 use loralab_checkpoint::files::is_hub_name;
 use loralab_core::{
-    lab::{GenerateError, Generator, residual_of},
+    lab::{GenerateError, Generator, quantiser, residual_of},
     lora::peft::Adapter,
     models,
 };
-use loralab_experiment::Base;
+use loralab_experiment::{Base, Quantize};
 use loralab_tokenizer::Tokenizer;
 
 use crate::{
@@ -35,14 +35,31 @@ pub struct Speakers {
     pub adapters: Vec<Adapter>,
 }
 
-/// Loads adapters and the base that was asked for, else the first adapter's.
+/// Loads adapters and the base that was asked for, else the first adapter's; in the bits that were asked for, else in those that the adapters were trained on.
 ///
 /// # Errors
 /// If a file is missing or damaged, or it is not known which base is meant.
-pub fn load(asked: Option<&str>, folders: &[PathBuf]) -> Result<Speakers> {
-    let adapters: Vec<Adapter> = folders.iter().map(|folder| source::adapter(folder)).collect::<Result<_>>()?;
+pub fn load(asked: Option<&str>, bits: Option<Quantize>, folders: &[PathBuf]) -> Result<Speakers> {
+    let mut adapters: Vec<Adapter> = folders.iter().map(|folder| source::adapter(folder)).collect::<Result<_>>()?;
     let beside = folders.first().map(|folder| folder.join(BASE)).filter(|path| path.is_file());
-    let Loaded { base, name, tokenizer } = base::load(&choose_base(asked, adapters.first(), beside.as_deref())?)?;
+    let chosen = choose_base(asked, adapters.first(), beside.as_deref())?;
+    let is_whole = |adapter: &&mut Adapter| adapter.quantised_base.as_ref().is_some_and(|own| own.whole);
+    let quantiser = match bits {
+        Some(bits) => {
+            adapters.iter_mut().filter(is_whole).for_each(|adapter| adapter.quantised_base = None);
+            quantiser(bits)
+        }
+        None => {
+            let own = adapters.iter_mut().find(is_whole).and_then(|adapter| adapter.quantised_base.as_ref());
+            own.map(|own| own.quantiser)
+        }
+    };
+    if let (None, Some(quantiser)) = (bits, quantiser) {
+        note(format_args!(
+            "The base is quantised to {quantiser}, as it was when the adapter was trained; `--quantize` says otherwise."
+        ));
+    }
+    let Loaded { base, name, tokenizer } = base::load(&chosen, quantiser)?;
     Ok(Speakers { base, name, tokenizer, adapters })
 }
 

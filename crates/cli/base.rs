@@ -13,6 +13,7 @@ use loralab_checkpoint::{
     read_safetensors,
 };
 use loralab_core::{
+    graph::memory::Quantiser,
     lab::wanted,
     models::{self, BaseError, Model},
 };
@@ -35,19 +36,21 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
 }
 
-/// Loads a base.
+/// Loads a base, and quantises the weights of its linear maps if there is a quantiser.
 ///
 /// # Errors
 /// If it is not here, is no checkpoint, or is of a model that cannot be run.
-pub fn load(base: &Base) -> Result<Loaded> {
+pub fn load(base: &Base, quantiser: Option<Quantiser>) -> Result<Loaded> {
     let shipped = |name: &str, bytes: &'static [u8]| {
-        Ok(Loaded { base: models::Base::from_safetensors(bytes)?, name: name.to_owned(), tokenizer: Tokenizer::Bytes })
+        let checkpoint = read_safetensors(&Bytes::from_static(bytes))?;
+        let base = models::Base::quantised_from(&checkpoint, quantiser)?;
+        Ok(Loaded { base, name: name.to_owned(), tokenizer: Tokenizer::Bytes })
     };
     match base {
         Base::Tiny => shipped("tiny", TINY),
         Base::Nano => shipped("nano", NANO),
         Base::Path(name) => {
-            let (base, tokenizer) = read(&place(name)?).with_context(|| unusable(name))?;
+            let (base, tokenizer) = read(&place(name)?, quantiser).with_context(|| unusable(name))?;
             Ok(Loaded { base, name: name.clone(), tokenizer })
         }
     }
@@ -159,11 +162,11 @@ fn place(name: &str) -> Result<PathBuf> {
 }
 
 /// Reads a checkpoint and its tokenizer. Its config is checked first, then the memory that its weights take; they are read last.
-fn read(path: &Path) -> Result<(models::Base, Tokenizer)> {
+fn read(path: &Path, quantiser: Option<Quantiser>) -> Result<(models::Base, Tokenizer)> {
     let checkpoint = files::open(path)?;
     let tokenizer = tokenizer_of(path, &checkpoint)?;
     memory::check_decoded(&checkpoint)?;
-    Ok((models::Base::from_checkpoint(&checkpoint)?, tokenizer))
+    Ok((models::Base::quantised_from(&checkpoint, quantiser)?, tokenizer))
 }
 
 /// The tokenizer of a checkpoint, checked against the vocabulary that its config gives: that of the `tokenizer.json` in its folder, or bytes.

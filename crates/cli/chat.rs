@@ -22,7 +22,8 @@ use crate::{
 /// Answers the lines of stdin until it ends.
 pub fn chat(arguments: &ChatArguments) -> Result<()> {
     interrupt::end_when_asked("the conversation ends here");
-    let Speakers { base, name, tokenizer, adapters } = adapter::load(arguments.base.as_deref(), &arguments.adapter)?;
+    let Speakers { base, name, tokenizer, adapters } =
+        adapter::load(arguments.base.as_deref(), arguments.quantize, &arguments.adapter)?;
     let threads = source::threads(arguments.threads)?;
     let machine = device::open(&arguments.device, threads, false)?;
     let make_device = |plan, base| machine.make(plan, base);

@@ -61,7 +61,7 @@ struct Model {
 /// Evaluates the base and the adapters, and prints a table or JSON.
 pub fn eval(arguments: &EvalArguments) -> Result<()> {
     interrupt::end_when_asked("nothing is said of the models");
-    let loaded = adapter::load(arguments.base.as_deref(), &arguments.adapter)?;
+    let loaded = adapter::load(arguments.base.as_deref(), arguments.quantize, &arguments.adapter)?;
     if loaded.base.model.output().is_of_texts() {
         bail!(
             "`{}` classifies texts, but `eval` measures models that continue them; `sweep` and `train` report the accuracy of a classifier",

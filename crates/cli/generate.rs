@@ -18,7 +18,8 @@ use crate::{
 pub fn generate(arguments: &GenerateArguments) -> Result<()> {
     interrupt::end_when_asked("the text is cut off here");
     let folders: Vec<_> = arguments.adapter.iter().cloned().collect();
-    let Speakers { base, name, tokenizer, adapters } = adapter::load(arguments.base.as_deref(), &folders)?;
+    let Speakers { base, name, tokenizer, adapters } =
+        adapter::load(arguments.base.as_deref(), arguments.quantize, &folders)?;
     let threads = source::threads(arguments.threads)?;
     let machine = device::open(&arguments.device, threads, false)?;
     let make_device = |plan, base| machine.make(plan, base);

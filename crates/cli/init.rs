@@ -9,7 +9,7 @@ use loralab_core::{
     lora::init::find,
     models::Base,
 };
-use loralab_experiment::{Experiment, Resolved};
+use loralab_experiment::{Experiment, Quantize, Resolved};
 
 use crate::{
     args::InitArguments,
@@ -109,6 +109,9 @@ fn report(
         experiment.rank,
         start.adapter.scale()
     ))?;
+    if experiment.quantize != Quantize::None {
+        print(format_args!("The start is for linear maps that are quantised to {}.", experiment.quantize))?;
+    }
     if let Some(words) = options_in_words(experiment) {
         print(words)?;
     }

@@ -80,12 +80,19 @@ pub fn text(form: Form, scheme: &Scheme, adapter: &Adapter, files: &PeftFiles) -
             frozen(files)?
         ),
     };
+    let whole = adapter.quantised_base.as_ref().filter(|own| own.whole);
+    let bits = whole.map_or_else(String::new, |own| {
+        format!(
+            "\nIt was computed for a base whose linear maps are quantised to {}: quantise the model's, too, as bitsandbytes does.\n",
+            own.quantiser
+        )
+    });
     let title = format!("{}, rank {}, before its first step", scheme.name, adapter.rank);
     let source = format!("{}. {}.", scheme.about, scheme.source);
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!(
         "---\nlibrary_name: peft\ntags:\n- lora\n---\n\n# {title}\n\nWritten by loralab {version}: {source}\n\n\
-         `loralab.load_start(model, folder)`, from loralab's wheel, loads it so that it trains as in loralab. Without the wheel:\n\n{training}"
+         `loralab.load_start(model, folder)`, from loralab's wheel, loads it so that it trains as in loralab. Without the wheel:\n\n{training}{bits}"
     ))
 }
 

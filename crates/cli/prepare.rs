@@ -1,7 +1,7 @@
 //! Prepares an experiment: reads its files, checks its sizes against memory, and opens its device.
 
 use anyhow::{Error, Result};
-use loralab_core::lab::{Prepared, SweepError, adapted, check_length, for_labels};
+use loralab_core::lab::{Prepared, SweepError, adapted, check_length, for_labels, quantiser};
 use loralab_data::Split;
 use loralab_experiment::{Data, Resolved};
 
@@ -25,7 +25,7 @@ pub fn with_data(
     device: &DeviceArguments,
     quiet: bool,
 ) -> Result<Prepared> {
-    let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
+    let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base, quantiser(experiment.quantize))?;
     adapted(&base, experiment).map_err(usage)?;
     check_length(&base, experiment).map_err(usage)?;
     let threads = source::threads(experiment.threads.map(Into::into))?;
@@ -42,7 +42,7 @@ pub fn with_data(
 
 /// The same device and data with the base that `experiment` names.
 pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared> {
-    let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base)?;
+    let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base, quantiser(experiment.quantize))?;
     adapted(&base, experiment).map_err(usage)?;
     check_length(&base, experiment).map_err(usage)?;
     let base = for_labels(base, &prepared.data)?;

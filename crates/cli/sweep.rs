@@ -80,7 +80,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
 /// Reads an adapter to train further, and sets what follows from it: the scheme, rank, scale and modules, and the base if none is named.
 fn continued(folder: &Path, settings: &mut Experiment) -> Result<Arc<Adapter>> {
     let adapter = source::adapter(folder)?;
-    if let Some(quantised) = &adapter.quantised_base {
+    if let Some(own) = adapter.quantised_base.as_ref().filter(|own| own.whole) {
+        let own_bits = || own.quantiser.to_string();
+        settings.quantize.get_or_insert_with(own_bits);
+    } else if let Some(quantised) = &adapter.quantised_base {
         return Err(usage(format_args!(
             "the adapter `{}` belongs to a quantised copy of `{}`, which only its own start trains on; train it anew, or choose another adapter",
             folder.display(),

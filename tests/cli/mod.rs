@@ -17,6 +17,7 @@ mod memory;
 mod merge;
 mod models;
 mod mutate;
+mod quantize;
 mod report;
 mod reproduce;
 mod results;

@@ -5,12 +5,12 @@ use std::sync::{Arc, LazyLock};
 use loralab_core::{
     device::RunSettings,
     graph::{
-        memory::Site,
+        memory::{Quantiser, Site},
         plan::{Optimizer, Plan, Shape},
         tape::{Purpose, Tape},
     },
     lab::train::{Initial, Run},
-    lora::init::{Layer, Quantiser, find},
+    lora::init::{Layer, find},
     models::{Adapters, Training, llama::MODULES},
 };
 use loralab_data::Dataset;

@@ -5,12 +5,12 @@ use half::{bf16, f16};
 use loralab_core::{
     device::{MakeDevice, RunSettings, wait},
     graph::{
-        memory::{Data, Tensor, Weight},
+        memory::{Data, Quantiser, Tensor, Weight},
         plan::{Optimizer, Shape},
         tape::{Purpose, Tape},
     },
     lab::{compute_start, train::Run},
-    lora::init::{Quantiser, find},
+    lora::init::find,
     models::{Adapters, Base},
 };
 use loralab_data::Dataset;

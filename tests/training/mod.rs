@@ -44,6 +44,8 @@ mod peft;
 mod precision;
 // Preconditioned steps: one of them is enough where the theory says so; the same bits alone and together.
 mod preconditioner;
+// A base in few bits.
+mod quantised;
 // A cohort goes on from its state as if it had never been interrupted.
 mod state;
 // The paper's network learns from its teacher.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use loralab_experiment::Quantize;
 
 use super::{
     device::DeviceArguments,
-    values::{at_least_1, not_negative, probability, setting},
+    values::{at_least_1, not_negative, probability, quantize, setting},
 };
 
 /// `loralab generate`.
@@ -15,6 +16,10 @@ pub struct GenerateArguments {
     /// The base: tiny, nano, a Hugging Face folder, a safetensors or GGUF file, or a name in the cache of Hugging Face's hub [default: the adapter's own, or tiny]
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
+    /// Keep the weights of all linear maps that can carry adapters in few bits: int8, nf4 or none; embeddings, head, norms and biases stay as they are stored
+    /// [default: as the adapters were trained, or none]
+    #[arg(long, value_name = "NAME", value_parser = quantize)]
+    pub quantize: Option<Quantize>,
     /// A folder in PEFT's layout: adapter_config.json and adapter_model.safetensors
     #[arg(long, value_name = "FOLDER")]
     pub adapter: Option<PathBuf>,

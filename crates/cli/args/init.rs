@@ -20,6 +20,10 @@ pub struct InitArguments {
     /// fetched
     #[arg(long, value_name = "BASE", default_value = "tiny")]
     pub base: String,
+    /// Keep the weights of all linear maps that can carry adapters in few bits, and make the start for them: int8, nf4 or none; embeddings, head, norms and
+    /// biases stay as they are stored [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub quantize: Option<String>,
     /// The folder to write, in PEFT's layout: adapter_config.json and adapter_model.safetensors, with instructions for PEFT in a README.md; it must be new
     /// or empty
     #[arg(long, value_name = "FOLDER")]
@@ -85,6 +89,7 @@ impl InitArguments {
     pub fn experiment(&self) -> Experiment {
         self.reading.over(Experiment {
             base: Some(self.base.clone()),
+            quantize: self.quantize.clone(),
             schemes: Some(vec![self.scheme.clone()]),
             scheme_options: self.scheme_options.clone(),
             seeds: Some(Seeds::List(vec![self.seed.unwrap_or(0)])),

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use loralab_experiment::KEYS;
+use loralab_experiment::{KEYS, Quantize};
 
 /// Sizes beyond this belong to no model this command could train; below it, no product of sizes overflows.
 const LARGEST_SIZE: usize = 1 << 16;
@@ -38,6 +38,11 @@ pub fn not_negative(text: &str) -> Result<f64, String> {
 pub fn probability(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|x: &f64| *x > 0.0 && *x <= 1.0);
     number.ok_or_else(|| "it must be a number above 0, up to 1".to_owned())
+}
+
+/// Reads the bits that a base is kept in.
+pub fn quantize(text: &str) -> Result<Quantize, String> {
+    Quantize::named(text.trim()).map_err(|_| format!("it must be {}", needs("quantize")))
 }
 
 /// Reads a value of the setting of that name; what is no such value is told in the words of the setting's table.

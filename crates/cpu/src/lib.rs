@@ -37,6 +37,7 @@ pub mod moments;
 pub mod mse;
 mod normal;
 pub mod orthonormal;
+mod packed;
 pub mod precondition;
 mod reduce;
 pub mod relu;
@@ -55,6 +56,7 @@ mod weights;
 
 pub use dual::Dual;
 pub use matrix::{Matrix, Store};
+pub use packed::{INT8_LARGEST, NF4, NF4_BLOCK, NF4_ZERO, Packed, Packing};
 pub use scalar::{Scalar, Threads};
 pub use scratch::Scratch;
 pub use tracked::Tracked;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use crate::Scalar;
+use crate::{Packed, Scalar};
 
 /// A borrowed tensor of weights in one of the storage formats.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,8 @@ pub enum Weights<'a, S> {
     F16(&'a [f16]),
     /// bfloat16, the upper half of single precision.
     Bf16(&'a [bf16]),
+    /// A few bits each.
+    Packed(Packed<'a>),
 }
 
 impl<'a, S: Scalar> Weights<'a, S> {
@@ -27,6 +29,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
             Weights::F32(x) => x.len(),
             Weights::F16(x) => x.len(),
             Weights::Bf16(x) => x.len(),
+            Weights::Packed(x) => x.len(),
         }
     }
 
@@ -46,11 +49,12 @@ impl<'a, S: Scalar> Weights<'a, S> {
             Weights::F32(x) => Weights::F32(&x[range]),
             Weights::F16(x) => Weights::F16(&x[range]),
             Weights::Bf16(x) => Weights::Bf16(&x[range]),
+            Weights::Packed(x) => Weights::Packed(x.slice(range)),
         }
     }
 
     /// The values: borrowed if the stored format is the scalar itself, otherwise decoded into `scratch`.
-    /// Every stored value is a value of `f32`, so decoding is exact.
+    /// Every stored float is a value of `f32`, so decoding it is exact; packed weights are computed in the arithmetic of the scalar.
     pub fn decode<'b>(self, scratch: &'b mut Vec<S>) -> &'b [S]
     where
         'a: 'b,
@@ -58,7 +62,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
         let borrowed = match self {
             Weights::Exact(x) => Some(x),
             Weights::F32(x) => S::borrow_f32(x),
-            Weights::F16(_) | Weights::Bf16(_) => None,
+            Weights::F16(_) | Weights::Bf16(_) | Weights::Packed(_) => None,
         };
         match borrowed {
             Some(x) => x,
@@ -74,6 +78,7 @@ impl<'a, S: Scalar> Weights<'a, S> {
             Weights::F32(x) => S::decode_f32(x, out),
             Weights::F16(x) => S::decode_f16(x, out),
             Weights::Bf16(x) => S::decode_bf16(x, out),
+            Weights::Packed(x) => x.decode(out),
         }
         out
     }

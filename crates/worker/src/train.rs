@@ -143,7 +143,10 @@ pub(crate) async fn prepare(
         experiment::Base::Tiny => "tiny",
         experiment::Base::Path(path) => path,
     };
-    let base = base(base_name, host).await?;
+    let mut base = base(base_name, host).await?;
+    if let Some(quantiser) = lab::quantiser(experiment.quantize) {
+        base = base.quantised(quantiser);
+    }
     let data = data(experiment, text)?;
     // Nothing larger can be allocated, whatever the setting.
     let available = experiment.memory.map_or(MEMORY, |memory| memory.0).min(isize::MAX as u64);

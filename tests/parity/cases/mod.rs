@@ -13,7 +13,7 @@ mod updates;
 
 use half::{bf16, f16};
 use loralab_core::graph::{
-    memory::{Data, Group, Tensor, Value, Weight},
+    memory::{Data, Group, Quantiser, Tensor, Value, Weight},
     plan::{Optimizer, Preconditioner, Shape},
     tape::{Purpose, Tape},
 };
@@ -53,6 +53,8 @@ enum Stored {
     F32,
     F16,
     Bf16,
+    Int8,
+    Nf4,
 }
 
 impl Case {
@@ -139,9 +141,14 @@ fn tensor(name: &str, shape: [usize; 2], stored: Stored) -> Tensor {
         }
     }
     let data = match stored {
-        Stored::F32 => Data::F32(values.into()),
+        Stored::F32 | Stored::Int8 | Stored::Nf4 => Data::F32(values.into()),
         Stored::F16 => Data::F16(values.into_iter().map(f16::from_f32).collect()),
         Stored::Bf16 => Data::Bf16(values.into_iter().map(bf16::from_f32).collect()),
     };
-    Tensor { name: name.to_owned(), shape, data }
+    let tensor = Tensor { name: name.to_owned(), shape, data };
+    match stored {
+        Stored::Int8 => tensor.quantised(Quantiser::Int8),
+        Stored::Nf4 => tensor.quantised(Quantiser::Nf4),
+        _ => tensor,
+    }
 }

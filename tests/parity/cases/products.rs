@@ -16,6 +16,11 @@ pub fn linear() -> Vec<Case> {
         (Stored::F16, [1, 1], [1, 1]),
         (Stored::Bf16, [33, 17], [3, 23]),
         (Stored::F32, [139, 150], [3, 50]),
+        (Stored::Int8, [70, 65], [5, 13]),
+        (Stored::Int8, [139, 150], [3, 50]),
+        (Stored::Nf4, [33, 17], [3, 23]),
+        (Stored::Nf4, [70, 65], [2, 9]),
+        (Stored::Nf4, [96, 150], [3, 50]),
     ] {
         let what = format!("linear {inputs} → {outputs}, {stored:?}, {shape:?}");
         // A trained layer beneath, so that the frozen one has a gradient to pass on; and the sum, so that it has to add to one.
@@ -44,6 +49,10 @@ pub fn lora_linear() -> Vec<Case> {
         (Stored::F16, [40, 35], 9, [1, 33], true),
         (Stored::F32, [6, 9], 2, [3, 50], false),
         (Stored::Bf16, [139, 150], 11, [3, 50], true),
+        (Stored::Int8, [40, 35], 9, [1, 33], true),
+        (Stored::Int8, [139, 150], 11, [3, 50], false),
+        (Stored::Nf4, [32, 150], 17, [2, 40], true),
+        (Stored::Nf4, [139, 65], 8, [5, 13], false),
     ] {
         let what =
             format!("lora_linear {inputs} → {outputs} of rank {rank}, {stored:?}, pairs {frozen_pairs}, {shape:?}");
@@ -126,6 +135,21 @@ pub const MUTANTS: &[Mutant] = &[
     ("linear/forward", "0x38000000u", "0x37800000u"),
     ("linear/forward", "(index & 1u) << 4u", "(~index & 1u) << 4u"),
     ("linear/forward", "select(value, -value, ", "select(value, value, "),
+    ("linear/forward", "(index >> 6u) * 9u", "(index >> 6u) * 8u"),
+    ("linear/forward", "(index >> 3u) & 7u", "(index >> 3u) & 3u"),
+    ("linear/forward", "(index & 7u) << 2u", "(index & 7u) << 1u"),
+    ("linear/forward", "0.33791524171829224)", "0.3389)"),
+    ("linear/forward", "(code & 8u) != 0u", "(code & 8u) == 0u"),
+    ("linear/forward", "select(four.xy, four.zw,", "select(four.zw, four.xy,"),
+    ("linear/forward", "bitcast<f32>(w[block + 8u])", "bitcast<f32>(w[8u])"),
+    ("linear/forward", "(columns + 3u) / 4u + 1u", "columns / 4u + 1u"),
+    ("linear/forward", "w[row + 1u + (column", "w[row + (column"),
+    ("linear/forward", "(~column & 3u) << 3u", "(column & 3u) << 3u"),
+    ("linear/forward", "0.007874015748031496", "0.0078125"),
+    ("linear/forward", "bitcast<f32>(w[row])", "bitcast<f32>(w[0u])"),
+    ("linear/backward_input", "index % columns", "index % (columns + 1u)"),
+    ("lora_linear/forward", "FORMAT == 3u", "FORMAT == 2u"),
+    ("lora_linear/backward_input", "index / columns *", "index / (columns + 1u) *"),
     ("linear/forward", "tile.run = group.z;", "tile.run = 0u;"),
     ("linear/forward", "params.first + column", "column"),
     ("linear/backward_input", "params.first + min(o", "min(o"),

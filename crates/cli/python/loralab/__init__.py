@@ -36,7 +36,7 @@ def load_start(model, folder):
     _check_modules(model, start, own)
     if base.is_file():
         _load_base(model, base, own)
-    elif meant.endswith(RESIDUAL) or QUANTISED in metadata:
+    elif meant.endswith(RESIDUAL) or not json.loads(metadata.get(QUANTISED, '{"whole": true}')).get("whole"):
         raise FileNotFoundError(f"The start belongs to a base of its own, but `{base}` is missing. Copy the whole folder that `loralab init` wrote.")
     model = PeftModel.from_pretrained(model, folder, is_trainable=True)
     if other := set(get_peft_model_state_dict(model)) ^ set(start):

@@ -213,7 +213,7 @@ impl fmt::Display for Printed<'_> {
         let Shape { runs, sequences, tokens } = plan.shape;
         let rows = plan.shape.rows_per_run() * runs;
         writeln!(f, "K = {runs} runs of B = {sequences} sequences of T = {tokens} tokens: N = {rows} rows")?;
-        let stored: usize = base.iter().map(|tensor| tensor.data.bytes()).sum();
+        let stored: usize = base.iter().map(Tensor::bytes).sum();
         writeln!(f, "frozen base: {} tensors, {stored} bytes", base.len())?;
         let pairs = if plan.frozen_pairs { ", each with a frozen second pair" } else { "" };
         let (tensors, elements) = (plan.parameters.len(), plan.trained_len());

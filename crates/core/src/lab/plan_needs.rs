@@ -4,10 +4,10 @@ use loralab_experiment::{Cell, Resolved};
 
 use super::translate::options;
 use crate::{
-    graph::memory::{Data, Tensor},
+    graph::memory::{Data, Dtype, Quantiser, Tensor},
     lora::{
-        init::{self, Quantiser, Rule},
-        peft::{Adapter, QuantisedBase},
+        init::{self, Rule},
+        peft::QuantisedBase,
     },
     models::{Adapters, Base},
 };
@@ -21,7 +21,7 @@ pub struct PlanNeeds {
     pub spread: usize,
     /// The rank of the preheat that precedes the training, as a multiple of the experiment's.
     pub preheat: usize,
-    /// The quantiser of the base; none if the base is used as stored.
+    /// The quantiser of the weights that carry adapters; none if the base is used as it is.
     pub quantiser: Option<Quantiser>,
     /// Rounds of quantisation, and the rank of the low-rank fit between them; (1, 0) for a single round.
     pub rounds: (usize, usize),
@@ -57,16 +57,23 @@ impl PlanNeeds {
     /// The base that runs with these needs train on: its adapted weights are quantised if there is a quantiser.
     pub fn base(&self, base: &Base, adapters: &Adapters) -> Base {
         let Some(quantiser) = self.quantiser else { return base.clone() };
-        let adapted = |name: &str| name.strip_suffix(".weight").is_some_and(|module| adapters.target(module));
-        let kept = |tensor: &Tensor| match adapted(&tensor.name) {
+        let kept = |tensor: &Tensor| match is_adapted(tensor, adapters) {
             true => {
                 let (rounds, rank) = self.rounds;
                 let left = init::quantised(quantiser, &tensor.data.to_f32(), tensor.shape[1], rank, rounds);
-                Tensor { data: Data::F32(left.into()), ..tensor.clone() }
+                Tensor { data: Data::Quantised(left), ..tensor.clone() }
             }
             false => tensor.clone(),
         };
         Base { model: base.model.clone(), tensors: base.tensors.iter().map(kept).collect() }
+    }
+
+    /// Bytes of that base beside the one that it is made from, and of one weight in 32 bits while it is quantised; 0 without a quantiser.
+    pub fn quantised_bytes(&self, base: &Base, adapters: &Adapters) -> u64 {
+        let Some(quantiser) = self.quantiser else { return 0 };
+        let adapted = || base.tensors.iter().filter(|tensor| is_adapted(tensor, adapters));
+        let packed: usize = adapted().map(|tensor| quantiser.dtype().bytes(tensor.shape)).sum();
+        (packed + adapted().map(|tensor| Dtype::F32.bytes(tensor.shape)).max().unwrap_or(0)) as u64
     }
 
     /// The name of that base, for people.
@@ -83,16 +90,17 @@ impl PlanNeeds {
     /// The record of that base in an adapter's metadata.
     pub fn quantised_base(&self, base: &str) -> Option<QuantisedBase> {
         let (rounds, rank) = self.rounds;
-        self.quantiser.map(|quantiser| QuantisedBase { base: base.to_owned(), quantiser, rounds, rank })
+        self.quantiser.map(|quantiser| QuantisedBase { base: base.to_owned(), quantiser, rounds, rank, whole: false })
     }
 
-    /// The needs of the base of an adapter.
-    pub fn of_adapter(adapter: &Adapter) -> PlanNeeds {
-        match adapter.quantised_base {
-            None => PlanNeeds::default(),
-            Some(QuantisedBase { quantiser, rounds, rank, .. }) => {
-                PlanNeeds { quantiser: Some(quantiser), rounds: (rounds, rank), ..PlanNeeds::default() }
-            }
-        }
+    /// The needs of an adapter of such a base, of which the weights that carry adapters are quantised.
+    pub fn of_quantised(base: &QuantisedBase) -> PlanNeeds {
+        let QuantisedBase { quantiser, rounds, rank, .. } = *base;
+        PlanNeeds { quantiser: Some(quantiser), rounds: (rounds, rank), ..PlanNeeds::default() }
     }
+}
+
+/// True if the tensor is the weight of a module that carries an adapter.
+fn is_adapted(tensor: &Tensor, adapters: &Adapters) -> bool {
+    tensor.name.strip_suffix(".weight").is_some_and(|module| adapters.target(module))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use loralab_data::{Dataset, Fields, Found, HELD_OUT, Reader, Split, Task, TooLong, Wanted, copies};
-use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, HeldOut, Resolved};
+use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, HeldOut, Quantize, Resolved};
 use loralab_tokenizer::Tokenizer;
 
 use super::{AdapterStart, PlanNeeds, Sweep, SweepError, adapters, check_memory, compute_start};
@@ -35,7 +35,21 @@ pub fn resolve(experiment: &Experiment) -> Result<Resolved, ExperimentError> {
             why: "a start that reads data would read examples that see each other",
             remedy: "Remove one of the two.".to_owned(),
         }),
-        _ => Ok(resolved),
+        _ => check_quantised(resolved),
+    }
+}
+
+/// Refuses a base that is quantised twice.
+fn check_quantised(experiment: Resolved) -> Result<Resolved, ExperimentError> {
+    let quantises = |name: &&String| init::find(name).is_ok_and(|scheme| scheme.rule.quantiser().is_some());
+    match experiment.schemes.iter().find(quantises) {
+        Some(scheme) if experiment.quantize != Quantize::None => Err(ExperimentError::Clash {
+            first: format!("`quantize` is \"{}\"", experiment.quantize),
+            second: format!("`schemes` has \"{scheme}\""),
+            why: "that scheme quantises the base by itself",
+            remedy: "Remove one of the two.".to_owned(),
+        }),
+        _ => Ok(experiment),
     }
 }
 

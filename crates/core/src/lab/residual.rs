@@ -47,6 +47,8 @@ pub fn residual(start: AdapterStart, base: &Base, scheme: &'static str) -> Resul
         *tensor = Tensor { data: Data::F32(left.into()), ..tensor.clone() };
     }
     adapter.base = format!("{}{RESIDUAL}", adapter.base);
+    // The new base is a file of its own, whose weights are not rounded again.
+    adapter.quantised_base = None;
     let base = Base { model: base.model.clone(), tensors: tensors.into() };
     Ok(AdapterStart { adapter, layers, tokens, base: Some(base) })
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use loralab_data::Dataset;
 use loralab_experiment::{
-    Cell, ExperimentError, Optimizer as Named, Preconditioner as NamedPreconditioner, Resolved, Scaling,
+    Cell, ExperimentError, Optimizer as Named, Preconditioner as NamedPreconditioner, Quantize, Resolved, Scaling,
 };
 
 use super::{MakeDevice, PlanNeeds, SweepError};
 use crate::{
     device::RunSettings,
     graph::{
-        memory::{LowRank, Span},
+        memory::{LowRank, Quantiser, Span},
         plan::{Optimizer, Plan, Preconditioner, Shape},
         tape::{Positions, Tape},
     },
@@ -21,7 +21,7 @@ use crate::{
     },
     lora::{
         init::{self, Scheme, Trains},
-        peft::{Adapter, Module, SavedTensor},
+        peft::{Adapter, Module, QuantisedBase, SavedTensor},
     },
     models::{Adapters, Base, Linear, TargetError, TargetRules, Targets, Training, covers, patterned},
 };
@@ -81,6 +81,15 @@ fn preconditioner(experiment: &Resolved) -> Option<Preconditioner> {
     }
 }
 
+/// The quantiser of the frozen linear maps; none if they stay as they are stored.
+pub fn quantiser(quantize: Quantize) -> Option<Quantiser> {
+    match quantize {
+        Quantize::None => None,
+        Quantize::Int8 => Some(Quantiser::Int8),
+        Quantize::Nf4 => Some(Quantiser::Nf4),
+    }
+}
+
 /// The options of schemes that an experiment sets: scheme, option and value.
 pub(super) fn options(experiment: &Resolved) -> impl Iterator<Item = (&str, &str, f64)> {
     experiment.scheme_options.iter().map(|option| (option.scheme.as_str(), option.option.as_str(), option.value))
@@ -131,7 +140,9 @@ pub(super) fn export(
     let asked = rank == experiment.rank;
     Adapter {
         base: plan_needs.base_name(base_name),
-        quantised_base: plan_needs.quantised_base(base_name),
+        quantised_base: plan_needs
+            .quantised_base(base_name)
+            .or_else(|| base.quantiser().map(|quantiser| QuantisedBase::whole(base_name, quantiser))),
         rank,
         alpha: if asked { experiment.alpha } else { experiment.scale() * rank as f64 },
         use_rslora: asked && experiment.scaling == Scaling::RsLora,

@@ -8,7 +8,7 @@ use std::{
 use loralab_checkpoint::{Bytes, Checkpoint, CheckpointError, Format, Stored, read_safetensors, write_safetensors};
 
 use super::Model;
-use crate::graph::memory::{Data, Tensor};
+use crate::graph::memory::{Data, Quantiser, Tensor};
 
 /// Metadata key of loralab's safetensors files that holds the model's sizes, as the JSON of a `config.json`.
 const CONFIG_KEY: &str = "config";
@@ -118,6 +118,15 @@ impl Base {
     /// # Errors
     /// If a size or tensor is missing, damaged, of the wrong shape or not supported.
     pub fn from_checkpoint(file: &Checkpoint) -> Result<Base, BaseError> {
+        Base::quantised_from(file, None)
+    }
+
+    /// Reads a base from a checkpoint, and quantises the weights of the modules that can carry adapters if there is a quantiser: each tensor as soon as it is
+    /// read, so that no two lie in memory in a wider format.
+    ///
+    /// # Errors
+    /// As [`Base::from_checkpoint`].
+    pub fn quantised_from(file: &Checkpoint, quantiser: Option<Quantiser>) -> Result<Base, BaseError> {
         let model = Model::from_json(file.metadata.get(CONFIG_KEY).ok_or(BaseError::NoConfig)?)?;
         // Checked first, so that an absurd number of layers does not make a list of that many names.
         if model.layers() > file.tensors.len() {
@@ -126,6 +135,7 @@ impl Base {
         }
         let stored: HashMap<&str, &Stored> = file.tensors.iter().map(|stored| (stored.name.as_str(), stored)).collect();
         let mut used = HashSet::new();
+        let quantisable = quantisable(&model);
         let tensors = model.tensors().into_iter().map(|(name, shape)| {
             let other = || model.aliases(&name).iter().find_map(|other| stored.get(other.as_str()));
             let Some(stored) = stored.get(name.as_str()).or_else(other) else {
@@ -133,7 +143,11 @@ impl Base {
             };
             used.insert(stored.name.as_str());
             let is_transposed = model.is_transposed(&name);
-            tensor(stored, name, shape, is_transposed)
+            let tensor = tensor(stored, name, shape, is_transposed)?;
+            Ok(match quantiser {
+                Some(quantiser) if quantisable.contains(&tensor.name) => tensor.quantised(quantiser),
+                _ => tensor,
+            })
         });
         let mut tensors = tensors.collect::<Result<Vec<_>, _>>()?;
         for (name, shape) in model.head() {
@@ -149,14 +163,14 @@ impl Base {
         }
     }
 
-    /// The bytes of a safetensors file of the base, with the weights in their stored precision.
+    /// The bytes of a safetensors file of the base, with the weights in their stored precision; those of few bits as f32.
     ///
     /// # Errors
     /// If the safetensors library refuses the tensors.
     pub fn to_safetensors(&self) -> Result<Bytes, BaseError> {
         let stored = |tensor: &Tensor| {
             let format = match &tensor.data {
-                Data::F32(_) => Format::F32,
+                Data::F32(_) | Data::Quantised(_) => Format::F32,
                 Data::F16(_) => Format::F16,
                 Data::Bf16(_) => Format::Bf16,
             };
@@ -198,10 +212,44 @@ impl Base {
         Ok(Base { tensors: self.tensors.iter().filter(is_kept).cloned().collect(), model })
     }
 
+    /// The same base with the weights of the modules that can carry adapters quantised; embeddings, head, norms and biases stay as they are.
+    #[must_use]
+    pub fn quantised(&self, quantiser: Quantiser) -> Base {
+        let quantisable = quantisable(&self.model);
+        let tensor = |tensor: &Tensor| match quantisable.contains(&tensor.name) {
+            true => tensor.quantised(quantiser),
+            false => tensor.clone(),
+        };
+        Base { model: self.model.clone(), tensors: self.tensors.iter().map(tensor).collect() }
+    }
+
+    /// The quantiser of its weights, if they are quantised.
+    pub fn quantiser(&self) -> Option<Quantiser> {
+        self.tensors.iter().find_map(|tensor| match &tensor.data {
+            Data::Quantised(data) => Some(data.quantiser()),
+            _ => None,
+        })
+    }
+
+    /// Bytes of the weights if those of the modules that can carry adapters were quantised.
+    pub fn quantised_bytes(&self, quantiser: Quantiser) -> usize {
+        let quantisable = quantisable(&self.model);
+        let bytes = |tensor: &Tensor| match quantisable.contains(&tensor.name) {
+            true => quantiser.dtype().bytes(tensor.shape),
+            false => tensor.bytes(),
+        };
+        self.tensors.iter().map(bytes).sum()
+    }
+
     /// Bytes of the weights in their stored precision.
     pub fn bytes(&self) -> usize {
-        self.tensors.iter().map(|tensor| tensor.data.bytes()).sum()
+        self.tensors.iter().map(Tensor::bytes).sum()
     }
+}
+
+/// Names of the weights of the modules that can carry adapters.
+fn quantisable(model: &Model) -> HashSet<String> {
+    model.linears().into_iter().map(|linear| format!("{}.weight", linear.name)).collect()
 }
 
 /// A tensor of `shape` from what a checkpoint holds, which may be its transpose.
@@ -236,6 +284,7 @@ fn transposed(data: &Data, rows: usize, columns: usize) -> Data {
         Data::F32(data) => Data::F32(turn(data, rows, columns).into()),
         Data::F16(data) => Data::F16(turn(data, rows, columns).into()),
         Data::Bf16(data) => Data::Bf16(turn(data, rows, columns).into()),
+        Data::Quantised(data) => Data::F32(turn(&data.to_f32(), rows, columns).into()),
     }
 }
 

@@ -1,8 +1,12 @@
 use half::{bf16, f16};
 use loralab_cpu::lora_linear::{Pair, Shape, backward_adapter, backward_input, forward};
-use loralab_cpu::{Scalar, Scratch, Store, Threads, Tracked, Weights, linear};
+use loralab_cpu::{Packed, Scalar, Scratch, Store, Threads, Tracked, Weights, linear};
 
-use crate::{Computation, assert_derivative, assert_within_bound, draw, inner, poisoned};
+use crate::{
+    Computation, assert_derivative, assert_within_bound, draw, inner,
+    packed::{packings, words},
+    poisoned,
+};
 
 const SCALE: f64 = 1.75;
 const SHAPES: [Shape; 5] =
@@ -231,7 +235,12 @@ fn stored_weights_count_as_their_value() {
         let halves_value: Vec<f32> = halves.iter().map(|w| w.to_f32()).collect();
         let brains_value: Vec<f32> = brains.iter().map(|w| w.to_f32()).collect();
         let [dz, ..] = layer.backward_adapter(layer.a.clone(), layer.b.clone());
-        for (stored, value) in [(Weights::F16(&halves), halves_value), (Weights::Bf16(&brains), brains_value)] {
+        let (size, packings) = ([shape.outputs, shape.inputs], packings(shape.inputs));
+        let words = packings.map(|packing| words(packing, size));
+        let packed = [0, 1].map(|i| Weights::Packed(Packed::new(packings[i], &words[i], layer.w.len())));
+        let packed = packed.map(|weights| (weights, weights.copy(&mut Vec::new()).to_vec()));
+        let floats = [(Weights::F16(&halves), halves_value), (Weights::Bf16(&brains), brains_value)];
+        for (stored, value) in floats.into_iter().chain(packed) {
             layer.w.copy_from_slice(&value);
             assert_eq!(layer.forward_with(stored), layer.forward(), "{shape:?}");
             assert_eq!(layer.forward_with(Weights::F32(&value)), layer.forward(), "{shape:?}");

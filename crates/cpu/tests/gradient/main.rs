@@ -20,6 +20,7 @@ mod moments;
 mod mse;
 mod optimiser;
 mod orthonormal;
+mod packed;
 mod relu;
 mod rms_norm;
 mod rope;

@@ -10,7 +10,7 @@ use crate::config::data::{Fields, HeldOut};
 use crate::config::error::ExperimentError;
 use crate::config::experiment::Seeds;
 use crate::config::keys::{Key, key};
-use crate::config::names::{Preconditioner, Scaling};
+use crate::config::names::{Preconditioner, Quantize, Scaling};
 use crate::config::pattern::OfModules;
 use crate::config::resolved::{Base, Data, Optimizer};
 use crate::config::schedule::Schedule;
@@ -255,6 +255,7 @@ written! {
     Option<Vec<String>> => Vec<String>: |value| Some(value.clone().unwrap_or_else(|| vec![ALL_LINEAR.to_owned()]));
     Scaling => String: |value| Some(value.to_string());
     Preconditioner => String: |value| Some(value.to_string());
+    Quantize => String: |value| (*value != Quantize::None).then(|| value.to_string());
     Schedule => String: |value| Some(value.to_string());
     Optimizer => String: |value| Some(value.name().to_string());
     Base => String: |value| Some(match value {

@@ -38,8 +38,10 @@ pub struct Flag {
 }
 
 /// Names other tools give to our settings, so that a habit leads to the right one.
-const FAMILIAR: [(&str, &str); 26] = [
+const FAMILIAR: [(&str, &str); 28] = [
     ("model", "base"),
+    ("load_in_4bit", "quantize"),
+    ("load_in_8bit", "quantize"),
     ("dataset", "data"),
     ("validation_split", "validation"),
     ("eval_dataset", "validation"),

@@ -33,7 +33,7 @@ pub use experiment::Seeds;
 pub use grid::{Cell, SECOND_NAMES, first_name};
 pub use keys::{Flag, Key, nearest_key};
 pub use link::{LINK_VERSION, Link, LinkFault};
-pub use names::{Accuracy, BEGIN_ELSEWHERE, Form, OptimizerName, Preconditioner, Readout, Scaling, Task};
+pub use names::{Accuracy, BEGIN_ELSEWHERE, Form, OptimizerName, Preconditioner, Quantize, Readout, Scaling, Task};
 pub use nearest::nearest;
 pub use number::{factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
 pub use pattern::OfModules;

@@ -118,6 +118,18 @@ names! {
 }
 
 names! {
+    /// The bits that the frozen weights of linear maps are kept in.
+    Quantize for "quantize" {
+        /// As they are stored.
+        None = "none",
+        /// Integers of 8 bits, with a scale for each row.
+        Int8 = "int8",
+        /// 4-bit NormalFloat, with a scale for each 64 weights (QLoRA, arXiv 2305.14314).
+        Nf4 = "nf4",
+    }
+}
+
+names! {
     /// The meaning of a run's accuracy.
     Accuracy for "accuracy" {
         /// Completions written right from the first to the last token.

@@ -11,7 +11,7 @@ use crate::config::bytes::Bytes;
 use crate::config::error::ExperimentError;
 use crate::config::experiment::{Seeds, one_or_many, rates, text_or_number};
 use crate::config::keys::{Flag, Key};
-use crate::config::names::{Preconditioner, Scaling};
+use crate::config::names::{Preconditioner, Quantize, Scaling};
 use crate::config::pattern::{OfModules, alphas, ranks};
 use crate::config::resolved::{Base, Data, Optimizer};
 use crate::config::schedule::Schedule;
@@ -150,6 +150,11 @@ settings! {
         needs: "true or false", example: "true", default: "false",
         about: "Whether several examples share a sequence where they fit, without seeing each other: less padding, and more examples in a step.", source: "", form: "",
         flag: "" ["packing"] under "What is trained", "Put several examples into a sequence where they fit; they do not see each other";
+    quantize(String => Quantize, |given| Quantize::named(&given.or_default())):
+        needs: "\"none\", \"int8\" or \"nf4\"", example: "\"nf4\"", default: "none",
+        about: "The bits that the frozen weights are kept in where adapters can sit; embeddings, head, norms and biases stay as they are stored.",
+        source: "QLoRA: Dettmers et al. 2023, arXiv 2305.14314", form: "",
+        flag: "NAME" [] under "What is trained", "Keeps the frozen weights of all linear maps that can carry adapters in few bits: int8, nf4 (QLoRA's 4 bits) or none; embeddings, head, norms and biases stay as they are stored";
     #[serde(deserialize_with = "one_or_many")]
     schemes(Vec<String> => Vec<String>, |given| given.experiment.resolve_schemes(given.schemes)):
         needs: "a list of names, in quotes", example: "[\"init-a\", \"init-b\"]", default: "init-a,init-b",

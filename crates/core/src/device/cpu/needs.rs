@@ -25,7 +25,7 @@ impl<S: Scalar> Cpu<S> {
             + usize::from(!plan.updates.is_empty())
             + usize::from(plan.frozen_pairs)
             + moments(plan).iter().filter(|&&len| len > 0).count();
-        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
+        let stored = base.iter().map(Tensor::bytes).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let mut terms = vec![
             Cost::per_run(

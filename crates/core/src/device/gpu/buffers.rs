@@ -156,7 +156,7 @@ fn size(plan: &Plan, slots: usize, memory: Memory) -> (&'static str, usize) {
     }
 }
 
-/// The stored bits of some elements of a tensor as 32-bit words; 16-bit elements are packed in pairs, the first in the low bits.
+/// The stored bits of some elements of a tensor as 32-bit words; 16-bit elements are packed in pairs, the first in the low bits, smaller ones as they are stored.
 fn stored(data: &Data, elements: Range<usize>) -> Vec<u32> {
     let pairs = |bits: &mut dyn Iterator<Item = u16>| -> Vec<u32> {
         let mut words = Vec::new();
@@ -169,5 +169,6 @@ fn stored(data: &Data, elements: Range<usize>) -> Vec<u32> {
         Data::F32(data) => data[elements].iter().map(|x| x.to_bits()).collect(),
         Data::F16(data) => pairs(&mut data[elements].iter().map(|x| x.to_bits())),
         Data::Bf16(data) => pairs(&mut data[elements].iter().map(|x| x.to_bits())),
+        Data::Quantised(data) => data.words(elements).to_vec(),
     }
 }

@@ -21,7 +21,7 @@ impl Gpu {
         let moments = plan.moments();
         let flat = 2 + moments + usize::from(plan.frozen_pairs) + usize::from(plan.preconditioner().is_some());
         let matrices = update::preconditioner_words(plan);
-        let stored = base.iter().map(|tensor| tensor.data.bytes()).sum::<usize>();
+        let stored = base.iter().map(Tensor::bytes).sum::<usize>();
         let tables = plan.tables.iter().map(Vec::len).sum::<usize>();
         let slots = buffers::slots(plan);
         let ring = buffers::input_words(plan) / plan.shape.runs;

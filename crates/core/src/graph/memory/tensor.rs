@@ -6,7 +6,7 @@ use half::{bf16, f16};
 use loralab_checkpoint::{Bytes, SharedSlice};
 use loralab_cpu::{Scalar, Weights};
 
-use super::Dtype;
+use super::{Dtype, Quantised, Quantiser};
 
 /// The elements of a frozen tensor, row-major, in their stored precision. Cloning shares the elements.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub enum Data {
     F16(SharedSlice<f16>),
     /// bfloat16.
     Bf16(SharedSlice<bf16>),
+    /// A few bits each.
+    Quantised(Quantised),
 }
 
 impl Data {
@@ -26,6 +28,7 @@ impl Data {
             Data::F32(data) => data.len(),
             Data::F16(data) => data.len(),
             Data::Bf16(data) => data.len(),
+            Data::Quantised(data) => data.len(),
         }
     }
 
@@ -40,29 +43,27 @@ impl Data {
             Data::F32(_) => Dtype::F32,
             Data::F16(_) => Dtype::F16,
             Data::Bf16(_) => Dtype::Bf16,
+            Data::Quantised(data) => data.quantiser().dtype(),
         }
     }
 
-    /// Size in bytes.
-    pub fn bytes(&self) -> usize {
-        self.dtype().bytes() * self.len()
-    }
-
-    /// The elements as f32 (exact).
+    /// The elements as f32: exact, and of few bits as the CPU decodes them.
     pub fn to_f32(&self) -> Cow<'_, [f32]> {
         match self {
             Data::F32(data) => Cow::Borrowed(data),
             Data::F16(data) => data.iter().map(|x| x.to_f32()).collect(),
             Data::Bf16(data) => data.iter().map(|x| x.to_f32()).collect(),
+            Data::Quantised(data) => data.to_f32().into(),
         }
     }
 
-    /// The bytes of the elements, little-endian; shared, but on a big-endian machine.
+    /// The bytes of the elements, little-endian; shared, but on a big-endian machine. Elements of few bits are written as f32.
     pub fn to_le_bytes(&self) -> Bytes {
         match self {
             Data::F32(data) => data.to_le_bytes(),
             Data::F16(data) => data.to_le_bytes(),
             Data::Bf16(data) => data.to_le_bytes(),
+            Data::Quantised(data) => SharedSlice::from(data.to_f32()).to_le_bytes(),
         }
     }
 
@@ -72,6 +73,8 @@ impl Data {
             Data::F32(data) => data.iter().position(|x| !x.is_finite()),
             Data::F16(data) => data.iter().position(|x| !x.is_finite()),
             Data::Bf16(data) => data.iter().position(|x| !x.is_finite()),
+            // A level times the magnitude of a finite number.
+            Data::Quantised(_) => None,
         }
     }
 
@@ -81,6 +84,7 @@ impl Data {
             Data::F32(data) => Weights::F32(data),
             Data::F16(data) => Weights::F16(data),
             Data::Bf16(data) => Weights::Bf16(data),
+            Data::Quantised(data) => Weights::Packed(data.packed()),
         }
     }
 }
@@ -100,13 +104,26 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// The rows of each part that the tensor is cut into, so that no part takes more than `bytes`. One part if the tensor takes no more, or if two of its
-    /// rows already do: an even number of rows begins with a whole word in every format.
+    /// Size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.data.dtype().bytes(self.shape)
+    }
+
+    /// The tensor quantised. One that is quantised is decoded first.
+    #[must_use]
+    pub fn quantised(&self, quantiser: Quantiser) -> Tensor {
+        let data = Data::Quantised(quantiser.pack(self.data.weights(), self.shape[1]));
+        Tensor { name: self.name.clone(), shape: self.shape, data }
+    }
+
+    /// The rows of each part that the tensor is cut into, so that no part takes more than `bytes`. One part if the tensor takes no more, or if the fewest rows
+    /// after which one begins with a whole word, and block, already do.
     pub fn parts(&self, bytes: u64) -> Vec<Range<usize>> {
-        let [rows, _] = self.shape;
-        let of_row = (self.data.bytes() as u64).div_ceil(rows.max(1) as u64).max(1);
+        let [rows, columns] = self.shape;
+        let of_row = (self.bytes() as u64).div_ceil(rows.max(1) as u64).max(1);
         let fit = usize::try_from(bytes / of_row).unwrap_or(usize::MAX);
-        let step = if fit >= ROWS { fit / ROWS * ROWS } else { fit / 2 * 2 };
+        let together = self.data.dtype().rows_together(columns).max(2);
+        let step = if fit >= ROWS { fit / ROWS * ROWS } else { fit / together * together };
         if fit >= rows || step == 0 {
             return std::iter::once(0..rows).collect();
         }
@@ -133,6 +150,18 @@ mod tests {
             let fits = |part: &Range<usize>| (part.len() * columns * 4) as u64 <= bytes;
             assert!(parts.iter().all(fits) || parts.len() == 1 && bytes < 8 * columns as u64, "{parts:?}");
             assert!(parts.iter().all(|part| part.start.is_multiple_of(2)));
+        }
+        for (quantiser, [rows, columns], cut) in
+            [(Quantiser::Nf4, [150, 32], true), (Quantiser::Nf4, [70, 65], false), (Quantiser::Int8, [50, 70], true)]
+        {
+            let data = Data::F32(vec![1.0; rows * columns].into());
+            let tensor = Tensor { name: String::new(), shape: [rows, columns], data }.quantised(quantiser);
+            let parts = tensor.parts(1200);
+            assert_eq!(parts.iter().cloned().flatten().collect::<Vec<_>>(), (0..rows).collect::<Vec<_>>());
+            assert_eq!(parts.len() > 1, cut, "{parts:?}");
+            let fits = |part: &Range<usize>| quantiser.dtype().bytes([part.len(), columns]) <= 1200;
+            assert!(!cut || parts.iter().all(fits), "{parts:?}");
+            assert!(parts.iter().all(|part| quantiser == Quantiser::Int8 || (part.start * columns).is_multiple_of(64)));
         }
         let tensor = Tensor { name: String::new(), shape: [300, 1], data: Data::F32(vec![0.0; 300].into()) };
         assert_eq!(tensor.parts(800), [0..192, 192..300]);

@@ -314,7 +314,8 @@ impl Grid<'_> {
     pub fn weight(&self, weight: Weight) -> Bound {
         match weight {
             Weight::Frozen(index) => {
-                let format = format(self.base[index].data.dtype());
+                let tensor = &self.base[index];
+                let format = format(tensor.data.dtype(), tensor.shape[1]);
                 Bound { memory: Memory::Base(index, 0), offset: 0, stride: 0, format }
             }
             Weight::Trained(span) => {
@@ -325,12 +326,14 @@ impl Grid<'_> {
     }
 }
 
-/// Value of the constant `FORMAT` for weights of this type.
-pub fn format(stored: Dtype) -> u32 {
+/// Value of the constant `FORMAT` for weights of this type in rows of `columns`, which int8 scales one by one.
+fn format(stored: Dtype, columns: usize) -> u32 {
     match stored {
         Dtype::F32 | Dtype::U32 => 0,
         Dtype::F16 => 1,
         Dtype::Bf16 => 2,
+        Dtype::Nf4 => 3,
+        Dtype::Int8 => 4 | word(columns) << 3,
     }
 }
 

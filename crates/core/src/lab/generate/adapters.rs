@@ -4,7 +4,7 @@ use crate::{
     device::{Device, RunSettings},
     graph::plan::Plan,
     lab::PlanNeeds,
-    lora::peft::{Adapter, Module},
+    lora::peft::{Adapter, Module, QuantisedBase},
     models::{Adapters, Base, Linear},
 };
 
@@ -68,12 +68,21 @@ pub fn of_all(base: &Base, adapters: &[Option<&Adapter>]) -> Result<(Base, Adapt
     target_modules.dedup();
     let rank = given().map(|adapter| adapter.rank).max().unwrap_or(1);
     let all = Adapters::new(rank, target_modules);
-    let needs = given().map(PlanNeeds::of_adapter).find(|needs| needs.quantiser.is_some());
-    match needs {
-        // Such an adapter belongs to the quantised weights only.
-        Some(needs) if adapters.len() == 1 => Ok((needs.base(base, &all), all)),
-        Some(_) => Err(GenerateError::Quantised),
+    let mut quantised = given().filter_map(|adapter| adapter.quantised_base.as_ref());
+    let own = match base.quantiser() {
+        Some(found) => {
+            let others = quantised.find(|own| !own.whole || own.quantiser != found);
+            let unlike = |own: &QuantisedBase| GenerateError::OtherQuantiser { own: own.quantiser, found };
+            return others.map_or_else(|| Ok((base.clone(), all)), |own| Err(unlike(own)));
+        }
+        None => quantised.next(),
+    };
+    // Such an adapter belongs to the quantised weights only.
+    match own {
         None => Ok((base.clone(), all)),
+        Some(_) if adapters.len() > 1 => Err(GenerateError::Quantised),
+        Some(QuantisedBase { whole: true, quantiser, .. }) => Ok((base.quantised(*quantiser), all)),
+        Some(own) => Ok((PlanNeeds::of_quantised(own).base(base, &all), all)),
     }
 }
 

@@ -18,6 +18,7 @@ use texts::{Rows, Text};
 use crate::{
     device::{Cpu, Device, DeviceError},
     graph::{
+        memory::Quantiser,
         plan::{Plan, Shape},
         tape::{Positions, Purpose, Tape},
     },
@@ -76,6 +77,17 @@ pub enum GenerateError {
     /// An adapter of a cohort needs a base of its own.
     #[error("an adapter that belongs to a quantised base can be used alone only")]
     Quantised,
+    /// An adapter belongs to weights that are quantised in another way.
+    #[error(
+        "an adapter that was trained on weights quantised to {own} does not belong to this base, whose linear maps are all quantised to {found}; leave `--quantize` \
+         away, and use the adapter alone"
+    )]
+    OtherQuantiser {
+        /// The quantiser of the adapter's base.
+        own: Quantiser,
+        /// That of this base.
+        found: Quantiser,
+    },
     /// The prompt has no token, so nothing can be predicted.
     #[error("the prompt has no token, but a model needs one to go on from")]
     EmptyPrompt,

@@ -96,10 +96,10 @@ impl Sweep<'_> {
             "adapters at the end: {elements} elements × 4 bytes, and right answers: {batches} batches × {rows} rows × 4 bytes"
         );
         terms.push(Cost::per_run(what, 4 * elements + 4 * batches * rows));
-        if plan_needs.quantiser.is_some() {
-            // All tensors are copied, and those that carry adapters become 32 bits wide.
-            let stored = 4 * self.base.model.parameters() as u64;
-            terms.push(Cost::shared(format!("the quantised base: at most {stored} bytes"), stored));
+        let adapters = adapters(self.base, self.experiment);
+        let quantised = plan_needs.quantised_bytes(self.base, &adapters);
+        if quantised > 0 {
+            terms.push(Cost::shared(format!("the scheme's quantised weights: {quantised} bytes"), quantised));
         }
 
         // Allocated in every phase.
@@ -113,7 +113,6 @@ impl Sweep<'_> {
         let mut terms = once(needs(&alone).terms);
         terms.push(probed("what it says", &alone));
         phases.push(Phase { name: "the validation of the base".to_owned(), needs: Needs { terms, most_runs: None } });
-        let adapters = adapters(self.base, self.experiment);
         phases.extend(setup(self.base, self.experiment, &adapters).phases(schemes, runs, &plan, needs));
         for phase in &mut phases[1..] {
             phase.needs.terms.extend(held.clone());

@@ -5,8 +5,9 @@ use loralab_experiment::{Cell, Resolved};
 use super::{Sweep, SweepError, budget::largest};
 use crate::{
     device::Needs,
-    graph::plan::Plan,
+    graph::{memory::Quantiser, plan::Plan},
     lab::{PlanNeeds, calibrate::Phase, translate::run_of},
+    lora::init,
 };
 
 /// The largest sizes that are tried, as powers of two.
@@ -71,10 +72,23 @@ impl Sweep<'_> {
         let tokens = power(self.base.model.longest(), &|tokens| Resolved { tokens, ..experiment.clone() });
         let now = phase.of(1);
         let saved = |(flags, changed): (String, Resolved)| Saving { flags, bytes: now.saturating_sub(of(&changed, 1)) };
-        let mut savings: Vec<Saving> =
-            changes(experiment).into_iter().map(saved).filter(|saving| saving.bytes > 0).collect();
+        let savings = changes(experiment).into_iter().map(saved).chain(self.fewer_bits());
+        let mut savings: Vec<Saving> = savings.filter(|saving| saving.bytes > 0).collect();
         savings.sort_by_key(|saving| std::cmp::Reverse(saving.bytes));
         Ok(Fit { scheme: cell.scheme, phase, available, runs, batch_size, tokens, savings })
+    }
+
+    /// The bytes that each quantiser would save of the base, which every phase holds once; none if a scheme quantises it by itself.
+    fn fewer_bits(&self) -> Vec<Saving> {
+        let schemes = self.experiment.schemes.iter().filter_map(|scheme| init::find(scheme).ok());
+        if schemes.into_iter().any(|scheme| scheme.rule.quantiser().is_some()) {
+            return vec![];
+        }
+        let saving = |quantiser: Quantiser| Saving {
+            flags: format!("--quantize {quantiser}"),
+            bytes: self.base.bytes().saturating_sub(self.base.quantised_bytes(quantiser)) as u64,
+        };
+        Quantiser::ALL.map(saving).into()
     }
 
     /// The phase of `runs` runs like that of `cell` that takes the most memory, if the sweep had these settings.

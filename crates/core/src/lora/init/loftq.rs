@@ -4,10 +4,12 @@
 //! PEFT, so if s is not 1 the start is Q + s B A. The runs train on Q, so they have cohorts of their own, and an adapter belongs to Q and not to W.
 //! The default is one round, as in PEFT; each further round quantises W − B A in place of W.
 
+use loralab_cpu::Weights;
 use loralab_linalg::{Mat, Svd, from_rows, svd, to_rows};
 
 use super::choice::{AnyChoice, Choice, Value};
-use super::{Begins, Layer, Quantiser, Rule, Scheme, Start, StartError, Trains};
+use super::{Begins, Layer, Rule, Scheme, Start, StartError, Trains};
+use crate::graph::memory::{Quantised, Quantiser};
 
 /// LoftQ over a 4-bit base.
 pub(super) static LOFTQ_NF4: Scheme = Scheme {
@@ -47,15 +49,15 @@ pub(crate) fn rounds(chosen: &[(&'static str, Value)]) -> usize {
 }
 
 /// The quantised weight, with rows of `columns` elements, after `rounds` rounds with a low-rank fit of rank `rank`. A round whose decomposition fails is the last.
-pub(crate) fn quantised(quantiser: Quantiser, weight: &[f32], columns: usize, rank: usize, rounds: usize) -> Vec<f32> {
-    let mut quantised = quantiser.apply(weight, columns);
+pub(crate) fn quantised(quantiser: Quantiser, weight: &[f32], columns: usize, rank: usize, rounds: usize) -> Quantised {
+    let mut quantised = quantiser.pack(Weights::F32(weight), columns);
     if rounds > 1 {
         let rows = weight.len() / columns.max(1);
         let weight = from_rows(weight, rows, columns);
         for _ in 1..rounds {
-            let Ok(lost) = svd((&weight - from_rows(&quantised, rows, columns)).as_ref()) else { break };
+            let Ok(lost) = svd((&weight - from_rows(&quantised.to_f32(), rows, columns)).as_ref()) else { break };
             let (a, b) = factors(&lost, rank);
-            quantised = quantiser.apply(&to_rows((&weight - b * a).as_ref()), columns);
+            quantised = quantiser.pack(Weights::F32(&to_rows((&weight - b * a).as_ref())), columns);
         }
     }
     quantised
@@ -63,7 +65,7 @@ pub(crate) fn quantised(quantiser: Quantiser, weight: &[f32], columns: usize, ra
 
 fn start(layer: &Layer<'_>, weight: &[f32], quantiser: Quantiser) -> Result<Start, StartError> {
     let quantised = quantised(quantiser, weight, layer.inputs, layer.rank, rounds(layer.chosen));
-    let quantised = from_rows(&quantised, layer.outputs, layer.inputs);
+    let quantised = from_rows(&quantised.to_f32(), layer.outputs, layer.inputs);
     let lost = svd((layer.matrix(weight) - quantised).as_ref()).map_err(layer.undecomposed("quantisation error"))?;
     let (a, b) = factors(&lost, layer.rank);
     Ok(layer.padded(a.as_ref(), b.as_ref()))

@@ -30,7 +30,6 @@ mod olora;
 mod orthogonal;
 mod peft;
 mod pissa;
-mod quantiser;
 mod scheme;
 mod sylvester;
 
@@ -41,7 +40,6 @@ pub use given::GIVEN;
 pub(crate) use loftq::{quantised, rounds};
 #[cfg(not(target_family = "wasm"))]
 pub use loralab_linalg::use_threads;
-pub use quantiser::Quantiser;
 pub use scheme::{Begins, Layer, Rule, Scheme, Sketch, Start, StartError, Trains};
 
 /// Every scheme, in the order of listings.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use loralab_linalg::{Law, Mat, MatRef, NoConvergence, Svd, from_rows, to_rows};
 
-use super::{AnyChoice, Factor, KnownLayer, Quantiser, SeenLayer, Value};
+use super::{AnyChoice, Factor, KnownLayer, SeenLayer, Value};
+use crate::graph::memory::Quantiser;
 
 /// An initialisation scheme.
 #[derive(Debug)]

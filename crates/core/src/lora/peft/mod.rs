@@ -18,7 +18,7 @@ use loralab_checkpoint::{Bytes, Checkpoint, CheckpointError, Format, Stored, rea
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{lora::init::Quantiser, models::covers};
+use crate::{graph::memory::Quantiser, models::covers};
 
 use config::Config;
 use ranks::Ranks;
@@ -34,7 +34,7 @@ const PREFIX: &str = "base_model.model.";
 pub struct Adapter {
     /// The base model's name or path, as PEFT looks it up; empty if not known.
     pub base: String,
-    /// Set if the adapter belongs to a quantised base; `base` then describes it.
+    /// Set if the adapter belongs to a quantised base; `base` then describes it, or is its original if all of it is quantised, as PEFT has it.
     pub quantised_base: Option<QuantisedBase>,
     /// The rank R of every pair.
     pub rank: usize,
@@ -52,18 +52,28 @@ pub struct Adapter {
     pub saved: Vec<SavedTensor>,
 }
 
-/// A base whose adapted weights are quantised; the adapter belongs to it, not to the original base. It is stored in the metadata of the tensors' file.
+/// A base whose weights are quantised; the adapter belongs to it, not to the original base. It is stored in the metadata of the tensors' file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantisedBase {
     /// The original base.
     pub base: String,
-    /// The quantiser of its adapted weights.
+    /// The quantiser of its weights.
     pub quantiser: Quantiser,
     /// The number of LoftQ rounds that quantised them.
     pub rounds: usize,
     /// The rank of those rounds; 0 for a single round.
     pub rank: usize,
+    /// True if the weights of all modules that can carry adapters are quantised (`--quantize`), false if those are that do (LoftQ).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
+}
+
+impl QuantisedBase {
+    /// The base of that name with the weights of all modules that can carry adapters quantised.
+    pub fn whole(base: &str, quantiser: Quantiser) -> QuantisedBase {
+        QuantisedBase { base: base.to_owned(), quantiser, rounds: 1, rank: 0, whole: true }
+    }
 }
 
 /// The factors of one adapted layer.
