@@ -14,6 +14,7 @@ pub mod answer;
 mod batch;
 mod confusion;
 pub mod copies;
+mod correlation;
 mod dataset;
 mod encode;
 mod error;
@@ -35,6 +36,7 @@ pub mod world;
 
 pub use batch::{Batch, ExactMatches, Sampler, bytes_per_token, spread, validation};
 pub use confusion::Confusion;
+pub use correlation::Correlation;
 pub use dataset::{Dataset, HELD_OUT, Split};
 pub use error::{Error, Place};
 pub use example::{Example, Examples, Lesson};

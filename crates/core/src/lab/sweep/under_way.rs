@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use loralab_data::Confusion;
-use loralab_experiment::{Cell, ClassScores, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost};
+use loralab_data::{Confusion, Correlation};
+use loralab_experiment::{
+    Cell, ClassScores, Correlations, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost,
+};
 
 use super::{Snapshot, Sweep, SweepError, reporter::Reporter};
 use crate::{
@@ -245,7 +247,7 @@ impl UnderWay<'_, '_> {
         let step = self.reported;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
         for (result, validation) in self.results.iter_mut().zip(validations) {
-            let Some(Validation { loss, accuracy, confusion, .. }) = validation else { continue };
+            let Some(Validation { loss, accuracy, confusion, correlation, .. }) = validation else { continue };
             let (loss, cell) = (Event::finite(loss), result.cell.clone());
             let text = self.sweep.text_measures(loss);
             result.evaluations.push(Evaluation { step, loss, accuracy, text });
@@ -253,6 +255,8 @@ impl UnderWay<'_, '_> {
                 (result.final_loss, result.accuracy) = (loss, accuracy);
                 let scores = |table: Confusion| ClassScores { f1: table.f1(), mcc: table.matthews() };
                 result.classes = confusion.map(scores);
+                let measures = |Correlation { pearson, spearman }: Correlation| Correlations { pearson, spearman };
+                result.correlations = correlation.map(measures);
                 if loss.is_none() {
                     result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
                 }
@@ -277,6 +281,7 @@ fn unfinished(cell: &Cell) -> RunResult {
         final_loss: None,
         accuracy: None,
         classes: None,
+        correlations: None,
         diverged: None,
         failed: None,
         start: None,
