@@ -8,7 +8,7 @@ use loralab_core::{
     lab::{Observer, Prepared, Sweep},
 };
 use loralab_data::Dataset;
-use loralab_experiment::{Accuracy, Cell, Event, Resolved, RunResult, Setting, Summary};
+use loralab_experiment::{Accuracy, BestCheckpoint, Cell, Event, Resolved, RunResult, Setting, Summary};
 use loralab_figure::results as files;
 
 use crate::{
@@ -61,7 +61,7 @@ pub fn train_grid(
     output: &Output,
     interrupt: &Interrupt,
 ) -> Result<Trained> {
-    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?;
+    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?.keeping_best(output.keep_best);
     let (search, cells) = match searches {
         true => {
             let (search, cells) = Search::new(experiment, output.quiet || output.json);
@@ -197,6 +197,8 @@ impl Grid<'_> {
             order: self.experiment.schemes.clone(),
         };
         let mut summary = Summary::from_runs(setting, &self.runs);
+        let kept = self.runs.iter().filter(|run| self.results.has_best(&run.cell));
+        summary.best_checkpoints = kept.filter_map(BestCheckpoint::of).collect();
         summary.planned = (!self.is_complete()).then_some(self.planned);
         summary
     }

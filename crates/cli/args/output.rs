@@ -14,6 +14,10 @@ pub struct Output {
     /// Replace the results that the folder holds; other files in it are kept
     #[arg(long)]
     pub overwrite: bool,
+    /// Keep, beside the adapter of each run's last step, the one with the lowest loss of all validations, in `adapters/RUN/best`; `summary.json` has the steps.
+    /// Needs validations during the training: `--evaluate-every`. Like load_best_model_at_end in Transformers
+    #[arg(long, visible_alias = "load-best-model-at-end")]
+    pub keep_best: bool,
     /// Show no progress, only the result
     #[arg(long)]
     pub quiet: bool,

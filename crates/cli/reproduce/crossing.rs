@@ -51,6 +51,7 @@ pub fn sweep_output(output: &ReproduceOutput) -> Output {
     Output {
         output: output.output.clone(),
         overwrite: output.overwrite,
+        keep_best: false,
         quiet: output.quiet || output.json,
         json: false,
         dry_run: false,

@@ -2,6 +2,7 @@
 
 use loralab_statistics::{LEVEL, interval_of_mean};
 
+use crate::analysis::checkpoint::BestCheckpoint;
 use crate::analysis::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 use crate::analysis::summary::{Failure, RateSummary, SchemeSummary, Summary};
 use crate::config::number::{decimals, factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
@@ -69,6 +70,7 @@ impl Summary {
         if sentences.is_empty() {
             sentences.push("No run has come to its end.".to_owned());
         }
+        sentences.extend(BestCheckpoint::in_words(&self.best_checkpoints));
         if let Some(planned) = self.planned {
             let ended = self.ended();
             sentences.push(format!("The sweep was stopped: {ended} of {planned} runs had ended, and this is theirs."));

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::checkpoint::BestCheckpoint;
 use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
 use crate::config::names::Accuracy;
 use crate::protocol::run::{ClassScores, Correlations, RunResult, StartCost, TextMeasures};
@@ -62,6 +63,9 @@ pub struct Summary {
     /// The runs whose adapters could not be written, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<String>,
+    /// The best checkpoint of each run that keeps one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub best_checkpoints: Vec<BestCheckpoint>,
 }
 
 /// Runs of a scheme that could not start.
@@ -200,6 +204,7 @@ impl Summary {
             failures,
             planned: None,
             unwritten: vec![],
+            best_checkpoints: vec![],
         }
     }
 }
