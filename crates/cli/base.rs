@@ -166,7 +166,8 @@ fn read(path: &Path) -> Result<(models::Base, Tokenizer)> {
     Ok((models::Base::from_checkpoint(&checkpoint)?, tokenizer))
 }
 
-/// The tokenizer of a checkpoint, checked against the vocabulary that its config gives: that of the `tokenizer.json` in its folder, or bytes.
+/// The tokenizer of a checkpoint, checked against the vocabulary that its config gives: that of the `tokenizer.json` in its folder, that within a GGUF file,
+/// or bytes.
 fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
     // The reader of bases reports a missing config.
     let Some(config) = checkpoint.metadata.get("config") else { return Ok(Tokenizer::Bytes) };
@@ -174,7 +175,10 @@ fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
     let folder = files::folder_of(path);
     // A file of 256 tokens is one that `loralab pretrain` made; a tokenizer.json that happens to lie beside it is another model's.
     let reads_bytes = found == Tokenizer::Bytes.vocabulary() && !path.is_dir();
-    let tokenizer = if reads_bytes { None } else { beside(&folder)? };
+    let tokenizer = match reads_bytes {
+        true => None,
+        false => beside(&folder)?.map_or_else(|| within(path), |beside| Ok(Some(beside)))?,
+    };
     let needed = Tokenizer::Bytes.vocabulary();
     match tokenizer {
         None if found != needed => bail!(
@@ -188,6 +192,18 @@ fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
             Ok(tokenizer)
         }
     }
+}
+
+/// The tokenizer in a GGUF file; none if there is none.
+fn within(path: &Path) -> Result<Option<Tokenizer>> {
+    let Some(own) = files::tokenizer(path)? else { return Ok(None) };
+    let files = Files {
+        tokenizer: own.tokenizer.as_bytes(),
+        tokenizer_config: Some(own.tokenizer_config.as_bytes()),
+        generation_config: Some(own.generation_config.as_bytes()),
+        ..Files::default()
+    };
+    Ok(Some(Tokenizer::from_files(&files).context("the tokenizer in the file cannot be used")?))
 }
 
 /// The tokenizer in a folder; none if there is no `tokenizer.json`.
