@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use loralab_checkpoint::{
     Bytes, Checkpoint,
-    files::{self, HubCache},
+    files::{self, HubCache, HubError},
     read_safetensors,
 };
 use loralab_core::{
@@ -147,7 +147,7 @@ fn place(name: &str) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     if files::is_hub_name(name) {
-        return Ok(HubCache::of_environment(|variable| env::var_os(variable).map(PathBuf::from)).find(name)?);
+        return of_hub(name);
     }
     let remedy = nearest(name, ["tiny", "nano"]).map_or_else(
         || "Check the path, or make a base with `loralab pretrain`.".to_owned(),
@@ -156,6 +156,22 @@ fn place(name: &str) -> Result<PathBuf> {
     bail!(
         "there is no base `{name}`: it is neither a shipped one (tiny, nano), nor a file or folder, nor a name like `HuggingFaceTB/SmolLM2-135M`. {remedy}"
     )
+}
+
+/// The folder of a model in the cache of Hugging Face's hub. It is fetched if it is not there, this build can fetch, and the environment allows it.
+fn of_hub(name: &str) -> Result<PathBuf> {
+    let cache = HubCache::of_environment(|variable| env::var_os(variable).map(PathBuf::from));
+    let found = cache.find(name);
+    #[cfg(feature = "hub")]
+    if matches!(found, Err(HubError::Model { .. } | HubError::Revision { .. })) && !crate::hub::is_offline() {
+        crate::hub::fetch(&cache, name)?;
+        return Ok(cache.find(name)?);
+    }
+    #[cfg(not(feature = "hub"))]
+    if let Err(error @ (HubError::Model { .. } | HubError::Revision { .. })) = found {
+        bail!("{error}; a build with `cargo install --path . --features hub` fetches it by itself");
+    }
+    Ok(found?)
 }
 
 /// Reads a checkpoint and its tokenizer. Its config is checked first, then the memory that its weights take; they are read last.

@@ -15,6 +15,8 @@ mod failure;
 mod fit;
 mod generate;
 mod grid;
+#[cfg(feature = "hub")]
+mod hub;
 mod init;
 mod interrupt;
 mod lock;

@@ -208,25 +208,14 @@ fn memory_cuts_the_grid_into_cohorts() {
 #[test]
 fn the_best_checkpoint_is_kept_beside_the_last() {
     let place = Place::new();
-    let flags = [
-        "--scheme",
-        "init-a",
-        "--learning-rate",
-        "0.3",
-        "--schedule",
-        "constant",
-        "--warmup-steps",
-        "0",
-        "--steps",
-        "6",
-        "--evaluate-every",
-        "1",
-    ];
-    let train = |output: &str, more: &[&str]| {
-        place.succeed(&small("train", &[&flags[..], &["--output", output], more].concat()))
+    let train = |output: &str, steps: &str, more: &[&str]| {
+        let flags =
+            ["train", "--base", "nano", "--batch-size", "2", "--validation-examples", "4", "--scheme", "init-a"];
+        let rate = ["--learning-rate", "0.3", "--schedule", "constant", "--warmup-steps", "0"];
+        place.succeed(&[&flags[..], &rate, &["--steps", steps, "--output", output], more].concat())
     };
-    train("plain", &[]);
-    let outcome = train("kept", &["--keep-best"]);
+    train("plain", "6", &["--evaluate-every", "1"]);
+    let outcome = train("kept", "6", &["--evaluate-every", "1", "--keep-best"]);
     let losses = |output: &str| -> Vec<(usize, f64)> {
         let of = |event| match event {
             Event::Evaluation { step, loss: Some(loss), .. } => Some((step, loss)),
@@ -252,15 +241,15 @@ fn the_best_checkpoint_is_kept_beside_the_last() {
     let last = tensors(&format!("plain/{run}"));
     assert!(last == tensors(&format!("kept/{run}")) && !place.path(&format!("plain/{run}/best")).exists());
     let steps = step.to_string();
-    train("short", &["--steps", &steps, "--evaluate-every", "0"]);
+    train("short", &steps, &["--evaluate-every", "0"]);
     assert!(tensors(&format!("short/{run}")) == tensors(&format!("kept/{run}/best")), "it is not that of step {step}");
     place.succeed(&["generate", "--adapter", &format!("kept/{run}/best"), "--prompt", "a", "--count", "2"]);
 
     // Earlier results are replaced as a whole.
-    train("kept", &["--overwrite"]);
+    train("kept", "6", &["--overwrite"]);
     assert!(place.path(&format!("kept/{run}")).exists() && !place.path(&format!("kept/{run}/best")).exists());
-    for every in ["0", "6"] {
-        let flags: Vec<&str> = [&flags[..10], &[every, "--keep-best"]].concat();
-        place.refuse(&small("train", &flags), 2, &["`--keep-best`", &format!("`evaluate_every` {every} and 6 steps")]);
+    for every in ["0", "3"] {
+        let words = format!("`evaluate_every` {every} and 3 steps");
+        place.refuse(&small("train", &["--keep-best", "--evaluate-every", every]), 2, &["`--keep-best`", &words]);
     }
 }
