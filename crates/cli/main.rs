@@ -1,6 +1,7 @@
 //! The `loralab` command: files, terminal, exit codes. `loralab-core` does the work.
 
 mod adapter;
+mod answers;
 mod args;
 mod base;
 mod chat;

@@ -52,7 +52,8 @@ fn records_are_recognised_by_their_content() {
     let columns = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/data/tests/fixtures/pairs.parquet");
     place.write("columns", fs::read(columns).expect("a file of the tree"));
     let told = dry(&place, &["--data", "columns"]);
-    assert!(told.contains(&format!("30 {WORDS} Parquet.\n27 examples to train on and 3 held out")), "{told}");
+    assert!(told.contains(&format!("30 {WORDS} Parquet.\n")), "{told}");
+    assert!(told.contains("27 examples to train on and 3 held out"), "{told}");
     let plain = "Rose is a rose is a rose is a rose.\n".repeat(40);
     let values = "{\"body\": \"Rose is a rose is a rose.\"}\n".repeat(40);
     for (name, contents) in [("plain", &plain), ("values.raw", &values), ("table.raw", &table)] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, buf::Reader};
+use bytes::{Bytes, buf::Reader};
 use parquet::{
     basic::{Compression, Encoding, Type},
     bloom_filter::Sbbf,
