@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use loralab_checkpoint::{
     Bytes, Checkpoint,
-    files::{self, HubCache},
+    files::{self, HubCache, HubError},
     read_safetensors,
 };
 use loralab_core::{
@@ -150,7 +150,7 @@ fn place(name: &str) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     if files::is_hub_name(name) {
-        return Ok(HubCache::of_environment(|variable| env::var_os(variable).map(PathBuf::from)).find(name)?);
+        return of_hub(name);
     }
     let remedy = nearest(name, ["tiny", "nano"]).map_or_else(
         || "Check the path, or make a base with `loralab pretrain`.".to_owned(),
@@ -161,6 +161,22 @@ fn place(name: &str) -> Result<PathBuf> {
     )
 }
 
+/// The folder of a model in the cache of Hugging Face's hub. It is fetched if it is not there, this build can fetch, and the environment allows it.
+fn of_hub(name: &str) -> Result<PathBuf> {
+    let cache = HubCache::of_environment(|variable| env::var_os(variable).map(PathBuf::from));
+    let found = cache.find(name);
+    #[cfg(feature = "hub")]
+    if matches!(found, Err(HubError::Model { .. } | HubError::Revision { .. })) && !crate::hub::is_offline() {
+        crate::hub::fetch(&cache, name)?;
+        return Ok(cache.find(name)?);
+    }
+    #[cfg(not(feature = "hub"))]
+    if let Err(error @ (HubError::Model { .. } | HubError::Revision { .. })) = found {
+        bail!("{error}; a build with `cargo install --path . --features hub` fetches it by itself");
+    }
+    Ok(found?)
+}
+
 /// Reads a checkpoint and its tokenizer. Its config is checked first, then the memory that its weights take; they are read last.
 fn read(path: &Path, quantiser: Option<Quantiser>) -> Result<(models::Base, Tokenizer)> {
     let checkpoint = files::open(path)?;
@@ -169,7 +185,8 @@ fn read(path: &Path, quantiser: Option<Quantiser>) -> Result<(models::Base, Toke
     Ok((models::Base::quantised_from(&checkpoint, quantiser)?, tokenizer))
 }
 
-/// The tokenizer of a checkpoint, checked against the vocabulary that its config gives: that of the `tokenizer.json` in its folder, or bytes.
+/// The tokenizer of a checkpoint, checked against the vocabulary that its config gives: that of the `tokenizer.json` in its folder, that within a GGUF file,
+/// or bytes.
 fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
     // The reader of bases reports a missing config.
     let Some(config) = checkpoint.metadata.get("config") else { return Ok(Tokenizer::Bytes) };
@@ -177,7 +194,10 @@ fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
     let folder = files::folder_of(path);
     // A file of 256 tokens is one that `loralab pretrain` made; a tokenizer.json that happens to lie beside it is another model's.
     let reads_bytes = found == Tokenizer::Bytes.vocabulary() && !path.is_dir();
-    let tokenizer = if reads_bytes { None } else { beside(&folder)? };
+    let tokenizer = match reads_bytes {
+        true => None,
+        false => beside(&folder)?.map_or_else(|| within(path), |beside| Ok(Some(beside)))?,
+    };
     let needed = Tokenizer::Bytes.vocabulary();
     match tokenizer {
         None if found != needed => bail!(
@@ -191,6 +211,18 @@ fn tokenizer_of(path: &Path, checkpoint: &Checkpoint) -> Result<Tokenizer> {
             Ok(tokenizer)
         }
     }
+}
+
+/// The tokenizer in a GGUF file; none if there is none.
+fn within(path: &Path) -> Result<Option<Tokenizer>> {
+    let Some(own) = files::tokenizer(path)? else { return Ok(None) };
+    let files = Files {
+        tokenizer: own.tokenizer.as_bytes(),
+        tokenizer_config: Some(own.tokenizer_config.as_bytes()),
+        generation_config: Some(own.generation_config.as_bytes()),
+        ..Files::default()
+    };
+    Ok(Some(Tokenizer::from_files(&files).context("the tokenizer in the file cannot be used")?))
 }
 
 /// The tokenizer in a folder; none if there is no `tokenizer.json`.

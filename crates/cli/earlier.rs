@@ -11,7 +11,7 @@ use std::{
 use loralab_experiment::{Cell, Event, Experiment};
 
 use crate::{
-    results::{ADAPTER_FILES, ADAPTERS, EXPERIMENT, FILES, METRICS, SUMMARY},
+    results::{ADAPTER_FILES, ADAPTERS, BEST, EXPERIMENT, FILES, METRICS, SUMMARY},
     source,
 };
 
@@ -56,8 +56,11 @@ impl Earlier {
         let adapters = folder.join(ADAPTERS);
         let own: BTreeSet<String> = if adapters.is_dir() { ids(folder) } else { BTreeSet::new() };
         for of_run in entries(&adapters).filter(|path| own.contains(name(path))) {
-            self.take(&of_run, ADAPTER_FILES.into_iter());
-            self.folders.push(of_run);
+            let best = [of_run.join(BEST), of_run.join(format!(".{BEST}.partial"))];
+            for folder in best.into_iter().filter(|folder| folder.is_dir()).chain([of_run]) {
+                self.take(&folder, ADAPTER_FILES.into_iter());
+                self.folders.push(folder);
+            }
         }
         self.folders.extend(Some(adapters).filter(|adapters| adapters.is_dir()));
         // `reproduce transformer` has a base and a sweep for each width, and a sweep on the shipped base.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Machine, wait},
-    lab::{Evaluator, Generator, exact_matches, questions, train::Validation},
+    lab::{Evaluator, questions, train::Validation},
     lora::peft::Adapter,
 };
 use loralab_data::{Batch, Dataset, answer, bytes_per_token, spread, validation};
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{
     adapter::{self, Speakers},
+    answers::Respondent,
     args::EvalArguments,
     device,
     dry_run::counted,
@@ -208,24 +209,22 @@ fn answers(
     };
     let few: Vec<usize> = spread(chosen.len(), most).into_iter().map(|place| chosen[place]).collect();
     let asked = questions(examples, &few, &loaded.tokenizer);
-    let longest = asked.iter().map(|question| question.prompt.len()).max().unwrap_or(0) + arguments.count;
-    let window = loaded.base.model.longest().min(adapter::LONGEST_WINDOW).min(longest).max(1);
-    // Logits of every position are there at once, in two copies.
-    let of_one = 8 * (given.len() * window * loaded.base.model.vocabulary()) as u64;
-    let at_once = (available / 2 / of_one.max(1)).clamp(1, arguments.batch_size as u64) as usize;
-    let explained = |error| adapter::explained(error, &loaded.name);
-    let make_device = |plan, base| machine.make(plan, base);
-    let generator = Generator::new(&loaded.base, given, at_once, adapter::LONGEST_WINDOW, &make_device);
-    let mut generator = wait(generator).map_err(explained)?;
-    adapter::note_left_alone(&generator);
+    let respondent = Respondent {
+        base: &loaded.base,
+        name: &loaded.name,
+        tokenizer: &loaded.tokenizer,
+        machine,
+        available,
+        batch_size: arguments.batch_size,
+        count: arguments.count,
+    };
     let on_asked = |done: usize| {
         if !arguments.json {
             note(format_args!("{done} of {} questions are answered.", asked.len()));
         }
     };
-    let right =
-        exact_matches(&mut generator, given.len(), &asked, at_once, arguments.count, &loaded.tokenizer, on_asked);
-    Ok(Answered::Written { right: wait(right)?, of: asked.len() })
+    let right = respondent.right(given, &asked, on_asked)?;
+    Ok(Answered::Written { right, of: asked.len() })
 }
 
 impl Evaluated {

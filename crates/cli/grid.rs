@@ -5,23 +5,26 @@ use std::time::Instant;
 use anyhow::{Error, Result, anyhow, bail};
 use loralab_core::{
     device::wait,
-    lab::{Observer, Prepared, Sweep},
+    lab::{Observer, Prepared, Sweep, questions},
+    lora::{init::find, peft::Adapter},
 };
-use loralab_data::Dataset;
-use loralab_experiment::{Accuracy, Cell, Event, Resolved, RunResult, Setting, Summary};
+use loralab_data::{Dataset, Examples, answer, spread};
+use loralab_experiment::{Accuracy, BestCheckpoint, Cell, Event, Resolved, RunResult, Setting, Summary};
 use loralab_figure::results as files;
 
 use crate::{
+    answers::{LONGEST_ANSWER, Respondent},
     args::{DeviceArguments, Output},
     examples,
-    failure::Stopped,
+    failure::{Stopped, usage},
     fit::refused_cohorts,
     interrupt::Interrupt,
     outlook,
     prepare::refused,
     progress::Progress,
-    results::{METRICS, Results},
+    results::{ADAPTERS, METRICS, Results},
     search::Search,
+    source,
     terminal::{Stream, note},
     trained::{self, Trained, ended},
     watch::Watch,
@@ -61,7 +64,7 @@ pub fn train_grid(
     output: &Output,
     interrupt: &Interrupt,
 ) -> Result<Trained> {
-    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?;
+    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?.keeping_best(output.keep_best);
     let (search, cells) = match searches {
         true => {
             let (search, cells) = Search::new(experiment, output.quiet || output.json);
@@ -74,6 +77,7 @@ pub fn train_grid(
     if !output.quiet {
         caution(experiment, prepared);
     }
+    check_answers(prepared, output)?;
     results.begin()?;
     let (name, contents) = files::settings(&experiment.to_experiment());
     results.write(&name, &contents)?;
@@ -103,6 +107,26 @@ pub fn train_grid(
         grid.rounds(cohorts);
     }
     grid.end(device)
+}
+
+/// Checks that answers are to be written where that is the way to compare them; says so if they are not.
+fn check_answers(prepared: &Prepared, output: &Output) -> Result<()> {
+    let marked = |examples: &Examples| {
+        let all: Vec<usize> = (0..examples.len()).collect();
+        questions(examples, &all, &prepared.tokenizer).iter().any(|question| answer::has_mark(&question.wanted))
+    };
+    match (prepared.data.validation.examples().is_some_and(marked), output.exact_match) {
+        (false, Some(_)) => Err(usage(
+            "`--exact-match` compares answers that end in `#### ` and a number, but these data have none; leave it away, since the accuracy is told anyway",
+        )),
+        (true, None) if !(output.quiet || output.json) => {
+            note(
+                "Answers that end in `#### ` and a number are compared only if the runs write them: `--exact-match N` asks for N of them; else whole answers are compared.",
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints warnings about settings that may be unintended.
@@ -178,6 +202,46 @@ impl Grid<'_> {
         ended(&self.runs) == self.planned
     }
 
+    /// Lets the base and the runs whose adapters are written answer held-out questions; the share of right answers becomes their accuracy.
+    fn answer(&mut self, most: usize) -> Result<()> {
+        // Adapters that answer in one pass.
+        const TOGETHER: usize = 8;
+        let Prepared { base, base_name, tokenizer, data, machine, available, .. } = self.prepared;
+        let Some(examples) = data.validation.examples() else { return Ok(()) };
+        let chosen = spread(examples.len(), most.min(self.experiment.validation_examples));
+        let asked = questions(examples, &chosen, tokenizer);
+        let (batch_size, count) = (self.experiment.batch_size, LONGEST_ANSWER);
+        let respondent =
+            Respondent { base, name: base_name, tokenizer, machine, available: *available, batch_size, count };
+        let share = |right: usize| Some(right as f64 / asked.len() as f64);
+        let quiet = self.output.quiet || self.output.json;
+        if !quiet {
+            note(format_args!("The base and the runs answer {} held-out questions.", asked.len()));
+        }
+        self.base_accuracy = share(respondent.right(&[None], &asked, |_| {})?[0]);
+        self.runs.iter_mut().for_each(|run| run.accuracy = None);
+        let written: Vec<usize> =
+            (0..self.runs.len()).filter(|&run| self.results.has_adapter(&self.runs[run].cell)).collect();
+        // One of a quantised base has a base of its own.
+        let is_quantised = |name: &str| find(name).is_ok_and(|scheme| scheme.rule.quantiser().is_some());
+        let together = if self.experiment.schemes.iter().any(|name| is_quantised(name)) { 1 } else { TOGETHER };
+        for (done, group) in written.chunks(together).enumerate() {
+            if self.interrupt.is_pressed() {
+                break;
+            }
+            let folder = |run: &usize| self.results.place().join(ADAPTERS).join(self.runs[*run].cell.id());
+            let adapters = group.iter().map(|run| source::adapter(&folder(run))).collect::<Result<Vec<_>>>()?;
+            let given: Vec<Option<&Adapter>> = adapters.iter().map(Some).collect();
+            for (run, right) in group.iter().zip(respondent.right(&given, &asked, |_| {})?) {
+                self.runs[*run].accuracy = share(right);
+            }
+            if !quiet {
+                note(format_args!("{} of {} runs have answered.", done * together + group.len(), written.len()));
+            }
+        }
+        Ok(())
+    }
+
     fn sum_up(&self, seconds: f64) -> Summary {
         let data = &self.prepared.data;
         let accuracy = match data.validation {
@@ -197,6 +261,8 @@ impl Grid<'_> {
             order: self.experiment.schemes.clone(),
         };
         let mut summary = Summary::from_runs(setting, &self.runs);
+        let kept = self.runs.iter().filter(|run| self.results.has_best(&run.cell));
+        summary.best_checkpoints = kept.filter_map(BestCheckpoint::of).collect();
         summary.planned = (!self.is_complete()).then_some(self.planned);
         summary
     }
@@ -236,6 +302,10 @@ impl Grid<'_> {
 
     /// Writes all results, and returns the outcome.
     fn end(mut self, device: &DeviceArguments) -> Result<Trained> {
+        let is_whole = self.failure.is_none() && !self.interrupt.is_pressed();
+        if let Some(most) = self.output.exact_match.filter(|_| is_whole) {
+            self.failure = self.answer(most).err();
+        }
         let seconds = self.started.elapsed().as_secs_f64();
         let mut summary = self.sum_up(seconds);
         let reason = summary.why_nothing_started().filter(|_| self.is_complete());

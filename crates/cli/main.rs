@@ -1,6 +1,7 @@
 //! The `loralab` command: files, terminal, exit codes. `loralab-core` does the work.
 
 mod adapter;
+mod answers;
 mod args;
 mod base;
 mod chat;
@@ -15,6 +16,8 @@ mod failure;
 mod fit;
 mod generate;
 mod grid;
+#[cfg(feature = "hub")]
+mod hub;
 mod init;
 mod interrupt;
 mod lock;

@@ -237,9 +237,8 @@ impl Results {
         synced.with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
-    /// Writes a run's adapter. If that fails, the run is added to [`unwritten`](Self::unwritten).
-    pub fn adapter(&mut self, cell: &Cell, adapter: &Adapter) {
-        let run = cell.id();
+    /// Writes the adapter of a run, or its [`best`]. If that fails, its name is added to [`unwritten`](Self::unwritten).
+    pub fn adapter(&mut self, run: String, adapter: &Adapter) {
         match self.write_adapter(&run, adapter) {
             Ok(()) => self.adapters.push(run),
             Err(error) => {
@@ -274,6 +273,11 @@ impl Results {
     /// True if a run's adapter is written.
     pub fn has_adapter(&self, cell: &Cell) -> bool {
         self.adapters.contains(&cell.id())
+    }
+
+    /// True if the adapter with a run's lowest validation loss is written.
+    pub fn has_best(&self, cell: &Cell) -> bool {
+        self.adapters.contains(&best(cell))
     }
 
     /// The folder of a run's adapter.

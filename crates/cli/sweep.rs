@@ -113,9 +113,16 @@ fn run(
     device: &DeviceArguments,
     output: &Output,
 ) -> Result<()> {
+    if output.keep_best && !(1..experiment.steps).contains(&experiment.evaluate_every) {
+        return Err(usage(format_args!(
+            "`--keep-best` chooses among validations during the training, but with `evaluate_every` {} and {} steps there is only the one at the end; give \
+             `--evaluate-every` a smaller number of steps",
+            experiment.evaluate_every, experiment.steps
+        )));
+    }
     if output.dry_run {
         let prepared = prepare::with_data(experiment, data, device, output.quiet)?;
-        dry_run(experiment, searches, &Prepared { adapter, ..prepared })?;
+        dry_run(experiment, searches, output.keep_best, &Prepared { adapter, ..prepared })?;
         if let (false, Err(error)) = (output.overwrite, Results::check_free(&output.output, OVERWRITE)) {
             note(format_args!("Without `--dry-run` this is refused: {error}."));
         }
@@ -130,8 +137,8 @@ fn run(
     printed
 }
 
-fn dry_run(experiment: &Resolved, searches: bool, prepared: &Prepared) -> Result<()> {
-    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?;
+fn dry_run(experiment: &Resolved, searches: bool, keeps_best: bool, prepared: &Prepared) -> Result<()> {
+    let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?.keeping_best(keeps_best);
     if searches {
         let first = Resolved {
             seeds: experiment.seeds[..1].to_vec(),

@@ -9,7 +9,7 @@ use loralab_experiment::{Cell, Event, RunResult};
 use crate::{
     interrupt::Interrupt,
     progress::Progress,
-    results::{METRICS, Results},
+    results::{METRICS, Results, best},
     terminal::Stream,
 };
 
@@ -97,7 +97,12 @@ impl Observer for Watch<'_> {
     }
 
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {
-        self.results.adapter(cell, &adapter);
+        self.results.adapter(cell.id(), &adapter);
+        self.flow()
+    }
+
+    fn best_adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {
+        self.results.adapter(best(cell), &adapter);
         self.flow()
     }
 }

@@ -49,6 +49,11 @@ fn records_are_recognised_by_their_content() {
         assert!(told.contains(&format!("40 {WORDS} {words}.\n")), "{name}: {told}");
         assert!(told.contains("36 examples to train on and 4 held out"), "{name}: {told}");
     }
+    let columns = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/data/tests/fixtures/pairs.parquet");
+    place.write("columns", fs::read(columns).expect("a file of the tree"));
+    let told = dry(&place, &["--data", "columns"]);
+    assert!(told.contains(&format!("30 {WORDS} Parquet.\n")), "{told}");
+    assert!(told.contains("27 examples to train on and 3 held out"), "{told}");
     let plain = "Rose is a rose is a rose is a rose.\n".repeat(40);
     let values = "{\"body\": \"Rose is a rose is a rose.\"}\n".repeat(40);
     for (name, contents) in [("plain", &plain), ("values.raw", &values), ("table.raw", &table)] {

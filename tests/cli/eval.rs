@@ -35,6 +35,47 @@ fn swept(place: &Place) -> [String; 2] {
     ["init-a", "init-b"].map(|scheme| format!("results/adapters/{scheme}_lr2e-2_seed0"))
 }
 
+/// A sweep whose runs write answers with a mark has the exact match of `eval`; without the flag whole answers are compared.
+#[test]
+fn a_sweep_compares_the_numbers_that_are_written() {
+    let place = Place::new();
+    // The number is always the same, and a word before it is there or not.
+    let answer = |i: usize| ["so #### 7", "#### 7"][i % 2];
+    let line = |i: usize| format!("{{\"question\": \"{i}?\", \"answer\": \"{}\"}}\n", answer(i));
+    place.write("train.jsonl", (0..40).map(line).collect::<String>());
+    place.write("held.jsonl", (100..112).map(line).collect::<String>());
+    // The shipped bases know no digits.
+    let text: String = (0..2000).map(|i| format!("Question: {}?\nAnswer: {}\n", i % 200, answer(i))).collect();
+    place.write("text.txt", text);
+    let length = ["--steps", "120", "--batch-size", "8", "--tokens", "48", "--learning-rate", "1e-2"];
+    let pretrain = ["pretrain", "--size", "nano", "--data", "text.txt", "--output", "base.safetensors"];
+    place.succeed(&[&pretrain[..], &length].concat());
+    let data = ["--base", "base.safetensors", "--data", "train.jsonl", "--validation", "held.jsonl", "--tokens", "48"];
+    let grid = ["--schemes", "init-a,init-b", "--learning-rates", "1e-3", "--seeds", "1", "--steps", "2"];
+    let sweep = |output: &str, more: &[&str]| {
+        let outcome = place.succeed(&[&["sweep", "--output", output], &data[..], &grid, more].concat());
+        (outcome, place.json(&format!("{output}/summary.json")))
+    };
+    let (told, plain) = sweep("plain", &[]);
+    assert!(told.stderr.contains("`--exact-match N` asks for N of them"), "{}", told.stderr);
+    let (_, asked) = sweep("asked", &["--exact-match", "12"]);
+    let folders = ["init-a", "init-b"].map(|scheme| format!("asked/adapters/{scheme}_lr1e-3_seed0"));
+    let held = ["--base", "base.safetensors", "--data", "held.jsonl", "--exact-match", "12"];
+    let of_eval = evaluated(&place, &[&held[..], &["--adapter", &folders[0], "--adapter", &folders[1]]].concat());
+    let models = of_eval["models"].as_array().expect("a list");
+    assert_eq!(models[0]["exact_match"], asked["base_accuracy"]);
+    let schemes = |summary: &Value| summary["schemes"].as_array().expect("a list").clone();
+    for (model, (asked, plain)) in models[1..].iter().zip(schemes(&asked).iter().zip(&schemes(&plain))) {
+        assert_eq!(model["exact_match"], asked["best_accuracy"]);
+        assert_eq!(asked["best_loss"], plain["best_loss"]);
+        let [asked, plain] = [asked, plain].map(|scheme| number(&scheme["best_accuracy"]));
+        assert!(asked > 0.9 && plain < 0.7, "the number is known, the word before it is not: {asked}, {plain}");
+    }
+    place.write("sums.jsonl", sums(0..40));
+    let flags = ["sweep", "--base", "nano", "--data", "sums.jsonl", "--exact-match", "4", "--tokens", "16"];
+    place.refuse(&flags, 2, &["these data have none"]);
+}
+
 #[test]
 fn a_sweep_and_an_evaluation_tell_the_same() {
     let place = Place::new();

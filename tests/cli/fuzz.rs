@@ -255,13 +255,16 @@ fn data_of_every_format_are_answered() {
         ("table.csv", table.clone()),
         ("table", table.replace(',', "\t")),
         ("rows.tsv", rows.replace(',', "\t")),
-        ("parquet", format!("PAR1{lines}PAR1")),
-    ];
+    ]
+    .map(|(name, contents)| (name, contents.into_bytes()));
+    let columns = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/data/tests/fixtures/pairs.parquet");
+    let columns = ("columns", fs::read(columns).expect("a file of the tree"));
+    let kinds: Vec<(&str, Vec<u8>)> = kinds.into_iter().chain([columns]).collect();
     for_a_while(|case| {
         let mut draws = Draws::new(case, "data");
         let place = Place::new();
         let (name, contents) = &kinds[draws.below(kinds.len() as u32) as usize];
-        place.write(name, mutate(contents.as_bytes(), &mut draws));
+        place.write(name, mutate(contents, &mut draws));
         place.write("validation", mutate(lines.as_bytes(), &mut draws));
         let flags = chosen(
             &mut draws,

@@ -97,7 +97,13 @@ fn scores_are_learnt_by_their_squared_error() {
     let outcome = place.succeed(&sweep(&[&GRID, &["--data", "scores.tsv"]]));
     assert!(outcome.stderr.contains("The labels are scores from 0.5 to 6.5."), "{}", outcome.stderr);
     assert!(!outcome.stdout.contains("MCC"), "{}", outcome.stdout);
-    assert_eq!(place.json("results/summary.json")["schemes"][0]["best_accuracy"], serde_json::Value::Null);
+    let scheme = &place.json("results/summary.json")["schemes"][0];
+    assert_eq!(scheme["best_accuracy"], serde_json::Value::Null);
+    for measure in ["Pearson", "Spearman"] {
+        assert!(outcome.stdout.contains(measure), "no {measure} in {}", outcome.stdout);
+        let mean = &scheme["learning_rates"][0]["mean_correlations"][measure.to_lowercase()];
+        assert!(mean.as_f64().is_some_and(|mean| (-1.0..=1.0).contains(&mean)), "{measure} is {mean}");
+    }
     let out = adapter(&place, "results/adapters/init-b_lr4e-3_seed1");
     let weight = out.saved.iter().find(|tensor| tensor.name == "classifier.out_proj.weight").expect("it is saved");
     assert_eq!(weight.shape, [1, 16]);

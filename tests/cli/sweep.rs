@@ -203,3 +203,53 @@ fn memory_cuts_the_grid_into_cohorts() {
         &["one run needs", "may be used", "`memory`"],
     );
 }
+
+/// The adapter that is kept is that of a training that ends at the step with the lowest loss; the flag changes nothing else.
+#[test]
+fn the_best_checkpoint_is_kept_beside_the_last() {
+    let place = Place::new();
+    let train = |output: &str, steps: &str, more: &[&str]| {
+        let flags =
+            ["train", "--base", "nano", "--batch-size", "2", "--validation-examples", "4", "--scheme", "init-a"];
+        let rate = ["--learning-rate", "0.03", "--schedule", "constant", "--warmup-steps", "0"];
+        place.succeed(&[&flags[..], &rate, &["--steps", steps, "--output", output], more].concat())
+    };
+    train("plain", "3", &["--evaluate-every", "1"]);
+    let outcome = train("kept", "3", &["--evaluate-every", "1", "--keep-best"]);
+    let losses = |output: &str| -> Vec<(usize, f64)> {
+        let of = |event| match event {
+            Event::Evaluation { step, loss: Some(loss), .. } => Some((step, loss)),
+            _ => None,
+        };
+        place.events(&format!("{output}/metrics.jsonl")).into_iter().filter_map(of).collect()
+    };
+    let evaluated = losses("kept");
+    assert_eq!((evaluated.len(), &evaluated), (3, &losses("plain")));
+    let (step, loss) = evaluated.into_iter().min_by(|one, two| one.1.total_cmp(&two.1)).expect("three validations");
+    assert!(step < 3, "the test needs a rate at which the loss rises at the end: {step}");
+    let best = &place.json("kept/summary.json")["best_checkpoints"];
+    assert_eq!((best[0]["step"].as_u64(), best[0]["loss"].as_f64()), (Some(step as u64), Some(loss)), "{best}");
+    assert!(place.json("plain/summary.json")["best_checkpoints"].is_null());
+    let said = format!("Lowest validation losses: init-a at 3e-2, seed 0, after step {step} (");
+    assert!(outcome.stdout.contains(&said), "{}", outcome.stdout);
+
+    let run = "adapters/init-a_lr3e-2_seed0";
+    let tensors = |folder: &str| {
+        fs::read(place.path(&format!("{folder}/adapter_model.safetensors")))
+            .unwrap_or_else(|error| panic!("{folder}: {error}"))
+    };
+    let last = tensors(&format!("plain/{run}"));
+    assert!(last == tensors(&format!("kept/{run}")) && !place.path(&format!("plain/{run}/best")).exists());
+    let steps = step.to_string();
+    train("short", &steps, &["--evaluate-every", "0"]);
+    assert!(tensors(&format!("short/{run}")) == tensors(&format!("kept/{run}/best")), "it is not that of step {step}");
+    place.succeed(&["generate", "--adapter", &format!("kept/{run}/best"), "--prompt", "a", "--count", "2"]);
+
+    // Earlier results are replaced as a whole.
+    train("kept", "3", &["--overwrite"]);
+    assert!(place.path(&format!("kept/{run}")).exists() && !place.path(&format!("kept/{run}/best")).exists());
+    for every in ["0", "3"] {
+        let words = format!("`evaluate_every` {every} and 3 steps");
+        place.refuse(&small("train", &["--keep-best", "--evaluate-every", every]), 2, &["`--keep-best`", &words]);
+    }
+}

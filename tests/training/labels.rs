@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use loralab_core::{
-    device::{Cpu, Device, Gpu, wait},
+    device::{Cpu, Device, Gpu, Inputs, wait},
     graph::{
         memory::{Data, Tensor},
         plan::{Plan, Shape},
@@ -10,7 +10,7 @@ use loralab_core::{
     lab::train::{Cohort, Run, Validation},
     models::{Adapters, Base, Model, Training},
 };
-use loralab_data::{Dataset, Reader, Wanted, validation};
+use loralab_data::{Correlation, Dataset, Reader, Wanted, validation};
 use loralab_linalg::Stream;
 use loralab_tokenizer::Tokenizer;
 
@@ -50,11 +50,14 @@ fn texts(wanted: Wanted) -> Dataset {
 /// Losses, trained tensors and validations of runs, which are trained together.
 type Traces = (Vec<Vec<f64>>, Vec<Vec<f32>>, Vec<Option<Validation>>);
 
+fn adapters() -> Adapters {
+    Adapters::new(2, ["query", "value", "dense"].map(str::to_owned).into())
+}
+
 fn train(base: &Base, data: &Dataset, runs: &[Run], make: &dyn Fn(Arc<Plan>) -> Box<dyn Device>) -> Traces {
     let shape = Shape { runs: runs.len(), sequences: SEQUENCES, tokens: TOKENS };
     let mut tape = Tape::new(shape, runs.iter().any(|run| run.scheme.frozen_pair));
-    let adapters = Adapters::new(2, ["query", "value", "dense"].map(str::to_owned).into());
-    base.model.record(&mut tape, Training::Adapters(base, &adapters));
+    base.model.record(&mut tape, Training::Adapters(base, &adapters()));
     let plan = Arc::new(tape.compile(Purpose::Train(ADAMW)));
     let device = make(plan.clone());
     let mut cohort = Cohort::new(runs.to_vec(), plan, &base.tensors, device, data).expect("the data fit");
@@ -70,6 +73,21 @@ fn train(base: &Base, data: &Dataset, runs: &[Run], make: &dyn Fn(Arc<Plan>) -> 
     let held_out = validation(data, SEQUENCES, TOKENS, 10).expect("the data fit");
     let validations = wait(cohort.validate(&held_out)).expect("the device does not fail");
     (losses, wait(cohort.device().trained()).expect("the device does not fail"), validations)
+}
+
+/// The scores that a run's trained tensors give the held-out texts, by a plan that only predicts, and those that are wanted.
+fn predictions(base: &Base, data: &Dataset, trained: &[f32]) -> Vec<(f32, f32)> {
+    let mut tape = Tape::new(Shape { runs: 1, sequences: SEQUENCES, tokens: TOKENS }, false);
+    base.model.record(&mut tape, Training::Adapters(base, &adapters()));
+    let mut device = Cpu::<f32>::new(Arc::new(tape.compile(Purpose::Predict)), base.tensors.clone(), Some(2));
+    device.load(0, trained, &[], run("init-a", 0, 1.0).settings);
+    let batches = validation(data, SEQUENCES, TOKENS, 10).expect("the data fit");
+    let pairs = batches.iter().flat_map(|batch| {
+        let scores = device.predict(&[Inputs::from(batch)]).swap_remove(0);
+        let first = (0..SEQUENCES).filter(|sequence| batch.examples[*sequence].is_some()).map(|at| at * TOKENS);
+        first.map(|first| (scores[first], batch.expected[first])).collect::<Vec<_>>()
+    });
+    pairs.collect()
 }
 
 fn runs() -> Vec<Run> {
@@ -123,11 +141,28 @@ fn each_run_has_a_head_of_its_own() {
 fn a_score_has_a_loss_and_no_right_answers() {
     let (base, data) = (encoder(1), texts(Wanted::Score));
     let cpu = |plan| -> Box<dyn Device> { Box::new(Cpu::<f32>::new(plan, base.tensors.clone(), Some(2))) };
-    let (losses, _, validations) = check_cohort("CPU", &base, &data, &cpu);
+    let (losses, trained, validations) = check_cohort("CPU", &base, &data, &cpu);
     assert!(losses.iter().flatten().all(|loss| loss.is_finite()));
-    for validation in validations.into_iter().flatten() {
+    for (trained, validation) in trained.iter().zip(&validations) {
+        let validation = validation.expect("no run diverges");
         assert!(validation.loss.is_finite());
         assert_eq!((validation.accuracy, validation.confusion), (None, None));
+        let pairs = predictions(&base, &data, trained);
+        let squared = pairs.iter().map(|(given, wanted)| f64::from(given - wanted).powi(2)).sum::<f64>();
+        assert!((validation.loss - squared / pairs.len() as f64).abs() < 1e-6, "{validation:?}");
+        let correlation = Correlation::of(&pairs);
+        assert!(correlation.pearson.is_some_and(|pearson| pearson.abs() > 0.01), "{correlation:?}");
+        assert_eq!(validation.correlation, Some(correlation));
+    }
+    let native = gpu::native();
+    let on_gpu = |plan| -> Box<dyn Device> {
+        let device = wait(Gpu::new(native.clone(), plan, base.tensors.clone()));
+        Box::new(device.expect("the GPU has memory for a small model"))
+    };
+    for (found, expected) in train(&base, &data, &runs(), &on_gpu).2.into_iter().zip(validations) {
+        let pearson = |validation: Option<Validation>| validation.and_then(|one| one.correlation?.pearson);
+        let (found, expected) = (pearson(found).expect("scores"), pearson(expected).expect("scores"));
+        assert!((found - expected).abs() < 1e-3, "the GPU's correlation is {found}, the CPU's {expected}");
     }
 }
 

@@ -28,6 +28,6 @@ fn every_kind_of_start_learns_one_batch_by_heart() {
         let (before, after) = (before.expect("it has not begun"), after.expect("it does not diverge"));
         println!("{scheme}: {:.3} → {:.5}", before.loss, after.loss);
         assert!(before.loss > 1.0 && after.loss < 0.05, "{scheme}: {} → {}", before.loss, after.loss);
-        assert!(after.correct.iter().all(|&correct| correct == 1.0), "{scheme} knows every byte");
+        assert!(after.answers.iter().all(|&correct| correct == 1.0), "{scheme} knows every byte");
     }
 }

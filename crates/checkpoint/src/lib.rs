@@ -18,7 +18,10 @@ use half::{bf16, f16};
 
 pub use crate::{
     blocks::Blocks,
-    gguf::{GgufAdapter, GgufError, GgufModule, is_gguf, read_gguf, read_gguf_adapter, write_gguf_adapter},
+    gguf::{
+        GgufAdapter, GgufError, GgufModule, GgufTokenizer, is_gguf, read_gguf, read_gguf_adapter, read_gguf_tokenizer,
+        write_gguf_adapter,
+    },
     safetensors::{read_safetensors, rewrite_safetensors, write_safetensors},
     shared::{Element, SharedSlice},
 };

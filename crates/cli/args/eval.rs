@@ -24,7 +24,7 @@ pub struct EvalArguments {
     /// A folder in PEFT's layout that is evaluated beside the base; may be given several times
     #[arg(long, value_name = "FOLDER")]
     pub adapter: Vec<PathBuf>,
-    /// The data, all of them: a text, or records in JSON lines, JSON, CSV or TSV; - reads from stdin
+    /// The data, all of them: a text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task", required_unless_present = "task")]
     pub data: Option<String>,
     /// A task instead of a file, whose held-out part is used

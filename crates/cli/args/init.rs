@@ -66,7 +66,7 @@ pub struct InitArguments {
     /// The task whose data a start reads, if it reads any [default: translation]
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
-    /// Data from a file instead of a task: a text, or records in JSON lines, JSON, CSV or TSV; - reads from stdin
+    /// Data from a file instead of a task: a text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     pub data: Option<String>,
     #[command(flatten)]

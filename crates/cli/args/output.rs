@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::at_least_1;
+
 /// The flags of the results folder and the output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -14,6 +16,14 @@ pub struct Output {
     /// Replace the results that the folder holds; other files in it are kept
     #[arg(long)]
     pub overwrite: bool,
+    /// Keep, beside the adapter of each run's last step, the one with the lowest loss of all validations, in `adapters/RUN/best`; `summary.json` has the steps.
+    /// Needs validations during the training: `--evaluate-every`. Like load_best_model_at_end in Transformers
+    #[arg(long, visible_alias = "load-best-model-at-end")]
+    pub keep_best: bool,
+    /// Let each run write the answers of at most so many held-out examples when it has ended, and compare the numbers behind `#### `, as `eval` does: for data such as
+    /// GSM8K's. The accuracy is then the share of right ones
+    #[arg(long, value_name = "N", value_parser = at_least_1)]
+    pub exact_match: Option<usize>,
     /// Show no progress, only the result
     #[arg(long)]
     pub quiet: bool,

@@ -30,7 +30,7 @@ pub struct PretrainArguments {
     /// Minutes between writes of the base as it is, to a file beside the output that is removed at the end; 0 writes none
     #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
     pub save_every: f64,
-    /// The data to learn: UTF-8 text, or records in JSON lines, JSON, CSV or TSV; - reads from stdin [default: stories of the little world and exercises, 4 MB
+    /// The data to learn: UTF-8 text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin [default: stories of the little world and exercises, 4 MB
     /// of them]
     #[arg(long, value_name = "FILE")]
     pub data: Option<String>,

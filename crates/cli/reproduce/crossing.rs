@@ -51,6 +51,8 @@ pub fn sweep_output(output: &ReproduceOutput) -> Output {
     Output {
         output: output.output.clone(),
         overwrite: output.overwrite,
+        keep_best: false,
+        exact_match: None,
         quiet: output.quiet || output.json,
         json: false,
         dry_run: false,

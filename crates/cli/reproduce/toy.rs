@@ -333,6 +333,7 @@ fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult
         final_loss: last.map(|last| last.train),
         accuracy: None,
         classes: None,
+        correlations: None,
         diverged: course.diverged.clone().map(|(step, tensor)| Diverged { step, tensor }),
         failed: None,
         start: None,

@@ -130,6 +130,15 @@ impl Batch {
         Some(table)
     }
 
+    /// The score given to each text and the score that is wanted, where there are scores; else none. `given` is (B, T), and counts at the first position of
+    /// a sequence.
+    pub fn scores(&self, given: &[f32]) -> Vec<(f32, f32)> {
+        let tokens = self.tokens.len() / self.sequences().max(1);
+        let held = self.examples.iter().enumerate().filter(|(_, example)| example.is_some());
+        let first = held.map(|(sequence, _)| sequence * tokens);
+        first.filter_map(|first| Some((*given.get(first)?, *self.expected.get(first)?))).collect()
+    }
+
     /// The same batch with an equal weight for each token of a text: what statistics of a model's values are taken over. Only labelled texts differ, whose
     /// loss counts a row for each text.
     #[must_use]

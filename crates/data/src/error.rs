@@ -71,6 +71,15 @@ pub enum Error {
         /// The format of the file.
         format: Format,
     },
+    /// A Parquet file whose columns are compressed in a way that is not read.
+    #[error(
+        "its columns are compressed with {codec}, but Snappy, GZIP, LZ4 or none are read; write it again in Python: \
+         `import pyarrow.parquet as pq; pq.write_table(pq.read_table(\"old.parquet\"), \"new.parquet\", compression=\"snappy\")`"
+    )]
+    Codec {
+        /// The name of the codec.
+        codec: String,
+    },
     /// A file that breaks the rules of its format.
     #[error("{place} is not valid {}: {what}", .format.words())]
     Syntax {

@@ -2,7 +2,7 @@
 //!
 //! - [`world`] makes stories; [`pretraining()`] makes the text the built-in bases learn from.
 //! - [`Task`] makes [`Example`]s with one right completion each: translation into a [`Dialect`], questions, sums.
-//! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON and tables. Parquet is recognised and refused.
+//! - [`Reader`] makes a dataset from the bytes of a file: a text, or records in JSON lines, JSON, tables and Parquet.
 //! - [`Dataset`] is a text, examples or labelled texts as token ids; it splits into training and validation.
 //! - [`answer`] compares what a model wrote with what is wanted.
 //! - [`Sampler`] and [`validation`] cut a dataset into [`Batch`]es.
@@ -14,6 +14,7 @@ pub mod answer;
 mod batch;
 mod confusion;
 pub mod copies;
+mod correlation;
 mod dataset;
 mod encode;
 mod error;
@@ -35,6 +36,7 @@ pub mod world;
 
 pub use batch::{Batch, ExactMatches, Sampler, bytes_per_token, spread, validation};
 pub use confusion::Confusion;
+pub use correlation::Correlation;
 pub use dataset::{Dataset, HELD_OUT, Split};
 pub use error::{Error, Place};
 pub use example::{Example, Examples, Lesson};

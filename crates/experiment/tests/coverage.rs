@@ -108,6 +108,7 @@ impl Curve {
                     final_loss: (!diverged).then_some(loss),
                     accuracy: None,
                     classes: None,
+                    correlations: None,
                     diverged: diverged.then(|| Diverged { step: 1, tensor: "logits".to_owned() }),
                     failed: None,
                     start: None,

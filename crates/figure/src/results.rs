@@ -18,6 +18,8 @@ pub const LOSS_BY_LEARNING_RATE: &str = "loss_by_learning_rate.svg";
 pub const TRAINING_CURVES: &str = "training_curves.svg";
 /// A folder for each run that did not diverge, in PEFT's layout.
 pub const ADAPTERS: &str = "adapters";
+/// The folder in a run's folder of the adapter with the lowest validation loss, if it is kept.
+pub const BEST: &str = "best";
 /// The configuration of an adapter, in its folder.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// The tensors of an adapter, in its folder.
@@ -53,6 +55,11 @@ pub fn figures(summary: &Summary, when: &str, curves: &[Curve]) -> Result<Vec<Fi
         Err(error) => Some(Err(error)),
     };
     drawn.into_iter().filter_map(file).collect()
+}
+
+/// The name of the adapter with a run's lowest validation loss: a folder in the run's own.
+pub fn best(run: &Cell) -> String {
+    format!("{}/{BEST}", run.id())
 }
 
 /// The folder of a run's adapter.

@@ -37,6 +37,7 @@ fn runs(scheme: &str, losses: &[f64], seeds: u64) -> Vec<RunResult> {
                 final_loss: finished.then_some(loss * spread),
                 accuracy: finished.then_some(0.5),
                 classes: None,
+                correlations: None,
                 diverged: (!finished).then(|| Diverged { step: 12, tensor: "logits".to_owned() }),
                 failed: None,
                 start: None,

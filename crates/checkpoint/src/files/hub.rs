@@ -1,5 +1,5 @@
 //! The local cache of Hugging Face's hub: `models--organisation--name`, with a commit's files in `snapshots/commit` and the commits of branches and tags in
-//! `refs` (huggingface_hub, `docs/source/en/guides/manage-cache.md`). Nothing is fetched.
+//! `refs` (huggingface_hub, `docs/source/en/guides/manage-cache.md`). Nothing is fetched here.
 
 use std::{
     env, fs,
@@ -80,6 +80,11 @@ impl HubCache {
         HubCache::new(given("HF_HUB_CACHE").or_else(|| given("HUGGINGFACE_HUB_CACHE")).unwrap_or_else(hub))
     }
 
+    /// The folder of all that is stored of a model, `organisation/name`; it need not be there.
+    pub fn stored(&self, model: &str) -> PathBuf {
+        self.folder.join(format!("models--{}", model.replace('/', "--")))
+    }
+
     /// The folder of a model, `organisation/name` or `organisation/name@revision`; the revision is `main` if none is given.
     ///
     /// # Errors
@@ -91,7 +96,7 @@ impl HubCache {
             return Err(HubError::Name(name.to_owned()));
         }
         let cache = self.folder.display().to_string();
-        let stored = self.folder.join(format!("models--{}", model.replace('/', "--")));
+        let stored = self.stored(model);
         if !stored.is_dir() {
             let flag = revision.map_or_else(String::new, |revision| format!(" --revision {revision}"));
             return Err(HubError::Model { name: name.to_owned(), model: model.to_owned(), flag, cache });

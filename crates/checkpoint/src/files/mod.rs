@@ -19,7 +19,7 @@ pub use self::{
     error::FilesError,
     hub::{HubCache, HubError, is_hub_name},
 };
-use crate::{Checkpoint, is_gguf, read_gguf, read_safetensors};
+use crate::{Checkpoint, GgufTokenizer, is_gguf, read_gguf, read_gguf_tokenizer, read_safetensors};
 
 /// The key of a checkpoint's metadata that holds the text of its `config.json`.
 const CONFIG: &str = "config";
@@ -69,6 +69,23 @@ pub fn open(path: &Path) -> Result<Checkpoint, FilesError> {
         }
     }
     Ok(checkpoint)
+}
+
+/// The tokenizer within a GGUF file (for one that was split, any part); none in other files, and in one without.
+///
+/// # Errors
+/// If the file cannot be read, is damaged, or its tokenizer is of an unknown kind.
+pub fn tokenizer(path: &Path) -> Result<Option<GgufTokenizer>, FilesError> {
+    if path.is_dir() {
+        return Ok(None);
+    }
+    // The first part has the metadata.
+    let first = parts(path)?.and_then(|parts| parts.into_iter().next());
+    let bytes = bytes(first.as_deref().unwrap_or(path))?;
+    match is_gguf(&bytes) {
+        true => Ok(read_gguf_tokenizer(&bytes).map_err(crate::CheckpointError::from)?),
+        false => Ok(None),
+    }
 }
 
 /// The safetensors files that hold a checkpoint's weights, by name, with their mapped bytes: that of the path, or those of a folder.

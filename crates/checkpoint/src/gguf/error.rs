@@ -98,6 +98,18 @@ pub enum GgufError {
         /// Its value.
         found: String,
     },
+    /// The tokenizer is of a kind that is not known.
+    #[error(
+        "its metadata `{key}` is \"{found}\", a kind of tokenizer that is not read from GGUF files; {known} are. Put the model's own tokenizer.json beside it"
+    )]
+    Tokenizer {
+        /// Key of the kind.
+        key: &'static str,
+        /// The kind.
+        found: String,
+        /// The known kinds.
+        known: String,
+    },
     /// The file is an adapter.
     #[error("it is an adapter for llama.cpp, which belongs to a base of its own; name the base's file")]
     Adapter,

@@ -27,7 +27,15 @@ pub enum Value {
     List(Vec<Value>),
     /// A list of texts: only their number is kept.
     Texts(usize),
+    /// The texts of a tokenizer's list, if it is kept.
+    Words(Vec<String>),
+    /// The numbers of a tokenizer's list, if it is kept.
+    Numbers(Vec<f64>),
 }
+
+/// A tokenizer's lists, which are as long as its vocabulary.
+const LONG_LISTS: [&str; 4] =
+    ["tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.scores", "tokenizer.ggml.token_type"];
 
 /// A tensor's description.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +115,15 @@ impl Header {
     /// # Errors
     /// If the bytes are not a whole GGUF file, or describe tensors that overlap.
     pub fn read(file: &Bytes) -> Result<Header, GgufError> {
-        let mut reader = Reader { bytes: file, at: MAGIC.len() };
+        Self::read_lists(file, false)
+    }
+
+    /// Reads the header of a file, with a tokenizer's lists if `keeps_long_lists`.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn read_lists(file: &Bytes, keeps_long_lists: bool) -> Result<Header, GgufError> {
+        let mut reader = Reader { bytes: file, at: MAGIC.len(), keeps_long_lists };
         let version = reader.u32("the version")?;
         if !(2..=3).contains(&version) {
             return Err(GgufError::Version(version));
@@ -226,6 +242,7 @@ impl Described {
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    keeps_long_lists: bool,
 }
 
 impl Reader<'_> {
@@ -280,15 +297,25 @@ impl Reader<'_> {
                 let kind = self.u32("the type of a list")?;
                 let least = if kind == TEXT { 8 } else { 1 };
                 let count = self.count("elements of a list", least)?;
+                let is_kept = self.keeps_long_lists && LONG_LISTS.contains(&key);
                 match kind {
                     // ggml nests no lists.
                     LIST => return Err(GgufError::Kind { key: key.to_owned(), kind }),
+                    TEXT if is_kept => Value::Words((0..count).map(|_| self.text(WHAT)).collect::<Result<_, _>>()?),
                     TEXT => {
                         for _ in 0..count {
                             let length = self.count("bytes of a text", 1)?;
                             self.take(length, WHAT)?;
                         }
                         Value::Texts(count)
+                    }
+                    _ if is_kept => {
+                        let number = |_| match self.number(key, kind)? {
+                            Value::Integer(number) => Ok(number as f64),
+                            Value::Float(number) => Ok(number),
+                            _ => Err(GgufError::Kind { key: key.to_owned(), kind }),
+                        };
+                        Value::Numbers((0..count).map(number).collect::<Result<_, _>>()?)
                     }
                     _ => self.list(key, kind, count)?,
                 }

@@ -1,13 +1,14 @@
 //! GGUF, the files of llama.cpp: read as the Hugging Face checkpoint that they were converted from.
 //!
 //! Names, order of rows and offsets of norms that llama.cpp's `convert_hf_to_gguf.py` changes are changed back, and the metadata become the text of a
-//! `config.json`. LoRA adapters are written and read, too. Quantised tensors keep their blocks, which [`Blocks::decode`](crate::Blocks::decode) decodes.
+//! `config.json`, and of a `tokenizer.json` if that is asked for. LoRA adapters are written and read, too. Quantised tensors keep their blocks, which [`Blocks::decode`](crate::Blocks::decode) decodes.
 
 mod adapter;
 mod config;
 mod error;
 mod header;
 mod tensors;
+mod tokenizer;
 mod write;
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,6 +19,7 @@ use self::header::{Header, MAGIC, Value};
 pub use self::{
     adapter::{GgufAdapter, GgufModule, read_gguf_adapter, write_gguf_adapter},
     error::GgufError,
+    tokenizer::{GgufTokenizer, read_gguf_tokenizer},
 };
 use crate::{Checkpoint, CheckpointError};
 

@@ -71,8 +71,9 @@ pub struct StepReport {
 pub struct Evaluation {
     /// Weighted loss of the rows.
     pub loss: f64,
-    /// For each row, 1 if the largest logit is the target's or the row weight is 0, else 0. Empty for a regression.
-    pub correct: Vec<f32>,
+    /// For each row, 1 if the largest logit is the target's or the row weight is 0, else 0. Of a regression of one column its
+    /// prediction; empty for one of several.
+    pub answers: Vec<f32>,
 }
 
 /// The result of one pass over some rows for one run, without a step.

@@ -70,7 +70,7 @@ impl Plan {
         let Recording { shape, forward, backward, updates, types, inputs, results, observed, .. } = recording;
         let Recording { parameters, sites, head, frozen_pairs, tables, .. } = recording;
         let input = |(name, value): (InputName, Value)| Input { name, kind: types[value.0], buffer: place(value) };
-        let Results { prediction, loss, correct } = results;
+        let Results { prediction, loss, answers } = results;
         Plan {
             shape,
             forward: placed(forward),
@@ -78,7 +78,7 @@ impl Plan {
             updates,
             buffers: placement.types.clone(),
             inputs: inputs.into_iter().map(input).collect(),
-            results: Results { prediction: prediction.map(place), loss: loss.map(place), correct: correct.map(place) },
+            results: Results { prediction: prediction.map(place), loss: loss.map(place), answers: answers.map(place) },
             observed: observed.into_iter().map(|value| (place(value), types[value.0].columns)).collect(),
             parameters,
             sites,

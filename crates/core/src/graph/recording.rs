@@ -13,20 +13,20 @@ pub struct Results<V = Buffer> {
     pub prediction: Option<V>,
     /// Weighted row losses, (N, 1).
     pub loss: Option<V>,
-    /// 1 if the row's largest logit is the target's, else 0, (N, 1).
-    pub correct: Option<V>,
+    /// 1 if the row's largest logit is the target's, else 0, (N, 1); of a regression of one column its prediction.
+    pub answers: Option<V>,
 }
 
 impl<V> Default for Results<V> {
     fn default() -> Self {
-        Results { prediction: None, loss: None, correct: None }
+        Results { prediction: None, loss: None, answers: None }
     }
 }
 
 impl<V: Copy> Results<V> {
-    /// Those of prediction, loss and correct that the plan has, in this order.
+    /// Those of prediction, loss and answers that the plan has, in this order.
     pub fn iter(&self) -> impl Iterator<Item = V> + use<V> {
-        [self.loss, self.correct, self.prediction].into_iter().flatten()
+        [self.loss, self.answers, self.prediction].into_iter().flatten()
     }
 }
 

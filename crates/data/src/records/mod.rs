@@ -1,6 +1,8 @@
 //! Records, one by one, from the formats that hold them.
 
 mod json;
+#[cfg(feature = "parquet")]
+mod parquet;
 #[cfg(feature = "tables")]
 mod table;
 
@@ -37,6 +39,9 @@ pub fn each(format: Format, bytes: &[u8], by_number: bool, visit: &mut Visit<'_>
                 return Ok(words + " without a header");
             }
         }
+        #[cfg(feature = "parquet")]
+        Format::Parquet => parquet::each(bytes, visit)?,
+        #[cfg(not(all(feature = "parquet", feature = "tables")))]
         _ => {
             let _ = by_number;
             return Err(Error::NotBuilt { format });

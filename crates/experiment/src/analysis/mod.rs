@@ -2,6 +2,7 @@
 //!
 //! This module uses `config`, `protocol` and `loralab-statistics`.
 
+pub(crate) mod checkpoint;
 pub(crate) mod crossing;
 pub(crate) mod curvature;
 pub(crate) mod exponents;
@@ -14,6 +15,7 @@ pub(crate) mod summary;
 pub(crate) mod toy;
 pub(crate) mod transformer;
 
+pub use checkpoint::BestCheckpoint;
 pub use crossing::{Crossing, CrossingFound, LossRatio, Pair};
 pub use curvature::{CurvatureFound, StartCurvature};
 pub use exponents::{ExponentCell, ExponentFit, Exponents, RateLaw, RateLawOf};

@@ -182,6 +182,7 @@ impl Record {
                 final_loss: None,
                 accuracy: None,
                 classes: None,
+                correlations: None,
                 diverged: None,
                 failed: None,
                 start: None,

@@ -2,6 +2,7 @@
 
 use loralab_statistics::{LEVEL, interval_of_mean};
 
+use crate::analysis::checkpoint::BestCheckpoint;
 use crate::analysis::optimum::{Comparison, FEWEST_EXAMPLES, Optimum};
 use crate::analysis::summary::{Failure, RateSummary, SchemeSummary, Summary};
 use crate::config::number::{decimals, factor_text, fixed_text, learning_rate_text, loss_text, rounded_rate_text};
@@ -56,6 +57,7 @@ impl Summary {
         if let [(first, _), (second, _)] = ranked[..] {
             sentences.extend(self.lead_in_words(first, second));
         }
+        sentences.extend(self.undefined_in_words());
         sentences.extend(edges_in_words(&ranked));
         sentences.extend(self.worse_than_base(&ranked));
         for scheme in self.schemes.iter().filter(|scheme| scheme.best().is_none()) {
@@ -68,6 +70,7 @@ impl Summary {
         if sentences.is_empty() {
             sentences.push("No run has come to its end.".to_owned());
         }
+        sentences.extend(BestCheckpoint::in_words(&self.best_checkpoints));
         if let Some(planned) = self.planned {
             let ended = self.ended();
             sentences.push(format!("The sweep was stopped: {ended} of {planned} runs had ended, and this is theirs."));
@@ -95,6 +98,19 @@ impl Summary {
         })
     }
 
+    /// The schemes whose scores have no correlation at their best rate.
+    fn undefined_in_words(&self) -> Option<String> {
+        let is_undefined = |scheme: &&SchemeSummary| {
+            let known = scheme.best().and_then(|best| best.mean_correlations);
+            known.is_some_and(|both| both.pearson.is_none() || both.spearman.is_none())
+        };
+        let names: Vec<&str> = self.schemes.iter().filter(is_undefined).map(|scheme| &*scheme.scheme).collect();
+        (!names.is_empty()).then(|| {
+            let what = "is not defined (NaN): a seed gives all texts the same score, or all texts have the same label";
+            format!("The correlation of {} {what}.", listed(&names))
+        })
+    }
+
     fn best_in_words(&self, scheme: &SchemeSummary, best: &RateSummary, first: bool) -> String {
         let loss = with_interval(scheme, best);
         let accuracy = best.mean_accuracy.map(|share| fixed_text(share, 2));
@@ -111,8 +127,7 @@ impl Summary {
 
     /// A table of the schemes with aligned columns, and the base below it. Ends with a line break.
     pub fn table(&self) -> String {
-        let scores = |scheme: &SchemeSummary| scheme.best().and_then(|best| best.mean_classes);
-        let has_classes = self.schemes.iter().any(|scheme| scores(scheme).is_some());
+        let of_labels = self.schemes.iter().find_map(of_labels).map(|(names, _)| names);
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let measures = |[perplexity, bits]: [Option<f64>; 2]| match self.setting.has_tokens() {
             true => vec![text(perplexity.map(loss_text)), text(bits.map(loss_text))],
@@ -122,7 +137,7 @@ impl Summary {
             &["scheme", "best rate", "optimum (95 %)", "plateau", "loss", "± 95 %"][..],
             if self.setting.has_tokens() { &["perplexity", "bits/byte"] } else { &[] },
             &[self.setting.accuracy.words()],
-            if has_classes { &["F1", "MCC"] } else { &[] },
+            of_labels.as_ref().map_or(&[], |names| &names[..]),
             &["stable to", "runs", "diverged"],
         ]
         .concat();
@@ -144,9 +159,8 @@ impl Summary {
             ];
             row.extend(measures([scheme.best_perplexity, scheme.best_bits_per_byte]));
             row.push(text(scheme.best_accuracy.map(|share| fixed_text(share, 3))));
-            if has_classes {
-                let [f1, mcc] = [scores(scheme).map(|scores| scores.f1), scores(scheme).map(|scores| scores.mcc)];
-                row.extend([f1, mcc].map(|measure| text(measure.map(|measure| fixed_text(measure, 3)))));
+            if of_labels.is_some() {
+                row.extend(self::of_labels(scheme).map_or_else(|| ["-"; 2].map(str::to_owned), |(_, values)| values));
             }
             row.extend([
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
@@ -379,6 +393,18 @@ impl Summary {
         let rate = led.filter(|_| !self.setting.has_few_examples())?.learning_rate;
         Some(format!("At small learning rates, up to {}, {} leads.", learning_rate_text(rate), second.scheme))
     }
+}
+
+/// The names and values of the measures that stand beside the accuracy where texts have classes or scores, at a scheme's best rate.
+fn of_labels(scheme: &SchemeSummary) -> Option<([&'static str; 2], [String; 2])> {
+    let best = scheme.best()?;
+    let number = |value: Option<f64>| value.map_or_else(|| "NaN".to_owned(), |value| fixed_text(value, 3));
+    let (names, values) = match (best.mean_classes, best.mean_correlations) {
+        (Some(classes), _) => (["F1", "MCC"], [Some(classes.f1), Some(classes.mcc)]),
+        (None, Some(scores)) => (["Pearson", "Spearman"], [scores.pearson, scores.spearman]),
+        (None, None) => return None,
+    };
+    Some((names, values.map(number)))
 }
 
 /// `a, b and c`; of many the first ones: `a, b, c, d and 5 others`.

@@ -7,9 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::analysis::checkpoint::BestCheckpoint;
 use crate::analysis::optimum::{self, Comparison, FEWEST_EXAMPLES, Optimum, Trials};
 use crate::config::names::Accuracy;
-use crate::protocol::run::{ClassScores, RunResult, StartCost, TextMeasures};
+use crate::protocol::run::{ClassScores, Correlations, RunResult, StartCost, TextMeasures};
 
 /// The properties that all runs of a sweep share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub struct Summary {
     /// The runs whose adapters could not be written, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<String>,
+    /// The best checkpoint of each run that keeps one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub best_checkpoints: Vec<BestCheckpoint>,
 }
 
 /// Runs of a scheme that could not start.
@@ -121,6 +125,9 @@ pub struct RateSummary {
     /// Means over seeds of the measures of two classes; `None` when a seed diverged, or there are not two classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_classes: Option<ClassScores>,
+    /// Means over seeds of the correlations of scores, each none if it is not defined for a seed; `None` when a seed diverged, or there are no scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_correlations: Option<Correlations>,
     /// Final validation loss of each seed, by rising seed; `None` for one that diverged.
     pub losses: Vec<Option<f64>>,
     /// Seeds that diverged.
@@ -197,6 +204,7 @@ impl Summary {
             failures,
             planned: None,
             unwritten: vec![],
+            best_checkpoints: vec![],
         }
     }
 }
@@ -273,6 +281,10 @@ impl RateSummary {
         let mean_of =
             |of: fn(&ClassScores) -> f64| move |all: &[ClassScores]| mean(&all.iter().map(of).collect::<Vec<_>>());
         let [f1, mcc]: [fn(&ClassScores) -> f64; 2] = [|scores| scores.f1, |scores| scores.mcc];
+        let correlations: Option<Vec<Correlations>> = runs.iter().map(|run| run.correlations).collect();
+        let mean_correlation = |all: &[Correlations], of: fn(&Correlations) -> Option<f64>| {
+            all.iter().map(of).collect::<Option<Vec<f64>>>().as_deref().map(mean)
+        };
         let range = finished.as_deref().filter(|losses| losses.len() > 1).map(|losses| {
             let highest = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             highest - losses.iter().copied().fold(f64::INFINITY, f64::min)
@@ -284,6 +296,10 @@ impl RateSummary {
             mean_classes: classes
                 .filter(|_| finished.is_some())
                 .map(|all| ClassScores { f1: mean_of(f1)(&all), mcc: mean_of(mcc)(&all) }),
+            mean_correlations: correlations.filter(|_| finished.is_some()).map(|all| Correlations {
+                pearson: mean_correlation(&all, |one| one.pearson),
+                spearman: mean_correlation(&all, |one| one.spearman),
+            }),
             mean_accuracy: accuracies.filter(|_| finished.is_some()).as_deref().map(mean),
             diverged: losses.iter().filter(|loss| loss.is_none()).count(),
             losses,
@@ -333,6 +349,7 @@ pub(crate) mod tests {
             final_loss: finished.then_some(loss),
             accuracy: finished.then_some(1.0 - loss),
             classes: None,
+            correlations: None,
             diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
             failed: None,
             start: None,
@@ -407,6 +424,7 @@ pub(crate) mod tests {
             final_loss: None,
             accuracy: None,
             classes: None,
+            correlations: None,
             failed: Some(reason.to_owned()),
             ..run("lora-ga", 1e-3, seed, 0.1)
         };

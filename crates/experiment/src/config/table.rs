@@ -127,7 +127,7 @@ settings! {
     data(String => Data, |given| given.experiment.resolve_data()):
         needs: "a path, in quotes", example: "\"stories.jsonl\"",
         about: "A text of your own to learn instead of a task, or lines of {\"prompt\": …, \"completion\": …}.", source: "", form: "",
-        flag: "FILE" [] under "What is trained", "What is learnt, from a file: UTF-8 text, or records in JSON lines, JSON, CSV or TSV (text; prompt, completion; messages; instruction, output; question, answer; sentence, label); - reads from stdin";
+        flag: "FILE" [] under "What is trained", "What is learnt, from a file: UTF-8 text, or records in JSON lines, JSON, CSV, TSV or Parquet (text; prompt, completion; messages; instruction, output; question, answer; sentence, label); - reads from stdin";
     #[serde(deserialize_with = "one_or_many")]
     fields(Vec<String> => Fields, |given| given.experiment.resolve_fields()):
         needs: "a list of ROLE=FIELD, in quotes, each role once", example: "[\"prompt=question\", \"completion=reply\"]", default: "",

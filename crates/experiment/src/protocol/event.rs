@@ -164,6 +164,7 @@ mod tests {
             final_loss: None,
             accuracy: None,
             classes: None,
+            correlations: None,
             diverged: Some(Diverged { step: 4, tensor: "layers.0.q_proj.lora_A".to_owned() }),
             failed: None,
             start: None,

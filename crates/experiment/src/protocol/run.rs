@@ -80,6 +80,16 @@ pub struct ClassScores {
     pub mcc: f64,
 }
 
+/// Correlations of the scores that a model gives texts with those that are wanted, −1 to 1. None where they are not defined (NaN), since the model gives all
+/// texts the same score, or one is wanted of all.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Correlations {
+    /// Pearson's: of the scores.
+    pub pearson: Option<f64>,
+    /// Spearman's: of their ranks.
+    pub spearman: Option<f64>,
+}
+
 /// The result of a run that was completed, diverged, was stopped, or could not start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -92,6 +102,9 @@ pub struct RunResult {
     /// Measures after the last step if there are two classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<ClassScores>,
+    /// Measures after the last step if texts have scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlations: Option<Correlations>,
     /// Set when the run diverged.
     pub diverged: Option<Diverged>,
     /// The reason that the run could not start; such a run took no step.

@@ -255,9 +255,9 @@ impl<S: Scalar> Cpu<S> {
                 let mut micro_batches = self.workspace();
                 self.replay(run, input, &mut micro_batches, Extent::Forward);
                 let loss = total_loss(&micro_batches).to_f64();
-                let correct = joined(&micro_batches, |micro_batch| &micro_batch.correct);
+                let answers = joined(&micro_batches, |micro_batch| &micro_batch.answers);
                 self.workspaces.put(micro_batches);
-                Evaluation { loss, correct }
+                Evaluation { loss, answers }
             })
         })
     }

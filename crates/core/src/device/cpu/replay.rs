@@ -53,7 +53,7 @@ struct Arena<S> {
 pub(super) struct Partial<S> {
     pub gradients: Vec<S>,
     pub loss: Vec<S>,
-    pub correct: Vec<S>,
+    pub answers: Vec<S>,
     pub prediction: Vec<S>,
     pub observed: Vec<Vec<S>>,
 }
@@ -129,9 +129,9 @@ impl<S: Scalar> Cpu<S> {
         for dispatch in backward {
             each(dispatch, &mut micro_batch);
         }
-        let Results { prediction, loss, correct } = plan.results;
+        let Results { prediction, loss, answers } = plan.results;
         for (buffer, result) in
-            [(loss, &mut partial.loss), (correct, &mut partial.correct), (prediction, &mut partial.prediction)]
+            [(loss, &mut partial.loss), (answers, &mut partial.answers), (prediction, &mut partial.prediction)]
         {
             result.clear();
             if let Some(buffer) = buffer {

@@ -105,14 +105,14 @@ impl Gpu {
         Some(StepReport { loss, gradient_norm, diverged })
     }
 
-    /// Losses and correct rows of some batches, at most as many as the rings have slots.
+    /// Losses and answers of some batches, at most as many as the rings have slots.
     pub(super) async fn evaluate_some(
         &mut self,
         batches: &[Vec<Inputs<'_>>],
     ) -> Result<Vec<Vec<Option<Evaluation>>>, GpuError> {
         let losses = self.buffers.get(self.losses()).cloned();
-        let correct = self.plan.results.correct.and_then(|buffer| self.buffers.get(Memory::Rows(buffer)).cloned());
-        let results: Vec<wgpu::Buffer> = losses.into_iter().chain(correct).collect();
+        let answers = self.plan.results.answers.and_then(|buffer| self.buffers.get(Memory::Rows(buffer)).cloned());
+        let results: Vec<wgpu::Buffer> = losses.into_iter().chain(answers).collect();
         let bytes = 4 * (self.plan.shape.rows_per_run() * self.plan.shape.runs) as u64;
         let total = bytes * (results.len() * batches.len()) as u64;
         let staging = self.accelerator.staging(total);
@@ -136,7 +136,7 @@ impl Gpu {
                 let range = run * rows..(run + 1) * rows;
                 (!progress.diverged).then(|| Evaluation {
                     loss: sum(&batch[range.clone()]),
-                    correct: batch.get(all..).map_or(vec![], |right| right.get(range).map_or(vec![], floats)),
+                    answers: batch.get(all..).map_or(vec![], |rows| rows.get(range).map_or(vec![], floats)),
                 })
             };
             self.runs.iter().enumerate().map(of_run).collect()

@@ -15,8 +15,8 @@ impl Tape {
     pub fn cross_entropy(&mut self, logits: Value) {
         let [targets, weights] = [InputName::Targets, InputName::Weights].map(|name| self.input(name, 1));
         let loss = self.push(CrossEntropy { vocabulary: self.columns(logits) }, vec![logits, targets, weights]);
-        let correct = self.nodes.last().map(|node| node.writes[2]);
-        self.results = Results { prediction: Some(logits), loss: Some(loss), correct };
+        let answers = self.nodes.last().map(|node| node.writes[2]);
+        self.results = Results { prediction: Some(logits), loss: Some(loss), answers };
     }
 
     /// Ends a language model: the logits of x over the output matrix `weight`, (vocabulary, columns of x), and their cross-entropy against the step's
@@ -58,8 +58,8 @@ impl Tape {
         let [targets, weights] = [InputName::Targets, InputName::Weights].map(|name| self.input(name, 1));
         let op = LinearCrossEntropy { width: self.columns(x), vocabulary, chunk, weight, cap };
         let loss = self.push(op, vec![x, targets, weights]);
-        let correct = self.nodes.last().map(|node| node.writes[2]);
-        self.results = Results { prediction: None, loss: Some(loss), correct };
+        let answers = self.nodes.last().map(|node| node.writes[2]);
+        self.results = Results { prediction: None, loss: Some(loss), answers };
     }
 
     /// Ends the model with the squared error of `prediction` against the step's expected rows.
@@ -67,7 +67,8 @@ impl Tape {
         let outputs = self.columns(prediction);
         let (expected, weights) = (self.input(InputName::Expected, outputs), self.input(InputName::Weights, 1));
         let loss = self.push(Mse { outputs }, vec![prediction, expected, weights]);
-        self.results = Results { prediction: Some(prediction), loss: Some(loss), correct: None };
+        let answers = (outputs == 1).then_some(prediction);
+        self.results = Results { prediction: Some(prediction), loss: Some(loss), answers };
     }
 
     /// Records the logits of a head that computes them in chunks, for a plan that keeps the model's output.

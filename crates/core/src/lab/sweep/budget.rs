@@ -96,6 +96,11 @@ impl Sweep<'_> {
             "adapters at the end: {elements} elements × 4 bytes, and right answers: {batches} batches × {rows} rows × 4 bytes"
         );
         terms.push(Cost::per_run(what, 4 * elements + 4 * batches * rows));
+        if self.keeps_best {
+            let what =
+                format!("best checkpoints, and their adapters as they are read: 2 × {elements} elements × 4 bytes");
+            terms.push(Cost::per_run(what, 8 * elements));
+        }
         let adapters = adapters(self.base, self.experiment);
         let quantised = plan_needs.quantised_bytes(self.base, &adapters);
         if quantised > 0 {

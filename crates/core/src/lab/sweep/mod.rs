@@ -54,6 +54,11 @@ pub trait Observer {
     /// Receives the adapter of a run that ended without diverging. The results of a cohort's runs are reported first, so that a failure here does not lose them.
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()>;
 
+    /// Receives the adapter with the lowest validation loss of a run, for a sweep that [keeps](Sweep::keeping_best) them.
+    fn best_adapter(&mut self, _: &Cell, _: Adapter) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// Awaited before every step, and before [`wants_snapshot`](Self::wants_snapshot). An observer that shares a thread with the sweep, as a page's worker
     /// does, handles its messages here.
     fn listen(&mut self) -> Listening<'_> {
@@ -147,6 +152,8 @@ pub struct Sweep<'a> {
     bytes_per_token: Option<f64>,
     /// The adapter that runs continue.
     adapter: Option<Arc<Adapter>>,
+    /// True if each run's adapter with the lowest validation loss is kept.
+    keeps_best: bool,
 }
 
 impl<'a> Sweep<'a> {
@@ -161,13 +168,21 @@ impl<'a> Sweep<'a> {
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
         let base_name = base_name.to_owned();
-        Ok(Sweep { base, base_name, experiment, data, validation, probe, bytes_per_token: None, adapter: None })
+        let (bytes_per_token, adapter, keeps_best) = (None, None, false);
+        Ok(Sweep { base, base_name, experiment, data, validation, probe, bytes_per_token, adapter, keeps_best })
     }
 
     /// The same sweep of a model whose texts this tokenizer reads, so that losses are told in bits per byte, too.
     #[must_use]
     pub fn reading(self, tokenizer: &Tokenizer) -> Self {
         Sweep { bytes_per_token: loralab_data::bytes_per_token(&self.validation, tokenizer), ..self }
+    }
+
+    /// The same sweep, with or without keeping the adapter of each run with the lowest loss of all validations, for which
+    /// [`Observer::best_adapter`] is called at the end. Nothing else depends on it.
+    #[must_use]
+    pub fn keeping_best(self, keeps_best: bool) -> Self {
+        Sweep { keeps_best, ..self }
     }
 
     /// Bytes of validation text per token that counts; none if the tokenizer is not known.

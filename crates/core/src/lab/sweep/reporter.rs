@@ -41,6 +41,12 @@ impl<'a> Reporter<'a> {
         self.note(flow);
     }
 
+    /// Passes the adapter with a run's lowest validation loss to the observer.
+    pub fn best_adapter(&mut self, cell: &Cell, adapter: Adapter) {
+        let flow = self.observer.best_adapter(cell, adapter);
+        self.note(flow);
+    }
+
     /// Lets the observer handle its messages; true if it wants a snapshot now.
     pub async fn listen(&mut self) -> bool {
         self.observer.listen().await;

@@ -143,6 +143,7 @@ mod tests {
             final_loss: None,
             accuracy: None,
             classes: None,
+            correlations: None,
             diverged: None,
             failed: None,
             start: None,

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use loralab_data::Confusion;
-use loralab_experiment::{Cell, ClassScores, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost};
+use loralab_data::{Confusion, Correlation};
+use loralab_experiment::{
+    Cell, ClassScores, Correlations, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost,
+};
 
 use super::{Snapshot, Sweep, SweepError, reporter::Reporter};
 use crate::{
@@ -38,8 +40,18 @@ pub(super) struct UnderWay<'a, 's> {
     cohort: Cohort<'a>,
     probes: Option<Probes>,
     results: Vec<RunResult>,
+    /// The best checkpoint of each run so far, if they are kept.
+    best: Vec<Option<Checkpoint>>,
     /// The last step that was reported.
     reported: usize,
+}
+
+/// The adapter of a run at one of its validations.
+#[derive(Clone)]
+struct Checkpoint {
+    loss: f64,
+    /// The trained tensors, flat, in the order of the plan's parameters.
+    trained: Vec<f32>,
 }
 
 /// Runs that have a start.
@@ -89,7 +101,8 @@ impl<'a> Sweep<'a> {
             cohort.restore(&from.state)?;
             (results, reported) = (from.running.clone(), from.state.step);
         }
-        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, reported }))
+        let best = vec![None; count];
+        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, best, reported }))
     }
 
     /// The starts of a cohort's runs; reports an event if data were read for them.
@@ -205,6 +218,11 @@ impl UnderWay<'_, '_> {
         for (run, result) in self.results.iter().enumerate().filter(|(_, result)| result.final_loss.is_some()) {
             reporter.adapter(&result.cell, self.adapter(run, &trained[run]));
         }
+        for (run, result) in self.results.iter().enumerate() {
+            if let Some(Checkpoint { trained, .. }) = &self.best[run] {
+                reporter.best_adapter(&result.cell, self.adapter(run, trained));
+            }
+        }
         Ok(self.results)
     }
 
@@ -245,7 +263,7 @@ impl UnderWay<'_, '_> {
         let step = self.reported;
         let validations = self.cohort.validate(&self.sweep.validation).await?;
         for (result, validation) in self.results.iter_mut().zip(validations) {
-            let Some(Validation { loss, accuracy, confusion, .. }) = validation else { continue };
+            let Some(Validation { loss, accuracy, confusion, correlation, .. }) = validation else { continue };
             let (loss, cell) = (Event::finite(loss), result.cell.clone());
             let text = self.sweep.text_measures(loss);
             result.evaluations.push(Evaluation { step, loss, accuracy, text });
@@ -253,11 +271,33 @@ impl UnderWay<'_, '_> {
                 (result.final_loss, result.accuracy) = (loss, accuracy);
                 let scores = |table: Confusion| ClassScores { f1: table.f1(), mcc: table.matthews() };
                 result.classes = confusion.map(scores);
+                let measures = |Correlation { pearson, spearman }: Correlation| Correlations { pearson, spearman };
+                result.correlations = correlation.map(measures);
                 if loss.is_none() {
                     result.diverged = Some(Diverged { step, tensor: "the validation loss".to_owned() });
                 }
             }
             reporter.event(Event::Evaluation { cell, step, loss, accuracy, text });
+        }
+        if self.sweep.keeps_best { self.keep_best().await } else { Ok(()) }
+    }
+
+    /// Keeps the adapters whose loss at the validation just made is the run's lowest.
+    async fn keep_best(&mut self) -> Result<(), SweepError> {
+        let step = self.reported;
+        let loss = |result: &RunResult| result.evaluations.last().filter(|last| last.step == step)?.loss;
+        let lower = self.results.iter().zip(&self.best).map(|(result, best)| {
+            loss(result).filter(|loss| best.as_ref().is_none_or(|best: &Checkpoint| *loss < best.loss))
+        });
+        let lower: Vec<Option<f64>> = lower.collect();
+        if lower.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let trained = self.cohort.device().trained().await?;
+        for ((best, loss), trained) in self.best.iter_mut().zip(lower).zip(trained) {
+            if let Some(loss) = loss {
+                *best = Some(Checkpoint { loss, trained });
+            }
         }
         Ok(())
     }
@@ -277,6 +317,7 @@ fn unfinished(cell: &Cell) -> RunResult {
         final_loss: None,
         accuracy: None,
         classes: None,
+        correlations: None,
         diverged: None,
         failed: None,
         start: None,

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use loralab_data::{Batch, Confusion, Dataset, ExactMatches, Sampler};
+use loralab_data::{Batch, Confusion, Correlation, Dataset, ExactMatches, Sampler};
 
 use super::{
     initial::{Initial, start},
@@ -79,6 +79,8 @@ pub struct Validation {
     pub token_accuracy: f64,
     /// The counts of right and wrong answers, if there are two classes.
     pub confusion: Option<Confusion>,
+    /// The correlations of the scores given with those wanted, if there are scores.
+    pub correlation: Option<Correlation>,
 }
 
 /// K runs on one device.
@@ -264,7 +266,7 @@ pub async fn validate_in_groups(
         let inputs: Vec<Vec<Inputs<'_>>> = group.iter().map(|batch| vec![Inputs::from(batch); runs]).collect();
         for (batch, evaluations) in group.iter().zip(device.evaluate(&inputs).await?) {
             for (total, evaluation) in totals.iter_mut().zip(evaluations) {
-                *total = total.zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
+                *total = total.take().zip(evaluation).map(|(total, evaluation)| total.plus(batch, &evaluation));
             }
         }
         done += group.len();
@@ -273,7 +275,7 @@ pub async fn validate_in_groups(
     Ok(totals.into_iter().map(|total| total.map(Total::mean)).collect())
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Total {
     loss: f64,
     counted: usize,
@@ -282,6 +284,8 @@ struct Total {
     answers: bool,
     matches: ExactMatches,
     confusion: Option<Confusion>,
+    /// Scores given and wanted.
+    scores: Vec<(f32, f32)>,
 }
 
 impl Total {
@@ -289,14 +293,15 @@ impl Total {
         self.loss += evaluation.loss * batch.counted as f64;
         self.counted += batch.counted;
         // A model that gives scores has no right answers.
-        if evaluation.correct.is_empty() {
+        if evaluation.answers.is_empty() || !batch.expected.is_empty() {
+            self.scores.extend(batch.scores(&evaluation.answers));
             return self;
         }
         self.answers = true;
-        let rows = batch.weights.iter().zip(&evaluation.correct);
+        let rows = batch.weights.iter().zip(&evaluation.answers);
         self.right += rows.filter(|(weight, correct)| **weight != 0.0 && **correct == 1.0).count();
-        self.matches += batch.exact_matches(&evaluation.correct);
-        if let Some(table) = batch.confusion(&evaluation.correct) {
+        self.matches += batch.exact_matches(&evaluation.answers);
+        if let Some(table) = batch.confusion(&evaluation.answers) {
             *self.confusion.get_or_insert_default() += table;
         }
         self
@@ -310,6 +315,7 @@ impl Total {
             accuracy: self.matches.fraction().or_else(|| self.answers.then_some(token_accuracy)),
             token_accuracy,
             confusion: self.confusion,
+            correlation: (!self.scores.is_empty()).then(|| Correlation::of(&self.scores)),
         }
     }
 }

@@ -118,6 +118,32 @@ fn few_seeds_edges_and_divergence_are_said() {
 }
 
 #[test]
+fn correlations_of_scores_stand_in_the_table() {
+    let with = |seed: u64, pearson: Option<f64>| crate::RunResult {
+        accuracy: None,
+        correlations: Some(crate::Correlations { pearson, spearman: Some(0.5 + 0.25 * seed as f64) }),
+        ..run("x", 1e-3, seed, 0.5)
+    };
+    let defined = Summary::from_runs(setting(), &[with(0, Some(0.25)), with(1, Some(-0.75))]);
+    let table = defined.table();
+    let [header, row] =
+        [0, 2].map(|line| table.lines().nth(line).map(|line| line.split_whitespace().collect::<Vec<_>>()));
+    assert!(
+        header.is_some_and(|words| words.ends_with(&["Pearson", "Spearman", "stable", "to", "runs", "diverged"])),
+        "{table}"
+    );
+    assert!(row.is_some_and(|words| words.ends_with(&["-0.250", "0.625", "1e-3", "2", "0"])), "{table}");
+    assert!(!defined.sentence().contains("NaN") && !table.contains("F1"), "{table}");
+    let undefined = Summary::from_runs(setting(), &[with(0, Some(0.25)), with(1, None)]);
+    assert!(undefined.table().contains("  NaN     0.625"), "{}", undefined.table());
+    assert!(
+        undefined.sentence().contains("The correlation of x is not defined (NaN): a seed gives all texts the same")
+    );
+    let json = serde_json::to_value(&undefined).expect("a summary is JSON");
+    assert!(json["schemes"][0]["learning_rates"][0]["mean_correlations"]["pearson"].is_null());
+}
+
+#[test]
 fn a_best_at_the_end_of_the_grid_bounds_no_ratio() {
     let falling = [runs("x", &[0.5, 0.4, 0.3], 0.002), runs("y", &[0.4, 0.35, 0.5], 0.002)].concat();
     let summary = Summary::from_runs(setting(), &falling);

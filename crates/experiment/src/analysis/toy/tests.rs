@@ -20,6 +20,7 @@ fn runs(laws: &[(&str, f64, f64)], luck: f64) -> Vec<ToyRuns> {
                         final_loss: Some(loss),
                         accuracy: None,
                         classes: None,
+                        correlations: None,
                         diverged: None,
                         failed: None,
                         start: None,
