@@ -202,5 +202,5 @@ fn what_the_hub_does_not_give_is_a_sentence() {
         assert!(!place.path(&format!("{STORED}/refs")).exists(), "{name}: half a model looks whole");
     }
     let offline = place.run(&["generate", "--model", "org/nano", "--prompt", "a"]);
-    assert!(offline.stderr.contains("`hf download org/nano`"), "{}", offline.stderr);
+    assert!(offline.stderr.contains("`hf download org/nano --revision main`"), "{}", offline.stderr);
 }
