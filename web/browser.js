@@ -1,4 +1,4 @@
-// What takes a few lines here and pages of bindings elsewhere: the browser's store, downloads, a chart as pixels, files.
+// Work that takes a few lines here and pages of bindings elsewhere: the browser's store, downloads, a chart as pixels, files.
 // The page's program finds it as `loralab`.
 import { sweeps } from "./sweeps.js";
 

@@ -14,7 +14,7 @@ use crate::adapter::{self, LONGEST_WINDOW};
 /// Most tokens of an answer, unless asked for otherwise: GSM8K's have up to some 200.
 pub const LONGEST_ANSWER: usize = 256;
 
-/// What answers questions, and where.
+/// A base with all that is needed to answer questions: its tokenizer, a machine and its limits.
 pub struct Respondent<'a> {
     /// The base.
     pub base: &'a Base,

@@ -22,7 +22,7 @@ struct Hub {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-/// What the server gives, and how often it breaks off in the middle of the weights.
+/// The files that the server gives, and the number of times that it breaks off in the middle of the weights.
 struct Given {
     files: BTreeMap<&'static str, Vec<u8>>,
     /// SHA-256 of the weights as the server says it.

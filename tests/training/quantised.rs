@@ -65,7 +65,7 @@ fn only_linear_maps_are_quantised() {
         }
         assert_eq!(base.bytes(), NANO.quantised_bytes(quantiser));
         assert!(base.bytes() < NANO.bytes(), "{} and {} bytes", base.bytes(), NANO.bytes());
-        // What is written is what is computed with.
+        // The written weights are those that are computed with.
         let written = Base::from_safetensors(base.to_safetensors().expect("tensors of their shapes")).expect("a base");
         for (tensor, packed) in written.tensors.iter().zip(base.tensors.iter()) {
             assert_eq!(tensor.data.to_f32(), packed.data.to_f32(), "{}", tensor.name);

@@ -1,4 +1,4 @@
-//! How well scores that a model gives follow those that are wanted.
+//! Correlations of the scores that a model gives with those that are wanted.
 
 use std::cmp::Ordering;
 

@@ -81,7 +81,7 @@ const WORDS: [Words; 7] = [
         adds_bos: false,
     },
     Words { names: &["tekken"], patterns: &[TEKKEN], ignores_merges: true, adds_bos: true },
-    // What llama.cpp does with files that do not name it.
+    // llama.cpp does so with files that do not name it.
     Words {
         names: &["default"],
         patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
