@@ -1,11 +1,14 @@
 //! Trains a grid: every cell, or those that a search chooses; writes the results folder meanwhile.
 
-use std::time::Instant;
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Error, Result, anyhow, bail};
 use loralab_core::{
     device::wait,
-    lab::{Observer, Prepared, Sweep, questions},
+    lab::{Observer, Prepared, Snapshot, Sweep, questions},
     lora::{init::find, peft::Adapter},
 };
 use loralab_data::{Dataset, Examples, answer, spread};
@@ -15,19 +18,23 @@ use loralab_figure::results as files;
 use crate::{
     answers::{LONGEST_ANSWER, Respondent},
     args::{DeviceArguments, Output},
+    dry_run::counted,
     examples,
     failure::{Stopped, usage},
     fit::refused_cohorts,
     interrupt::Interrupt,
+    log::Past,
     outlook,
     prepare::refused,
     progress::Progress,
     results::{ADAPTERS, METRICS, Results},
+    resume,
     search::Search,
     source,
+    state::State,
     terminal::{Stream, note},
     trained::{self, Trained, ended},
-    watch::Watch,
+    watch::{Clock, Interim, Watch},
 };
 
 /// A grid in training.
@@ -39,10 +46,12 @@ struct Grid<'a> {
     interrupt: &'a Interrupt,
     results: Results,
     stream: Stream,
-    started: Instant,
+    clock: Clock,
     search: Option<Search>,
-    /// Number of runs planned so far.
-    planned: usize,
+    /// The cells planned so far.
+    planned: Vec<Cell>,
+    /// The cohort that was in training when the state was saved, to be continued.
+    under_way: Option<(Vec<Cell>, Snapshot)>,
     runs: Vec<RunResult>,
     base_loss: Option<f64>,
     base_accuracy: Option<f64>,
@@ -72,21 +81,8 @@ pub fn train_grid(
         }
         false => (None, experiment.cells()),
     };
-    let cohorts =
-        prepared.cohorts(&sweep, &cells).map_err(|error| refused_cohorts(error, prepared, &sweep, experiment))?;
-    if !output.quiet {
-        caution(experiment, prepared);
-    }
-    check_answers(prepared, output)?;
-    results.begin()?;
-    let (name, contents) = files::settings(&experiment.to_experiment());
-    results.write(&name, &contents)?;
-    if !(output.quiet || output.json) {
-        note(format_args!("{}.", outlook::trained(experiment, &prepared.base)));
-        note(outlook::data(experiment, &prepared.data));
-        note(examples::in_words(experiment, &prepared.data, &prepared.tokenizer, 1)?);
-        note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
-    }
+    let (State { facts, bytes }, Past { base, runs, cohort, .. }) = results.past(&prepared.data.train)?;
+    let under_way = resume::under_way(&bytes, cohort, &results)?;
     let mut grid = Grid {
         experiment,
         prepared,
@@ -95,15 +91,42 @@ pub fn train_grid(
         interrupt,
         results,
         stream: Stream::default(),
-        started: Instant::now(),
+        clock: Clock {
+            started: Instant::now(),
+            earlier: facts.seconds,
+            save_every: Duration::try_from_secs_f64(60.0 * output.save_every).unwrap_or_default(),
+        },
         search,
-        planned: cells.len(),
-        runs: vec![],
+        planned: cells,
+        under_way,
+        runs,
         base_loss: None,
         base_accuracy: None,
         failure: None,
     };
-    if grid.begin()? {
+    let missing = grid.missing();
+    let cohorts =
+        prepared.cohorts(&sweep, &missing).map_err(|error| refused_cohorts(error, prepared, &sweep, experiment))?;
+    let tells = !(output.quiet || output.json);
+    if !output.quiet {
+        caution(experiment, prepared);
+    }
+    check_answers(prepared, output)?;
+    grid.results.begin(facts.log)?;
+    let (name, contents) = files::settings(&experiment.to_experiment());
+    grid.results.write(&name, &contents)?;
+    if tells {
+        note(format_args!("{}.", outlook::trained(experiment, &prepared.base)));
+        note(outlook::data(experiment, &prepared.data));
+        note(examples::in_words(experiment, &prepared.data, &prepared.tokenizer, 1)?);
+        if !cohorts.is_empty() {
+            note(outlook::time(experiment, prepared, &sweep, &cohorts)?);
+        }
+        if let Some(words) = grid.resumed_in_words() {
+            note(words);
+        }
+    }
+    if grid.begin(base)? {
         grid.rounds(cohorts);
     }
     grid.end(device)
@@ -112,8 +135,11 @@ pub fn train_grid(
 /// Checks that answers are to be written where that is the way to compare them; says so if they are not.
 fn check_answers(prepared: &Prepared, output: &Output) -> Result<()> {
     let marked = |examples: &Examples| {
-        let all: Vec<usize> = (0..examples.len()).collect();
-        questions(examples, &all, &prepared.tokenizer).iter().any(|question| answer::has_mark(&question.wanted))
+        let is_marked = |index| {
+            let asked = questions(examples, &[index], &prepared.tokenizer);
+            asked.iter().any(|question| answer::has_mark(&question.wanted))
+        };
+        (0..examples.len()).any(is_marked)
     };
     match (prepared.data.validation.examples().is_some_and(marked), output.exact_match) {
         (false, Some(_)) => Err(usage(
@@ -141,18 +167,46 @@ fn caution(experiment: &Resolved, prepared: &Prepared) {
     outlook::cautions(experiment, &prepared.base).iter().for_each(note);
 }
 
-impl Grid<'_> {
-    /// Reports the start of the sweep and the loss of the base alone; false if the sweep is to stop.
-    fn begin(&mut self) -> Result<bool> {
+impl<'a> Grid<'a> {
+    /// The planned cells whose runs have not ended and are not to be continued.
+    fn missing(&self) -> Vec<Cell> {
+        let done = self.runs.iter().map(|run| &run.cell).chain(self.under_way.iter().flat_map(|(cells, _)| cells));
+        let done: HashSet<String> = done.map(Cell::id).collect();
+        self.planned.iter().filter(|cell| !done.contains(&cell.id())).cloned().collect()
+    }
+
+    /// A sentence on what is continued; none for a sweep that begins.
+    fn resumed_in_words(&self) -> Option<String> {
+        let ended = self.runs.len();
+        let under_way = self.under_way.as_ref().map(|(cells, snapshot)| {
+            format!(
+                "{} go on after step {} of {}",
+                counted(cells.len(), "run"),
+                snapshot.state.step,
+                self.experiment.steps
+            )
+        });
+        (ended > 0 || under_way.is_some()).then(|| {
+            let ended = format!("{} of {} had ended", counted(ended, "run"), self.planned.len());
+            format!("Continued: {}.", [Some(ended), under_way].into_iter().flatten().collect::<Vec<_>>().join(", "))
+        })
+    }
+
+    /// Reports the start of the sweep and the loss of the base alone, which must be that of `earlier`, if it was logged; false if the sweep is to stop.
+    fn begin(&mut self, earlier: Option<(Option<f64>, Option<f64>)>) -> Result<bool> {
         let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
         let make_device = |plan, base| prepared.machine.make(plan, base);
-        let started = prepared.started(experiment, env!("CARGO_PKG_VERSION"), self.planned);
-        let mut watch = self.watch();
+        let started = prepared.started(experiment, env!("CARGO_PKG_VERSION"), self.planned.len());
+        let mut watch = self.watch(&|_, _| Ok(()));
         let mut flow = watch.event(started);
         let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
         let (loss, accuracy) = (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
-        if flow.is_continue() {
-            flow = watch.event(Event::Base { loss, accuracy, text: sweep.text_measures(loss) });
+        match earlier {
+            Some((before, _)) if before != loss => return Err(resume::other_base(before, loss)),
+            None if flow.is_continue() => {
+                flow = watch.event(Event::Base { loss, accuracy, text: sweep.text_measures(loss) });
+            }
+            _ => {}
         }
         let (_, failure) = watch.end();
         (self.base_loss, self.base_accuracy, self.failure) = (loss, accuracy, failure);
@@ -167,14 +221,17 @@ impl Grid<'_> {
                 return;
             }
             self.round(&cohorts);
-            let all_ended = self.failure.is_none() && ended(&self.runs) == self.planned;
+            let all_ended = self.failure.is_none() && self.ended() == self.planned.len();
             let Some(search) = self.search.as_mut().filter(|_| all_ended) else { return };
-            let cells = search.next(self.base_loss, &self.runs);
+            // A search that is continued chooses anew from what it knew at the time.
+            let planned: HashSet<String> = self.planned.iter().map(Cell::id).collect();
+            let known = self.runs.iter().filter(|run| planned.contains(&run.cell.id()));
+            let cells = search.next(self.base_loss, &known.cloned().collect::<Vec<_>>());
             if cells.is_empty() {
                 return;
             }
-            self.planned += cells.len();
-            match self.prepared.cohorts(self.sweep, &cells) {
+            self.planned.extend(cells);
+            match self.prepared.cohorts(self.sweep, &self.missing()) {
                 Ok(of_round) => cohorts = of_round,
                 Err(error) => self.failure = Some(refused(error, self.experiment)),
             }
@@ -184,22 +241,43 @@ impl Grid<'_> {
     fn round(&mut self, cohorts: &[Vec<Cell>]) {
         let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
         let make_device = |plan, base| prepared.machine.make(plan, base);
-        let mut watch = self.watch();
-        let outcome = wait(sweep.run(cohorts, &make_device, &mut watch));
+        let planned: HashSet<String> = self.planned.iter().map(Cell::id).collect();
+        // A search may reach a round whose cells were not planned yet.
+        let under_way = self.under_way.take_if(|(cells, _)| cells.iter().all(|cell| planned.contains(&cell.id())));
+        let (first, from) = under_way.unzip();
+        let cohorts: Vec<Vec<Cell>> = first.iter().chain(cohorts).cloned().collect();
+        let (clock, ended, outline) = (self.clock, self.runs.clone(), self.outline());
+        let interim = |results: &mut Results, of_round: &[RunResult]| {
+            let runs = [&ended[..], of_round].concat();
+            let mut summary = outline.summary(clock.seconds(), &runs, results);
+            trained::write_summary(results, &mut summary)?;
+            trained::write_figures(results, &summary).map(drop)
+        };
+        let mut watch = self.watch(&interim);
+        if let Some(cells) = &first {
+            watch.shows(cells);
+        }
+        let outcome = wait(sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut watch));
         let (of_round, unwritten) = watch.end();
         self.runs.extend(of_round);
         self.failure = unwritten.or(outcome.err().map(|error| refused(error, experiment)));
     }
 
-    fn watch(&mut self) -> Watch<'_> {
+    fn watch<'w>(&'w mut self, interim: Interim<'w>) -> Watch<'w> {
         let progress = Progress::new(self.experiment.steps, self.output.quiet || self.output.json);
         let stream = self.output.json.then_some(&mut self.stream);
-        Watch::new(&mut self.results, progress, stream, self.interrupt.clone(), self.started)
+        Watch::new(&mut self.results, progress, stream, self.interrupt.clone(), self.clock, interim)
+    }
+
+    /// Number of planned runs that have ended.
+    fn ended(&self) -> usize {
+        let planned: HashSet<String> = self.planned.iter().map(Cell::id).collect();
+        self.runs.iter().filter(|run| run.is_over() && planned.contains(&run.cell.id())).count()
     }
 
     /// True if every planned run has ended.
     fn is_complete(&self) -> bool {
-        ended(&self.runs) == self.planned
+        self.ended() == self.planned.len()
     }
 
     /// Lets the base and the runs whose adapters are written answer held-out questions; the share of right answers becomes their accuracy.
@@ -242,29 +320,10 @@ impl Grid<'_> {
         Ok(())
     }
 
-    fn sum_up(&self, seconds: f64) -> Summary {
-        let data = &self.prepared.data;
-        let accuracy = match data.validation {
-            Dataset::Text(_) => Accuracy::Token,
-            Dataset::Labelled(_) => Accuracy::Class,
-            _ => Accuracy::ExactMatch,
-        };
-        let held_out = data.validation.sequences(self.experiment.tokens);
-        let setting = Setting {
-            device: self.prepared.machine.describe(),
-            wall_seconds: seconds,
-            base_loss: self.base_loss,
-            base_accuracy: self.base_accuracy,
-            accuracy,
-            validation_examples: Some(held_out.min(self.experiment.validation_examples)),
-            bytes_per_token: self.sweep.bytes_per_token(),
-            order: self.experiment.schemes.clone(),
-        };
-        let mut summary = Summary::from_runs(setting, &self.runs);
-        let kept = self.runs.iter().filter(|run| self.results.has_best(&run.cell));
-        summary.best_checkpoints = kept.filter_map(BestCheckpoint::of).collect();
-        summary.planned = (!self.is_complete()).then_some(self.planned);
-        summary
+    /// What a summary needs beside the runs.
+    fn outline(&self) -> Outline<'a> {
+        let Grid { experiment, prepared, sweep, ref planned, base_loss, base_accuracy, .. } = *self;
+        Outline { experiment, prepared, sweep, planned: planned.len(), base_loss, base_accuracy }
     }
 
     /// Writes the summary first, since the log does not contain it, and then the last line of the log.
@@ -306,8 +365,8 @@ impl Grid<'_> {
         if let Some(most) = self.output.exact_match.filter(|_| is_whole) {
             self.failure = self.answer(most).err();
         }
-        let seconds = self.started.elapsed().as_secs_f64();
-        let mut summary = self.sum_up(seconds);
+        let seconds = self.clock.seconds();
+        let mut summary = self.outline().summary(seconds, &self.runs, &self.results);
         let reason = summary.why_nothing_started().filter(|_| self.is_complete());
         let has_ended = self.runs.iter().any(|run| run.is_over() && run.failed.is_none());
         let written = self.write_down(&mut summary, seconds, has_ended);
@@ -325,6 +384,9 @@ impl Grid<'_> {
         if let (None, Some(reason)) = (&self.failure, reason) {
             bail!(reason);
         }
+        if self.failure.is_none() && self.is_complete() {
+            self.results.remove_states();
+        }
         let Grid { experiment, search, results, runs, planned, failure, .. } = self;
         Ok(Trained {
             searched: search.as_ref().map(|search| search.in_words(experiment)),
@@ -333,7 +395,7 @@ impl Grid<'_> {
             runs,
             curves,
             results,
-            planned,
+            planned: planned.len(),
             stopped_by: self.interrupt.by(),
             failure,
             summed_up,
@@ -348,10 +410,50 @@ impl Grid<'_> {
             (_, Some(reason)) => anyhow!("{reason}; {stays}"),
             _ => {
                 if !self.output.quiet {
-                    note(format_args!("Stopped by {} before a run had ended: {stays}.", self.interrupt.by()));
+                    let further = self.results.continuing().map(|command| format!(" `{command}` goes on."));
+                    let further = further.unwrap_or_default();
+                    note(format_args!("Stopped by {} before a run had ended: {stays}.{further}", self.interrupt.by()));
                 }
                 Stopped.into()
             }
         }
+    }
+}
+
+/// What a summary needs beside the runs.
+struct Outline<'a> {
+    experiment: &'a Resolved,
+    prepared: &'a Prepared,
+    sweep: &'a Sweep<'a>,
+    planned: usize,
+    base_loss: Option<f64>,
+    base_accuracy: Option<f64>,
+}
+
+impl Outline<'_> {
+    /// The summary of the runs that have ended.
+    fn summary(&self, seconds: f64, runs: &[RunResult], results: &Results) -> Summary {
+        let data = &self.prepared.data;
+        let accuracy = match data.validation {
+            Dataset::Text(_) => Accuracy::Token,
+            Dataset::Labelled(_) => Accuracy::Class,
+            _ => Accuracy::ExactMatch,
+        };
+        let held_out = data.validation.sequences(self.experiment.tokens);
+        let setting = Setting {
+            device: self.prepared.machine.describe(),
+            wall_seconds: seconds,
+            base_loss: self.base_loss,
+            base_accuracy: self.base_accuracy,
+            accuracy,
+            validation_examples: Some(held_out.min(self.experiment.validation_examples)),
+            bytes_per_token: self.sweep.bytes_per_token(),
+            order: self.experiment.schemes.clone(),
+        };
+        let mut summary = Summary::from_runs(setting, runs);
+        let kept = runs.iter().filter(|run| results.has_best(&run.cell));
+        summary.best_checkpoints = kept.filter_map(BestCheckpoint::of).collect();
+        summary.planned = (ended(runs) < self.planned).then_some(self.planned);
+        summary
     }
 }

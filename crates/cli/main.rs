@@ -21,6 +21,7 @@ mod hub;
 mod init;
 mod interrupt;
 mod lock;
+mod log;
 mod memory;
 mod merge;
 mod model_card;
@@ -33,10 +34,12 @@ mod rate;
 mod report;
 mod reproduce;
 mod results;
+mod resume;
 mod saved;
 mod schemes;
 mod search;
 mod source;
+mod state;
 mod sweep;
 mod terminal;
 mod tiles;
@@ -46,27 +49,32 @@ mod watch;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use args::Command;
+use resume::Begun;
 
 fn main() -> ExitCode {
     interrupt::outlive_full_disks();
-    let outcome = match args::parse() {
-        Command::Sweep(arguments) => sweep::sweep(&arguments),
-        Command::Train(arguments) => sweep::train(&arguments),
-        Command::Init(arguments) => init::init(&arguments),
-        Command::Generate(arguments) => generate::generate(&arguments),
-        Command::Chat(arguments) => chat::chat(&arguments),
-        Command::Eval(arguments) => eval::eval(&arguments),
-        Command::Merge(arguments) => merge::merge(&arguments),
-        Command::Export(arguments) => export::export(&arguments),
-        Command::Pretrain(arguments) => pretrain::pretrain(&arguments),
-        Command::Plan(arguments) => plan::plan(&arguments),
-        Command::Reproduce(what) => reproduce::reproduce(&what),
-        Command::Report(arguments) => report::report(&arguments),
+    failure::exit_code(resume::command().and_then(|(command, begun)| run(&command, &begun)))
+}
+
+fn run(command: &Command, begun: &Begun) -> Result<()> {
+    match command {
+        Command::Sweep(arguments) => sweep::sweep(arguments, begun),
+        Command::Train(arguments) => sweep::train(arguments, begun),
+        Command::Init(arguments) => init::init(arguments),
+        Command::Generate(arguments) => generate::generate(arguments),
+        Command::Chat(arguments) => chat::chat(arguments),
+        Command::Eval(arguments) => eval::eval(arguments),
+        Command::Merge(arguments) => merge::merge(arguments),
+        Command::Export(arguments) => export::export(arguments),
+        Command::Pretrain(arguments) => pretrain::pretrain(arguments, begun),
+        Command::Plan(arguments) => plan::plan(arguments),
+        Command::Reproduce(what) => reproduce::reproduce(what, begun),
+        Command::Report(arguments) => report::report(arguments),
         Command::Schemes => schemes::schemes(),
-        Command::Rate(arguments) => rate::rate(&arguments),
+        Command::Rate(arguments) => rate::rate(arguments),
         Command::Devices => devices::devices(),
-        Command::Verify(arguments) => verify::verify(&arguments),
-    };
-    failure::exit_code(outcome)
+        Command::Verify(arguments) => verify::verify(arguments),
+    }
 }

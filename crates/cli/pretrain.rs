@@ -1,7 +1,6 @@
 //! `loralab pretrain`: trains a base from random weights.
 
 use std::{
-    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,14 +8,16 @@ use std::{
 };
 
 use anyhow::{Context, Error, Result, bail};
-use indicatif::HumanDuration;
 use loralab_core::{
     device::{Cpu, wait},
     graph::{
         plan::{Optimizer, Shape},
         tape::{Purpose, Tape},
     },
-    lab::train::{self, Pretraining, Validation, validate},
+    lab::{
+        Snapshot,
+        train::{self, CohortState, Pretrained, Pretraining, Validation, validate},
+    },
     models::{Adapters, Base, Model, Training, llama::Config},
 };
 use loralab_data::{Dataset, Split, pretraining};
@@ -29,7 +30,9 @@ use crate::{
     memory,
     progress::Steps,
     results::{lock_output, write_whole},
+    resume::{Begun, beside},
     source,
+    state::{Facts, State, States, check_data, fingerprint},
     terminal::{note, print},
 };
 
@@ -41,10 +44,11 @@ pub const VALIDATION: (u64, usize) = (7, 200_000);
 const VALIDATION_SEQUENCES: usize = 512;
 
 /// Trains a base and writes it.
-pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
+pub fn pretrain(arguments: &PretrainArguments, begun: &Begun) -> Result<()> {
     let interrupt = Interrupt::listen(arguments.quiet);
-    let output = arguments.output.as_path();
-    check_output(output, arguments.overwrite)?;
+    let output = arguments.output()?;
+    let resumes = arguments.resume.is_some();
+    check_output(output, arguments.overwrite, resumes)?;
     let settings = settings(arguments)?;
     settings.config.check().map_err(usage)?;
     check_memory(&settings)?;
@@ -65,128 +69,138 @@ pub fn pretrain(arguments: &PretrainArguments) -> Result<()> {
     // Finds an output that can't be written before the work starts.
     let _lock = lock_output(output)?;
     // Another process may have written there in the meantime.
-    check_output(output, arguments.overwrite)?;
+    check_output(output, arguments.overwrite, resumes)?;
 
-    let mut steps = Steps::new("pretraining".to_owned(), settings.steps, arguments.quiet);
-    let mut saves = Saves::new(output, arguments.save_every);
-    let (mut smooth, mut done, mut loss) = (None, 0, f64::NAN);
-    let base = train::pretrain(&settings, &data.train, |step, step_loss, base| {
-        (done, loss) = (step, step_loss);
-        let mean = smooth.map_or(loss, |mean| 0.98 * mean + 0.02 * loss);
-        smooth = Some(mean);
-        steps.advance(step, || format!("training loss {}", loss_text(mean)));
-        let goes_on = loss.is_finite() && !interrupt.is_pressed();
-        if goes_on && step < settings.steps && saves.are_due() {
-            saves.save(step, base, arguments.quiet);
-        }
-        goes_on
-    })?;
-    steps.end();
-    let bytes = base.to_safetensors()?;
-    // Reading the bytes back tests that every weight is finite in its stored precision.
-    if !loss.is_finite() || Base::from_safetensors(bytes.clone()).is_err() {
-        let written = saves.in_words().unwrap_or_else(|| "nothing was written".to_owned());
-        bail!("the pretraining diverged at step {done}, so {written}; lower `--learning-rate`");
-    }
-    // A stopped pretraining does not replace an earlier base.
-    let stopped = done < settings.steps;
-    let output = if stopped && output.exists() { saves.file.as_path() } else { output };
-    write_whole(output, &bytes)?;
-    if output != saves.file {
+    let mut saves = Saves::new(output, arguments, &data.train);
+    if !resumes {
         saves.remove();
     }
+    let from = saves.load()?;
+    begun.write(&beside(output))?;
+    let mut steps = Steps::new("pretraining".to_owned(), settings.steps, arguments.quiet);
+    let (mut smooth, mut done, mut loss) = (None, from.as_ref().map_or(0, |from| from.step), f64::NAN);
+    if let Some(from) = &from
+        && !arguments.quiet
+    {
+        note(format_args!("Continued after step {} of {}.", from.step, settings.steps));
+    }
+    let base = train::pretrain(&settings, &data.train, from.as_ref(), |pretrained| {
+        (done, loss) = (pretrained.step, pretrained.loss);
+        let mean = smooth.map_or(loss, |mean| 0.98 * mean + 0.02 * loss);
+        smooth = Some(mean);
+        steps.advance(done, || format!("training loss {}", loss_text(mean)));
+        let stops = interrupt.is_pressed();
+        if loss.is_finite() && done < settings.steps && (stops || saves.are_due()) {
+            saves.save(pretrained);
+        }
+        loss.is_finite() && !stops
+    })?;
+    steps.end();
+    if done < settings.steps && loss.is_finite() {
+        if !arguments.quiet {
+            let goes_on = begun.continuing(output);
+            note(format_args!(
+                "Stopped by {} at step {done} of {}: `{goes_on}` goes on.",
+                interrupt.by(),
+                settings.steps
+            ));
+        }
+        return Err(Stopped.into());
+    }
+    let bytes = base.to_safetensors()?;
+    // Reading the bytes back tests that every weight is finite in its stored precision.
+    if Base::from_safetensors(bytes.clone()).is_err() {
+        saves.remove();
+        bail!("the pretraining diverged at step {done}, so nothing was written; lower `--learning-rate`");
+    }
+    write_whole(output, &bytes)?;
+    saves.remove();
     let Validation { loss, accuracy, .. } = validation(&base, &settings, &data.validation)?;
-    let printed = print(format_args!(
+    print(format_args!(
         "{}: {} weights, {}, {done} steps; validation loss {} nats per token, token accuracy {}",
         output.display(),
         base.model.parameters(),
         Bytes(bytes.len() as u64),
         loss_text(loss),
         accuracy.map_or_else(|| "unknown".to_owned(), |share| format!("{share:.3}"))
-    ));
-    if stopped {
-        if !arguments.quiet {
-            note(format_args!("Stopped by {} at step {done} of {}.", interrupt.by(), settings.steps));
-        }
-        return Err(Stopped.into());
-    }
-    Ok(printed?)
+    ))?;
+    Ok(())
 }
 
-/// Saves the base at intervals in a file beside the output.
+/// Saves the state at intervals, in files beside the output.
 struct Saves {
-    file: PathBuf,
+    states: States,
+    /// The file with the command that continues it.
+    command: PathBuf,
+    /// The data's fingerprint.
+    data: String,
     every: Duration,
     last: Instant,
-    /// The step of the last save.
-    step: Option<usize>,
+    earlier: f64,
+    unsaved: bool,
 }
 
 impl Saves {
-    fn new(output: &Path, minutes: f64) -> Self {
+    fn new(output: &Path, arguments: &PretrainArguments, train: &Dataset) -> Self {
         // An interval that overflows a duration means never.
-        let every = Duration::try_from_secs_f64(60.0 * minutes).unwrap_or_default();
-        Self { file: unfinished(output), every, last: Instant::now(), step: None }
+        let every = Duration::try_from_secs_f64(60.0 * arguments.save_every).unwrap_or_default();
+        let (states, command, data) = (States::of_file(output), beside(output), fingerprint(train));
+        Self { states, command, data, every, last: Instant::now(), earlier: 0.0, unsaved: false }
+    }
+
+    /// The state to continue from.
+    fn load(&mut self) -> Result<Option<CohortState>> {
+        let Some(State { facts, bytes }) = self.states.load() else { return Ok(None) };
+        self.earlier = facts.seconds;
+        check_data(&facts, &self.data)?;
+        Ok(Some(Snapshot::from_bytes(&bytes)?.state))
     }
 
     fn are_due(&self) -> bool {
         !self.every.is_zero() && self.last.elapsed() >= self.every
     }
 
-    /// Writes the base if its weights are finite. The training continues if it cannot be written.
-    fn save(&mut self, step: usize, base: &dyn Fn() -> Base, quiet: bool) {
-        let saved = base().to_safetensors().map_err(Error::from).and_then(|bytes| {
-            Base::from_safetensors(bytes.clone())?;
-            write_whole(&self.file, &bytes)
-        });
+    /// Saves the state. The training continues if it cannot be written.
+    fn save(&mut self, pretrained: &mut Pretrained<'_>) {
+        self.earlier += self.last.elapsed().as_secs_f64();
         self.last = Instant::now();
-        match saved {
-            Ok(()) => {
-                if self.step.is_none() && !quiet {
-                    note(format_args!(
-                        "The base of step {step} is in `{}`, which is written again every {} and removed at the end.",
-                        self.file.display(),
-                        HumanDuration(self.every)
-                    ));
-                }
-                self.step = Some(step);
-            }
-            Err(error) => note(format_args!("The base of step {step} is not saved: {error:#}.")),
+        let facts = Facts { seconds: self.earlier, data: self.data.clone(), ..Facts::default() };
+        let state = pretrained.state().map_err(Error::from);
+        let saved = state.and_then(|state| {
+            let best = vec![None; state.runs.len()];
+            let snapshot = Snapshot { cohort: 0, results: vec![], running: vec![], state, best };
+            self.states.save(&State { facts, bytes: snapshot.to_bytes() })
+        });
+        if let Err(error) = saved
+            && !std::mem::replace(&mut self.unsaved, true)
+        {
+            note(format_args!("The state of step {} is not saved: {error:#}.", pretrained.step));
         }
     }
 
-    fn in_words(&self) -> Option<String> {
-        self.step.map(|step| format!("only the base of step {step} was written, to `{}`", self.file.display()))
-    }
-
-    /// Removes the saved file, including that of an earlier pretraining.
+    /// Removes what is saved.
     fn remove(&self) {
-        let _ = fs::remove_file(&self.file);
+        self.states.remove();
+        let _ = fs::remove_file(&self.command);
     }
 }
 
-/// The file of an unfinished pretraining: `little.unfinished.safetensors` for `little.safetensors`.
-fn unfinished(output: &Path) -> PathBuf {
-    let part = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let (stem, extension) = (part(output.file_stem()), part(output.extension()));
-    output.with_file_name(format!("{stem}.unfinished")).with_added_extension(extension)
-}
-
-fn check_output(output: &Path, overwrite: bool) -> Result<()> {
+fn check_output(output: &Path, overwrite: bool, resumes: bool) -> Result<()> {
     let name = output.display();
     if output.is_dir() || output.file_name().is_none() {
         return Err(usage(format_args!("`--output {name}` is a folder, but the name of a file is needed")));
     }
-    if output.exists() && !overwrite {
+    if overwrite || resumes {
+        return Ok(());
+    }
+    if output.exists() {
         return Err(usage(format_args!(
             "the file `{name}` exists; choose another `--output`, or replace it with `--overwrite`"
         )));
     }
-    let unfinished = unfinished(output);
-    if unfinished.exists() && !overwrite {
+    if beside(output).exists() {
         return Err(usage(format_args!(
-            "`{}` is there, the base of a pretraining that was cut off: give it another name to keep it, or replace it with `--overwrite`",
-            unfinished.display()
+            "a pretraining of `{name}` was cut off: go on with `loralab pretrain --resume {name}`, or begin anew with `--overwrite`"
         )));
     }
     Ok(())

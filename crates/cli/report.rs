@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use crate::{
     args::ReportArguments,
+    log::{best_events, check_file},
     memory,
-    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, best_events, check_file, lock_folder, write_whole},
+    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, lock_folder, write_whole},
     source,
     terminal::{note, print},
 };

@@ -6,28 +6,55 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Write},
     mem,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow};
 use loralab_core::lora::peft::Adapter;
-use loralab_experiment::{Bytes, Cell, Event, Summary};
+use loralab_data::Dataset;
+use loralab_experiment::Cell;
 pub use loralab_figure::results::*;
 
-use crate::{earlier::Earlier, failure::usage, lock::Lock, saved, terminal::note, tiles::TILES};
+use crate::{
+    earlier::Earlier,
+    failure::usage,
+    lock::Lock,
+    log::{Log, Past},
+    resume::Begun,
+    saved,
+    state::{Facts, STATES, State, States, check_data, fingerprint},
+    terminal::note,
+    tiles::TILES,
+};
 
 /// The choices of a search for learning rates, each with its reason.
 pub const SEARCH: &str = "search.json";
 /// The report, one page.
 pub const REPORT: &str = "report.html";
+/// The command line that the results were begun with, from which `--resume` continues them.
+pub const COMMAND: &str = "command.json";
+/// The parts of a reproduction that are measured, by name.
+pub const PARTS: &str = "parts.json";
 /// The base that an adapter belongs to, if it differs from the base that the start was computed for.
 pub const BASE: &str = "base.safetensors";
 
 /// All files of results, without those of a report, of adapters and of the sweeps of a reproduction.
-pub const FILES: [&str; 8] =
-    [METRICS, EXPERIMENT, SUMMARY, SEARCH, LOSS_BY_LEARNING_RATE, TRAINING_CURVES, REPORT, TILES];
+pub const FILES: [&str; 12] = [
+    METRICS,
+    EXPERIMENT,
+    SUMMARY,
+    SEARCH,
+    LOSS_BY_LEARNING_RATE,
+    TRAINING_CURVES,
+    REPORT,
+    TILES,
+    COMMAND,
+    PARTS,
+    STATES[0],
+    STATES[1],
+];
 /// The files of an adapter.
 pub const ADAPTER_FILES: [&str; 3] = [ADAPTER_CONFIG, ADAPTER_TENSORS, BASE];
 
@@ -37,7 +64,9 @@ pub const OVERWRITE: &str = ", or replace its results with `--overwrite`";
 /// The lock file of a results folder; its writer holds the lock.
 const LOCK: &str = ".lock";
 /// The folder of new results, until the first is complete and they replace the earlier ones.
-const NEW: &str = ".new.partial";
+pub const NEW: &str = ".new.partial";
+/// The same folder once the earlier results are removed, until its contents are moved to their place.
+const MOVING: &str = ".moving.partial";
 
 /// A results folder, locked by this process.
 #[derive(Debug)]
@@ -46,6 +75,11 @@ pub struct Results {
     /// The current place of the results: the folder, or [`NEW`] in it if it holds earlier results.
     place: PathBuf,
     earlier: Earlier,
+    /// The command that continues them; none if another folder has it.
+    begun: Option<Begun>,
+    states: States,
+    /// The fingerprint of the data that are trained on.
+    data: String,
     log: Option<Log>,
     /// The runs whose adapters are written, by name.
     adapters: Vec<String>,
@@ -54,16 +88,6 @@ pub struct Results {
     /// The error of the first of them.
     failure: Option<Error>,
     _lock: Lock,
-}
-
-/// The log.
-#[derive(Debug)]
-struct Log {
-    file: File,
-    /// Bytes of whole lines.
-    length: u64,
-    /// Lines not written yet.
-    owed: String,
 }
 
 impl Results {
@@ -78,7 +102,8 @@ impl Results {
         // A killed process leaves its lock file, which nobody holds.
         if entries.flatten().any(|entry| entry.file_name() != LOCK) {
             return Err(usage(format_args!(
-                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}"
+                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}{}",
+                if folder.join(COMMAND).exists() { ", or go on with `--resume`" } else { "" }
             )));
         }
         Ok(())
@@ -94,11 +119,19 @@ impl Results {
         Ok(())
     }
 
+    /// Locks the folder, of results that begin or are to be continued; `begun` is the command that continues them.
+    ///
+    /// # Errors
+    /// As for `claim` and `resume`.
+    pub fn open(folder: &Path, overwrite: bool, resumes: bool, begun: Option<&Begun>) -> Result<Self> {
+        if resumes { Self::resume(folder, begun) } else { Self::claim(folder, overwrite, begun) }
+    }
+
     /// Creates and locks the folder. Its contents stay unchanged; a created folder is removed again if nothing is written to it.
     ///
     /// # Errors
     /// If it holds files that may not be overwritten, another process writes there, or it is not writable.
-    pub fn claim(folder: &Path, overwrite: bool) -> Result<Self> {
+    fn claim(folder: &Path, overwrite: bool, begun: Option<&Begun>) -> Result<Self> {
         let check = || match overwrite {
             true => Self::refuse_file(folder),
             false => Self::check_free(folder, OVERWRITE),
@@ -107,6 +140,7 @@ impl Results {
         let lock = lock(&folder.join(LOCK), folder)?;
         // Another process may have written there in the meantime.
         check()?;
+        finish_move(folder).with_context(|| unwritable(folder))?;
         let (earlier, new) = (Earlier::of(folder), folder.join(NEW));
         let place = if earlier.is_empty() { folder.to_owned() } else { new.clone() };
         let begin = || {
@@ -117,22 +151,108 @@ impl Results {
             sync_folder(parent(folder))
         };
         begin().with_context(|| unwritable(folder))?;
-        let (adapters, unwritten, failure) = (vec![], vec![], None);
-        Ok(Self { folder: folder.to_owned(), place, earlier, log: None, adapters, unwritten, failure, _lock: lock })
+        Ok(Self::new(folder, place, earlier, begun, lock))
     }
 
-    /// Creates the log of a sweep and the folder of its adapters.
+    fn new(folder: &Path, place: PathBuf, earlier: Earlier, begun: Option<&Begun>, lock: Lock) -> Self {
+        let states = States::of_folder(&place);
+        let (folder, begun) = (folder.to_owned(), begun.cloned());
+        let (adapters, unwritten, failure) = (vec![], vec![], None);
+        Self {
+            folder,
+            place,
+            earlier,
+            begun,
+            states,
+            data: String::new(),
+            log: None,
+            adapters,
+            unwritten,
+            failure,
+            _lock: lock,
+        }
+    }
+
+    /// Locks a folder whose results are to be continued.
+    ///
+    /// # Errors
+    /// If another process writes there, or it is not writable.
+    fn resume(folder: &Path, begun: Option<&Begun>) -> Result<Self> {
+        Self::refuse_file(folder)?;
+        let lock = lock(&folder.join(LOCK), folder)?;
+        finish_move(folder).with_context(|| unwritable(folder))?;
+        let new = folder.join(NEW);
+        let (place, earlier) = match fs::read_dir(&new).is_ok_and(|mut files| files.next().is_some()) {
+            true => (new, Earlier::of(folder)),
+            false => (folder.to_owned(), Earlier::default()),
+        };
+        fs::create_dir_all(&place).with_context(|| unwritable(folder))?;
+        Ok(Self::new(folder, place, earlier, begun, lock))
+    }
+
+    /// The state to continue from, and what the log says up to it; both are empty for a sweep that begins.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or the data are others.
+    pub fn past(&mut self, train: &Dataset) -> Result<(State, Past)> {
+        self.data = fingerprint(train);
+        let log = self.place.join(METRICS);
+        let mut state = self.states.load();
+        if state.is_none() && log.is_file() {
+            // A sweep that is complete has no state any more.
+            let complete = Past::read(&log, u64::MAX)?.complete;
+            state = complete.map(|log| State { facts: Facts { log, ..Facts::default() }, bytes: vec![] });
+        }
+        let Some(state) = state else { return Ok(Default::default()) };
+        check_data(&state.facts, &self.data)?;
+        let past = Past::read(&log, state.facts.log)?;
+        self.unwritten.clone_from(&state.facts.unwritten);
+        let has_adapter = |name: &String| self.place.join(ADAPTERS).join(name).join(ADAPTER_TENSORS).is_file();
+        let names = past.runs.iter().flat_map(|run| [run.cell.id(), best(&run.cell)]);
+        self.adapters = names.filter(has_adapter).collect();
+        Ok((state, past))
+    }
+
+    /// Opens the log of a sweep, of which `log` bytes are kept, and creates the folder of its adapters; writes the command that `--resume` continues.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn begin(&mut self) -> Result<()> {
+    pub fn begin(&mut self, log: u64) -> Result<()> {
         let begin = || {
             fs::create_dir_all(self.place.join(ADAPTERS))?;
-            File::create(self.place.join(METRICS))
+            Log::open(&self.place.join(METRICS), log)
         };
-        let file = begin().with_context(|| unwritable(&self.folder))?;
-        self.log = Some(Log { file, length: 0, owed: String::new() });
-        Ok(())
+        self.log = Some(begin().with_context(|| unwritable(&self.folder))?);
+        self.write_command()
+    }
+
+    /// Writes the command that `--resume` continues.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_command(&self) -> Result<()> {
+        self.begun.as_ref().map_or(Ok(()), |begun| begun.write(&self.place.join(COMMAND)))
+    }
+
+    /// Writes the state of the training; `bytes` are empty between two cohorts.
+    ///
+    /// # Errors
+    /// If it, or the log that it follows, cannot be written.
+    pub fn save(&mut self, seconds: f64, bytes: Vec<u8>) -> Result<()> {
+        self.sync()?;
+        let log = self.log.as_ref().map_or(0, Log::length);
+        let facts = Facts { log, seconds, unwritten: self.unwritten.clone(), data: self.data.clone() };
+        self.states.save(&State { facts, bytes })
+    }
+
+    /// The command line that continues the training; none if no state is saved.
+    pub fn continuing(&self) -> Option<String> {
+        self.begun.as_ref().filter(|_| self.states.exist()).map(|begun| begun.continuing(&self.folder))
+    }
+
+    /// Removes the states of a training that is complete.
+    pub fn remove_states(&self) {
+        self.states.remove();
     }
 
     /// The folder.
@@ -160,10 +280,11 @@ impl Results {
         }
         self.sync()?;
         let new = mem::replace(&mut self.place, self.folder.clone());
+        self.states.move_to(&self.folder);
         let replace = || {
             self.earlier.remove()?;
-            move_into(&new, &self.folder)?;
-            sync_folder(&self.folder)
+            fs::rename(&new, self.folder.join(MOVING))?;
+            finish_move(&self.folder)
         };
         replace().with_context(|| {
             let (folder, new) = (self.folder.display(), new.display());
@@ -182,20 +303,7 @@ impl Results {
     /// If it, or a stored line, cannot be written.
     pub fn log(&mut self, line: &str, is_owed: bool) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let before = log.owed.len();
-        log.owed += line;
-        log.owed.push('\n');
-        // One write for all lines, so that a killed process leaves whole lines.
-        let written = log.file.write_all(log.owed.as_bytes());
-        if written.is_ok() {
-            log.length += log.owed.len() as u64;
-            log.owed.clear();
-        } else {
-            // Removes the part of a line that a full disk leaves.
-            let _ = log.file.set_len(log.length).and_then(|()| log.file.seek(SeekFrom::Start(log.length)));
-            log.owed.truncate(if is_owed { log.owed.len() } else { before });
-        }
-        written.with_context(|| unwritable(&self.folder.join(METRICS)))
+        log.add(line, is_owed).with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
     /// Writes essential results: on a full disk it removes adapters to make room, the last one first.
@@ -233,7 +341,7 @@ impl Results {
     /// Syncs the log and the names of the adapters to the disk; all other files are synced when written.
     pub fn sync(&self) -> Result<()> {
         let Some(log) = &self.log else { return Ok(()) };
-        let synced = log.file.sync_data().and_then(|()| sync_folder(&self.place.join(ADAPTERS)));
+        let synced = log.sync().and_then(|()| sync_folder(&self.place.join(ADAPTERS)));
         synced.with_context(|| unwritable(&self.folder.join(METRICS)))
     }
 
@@ -288,11 +396,22 @@ impl Results {
 
 impl Drop for Results {
     fn drop(&mut self) {
-        if self.keeps_earlier() {
+        // What can be continued stays.
+        if self.keeps_earlier() && !self.states.exist() && !self.place.join(PARTS).exists() {
             self.log = None;
             let _ = fs::remove_dir_all(&self.place);
         }
     }
+}
+
+/// Moves new results to their place in a folder whose earlier results are removed, if there are any; a killed process may have moved a part of them.
+fn finish_move(folder: &Path) -> io::Result<()> {
+    let moving = folder.join(MOVING);
+    if moving.is_dir() {
+        move_into(&moving, folder)?;
+        sync_folder(folder)?;
+    }
+    Ok(())
 }
 
 /// Locks a results folder while files are added to it.
@@ -317,66 +436,6 @@ fn lock(file: &Path, what: &Path) -> Result<Lock> {
         let what = what.display();
         anyhow!("another process of loralab writes to `{what}` now; wait until it has ended, or choose another folder")
     })
-}
-
-/// Most bytes of a line of a log; a cohort's line names all its runs.
-const LONGEST_LINE: u64 = 64 << 20;
-
-/// Refuses a path that is no file, such as a pipe, which might be read without end.
-///
-/// # Errors
-/// If the path exists and is no file.
-pub fn check_file(path: &Path) -> Result<()> {
-    if path.exists() && !path.is_file() {
-        bail!("`{}` is a folder, a pipe or a device, but results are read from files only", path.display());
-    }
-    Ok(())
-}
-
-/// Reads from the log the events of each scheme's runs at its best learning rate; not all, since a large sweep's events
-/// may exceed memory. An incomplete last line, as a killed process may leave it, is reported and skipped.
-///
-/// # Errors
-/// If the log cannot be read or is no file, or another line of it is no event.
-pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
-    let path = folder.join(METRICS);
-    let unread = || format!("the log `{}` cannot be read", path.display());
-    let is_best = |cell: &Cell| {
-        let of_cell = |best: &f64| *best == cell.learning_rate;
-        summary
-            .schemes
-            .iter()
-            .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
-    };
-    check_file(&path)?;
-    let mut log = BufReader::new(File::open(&path).with_context(unread)?);
-    let (mut events, mut line, mut number) = (Vec::new(), Vec::new(), 0);
-    while (&mut log).take(LONGEST_LINE + 1).read_until(b'\n', &mut line).with_context(unread)? > 0 {
-        number += 1;
-        if line.len() as u64 > LONGEST_LINE {
-            bail!(
-                "line {number} of `{}` is longer than {}, so it is no event of a sweep",
-                path.display(),
-                Bytes(LONGEST_LINE)
-            );
-        }
-        match serde_json::from_slice::<Event>(&line) {
-            Ok(event) if event.cell().is_some_and(is_best) => events.push(event),
-            Ok(_) => {}
-            Err(_) if line.last() != Some(&b'\n') => {
-                note(format_args!(
-                    "The last line of `{}`, line {number}, was cut off; it is left out.",
-                    path.display()
-                ));
-            }
-            Err(error) => bail!(
-                "line {number} of `{}` is no event of a sweep ({error}); remove that line, or train the sweep again",
-                path.display()
-            ),
-        }
-        line.clear();
-    }
-    Ok(events)
 }
 
 /// Writes a folder under a temporary name beside it and renames it, so that it appears with all of its files or not at all. An existing folder keeps

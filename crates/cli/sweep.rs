@@ -22,6 +22,7 @@ use crate::{
     interrupt::Interrupt,
     prepare::{self, refused},
     results::{OVERWRITE, Results},
+    resume::{self, Begun},
     search::{self, Search},
     source,
     terminal::{note, print},
@@ -29,13 +30,13 @@ use crate::{
 };
 
 /// Trains a grid.
-pub fn sweep(arguments: &SweepArguments) -> Result<()> {
+pub fn sweep(arguments: &SweepArguments, begun: &Begun) -> Result<()> {
     search::is_wanted(arguments.grid.learning_rates.as_deref())?;
     let flags = arguments.grid.over(arguments.settings.experiment());
     let mut settings = source::settings(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
     let searches = std::mem::take(&mut settings.searches);
     let (experiment, data) = of_length(settings, arguments.length)?;
-    run(&experiment, data, None, searches, &arguments.device, &arguments.output)
+    run(&experiment, data, None, searches, &arguments.device, &arguments.output, begun)
 }
 
 /// The settings, checked; with the data if the length is in epochs, since that needs them.
@@ -51,7 +52,7 @@ fn of_length(settings: Experiment, length: Length) -> Result<(Resolved, Option<S
 }
 
 /// Trains one cell.
-pub fn train(arguments: &TrainArguments) -> Result<()> {
+pub fn train(arguments: &TrainArguments, begun: &Begun) -> Result<()> {
     let defaults = Experiment {
         schemes: Some(vec!["init-a".to_owned()]),
         learning_rates: Some(vec![4e-3]),
@@ -74,7 +75,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             "`train` makes one run, but {has} {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
-    run(&experiment, data, adapter, false, &arguments.device, &arguments.output)
+    run(&experiment, data, adapter, false, &arguments.device, &arguments.output, begun)
 }
 
 /// Reads an adapter to train further, and sets what follows from it: the scheme, rank, scale and modules, and the base if none is named.
@@ -112,6 +113,7 @@ fn run(
     searches: bool,
     device: &DeviceArguments,
     output: &Output,
+    begun: &Begun,
 ) -> Result<()> {
     if output.keep_best && !(1..experiment.steps).contains(&experiment.evaluate_every) {
         return Err(usage(format_args!(
@@ -129,7 +131,10 @@ fn run(
         return Ok(());
     }
     let interrupt = Interrupt::listen(output.quiet);
-    let results = Results::claim(&output.output, output.overwrite)?;
+    let resumes = output.resume.is_some();
+    let results = Results::open(&output.output, output.overwrite, resumes, Some(begun))?;
+    let widened = if resumes { Some(resume::widened(experiment, &output.output, searches)?) } else { None };
+    let experiment = widened.as_ref().unwrap_or(experiment);
     let prepared = Prepared { adapter, ..prepare::with_data(experiment, data, device, output.quiet)? };
     let mut trained = train_grid(experiment, searches, &prepared, device, results, output, &interrupt)?;
     let printed = if output.json { Ok(()) } else { print_results(&trained, experiment, &prepared) };

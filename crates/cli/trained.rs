@@ -8,7 +8,8 @@ use loralab_figure::{AT_THE_END, results as files};
 use crate::{
     args::{DeviceArguments, Tiles},
     failure::Stopped,
-    results::{Results, best_events},
+    log::best_events,
+    results::Results,
     terminal::note,
     tiles::{self, TILES},
 };
@@ -57,8 +58,10 @@ impl Trained {
         }
         if !quiet {
             let by = self.stopped_by;
+            let further = self.results.continuing().map(|command| format!(" `{command}` goes on."));
             note(format_args!(
-                "Stopped by {by}: {ended} of {planned} runs had ended, and the results in `{folder}` are theirs."
+                "Stopped by {by}: {ended} of {planned} runs had ended, and the results in `{folder}` are theirs.{}",
+                further.unwrap_or_default()
             ));
         }
         Err(Stopped.into())

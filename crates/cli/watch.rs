@@ -1,17 +1,47 @@
 //! The observer of a sweep in a terminal: writes the log and the adapters, shows progress, and passes on requests to stop.
 
-use std::{ops::ControlFlow, time::Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Error, Result};
-use loralab_core::{lab::Observer, lora::peft::Adapter};
+use loralab_core::{
+    lab::{Observer, Snapshot, Turn},
+    lora::peft::Adapter,
+};
 use loralab_experiment::{Cell, Event, RunResult};
 
 use crate::{
     interrupt::Interrupt,
     progress::Progress,
     results::{METRICS, Results, best},
-    terminal::Stream,
+    terminal::{Stream, note},
 };
+
+/// Least time between two writes of what lasts: a sweep may have thousands of cohorts that take less.
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// Writes what is known of the runs that have ended.
+pub type Interim<'a> = &'a dyn Fn(&mut Results, &[RunResult]) -> Result<()>;
+
+/// The clock of a training and of its saves.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// When this process began.
+    pub started: Instant,
+    /// Seconds of work before that.
+    pub earlier: f64,
+    /// Time between two saves of the state; zero for none but those at a stop and between cohorts.
+    pub save_every: Duration,
+}
+
+impl Clock {
+    /// Seconds of work so far.
+    pub fn seconds(&self) -> f64 {
+        self.earlier + self.started.elapsed().as_secs_f64()
+    }
+}
 
 /// Records the events of a sweep.
 pub struct Watch<'a> {
@@ -19,21 +49,36 @@ pub struct Watch<'a> {
     progress: Progress,
     stream: Option<&'a mut Stream>,
     interrupt: Interrupt,
-    started: Instant,
+    clock: Clock,
+    interim: Interim<'a>,
+    /// The last save of the state, and the last of the interim results.
+    saved: [Instant; 2],
+    /// True if the state is saved for the stop that is requested.
+    saved_at_stop: bool,
+    /// True if a state could not be saved, which was said.
+    unsaved: bool,
     failure: Option<Error>,
     finished: Vec<RunResult>,
 }
 
 impl<'a> Watch<'a> {
-    /// A new observer; `started` is the start of its clock, `stream` receives every event as JSON.
+    /// A new observer; `stream` receives every event as JSON, and `interim` writes what is known after a cohort.
     pub fn new(
         results: &'a mut Results,
         progress: Progress,
         stream: Option<&'a mut Stream>,
         interrupt: Interrupt,
-        started: Instant,
+        clock: Clock,
+        interim: Interim<'a>,
     ) -> Self {
-        Self { results, progress, stream, interrupt, started, failure: None, finished: vec![] }
+        let (saved, saved_at_stop, unsaved) = ([Instant::now(); 2], false, false);
+        let (failure, finished) = (None, vec![]);
+        Self { results, progress, stream, interrupt, clock, interim, saved, saved_at_stop, unsaved, failure, finished }
+    }
+
+    /// Shows the progress of a cohort that is continued.
+    pub fn shows(&mut self, cells: &[Cell]) {
+        self.progress.event(&Event::CohortStarted { cohort: 0, cohorts: 1, cells: cells.to_vec() });
     }
 
     /// Returns the results of the ended runs, and the first error of a write.
@@ -52,26 +97,52 @@ impl<'a> Watch<'a> {
             Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
                 self.results.replace_earlier()?;
             }
-            // The runs of a cohort end together; a sync for each would take longer than some trainings.
-            Event::CohortFinished { .. } => self.results.sync()?,
+            Event::CohortFinished { .. } => self.cohort_ended()?,
             _ => {}
         }
         Ok(())
     }
 
-    /// A break if a write failed or a stop was requested.
-    fn flow(&self) -> ControlFlow<()> {
-        if self.failure.is_some() || self.interrupt.is_pressed() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+    /// Makes what has ended last: the log, the state, the summary and the figures. A stopped cohort has saved its own state.
+    fn cohort_ended(&mut self) -> Result<()> {
+        if self.failure.is_none()
+            && !self.saved_at_stop
+            && (self.interrupt.is_pressed() || self.saved[0].elapsed() >= SELDOM)
+        {
+            self.save(vec![]);
         }
+        if self.saved[1].elapsed() >= SELDOM && !self.results.keeps_earlier() {
+            (self.interim)(self.results, &self.finished)?;
+            self.saved[1] = Instant::now();
+        }
+        // The runs of a cohort end together; a sync for each would take longer than some trainings.
+        self.results.sync()
+    }
+
+    /// Saves the state. The training continues if it cannot be written.
+    fn save(&mut self, bytes: Vec<u8>) {
+        if let Err(error) = self.results.save(self.clock.seconds(), bytes)
+            && !std::mem::replace(&mut self.unsaved, true)
+        {
+            note(format_args!("The work goes on, but its state is not saved: {error:#}."));
+        }
+        self.saved[0] = Instant::now();
+    }
+
+    /// A break if a write failed.
+    fn flow(&self) -> ControlFlow<()> {
+        if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// A break also if a stop was requested.
+    fn flow_between(&self) -> ControlFlow<()> {
+        if self.interrupt.is_pressed() { ControlFlow::Break(()) } else { self.flow() }
     }
 }
 
 impl Observer for Watch<'_> {
     fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
+        self.clock.seconds()
     }
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
@@ -93,7 +164,24 @@ impl Observer for Watch<'_> {
             }
         }
         self.progress.event(&event);
-        self.flow()
+        // A request to stop waits until the step is told to its end, so that the state holds all of it.
+        let between = matches!(event, Event::Started { .. } | Event::Base { .. } | Event::CohortFinished { .. });
+        if between { self.flow_between() } else { self.flow() }
+    }
+
+    fn turn(&mut self) -> Turn<'_> {
+        Box::pin(std::future::ready(self.flow_between()))
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        let due = !self.clock.save_every.is_zero() && self.saved[0].elapsed() >= self.clock.save_every;
+        due || self.interrupt.is_pressed()
+    }
+
+    fn snapshot(&mut self, snapshot: Snapshot) {
+        self.saved_at_stop = self.interrupt.is_pressed();
+        // The log has the results of earlier cohorts.
+        self.save(Snapshot { results: vec![], ..snapshot }.to_bytes());
     }
 
     fn adapter(&mut self, cell: &Cell, adapter: Adapter) -> ControlFlow<()> {

@@ -23,6 +23,7 @@ mod quantize;
 mod report;
 mod reproduce;
 mod results;
+mod resume;
 mod search;
 mod starts;
 mod sweep;

@@ -22,7 +22,10 @@ mod sweep;
 mod values;
 mod verify;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::{collections::BTreeMap, ffi::OsString};
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
+use serde::{Deserialize, Serialize};
 
 pub use chat::ChatArguments;
 pub use device::{Device, DeviceArguments, Tiles};
@@ -92,14 +95,64 @@ pub enum Command {
     Verify(VerifyArguments),
 }
 
+/// A command line as it was typed: the words of its command, and its flags by their names, each with its values if it takes any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Typed {
+    /// The command: sweep, or reproduce and toy.
+    pub command: Vec<String>,
+    /// The flags, without the dashes before them. Values of a list are separated by commas.
+    pub flags: BTreeMap<String, Option<String>>,
+}
+
+impl Typed {
+    fn of(mut command: &clap::Command, mut matches: &ArgMatches) -> Self {
+        let mut typed = Self::default();
+        while let Some((name, inner)) = matches.subcommand() {
+            typed.command.push(name.to_owned());
+            (command, matches) = (command.find_subcommand(name).unwrap_or(command), inner);
+        }
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            let Some(name) = argument.get_long() else { continue };
+            if matches.value_source(id) == Some(ValueSource::CommandLine) {
+                let values = || {
+                    let texts = matches.get_raw(id).into_iter().flatten().map(|text| text.to_string_lossy());
+                    texts.collect::<Vec<_>>().join(",")
+                };
+                typed.flags.insert(name.to_owned(), argument.get_action().takes_values().then(values));
+            }
+        }
+        typed
+    }
+
+    /// The words of the command line, the program's name first.
+    fn words(&self) -> Vec<OsString> {
+        let flag = |(name, values): (&String, &Option<String>)| match values {
+            Some(values) => format!("--{name}={values}"),
+            None => format!("--{name}"),
+        };
+        let words = self.command.iter().cloned().chain(self.flags.iter().map(flag));
+        ["loralab".to_owned()].into_iter().chain(words).map(OsString::from).collect()
+    }
+}
+
 /// Reads the command line; a wrong one, `--help` and `--version` end the process here.
-pub fn parse() -> Command {
+pub fn parse() -> (Command, Typed) {
+    read(std::env::args_os().collect())
+}
+
+/// Reads a command line that was typed before; a wrong one ends the process here.
+pub fn parse_again(typed: &Typed) -> Command {
+    read(typed.words()).0
+}
+
+fn read(words: Vec<OsString>) -> (Command, Typed) {
     let mut command = flags::named(CommandLine::command());
-    let matches = command.try_get_matches_from_mut(std::env::args_os());
-    let typed = || std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let matches = command.try_get_matches_from_mut(&words);
+    let typed = || words.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     let matches = matches.unwrap_or_else(|error| flags::with_tip(error, &command, typed()).exit());
     let parsed = CommandLine::from_arg_matches(&matches);
-    parsed.unwrap_or_else(|error| error.exit()).command
+    (parsed.unwrap_or_else(|error| error.exit()).command, Typed::of(&command, &matches))
 }
 
 #[cfg(test)]
@@ -109,5 +162,19 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         flags::named(CommandLine::command()).debug_assert();
+    }
+
+    #[test]
+    fn what_was_typed_can_be_typed_again() {
+        let words =
+            "loralab sweep --lr 1e-3 --learning-rates 2e-3,4e-3 --truncate --quiet --seed 1,2 -o x --memory=2GiB";
+        let words = words.replace("--lr 1e-3 ", "").split(' ').map(OsString::from).collect();
+        let (_, typed) = read(words);
+        let again =
+            "loralab sweep --learning-rates=2e-3,4e-3 --memory=2GiB --output=x --quiet --seed=1,2 --truncate=true";
+        assert_eq!(typed.words(), again.split(' ').collect::<Vec<_>>());
+        assert_eq!(read(typed.words()).1, typed);
+        let (_, typed) = read("loralab reproduce toy --steps 3".split(' ').map(OsString::from).collect());
+        assert_eq!(typed.command, ["reproduce", "toy"]);
     }
 }

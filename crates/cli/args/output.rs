@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::at_least_1;
+use super::values::{at_least_1, not_negative};
 
 /// The flags of the results folder and the output.
 #[derive(Debug, Args)]
@@ -16,6 +16,13 @@ pub struct Output {
     /// Replace the results that the folder holds; other files in it are kept
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on where this results folder stands, with the settings that it was begun with. Longer lists of `--schemes`, `--learning-rates` and `--seeds` train
+    /// only what is missing
+    #[arg(long, value_name = "FOLDER")]
+    pub resume: Option<PathBuf>,
+    /// Minutes between saves of the state that `--resume` goes on from; it is also saved at a stop and between cohorts. 0 for only then
+    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
+    pub save_every: f64,
     /// Keep, beside the adapter of each run's last step, the one with the lowest loss of all validations, in `adapters/RUN/best`; `summary.json` has the steps.
     /// Needs validations during the training: `--evaluate-every`. Like load_best_model_at_end in Transformers
     #[arg(long, visible_alias = "load-best-model-at-end")]

@@ -1,7 +1,8 @@
 //! The arguments of `loralab pretrain`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::{
@@ -22,12 +23,15 @@ pub enum Size {
 #[derive(Debug, Args)]
 pub struct PretrainArguments {
     /// The file to write, safetensors with weights in f16
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    pub output: Option<PathBuf>,
     /// Replace the file if there is one
     #[arg(long)]
     pub overwrite: bool,
-    /// Minutes between writes of the base as it is, to a file beside the output that is removed at the end; 0 writes none
+    /// Go on with the pretraining of this file where it was cut off, with the settings that it was begun with
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Minutes between saves of the state that `--resume` goes on from, beside the output until the end; it is also saved at a stop. 0 for only then
     #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
     pub save_every: f64,
     /// The data to learn: UTF-8 text, or records in JSON lines, JSON, CSV, TSV or Parquet; - reads from stdin [default: stories of the little world and exercises, 4 MB
@@ -80,4 +84,14 @@ pub struct PretrainArguments {
     /// Show no progress, only the result
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl PretrainArguments {
+    /// The file to write.
+    ///
+    /// # Errors
+    /// If none is named.
+    pub fn output(&self) -> anyhow::Result<&Path> {
+        self.output.as_deref().context("`--output FILE` is needed")
+    }
 }

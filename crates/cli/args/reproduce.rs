@@ -8,7 +8,7 @@ use loralab_experiment::{Bytes, Form, Readout};
 use super::{
     device::DeviceArguments,
     experiment::{Grid, Settings},
-    values::positive,
+    values::{not_negative, positive},
 };
 
 /// A reproduction to run.
@@ -36,6 +36,12 @@ pub struct ReproduceOutput {
     /// Replace the results that the folder holds; other files in it are kept
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on where this results folder stands, with the settings that it was begun with
+    #[arg(long, value_name = "FOLDER")]
+    pub resume: Option<PathBuf>,
+    /// Minutes between saves of the state of a sweep that `--resume` goes on from; it is also saved at a stop and between cohorts. 0 for only then
+    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = not_negative)]
+    pub save_every: f64,
     /// Show no progress, only the result
     #[arg(long)]
     pub quiet: bool,

@@ -9,6 +9,7 @@ use crate::{
     grid::train_grid,
     interrupt::Interrupt,
     prepare::prepare,
+    resume::Begun,
     search, source,
 };
 
@@ -16,13 +17,14 @@ use crate::{
 const DOUBLINGS: std::ops::RangeInclusive<i32> = -2..=6;
 
 /// `loralab reproduce crossing`: a sweep over a finer grid than `sweep`'s.
-pub fn reproduce(arguments: &CrossingArguments) -> Result<()> {
+pub fn reproduce(arguments: &CrossingArguments, begun: &Begun) -> Result<()> {
     let CrossingArguments { grid, settings, device, output } = arguments;
     search::refuse(grid.learning_rates.as_deref(), "reproduce crossing")?;
     let flags = grid.over(settings.experiment());
     let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
     let interrupt = Interrupt::listen(output.quiet);
-    let results = output.claim()?;
+    let results = output.claim(begun)?;
+    let experiment = output.widened(experiment, &output.output, false)?;
     let quiet = output.quiet || output.json;
     let prepared = prepare(&experiment, device, quiet)?;
     let mut trained = train_grid(&experiment, false, &prepared, device, results, &sweep_output(output), &interrupt)?;
@@ -51,6 +53,8 @@ pub fn sweep_output(output: &ReproduceOutput) -> Output {
     Output {
         output: output.output.clone(),
         overwrite: output.overwrite,
+        resume: output.resume.clone(),
+        save_every: output.save_every,
         keep_best: false,
         exact_match: None,
         quiet: output.quiet || output.json,

@@ -9,7 +9,7 @@ use loralab_core::{
 };
 use loralab_experiment::{Bytes, Cell, CurvatureFound, Experiment, Reproduction, Resolved, StartCurvature, Summary};
 
-use super::{Watch, crossing::sweep_output, finish};
+use super::{Watch, crossing::sweep_output, finish, parts::Parts};
 use crate::{
     args::CurvatureArguments,
     failure::usage,
@@ -17,11 +17,12 @@ use crate::{
     interrupt::Interrupt,
     memory,
     prepare::{prepare, refused},
+    resume::Begun,
     search, source,
 };
 
 /// Sweeps, probes every start at its best rate, and writes down both.
-pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
+pub fn reproduce(arguments: &CurvatureArguments, begun: &Begun) -> Result<()> {
     let CurvatureArguments { batches, products, grid, settings, device, output } = arguments;
     for (name, value) in [("batches", *batches), ("products", *products)] {
         if value == 0 || value > 1000 {
@@ -36,13 +37,15 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
     settings.searches = false;
     let experiment = source::resolve(&settings)?;
     let interrupt = Interrupt::listen(output.quiet);
-    let results = output.claim()?;
+    let results = output.claim(begun)?;
+    let experiment = output.widened(experiment, &output.output, searches)?;
     let prepared = prepare(&experiment, device, output.quiet || output.json)?;
     let sweep = prepared.sweep(&experiment).map_err(|error| refused(error, &experiment))?;
     check_memory(&experiment, &prepared, &sweep, *products)?;
     let mut trained = train_grid(&experiment, searches, &prepared, device, results, &sweep_output(output), &interrupt)?;
     trained.complete(output.quiet)?;
-    let mut starts = Vec::new();
+    let mut parts = Parts::of(&trained.results)?;
+    let mut starts: Vec<StartCurvature> = Vec::new();
     let total = experiment.schemes.len() * experiment.seeds.len();
     let mut watch = Watch::new(output, &interrupt, "starts", total);
     let mut stopped = false;
@@ -57,16 +60,21 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
             if stopped {
                 break;
             }
+            let name = of_seed(seed).id();
+            if let Some(known) = parts.get(&name)? {
+                starts.push(known);
+                continue;
+            }
             let run = sweep.start(&of_seed(seed))?;
             let make_device = |plan, base| prepared.machine.make(plan, base);
             let start = wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?;
             let start = start.into_iter().next().expect("there is one run").map_err(usage)?;
-            let (trained, frozen_pairs) = (start.initial.trained(), start.initial.frozen_pairs());
+            let (start_trained, frozen_pairs) = (start.initial.trained(), start.initial.frozen_pairs());
             let batches = sweep.batches(seed, *batches)?;
-            let probed = Probed { trained, frozen_pairs, settings: run.settings, batches: &batches };
+            let probed = Probed { trained: start_trained, frozen_pairs, settings: run.settings, batches: &batches };
             let found = curvature(plan.clone(), base.clone(), threads(&experiment), probed, *products, seed)?;
             let sharpness = found.largest.value;
-            starts.push(StartCurvature {
+            let found = StartCurvature {
                 scheme: scheme.clone(),
                 seed,
                 loss: found.loss,
@@ -78,7 +86,9 @@ pub fn reproduce(arguments: &CurvatureArguments) -> Result<()> {
                 products: found.products,
                 descent_rate: (sharpness > 0.0).then(|| 2.0 / sharpness),
                 sign_rate: found.sign_step,
-            });
+            };
+            parts.put(&trained.results, &name, &found)?;
+            starts.push(found);
             stopped = watch.done(starts.len()).is_break();
         }
     }

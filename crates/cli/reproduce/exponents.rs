@@ -1,13 +1,11 @@
 //! `loralab reproduce exponents`.
 
-use std::time::Instant;
-
 use anyhow::Result;
 use loralab_core::lora::theory::{Grid, Measured, Ranks, count_of_rates, exponents, stable_rates};
 use loralab_experiment::{Exponents, Reproduction};
 
-use super::{Watch, finish};
-use crate::{args::ExponentsArguments, failure::usage, interrupt::Interrupt};
+use super::{Watch, finish, parts::Parts};
+use crate::{args::ExponentsArguments, failure::usage, interrupt::Interrupt, resume::Begun};
 
 /// The paper's narrowest layer, as a power of two.
 const NARROWEST: u32 = 7;
@@ -16,15 +14,24 @@ const NARROWEST: u32 = 7;
 const RATE_SEEDS: u64 = 8;
 
 /// Measures the exponents and writes them down.
-pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
+pub fn reproduce(arguments: &ExponentsArguments, begun: &Begun) -> Result<()> {
     let ExponentsArguments { widest, seeds, rank, steps, constant, ref output } = *arguments;
     let grid = grid(widest, seeds, rank, steps, constant)?;
     let interrupt = Interrupt::listen(output.quiet);
-    let results = output.claim()?;
-    let started = Instant::now();
-    let mut watch = Watch::new(output, &interrupt, "layers", grid.layers());
-    let Measured { cells, identity_error, mut complete } = exponents(&grid, |done| watch.done(done));
-    watch.end();
+    let results = output.claim(begun)?;
+    let mut parts = Parts::of(&results)?;
+    let (cells, identity_error, mut complete) = match parts.get("cells")? {
+        Some((cells, identity_error)) => (cells, identity_error, true),
+        None => {
+            let mut watch = Watch::new(output, &interrupt, "layers", grid.layers());
+            let Measured { cells, identity_error, complete } = exponents(&grid, |done| watch.done(done));
+            watch.end();
+            if complete {
+                parts.put(&results, "cells", &(&cells, identity_error))?;
+            }
+            (cells, identity_error, complete)
+        }
+    };
     if cells.is_empty() {
         return Err(output.stopped_early(&interrupt, &results));
     }
@@ -35,14 +42,23 @@ pub fn reproduce(arguments: &ExponentsArguments) -> Result<()> {
     let of_rates = Grid { seeds: seeds.min(RATE_SEEDS), ..grid.clone() };
     let mut rate_laws = vec![];
     if complete {
-        let mut watch = Watch::new(output, &interrupt, "rates", count_of_rates(&of_rates, &ranks));
-        (rate_laws, complete) = stable_rates(&of_rates, &ranks, |done| watch.done(done));
-        watch.end();
+        (rate_laws, complete) = match parts.get("rates")? {
+            Some(laws) => (laws, true),
+            None => {
+                let mut watch = Watch::new(output, &interrupt, "rates", count_of_rates(&of_rates, &ranks));
+                let found = stable_rates(&of_rates, &ranks, |done| watch.done(done));
+                watch.end();
+                found
+            }
+        };
+        if complete {
+            parts.put(&results, "rates", &rate_laws)?;
+        }
     }
     let missing = "Stopped before its end: starts, optimisers, rates and laws that are missing here were not measured.";
     let found = Exponents {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        wall_seconds: started.elapsed().as_secs_f64(),
+        wall_seconds: parts.seconds(),
         stopped: (!complete).then(|| missing.to_owned()),
         widths: grid.widths,
         seeds,

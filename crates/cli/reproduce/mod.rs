@@ -3,13 +3,14 @@
 mod crossing;
 mod curvature;
 mod exponents;
+mod parts;
 mod toy;
 mod transformer;
 
-use std::{fmt, ops::ControlFlow};
+use std::{fmt, ops::ControlFlow, path::Path};
 
 use anyhow::{Error, Result};
-use loralab_experiment::Reproduction;
+use loralab_experiment::{Reproduction, Resolved};
 
 use crate::{
     args::{Reproduce, ReproduceOutput},
@@ -18,17 +19,18 @@ use crate::{
     progress::Steps,
     report,
     results::{REPORT, Results, SUMMARY},
+    resume::{self, Begun},
     terminal::{is_closed, note, print},
 };
 
 /// Measures what was asked for.
-pub fn reproduce(what: &Reproduce) -> Result<()> {
+pub fn reproduce(what: &Reproduce, begun: &Begun) -> Result<()> {
     match what {
-        Reproduce::Exponents(arguments) => exponents::reproduce(arguments),
-        Reproduce::Toy(arguments) => toy::reproduce(arguments),
-        Reproduce::Crossing(arguments) => crossing::reproduce(arguments),
-        Reproduce::Transformer(arguments) => transformer::reproduce(arguments),
-        Reproduce::Curvature(arguments) => curvature::reproduce(arguments),
+        Reproduce::Exponents(arguments) => exponents::reproduce(arguments, begun),
+        Reproduce::Toy(arguments) => toy::reproduce(arguments, begun),
+        Reproduce::Crossing(arguments) => crossing::reproduce(arguments, begun),
+        Reproduce::Transformer(arguments) => transformer::reproduce(arguments, begun),
+        Reproduce::Curvature(arguments) => curvature::reproduce(arguments, begun),
     }
 }
 
@@ -57,9 +59,14 @@ impl Watch {
 }
 
 impl ReproduceOutput {
+    /// The experiment, with the cells of the results in a folder if they are continued.
+    fn widened(&self, experiment: Resolved, folder: &Path, searches: bool) -> Result<Resolved> {
+        if self.resume.is_some() { resume::widened(&experiment, folder, searches) } else { Ok(experiment) }
+    }
+
     /// Claims the results folder before the work, so that a folder that is not writable is an error at once.
-    fn claim(&self) -> Result<Results> {
-        Results::claim(&self.output, self.overwrite)
+    fn claim(&self, begun: &Begun) -> Result<Results> {
+        Results::open(&self.output, self.overwrite, self.resume.is_some(), Some(begun))
     }
 
     /// Reports a requested stop, with `left` for the remaining results, and returns the error to end with.

@@ -1,6 +1,6 @@
 //! `loralab reproduce toy`.
 
-use std::{ops::ControlFlow, sync::Arc, time::Instant};
+use std::{ops::ControlFlow, sync::Arc};
 
 use anyhow::{Result, anyhow};
 use loralab_core::{
@@ -10,16 +10,16 @@ use loralab_core::{
     lora::init,
     models::teacher_student::weights,
 };
-use loralab_experiment::{
-    Budget, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyRuns, ToyTrace,
-};
+use loralab_experiment::{Budget, Cell, Diverged, Form, Readout, Reproduction, RunResult, Toy, ToyReadout, ToyTrace};
 
-use super::{Watch, finish};
+use super::{Watch, finish, parts::Parts};
 use crate::{
     args::{ReproduceOutput, ToyArguments},
     device,
     failure::{Stopped, usage},
     interrupt::Interrupt,
+    results::Results,
+    resume::Begun,
     source,
 };
 
@@ -35,14 +35,14 @@ const EXPONENTS: std::ops::RangeInclusive<i32> = -30..=10;
 const RECORDS: usize = 25;
 
 /// Trains the students and writes down what came of them.
-pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
+pub fn reproduce(arguments: &ToyArguments, begun: &Begun) -> Result<()> {
     let ToyArguments { widest, seeds, steps, form, ref readouts, ref output, .. } = *arguments;
     refuse(arguments)?;
     let interrupt = Interrupt::listen(output.quiet);
-    let results = output.claim()?;
+    let results = output.claim(begun)?;
+    let mut parts = Parts::of(&results)?;
     let machine = device::open(&arguments.device, source::threads(arguments.threads)?, output.quiet)?;
     let available = device::available(&machine, arguments.memory);
-    let started = Instant::now();
     let school = School { machine, available, lesson: Lesson::new(form), steps, seeds, output, interrupt };
     let widths: Vec<usize> = (NARROWEST..=widest.ilog2()).map(|k| 1 << k).collect();
     let mut found = Vec::with_capacity(readouts.len());
@@ -50,7 +50,7 @@ pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let mut ended = Ok(());
     for &readout in readouts {
         let of_readout;
-        (of_readout, ended) = school.readout(form, readout, &widths);
+        (of_readout, ended) = school.readout(form, readout, &widths, &results, &mut parts);
         found.extend(of_readout);
         if ended.is_err() {
             break;
@@ -64,7 +64,7 @@ pub fn reproduce(arguments: &ToyArguments) -> Result<()> {
     let found = Toy {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device: school.machine.describe(),
-        wall_seconds: started.elapsed().as_secs_f64(),
+        wall_seconds: parts.seconds(),
         stopped: ended.is_err().then(|| how_far(readouts, &found, widths.len())),
         form,
         inputs: INPUTS,
@@ -117,6 +117,9 @@ fn refuse(arguments: &ToyArguments) -> Result<()> {
     Ok(())
 }
 
+/// The runs of a width, each with its error on the test examples.
+type OfWidth = Vec<(RunResult, Option<f64>)>;
+
 /// The machine, data and settings that all students share.
 struct School<'a> {
     machine: Machine,
@@ -130,50 +133,61 @@ struct School<'a> {
 
 impl School<'_> {
     /// The widths whose sweep is complete, if any, and an error if these are not all.
-    fn readout(&self, form: Form, readout: Readout, widths: &[usize]) -> (Option<ToyReadout>, Result<()>) {
-        let (mut all, mut traces) = (Vec::new(), Vec::new());
-        let ended = self.widths(form, readout, widths, &mut all, &mut traces);
-        let found = (!all.is_empty()).then(|| ToyReadout::from_runs(readout, &all, self.seeds, traces));
-        (found, ended)
-    }
-
-    /// Sweeps each width around the best rate of the narrower one, and traces the narrowest and the widest.
-    fn widths(
+    fn readout(
         &self,
         form: Form,
         readout: Readout,
         widths: &[usize],
-        all: &mut Vec<ToyRuns>,
-        traces: &mut Vec<ToyTrace>,
-    ) -> Result<()> {
+        results: &Results,
+        parts: &mut Parts,
+    ) -> (Option<ToyReadout>, Result<()>) {
+        let (mut all, mut traces) = (Vec::new(), Vec::new());
         // First guess of the narrowest students' best rates; the sweep continues until it has found them.
         let mut expected = match readout {
             Readout::Standard => [-5, -5],
             Readout::MeanField => [-3, -3],
         };
+        let mut ended = Ok(());
         for (place, &width) in widths.iter().enumerate() {
-            all.push((width, self.sweep(form, readout, width, &mut expected)?));
-            if place == 0 || place + 1 == widths.len() {
-                traces.extend(self.trace(form, readout, width, &expected)?);
+            let traced = place == 0 || place + 1 == widths.len();
+            let name = format!("{}, width {width}", readout.name());
+            match parts.measured(results, &name, || self.width(form, readout, width, expected, traced)) {
+                Ok((runs, of_width, best)) => {
+                    all.push((width, runs));
+                    traces.extend(of_width);
+                    // Twice the width needs half the rate, or slightly more.
+                    expected = best.map(|exponent: i32| exponent - 1);
+                }
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
             }
-            // Twice the width needs half the rate, or slightly more.
-            expected = expected.map(|exponent| exponent - 1);
         }
-        Ok(())
+        let found = (!all.is_empty()).then(|| ToyReadout::from_runs(readout, &all, self.seeds, traces));
+        (found, ended)
     }
 
-    /// Trains both starts at rates around the expected ones, and further out until each start's best rate has neighbours on both sides; stores the best
-    /// rates in `expected`.
-    fn sweep(
+    /// Sweeps a width around the expected best rates, and traces it if `traced`; gives its runs, its traces and the best rates found.
+    fn width(
         &self,
         form: Form,
         readout: Readout,
         width: usize,
-        expected: &mut [i32; 2],
-    ) -> Result<Vec<(RunResult, Option<f64>)>> {
+        mut expected: [i32; 2],
+        traced: bool,
+    ) -> Result<(OfWidth, Vec<ToyTrace>, [i32; 2])> {
+        let runs = self.sweep(form, readout, width, &mut expected)?;
+        let traces = if traced { self.trace(form, readout, width, &expected)? } else { vec![] };
+        Ok((runs, traces, expected))
+    }
+
+    /// Trains both starts at rates around the expected ones, and further out until each start's best rate has neighbours on both sides; stores the best
+    /// rates in `expected`.
+    fn sweep(&self, form: Form, readout: Readout, width: usize, expected: &mut [i32; 2]) -> Result<OfWidth> {
         let mut tried: [Vec<i32>; 2] = [vec![], vec![]];
         let mut wanted = expected.map(|middle| (middle - REACH..=middle + REACH).collect::<Vec<_>>());
-        let mut runs: Vec<(RunResult, Option<f64>)> = Vec::new();
+        let mut runs = OfWidth::new();
         while wanted.iter().any(|exponents| !exponents.is_empty()) {
             let trials: Vec<(usize, i32)> =
                 (0..2).flat_map(|start| wanted[start].iter().map(move |&exponent| (start, exponent))).collect();
@@ -197,13 +211,7 @@ impl School<'_> {
     }
 
     /// Trains every seed at every trial, (start, exponent of the rate).
-    fn train_all(
-        &self,
-        form: Form,
-        readout: Readout,
-        width: usize,
-        trials: &[(usize, i32)],
-    ) -> Result<Vec<(RunResult, Option<f64>)>> {
+    fn train_all(&self, form: Form, readout: Readout, width: usize, trials: &[(usize, i32)]) -> Result<OfWidth> {
         let mut watch = self.watch(&format!("{}, width {width}", readout.name()), trials.len());
         let mut runs = Vec::new();
         for seed in 0..self.seeds {

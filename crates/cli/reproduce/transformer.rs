@@ -1,11 +1,11 @@
 //! `loralab reproduce transformer`.
 
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use anyhow::{Result, bail};
 use loralab_core::{
     lab::train::{self, Pretraining},
-    models::llama::Config,
+    models::{Base, llama::Config},
 };
 use loralab_data::Dataset;
 use loralab_experiment::{CrossingFound, DecoderWidth, Experiment, Reproduction, Resolved, Seeds, Transformer};
@@ -23,6 +23,7 @@ use crate::{
     prepare::{prepare, with_base},
     pretrain::{TRAIN, VALIDATION, validation},
     results::Results,
+    resume::Begun,
     search, source,
 };
 
@@ -34,7 +35,7 @@ const BATCH: [usize; 2] = [32, 64];
 const RATE: (f64, f64) = (8e-3, 32.0);
 
 /// Pretrains the decoders, sweeps over them and the shipped base, and writes down what came of it.
-pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
+pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> {
     let TransformerArguments { widths, layers, pretraining_steps, grid, settings, device, output } = arguments;
     refuse(arguments)?;
     search::refuse(grid.learning_rates.as_deref(), "reproduce transformer")?;
@@ -42,24 +43,32 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
     let flags = grid.over(settings.experiment());
     let experiment = source::experiment(defaults, settings.config.as_deref(), flags)?;
     let interrupt = Interrupt::listen(output.quiet);
-    let mut results = output.claim()?;
+    let mut results = output.claim(begun)?;
     let started = Instant::now();
     let shipped = prepare(&experiment, device, output.quiet || output.json)?;
-    let of_sweep = |name: &str| Results::claim(&output.output.join(name), output.overwrite);
+    let resumes = output.resume.is_some();
+    let of_sweep = |name: &str| Results::open(&output.output.join(name), output.overwrite, resumes, None);
 
     let text = |(seed, bytes)| Dataset::Text(loralab_data::pretraining(source::TOKENIZER, seed, bytes));
     let (train, held_out) = (text(TRAIN), text(VALIDATION));
     let mut of_widths = Vec::with_capacity(widths.len());
     for &width in widths {
         let pretraining = pretraining(width, *layers, *pretraining_steps, &experiment);
-        let name = format!("pretraining width {width}");
-        let mut watch = Watch::new(output, &interrupt, &name, *pretraining_steps);
+        let file = format!("width-{width}.safetensors");
+        let written = results.place().join(&file);
         let mut stopped = false;
-        let base = train::pretrain(&pretraining, &train, |step, _, _| {
-            stopped = watch.done(step).is_break();
-            !stopped
-        })?;
-        watch.end();
+        let base = if resumes && written.is_file() {
+            Base::from_safetensors(fs::read(&written)?)?
+        } else {
+            let name = format!("pretraining width {width}");
+            let mut watch = Watch::new(output, &interrupt, &name, *pretraining_steps);
+            let base = train::pretrain(&pretraining, &train, None, |pretrained| {
+                stopped = watch.done(pretrained.step).is_break();
+                !stopped
+            })?;
+            watch.end();
+            base
+        };
         if stopped && of_widths.is_empty() {
             return Err(output.stopped_early(&interrupt, &results));
         } else if stopped {
@@ -73,15 +82,17 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         if !loss.is_finite() {
             bail!("the decoder of width {width} diverged in its pretraining; leave that width out of `--widths`");
         }
-        let file = format!("width-{width}.safetensors");
+        results.write_command()?;
         results.write(&file, &base.to_safetensors()?)?;
         results.replace_earlier()?;
         let file = results.folder().join(file);
         let experiment =
             Resolved { base: loralab_experiment::Base::Path(file.display().to_string()), ..experiment.clone() };
-        let prepared = with_base(&shipped, &experiment)?;
         let searches = grid.learning_rates.is_none();
-        let folder = of_sweep(&format!("width-{width}"))?;
+        let name = format!("width-{width}");
+        let folder = of_sweep(&name)?;
+        let experiment = output.widened(experiment, &output.output.join(name), searches)?;
+        let prepared = with_base(&shipped, &experiment)?;
         let shown = sweep_output(output);
         let mut trained = train_grid(&experiment, searches, &prepared, device, folder, &shown, &interrupt)?;
         trained.complete(output.quiet)?;
@@ -93,6 +104,7 @@ pub fn reproduce(arguments: &TransformerArguments) -> Result<()> {
         });
     }
     let (folder, shown) = (of_sweep("shipped")?, sweep_output(output));
+    let experiment = output.widened(experiment, &output.output.join("shipped"), false)?;
     let mut trained = train_grid(&experiment, false, &shipped, device, folder, &shown, &interrupt)?;
     trained.complete(output.quiet)?;
     let found = Transformer {

@@ -27,6 +27,8 @@ pub use plan_needs::PlanNeeds;
 pub use prepare::{DataError, DataFile, Prepared, data, for_labels, reader, resolve, wanted};
 pub use residual::{residual, residual_of};
 pub use start::{AdapterStart, check_memory, compute_start};
-pub use sweep::{Fit, Listening, Observer, Saving, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns};
+pub use sweep::{
+    Checkpoint, Fit, Listening, Observer, Saving, Snapshot, SnapshotError, Sweep, SweepError, Turn, columns,
+};
 pub use translate::{LengthError, adapted, adapters, check_length, quantiser};
 pub use verify::{Element, Kernel, State, Verdict, verify};

@@ -27,7 +27,7 @@ use fields::Fields;
 use recorder::Recorder;
 pub use recorder::{Adapters, Training};
 use serde_json::{Map, Value as Json};
-pub use targets::{TargetError, TargetRules, Targets, covers, patterned};
+pub use targets::{TargetError, TargetRules, Targets, covers, pattern_name, patterned};
 
 use crate::graph::tape::Tape;
 

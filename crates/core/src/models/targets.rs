@@ -223,7 +223,7 @@ impl Targets {
 }
 
 /// The values that a pattern gives to modules, in their order: each has that of the first name that matches its own, or none. PEFT's `get_pattern_key`: a name is
-/// a regular expression that matches a module's name from its beginning or from after a dot, to its end.
+/// a regular expression that matches a module's name from its beginning or from after a dot, to its end, as [`pattern_name`] writes it.
 ///
 /// # Errors
 /// [`TargetError::Expression`], or [`TargetError::NoAdapter`] if a name matches no module.
@@ -232,7 +232,7 @@ pub fn patterned<T: Copy>(
     pattern: &[(&str, T)],
     linears: &[Linear],
 ) -> Result<Vec<Option<T>>, TargetError> {
-    let rule = |&(name, value): &(&str, T)| Ok((regex(key, name, format!(r"^(?:.*\.)?(?:{name})$"))?, value));
+    let rule = |&(name, value): &(&str, T)| Ok((regex(key, name, pattern_name(name))?, value));
     let rules = pattern.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
     for ((rule, _), (name, _)) in rules.iter().zip(pattern) {
         if !linears.iter().any(|linear| rule.is_match(&linear.name)) {
@@ -241,6 +241,11 @@ pub fn patterned<T: Copy>(
     }
     let first = |linear: &Linear| rules.iter().find(|(rule, _)| rule.is_match(&linear.name)).map(|(_, value)| *value);
     Ok(linears.iter().map(first).collect())
+}
+
+/// The regular expression of a name in a pattern.
+pub fn pattern_name(name: &str) -> String {
+    format!(r"^(?:.*\.)?(?:{name})$")
 }
 
 fn no_match(key: &'static str, found: String, linears: &[Linear]) -> TargetError {

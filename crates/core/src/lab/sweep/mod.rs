@@ -14,7 +14,7 @@ use loralab_data::{Batch, Sampler, Split};
 use loralab_experiment::{Bytes, Cell, Event, ExperimentError, PackError, Resolved, RunResult, TextMeasures};
 use loralab_tokenizer::Tokenizer;
 use reporter::Reporter;
-pub use snapshot::{Snapshot, SnapshotError};
+pub use snapshot::{Checkpoint, Snapshot, SnapshotError};
 use under_way::Place;
 
 use crate::{

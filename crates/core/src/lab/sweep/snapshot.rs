@@ -1,6 +1,6 @@
 //! A snapshot of a sweep between two steps, as bytes that can be stored.
 //!
-//! The format: the length of a header in 8 bytes, little-endian; the header, JSON; then every run's trained tensors and moments, f32 in
+//! The format: the length of a header in 8 bytes, little-endian; the header, JSON; then every run's trained tensors, moments and best checkpoint, f32 in
 //! little-endian, run by run.
 
 use loralab_experiment::{Cell, RunResult};
@@ -22,6 +22,17 @@ pub struct Snapshot {
     pub running: Vec<RunResult>,
     /// The state of those runs.
     pub state: CohortState,
+    /// The best checkpoint of each of those runs so far, for a sweep that keeps them.
+    pub best: Vec<Option<Checkpoint>>,
+}
+
+/// The adapter of a run at one of its validations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The validation loss.
+    pub loss: f64,
+    /// The trained tensors, flat, in the order of the plan's parameters.
+    pub trained: Vec<f32>,
 }
 
 /// The reasons that bytes are not a valid snapshot.
@@ -60,6 +71,16 @@ struct Of {
     diverged: bool,
     trained: usize,
     moments: usize,
+    /// The loss of the best checkpoint, which has as many numbers as `trained`.
+    #[serde(default)]
+    best: Option<f64>,
+}
+
+impl Of {
+    fn numbers(&self) -> usize {
+        let best = if self.best.is_some() { self.trained } else { 0 };
+        self.trained.saturating_add(self.moments).saturating_add(best)
+    }
 }
 
 impl Snapshot {
@@ -76,23 +97,25 @@ impl Snapshot {
     /// Never: everything it holds can be written as JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         // The trained tensors are not copied into the header.
-        let Snapshot { cohort, results, running, state } = self;
+        let Snapshot { cohort, results, running, state, best } = self;
         let (results, running) = (results.clone(), running.clone());
-        let of = |run: &RunState| Of {
+        let of = |(run, best): (&RunState, &Option<Checkpoint>)| Of {
             steps: run.steps,
             diverged: run.diverged,
             trained: run.trained.len(),
             moments: run.moments.len(),
+            best: best.as_ref().map(|best| best.loss),
         };
-        let header =
-            Header { cohort: *cohort, results, running, step: state.step, runs: state.runs.iter().map(of).collect() };
+        let runs: Vec<Of> = state.runs.iter().zip(best).map(of).collect();
+        let numbers: usize = runs.iter().map(Of::numbers).sum();
+        let header = Header { cohort: *cohort, results, running, step: state.step, runs };
         let header = serde_json::to_vec(&header).expect("a header is JSON");
-        let numbers: usize = state.runs.iter().map(|run| run.trained.len() + run.moments.len()).sum();
         let mut bytes = Vec::with_capacity(8 + header.len() + 4 * numbers);
         bytes.extend((header.len() as u64).to_le_bytes());
         bytes.extend(header);
-        for run in &self.state.runs {
-            bytes.extend(run.trained.iter().chain(&run.moments).flat_map(|x| x.to_le_bytes()));
+        for (run, best) in state.runs.iter().zip(best) {
+            let best = best.iter().flat_map(|best| &best.trained);
+            bytes.extend(run.trained.iter().chain(&run.moments).chain(best).flat_map(|x| x.to_le_bytes()));
         }
         bytes
     }
@@ -107,8 +130,7 @@ impl Snapshot {
         let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
         let (header, mut numbers) = rest.split_at_checked(length).ok_or(size(length.saturating_add(8)))?;
         let Header { cohort, results, running, step, runs } = serde_json::from_slice(header)?;
-        let count = |run: &Of| run.trained.saturating_add(run.moments);
-        let all = runs.iter().map(count).fold(0, usize::saturating_add).saturating_mul(4);
+        let all = runs.iter().map(Of::numbers).fold(0, usize::saturating_add).saturating_mul(4);
         if numbers.len() != all {
             return Err(size(all.saturating_add(length).saturating_add(8)));
         }
@@ -117,14 +139,13 @@ impl Snapshot {
             numbers = rest;
             taken.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
         };
-        let run = |of: Of| RunState {
-            trained: take(of.trained),
-            moments: take(of.moments),
-            steps: of.steps,
-            diverged: of.diverged,
+        let run = |of: Of| {
+            let (trained, moments) = (take(of.trained), take(of.moments));
+            let best = of.best.map(|loss| Checkpoint { loss, trained: take(of.trained) });
+            (RunState { trained, moments, steps: of.steps, diverged: of.diverged }, best)
         };
-        let state = CohortState { step, runs: runs.into_iter().map(run).collect() };
-        Ok(Snapshot { cohort, results, running, state })
+        let (runs, best) = runs.into_iter().map(run).unzip();
+        Ok(Snapshot { cohort, results, running, state: CohortState { step, runs }, best })
     }
 }
 
@@ -158,7 +179,9 @@ mod tests {
         };
         let runs = vec![run(1, &[1.5, f32::INFINITY], &[0.1]), run(3, &[f32::MIN_POSITIVE, -0.0], &[7.0])];
         let state = CohortState { step: 3, runs };
-        let snapshot = Snapshot { cohort: 1, results: vec![result.clone()], running: vec![result], state };
+        let best = vec![None, Some(Checkpoint { loss: 0.5, trained: vec![2.5, 3.0] })];
+        let snapshot =
+            Snapshot { cohort: 1, results: vec![result.clone()], running: vec![result.clone(), result], state, best };
         let bytes = snapshot.to_bytes();
         assert_eq!(Snapshot::from_bytes(&bytes).expect("it is whole"), snapshot);
         for cut in [0, 7, 20, bytes.len() - 1] {

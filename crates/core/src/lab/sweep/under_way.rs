@@ -7,7 +7,7 @@ use loralab_experiment::{
     Cell, ClassScores, Correlations, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost,
 };
 
-use super::{Snapshot, Sweep, SweepError, reporter::Reporter};
+use super::{Snapshot, Sweep, SweepError, reporter::Reporter, snapshot::Checkpoint};
 use crate::{
     device::MakeDevice,
     graph::{memory::Tensor, plan::Plan},
@@ -44,14 +44,6 @@ pub(super) struct UnderWay<'a, 's> {
     best: Vec<Option<Checkpoint>>,
     /// The last step that was reported.
     reported: usize,
-}
-
-/// The adapter of a run at one of its validations.
-#[derive(Clone)]
-struct Checkpoint {
-    loss: f64,
-    /// The trained tensors, flat, in the order of the plan's parameters.
-    trained: Vec<f32>,
 }
 
 /// Runs that have a start.
@@ -95,13 +87,12 @@ impl<'a> Sweep<'a> {
             None => None,
             Some(plan) => Some(self.probes(plan, base, make_device).await?),
         };
-        let (mut results, mut reported) = (started.results, 0);
+        let (mut results, mut reported, mut best) = (started.results, 0, vec![None; count]);
         if let Some(from) = place.from {
             from.check(&started.cells)?;
             cohort.restore(&from.state)?;
-            (results, reported) = (from.running.clone(), from.state.step);
+            (results, reported, best) = (from.running.clone(), from.state.step, from.best.clone());
         }
-        let best = vec![None; count];
         Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, best, reported }))
     }
 
@@ -231,7 +222,8 @@ impl UnderWay<'_, '_> {
         self.tell_steps(reporter).await?;
         let (results, running) = (ended.to_vec(), self.results.clone());
         let state = self.cohort.state().await?;
-        reporter.snapshot(Snapshot { cohort: self.place.index, results, running, state });
+        let best = self.best.clone();
+        reporter.snapshot(Snapshot { cohort: self.place.index, results, running, state, best });
         Ok(())
     }
 

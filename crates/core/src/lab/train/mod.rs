@@ -11,7 +11,7 @@ use crate::graph::memory::InputName;
 pub use cohort::{Cohort, CohortError, Run, StepOutcome, Validation, validate, validate_in_groups};
 pub use initial::{Initial, layers, start, tensor, weight};
 use loralab_data::Batch;
-pub use pretrain::{Pretraining, pretrain};
+pub use pretrain::{PretrainError, Pretrained, Pretraining, pretrain};
 
 pub use state::{CohortState, StateError};
 

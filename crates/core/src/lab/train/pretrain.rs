@@ -6,12 +6,13 @@ use half::f16;
 use loralab_data::{Dataset, Error, Sampler};
 
 use crate::{
-    device::{Cpu, Inputs, RunSettings},
+    device::{Cpu, Device, DeviceError, Inputs, RunSettings, wait},
     graph::{
         memory::{Data, Tensor},
         plan::{Optimizer, Shape},
         tape::{Purpose, Tape},
     },
+    lab::train::{CohortState, StateError},
     models::{
         Base, Model, Training,
         llama::{Config, initial_weight},
@@ -50,16 +51,46 @@ impl Pretraining {
     }
 }
 
-/// Trains a base on `train` and returns it with f16 weights. `on_step` gets the step (from 1), its training loss and a function that returns the current
-/// base; it ends the training early by returning false.
+/// The reasons that a pretraining can't start.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum PretrainError {
+    /// The data do not fit the sequences.
+    #[error(transparent)]
+    Data(#[from] Error),
+    /// The state is of another pretraining.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A pretraining after a step.
+pub struct Pretrained<'a> {
+    /// The step, from 1.
+    pub step: usize,
+    /// Its training loss, in nats per token.
+    pub loss: f64,
+    device: &'a mut dyn Device,
+}
+
+impl Pretrained<'_> {
+    /// The state to continue from.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn state(&mut self) -> Result<CohortState, DeviceError> {
+        Ok(CohortState { step: self.step, runs: wait(self.device.states())? })
+    }
+}
+
+/// Trains a base on `train`, from a state if one is given, and returns it with f16 weights. `on_step` ends the training early by returning false.
 ///
 /// # Errors
-/// If the data do not fit the sequences.
+/// If the data do not fit the sequences, or the state is of another pretraining.
 pub fn pretrain(
     settings: &Pretraining,
     train: &Dataset,
-    mut on_step: impl FnMut(usize, f64, &dyn Fn() -> Base) -> bool,
-) -> Result<Base, Error> {
+    from: Option<&CohortState>,
+    mut on_step: impl FnMut(&mut Pretrained<'_>) -> bool,
+) -> Result<Base, PretrainError> {
     let Pretraining { config, sequences, tokens, steps, seed, .. } = settings;
     let mut sampler = Sampler::new(train, *seed, *sequences, *tokens)?;
     let mut tape = Tape::new(Shape { runs: 1, sequences: *sequences, tokens: *tokens }, false);
@@ -75,6 +106,10 @@ pub fn pretrain(
     let run =
         RunSettings { scale: 1.0, learning_rate_ratio: 1.0, weight_decay: settings.weight_decay, max_grad_norm: 1.0 };
     device.load(0, &start, &[], run);
+    if let Some(from) = from {
+        from.check(1, &plan)?;
+        device.restore(&from.runs);
+    }
     let base = |trained: &[f32]| {
         let mut config = config.clone();
         config.tokens = *tokens;
@@ -87,11 +122,11 @@ pub fn pretrain(
         });
         Base { tensors: tensors.collect(), model }
     };
-    for step in 0..*steps {
+    for step in from.map_or(0, |from| from.step)..*steps {
         let batch = sampler.batch(step as u64);
         let reports = device.step(&[Inputs::from(&batch)], &[settings.learning_rate(step)]);
         let loss = reports.iter().flatten().next().map_or(f64::NAN, |report| report.loss);
-        if !on_step(step + 1, loss, &|| base(&device.trained(0))) {
+        if !on_step(&mut Pretrained { step: step + 1, loss, device: &mut device }) {
             break;
         }
     }

@@ -5,6 +5,7 @@
 
 use crate::{
     device::{DeviceError, RunState},
+    graph::plan::Plan,
     lab::train::Cohort,
 };
 
@@ -29,6 +30,25 @@ pub struct StateError {
     pub needed: String,
 }
 
+impl CohortState {
+    /// Checks that the state is of so many runs of a plan.
+    ///
+    /// # Errors
+    /// If it has other sizes.
+    pub(super) fn check(&self, runs: usize, plan: &Plan) -> Result<(), StateError> {
+        let sizes = |runs, trained, moments| format!("{runs} runs of {trained} numbers and {moments} moments each");
+        let trained = plan.trained_len();
+        let moments = trained * plan.moments();
+        let fits = |run: &RunState| run.trained.len() == trained && run.moments.len() == moments;
+        if self.runs.len() != runs || !self.runs.iter().all(fits) {
+            let first = self.runs.first().map_or((0, 0), |run| (run.trained.len(), run.moments.len()));
+            let found = sizes(self.runs.len(), first.0, first.1);
+            return Err(StateError { found, needed: sizes(runs, trained, moments) });
+        }
+        Ok(())
+    }
+}
+
 impl Cohort<'_> {
     /// The current state of the cohort. The outcomes of all queued steps must have been read.
     ///
@@ -44,15 +64,7 @@ impl Cohort<'_> {
     /// # Errors
     /// If the state is of a cohort with other sizes.
     pub fn restore(&mut self, state: &CohortState) -> Result<(), StateError> {
-        let sizes = |runs, trained, moments| format!("{runs} runs of {trained} numbers and {moments} moments each");
-        let (runs, trained) = (self.runs().len(), self.plan().trained_len());
-        let moments = trained * self.plan().moments();
-        let fits = |run: &RunState| run.trained.len() == trained && run.moments.len() == moments;
-        if state.runs.len() != runs || !state.runs.iter().all(fits) {
-            let first = state.runs.first().map_or((0, 0), |run| (run.trained.len(), run.moments.len()));
-            let found = sizes(state.runs.len(), first.0, first.1);
-            return Err(StateError { found, needed: sizes(runs, trained, moments) });
-        }
+        state.check(self.runs().len(), self.plan())?;
         self.device().restore(&state.runs);
         self.go_on_after(state.step);
         Ok(())

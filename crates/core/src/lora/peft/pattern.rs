@@ -5,6 +5,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::AdapterError;
+use crate::models::pattern_name;
 
 /// The values that patterns assign to modules, in the order of the file.
 #[derive(Default)]
@@ -21,8 +22,7 @@ impl<T: DeserializeOwned + Copy> Pattern<T> {
             entries => Map::<String, Value>::deserialize(entries)?,
         };
         let entry = |(name, value): (String, Value)| {
-            // As in PEFT: a name is matched from its beginning or from after any of its dots, to its end.
-            let expression = Regex::new(&format!(r"^(?:.*\.)?(?:{name})$"));
+            let expression = Regex::new(&pattern_name(&name));
             let expression = expression.map_err(|_| AdapterError::Unsupported {
                 key,
                 found: setting.to_string(),

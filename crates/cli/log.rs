@@ -1,0 +1,173 @@
+//! The log of a sweep, `metrics.jsonl`: an event in each line, added while the sweep trains.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail};
+use loralab_experiment::{Bytes, Cell, Event, RunResult, Summary};
+
+use crate::{results::METRICS, terminal::note};
+
+/// Most bytes of a line of a log; a cohort's line names all its runs.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// The log of a sweep in training.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    /// Bytes of whole lines.
+    length: u64,
+    /// Lines not written yet.
+    owed: String,
+}
+
+impl Log {
+    /// A log of `length` bytes at `path`, of which the file has that many or more; 0 for a new one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn open(path: &Path, length: u64) -> io::Result<Self> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.set_len(length)?;
+        file.seek(SeekFrom::Start(length))?;
+        Ok(Self { file, length, owed: String::new() })
+    }
+
+    /// Bytes of whole lines.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds a line. If it cannot be written and `is_owed`, it is stored and written before the next line.
+    ///
+    /// # Errors
+    /// If it, or a stored line, cannot be written.
+    pub fn add(&mut self, line: &str, is_owed: bool) -> io::Result<()> {
+        let before = self.owed.len();
+        self.owed += line;
+        self.owed.push('\n');
+        // One write for all lines, so that a killed process leaves whole lines.
+        let written = self.file.write_all(self.owed.as_bytes());
+        if written.is_ok() {
+            self.length += self.owed.len() as u64;
+            self.owed.clear();
+        } else {
+            // Removes the part of a line that a full disk leaves.
+            let _ = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
+            self.owed.truncate(if is_owed { self.owed.len() } else { before });
+        }
+        written
+    }
+
+    /// Syncs the log to the disk.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Refuses a path that is no file, such as a pipe, which might be read without end.
+///
+/// # Errors
+/// If the path exists and is no file.
+pub fn check_file(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_file() {
+        bail!("`{}` is a folder, a pipe or a device, but results are read from files only", path.display());
+    }
+    Ok(())
+}
+
+/// Reads from a folder's log the events of each scheme's runs at its best learning rate; not all, since a large sweep's events may exceed memory. An
+/// incomplete last line, as a killed process may leave it, is reported and skipped.
+///
+/// # Errors
+/// If the log cannot be read or is no file, or another line of it is no event.
+pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
+    let is_best = |cell: &Cell| {
+        let of_cell = |best: &f64| *best == cell.learning_rate;
+        summary
+            .schemes
+            .iter()
+            .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
+    };
+    let mut events = Vec::new();
+    read(&folder.join(METRICS), u64::MAX, |_, event| {
+        if event.cell().is_some_and(is_best) {
+            events.push(event);
+        }
+    })?;
+    Ok(events)
+}
+
+/// A log as far as it is continued.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Validation loss and accuracy of the base, if they were logged.
+    pub base: Option<(Option<f64>, Option<f64>)>,
+    /// The results of the runs that have ended, in the log's order.
+    pub runs: Vec<RunResult>,
+    /// The cells of the last cohort that began.
+    pub cohort: Vec<Cell>,
+    /// Bytes before the last line if it says that the sweep is complete.
+    pub complete: Option<u64>,
+}
+
+impl Past {
+    /// Reads the first `length` bytes of a log.
+    ///
+    /// # Errors
+    /// If they cannot be read, or a line is no event.
+    pub fn read(path: &Path, length: u64) -> Result<Self> {
+        let mut past = Self::default();
+        read(path, length, |start, event| {
+            past.complete = None;
+            match event {
+                Event::Base { loss, accuracy, .. } => past.base = Some((loss, accuracy)),
+                Event::CohortStarted { cells, .. } => past.cohort = cells,
+                Event::RunFinished { result } if result.is_over() => past.runs.push(result),
+                Event::Finished { complete: true, .. } => past.complete = Some(start),
+                _ => {}
+            }
+        })?;
+        Ok(past)
+    }
+}
+
+/// Calls `on_event` with each event of the first `length` bytes of a log, and the number of bytes before its line.
+fn read(path: &Path, length: u64, mut on_event: impl FnMut(u64, Event)) -> Result<()> {
+    let unread = || format!("the log `{}` cannot be read", path.display());
+    check_file(path)?;
+    let mut log = BufReader::new(File::open(path).with_context(unread)?.take(length));
+    let (mut line, mut number, mut start) = (Vec::new(), 0, 0);
+    while (&mut log).take(LONGEST_LINE + 1).read_until(b'\n', &mut line).with_context(unread)? > 0 {
+        number += 1;
+        if line.len() as u64 > LONGEST_LINE {
+            bail!(
+                "line {number} of `{}` is longer than {}, so it is no event of a sweep",
+                path.display(),
+                Bytes(LONGEST_LINE)
+            );
+        }
+        match serde_json::from_slice::<Event>(&line) {
+            Ok(event) => on_event(start, event),
+            Err(_) if line.last() != Some(&b'\n') => {
+                note(format_args!(
+                    "The last line of `{}`, line {number}, was cut off; it is left out.",
+                    path.display()
+                ));
+            }
+            Err(error) => bail!(
+                "line {number} of `{}` is no event of a sweep ({error}); remove that line, or train the sweep again",
+                path.display()
+            ),
+        }
+        start += line.len() as u64;
+        line.clear();
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! The state of a training on the disk, from which `--resume` continues it: two files in turn, of which the newer whole one counts.
+//!
+//! A file is a line of JSON, the header, and the bytes that the header counts. It is written under another name, synced and renamed, so a killed process
+//! leaves the earlier one.
+
+use std::{
+    fmt::{self, Write},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, bail};
+use loralab_data::Dataset;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::results::write_whole;
+
+/// The names of the two files in a results folder.
+pub const STATES: [&str; 2] = ["state.0.bin", "state.1.bin"];
+
+/// A state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// What is known beside the bytes.
+    pub facts: Facts,
+    /// The training between two steps, in the format of its kind; empty between two trainings.
+    pub bytes: Vec<u8>,
+}
+
+/// What a state says of the results that it continues.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Bytes of the log that the state follows; what was logged later is made again.
+    pub log: u64,
+    /// Seconds of work so far.
+    pub seconds: f64,
+    /// The runs whose adapters could not be written, by name.
+    pub unwritten: Vec<String>,
+    /// The fingerprint of the data that are trained on.
+    pub data: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// Counts the states of a folder.
+    number: u64,
+    facts: Facts,
+    length: usize,
+    sha256: String,
+}
+
+/// The two files of a training's states.
+#[derive(Debug)]
+pub struct States {
+    files: [PathBuf; 2],
+    /// The number of the newest state; 0 before the first.
+    newest: u64,
+}
+
+impl States {
+    /// Those in a results folder.
+    pub fn of_folder(folder: &Path) -> Self {
+        Self { files: STATES.map(|name| folder.join(name)), newest: 0 }
+    }
+
+    /// Those in another folder, to which the files were moved.
+    pub fn move_to(&mut self, folder: &Path) {
+        self.files = STATES.map(|name| folder.join(name));
+    }
+
+    /// Those of a result that is one file: beside it, by names that begin with its own.
+    pub fn of_file(file: &Path) -> Self {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        Self { files: STATES.map(|state| file.with_file_name(format!("{name}.{state}"))), newest: 0 }
+    }
+
+    /// Writes a state in place of the older one.
+    ///
+    /// # Errors
+    /// If it cannot be written; both earlier ones stay.
+    pub fn save(&mut self, state: &State) -> Result<()> {
+        let header = Header {
+            number: self.newest + 1,
+            facts: state.facts.clone(),
+            length: state.bytes.len(),
+            sha256: hash(&state.bytes),
+        };
+        let mut contents = serde_json::to_vec(&header)?;
+        contents.push(b'\n');
+        contents.extend(&state.bytes);
+        write_whole(self.file_of(header.number), &contents)?;
+        self.newest = header.number;
+        Ok(())
+    }
+
+    /// The newest state that is whole; none if there is none.
+    pub fn load(&mut self) -> Option<State> {
+        let read = |file: &PathBuf| parse(&fs::read(file).ok()?);
+        let (number, state) = self.files.iter().filter_map(read).max_by_key(|(number, _)| *number)?;
+        self.newest = number;
+        Some(state)
+    }
+
+    /// True if a state is there, whole or not.
+    pub fn exist(&self) -> bool {
+        self.files.iter().any(|file| file.exists())
+    }
+
+    /// Removes the states.
+    pub fn remove(&self) {
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+    }
+
+    fn file_of(&self, number: u64) -> &Path {
+        &self.files[usize::from(number.is_multiple_of(2))]
+    }
+}
+
+fn parse(contents: &[u8]) -> Option<(u64, State)> {
+    let end = contents.iter().position(|byte| *byte == b'\n')?;
+    let header: Header = serde_json::from_slice(&contents[..end]).ok()?;
+    let bytes = contents[end + 1..].to_vec();
+    let whole = bytes.len() == header.length && hash(&bytes) == header.sha256;
+    whole.then_some((header.number, State { facts: header.facts, bytes }))
+}
+
+/// A fingerprint of a dataset, which differs where any of its tokens does.
+pub fn fingerprint(data: &Dataset) -> String {
+    struct Text(Sha256);
+    impl Write for Text {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.update(text);
+            Ok(())
+        }
+    }
+    let mut text = Text(Sha256::new());
+    // Every field of a dataset is in its debug format.
+    let _ = write!(text, "{data:?}");
+    hexadecimal(&text.0.finalize())
+}
+
+/// Refuses other data than a state was saved with.
+///
+/// # Errors
+/// If they differ.
+pub fn check_data(facts: &Facts, data: &str) -> Result<()> {
+    if !facts.data.is_empty() && facts.data != data {
+        bail!(
+            "the data to train on are not those that the results were begun with; continue with those, or begin anew, without `--resume`"
+        );
+    }
+    Ok(())
+}
+
+/// SHA-256 in hexadecimal.
+fn hash(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(log: u64) -> State {
+        State {
+            facts: Facts { log, seconds: 0.5, unwritten: vec!["a".to_owned()], data: String::new() },
+            bytes: vec![b'\n', log as u8, 0],
+        }
+    }
+
+    #[test]
+    fn the_newest_state_that_is_whole_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut states = States::of_folder(folder.path());
+        assert_eq!(states.load(), None);
+        for log in 1..=3 {
+            states.save(&state(log)).expect("it is written");
+            let mut again = States::of_folder(folder.path());
+            assert_eq!(again.load(), Some(state(log)));
+            assert_eq!(again.newest, log);
+        }
+        // The third is damaged in each of its bytes in turn, or cut off: the second counts.
+        let file = folder.path().join(STATES[0]);
+        let whole = fs::read(&file).expect("it is there");
+        let second = [Some(state(2))];
+        for place in 0..whole.len() {
+            let damaged: Vec<u8> = whole.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == place)).collect();
+            for contents in [&damaged[..], &whole[..place]] {
+                fs::write(&file, contents).expect("it is written");
+                let found = States::of_folder(folder.path()).load();
+                let header = whole.iter().position(|byte| *byte == b'\n').expect("a line");
+                // A damaged header may still be JSON, of another number of seconds, say.
+                assert!(second.contains(&found) || place < header && contents.len() == whole.len(), "{place}");
+            }
+        }
+    }
+}
