@@ -81,8 +81,8 @@ pub fn train_grid(
         }
         false => (None, experiment.cells()),
     };
-    let (State { facts, bytes }, Past { base, runs, cohort, .. }) = results.past(&prepared.data.train)?;
-    let under_way = resume::under_way(&bytes, cohort, &results)?;
+    let (State { facts, bytes }, Past { base, runs, .. }) = results.past(&prepared.data.train)?;
+    let under_way = resume::under_way(&bytes, &results)?;
     let mut grid = Grid {
         experiment,
         prepared,

@@ -111,8 +111,6 @@ pub struct Past {
     pub base: Option<(Option<f64>, Option<f64>)>,
     /// The results of the runs that have ended, in the log's order.
     pub runs: Vec<RunResult>,
-    /// The cells of the last cohort that began.
-    pub cohort: Vec<Cell>,
     /// Bytes before the last line if it says that the sweep is complete.
     pub complete: Option<u64>,
 }
@@ -128,7 +126,6 @@ impl Past {
             past.complete = None;
             match event {
                 Event::Base { loss, accuracy, .. } => past.base = Some((loss, accuracy)),
-                Event::CohortStarted { cells, .. } => past.cohort = cells,
                 Event::RunFinished { result } if result.is_over() => past.runs.push(result),
                 Event::Finished { complete: true, .. } => past.complete = Some(start),
                 _ => {}

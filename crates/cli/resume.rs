@@ -46,7 +46,7 @@ pub fn command() -> Result<(Command, Begun)> {
     let (command, typed) = args::parse();
     let Some(folder) = typed.flags.get("resume").cloned().flatten() else { return Ok((command, Begun::now(typed))) };
     let output = std::path::absolute(&folder)?;
-    let mut begun = Begun::read(&output)?;
+    let mut begun = Begun::read(&output, &folder)?;
     if begun.typed.command != typed.command {
         let began = begun.typed.command.join(" ");
         return Err(usage(format_args!(
@@ -126,16 +126,15 @@ impl Begun {
         format!("loralab {} --resume {}", self.typed.command.join(" "), output.display())
     }
 
-    /// Reads that of a results folder.
+    /// Reads that of a result, which was given by this name.
     ///
     /// # Errors
     /// If there is none, or it is of another version.
-    fn read(output: &Path) -> Result<Self> {
-        let name = output.display();
+    fn read(output: &Path, name: &str) -> Result<Self> {
         let file = file_of(output);
         let Ok(text) = fs::read(&file) else {
             return Err(usage(format_args!(
-                "`--resume {name}`: there is no `{}`, in which a command that can be continued leaves its own words; begin anew, without `--resume`",
+                "`--resume {name}`: `{}`, which tells how a training was begun, is not there; begin anew, without `--resume`",
                 file.display()
             )));
         };
@@ -180,12 +179,14 @@ pub fn beside(output: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If the bytes are no snapshot.
-pub fn under_way(bytes: &[u8], cells: Vec<Cell>, results: &Results) -> Result<Option<(Vec<Cell>, Snapshot)>> {
+pub fn under_way(bytes: &[u8], results: &Results) -> Result<Option<(Vec<Cell>, Snapshot)>> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let read = || format!("the state in `{}` cannot be continued", results.folder().display());
     let snapshot = Snapshot::from_bytes(bytes).with_context(read)?;
+    // Those that could not start are in the log.
+    let cells = snapshot.running.iter().map(|run| run.cell.clone()).collect();
     Ok(Some((cells, Snapshot { cohort: 0, ..snapshot })))
 }
 

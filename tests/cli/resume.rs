@@ -335,7 +335,7 @@ fn what_cannot_be_continued_is_refused_in_a_sentence() {
     place.refuse(
         &["sweep", "--resume", "nowhere"],
         2,
-        &["`--resume nowhere`: there is no `", "command.json`", "begin anew"],
+        &["`--resume nowhere`: `", "command.json`", "is not there; begin anew"],
     );
     place.refuse(&["train", "--resume", "results"], 2, &["was begun by `loralab sweep`"]);
     for flag in [["--rank", "4"], ["--data", "text.txt"], ["--device", "cpu"], ["--output", "other"]] {
