@@ -11,12 +11,7 @@ use loralab_core::{
 };
 
 use crate::{
-    args::ExportArguments,
-    base,
-    dry_run::counted,
-    failure::usage,
-    results::{lock_output, write_whole},
-    source,
+    args::ExportArguments, base, dry_run::counted, durable::write_whole, failure::usage, results::lock_output, source,
     terminal::print,
 };
 

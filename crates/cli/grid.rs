@@ -407,7 +407,10 @@ impl<'a> Grid<'a> {
         let stays = format!("the earlier results in `{}` stay", self.results.folder().display());
         match (self.failure, reason) {
             (Some(error), _) => error.context(format!("no run had ended, so {stays}")),
-            (_, Some(reason)) => anyhow!("{reason}; {stays}"),
+            (_, Some(reason)) => {
+                self.results.remove_states();
+                anyhow!("{reason}; {stays}")
+            }
             _ => {
                 if !self.output.quiet {
                     let further = self.results.continuing().map(|command| format!(" `{command}` goes on."));

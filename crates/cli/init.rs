@@ -13,12 +13,13 @@ use loralab_experiment::{Experiment, Quantize, Resolved};
 
 use crate::{
     args::InitArguments,
+    durable::write_folder,
     failure::usage,
     interrupt,
     model_card::{self, Form},
     outlook,
     prepare::{prepare, refused},
-    results::{ADAPTER_FILES, BASE, Results, lock_output, write_folder},
+    results::{ADAPTER_FILES, BASE, Results, lock_output},
     saved::read_back,
     source,
     sweep::options_in_words,

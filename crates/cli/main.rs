@@ -8,6 +8,7 @@ mod chat;
 mod device;
 mod devices;
 mod dry_run;
+mod durable;
 mod earlier;
 mod eval;
 mod examples;

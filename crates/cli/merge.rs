@@ -18,8 +18,9 @@ use crate::{
     args::MergeArguments,
     base::{self, Weights},
     dry_run::counted,
+    durable::fill_folder,
     interrupt,
-    results::{Results, fill_folder, lock_output},
+    results::{Results, lock_output},
     source,
     terminal::{note, print},
 };

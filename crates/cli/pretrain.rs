@@ -25,11 +25,12 @@ use loralab_experiment::{Bytes, Experiment, loss_text};
 
 use crate::{
     args::{PretrainArguments, Size},
+    durable::write_whole,
     failure::{Stopped, usage},
     interrupt::Interrupt,
     memory,
     progress::Steps,
-    results::{lock_output, write_whole},
+    results::lock_output,
     resume::{Begun, beside},
     source,
     state::{Facts, State, States, check_data, fingerprint},
@@ -52,17 +53,7 @@ pub fn pretrain(arguments: &PretrainArguments, begun: &Begun) -> Result<()> {
     let settings = settings(arguments)?;
     settings.config.check().map_err(usage)?;
     check_memory(&settings)?;
-    let data = match &arguments.data {
-        Some(path) => {
-            let (data, tokens) = (Some(path.clone()), Some(settings.tokens));
-            let settings = arguments.reading.over(Experiment { data, tokens, ..Experiment::default() });
-            source::data(&source::resolve(&settings)?, source::TOKENIZER, None)?
-        }
-        None => {
-            let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));
-            Split { train: text(TRAIN), validation: text(VALIDATION), notes: vec![] }
-        }
-    };
+    let data = data(arguments, &settings)?;
     if !arguments.quiet {
         data.notes.iter().for_each(note);
     }
@@ -125,6 +116,17 @@ pub fn pretrain(arguments: &PretrainArguments, begun: &Begun) -> Result<()> {
         accuracy.map_or_else(|| "unknown".to_owned(), |share| format!("{share:.3}"))
     ))?;
     Ok(())
+}
+
+/// The data to train on and to validate with.
+fn data(arguments: &PretrainArguments, settings: &Pretraining) -> Result<Split> {
+    let text = |(seed, bytes)| Dataset::Text(pretraining(source::TOKENIZER, seed, bytes));
+    let Some(path) = &arguments.data else {
+        return Ok(Split { train: text(TRAIN), validation: text(VALIDATION), notes: vec![] });
+    };
+    let (data, tokens) = (Some(path.clone()), Some(settings.tokens));
+    let settings = arguments.reading.over(Experiment { data, tokens, ..Experiment::default() });
+    source::data(&source::resolve(&settings)?, source::TOKENIZER, None)
 }
 
 /// Saves the state at intervals, in files beside the output.

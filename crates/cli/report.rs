@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use crate::{
     args::ReportArguments,
+    durable::write_whole,
     log::{best_events, check_file},
     memory,
-    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, lock_folder, write_whole},
+    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, lock_folder},
     source,
     terminal::{note, print},
 };

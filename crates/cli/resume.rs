@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{self, Command, Typed},
+    durable::write_whole,
     failure::usage,
-    results::{COMMAND, EXPERIMENT, NEW, Results, write_whole},
+    results::{COMMAND, EXPERIMENT, NEW, Results},
     source,
 };
 

@@ -14,7 +14,7 @@ use loralab_data::Dataset;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::results::write_whole;
+use crate::durable::write_whole;
 
 /// The names of the two files in a results folder.
 pub const STATES: [&str; 2] = ["state.0.bin", "state.1.bin"];

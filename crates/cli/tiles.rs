@@ -11,7 +11,7 @@ use loralab_core::{
     graph::shader::Tiles,
 };
 
-use crate::{args, failure::usage, results::write_whole, terminal::note};
+use crate::{args, durable::write_whole, failure::usage, terminal::note};
 
 /// The file of a result's timed tiles.
 pub const TILES: &str = "tiles.txt";

@@ -6,7 +6,6 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use loralab_core::models::Base;
 use loralab_experiment::Event;
 
 use super::{Place, send, small, snapshot, until};
@@ -133,51 +132,6 @@ fn text_that_is_cut_off_is_said_to_be() {
     let (code, _, stderr) = end(child, "TERM");
     assert_eq!(code, Some(130), "{stderr}");
     assert!(stderr.contains("Stopped by SIGTERM"), "{stderr}");
-}
-
-#[test]
-fn a_base_is_saved_while_it_is_pretrained() {
-    let place = Place::new();
-    let flags = ["pretrain", "--size", "nano", "--layers", "1", "--batch-size", "2", "--save-every", "0.0005"];
-    let begin = |output| {
-        let command = place.command(&[&flags[..], &["--steps", "100000", "--output", output]].concat());
-        let mut child = { command }.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-        assert!(
-            lines.any(|line| line.contains(".unfinished.safetensors`, which is written again")),
-            "nothing is saved"
-        );
-        child
-    };
-    // Killed, it leaves a base that can be used, and that is not lost by accident.
-    let mut child = begin("new.safetensors");
-    send(&child, "KILL");
-    child.wait().expect("the binary ends");
-    let saved = std::fs::read(place.path("new.unfinished.safetensors")).expect("a base");
-    assert!(Base::from_safetensors(saved).is_ok() && !place.path("new.safetensors").exists());
-    let again = [&flags[..], &["--steps", "3", "--quiet", "--output", "new.safetensors"]].concat();
-    place.refuse(&again, 2, &["`new.unfinished.safetensors` is there", "cut off", "--overwrite"]);
-    place.succeed(&[&again[..], &["--overwrite"]].concat());
-    assert!(place.path("new.safetensors").exists() && !place.path("new.unfinished.safetensors").exists());
-
-    // Stopped, it is written as a whole one is.
-    let child = begin("other.safetensors");
-    let (code, _, _) = end(child, "TERM");
-    assert_eq!(code, Some(130));
-    assert!(Base::from_safetensors(std::fs::read(place.path("other.safetensors")).expect("a base")).is_ok());
-    assert!(!place.path("other.unfinished.safetensors").exists());
-
-    // But for an earlier one, beside which it is left.
-    let whole = std::fs::read(place.path("new.safetensors")).expect("a base");
-    let again = [&flags[..], &["--steps", "100000", "--output", "new.safetensors", "--overwrite"]].concat();
-    let mut child =
-        place.command(&again).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
-    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("which is written again")), "nothing is saved");
-    let (code, stdout, _) = end(child, "INT");
-    assert!(code == Some(130) && stdout.contains("new.unfinished.safetensors: "), "{stdout}");
-    assert_eq!(std::fs::read(place.path("new.safetensors")).expect("a base"), whole);
-    assert!(Base::from_safetensors(std::fs::read(place.path("new.unfinished.safetensors")).expect("a base")).is_ok());
 }
 
 /// The summary of a reproduction that is stopped when this word comes up in its progress.

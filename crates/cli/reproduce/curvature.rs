@@ -53,9 +53,6 @@ pub fn reproduce(arguments: &CurvatureArguments, begun: &Begun) -> Result<()> {
         // A start that needs a short training uses the learning rate of its run: here the best rate.
         let Some(learning_rate) = probed_rate(&trained.summary, scheme) else { continue };
         let of_seed = |seed| Cell { scheme: scheme.clone(), learning_rate, seed };
-        let plan_needs = PlanNeeds::of(&experiment, [&of_seed(0)]);
-        let plan = Arc::new(sweep.plan(1, plan_needs));
-        let base = prepared.stored(plan_needs, &experiment);
         for &seed in &experiment.seeds {
             if stopped {
                 break;
@@ -65,28 +62,7 @@ pub fn reproduce(arguments: &CurvatureArguments, begun: &Begun) -> Result<()> {
                 starts.push(known);
                 continue;
             }
-            let run = sweep.start(&of_seed(seed))?;
-            let make_device = |plan, base| prepared.machine.make(plan, base);
-            let start = wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?;
-            let start = start.into_iter().next().expect("there is one run").map_err(usage)?;
-            let (start_trained, frozen_pairs) = (start.initial.trained(), start.initial.frozen_pairs());
-            let batches = sweep.batches(seed, *batches)?;
-            let probed = Probed { trained: start_trained, frozen_pairs, settings: run.settings, batches: &batches };
-            let found = curvature(plan.clone(), base.clone(), threads(&experiment), probed, *products, seed)?;
-            let sharpness = found.largest.value;
-            let found = StartCurvature {
-                scheme: scheme.clone(),
-                seed,
-                loss: found.loss,
-                gradient_norm: found.gradient_norm,
-                sharpness,
-                residual: found.largest.residual,
-                smallest: found.smallest.value,
-                smallest_residual: Some(found.smallest.residual),
-                products: found.products,
-                descent_rate: (sharpness > 0.0).then(|| 2.0 / sharpness),
-                sign_rate: found.sign_step,
-            };
+            let found = start_curvature(&sweep, &prepared, &experiment, &of_seed(seed), *batches, *products)?;
             parts.put(&trained.results, &name, &found)?;
             starts.push(found);
             stopped = watch.done(starts.len()).is_break();
@@ -108,6 +84,42 @@ pub fn reproduce(arguments: &CurvatureArguments, begun: &Begun) -> Result<()> {
         starts,
     };
     finish(output, trained.results, &Reproduction::Curvature(found))
+}
+
+/// The curvature of the mean loss of some batches at the start of a cell.
+fn start_curvature(
+    sweep: &Sweep<'_>,
+    prepared: &Prepared,
+    experiment: &Resolved,
+    cell: &Cell,
+    batches: usize,
+    products: usize,
+) -> Result<StartCurvature> {
+    let plan_needs = PlanNeeds::of(experiment, [cell]);
+    let plan = Arc::new(sweep.plan(1, plan_needs));
+    let base = prepared.stored(plan_needs, experiment);
+    let run = sweep.start(cell)?;
+    let make_device = |plan, base| prepared.machine.make(plan, base);
+    let start = wait(sweep.starts(std::slice::from_ref(&run), &plan, &make_device)).map_err(usage)?;
+    let start = start.into_iter().next().expect("there is one run").map_err(usage)?;
+    let (trained, frozen_pairs) = (start.initial.trained(), start.initial.frozen_pairs());
+    let batches = sweep.batches(cell.seed, batches)?;
+    let probed = Probed { trained, frozen_pairs, settings: run.settings, batches: &batches };
+    let found = curvature(plan, base, threads(experiment), probed, products, cell.seed)?;
+    let sharpness = found.largest.value;
+    Ok(StartCurvature {
+        scheme: cell.scheme.clone(),
+        seed: cell.seed,
+        loss: found.loss,
+        gradient_norm: found.gradient_norm,
+        sharpness,
+        residual: found.largest.residual,
+        smallest: found.smallest.value,
+        smallest_residual: Some(found.smallest.residual),
+        products: found.products,
+        descent_rate: (sharpness > 0.0).then(|| 2.0 / sharpness),
+        sign_rate: found.sign_step,
+    })
 }
 
 /// Refuses probes that exceed memory, before anything is trained.

@@ -6,13 +6,18 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::results::{PARTS, Results};
+use crate::{
+    results::{PARTS, Results},
+    terminal::note,
+};
 
 /// The parts that are measured.
 pub struct Parts {
     file: PathBuf,
     started: Instant,
     known: Known,
+    /// True if they could not be written, which was said.
+    unwritten: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -37,7 +42,7 @@ impl Parts {
             }
             false => Known::default(),
         };
-        Ok(Self { file, started: Instant::now(), known })
+        Ok(Self { file, started: Instant::now(), known, unwritten: false })
     }
 
     /// Seconds of work, with those before it was continued.
@@ -54,24 +59,28 @@ impl Parts {
         self.known.parts.get(name).map(T::deserialize).transpose().with_context(unread)
     }
 
-    /// Adds a part that was just measured, and writes all.
+    /// Adds a part that was just measured, and writes all. The work goes on if they cannot be written.
     ///
     /// # Errors
-    /// If they cannot be written.
+    /// If it is no JSON.
     pub fn put(&mut self, results: &Results, name: &str, part: &impl Serialize) -> Result<()> {
-        if self.known.parts.is_empty() {
-            results.write_command()?;
-        }
         self.known.seconds = self.seconds();
         self.started = Instant::now();
         self.known.parts.insert(name.to_owned(), serde_json::to_value(part)?);
-        results.write(PARTS, &serde_json::to_vec(&self.known)?)
+        let contents = serde_json::to_vec(&self.known)?;
+        let written = results.write_command().and_then(|()| results.write(PARTS, &contents));
+        if let Err(error) = written
+            && !std::mem::replace(&mut self.unwritten, true)
+        {
+            note(format_args!("The work goes on, but its parts are not saved: {error:#}."));
+        }
+        Ok(())
     }
 
     /// A part, measured if it is not yet.
     ///
     /// # Errors
-    /// If it cannot be measured, read or written.
+    /// If it cannot be measured, or read.
     pub fn measured<T: Serialize + DeserializeOwned>(
         &mut self,
         results: &Results,

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use loralab_core::{
     lab::train::{self, Pretraining},
     models::{Base, llama::Config},
@@ -16,7 +16,7 @@ use super::{
     finish,
 };
 use crate::{
-    args::TransformerArguments,
+    args::{ReproduceOutput, TransformerArguments},
     failure::usage,
     grid::train_grid,
     interrupt::Interrupt,
@@ -54,29 +54,16 @@ pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> 
     let mut of_widths = Vec::with_capacity(widths.len());
     for &width in widths {
         let pretraining = pretraining(width, *layers, *pretraining_steps, &experiment);
-        let file = format!("width-{width}.safetensors");
-        let written = results.place().join(&file);
-        let mut stopped = false;
-        let base = if resumes && written.is_file() {
-            Base::from_safetensors(fs::read(&written)?)?
-        } else {
-            let name = format!("pretraining width {width}");
-            let mut watch = Watch::new(output, &interrupt, &name, *pretraining_steps);
-            let base = train::pretrain(&pretraining, &train, None, |pretrained| {
-                stopped = watch.done(pretrained.step).is_break();
-                !stopped
-            })?;
-            watch.end();
-            base
+        let (file, name) = (format!("width-{width}.safetensors"), format!("pretraining width {width}"));
+        let known = Some(results.place().join(&file)).filter(|file| resumes && file.is_file());
+        let (base, stopped) = match known {
+            Some(file) => (Base::from_safetensors(fs::read(&file)?)?, false),
+            None => pretrained(&pretraining, &train, Watch::new(output, &interrupt, &name, *pretraining_steps))?,
         };
         if stopped && of_widths.is_empty() {
             return Err(output.stopped_early(&interrupt, &results));
         } else if stopped {
-            let folder = output.output.display();
-            return Err(output.stopped(
-                &interrupt,
-                format_args!("`{folder}` has the sweeps of the widths before {width}, each in a folder that `loralab report` takes"),
-            ));
+            return Err(stopped_at(width, output, &interrupt));
         }
         let loss = validation(&base, &pretraining, &held_out)?.loss;
         if !loss.is_finite() {
@@ -119,6 +106,26 @@ pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> 
         shipped: CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs),
     };
     finish(output, results, &Reproduction::Transformer(found))
+}
+
+/// The error after a stop in the pretraining of a width.
+fn stopped_at(width: usize, output: &ReproduceOutput, interrupt: &Interrupt) -> Error {
+    let folder = output.output.display();
+    let left = format_args!(
+        "`{folder}` has the sweeps of the widths before {width}, each in a folder that `loralab report` takes"
+    );
+    output.stopped(interrupt, left)
+}
+
+/// A base, and true if its pretraining was stopped.
+fn pretrained(pretraining: &Pretraining, train: &Dataset, mut watch: Watch) -> Result<(Base, bool)> {
+    let mut stopped = false;
+    let base = train::pretrain(pretraining, train, None, |pretrained| {
+        stopped = watch.done(pretrained.step).is_break();
+        !stopped
+    })?;
+    watch.end();
+    Ok((base, stopped))
 }
 
 fn refuse(arguments: &TransformerArguments) -> Result<()> {
