@@ -112,7 +112,8 @@ pub fn train_grid(
         caution(experiment, prepared);
     }
     check_answers(prepared, output)?;
-    grid.results.begin(facts.log)?;
+    grid.measure_base(base)?;
+    grid.results.begin(&facts)?;
     let (name, contents) = files::settings(&experiment.to_experiment());
     grid.results.write(&name, &contents)?;
     if tells {
@@ -126,7 +127,7 @@ pub fn train_grid(
             note(words);
         }
     }
-    if grid.begin(base)? {
+    if grid.begin(base.is_none())? {
         grid.rounds(cohorts);
     }
     grid.end(device)
@@ -192,24 +193,30 @@ impl<'a> Grid<'a> {
         })
     }
 
-    /// Reports the start of the sweep and the loss of the base alone, which must be that of `earlier`, if it was logged; false if the sweep is to stop.
-    fn begin(&mut self, earlier: Option<(Option<f64>, Option<f64>)>) -> Result<bool> {
-        let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
-        let make_device = |plan, base| prepared.machine.make(plan, base);
-        let started = prepared.started(experiment, env!("CARGO_PKG_VERSION"), self.planned.len());
+    /// Validates the base alone. Its loss must be that of `earlier`, if it was logged.
+    fn measure_base(&mut self, earlier: Option<(Option<f64>, Option<f64>)>) -> Result<()> {
+        let make_device = |plan, base| self.prepared.machine.make(plan, base);
+        let base = wait(self.sweep.base(&make_device)).map_err(|error| refused(error, self.experiment))?;
+        self.base_loss = base.and_then(|base| Event::finite(base.loss));
+        self.base_accuracy = base.and_then(|base| base.accuracy);
+        match earlier {
+            Some((before, _)) if before != self.base_loss => Err(resume::other_base(before, self.base_loss)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reports the start of the sweep and, if `tells_base`, the base alone; false if the sweep is to stop.
+    fn begin(&mut self, tells_base: bool) -> Result<bool> {
+        let (loss, accuracy) = (self.base_loss, self.base_accuracy);
+        let started = self.prepared.started(self.experiment, env!("CARGO_PKG_VERSION"), self.planned.len());
+        let base = Event::Base { loss, accuracy, text: self.sweep.text_measures(loss) };
         let mut watch = self.watch(&|_, _| Ok(()));
         let mut flow = watch.event(started);
-        let base = wait(sweep.base(&make_device)).map_err(|error| refused(error, experiment))?;
-        let (loss, accuracy) = (base.and_then(|base| Event::finite(base.loss)), base.and_then(|base| base.accuracy));
-        match earlier {
-            Some((before, _)) if before != loss => return Err(resume::other_base(before, loss)),
-            None if flow.is_continue() => {
-                flow = watch.event(Event::Base { loss, accuracy, text: sweep.text_measures(loss) });
-            }
-            _ => {}
+        if tells_base && flow.is_continue() {
+            flow = watch.event(base);
         }
         let (_, failure) = watch.end();
-        (self.base_loss, self.base_accuracy, self.failure) = (loss, accuracy, failure);
+        self.failure = failure;
         Ok(flow.is_continue() && self.failure.is_none())
     }
 

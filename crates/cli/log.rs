@@ -111,8 +111,8 @@ pub struct Past {
     pub base: Option<(Option<f64>, Option<f64>)>,
     /// The results of the runs that have ended, in the log's order.
     pub runs: Vec<RunResult>,
-    /// Bytes before the last line if it says that the sweep is complete.
-    pub complete: Option<u64>,
+    /// Bytes before the last line, and seconds until then, if that line says that the sweep is complete.
+    pub complete: Option<(u64, f64)>,
 }
 
 impl Past {
@@ -127,7 +127,7 @@ impl Past {
             match event {
                 Event::Base { loss, accuracy, .. } => past.base = Some((loss, accuracy)),
                 Event::RunFinished { result } if result.is_over() => past.runs.push(result),
-                Event::Finished { complete: true, .. } => past.complete = Some(start),
+                Event::Finished { complete: true, seconds, .. } => past.complete = Some((start, seconds)),
                 _ => {}
             }
         })?;

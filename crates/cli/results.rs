@@ -200,7 +200,9 @@ impl Results {
         if state.is_none() && log.is_file() {
             // A sweep that is complete has no state any more.
             let complete = Past::read(&log, u64::MAX)?.complete;
-            state = complete.map(|log| State { facts: Facts { log, ..Facts::default() }, bytes: vec![] });
+            let facts =
+                complete.map(|(log, seconds)| Facts { log, seconds, data: self.data.clone(), ..Facts::default() });
+            state = facts.map(|facts| State { facts, bytes: vec![] });
         }
         let Some(state) = state else { return Ok(Default::default()) };
         check_data(&state.facts, &self.data)?;
@@ -212,14 +214,18 @@ impl Results {
         Ok((state, past))
     }
 
-    /// Opens the log of a sweep, of which `log` bytes are kept, and creates the folder of its adapters; writes the command that `--resume` continues.
+    /// Opens the log of a sweep, which is kept as far as the facts of its state say, and creates the folder of its adapters; writes the command that `--resume` continues.
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn begin(&mut self, log: u64) -> Result<()> {
+    pub fn begin(&mut self, facts: &Facts) -> Result<()> {
+        // Without a state, a log that is cut would be taken for one that began.
+        if facts.log > 0 && !self.states.exist() {
+            self.states.save(&State { facts: facts.clone(), bytes: vec![] })?;
+        }
         let begin = || {
             fs::create_dir_all(self.place.join(ADAPTERS))?;
-            Log::open(&self.place.join(METRICS), log)
+            Log::open(&self.place.join(METRICS), facts.log)
         };
         self.log = Some(begin().with_context(|| unwritable(&self.folder))?);
         self.write_command()

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -142,6 +142,40 @@ fn a_sweep_that_was_killed_ends_as_one_that_was_not() {
     assert_eq!(names("whole"), names("killed"), "nothing is left of the earlier results or the states");
 }
 
+/// Every call by which files change is a moment to be killed at; strace kills there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sweep_that_was_killed_at_a_write_goes_on() {
+    let place = Place::new();
+    let flags =
+        ["--learning-rates", "1e-3,50", "--seeds", "1", "--cohort", "2", "--save-every", "0.0000001", "--output"];
+    let words = |output| [&small("sweep", &flags)[..], &[output]].concat();
+    place.succeed(&words("whole"));
+    let mut killed = 0;
+    for call in ["rename", "fsync", "fdatasync", "ftruncate", "mkdir", "unlink", "write"] {
+        // In CI only some of the calls: all of them take minutes.
+        let step = if kills() >= 200 { 1 } else { 9 };
+        for when in (1..).step_by(step) {
+            let _ = fs::remove_dir_all(place.path("killed"));
+            let binary = place.command(&words("killed"));
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+            strace.args(["-e", &format!("inject={call}:signal=KILL:when={when}")]);
+            strace.arg(binary.get_program()).args(binary.get_args()).current_dir(place.0.path());
+            let output = strace.stdin(Stdio::null()).output().expect("strace runs; `cargo xtask setup` installs it");
+            if output.status.success() {
+                break;
+            }
+            killed += 1;
+            if place.path("killed/command.json").exists() {
+                place.succeed(&["sweep", "--resume", "killed"]);
+                assert_same(&place, "whole", "killed", &format!("{call} {when}"));
+            }
+        }
+    }
+    assert!(killed > 12, "{killed}");
+}
+
 #[test]
 fn a_sweep_that_was_stopped_goes_on_from_that_step() {
     let place = Place::new();
@@ -194,12 +228,19 @@ fn more_seeds_and_rates_train_only_what_is_missing() {
     };
     let run = |words: &[String]| place.succeed(&words.iter().map(String::as_str).collect::<Vec<_>>());
     run(&words("whole", "1e-3,4e-3", "3"));
-    run(&words("grown", "4e-3", "1"));
-    let outcome = place.succeed(&["sweep", "--resume", "grown", "--seeds", "3", "--learning-rates", "1e-3"]);
-    assert!(outcome.stderr.contains("Continued: 2 runs of 12 had ended"), "{}", outcome.stderr);
-    assert_eq!(told(&place, "whole"), told(&place, "grown"));
-    assert_eq!(timeless(place.json("whole/summary.json")), timeless(place.json("grown/summary.json")));
-    assert!(lasting(&place.path("whole")) == lasting(&place.path("grown")));
+    let grow = |folder| ["sweep", "--resume", folder, "--seeds", "3", "--learning-rates", "1e-3"];
+    for folder in ["grown", "killed"] {
+        run(&words(folder, "4e-3", "1"));
+        if folder == "killed" {
+            kill_and_resume(&place, &grow(folder), &grow(folder), "killed/command.json", kills());
+        } else {
+            let outcome = place.succeed(&grow(folder));
+            assert!(outcome.stderr.contains("Continued: 2 runs of 12 had ended"), "{}", outcome.stderr);
+        }
+        assert_eq!(told(&place, "whole"), told(&place, folder));
+        assert_eq!(timeless(place.json("whole/summary.json")), timeless(place.json(&format!("{folder}/summary.json"))));
+        assert!(lasting(&place.path("whole")) == lasting(&place.path(folder)));
+    }
 }
 
 #[test]
@@ -310,11 +351,8 @@ fn what_cannot_be_continued_is_refused_in_a_sentence() {
     place.write("results/command.json", &command);
     // Other data, and another base.
     place.write("text.txt", "Ben sold a blue box. ".repeat(200));
-    place.refuse(
-        &["sweep", "--resume", "results", "--seeds", "2"],
-        1,
-        &["the base, the held-out data or the device are others"],
-    );
+    let other = ["sweep", "--resume", "results", "--seeds", "2"];
+    place.refuse(&other, 1, &["the base, the held-out data or the device are others"]);
     place.write("results/command.json", "{");
     place.refuse(&["sweep", "--resume", "results"], 1, &["command.json` cannot be read"]);
     let cell = Cell { scheme: "init-a".to_owned(), learning_rate: 1e-3, seed: 0 };

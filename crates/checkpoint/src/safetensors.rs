@@ -1,12 +1,13 @@
 //! Reading and writing of safetensors.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{self, Write},
 };
 
 use bytes::Bytes;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::Value;
 
 use crate::{Checkpoint, CheckpointError, Format, Stored};
 
@@ -51,7 +52,24 @@ pub fn write_safetensors(checkpoint: &Checkpoint) -> Result<Vec<u8>, CheckpointE
         views.push((name, TensorView::new(dtype, shape.clone(), bytes)?));
     }
     let metadata: HashMap<String, String> = checkpoint.metadata.clone().into_iter().collect();
-    Ok(safetensors::serialize(views, Some(metadata))?)
+    let mut bytes = safetensors::serialize(views, Some(metadata))?;
+    sort_metadata(&mut bytes, &checkpoint.metadata);
+    Ok(bytes)
+}
+
+/// Puts the metadata of a file in order: `safetensors` writes them in that of a hash map, which is another in each process.
+fn sort_metadata(file: &mut [u8], metadata: &BTreeMap<String, String>) {
+    let Some((length, rest)) = file.split_first_chunk_mut::<8>() else { return };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let Some(header) = rest.get_mut(..length) else { return };
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(header) else { return };
+    fields.insert("__metadata__".to_owned(), serde_json::json!(metadata));
+    let text = Value::Object(fields).to_string();
+    // The same fields in another order: as long as before, without the spaces at the end.
+    if text.len() <= length {
+        header.fill(b' ');
+        header[..text.len()].copy_from_slice(text.as_bytes());
+    }
 }
 
 /// Copies a safetensors file, with other elements for some tensors: `change` returns those of a tensor, in its format and shape, or none to leave it as it is.
@@ -112,6 +130,17 @@ mod tests {
         assert_eq!(read.tensor("c"), None);
         let places = bytes.as_ptr_range();
         assert!(read.tensors.iter().all(|tensor| places.contains(&tensor.bytes.as_ptr())), "a tensor was copied");
+    }
+
+    #[test]
+    fn a_checkpoint_is_always_written_as_the_same_bytes() {
+        let metadata = (0..8).map(|i| (format!("key {i}"), "é \"\n".to_owned())).collect();
+        let checkpoint = Checkpoint { metadata, ..checkpoint() };
+        let first = write_safetensors(&checkpoint).expect("tensors of their shapes");
+        for _ in 0..8 {
+            assert!(write_safetensors(&checkpoint).expect("tensors of their shapes") == first);
+        }
+        assert_eq!(read_safetensors(&first.into()).expect("a whole file").metadata, checkpoint.metadata);
     }
 
     #[test]

@@ -35,10 +35,11 @@ const BRING: [&str; 4] = ["install", "--with-deps", "--no-shell", "chromium"];
 enum Need {
     Chromium,
     Npm,
+    Strace,
     Vulkan,
 }
 
-const NEEDS: [Need; 3] = [Need::Chromium, Need::Npm, Need::Vulkan];
+const NEEDS: [Need; 4] = [Need::Chromium, Need::Npm, Need::Strace, Need::Vulkan];
 
 /// A system, by the way in which programs are installed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ enum System {
 pub fn provide() -> Result<()> {
     let missing = missing();
     if missing.is_empty() {
-        println!("chromium, npm, Vulkan: there");
+        println!("chromium, npm, strace, Vulkan: there");
         return Ok(());
     }
     let system = System::of(&fs::read_to_string("/etc/os-release").unwrap_or_default());
@@ -135,6 +136,7 @@ impl Need {
         match self {
             Need::Chromium => chromium().is_some(),
             Need::Npm => npm::is_there(),
+            Need::Strace => !cfg!(target_os = "linux") || succeeds(Command::new("strace").arg("--version")),
             Need::Vulkan => !cfg!(target_os = "linux") || vulkan_driver_is_there(),
         }
     }
@@ -145,6 +147,7 @@ impl fmt::Display for Need {
         f.write_str(match self {
             Need::Chromium => "a Chromium, in which the page is tested",
             Need::Npm => "npm, whose registry has axe-core, which tests the page's accessibility",
+            Need::Strace => "strace, which kills a training at each of its writes",
             Need::Vulkan => "a Vulkan driver, for the kernels' tests; one in software will do",
         })
     }
@@ -195,6 +198,7 @@ impl System {
             (_, Need::Chromium) => Some("chromium"),
             (System::Mac, Need::Npm) => Some("node"),
             (_, Need::Npm) => Some("npm"),
+            (_, Need::Strace) => Some("strace"),
             (System::Arch, Need::Vulkan) => Some("vulkan-swrast"),
             (_, Need::Vulkan) => Some("mesa-vulkan-drivers"),
         };
@@ -293,7 +297,7 @@ mod tests {
         let line = |system: System, missing: &[Need]| system.line(missing).expect("it is known there");
         assert_eq!(
             line(System::Debian, &NEEDS),
-            "sudo apt-get update && sudo apt-get install -y chromium npm mesa-vulkan-drivers"
+            "sudo apt-get update && sudo apt-get install -y chromium npm strace mesa-vulkan-drivers"
         );
         assert_eq!(line(System::Debian, &[Need::Npm]), "sudo apt-get update && sudo apt-get install -y npm");
         let ubuntu = line(System::Ubuntu, &NEEDS);
