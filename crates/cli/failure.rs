@@ -1,10 +1,20 @@
-//! Exit codes of the command: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C or a signal.
+//! Exit codes of the command: 0 done, 1 failed, 2 wrong usage, 75 failed by the machine (a lost GPU, a full disk), so that another try may succeed, 130 stopped by
+//! Ctrl-C or a signal, 143 stopped by SIGTERM with the state saved.
 
 use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
+use loralab_core::{
+    device::{DeviceError, webgpu::GpuError},
+    lab::SweepError,
+};
 
-use crate::{interrupt::STOPPED, terminal::is_closed};
+use crate::{durable::is_full, interrupt::STOPPED, terminal::is_closed};
+
+/// The exit code of a failure that may pass, as in `sysexits.h`.
+const RETRY: u8 = 75;
+/// The exit code of a process that was preempted, with its state saved.
+const PREEMPTED: u8 = 143;
 
 /// A usage error: a flag, a setting or an existing folder makes the command impossible.
 #[derive(Debug)]
@@ -12,7 +22,17 @@ struct Usage(String);
 
 /// The work was stopped early; its results so far are written and reported.
 #[derive(Debug)]
-pub struct Stopped;
+pub struct Stopped {
+    /// True if the state is saved, and the process was asked to end by SIGTERM, as schedulers ask that preempt a job.
+    pub preempted: bool,
+}
+
+impl Stopped {
+    /// A stop that was asked for like this.
+    pub fn by(signal: &str, saved: bool) -> Self {
+        Self { preempted: saved && signal == "SIGTERM" }
+    }
+}
 
 impl fmt::Display for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,11 +60,29 @@ pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     if error.downcast_ref::<io::Error>().is_some_and(is_closed) {
         return ExitCode::SUCCESS;
     }
-    if error.is::<Stopped>() {
-        return ExitCode::from(STOPPED);
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return ExitCode::from(if stopped.preempted { PREEMPTED } else { STOPPED });
     }
     crate::terminal::note(format_args!("error: {}", sentence(&error)));
-    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+    ExitCode::from(match () {
+        () if error.is::<Usage>() => 2,
+        () if may_pass(&error) => RETRY,
+        () => 1,
+    })
+}
+
+/// True for a failure of the machine: a lost GPU, a full disk.
+fn may_pass(error: &Error) -> bool {
+    let lost = |cause: &(dyn std::error::Error + 'static)| {
+        let of_gpu = cause.downcast_ref::<GpuError>();
+        let of_device = || cause.downcast_ref().map(|DeviceError::Gpu(error)| error);
+        let of_sweep = || match cause.downcast_ref() {
+            Some(SweepError::Device(DeviceError::Gpu(error))) => Some(error),
+            _ => None,
+        };
+        matches!(of_gpu.or_else(of_device).or_else(of_sweep), Some(GpuError::Lost { .. }))
+    };
+    is_full(error) || error.chain().any(lost)
 }
 
 /// The error and its causes, without those whose text is already contained.

@@ -17,7 +17,7 @@ use loralab_figure::results as files;
 
 use crate::{
     answers::{LONGEST_ANSWER, Respondent},
-    args::{DeviceArguments, Output},
+    args::{DeviceArguments, Output, Shard},
     dry_run::counted,
     examples,
     failure::{Stopped, usage},
@@ -36,6 +36,27 @@ use crate::{
     trained::{self, Trained, ended},
     watch::{Clock, Interim, Watch},
 };
+
+/// The cells to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cells {
+    /// The whole grid.
+    All,
+    /// One of several parts of it.
+    Part(Shard),
+    /// Those that a search for learning rates chooses.
+    Searched,
+}
+
+impl Cells {
+    /// The cells of an experiment's grid that are trained; those of a search are others.
+    pub fn of(self, experiment: &Resolved) -> Vec<Cell> {
+        match self {
+            Cells::Part(shard) => shard.take(&experiment.cells()),
+            Cells::All | Cells::Searched => experiment.cells(),
+        }
+    }
+}
 
 /// A grid in training.
 struct Grid<'a> {
@@ -66,7 +87,7 @@ struct Grid<'a> {
 /// If the experiment is refused, or a device fails or a file cannot be written before a run has ended.
 pub fn train_grid(
     experiment: &Resolved,
-    searches: bool,
+    cells: Cells,
     prepared: &Prepared,
     device: &DeviceArguments,
     mut results: Results,
@@ -74,12 +95,12 @@ pub fn train_grid(
     interrupt: &Interrupt,
 ) -> Result<Trained> {
     let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?.keeping_best(output.keep_best);
-    let (search, cells) = match searches {
-        true => {
+    let (search, cells) = match cells {
+        Cells::Searched => {
             let (search, cells) = Search::new(experiment, output.quiet || output.json);
             (Some(search), cells)
         }
-        false => (None, experiment.cells()),
+        all => (None, all.of(experiment)),
     };
     let (State { facts, bytes }, Past { base, runs, .. }) = results.past(&prepared.data.train)?;
     let under_way = resume::under_way(&bytes, &results)?;
@@ -424,7 +445,7 @@ impl<'a> Grid<'a> {
                     let further = further.unwrap_or_default();
                     note(format_args!("Stopped by {} before a run had ended: {stays}.{further}", self.interrupt.by()));
                 }
-                Stopped.into()
+                Stopped::by(self.interrupt.by(), self.results.continuing().is_some()).into()
             }
         }
     }

@@ -96,11 +96,16 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
             .any(|row| row.scheme == cell.scheme && row.best_learning_rate.as_ref().is_some_and(of_cell))
     };
     let mut events = Vec::new();
-    read(&folder.join(METRICS), u64::MAX, |_, event| {
-        if event.cell().is_some_and(is_best) {
-            events.push(event);
-        }
-    })?;
+    read(
+        &folder.join(METRICS),
+        u64::MAX,
+        |_| true,
+        |_, event| {
+            if event.cell().is_some_and(is_best) {
+                events.push(event);
+            }
+        },
+    )?;
     Ok(events)
 }
 
@@ -122,7 +127,9 @@ impl Past {
     /// If they cannot be read, or a line is no event.
     pub fn read(path: &Path, length: u64) -> Result<Self> {
         let mut past = Self::default();
-        read(path, length, |start, event| {
+        // Those of steps may be very many, and are not needed.
+        let is_wanted = |line: &[u8]| !line.starts_with(b"{\"event\":\"step\"");
+        read(path, length, is_wanted, |start, event| {
             past.complete = None;
             match event {
                 Event::Base { loss, accuracy, .. } => past.base = Some((loss, accuracy)),
@@ -135,8 +142,13 @@ impl Past {
     }
 }
 
-/// Calls `on_event` with each event of the first `length` bytes of a log, and the number of bytes before its line.
-fn read(path: &Path, length: u64, mut on_event: impl FnMut(u64, Event)) -> Result<()> {
+/// Calls `on_event` with each event whose line is wanted of the first `length` bytes of a log, and the number of bytes before its line.
+fn read(
+    path: &Path,
+    length: u64,
+    is_wanted: impl Fn(&[u8]) -> bool,
+    mut on_event: impl FnMut(u64, Event),
+) -> Result<()> {
     let unread = || format!("the log `{}` cannot be read", path.display());
     check_file(path)?;
     let mut log = BufReader::new(File::open(path).with_context(unread)?.take(length));
@@ -149,6 +161,11 @@ fn read(path: &Path, length: u64, mut on_event: impl FnMut(u64, Event)) -> Resul
                 path.display(),
                 Bytes(LONGEST_LINE)
             );
+        }
+        if !is_wanted(&line) {
+            start += line.len() as u64;
+            line.clear();
+            continue;
         }
         match serde_json::from_slice::<Event>(&line) {
             Ok(event) => on_event(start, event),

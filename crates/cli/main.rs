@@ -5,6 +5,7 @@ mod answers;
 mod args;
 mod base;
 mod chat;
+mod collect;
 mod device;
 mod devices;
 mod dry_run;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, begun: &Begun) -> Result<()> {
     match command {
         Command::Sweep(arguments) => sweep::sweep(arguments, begun),
+        Command::Collect(arguments) => collect::collect(arguments),
         Command::Train(arguments) => sweep::train(arguments, begun),
         Command::Init(arguments) => init::init(arguments),
         Command::Generate(arguments) => generate::generate(arguments),

@@ -96,7 +96,7 @@ pub fn pretrain(arguments: &PretrainArguments, begun: &Begun) -> Result<()> {
                 settings.steps
             ));
         }
-        return Err(Stopped.into());
+        return Err(Stopped::by(interrupt.by(), true).into());
     }
     let bytes = base.to_safetensors()?;
     // Reading the bytes back tests that every weight is finite in its stored precision.

@@ -11,11 +11,12 @@ use loralab_experiment::{Cell, Experiment, Resolved};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    args::{self, Command, Typed},
+    args::{self, Command, Shard, Typed},
     durable::write_whole,
     failure::usage,
     results::{COMMAND, EXPERIMENT, NEW, Results},
     source,
+    sweep::quoted,
 };
 
 /// Flags that no result depends on.
@@ -98,15 +99,7 @@ pub fn widened(experiment: &Resolved, folder: &Path, searches: bool) -> Result<R
             .extend(before.learning_rates.iter().filter(|rate| !experiment.learning_rates.contains(rate)));
         all.learning_rates.sort_by(f64::total_cmp);
     }
-    // Settings that may differ.
-    let fixed = |resolved: &Resolved| {
-        let Resolved { schemes, learning_rates, seeds, .. } = all.clone();
-        let (cohort, memory, threads) = (all.cohort, all.memory, all.threads);
-        Resolved { schemes, learning_rates, seeds, cohort, memory, threads, ..resolved.clone() }
-            .to_experiment()
-            .to_toml()
-    };
-    let (was, is) = (fixed(&before), fixed(&all));
+    let (was, is) = (settings_text(&before, &all), settings_text(&all, &all));
     if let Some((was, is)) = was.lines().zip(is.lines()).find(|(was, is)| was != is) {
         bail!(
             "the command of `{}` gives `{is}` now, but its results were begun with `{was}`: a file that it reads has changed; begin anew, without `--resume`",
@@ -116,7 +109,22 @@ pub fn widened(experiment: &Resolved, folder: &Path, searches: bool) -> Result<R
     Ok(all)
 }
 
+/// The settings as a text, with the grid and the machine of another experiment: equal for the parts of one sweep.
+pub fn settings_text(resolved: &Resolved, all: &Resolved) -> String {
+    let Resolved { schemes, learning_rates, seeds, .. } = all.clone();
+    let (cohort, memory, threads) = (all.cohort, all.memory, all.threads);
+    Resolved { schemes, learning_rates, seeds, cohort, memory, threads, ..resolved.clone() }.to_experiment().to_toml()
+}
+
 impl Begun {
+    /// The same command for another part of the grid.
+    pub fn again(&self, shard: Shard, output: &Path) -> String {
+        let mut typed = self.typed.clone();
+        let flags = [("shard", shard.to_string()), ("output", output.display().to_string())];
+        typed.flags.extend(flags.map(|(flag, value)| (flag.to_owned(), Some(value))));
+        typed.words().iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+
     fn now(typed: Typed) -> Self {
         let directory = env::current_dir().unwrap_or_default();
         Self { version: env!("CARGO_PKG_VERSION").to_owned(), directory, typed }

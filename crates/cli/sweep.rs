@@ -18,7 +18,7 @@ use crate::{
     dry_run,
     failure::usage,
     fit::refused_cohorts,
-    grid::train_grid,
+    grid::{Cells, train_grid},
     interrupt::Interrupt,
     prepare::{self, refused},
     results::{OVERWRITE, Results},
@@ -36,7 +36,25 @@ pub fn sweep(arguments: &SweepArguments, begun: &Begun) -> Result<()> {
     let mut settings = source::settings(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
     let searches = std::mem::take(&mut settings.searches);
     let (experiment, data) = of_length(settings, arguments.length)?;
-    run(&experiment, data, None, searches, &arguments.device, &arguments.output, begun)
+    let (mut output, mut begun) = (arguments.output.clone(), begun.clone());
+    let cells = match arguments.shard {
+        Some(_) if searches => {
+            return Err(usage(
+                "`--shard` trains a part of a grid, but `--learning-rates auto` chooses its rates by what all parts have found; list the rates",
+            ));
+        }
+        Some(shard) => {
+            // A folder that is continued is that of the part already.
+            if output.resume.is_none() {
+                output.output.push(shard.folder());
+            }
+            begun.typed.flags.insert("shard".to_owned(), Some(shard.to_string()));
+            Cells::Part(shard)
+        }
+        None if searches => Cells::Searched,
+        None => Cells::All,
+    };
+    run(&experiment, data, None, cells, &arguments.device, &output, &begun)
 }
 
 /// The settings, checked; with the data if the length is in epochs, since that needs them.
@@ -75,7 +93,7 @@ pub fn train(arguments: &TrainArguments, begun: &Begun) -> Result<()> {
             "`train` makes one run, but {has} {count} {name}; choose one with `{flag}`, or use `loralab sweep`"
         )));
     }
-    run(&experiment, data, adapter, false, &arguments.device, &arguments.output, begun)
+    run(&experiment, data, adapter, Cells::All, &arguments.device, &arguments.output, begun)
 }
 
 /// Reads an adapter to train further, and sets what follows from it: the scheme, rank, scale and modules, and the base if none is named.
@@ -110,7 +128,7 @@ fn run(
     experiment: &Resolved,
     data: Option<Split>,
     adapter: Option<Arc<Adapter>>,
-    searches: bool,
+    cells: Cells,
     device: &DeviceArguments,
     output: &Output,
     begun: &Begun,
@@ -124,7 +142,7 @@ fn run(
     }
     if output.dry_run {
         let prepared = prepare::with_data(experiment, data, device, output.quiet)?;
-        dry_run(experiment, searches, output.keep_best, &Prepared { adapter, ..prepared })?;
+        dry_run(experiment, cells, output.keep_best, &Prepared { adapter, ..prepared })?;
         if let (false, Err(error)) = (output.overwrite, Results::check_free(&output.output, OVERWRITE)) {
             note(format_args!("Without `--dry-run` this is refused: {error}."));
         }
@@ -133,18 +151,19 @@ fn run(
     let interrupt = Interrupt::listen(output.quiet);
     let resumes = output.resume.is_some();
     let results = Results::open(&output.output, output.overwrite, resumes, Some(begun))?;
-    let widened = if resumes { Some(resume::widened(experiment, &output.output, searches)?) } else { None };
+    let widened =
+        if resumes { Some(resume::widened(experiment, &output.output, cells == Cells::Searched)?) } else { None };
     let experiment = widened.as_ref().unwrap_or(experiment);
     let prepared = Prepared { adapter, ..prepare::with_data(experiment, data, device, output.quiet)? };
-    let mut trained = train_grid(experiment, searches, &prepared, device, results, output, &interrupt)?;
+    let mut trained = train_grid(experiment, cells, &prepared, device, results, output, &interrupt)?;
     let printed = if output.json { Ok(()) } else { print_results(&trained, experiment, &prepared) };
     trained.complete(output.quiet)?;
     printed
 }
 
-fn dry_run(experiment: &Resolved, searches: bool, keeps_best: bool, prepared: &Prepared) -> Result<()> {
+fn dry_run(experiment: &Resolved, cells: Cells, keeps_best: bool, prepared: &Prepared) -> Result<()> {
     let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?.keeping_best(keeps_best);
-    if searches {
+    if cells == Cells::Searched {
         let first = Resolved {
             seeds: experiment.seeds[..1].to_vec(),
             ..Search::new(experiment, true).0.experiment(experiment)
@@ -164,7 +183,7 @@ fn dry_run(experiment: &Resolved, searches: bool, keeps_best: bool, prepared: &P
         prepared,
         &sweep,
         &prepared
-            .cohorts(&sweep, &experiment.cells())
+            .cohorts(&sweep, &cells.of(experiment))
             .map_err(|error| refused_cohorts(error, prepared, &sweep, experiment))?,
     )
 }
@@ -258,8 +277,8 @@ fn quoted_list(text: &str) -> String {
 }
 
 /// A text quoted as one word of a shell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {

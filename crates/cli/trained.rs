@@ -64,7 +64,7 @@ impl Trained {
                 further.unwrap_or_default()
             ));
         }
-        Err(Stopped.into())
+        Err(Stopped::by(self.stopped_by, self.results.continuing().is_some()).into())
     }
 
     /// True if the results are complete in their folder.

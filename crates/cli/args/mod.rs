@@ -3,6 +3,7 @@
 //! Commands use this module; it uses none of them.
 
 mod chat;
+mod collect;
 mod device;
 mod eval;
 mod experiment;
@@ -18,6 +19,7 @@ mod rate;
 mod reading;
 mod report;
 mod reproduce;
+mod shard;
 mod sweep;
 mod values;
 mod verify;
@@ -28,6 +30,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parse
 use serde::{Deserialize, Serialize};
 
 pub use chat::ChatArguments;
+pub use collect::CollectArguments;
 pub use device::{Device, DeviceArguments, Tiles};
 pub use eval::EvalArguments;
 pub use experiment::Length;
@@ -44,6 +47,7 @@ pub use reproduce::{
     CrossingArguments, CurvatureArguments, ExponentsArguments, Reproduce, ReproduceOutput, ToyArguments,
     TransformerArguments,
 };
+pub use shard::Shard;
 pub use sweep::{SweepArguments, TrainArguments};
 pub use values::Rate;
 pub use verify::VerifyArguments;
@@ -62,6 +66,8 @@ struct CommandLine {
 pub enum Command {
     /// Train every scheme at every learning rate and seed, and say which is best where.
     Sweep(SweepArguments),
+    /// Make one result of the parts of a sweep that several machines trained with `--shard`.
+    Collect(CollectArguments),
     /// Train one adapter: a sweep of a single run.
     Train(TrainArguments),
     /// Only compute the start of an adapter, say what it is, and write it for PEFT.
@@ -126,13 +132,13 @@ impl Typed {
     }
 
     /// The words of the command line, the program's name first.
-    fn words(&self) -> Vec<OsString> {
+    pub fn words(&self) -> Vec<String> {
         let flag = |(name, values): (&String, &Option<String>)| match values {
             Some(values) => format!("--{name}={values}"),
             None => format!("--{name}"),
         };
         let words = self.command.iter().cloned().chain(self.flags.iter().map(flag));
-        ["loralab".to_owned()].into_iter().chain(words).map(OsString::from).collect()
+        ["loralab".to_owned()].into_iter().chain(words).collect()
     }
 }
 
@@ -143,7 +149,7 @@ pub fn parse() -> (Command, Typed) {
 
 /// Reads a command line that was typed before; a wrong one ends the process here.
 pub fn parse_again(typed: &Typed) -> Command {
-    read(typed.words()).0
+    read(typed.words().into_iter().map(OsString::from).collect()).0
 }
 
 fn read(words: Vec<OsString>) -> (Command, Typed) {
@@ -173,7 +179,7 @@ mod tests {
         let again =
             "loralab sweep --learning-rates=2e-3,4e-3 --memory=2GiB --output=x --quiet --seed=1,2 --truncate=true";
         assert_eq!(typed.words(), again.split(' ').collect::<Vec<_>>());
-        assert_eq!(read(typed.words()).1, typed);
+        assert_eq!(read(typed.words().into_iter().map(OsString::from).collect()).1, typed);
         let (_, typed) = read("loralab reproduce toy --steps 3".split(' ').map(OsString::from).collect());
         assert_eq!(typed.command, ["reproduce", "toy"]);
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::values::{at_least_1, not_negative};
 
 /// The flags of the results folder and the output.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct Output {
     /// The results folder; it must be new or empty

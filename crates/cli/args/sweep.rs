@@ -9,6 +9,7 @@ use super::{
     device::DeviceArguments,
     experiment::{Grid, Length, Settings},
     output::Output,
+    shard::Shard,
     values::one_of,
 };
 
@@ -17,6 +18,10 @@ use super::{
 pub struct SweepArguments {
     #[command(flatten)]
     pub grid: Grid,
+    /// Train only the I-th of N parts of the grid, in a folder of its own within the results folder; `loralab collect` makes one result of the parts. auto takes I and N
+    /// from Slurm, auto/N takes I from Kubernetes or SkyPilot
+    #[arg(long, value_name = "I/N", help_heading = "The grid")]
+    pub shard: Option<Shard>,
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use loralab_experiment::{CrossingFound, Experiment, Reproduction, Seeds};
 use super::finish;
 use crate::{
     args::{CrossingArguments, Output, ReproduceOutput},
-    grid::train_grid,
+    grid::{Cells, train_grid},
     interrupt::Interrupt,
     prepare::prepare,
     resume::Begun,
@@ -27,7 +27,8 @@ pub fn reproduce(arguments: &CrossingArguments, begun: &Begun) -> Result<()> {
     let experiment = output.widened(experiment, &output.output, false)?;
     let quiet = output.quiet || output.json;
     let prepared = prepare(&experiment, device, quiet)?;
-    let mut trained = train_grid(&experiment, false, &prepared, device, results, &sweep_output(output), &interrupt)?;
+    let mut trained =
+        train_grid(&experiment, Cells::All, &prepared, device, results, &sweep_output(output), &interrupt)?;
     trained.complete(output.quiet)?;
     let found = CrossingFound::new(trained.summary, trained.experiment.to_experiment(), &trained.runs);
     finish(output, trained.results, &Reproduction::Crossing(found))

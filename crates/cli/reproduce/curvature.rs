@@ -13,7 +13,7 @@ use super::{Watch, crossing::sweep_output, finish, parts::Parts};
 use crate::{
     args::CurvatureArguments,
     failure::usage,
-    grid::train_grid,
+    grid::{Cells, train_grid},
     interrupt::Interrupt,
     memory,
     prepare::{prepare, refused},
@@ -42,7 +42,15 @@ pub fn reproduce(arguments: &CurvatureArguments, begun: &Begun) -> Result<()> {
     let prepared = prepare(&experiment, device, output.quiet || output.json)?;
     let sweep = prepared.sweep(&experiment).map_err(|error| refused(error, &experiment))?;
     check_memory(&experiment, &prepared, &sweep, *products)?;
-    let mut trained = train_grid(&experiment, searches, &prepared, device, results, &sweep_output(output), &interrupt)?;
+    let mut trained = train_grid(
+        &experiment,
+        if searches { Cells::Searched } else { Cells::All },
+        &prepared,
+        device,
+        results,
+        &sweep_output(output),
+        &interrupt,
+    )?;
     trained.complete(output.quiet)?;
     let mut parts = Parts::of(&trained.results)?;
     let mut starts: Vec<StartCurvature> = Vec::new();

@@ -74,7 +74,7 @@ impl ReproduceOutput {
         if !self.quiet {
             note(format_args!("Stopped by {}: {left}.", interrupt.by()));
         }
-        Stopped.into()
+        Stopped::by(interrupt.by(), false).into()
     }
 
     /// Like [`stopped`](Self::stopped), if a part of the results is complete and written.

@@ -291,7 +291,7 @@ impl School<'_> {
                 train(student, &self.lesson, &of_cohort, self.steps, every, &mut *device, || watch.add(of_cohort.len()))
                     .await
             })?;
-            courses.extend(trained.ok_or(Stopped)?);
+            courses.extend(trained.ok_or(Stopped { preempted: false })?);
         }
         Ok(courses)
     }

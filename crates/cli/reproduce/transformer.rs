@@ -18,7 +18,7 @@ use super::{
 use crate::{
     args::{ReproduceOutput, TransformerArguments},
     failure::usage,
-    grid::train_grid,
+    grid::{Cells, train_grid},
     interrupt::Interrupt,
     prepare::{prepare, with_base},
     pretrain::{TRAIN, VALIDATION, validation},
@@ -81,7 +81,15 @@ pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> 
         let experiment = output.widened(experiment, &output.output.join(name), searches)?;
         let prepared = with_base(&shipped, &experiment)?;
         let shown = sweep_output(output);
-        let mut trained = train_grid(&experiment, searches, &prepared, device, folder, &shown, &interrupt)?;
+        let mut trained = train_grid(
+            &experiment,
+            if searches { Cells::Searched } else { Cells::All },
+            &prepared,
+            device,
+            folder,
+            &shown,
+            &interrupt,
+        )?;
         trained.complete(output.quiet)?;
         of_widths.push(DecoderWidth {
             width,
@@ -92,7 +100,7 @@ pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> 
     }
     let (folder, shown) = (of_sweep("shipped")?, sweep_output(output));
     let experiment = output.widened(experiment, &output.output.join("shipped"), false)?;
-    let mut trained = train_grid(&experiment, false, &shipped, device, folder, &shown, &interrupt)?;
+    let mut trained = train_grid(&experiment, Cells::All, &shipped, device, folder, &shown, &interrupt)?;
     trained.complete(output.quiet)?;
     let found = Transformer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
