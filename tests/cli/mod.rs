@@ -25,6 +25,7 @@ mod reproduce;
 mod results;
 mod resume;
 mod search;
+mod shards;
 mod starts;
 mod sweep;
 mod targets;

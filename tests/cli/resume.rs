@@ -59,7 +59,7 @@ fn told(place: &Place, folder: &str) -> BTreeMap<String, Vec<Event>> {
 }
 
 /// A summary without times.
-fn timeless(mut summary: Value) -> Value {
+pub fn timeless(mut summary: Value) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(map) => {
@@ -84,7 +84,7 @@ fn lasting(folder: &Path) -> Vec<(String, Option<Vec<u8>>)> {
 }
 
 /// Both folders hold the same results.
-fn assert_same(place: &Place, one: &str, other: &str, what: &str) {
+pub fn assert_same(place: &Place, one: &str, other: &str, what: &str) {
     let names = |folder: &str| lasting(&place.path(folder)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names(one), names(other), "{what}");
     assert!(lasting(&place.path(one)) == lasting(&place.path(other)), "{what}: a file differs");
