@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use loralab_experiment::{Cell, Event, Experiment, Resolved, RunResult, Setting, Summary};
+use loralab_experiment::{BestCheckpoint, Cell, Event, Experiment, Resolved, RunResult, Setting, Summary};
 use loralab_figure::results as files;
 use serde::de::DeserializeOwned;
 
@@ -18,7 +18,7 @@ use crate::{
     durable::fill_folder,
     failure::usage,
     log::{Past, check_file},
-    results::{ADAPTERS, COMMAND, EXPERIMENT, METRICS, Results, SUMMARY},
+    results::{ADAPTERS, COMMAND, EXPERIMENT, METRICS, Results, SUMMARY, best},
     resume::{Begun, settings_text},
     source,
     state::Facts,
@@ -67,6 +67,8 @@ pub fn collect(arguments: &CollectArguments) -> Result<()> {
     let runs: Vec<RunResult> = found.iter().map(|(_, run)| (*run).clone()).collect();
     let mut summary = Summary::from_runs(setting, &runs);
     summary.planned = (!whole).then_some(cells.len());
+    let kept = found.iter().filter(|(part, run)| part.folder.join(ADAPTERS).join(best(&run.cell)).is_dir());
+    summary.best_checkpoints = kept.filter_map(|(_, run)| BestCheckpoint::of(run)).collect();
     write_summary(&mut results, &mut summary)?;
     write_figures(&results, &summary)?;
     results.replace_earlier()?;

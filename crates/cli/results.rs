@@ -101,8 +101,7 @@ impl Results {
         // A killed process leaves its lock file, which nobody holds.
         if entries.flatten().any(|entry| entry.file_name() != LOCK) {
             return Err(usage(format_args!(
-                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}{}",
-                if folder.join(COMMAND).exists() { ", or go on with `--resume`" } else { "" }
+                "the results folder `{name}` exists and is not empty; choose another with `--output FOLDER`{remedy}"
             )));
         }
         Ok(())
@@ -131,9 +130,10 @@ impl Results {
     /// # Errors
     /// If it holds files that may not be overwritten, another process writes there, or it is not writable.
     fn claim(folder: &Path, overwrite: bool, begun: Option<&Begun>) -> Result<Self> {
+        let goes_on = if begun.is_some() && folder.join(COMMAND).exists() { ", or go on with `--resume`" } else { "" };
         let check = || match overwrite {
             true => Self::refuse_file(folder),
-            false => Self::check_free(folder, OVERWRITE),
+            false => Self::check_free(folder, &format!("{OVERWRITE}{goes_on}")),
         };
         check()?;
         let lock = lock(&folder.join(LOCK), folder)?;

@@ -98,7 +98,13 @@ pub fn write_summary(results: &mut Results, summary: &mut Summary) -> Result<()>
 /// If that fails.
 pub fn write_figures(results: &Results, summary: &Summary) -> Result<Vec<Curve>> {
     // A log that cannot be read leaves the other figure.
-    let curves = best_events(results.place(), summary).map(|events| Curve::gather(&events));
+    let mut curves = best_events(results.place(), summary).map(|events| Curve::gather(&events));
+    if let Ok(curves) = &mut curves {
+        // In the order of the grid, whatever the order of training.
+        let place = |scheme: &str| summary.schemes.iter().position(|row| row.scheme == scheme);
+        let key = |curve: &Curve| (curve.cell.seed, curve.cell.learning_rate.to_bits(), place(&curve.cell.scheme));
+        curves.sort_by_key(key);
+    }
     for (name, contents) in files::figures(summary, AT_THE_END, curves.as_deref().unwrap_or_default())? {
         results.write(&name, &contents)?;
     }
