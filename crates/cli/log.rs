@@ -31,6 +31,8 @@ impl Log {
     /// If the file cannot be written.
     pub fn open(path: &Path, length: u64) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        // A file that is shorter has lost lines of runs that are trained again.
+        let length = length.min(file.metadata()?.len());
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
         Ok(Self { file, length, owed: String::new() })
@@ -116,8 +118,19 @@ pub struct Past {
     pub base: Option<(Option<f64>, Option<f64>)>,
     /// The results of the runs that have ended, in the log's order.
     pub runs: Vec<RunResult>,
-    /// Bytes before the last line, and seconds until then, if that line says that the sweep is complete.
-    pub complete: Option<(u64, f64)>,
+    /// The last line, if it says that the sweep is complete.
+    pub complete: Option<Complete>,
+}
+
+/// The end of a sweep that is complete.
+#[derive(Debug)]
+pub struct Complete {
+    /// Bytes before its line.
+    pub log: u64,
+    /// Seconds of work until then.
+    pub seconds: f64,
+    /// The runs whose adapters could not be written, by name.
+    pub unwritten: Vec<String>,
 }
 
 impl Past {
@@ -134,12 +147,31 @@ impl Past {
             match event {
                 Event::Base { loss, accuracy, .. } => past.base = Some((loss, accuracy)),
                 Event::RunFinished { result } if result.is_over() => past.runs.push(result),
-                Event::Finished { complete: true, seconds, .. } => past.complete = Some((start, seconds)),
+                Event::Finished { complete: true, seconds, unwritten } => {
+                    past.complete = Some(Complete { log: start, seconds, unwritten });
+                }
                 _ => {}
             }
         })?;
         Ok(past)
     }
+}
+
+/// The first `length` bytes of a log without the events of the runs that `is_forgotten` knows by name.
+///
+/// # Errors
+/// If they cannot be read.
+pub fn without(path: &Path, length: u64, is_forgotten: impl Fn(&str) -> bool) -> Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    for line in BufReader::new(File::open(path)?.take(length)).split(b'\n') {
+        let mut line = line?;
+        let event = serde_json::from_slice::<Event>(&line).ok();
+        if !event.as_ref().and_then(Event::cell).is_some_and(|cell| is_forgotten(&cell.id())) {
+            line.push(b'\n');
+            kept.extend(line);
+        }
+    }
+    Ok(kept)
 }
 
 /// Calls `on_event` with each event whose line is wanted of the first `length` bytes of a log, and the number of bytes before its line.

@@ -16,11 +16,11 @@ use loralab_experiment::Cell;
 pub use loralab_figure::results::*;
 
 use crate::{
-    durable::{SPACE, is_full, move_into, parent, put, put_folder, sync_folder, unwritable, write_all},
+    durable::{SPACE, is_full, move_into, parent, put, put_folder, sync_folder, unwritable, write_all, write_whole},
     earlier::Earlier,
     failure::usage,
     lock::Lock,
-    log::{Log, Past},
+    log::{Complete, Log, Past, without},
     resume::Begun,
     saved,
     state::{Facts, STATES, State, States, check_data, fingerprint},
@@ -200,14 +200,17 @@ impl Results {
         if state.is_none() && log.is_file() {
             // A sweep that is complete has no state any more.
             let complete = Past::read(&log, u64::MAX)?.complete;
-            let facts =
-                complete.map(|(log, seconds)| Facts { log, seconds, data: self.data.clone(), ..Facts::default() });
+            let facts = complete.map(|complete| {
+                let Complete { log, seconds, unwritten } = complete;
+                Facts { log, seconds, unwritten, data: self.data.clone() }
+            });
             state = facts.map(|facts| State { facts, bytes: vec![] });
         }
         let Some(state) = state else { return Ok(Default::default()) };
         check_data(&state.facts, &self.data)?;
-        let past = Past::read(&log, state.facts.log)?;
-        self.unwritten.clone_from(&state.facts.unwritten);
+        let mut past = Past::read(&log, state.facts.log)?;
+        // Runs whose adapters could not be written are trained again.
+        past.runs.retain(|run| !state.facts.forgets(&run.cell.id()));
         let has_adapter = |name: &String| self.place.join(ADAPTERS).join(name).join(ADAPTER_TENSORS).is_file();
         let names = past.runs.iter().flat_map(|run| [run.cell.id(), best(&run.cell)]);
         self.adapters = names.filter(has_adapter).collect();
@@ -219,9 +222,16 @@ impl Results {
     /// # Errors
     /// If they cannot be written.
     pub fn begin(&mut self, facts: &Facts) -> Result<()> {
+        let mut facts = facts.clone();
         // Without a state, a log that is cut would be taken for one that began.
         if facts.log > 0 && !self.states.exist() {
             self.states.save(&State { facts: facts.clone(), bytes: vec![] })?;
+        }
+        if !facts.unwritten.is_empty() {
+            let log = self.place.join(METRICS);
+            let kept = without(&log, facts.log, |run| facts.forgets(run))?;
+            (facts.log, facts.unwritten) = (kept.len() as u64, vec![]);
+            write_whole(&log, &kept)?;
         }
         let begin = || {
             fs::create_dir_all(self.place.join(ADAPTERS))?;

@@ -42,6 +42,13 @@ pub struct Facts {
     pub data: String,
 }
 
+impl Facts {
+    /// True if the adapter of a run, or its best checkpoint, could not be written.
+    pub fn forgets(&self, run: &str) -> bool {
+        self.unwritten.iter().any(|name| name.split('/').next() == Some(run))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     /// Counts the states of a folder.
