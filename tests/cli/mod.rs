@@ -26,6 +26,7 @@ mod results;
 mod resume;
 mod search;
 mod starts;
+mod stopping;
 mod sweep;
 mod targets;
 

@@ -10,7 +10,8 @@
 //! 2. A small rate leads late, so the gap is extrapolated: if it closed by c since the last rung, it is taken to close by c again in each further doubling
 //!    of the steps, up to the last step. At the first rung nothing is known of that, and a rate below its leader stays.
 //! 3. The rate is stopped, with all its seeds, if the extrapolated gap is larger than two standard errors of the gap over seeds (none with one seed), and
-//!    than a twentieth of the leader's loss and of what the leader has gained on the base's loss, whichever is less.
+//!    than a share of the leader's loss and of what the leader has gained on the base's loss, whichever is less. The share is 3 % for a rate below its
+//!    leader and 10 % for one above, whose loss comes down late, with the schedule, in a way that its slope does not show.
 //!
 //! Nothing is decided during the warm-up, or while the leader has gained nothing. A rate at which a seed diverged or was stopped can't be the best, so its
 //! other seeds are stopped too. A scheme keeps a rate in any case. `docs/stopping.md` has what the rule saves and costs.
@@ -23,8 +24,8 @@ use crate::protocol::run::{RunResult, StopReason, Stopped};
 
 /// Standard errors of a gap that may be chance.
 const ERRORS: f64 = 2.0;
-/// The share of the leader's loss, and of its gain on the base, that may be made up in ways that no extrapolation shows.
-const SHARE: f64 = 0.05;
+/// The shares of the leader's loss, and of its gain on the base, that a rate below it and one above it may make up in ways that no extrapolation shows.
+const SHARES: [f64; 2] = [0.03, 0.1];
 /// The first rung is this share of the steps.
 const FIRST: usize = 20;
 
@@ -154,7 +155,7 @@ impl Rung<'_> {
         let loss = leader.loss_beside(rate, step)?;
         let gained = base_loss.map_or(loss, |base| base - loss);
         let chance = ERRORS * loralab_statistics::standard_error(&gaps).unwrap_or(0.0);
-        let stops = gained > 0.0 && behind - further > chance.max(SHARE * loss.min(gained));
+        let stops = gained > 0.0 && behind - further > chance.max(SHARES[usize::from(is_above)] * loss.min(gained));
         let is_closing = closed.is_some_and(|(_, closed)| closed > 0.0);
         let why = if is_above && !is_closing { StopReason::PastEdge } else { StopReason::Behind };
         stops.then_some(Stopped { step, why, best, behind })
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(whys(20, &[], &running([0.02, 0.18])), [None; 4]);
         let past = Some(StopReason::PastEdge);
         assert_eq!(whys(20, &[], &running([0.11, 0.09])), [None, None, past, past]);
-        // Within a twentieth of the loss, or of the gain.
+        // Within a tenth of the loss, or of the gain.
         assert_eq!(whys(20, &[], &running([0.04, 0.04])), [None; 4]);
         let stops = |base| stops(&experiment(), base, 20, &[], &running([0.04, 0.04]));
         assert!(stops(Some(1.2))[2].is_some() && stops(Some(0.9))[2].is_none() && stops(None)[2].is_none());

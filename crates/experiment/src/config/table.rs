@@ -304,7 +304,7 @@ settings! {
         needs: "true or false", example: "true", default: "false",
         about: "Whether a run ends at a validation that shows that it can no longer be the best of its scheme; the rates of a scheme are compared with each other only.",
         source: "Successive halving: Jamieson, Talwalkar 2016, arXiv 1502.07943; ASHA: Li et al. 2020, arXiv 1810.05934", form: "",
-        flag: "true|false" [] under "Training", "End runs that can no longer be the best of their scheme, at validations after a twentieth of the steps and each doubling of it; the default of `--learning-rates auto`, where `--stop-early=false` turns it off";
+        flag: "true|false" [] under "The grid", "End runs that can no longer be the best of their scheme, at validations after a twentieth of the steps and each doubling of it; the default of `--learning-rates auto`, where `--stop-early=false` turns it off";
     precision(f64 => f64, not_negative):
         needs: "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38), or 0 for every seed", example: "0.01", default: "0",
         about: "Half the width, in nats per token, that the 95 % interval of a scheme's best loss is to have: a search for learning rates gives its best rate and that rate's neighbours more seeds until then. 0 gives them every seed.",
