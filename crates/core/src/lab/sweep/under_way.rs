@@ -230,6 +230,9 @@ impl UnderWay<'_, '_> {
                 self.evaluate(reporter).await?;
                 if experiment.is_rung(step + 1) && !reporter.is_over() {
                     self = self.stop_early(base_loss, make_device, reporter, ended).await?;
+                    if self.results.iter().all(RunResult::is_over) {
+                        break;
+                    }
                 }
             }
         }
@@ -250,6 +253,10 @@ impl UnderWay<'_, '_> {
         let leaves = |run: usize| stops[run].is_some() || results[run].is_over();
         let (leaving, staying): (Vec<usize>, Vec<usize>) = (0..results.len()).partition(|&run| leaves(run));
         let least = (cohort.device().share_to_leave() * results.len() as f64).max(1.0);
+        if staying.is_empty() {
+            // The cohort ends with them.
+            results.iter_mut().zip(&stops).for_each(|(result, stop)| result.stopped = *stop);
+        }
         if staying.is_empty() || (leaving.len() as f64) < least {
             return Ok(Self { sweep, place, plan_needs, cohort, probes, results, best, reported, since });
         }
