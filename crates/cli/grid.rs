@@ -267,7 +267,8 @@ impl<'a> Grid<'a> {
     }
 
     fn round(&mut self, cohorts: &[Vec<Cell>]) {
-        let (sweep, prepared, experiment) = (self.sweep, self.prepared, self.experiment);
+        let (sweep, prepared, experiment) =
+            (self.sweep.knowing(&self.runs, self.base_loss), self.prepared, self.experiment);
         let make_device = |plan, base| prepared.machine.make(plan, base);
         let planned: HashSet<String> = self.planned.iter().map(Cell::id).collect();
         // A search may reach a round whose cells were not planned yet.

@@ -164,7 +164,8 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
     })?;
     let Resolved { steps, batch_size, tokens, validation_examples, evaluate_every, .. } = *experiment;
     let batches = prepared.data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
-    let validations = 1 + steps.saturating_sub(1).checked_div(evaluate_every).unwrap_or(0);
+    let due = steps.saturating_sub(1).checked_div(evaluate_every).unwrap_or(0);
+    let validations = 1 + due + experiment.rungs().count();
     let of_runs = step * steps as f64 + validation * (validations as f64 * batches as f64);
     let times: usize = cohorts.iter().map(|cells| cells.len().div_ceil(runs)).sum();
     let seconds = Duration::try_from_secs_f64(of_runs * times as f64).unwrap_or(Duration::MAX);

@@ -95,6 +95,7 @@ struct Cohort {
     /// The lowest training loss of each scheme's runs in this step.
     lowest: Vec<(String, Option<f64>)>,
     diverged: usize,
+    stopped: usize,
 }
 
 impl Progress {
@@ -115,8 +116,13 @@ impl Progress {
                         lowest.push((cell.scheme.clone(), None));
                     }
                 }
-                *current =
-                    Some(Cohort { shown: Steps::new(name, self.steps, self.quiet), step: 0, lowest, diverged: 0 });
+                *current = Some(Cohort {
+                    shown: Steps::new(name, self.steps, self.quiet),
+                    step: 0,
+                    lowest,
+                    diverged: 0,
+                    stopped: 0,
+                });
             }
             (Event::Step { cell, step, loss, .. }, Some(cohort)) => {
                 // The first event of a step means that the step before is done.
@@ -130,6 +136,7 @@ impl Progress {
                 }
             }
             (Event::Diverged { .. }, Some(cohort)) => cohort.diverged += 1,
+            (Event::RunFinished { result }, Some(cohort)) => cohort.stopped += usize::from(result.stopped.is_some()),
             (Event::CohortFinished { .. }, Some(cohort)) => {
                 cohort.advance();
                 cohort.shown.end();
@@ -142,15 +149,16 @@ impl Progress {
 
 impl Cohort {
     fn advance(&mut self) {
-        let (lowest, diverged) = (&self.lowest, self.diverged);
-        self.shown.advance(self.step, || in_words(lowest, diverged));
+        let (lowest, diverged, stopped) = (&self.lowest, self.diverged, self.stopped);
+        self.shown.advance(self.step, || in_words(lowest, diverged, stopped));
     }
 }
 
 /// `lowest training loss init-a 0.084, init-b 0.106 nats per token; 2 diverged`
-fn in_words(lowest: &[(String, Option<f64>)], diverged: usize) -> String {
+fn in_words(lowest: &[(String, Option<f64>)], diverged: usize, stopped: usize) -> String {
     let losses = lowest.iter().filter_map(|(scheme, loss)| Some(format!("{scheme} {}", loss_text((*loss)?))));
     let losses = losses.collect::<Vec<_>>().join(", ");
-    let diverged = if diverged == 0 { String::new() } else { format!("; {diverged} diverged") };
-    format!("lowest training loss {losses} nats per token{diverged}")
+    let ended = [(diverged, "diverged"), (stopped, "stopped early")];
+    let ended = ended.into_iter().filter(|(count, _)| *count > 0).map(|(count, fate)| format!("; {count} {fate}"));
+    format!("lowest training loss {losses} nats per token{}", ended.collect::<String>())
 }

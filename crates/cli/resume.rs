@@ -112,7 +112,9 @@ pub fn widened(experiment: &Resolved, folder: &Path, searches: bool) -> Result<R
 /// The settings as a text, with the grid and the machine of another experiment: equal for the parts of one sweep.
 pub fn settings_text(resolved: &Resolved, all: &Resolved) -> String {
     let Resolved { schemes, learning_rates, seeds, .. } = all.clone();
-    let (cohort, memory, threads) = (all.cohort, all.memory, all.threads);
+    // Early stopping compares the runs of a cohort.
+    let packed = if all.stop_early { resolved } else { all };
+    let (cohort, memory, threads) = (packed.cohort, packed.memory, all.threads);
     Resolved { schemes, learning_rates, seeds, cohort, memory, threads, ..resolved.clone() }.to_experiment().to_toml()
 }
 

@@ -37,6 +37,19 @@ pub fn refuse(rates: Option<&[Rate]>, command: &str) -> Result<()> {
     }
 }
 
+/// Refuses early stopping for a command that compares every rate.
+///
+/// # Errors
+/// If it is asked for.
+pub fn refuse_stops(experiment: &Resolved, command: &str) -> Result<()> {
+    match experiment.stop_early {
+        true => Err(usage(format_args!(
+            "`stop_early` ends runs before they have a final loss, but `{command}` compares the losses of every rate; leave `--stop-early` away"
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// The header of a search's experiment file; its rates are those of all schemes together.
 const SEARCHED: &str = "# The learning rates were searched for; search.json says which scheme got which. `--config` with this file trains every scheme at all of them,
 # and `--learning-rates auto` beside it searches again.

@@ -35,6 +35,9 @@ pub fn sweep(arguments: &SweepArguments, begun: &Begun) -> Result<()> {
     let flags = arguments.grid.over(arguments.settings.experiment());
     let mut settings = source::settings(Experiment::default(), arguments.settings.config.as_deref(), flags)?;
     let searches = std::mem::take(&mut settings.searches);
+    if searches {
+        settings.stop_early.get_or_insert(true);
+    }
     let (experiment, data) = of_length(settings, arguments.length)?;
     let (mut output, mut begun) = (arguments.output.clone(), begun.clone());
     let cells = match arguments.shard {
@@ -133,7 +136,7 @@ fn run(
     output: &Output,
     begun: &Begun,
 ) -> Result<()> {
-    if output.keep_best && !(1..experiment.steps).contains(&experiment.evaluate_every) {
+    if output.keep_best && !(1..experiment.steps).any(|step| experiment.evaluates_after(step)) {
         return Err(usage(format_args!(
             "`--keep-best` chooses among validations during the training, but with `evaluate_every` {} and {} steps there is only the one at the end; give \
              `--evaluate-every` a smaller number of steps",

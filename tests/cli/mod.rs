@@ -27,6 +27,7 @@ mod resume;
 mod search;
 mod shards;
 mod starts;
+mod stopping;
 mod sweep;
 mod targets;
 

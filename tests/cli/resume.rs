@@ -177,6 +177,28 @@ fn a_sweep_that_was_killed_at_a_write_goes_on() {
 }
 
 #[test]
+fn a_sweep_that_stops_runs_early_and_was_killed_ends_as_one_that_was_not() {
+    let place = Place::new();
+    let words = |output| [&sweep(output)[..], &["--stop-early", "--learning-rates", "1e-4,4e-3,1,50"]].concat();
+    let words = |output| -> Vec<&str> {
+        // The rates above instead of those of the other sweeps.
+        let mut words = words(output);
+        let rates = words.iter().position(|word| *word == "--learning-rates").expect("they have rates");
+        words.drain(rates..rates + 2);
+        words
+    };
+    place.succeed(&words("whole"));
+    let stopped = |event: &&Event| matches!(event, Event::RunFinished { result } if result.stopped.is_some());
+    let events = place.events("whole/metrics.jsonl");
+    assert!(events.iter().filter(stopped).count() >= 4, "{}", place.read("whole/summary.json"));
+    let resume = ["sweep", "--resume", "killed"];
+    kill_and_resume(&place, &words("killed"), &resume, "killed/command.json", kills());
+    assert_same(&place, "whole", "killed", "killed");
+    // The runs of a cohort are compared with each other.
+    place.refuse(&["sweep", "--resume", "killed", "--cohort", "2"], 1, &["`cohort = 2`", "`cohort = 3`"]);
+}
+
+#[test]
 fn a_sweep_that_was_stopped_goes_on_from_that_step() {
     let place = Place::new();
     let long = ["--steps", "400", "--evaluate-every", "50", "--save-every", "0"];

@@ -7,7 +7,8 @@ use super::{Place, small};
 #[test]
 fn rates_are_searched_for_until_the_best_is_bracketed_and_the_same_again() {
     let place = Place::new();
-    let flags = ["--learning-rates", "auto", "--schemes", "init-b", "--seeds", "2", "--output"];
+    // Without early stopping no choice depends on the size of a cohort.
+    let flags = ["--learning-rates", "auto", "--stop-early=false", "--schemes", "init-b", "--seeds", "2", "--output"];
     // The rates of a config file do not hold over the flag.
     place.write("mine.toml", "learning_rates = [1.0]\n");
     let outcome = place.succeed(&small("sweep", &[&flags[..], &["found", "--config", "mine.toml"]].concat()));
@@ -37,7 +38,8 @@ fn rates_are_searched_for_until_the_best_is_bracketed_and_the_same_again() {
 
     // As the experiment itself says at its top.
     assert!(place.read("found/experiment.toml").starts_with("# The learning rates were searched for;"));
-    let again = ["--config", "found/experiment.toml", "--learning-rates", "auto", "--output", "again"];
+    let again =
+        ["--config", "found/experiment.toml", "--learning-rates", "auto", "--stop-early=false", "--output", "again"];
     place.succeed(&[&["sweep"], &again[..], &["--quiet", "--threads", "1", "--cohort", "2"]].concat());
     assert_eq!(place.read("again/search.json"), place.read("found/search.json"));
     let auto = ["--learning-rates", "auto"];
@@ -45,4 +47,27 @@ fn rates_are_searched_for_until_the_best_is_bracketed_and_the_same_again() {
     assert!(outcome.stdout.contains("2 schemes × 5 learning rates × 1 seed"), "{}", outcome.stdout);
     place.refuse(&small("sweep", &["--learning-rates", "auto,1e-3"]), 2, &["auto alone"]);
     place.refuse(&small("plan", &auto), 2, &["`plan` trains none"]);
+}
+
+/// The seeds of each rate of the search that a folder has, by rising rate.
+fn seeds(place: &Place, folder: &str) -> Vec<usize> {
+    let choices: Vec<Choice> = serde_json::from_str(&place.read(&format!("{folder}/search.json"))).expect("choices");
+    let mut rates: Vec<(f64, usize)> =
+        choices.iter().map(|choice| (choice.learning_rate, choice.seeds.len())).collect();
+    rates.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let of_rate = |rates: &[(f64, usize)]| rates.iter().map(|(_, seeds)| seeds).sum();
+    rates.chunk_by(|one, other| one.0 == other.0).map(of_rate).collect()
+}
+
+#[test]
+fn seeds_are_spent_until_the_best_loss_is_as_precise_as_asked() {
+    let place = Place::new();
+    let flags = ["--learning-rates", "auto", "--schemes", "init-b", "--seeds", "5", "--output"];
+    let most = |precision, output| {
+        place.succeed(&small("sweep", &[&flags[..], &[output, "--precision", precision]].concat()));
+        seeds(&place, output).into_iter().max()
+    };
+    assert_eq!(most("10", "rough"), Some(3));
+    assert_eq!(most("1e-9", "fine"), Some(5));
+    assert_eq!(most("0", "all"), Some(5));
 }

@@ -27,6 +27,8 @@ impl Grid {
             learning_rates: self.learning_rates.as_deref().and_then(listed),
             searches: self.learning_rates.as_deref() == Some(&[Rate::Auto]),
             seeds: self.others.seeds.clone(),
+            stop_early: self.others.stop_early,
+            precision: self.others.precision,
             ..rest
         }
     }

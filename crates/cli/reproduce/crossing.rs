@@ -22,6 +22,7 @@ pub fn reproduce(arguments: &CrossingArguments, begun: &Begun) -> Result<()> {
     search::refuse(grid.learning_rates.as_deref(), "reproduce crossing")?;
     let flags = grid.over(settings.experiment());
     let experiment = source::experiment(defaults(), settings.config.as_deref(), flags)?;
+    search::refuse_stops(&experiment, "reproduce crossing")?;
     let interrupt = Interrupt::listen(output.quiet);
     let results = output.claim(begun)?;
     let experiment = output.widened(experiment, &output.output, false)?;

@@ -36,6 +36,7 @@ pub fn reproduce(arguments: &CurvatureArguments, begun: &Begun) -> Result<()> {
     let mut settings = source::settings(defaults(), settings.config.as_deref(), flags)?;
     settings.searches = false;
     let experiment = source::resolve(&settings)?;
+    search::refuse_stops(&experiment, "reproduce curvature")?;
     let interrupt = Interrupt::listen(output.quiet);
     let results = output.claim(begun)?;
     let experiment = output.widened(experiment, &output.output, searches)?;

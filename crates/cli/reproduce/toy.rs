@@ -343,6 +343,7 @@ fn result(scheme: &str, exponent: i32, seed: u64, course: &Course) -> (RunResult
         classes: None,
         correlations: None,
         diverged: course.diverged.clone().map(|(step, tensor)| Diverged { step, tensor }),
+        stopped: None,
         failed: None,
         start: None,
         evaluations: vec![],

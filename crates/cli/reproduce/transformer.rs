@@ -42,6 +42,7 @@ pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> 
     let defaults = Experiment { seeds: Some(Seeds::Count(3)), ..crossing::defaults() };
     let flags = grid.over(settings.experiment());
     let experiment = source::experiment(defaults, settings.config.as_deref(), flags)?;
+    search::refuse_stops(&experiment, "reproduce transformer")?;
     let interrupt = Interrupt::listen(output.quiet);
     let mut results = output.claim(begun)?;
     let started = Instant::now();

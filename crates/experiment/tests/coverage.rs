@@ -110,6 +110,7 @@ impl Curve {
                     classes: None,
                     correlations: None,
                     diverged: diverged.then(|| Diverged { step: 1, tensor: "logits".to_owned() }),
+                    stopped: None,
                     failed: None,
                     start: None,
                     evaluations: vec![],

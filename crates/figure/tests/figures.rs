@@ -39,6 +39,7 @@ fn runs(scheme: &str, losses: &[f64], seeds: u64) -> Vec<RunResult> {
                 classes: None,
                 correlations: None,
                 diverged: (!finished).then(|| Diverged { step: 12, tensor: "logits".to_owned() }),
+                stopped: None,
                 failed: None,
                 start: None,
                 evaluations: vec![],

@@ -107,7 +107,7 @@ impl Sweep {
         self.adapter(cell).ok_or_else(|| {
             let run = self.record.results().iter().find(|run| run.cell == *cell);
             let why = match run {
-                Some(run) if run.diverged.is_some() || run.failed.is_some() => fate(run),
+                Some(run) if run.diverged.is_some() || run.failed.is_some() || run.stopped.is_some() => fate(run),
                 _ if self.record.complete.is_none() => "has not come to its end yet".to_owned(),
                 _ => "has none here: results that are opened bring no adapters, and a run that was stopped has none"
                     .to_owned(),

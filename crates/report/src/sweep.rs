@@ -196,7 +196,9 @@ pub(crate) fn comparisons(summary: &Summary) -> Table {
 }
 
 fn rates(summary: &Summary) -> Table {
-    let head = ["scheme", "learning rate", "mean loss", "lowest", "highest", "diverged", "stable"];
+    let has_stopped = summary.schemes.iter().any(|scheme| scheme.stopped() > 0);
+    let mut head = vec!["scheme", "learning rate", "mean loss", "lowest", "highest", "diverged", "stable"];
+    head.extend(has_stopped.then_some("stopped early"));
     let rows = summary.schemes.iter().flat_map(|scheme| {
         scheme.learning_rates.iter().map(|rate| {
             let mut row = vec![
@@ -206,13 +208,14 @@ fn rates(summary: &Summary) -> Table {
             ];
             row.extend(Cell::ends(rate.range().map(|(low, high)| [low, high]), loss_text));
             row.extend([Cell::whole(rate.diverged), Cell::text(if rate.stable { "yes" } else { "no" })]);
+            row.extend(has_stopped.then(|| Cell::whole(rate.stopped)));
             row
         })
     });
     Table {
         name: "rates".to_owned(),
         caption: "Losses in nats per token, over seeds.".to_owned(),
-        head: head.map(str::to_owned).into(),
+        head: head.into_iter().map(str::to_owned).collect(),
         rows: rows.collect(),
     }
 }

@@ -207,6 +207,11 @@ pub trait Device {
         1
     }
 
+    /// The least share of a cohort's runs, 0 to 1, that must be over for a new device with the others to be worth its making.
+    fn share_to_leave(&self) -> f64 {
+        0.0
+    }
+
     /// Reports of the steps submitted since the last call, one entry per step; `None` for a run that was skipped.
     fn reports(&mut self) -> Answer<'_, Vec<Vec<Option<StepReport>>>>;
 

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use loralab_statistics::{LEVEL, Valley, interval_of_range, mean, standard_error, standard_errors, valley};
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::summary::SchemeSummary;
+use crate::analysis::summary::{RateSummary, SchemeSummary};
 use crate::protocol::run::RunResult;
 
 /// With fewer validation examples no difference is significant at 95 %, even if all agree: by chance n of them do so in 2 of 2ⁿ cases (the sign test, two-sided).
@@ -43,8 +43,8 @@ pub struct Optimum {
     pub plateau: Option<[f64; 2]>,
     /// True if the best is the smallest, largest or only rate tried, so that the optimum may lie beyond.
     pub at_edge: bool,
-    /// The divergence edge: the first rate above the best at which a seed diverged or the loss ended above
-    /// the base's, and the rate before it; `None` if no such rate was tried.
+    /// The divergence edge: the first rate above the best at which a seed diverged or the loss ended (or stood, if the run was stopped early) above the
+    /// base's, and the rate before it; `None` if no such rate was tried.
     pub divergence_edge: Option<[f64; 2]>,
 }
 
@@ -111,7 +111,7 @@ impl Comparison {
 pub(crate) struct Trials {
     /// Logarithms of the rates, rising.
     rates: Vec<f64>,
-    /// The losses at each rate by seed; none if a seed diverged.
+    /// The losses at each rate by seed; none if a seed diverged or was stopped early.
     losses: Vec<Option<BTreeMap<u64, f64>>>,
     /// The seeds with a loss at every rate at which none diverged, except rates that a search tried with one seed.
     seeds: BTreeSet<u64>,
@@ -273,7 +273,9 @@ fn divergence_edge(scheme: &SchemeSummary, base_loss: Option<f64>) -> Option<[f6
     let best = scheme.best_learning_rate?;
     let broken = |mean: f64| base_loss.is_some_and(|base| mean > base);
     let above = scheme.learning_rates.windows(2).filter(|pair| pair[0].learning_rate >= best);
-    let mut broke = above.skip_while(|pair| pair[1].mean_loss.is_some_and(|mean| !broken(mean)));
+    // A seed that was stopped early held if its loss was not above the base's then.
+    let known = |rate: &RateSummary| rate.mean_loss.or(rate.loss_at_stop).filter(|_| rate.diverged == 0);
+    let mut broke = above.skip_while(|pair| known(&pair[1]).is_some_and(|mean| !broken(mean)));
     broke.next().map(|pair| [pair[0].learning_rate, pair[1].learning_rate])
 }
 

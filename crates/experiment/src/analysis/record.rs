@@ -106,8 +106,8 @@ impl Record {
                 let place = self.place(&result.cell);
                 let last = self.results[place].final_loss;
                 self.results[place] = result.clone();
-                // A run that was stopped has no final loss, but it may have been evaluated before.
-                if result.final_loss.is_none() && !result.is_diverged() {
+                // A run that was interrupted has no final loss, but it may have been evaluated before.
+                if result.final_loss.is_none() && !result.is_diverged() && result.stopped.is_none() {
                     self.results[place].final_loss = last;
                 }
             }
@@ -184,6 +184,7 @@ impl Record {
                 classes: None,
                 correlations: None,
                 diverged: None,
+                stopped: None,
                 failed: None,
                 start: None,
                 evaluations: vec![],

@@ -4,11 +4,14 @@
 //!
 //! 1. *Scouts*, a factor of four apart and with one seed, are added outwards until the best of them has one on each side and one above it is *broken*:
 //!    it diverged, or ended above the base's loss.
-//! 2. The best rate and both its neighbours on the lattice get every seed. If another rate then turns out better, it becomes the best. If some
+//! 2. The best rate and both its neighbours on the lattice get every seed, or, if a precision is asked for, more and more of them until the interval of the
+//!    best loss is as narrow. If another rate then turns out better, it becomes the best. If some
 //!    resamples of the seeds have the best at an end of the rates with every seed, the next rate gets every seed too, so that the bootstrap of the
 //!    optimum finds its neighbours.
 //! 3. The rates two doublings from the best get one seed, if they have none: they show between which rates the optimum lies.
 //! 4. Between the last rate that held and the first that broke, the middle is tried with one seed, until they are neighbours.
+//!
+//! A rate at which a run was stopped early can't be the best, and gets no further seeds. It held if its loss was not above the base's when it was stopped.
 //!
 //! The search ends when no rule adds a rate, so the same runs always lead to the same rates, and a rate with fewer seeds than the others is never the best.
 
@@ -32,6 +35,8 @@ const SCOUTS: i32 = 5;
 const FURTHER: i32 = 2;
 /// The largest share of resamples that may have the best at an end.
 const AT_END: f64 = 0.01;
+/// The fewest seeds whose interval is compared with the precision asked for: Student's t of two is 12.7, of three 4.3.
+const FEWEST_SEEDS: usize = 3;
 
 /// The reason that a rate is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,13 +96,25 @@ pub struct Choice {
 pub struct RateSearch {
     schemes: Vec<String>,
     seeds: Vec<u64>,
+    /// Half the width that the interval of the best loss is to have, in nats per token; 0 for every seed.
+    precision: f64,
     /// The exponent of the first scout.
     start: i32,
     choices: Vec<Choice>,
 }
 
-/// Losses at the rates tried, by exponent and seed; none if a seed diverged.
-type Tried = BTreeMap<i32, BTreeMap<u64, Option<f64>>>;
+/// The outcomes at the rates tried, by exponent and seed.
+type Tried = BTreeMap<i32, BTreeMap<u64, Outcome>>;
+
+/// The outcome of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Outcome {
+    /// Its final loss.
+    Loss(f64),
+    /// It was stopped early; with its loss then.
+    Stopped(Option<f64>),
+    Diverged,
+}
 
 impl RateSearch {
     /// A search for the schemes and seeds of an experiment; its rates are ignored.
@@ -107,7 +124,8 @@ impl RateSearch {
             OptimizerName::AdamW | OptimizerName::SignSgd => -2,
             OptimizerName::Sgd => 4,
         };
-        Self { schemes: experiment.schemes.clone(), seeds: experiment.seeds.clone(), start, choices: vec![] }
+        let Resolved { schemes, seeds, precision, .. } = experiment.clone();
+        Self { schemes, seeds, precision, start, choices: vec![] }
     }
 
     /// The next round's rates, given every run so far and the loss of the base alone; empty when the search is over.
@@ -161,7 +179,9 @@ impl RateSearch {
         let Some((best, _)) = known.min_by(|(_, one), (_, other)| one.total_cmp(other)) else {
             return lower().collect();
         };
-        let holds = |at: &i32| mean(at).is_some_and(|loss| base_loss.is_none_or(|base| loss <= base));
+        let held = |at: &i32| tried.get(at).and_then(last_mean);
+        let holds = |at: &i32| held(at).is_some_and(|loss| base_loss.is_none_or(|base| loss <= base));
+        let seeds = self.seeds_at(tried.get(&best));
         let broken = tried.range(best + 1..).map(|(at, _)| *at).find(|at| !holds(at));
         let further: Vec<_> = match (best == lowest, broken) {
             (true, _) => lower().collect(),
@@ -174,14 +194,14 @@ impl RateSearch {
         }
         let mut wanted = further;
         for at in (best - 1..=best + 1).filter(within) {
-            let missing = self.missing(tried, at);
+            let missing = missing(seeds, tried, at);
             if !missing.is_empty() {
                 wanted.push((at, missing, if at == best { Why::Best } else { Why::Neighbour }));
             }
         }
         if wanted.is_empty() {
-            let beyond = self.beyond(tried, best).into_iter().filter(within);
-            wanted.extend(beyond.map(|at| (at, self.missing(tried, at), Why::Plausible)));
+            let beyond = beyond(seeds, tried, best).into_iter().filter(within);
+            wanted.extend(beyond.map(|at| (at, missing(seeds, tried, at), Why::Plausible)));
         }
         if wanted.is_empty() {
             let next = [(best - 2, best - 1), (best + 2, best + 1)]
@@ -199,28 +219,61 @@ impl RateSearch {
         wanted
     }
 
-    fn missing(&self, tried: &Tried, at: i32) -> Vec<u64> {
-        let has = |seed: &u64| tried.get(&at).is_some_and(|losses| losses.contains_key(seed));
-        self.seeds.iter().copied().filter(|seed| !has(seed)).collect()
+    /// The seeds that the best rate and its neighbours are to have: all, or as many as give the best loss the precision that is asked for.
+    fn seeds_at(&self, best: Option<&BTreeMap<u64, Outcome>>) -> &[u64] {
+        let mut count = FEWEST_SEEDS;
+        while self.precision > 0.0 && count < self.seeds.len() {
+            let seeds = &self.seeds[..count];
+            let loss = |seed: &u64| best?.get(seed)?.loss();
+            let Some(losses) = seeds.iter().map(loss).collect::<Option<Vec<f64>>>() else { return seeds };
+            let interval = loralab_statistics::interval_of_mean(&losses, loralab_statistics::LEVEL);
+            if interval.is_some_and(|[low, high]| high - low <= 2.0 * self.precision) {
+                return seeds;
+            }
+            count *= 2;
+        }
+        &self.seeds
+    }
+}
+
+/// The seeds that a rate lacks; none if it can't be the best, since a run was stopped early there.
+fn missing(seeds: &[u64], tried: &Tried, at: i32) -> Vec<u64> {
+    let known = tried.get(&at);
+    if known.is_some_and(|known| known.values().any(|outcome| matches!(outcome, Outcome::Stopped(_)))) {
+        return vec![];
+    }
+    let has = |seed: &u64| known.is_some_and(|known| known.contains_key(seed));
+    seeds.iter().copied().filter(|seed| !has(seed)).collect()
+}
+
+/// The rates just beyond those around `best` that have every one of the seeds, on each side where resamples of the seeds have the best at the end.
+fn beyond(seeds: &[u64], tried: &Tried, best: i32) -> Vec<i32> {
+    // A rate at which a seed diverged or was stopped can't be best, and ends the row.
+    let row = |at: i32| seeds.iter().map(|seed| tried.get(&at)?.get(seed)?.loss()).collect::<Option<Vec<f64>>>();
+    let low = (LOWEST..best).rev().take_while(|at| row(*at).is_some()).last().unwrap_or(best);
+    let rows: Vec<Vec<f64>> = (low..=HIGHEST).map_while(row).collect();
+    let (Some(last), true) = (rows.len().checked_sub(1), seeds.len() > 1) else { return vec![] };
+    let resamples = loralab_statistics::resamples(seeds.len());
+    let at_ends = resamples.iter().fold([0, 0], |[first_count, last_count], chosen| {
+        let total = |losses: &Vec<f64>| chosen.iter().map(|&seed| losses[seed]).sum::<f64>();
+        let lowest = (0..=last).min_by(|&one, &other| total(&rows[one]).total_cmp(&total(&rows[other])));
+        [first_count + usize::from(lowest == Some(0)), last_count + usize::from(lowest == Some(last))]
+    });
+    let often = |count: usize| count as f64 > AT_END * resamples.len() as f64;
+    let ends = [(at_ends[0], low - 1), (at_ends[1], low + last as i32 + 1)];
+    let open = |at: i32| !missing(seeds, tried, at).is_empty();
+    ends.into_iter().filter(|&(count, at)| often(count) && open(at)).map(|(_, at)| at).collect()
+}
+
+impl Outcome {
+    /// The final loss.
+    fn loss(&self) -> Option<f64> {
+        if let Self::Loss(loss) = self { Some(*loss) } else { None }
     }
 
-    /// The rates just beyond those around `best` that have every seed, on each side where resamples of the seeds have the best at the end.
-    fn beyond(&self, tried: &Tried, best: i32) -> Vec<i32> {
-        // A rate at which a seed diverged can't be best, and ends the row.
-        let row = |at: i32| self.seeds.iter().map(|seed| *tried.get(&at)?.get(seed)?).collect::<Option<Vec<f64>>>();
-        let low = (LOWEST..best).rev().take_while(|at| row(*at).is_some()).last().unwrap_or(best);
-        let rows: Vec<Vec<f64>> = (low..=HIGHEST).map_while(row).collect();
-        let (Some(last), true) = (rows.len().checked_sub(1), self.seeds.len() > 1) else { return vec![] };
-        let resamples = loralab_statistics::resamples(self.seeds.len());
-        let at_ends = resamples.iter().fold([0, 0], |[first_count, last_count], chosen| {
-            let total = |losses: &Vec<f64>| chosen.iter().map(|&seed| losses[seed]).sum::<f64>();
-            let lowest = (0..=last).min_by(|&one, &other| total(&rows[one]).total_cmp(&total(&rows[other])));
-            [first_count + usize::from(lowest == Some(0)), last_count + usize::from(lowest == Some(last))]
-        });
-        let often = |count: usize| count as f64 > AT_END * resamples.len() as f64;
-        let ends = [(at_ends[0], low - 1), (at_ends[1], low + last as i32 + 1)];
-        let open = |at: i32| !self.missing(tried, at).is_empty();
-        ends.into_iter().filter(|&(count, at)| often(count) && open(at)).map(|(_, at)| at).collect()
+    /// The final loss, or that at an early stop.
+    fn last(&self) -> Option<f64> {
+        if let Self::Stopped(loss) = self { *loss } else { self.loss() }
     }
 }
 
@@ -250,20 +303,34 @@ fn rate(exponent: i32) -> f64 {
     ORIGIN * 2f64.powi(exponent)
 }
 
-/// The losses of the runs of a scheme that were completed or diverged.
+/// The outcomes of the runs of a scheme that were completed, were stopped early or diverged.
 fn tried(runs: &[RunResult], scheme: &str) -> Tried {
     let mut tried = Tried::new();
-    let ended = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some());
+    let outcome = |run: &RunResult| match run.finished_loss() {
+        Some(loss) => Outcome::Loss(loss),
+        None if run.is_diverged() => Outcome::Diverged,
+        None => Outcome::Stopped(run.last_loss()),
+    };
+    let ended = runs.iter().filter(|run| run.is_over() && run.failed.is_none());
     for run in ended.filter(|run| run.cell.scheme == scheme) {
         let exponent = (run.cell.learning_rate / ORIGIN).log2().round() as i32;
-        tried.entry(exponent).or_default().insert(run.cell.seed, run.finished_loss());
+        tried.entry(exponent).or_default().insert(run.cell.seed, outcome(run));
     }
     tried
 }
 
-/// The mean over seeds; none if one diverged.
-fn mean(losses: &BTreeMap<u64, Option<f64>>) -> Option<f64> {
-    let losses: Vec<f64> = losses.values().copied().collect::<Option<_>>()?;
+/// The mean of the final losses over seeds; none if one diverged or was stopped early.
+fn mean(outcomes: &BTreeMap<u64, Outcome>) -> Option<f64> {
+    mean_of(outcomes, Outcome::loss)
+}
+
+/// The mean of the last losses over seeds; none if one diverged.
+fn last_mean(outcomes: &BTreeMap<u64, Outcome>) -> Option<f64> {
+    mean_of(outcomes, Outcome::last)
+}
+
+fn mean_of(outcomes: &BTreeMap<u64, Outcome>, loss: fn(&Outcome) -> Option<f64>) -> Option<f64> {
+    let losses: Vec<f64> = outcomes.values().map(loss).collect::<Option<_>>()?;
     (!losses.is_empty()).then(|| loralab_statistics::mean(&losses))
 }
 

@@ -61,8 +61,10 @@ impl Summary {
         sentences.extend(edges_in_words(&ranked));
         sentences.extend(self.worse_than_base(&ranked));
         for scheme in self.schemes.iter().filter(|scheme| scheme.best().is_none()) {
-            sentences.push(format!("{} diverged at every learning rate.", scheme.scheme));
+            let stopped = if scheme.stopped() > 0 { " or was stopped" } else { "" };
+            sentences.push(format!("{} diverged{stopped} at every learning rate.", scheme.scheme));
         }
+        sentences.extend(self.stopped_in_words());
         for Failure { scheme, reason, runs } in &self.failures {
             let runs = if *runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
             sentences.push(format!("{runs} of {scheme} could not start: {reason}."));
@@ -133,12 +135,14 @@ impl Summary {
             true => vec![text(perplexity.map(loss_text)), text(bits.map(loss_text))],
             false => vec![],
         };
+        let has_stopped = self.schemes.iter().any(|scheme| scheme.stopped() > 0);
         let header = [
             &["scheme", "best rate", "optimum (95 %)", "plateau", "loss", "± 95 %"][..],
             if self.setting.has_tokens() { &["perplexity", "bits/byte"] } else { &[] },
             &[self.setting.accuracy.words()],
             of_labels.as_ref().map_or(&[], |names| &names[..]),
             &["stable to", "runs", "diverged"],
+            if has_stopped { &["stopped"] } else { &[] },
         ]
         .concat();
         let mut rows = vec![header.iter().map(ToString::to_string).collect::<Vec<_>>()];
@@ -167,6 +171,7 @@ impl Summary {
                 scheme.runs.to_string(),
                 scheme.diverged().to_string(),
             ]);
+            row.extend(has_stopped.then(|| scheme.stopped().to_string()));
             rows.push(row);
         }
         let base = &self.setting;

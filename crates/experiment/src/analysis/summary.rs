@@ -116,7 +116,7 @@ pub struct SchemeSummary {
 pub struct RateSummary {
     /// The learning rate.
     pub learning_rate: f64,
-    /// Mean final validation loss over seeds, in nats per token; `None` when a seed diverged.
+    /// Mean final validation loss over seeds, in nats per token; `None` when a seed diverged or was stopped early.
     pub mean_loss: Option<f64>,
     /// Spread of that loss; `None` when a seed diverged or there are fewer than two.
     pub loss_spread: Option<f64>,
@@ -128,10 +128,16 @@ pub struct RateSummary {
     /// Means over seeds of the correlations of scores, each none if it is not defined for a seed; `None` when a seed diverged, or there are no scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_correlations: Option<Correlations>,
-    /// Final validation loss of each seed, by rising seed; `None` for one that diverged.
+    /// Final validation loss of each seed, by rising seed; `None` for one that diverged or was stopped early.
     pub losses: Vec<Option<f64>>,
     /// Seeds that diverged.
     pub diverged: usize,
+    /// Seeds that were stopped early, since the rate could no longer be the scheme's best.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stopped: usize,
+    /// The mean over those seeds of their last validation loss, in nats per token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_at_stop: Option<f64>,
     /// True if the rate is stable.
     pub stable: bool,
 }
@@ -149,9 +155,10 @@ impl Setting {
 }
 
 impl Summary {
-    /// Summarises the runs. Runs that were stopped early are left out; those that could not start are counted in `failures` only.
+    /// Summarises the runs. Runs that were interrupted are left out; those that could not start are counted in `failures` only. A rate at which a seed was
+    /// stopped early has no mean loss, and can't be the best.
     pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
-        let ended: Vec<_> = runs.iter().filter(|run| run.is_diverged() || run.finished_loss().is_some()).collect();
+        let ended: Vec<_> = runs.iter().filter(|run| run.is_over() && run.failed.is_none()).collect();
         let mut schemes: Vec<&str> = Vec::new();
         for run in &ended {
             if !schemes.contains(&run.cell.scheme.as_str()) {
@@ -210,7 +217,7 @@ impl Summary {
 }
 
 impl Summary {
-    /// The number of runs that were completed, diverged, or could not start.
+    /// The number of runs that were completed, diverged, were stopped early, or could not start.
     pub fn ended(&self) -> usize {
         let trained = self.schemes.iter().map(|scheme| scheme.runs);
         trained.chain(self.failures.iter().map(|failure| failure.runs)).fold(0, usize::saturating_add)
@@ -264,6 +271,11 @@ impl SchemeSummary {
         self.learning_rates.iter().find(|rate| rate.learning_rate == best)
     }
 
+    /// The number of runs that were stopped early.
+    pub fn stopped(&self) -> usize {
+        self.learning_rates.iter().map(|rate| rate.stopped).sum()
+    }
+
     /// The number of runs that diverged.
     pub fn diverged(&self) -> usize {
         self.learning_rates.iter().map(|rate| rate.diverged).sum()
@@ -277,6 +289,8 @@ impl RateSummary {
         let accuracies: Option<Vec<_>> =
             runs.iter().map(|run| run.accuracy.filter(|share| share.is_finite())).collect();
         let finished: Option<Vec<_>> = losses.iter().copied().collect();
+        let at_stop: Vec<Option<f64>> =
+            runs.iter().filter(|run| run.stopped.is_some()).map(|run| run.last_loss()).collect();
         let classes: Option<Vec<ClassScores>> = runs.iter().map(|run| run.classes).collect();
         let mean_of =
             |of: fn(&ClassScores) -> f64| move |all: &[ClassScores]| mean(&all.iter().map(of).collect::<Vec<_>>());
@@ -301,7 +315,15 @@ impl RateSummary {
                 spearman: mean_correlation(&all, |one| one.spearman),
             }),
             mean_accuracy: accuracies.filter(|_| finished.is_some()).as_deref().map(mean),
-            diverged: losses.iter().filter(|loss| loss.is_none()).count(),
+            diverged: runs.iter().filter(|run| run.is_diverged()).count(),
+            stopped: at_stop.len(),
+            loss_at_stop: at_stop
+                .iter()
+                .copied()
+                .collect::<Option<Vec<f64>>>()
+                .filter(|all| !all.is_empty())
+                .as_deref()
+                .map(mean),
             losses,
             stable: false,
         }
@@ -316,6 +338,10 @@ impl RateSummary {
     }
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 fn mean(values: &[f64]) -> f64 {
     let (sum, count) = (values.iter().sum::<f64>(), values.len() as f64);
     // In a damaged log the sum of losses may overflow although their mean does not.
@@ -323,177 +349,4 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::config::grid::Cell;
-    use crate::protocol::run::Diverged;
-
-    pub(crate) fn setting() -> Setting {
-        Setting {
-            device: "cpu".to_owned(),
-            wall_seconds: 60.0,
-            base_loss: Some(3.0),
-            base_accuracy: Some(0.0),
-            accuracy: Accuracy::ExactMatch,
-            validation_examples: None,
-            bytes_per_token: Some(1.0),
-            order: vec![],
-        }
-    }
-
-    /// A run with this final loss; infinity for one that diverged.
-    pub(crate) fn run(scheme: &str, learning_rate: f64, seed: u64, loss: f64) -> RunResult {
-        let finished = loss.is_finite();
-        RunResult {
-            cell: Cell { scheme: scheme.to_owned(), learning_rate, seed },
-            final_loss: finished.then_some(loss),
-            accuracy: finished.then_some(1.0 - loss),
-            classes: None,
-            correlations: None,
-            diverged: (!finished).then(|| Diverged { step: 9, tensor: "logits".to_owned() }),
-            failed: None,
-            start: None,
-            evaluations: vec![],
-            seconds: 1.0,
-        }
-    }
-
-    #[test]
-    fn a_summary_by_hand() {
-        let runs = [
-            run("init-a", 1e-3, 0, 0.4),
-            run("init-a", 4e-3, 1, 0.3),
-            run("init-a", 4e-3, 0, 0.1),
-            run("init-a", 1e-3, 1, 0.5),
-            // Lower than any other, but a rate with a diverged seed can't be best.
-            run("init-a", 2e-3, 0, 0.01),
-            run("init-a", 2e-3, 1, f64::INFINITY),
-            // Exactly twice the best is still stable.
-            run("init-a", 8e-3, 0, 0.4),
-            run("init-a", 8e-3, 1, 0.4),
-            run("init-a", 1.6e-2, 0, 0.5),
-            run("init-a", 1.6e-2, 1, 0.5),
-        ];
-        let summary = Summary::from_runs(setting(), &runs);
-        let [scheme] = &summary.schemes[..] else { panic!("one scheme") };
-        assert_eq!(scheme.best_learning_rate, Some(4e-3));
-        assert_eq!(scheme.best_loss, Some(0.2));
-        assert!((scheme.best_loss_spread.expect("two seeds") - 0.2).abs() < 1e-15);
-        assert!((scheme.best_accuracy.expect("known") - 0.8).abs() < 1e-15);
-        assert_eq!(scheme.largest_stable_learning_rate, Some(8e-3));
-        assert_eq!((scheme.runs, scheme.diverged()), (10, 1));
-        let stable: Vec<_> = scheme.learning_rates.iter().map(|rate| rate.stable).collect();
-        assert_eq!(stable, [false, false, true, true, false]);
-        let blown = &scheme.learning_rates[1];
-        assert_eq!((blown.mean_loss, blown.mean_accuracy, blown.diverged), (None, None, 1));
-        assert_eq!(blown.losses, [Some(0.01), None]);
-        assert_eq!(blown.range(), Some((0.01, 0.01)));
-        assert_eq!(scheme.best().expect("there is one").losses, [Some(0.1), Some(0.3)]);
-    }
-
-    #[test]
-    fn the_mean_of_numbers_is_a_number() {
-        assert_eq!([mean(&[1.0, 2.0]), mean(&[1e308, 1e308]), mean(&[-1e308; 4])], [1.5, 1e308, -1e308]);
-    }
-
-    #[test]
-    fn one_seed_has_no_spread_and_stopped_runs_do_not_count() {
-        let mut stopped = run("init-b", 1e-3, 0, 0.1);
-        stopped.final_loss = None;
-        let summary = Summary::from_runs(setting(), &[run("init-a", 1e-3, 0, 0.1), stopped]);
-        assert_eq!(summary.schemes.len(), 1);
-        assert_eq!(summary.schemes[0].best_loss_spread, None);
-        assert_eq!(Summary::from_runs(setting(), &[]).schemes, []);
-    }
-
-    #[test]
-    fn schemes_stand_in_the_order_that_was_asked_for_however_they_ended() {
-        let runs = [run("pissa", 1e-3, 0, 0.1), run("other", 1e-3, 0, 0.1), run("init-a", 1e-3, 0, 0.1)];
-        let order = ["init-a", "init-b", "pissa"].map(str::to_owned).to_vec();
-        let names = |order| {
-            let summary = Summary::from_runs(Setting { order, ..setting() }, &runs);
-            summary.schemes.into_iter().map(|scheme| scheme.scheme).collect::<Vec<_>>()
-        };
-        assert_eq!(names(order), ["init-a", "pissa", "other"]);
-        assert_eq!(names(vec![]), ["pissa", "other", "init-a"]);
-    }
-
-    #[test]
-    fn runs_that_could_not_start_are_told_apart() {
-        let failed = |seed, reason: &str| RunResult {
-            final_loss: None,
-            accuracy: None,
-            classes: None,
-            correlations: None,
-            failed: Some(reason.to_owned()),
-            ..run("lora-ga", 1e-3, seed, 0.1)
-        };
-        let begun = run("init-a", 1e-3, 0, 0.4);
-        let runs = [failed(0, "the gradient is zero"), begun, failed(1, "the gradient is zero"), failed(2, "other")];
-        assert!(runs.iter().all(RunResult::is_over));
-        let summary = Summary::from_runs(setting(), &runs);
-        assert_eq!(summary.schemes.iter().map(|scheme| &*scheme.scheme).collect::<Vec<_>>(), ["init-a"]);
-        let counts: Vec<_> = summary.failures.iter().map(|failure| (&*failure.reason, failure.runs)).collect();
-        assert_eq!(counts, [("the gradient is zero", 2), ("other", 1)]);
-        let sentence = summary.sentence();
-        assert!(sentence.contains("2 runs of lora-ga could not start: the gradient is zero."), "{sentence}");
-        assert!(sentence.ends_with("1 run of lora-ga could not start: other."), "{sentence}");
-        assert_eq!(summary.why_nothing_started(), None);
-        let nothing = Summary::from_runs(setting(), &runs[..1]).why_nothing_started();
-        assert_eq!(nothing.as_deref(), Some("no run could start: the gradient is zero"));
-        let json = serde_json::to_string(&summary).expect("a summary is JSON");
-        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
-    }
-
-    #[test]
-    fn a_scheme_that_always_diverged_has_no_best() {
-        let summary = Summary::from_runs(setting(), &[run("init-a", 1.0, 0, f64::INFINITY)]);
-        let scheme = &summary.schemes[0];
-        assert_eq!((scheme.best_learning_rate, scheme.largest_stable_learning_rate, scheme.runs), (None, None, 1));
-        assert_eq!(scheme.learning_rates[0].range(), None);
-    }
-
-    #[test]
-    fn json_has_the_promised_fields_no_nan_and_is_read_again() {
-        let mut odd = run("init-b", 2e-3, 0, 0.5);
-        odd.final_loss = Some(f64::NAN);
-        let runs = [run("init-a", 1e-3, 0, 0.4), run("init-a", 1e-3, 1, 0.3), odd];
-        let summary = Summary::from_runs(setting(), &runs);
-        assert_eq!(summary.schemes[1].diverged(), 1);
-        let json = serde_json::to_string_pretty(&summary).expect("a summary is JSON");
-        assert!(!json.contains("NaN") && !json.contains("inf"));
-        assert_eq!(serde_json::from_str::<Summary>(&json).expect("what was written is read"), summary);
-        let value: serde_json::Value = serde_json::from_str(&json).expect("what was written is read");
-        let of_base = ["base_loss", "base_accuracy", "base_perplexity", "base_bits_per_byte", "bytes_per_token"];
-        for name in ["version", "device", "wall_seconds", "schemes"].into_iter().chain(of_base) {
-            assert!(!value[name].is_null(), "{name}");
-        }
-        for name in [
-            "scheme",
-            "best_learning_rate",
-            "best_loss",
-            "best_loss_spread",
-            "best_perplexity",
-            "best_bits_per_byte",
-            "best_accuracy",
-            "largest_stable_learning_rate",
-            "optimum",
-            "runs",
-        ] {
-            assert!(!value["schemes"][0][name].is_null(), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_order_of_runs_does_not_matter_within_a_scheme() {
-        let mut runs: Vec<_> = (0..12)
-            .map(|i| run("init-a", f64::from(1 + i % 4) * 1e-3, u64::from(i as u32 / 4), 0.1 + f64::from(i * 7 % 5)))
-            .collect();
-        let summary = Summary::from_runs(setting(), &runs);
-        for _ in 0..runs.len() {
-            runs.rotate_left(5);
-            runs.swap(0, 3);
-            assert_eq!(Summary::from_runs(setting(), &runs), summary);
-        }
-    }
-}
+pub(crate) mod tests;

@@ -63,6 +63,12 @@ pub(crate) fn whole(given: Given<'_, usize>) -> Result<usize, ExperimentError> {
     Ok(given.or_default())
 }
 
+/// Steps between validations. Early stopping makes validations of its own.
+pub(crate) fn evaluate_every(given: Given<'_, usize>) -> Result<usize, ExperimentError> {
+    let stops_early = given.experiment.stop_early == Some(true);
+    if given.value.is_none() && stops_early { Ok(0) } else { whole(given) }
+}
+
 /// At least 1, if there is any.
 pub(crate) fn limit(given: Given<'_, usize>) -> Result<Option<NonZeroUsize>, ExperimentError> {
     given.value.map(|value| NonZeroUsize::new(value).ok_or_else(|| refused(given.name, 0))).transpose()

@@ -274,7 +274,8 @@ impl Resolved {
 
     /// True if the runs are validated after `done` steps.
     pub fn evaluates_after(&self, done: usize) -> bool {
-        done == self.steps || (done > 0 && self.evaluate_every > 0 && done.is_multiple_of(self.evaluate_every))
+        let is_due = done > 0 && self.evaluate_every > 0 && done.is_multiple_of(self.evaluate_every);
+        done == self.steps || is_due || self.is_rung(done)
     }
 
     /// True if the adapters are diagnosed at step `step`, counted from 1.

@@ -18,8 +18,8 @@ use crate::config::schedule::Schedule;
 use crate::config::scheme_option::SchemeOption;
 use crate::config::{
     check::{
-        FromText, Given, Listed, Written, count, decay, layers_pattern, limit, listed, not_negative, positive, refused,
-        switch, whole,
+        FromText, Given, Listed, Written, count, decay, evaluate_every, layers_pattern, limit, listed, not_negative,
+        positive, refused, switch, whole,
     },
     data::{Fields, HeldOut},
 };
@@ -288,10 +288,10 @@ settings! {
         needs: "a whole number of at least 1", example: "64", default: "64",
         about: "Length of a sequence, in tokens; the shipped bases' tokens are bytes.", source: "", form: "Length",
         flag: "T" ["max-seq-length"] under "Training", "Tokens per sequence; the shipped bases' tokens are bytes. With the tokenizer of a `--model` it fits the examples of `--data`, up to 1024";
-    evaluate_every(usize => usize, whole):
+    evaluate_every(usize => usize, evaluate_every):
         needs: "a whole number of steps, or 0 for once at the end", example: "50", default: "50",
-        about: "Steps between validations on held-out data; more of them give finer charts and take more time.", source: "", form: "Length",
-        flag: "N" ["eval-steps"] under "Training", "Steps between validations; 0 validates only at the end";
+        about: "Steps between validations on held-out data; more of them give finer charts and take more time. With early stopping the default is 0, and runs are validated where that decides, too: after a twentieth of the steps and each doubling of it.", source: "", form: "Length",
+        flag: "N" ["eval-steps"] under "Training", "Steps between validations; 0 validates only at the end. With `--stop-early` the default is 0, and runs are validated where that decides, too";
     diagnose_every(usize => usize, whole):
         needs: "a whole number of steps, or 0 for never", example: "10", default: "0",
         about: "Steps between diagnostics snapshots of the adapters: LoRA features, norms, the parts of a step.", source: "Hayou, Ghosh, Yu 2024, arXiv 2406.08447 §3", form: "Length",
@@ -300,6 +300,16 @@ settings! {
         needs: "a whole number of at least 1", example: "128", default: "128",
         about: "Held-out examples in a validation.", source: "", form: "Length",
         flag: "N" [] under "Training", "Examples in a validation";
+    stop_early(bool => bool, switch):
+        needs: "true or false", example: "true", default: "false",
+        about: "Whether a run ends at a validation that shows that it can no longer be the best of its scheme; the rates of a scheme are compared with each other only.",
+        source: "Successive halving: Jamieson, Talwalkar 2016, arXiv 1502.07943; ASHA: Li et al. 2020, arXiv 1810.05934", form: "",
+        flag: "true|false" [] under "The grid", "End runs that can no longer be the best of their scheme, at validations after a twentieth of the steps and each doubling of it; the default of `--learning-rates auto`, where `--stop-early=false` turns it off";
+    precision(f64 => f64, not_negative):
+        needs: "a number above 0 and within the range of 32-bit floats (1.2e-38 to 3.4e38), or 0 for every seed", example: "0.01", default: "0",
+        about: "Half the width, in nats per token, that the 95 % interval of a scheme's best loss is to have: a search for learning rates gives its best rate and that rate's neighbours more seeds until then. 0 gives them every seed.",
+        source: "", form: "",
+        flag: "NATS" [] under "The grid", "With `--learning-rates auto`: give the best rate and its neighbours more seeds until the 95 % interval of the best loss is ± this many nats per token, or the seeds are used up; 0 gives them every seed";
     cohort(usize => Option<NonZeroUsize>, limit):
         needs: "a whole number of at least 1", example: "16", default: "as many as memory allows",
         about: "Most runs that are trained in one pass.", source: "", form: "",

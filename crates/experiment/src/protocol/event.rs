@@ -166,6 +166,7 @@ mod tests {
             classes: None,
             correlations: None,
             diverged: Some(Diverged { step: 4, tensor: "layers.0.q_proj.lora_A".to_owned() }),
+            stopped: None,
             failed: None,
             start: None,
             evaluations: vec![Evaluation { step: 2, loss: Some(0.5), accuracy: None, text }],

@@ -15,5 +15,7 @@ pub use curve::{AdapterSnapshot, Curve, Point, spread};
 pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
 pub use event::Event;
 pub use message::{AdapterFiles, Message, Request};
-pub use run::{ClassScores, Correlations, Diverged, Evaluation, RunResult, StartCost, TextMeasures};
+pub use run::{
+    ClassScores, Correlations, Diverged, Evaluation, RunResult, StartCost, StopReason, Stopped, TextMeasures,
+};
 pub use start::{LayerStart, SchemeStart};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::grid::Cell;
+use crate::config::number::{learning_rate_text, loss_text};
 
 /// A validation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,46 @@ pub struct Diverged {
     pub step: usize,
     /// The first tensor with a value that is not finite.
     pub tensor: String,
+}
+
+/// The early stop of a run that could no longer be the best of its scheme; [`stops`](crate::stops) has the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// The steps that the run had done.
+    pub step: usize,
+    /// The reason.
+    pub why: StopReason,
+    /// The rate of the same scheme that was best at that step.
+    pub best: f64,
+    /// The validation loss of the run's rate less that of the best, in nats per token: the mean over the seeds that both have.
+    pub behind: f64,
+}
+
+/// The reason of an early stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// The rate is above the best and its loss is above the base's.
+    PastEdge,
+    /// The rate is behind the best by more than it can make up.
+    Behind,
+    /// The rate was stopped with another seed.
+    OtherSeed,
+}
+
+impl Stopped {
+    /// The stop as the predicate of a sentence.
+    pub fn in_words(&self) -> String {
+        let Self { step, best, .. } = *self;
+        let best = learning_rate_text(best);
+        let behind = format!("{} nats per token behind {best}", loss_text(self.behind));
+        let why = match self.why {
+            StopReason::PastEdge => format!("its loss was above the base's and {behind}"),
+            StopReason::Behind => format!("it was {behind}, more than it could make up"),
+            StopReason::OtherSeed => format!("its rate had been stopped with another seed, behind {best}"),
+        };
+        format!("was stopped after step {step}: {why}")
+    }
 }
 
 /// The training data that a start reads before the first step.
@@ -107,6 +148,9 @@ pub struct RunResult {
     pub correlations: Option<Correlations>,
     /// Set when the run diverged.
     pub diverged: Option<Diverged>,
+    /// Set when the run was stopped early, since it could no longer be the best of its scheme. Such a run has no final loss and did not diverge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
     /// The reason that the run could not start; such a run took no step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
@@ -125,9 +169,19 @@ impl RunResult {
         self.diverged.is_some() || self.final_loss.is_some_and(|loss| !loss.is_finite())
     }
 
-    /// True if the run was completed, diverged, or could not start.
+    /// True if the run was completed, diverged, was stopped early, or could not start.
     pub fn is_over(&self) -> bool {
-        self.final_loss.is_some() || self.is_diverged() || self.failed.is_some()
+        self.final_loss.is_some() || self.is_diverged() || self.stopped.is_some() || self.failed.is_some()
+    }
+
+    /// The loss of the last validation so far.
+    pub fn last_loss(&self) -> Option<f64> {
+        self.evaluations.last()?.loss
+    }
+
+    /// The validation loss after so many steps.
+    pub fn loss_after(&self, step: usize) -> Option<f64> {
+        self.evaluations.iter().find(|evaluation| evaluation.step == step)?.loss
     }
 
     /// The final loss of a run that was completed.

@@ -1,6 +1,8 @@
 //! A sweep in tables: every scheme at every learning rate, and each scheme at its best.
 
-use loralab_experiment::{Cell, RateSummary, RunResult, SchemeSummary, Summary, learning_rate_text, loss_text};
+use loralab_experiment::{
+    Cell, RateSummary, RunResult, SchemeSummary, Stopped, Summary, learning_rate_text, loss_text,
+};
 use loralab_figure::mark_of;
 
 use crate::html::{escaped, unbroken};
@@ -47,7 +49,7 @@ fn cell(scheme: &str, found: Option<&SchemeSummary>, runs: &[RunResult], rate: f
         _ => "stable",
     };
     // The divergences, as a title for a pointer, and as text for a screen reader.
-    let fates = match row.diverged {
+    let fates = match row.diverged + row.stopped {
         0 => None,
         _ => Some(escaped(&fates(runs, scheme, rate))),
     };
@@ -83,6 +85,7 @@ pub(crate) fn fate(run: &RunResult) -> String {
             )
         }
         (_, Some(reason), _) => format!("could not start: {reason}"),
+        (.., None) if run.stopped.is_some() => run.stopped.iter().map(Stopped::in_words).collect(),
         (.., Some(loss)) => format!("has a loss of {}", loss_text(loss)),
         _ => "has not been evaluated yet".to_owned(),
     }
@@ -97,6 +100,7 @@ pub fn cell_words(runs: &[RunResult], cell: &Cell) -> String {
 
 fn text(row: &RateSummary, best: bool) -> String {
     match row.diverged {
+        0 if row.stopped > 0 => format!("<span class=\"word\">stopped</span>"),
         0 if best => format!("<b>{}</b> <span class=\"word\">best</span>", known(row.mean_loss, loss_text)),
         0 => known(row.mean_loss, loss_text),
         _ if row.losses.len() == 1 => "<span class=\"word\">diverged</span>".to_owned(),

@@ -298,6 +298,11 @@ impl Device for Gpu {
         self.passes_per_step = std::mem::take(&mut self.gathered);
     }
 
+    fn share_to_leave(&self) -> f64 {
+        // The base is uploaded and the pipelines are made anew.
+        0.25
+    }
+
     fn steps_ahead(&self) -> usize {
         let fit = self.buffers.slots / self.passes_per_step;
         ((AHEAD / (self.pass_seconds * self.passes_per_step as f64)) as usize).clamp(1, fit.max(1))

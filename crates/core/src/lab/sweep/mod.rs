@@ -141,6 +141,7 @@ impl From<CalibrationError> for SweepError {
 }
 
 /// A sweep over the grid of an experiment, with the base and the data that it trains on.
+#[derive(Clone)]
 pub struct Sweep<'a> {
     pub(super) base: &'a Base,
     base_name: String,
@@ -154,6 +155,10 @@ pub struct Sweep<'a> {
     adapter: Option<Arc<Adapter>>,
     /// True if each run's adapter with the lowest validation loss is kept.
     keeps_best: bool,
+    /// The results of runs that ended before; early stopping compares with them.
+    ended: Arc<[RunResult]>,
+    /// The validation loss of the base alone, in nats per token, if it is known.
+    base_loss: Option<f64>,
 }
 
 impl<'a> Sweep<'a> {
@@ -168,8 +173,21 @@ impl<'a> Sweep<'a> {
         let validation = loralab_data::validation(&data.validation, batch_size, tokens, validation_examples)?.into();
         let probe = loralab_data::validation(&data.validation, 1, tokens, 1)?.remove(0);
         let base_name = base_name.to_owned();
-        let (bytes_per_token, adapter, keeps_best) = (None, None, false);
-        Ok(Sweep { base, base_name, experiment, data, validation, probe, bytes_per_token, adapter, keeps_best })
+        let (bytes_per_token, adapter, keeps_best, ended) = (None, None, false, Arc::new([]) as Arc<[RunResult]>);
+        let base_loss = None;
+        Ok(Sweep {
+            base,
+            base_name,
+            experiment,
+            data,
+            validation,
+            probe,
+            bytes_per_token,
+            adapter,
+            keeps_best,
+            ended,
+            base_loss,
+        })
     }
 
     /// The same sweep of a model whose texts this tokenizer reads, so that losses are told in bits per byte, too.
@@ -183,6 +201,13 @@ impl<'a> Sweep<'a> {
     #[must_use]
     pub fn keeping_best(self, keeps_best: bool) -> Self {
         Sweep { keeps_best, ..self }
+    }
+
+    /// The same sweep where these runs have ended and the base alone has this validation loss, in nats per token. Early stopping compares with them; a
+    /// snapshot's own results need not be among them.
+    #[must_use]
+    pub fn knowing(&self, ended: &[RunResult], base_loss: Option<f64>) -> Self {
+        Sweep { ended: ended.into(), base_loss, ..self.clone() }
     }
 
     /// Bytes of validation text per token that counts; none if the tokenizer is not known.
@@ -249,13 +274,19 @@ impl<'a> Sweep<'a> {
     ) -> Result<Vec<RunResult>, SweepError> {
         let mut results = from.map_or_else(Vec::new, |from| from.results.clone());
         let mut reporter = Reporter::new(observer);
+        let base_loss = match self.base_loss {
+            None if self.experiment.stop_early => {
+                self.base(make_device).await?.and_then(|base| Event::finite(base.loss))
+            }
+            known => known,
+        };
         for (index, cells) in cohorts.iter().enumerate().skip(from.map_or(0, |from| from.cohort)) {
             let place = Place { index, of: cohorts.len(), from: from.filter(|from| from.cohort == index) };
             let started = reporter.seconds();
             let under_way = self.begin_cohort(place, cells, make_device, &mut results, &mut reporter).await?;
-            if let Some(mut under_way) = under_way {
-                under_way.train(&mut reporter, &results).await?;
-                results.extend(under_way.end(reporter.seconds() - started, &mut reporter).await?);
+            if let Some(under_way) = under_way {
+                let under_way = under_way.train(base_loss, make_device, &mut reporter, &mut results).await?;
+                results.extend(under_way.end(&mut reporter).await?);
             }
             let seconds = reporter.seconds() - started;
             reporter.event(Event::CohortFinished { cohort: index, seconds });

@@ -166,6 +166,7 @@ mod tests {
             classes: None,
             correlations: None,
             diverged: None,
+            stopped: None,
             failed: None,
             start: None,
             evaluations,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loralab_data::{Confusion, Correlation};
 use loralab_experiment::{
-    Cell, ClassScores, Correlations, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost,
+    Cell, ClassScores, Correlations, Diagnosis, Diverged, Evaluation, Event, RunResult, StartCost, stops,
 };
 
 use super::{Snapshot, Sweep, SweepError, reporter::Reporter, snapshot::Checkpoint};
@@ -15,7 +15,7 @@ use crate::{
         PlanNeeds,
         calibrate::RunStart,
         diagnose::{Probes, Seen},
-        train::{Cohort, Initial, Run, Validation},
+        train::{Cohort, CohortState, Initial, Run, Validation},
         translate::{adapters, export, optimizer},
     },
     lora::peft::Adapter,
@@ -44,6 +44,8 @@ pub(super) struct UnderWay<'a, 's> {
     best: Vec<Option<Checkpoint>>,
     /// The last step that was reported.
     reported: usize,
+    /// The observer's seconds up to which the runs' times are known.
+    since: f64,
 }
 
 /// Runs that have a start.
@@ -69,6 +71,11 @@ impl<'a> Sweep<'a> {
             let (cohort, cohorts) = (place.index, place.of);
             reporter.event(Event::CohortStarted { cohort, cohorts, cells: cells.to_vec() });
         }
+        let since = reporter.seconds();
+        // A cohort that is continued may have runs that were stopped early, whose results the snapshot has.
+        let is_left = |cell: &&Cell| !results.iter().any(|result| result.cell == **cell && result.is_over());
+        let left: Vec<Cell> = cells.iter().filter(|cell| place.from.is_none() || is_left(cell)).cloned().collect();
+        let cells = &left[..];
         let runs = cells.iter().map(|cell| self.start(cell)).collect::<Result<Vec<_>, SweepError>>()?;
         let plan_needs = PlanNeeds::of(self.experiment, cells);
         let whole = self.plan(runs.len(), plan_needs);
@@ -78,22 +85,36 @@ impl<'a> Sweep<'a> {
             return Ok(None);
         }
         let count = started.runs.len();
-        let plan = Arc::new(if count == whole.shape.runs { whole } else { self.plan(count, plan_needs) });
-        let base = plan_needs.base(self.base, &adapters(self.base, self.experiment)).tensors;
-        let device = make_device(plan.clone(), base.clone()).await?;
-        let passes = self.experiment.gradient_accumulation;
-        let mut cohort = Cohort::begin(started.runs, started.initials, plan, device, &self.data.train, passes)?;
-        let probes = match self.probe_plan(count, plan_needs) {
-            None => None,
-            Some(plan) => Some(self.probes(plan, base, make_device).await?),
-        };
+        let plan = if count == whole.shape.runs { whole } else { self.plan(count, plan_needs) };
+        let (mut cohort, probes) = self.cohort(started.runs, started.initials, plan, plan_needs, make_device).await?;
         let (mut results, mut reported, mut best) = (started.results, 0, vec![None; count]);
         if let Some(from) = place.from {
             from.check(&started.cells)?;
             cohort.restore(&from.state)?;
             (results, reported, best) = (from.running.clone(), from.state.step, from.best.clone());
         }
-        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, best, reported }))
+        Ok(Some(UnderWay { sweep: self, place, plan_needs, cohort, probes, results, best, reported, since }))
+    }
+
+    /// A cohort of these runs on a device of its own, and the device of its diagnostics, if there are any.
+    async fn cohort(
+        &self,
+        runs: Vec<Run>,
+        initials: Vec<Arc<Initial>>,
+        plan: Plan,
+        plan_needs: PlanNeeds,
+        make_device: MakeDevice<'_>,
+    ) -> Result<(Cohort<'a>, Option<Probes>), SweepError> {
+        let (count, plan) = (runs.len(), Arc::new(plan));
+        let base = plan_needs.base(self.base, &adapters(self.base, self.experiment)).tensors;
+        let device = make_device(plan.clone(), base.clone()).await?;
+        let passes = self.experiment.gradient_accumulation;
+        let cohort = Cohort::begin(runs, initials, plan, device, &self.data.train, passes)?;
+        let probes = match self.probe_plan(count, plan_needs) {
+            None => None,
+            Some(plan) => Some(self.probes(plan, base, make_device).await?),
+        };
+        Ok((cohort, probes))
     }
 
     /// The starts of a cohort's runs; reports an event if data were read for them.
@@ -153,6 +174,14 @@ impl<'a> Sweep<'a> {
         started
     }
 
+    /// The adapter of a run with these trained tensors.
+    fn adapter(&self, cohort: &Cohort<'_>, plan_needs: PlanNeeds, run: usize, trained: &[f32]) -> Adapter {
+        let frozen_pairs = cohort.initial(run).frozen_pairs();
+        let scheme = cohort.runs()[run].scheme;
+        let Sweep { base, base_name, experiment, .. } = self;
+        export(cohort.plan(), base, plan_needs, base_name, experiment, scheme, trained, frozen_pairs)
+    }
+
     /// A small device beside a cohort's, for its diagnostics.
     async fn probes(&self, plan: Plan, base: Arc<[Tensor]>, make_device: MakeDevice<'_>) -> Result<Probes, SweepError> {
         let plan = Arc::new(plan);
@@ -163,8 +192,15 @@ impl<'a> Sweep<'a> {
 }
 
 impl UnderWay<'_, '_> {
-    /// Trains to the last step, or until the observer asks to stop; `ended` are the results of earlier cohorts.
-    pub async fn train(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
+    /// Trains to the last step, or until the observer asks to stop; `ended` are the results of earlier cohorts, to which those of runs that are stopped early
+    /// are added.
+    pub async fn train(
+        mut self,
+        base_loss: Option<f64>,
+        make_device: MakeDevice<'_>,
+        reporter: &mut Reporter<'_>,
+        ended: &mut Vec<RunResult>,
+    ) -> Result<Self, SweepError> {
         let steps = self.sweep.experiment.steps;
         for step in self.reported..steps {
             if reporter.listen().await {
@@ -192,26 +228,79 @@ impl UnderWay<'_, '_> {
             }
             if evaluates && !reporter.is_over() {
                 self.evaluate(reporter).await?;
+                if experiment.is_rung(step + 1) && !reporter.is_over() {
+                    self = self.stop_early(base_loss, make_device, reporter, ended).await?;
+                    if self.results.iter().all(RunResult::is_over) {
+                        break;
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(self)
+    }
+
+    /// Ends the runs that can no longer be the best of their scheme, and those that have diverged, and goes on with the others on a smaller device.
+    async fn stop_early(
+        self,
+        base_loss: Option<f64>,
+        make_device: MakeDevice<'_>,
+        reporter: &mut Reporter<'_>,
+        ended: &mut Vec<RunResult>,
+    ) -> Result<Self, SweepError> {
+        let Self { sweep, place, plan_needs, mut cohort, probes, mut results, mut best, reported, since } = self;
+        let known = [&sweep.ended, &ended[..]].concat();
+        let stops = stops(sweep.experiment, base_loss, reported, &known, &results);
+        let leaves = |run: usize| stops[run].is_some() || results[run].is_over();
+        let (leaving, staying): (Vec<usize>, Vec<usize>) = (0..results.len()).partition(|&run| leaves(run));
+        let least = (cohort.device().share_to_leave() * results.len() as f64).max(1.0);
+        if staying.is_empty() {
+            // The cohort ends with them.
+            results.iter_mut().zip(&stops).for_each(|(result, stop)| result.stopped = *stop);
+        }
+        if staying.is_empty() || (leaving.len() as f64) < least {
+            return Ok(Self { sweep, place, plan_needs, cohort, probes, results, best, reported, since });
+        }
+        let since = share_time(&mut results, since, reporter);
+        for &run in &leaving {
+            results[run].stopped = stops[run];
+            reporter.event(Event::RunFinished { result: results[run].clone() });
+            if let Some(Checkpoint { trained, .. }) = &best[run] {
+                let adapter = sweep.adapter(&cohort, plan_needs, run, trained);
+                reporter.best_adapter(&results[run].cell, adapter);
+            }
+        }
+        let CohortState { step, runs: mut states } = cohort.state().await?;
+        // Their memory is free before that of the smaller ones is taken.
+        drop(probes);
+        let (mut runs, mut initials) = cohort.into_runs();
+        ended.extend(leaving.iter().map(|&run| results[run].clone()));
+        keep(&mut runs, &staying);
+        keep(&mut initials, &staying);
+        keep(&mut states, &staying);
+        keep(&mut results, &staying);
+        keep(&mut best, &staying);
+        let plan = sweep.plan(staying.len(), plan_needs);
+        let (mut cohort, probes) = sweep.cohort(runs, initials, plan, plan_needs, make_device).await?;
+        cohort.restore(&CohortState { step, runs: states })?;
+        Ok(Self { sweep, place, plan_needs, cohort, probes, results, best, reported, since })
     }
 
     /// The result of every run; passes the adapters of complete runs to the observer.
-    pub async fn end(mut self, seconds: f64, reporter: &mut Reporter<'_>) -> Result<Vec<RunResult>, SweepError> {
+    pub async fn end(mut self, reporter: &mut Reporter<'_>) -> Result<Vec<RunResult>, SweepError> {
         let finished = self.results.iter().any(|result| result.final_loss.is_some());
         let trained = if finished { self.cohort.device().trained().await? } else { vec![] };
-        let share = seconds / self.results.len() as f64;
-        for result in &mut self.results {
-            result.seconds = share;
+        share_time(&mut self.results, self.since, reporter);
+        for result in &self.results {
             reporter.event(Event::RunFinished { result: result.clone() });
         }
         for (run, result) in self.results.iter().enumerate().filter(|(_, result)| result.final_loss.is_some()) {
-            reporter.adapter(&result.cell, self.adapter(run, &trained[run]));
+            let adapter = self.sweep.adapter(&self.cohort, self.plan_needs, run, &trained[run]);
+            reporter.adapter(&result.cell, adapter);
         }
         for (run, result) in self.results.iter().enumerate() {
             if let Some(Checkpoint { trained, .. }) = &self.best[run] {
-                reporter.best_adapter(&result.cell, self.adapter(run, trained));
+                let adapter = self.sweep.adapter(&self.cohort, self.plan_needs, run, trained);
+                reporter.best_adapter(&result.cell, adapter);
             }
         }
         Ok(self.results)
@@ -220,6 +309,7 @@ impl UnderWay<'_, '_> {
     /// Passes a snapshot of the sweep to the observer, once every step was reported.
     async fn snapshot(&mut self, reporter: &mut Reporter<'_>, ended: &[RunResult]) -> Result<(), SweepError> {
         self.tell_steps(reporter).await?;
+        self.since = share_time(&mut self.results, self.since, reporter);
         let (results, running) = (ended.to_vec(), self.results.clone());
         let state = self.cohort.state().await?;
         let best = self.best.clone();
@@ -293,14 +383,20 @@ impl UnderWay<'_, '_> {
         }
         Ok(())
     }
+}
 
-    /// The adapter of a run with these trained tensors.
-    fn adapter(&self, run: usize, trained: &[f32]) -> Adapter {
-        let Sweep { base, base_name, experiment, .. } = self.sweep;
-        let frozen_pairs = self.cohort.initial(run).frozen_pairs();
-        let scheme = self.cohort.runs()[run].scheme;
-        export(self.cohort.plan(), base, self.plan_needs, base_name, experiment, scheme, trained, frozen_pairs)
-    }
+/// Divides the time since `since` among the runs; returns the time now. Both are the observer's seconds.
+fn share_time(results: &mut [RunResult], since: f64, reporter: &Reporter<'_>) -> f64 {
+    let now = reporter.seconds();
+    let share = (now - since) / results.len() as f64;
+    results.iter_mut().for_each(|result| result.seconds += share);
+    now
+}
+
+/// Keeps the values at these places, which rise.
+fn keep<T>(values: &mut Vec<T>, places: &[usize]) {
+    let mut at = 0..;
+    values.retain(|_| at.next().is_some_and(|at| places.binary_search(&at).is_ok()));
 }
 
 fn unfinished(cell: &Cell) -> RunResult {
@@ -311,6 +407,7 @@ fn unfinished(cell: &Cell) -> RunResult {
         classes: None,
         correlations: None,
         diverged: None,
+        stopped: None,
         failed: None,
         start: None,
         evaluations: vec![],

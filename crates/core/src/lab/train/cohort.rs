@@ -231,6 +231,11 @@ impl<'a> Cohort<'a> {
         &self.plan
     }
 
+    /// The runs and their initial values, without the device, whose memory is freed.
+    pub fn into_runs(self) -> (Vec<Run>, Vec<Arc<Initial>>) {
+        (self.runs, self.initial)
+    }
+
     /// The device.
     pub fn device(&mut self) -> &mut dyn Device {
         &mut *self.device

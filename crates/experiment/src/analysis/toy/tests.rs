@@ -22,6 +22,7 @@ fn runs(laws: &[(&str, f64, f64)], luck: f64) -> Vec<ToyRuns> {
                         classes: None,
                         correlations: None,
                         diverged: None,
+                        stopped: None,
                         failed: None,
                         start: None,
                         evaluations: vec![],
