@@ -49,7 +49,7 @@ impl Grid {
             match serde_json::from_str(line).expect("an event") {
                 Event::Started { steps: all, schemes: names, .. } => (steps, schemes) = (all, names),
                 Event::Base { loss, .. } => base_loss = loss.expect("it is finite"),
-                Event::RunFinished { result } if result.failed.is_none() => runs.push(result),
+                Event::RunFinished { result } if result.is_over() && result.failed.is_none() => runs.push(result),
                 _ => {}
             }
         }

@@ -100,7 +100,7 @@ pub fn cell_words(runs: &[RunResult], cell: &Cell) -> String {
 
 fn text(row: &RateSummary, best: bool) -> String {
     match row.diverged {
-        0 if row.stopped > 0 => format!("<span class=\"word\">stopped</span>"),
+        0 if row.stopped > 0 => "<span class=\"word\">stopped</span>".to_owned(),
         0 if best => format!("<b>{}</b> <span class=\"word\">best</span>", known(row.mean_loss, loss_text)),
         0 => known(row.mean_loss, loss_text),
         _ if row.losses.len() == 1 => "<span class=\"word\">diverged</span>".to_owned(),
