@@ -102,7 +102,7 @@ pub fn widened(experiment: &Resolved, folder: &Path, searches: bool) -> Result<R
     let (was, is) = (settings_text(&before, &all), settings_text(&all, &all));
     if let Some((was, is)) = was.lines().zip(is.lines()).find(|(was, is)| was != is) {
         bail!(
-            "the command of `{}` gives `{is}` now, but its results were begun with `{was}`: a file that it reads has changed; begin anew, without `--resume`",
+            "the command of `{}` gives `{is}` now, but its results were begun with `{was}`; give what they were begun with, or begin anew, without `--resume`",
             folder.display()
         );
     }

@@ -258,13 +258,13 @@ mod tests {
     fn earlier_runs_of_the_sweep_and_other_seeds_count() {
         let ended = RunResult { final_loss: Some(0.5), ..validated(4e-3, 0, &[1.0, 0.9]) };
         let late = [validated(1.6e-2, 0, &[1.0, 1.5])];
-        assert_eq!(whys(20, &[ended.clone()], &late), [Some(StopReason::PastEdge)]);
+        assert_eq!(whys(20, std::slice::from_ref(&ended), &late), [Some(StopReason::PastEdge)]);
         assert_eq!(whys(20, &[], &late), [None]);
         // Another scheme is no comparison, nor is a rate at which a seed diverged.
         let other =
             RunResult { cell: crate::Cell { scheme: "init-b".to_owned(), ..ended.cell.clone() }, ..ended.clone() };
         assert_eq!(whys(20, &[other, run("init-a", 2e-3, 0, f64::INFINITY)], &late), [None]);
-        let stop = stops(&experiment(), Some(3.0), 20, &[ended.clone()], &late)[0];
+        let stop = stops(&experiment(), Some(3.0), 20, std::slice::from_ref(&ended), &late)[0];
         let stopped = RunResult { stopped: stop, ..late[0].clone() };
         let next = [validated(4e-3, 1, &[1.0, 0.9]), validated(1.6e-2, 1, &[0.9, 0.8])];
         assert_eq!(whys(20, &[ended, stopped], &next), [None, Some(StopReason::OtherSeed)]);
