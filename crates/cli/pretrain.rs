@@ -167,7 +167,7 @@ impl Saves {
         self.earlier += self.last.elapsed().as_secs_f64();
         self.last = Instant::now();
         let facts = Facts { seconds: self.earlier, data: self.data.clone(), ..Facts::default() };
-        let state = pretrained.state().map_err(Error::from);
+        let state = wait(pretrained.state()).map_err(Error::from);
         let saved = state.and_then(|state| {
             let best = vec![None; state.runs.len()];
             let snapshot = Snapshot { cohort: 0, results: vec![], running: vec![], state, best };

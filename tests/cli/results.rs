@@ -47,7 +47,7 @@ fn overwriting_removes_what_loralab_wrote_and_nothing_else() {
     place.succeed(&["report", "results"]);
     let own = files(&place, "results");
     for name in
-        ["search.json", "search.csv", "rates.csv", "report.html", "adapters/init-a_lr1e-3_seed0/adapter_config.json"]
+        ["search.json", "search.csv", "rates.csv", "report.html", "adapters/init-a_lr4e-3_seed0/adapter_config.json"]
     {
         assert!(own.contains(name), "{own:?}");
     }
@@ -59,7 +59,7 @@ fn overwriting_removes_what_loralab_wrote_and_nothing_else() {
         "notes.txt",
         "adapters/notes.txt",
         "adapters/mine/adapter_config.json",
-        "adapters/init-a_lr1e-3_seed0/notes.txt",
+        "adapters/init-a_lr4e-3_seed0/notes.txt",
         "adapters/init-a_lr1e-3_seed7/adapter_model.safetensors",
         "shipped/notes.txt",
     ];

@@ -82,15 +82,8 @@ pub fn reproduce(arguments: &TransformerArguments, begun: &Begun) -> Result<()> 
         let experiment = output.widened(experiment, &output.output.join(name), searches)?;
         let prepared = with_base(&shipped, &experiment)?;
         let shown = sweep_output(output);
-        let mut trained = train_grid(
-            &experiment,
-            if searches { Cells::Searched } else { Cells::All },
-            &prepared,
-            device,
-            folder,
-            &shown,
-            &interrupt,
-        )?;
+        let cells = if searches { Cells::Searched } else { Cells::All };
+        let mut trained = train_grid(&experiment, cells, &prepared, device, folder, &shown, &interrupt)?;
         trained.complete(output.quiet)?;
         of_widths.push(DecoderWidth {
             width,

@@ -6,7 +6,7 @@ use half::f16;
 use loralab_data::{Dataset, Error, Sampler};
 
 use crate::{
-    device::{Cpu, Device, DeviceError, Inputs, RunSettings, wait},
+    device::{Cpu, Device, DeviceError, Inputs, RunSettings},
     graph::{
         memory::{Data, Tensor},
         plan::{Optimizer, Shape},
@@ -76,8 +76,8 @@ impl Pretrained<'_> {
     ///
     /// # Errors
     /// If the device fails.
-    pub fn state(&mut self) -> Result<CohortState, DeviceError> {
-        Ok(CohortState { step: self.step, runs: wait(self.device.states())? })
+    pub async fn state(&mut self) -> Result<CohortState, DeviceError> {
+        Ok(CohortState { step: self.step, runs: self.device.states().await? })
     }
 }
 
