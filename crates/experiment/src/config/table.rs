@@ -302,7 +302,7 @@ settings! {
         flag: "N" [] under "Training", "Examples in a validation";
     stop_early(bool => bool, switch):
         needs: "true or false", example: "true", default: "false",
-        about: "Whether a run ends at a validation that shows that it can no longer be the best of its scheme; the rates of a scheme are compared with each other only.",
+        about: "Ends a run at a validation that shows that it can no longer be the best of its scheme; the rates of a scheme are compared with each other only.",
         source: "Successive halving: Jamieson, Talwalkar 2016, arXiv 1502.07943; ASHA: Li et al. 2020, arXiv 1810.05934", form: "",
         flag: "true|false" [] under "The grid", "End runs that can no longer be the best of their scheme, at validations after a twentieth of the steps and each doubling of it; the default of `--learning-rates auto`, where `--stop-early=false` turns it off";
     precision(f64 => f64, not_negative):
