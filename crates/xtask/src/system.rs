@@ -301,7 +301,7 @@ mod tests {
         );
         assert_eq!(line(System::Debian, &[Need::Npm]), "sudo apt-get update && sudo apt-get install -y npm");
         let ubuntu = line(System::Ubuntu, &NEEDS);
-        assert!(ubuntu.contains("install -y npm mesa-vulkan-drivers && PLAYWRIGHT_BROWSERS_PATH="), "{ubuntu}");
+        assert!(ubuntu.contains("install -y npm strace mesa-vulkan-drivers && PLAYWRIGHT_BROWSERS_PATH="), "{ubuntu}");
         assert!(!line(System::Ubuntu, &[Need::Chromium]).contains("apt-get"));
         assert!(advice(System::Fedora, &[Need::Vulkan]).contains("a Vulkan driver"));
         assert!(advice(System::Other, &[Need::Chromium]).contains(NAMED));
