@@ -131,5 +131,5 @@ pub fn unwritable(path: &Path) -> String {
     format!("`{}` cannot be written; {SPACE}", path.display())
 }
 
-/// What to do if something cannot be written.
+/// Advice for a path that cannot be written.
 pub const SPACE: &str = "check its permissions and the space left, or choose another `--output`";

@@ -349,7 +349,7 @@ impl<'a> Grid<'a> {
         Ok(())
     }
 
-    /// What a summary needs beside the runs.
+    /// The properties of the sweep that a summary has beside its runs.
     fn outline(&self) -> Outline<'a> {
         let Grid { experiment, prepared, sweep, ref planned, base_loss, base_accuracy, .. } = *self;
         Outline { experiment, prepared, sweep, planned: planned.len(), base_loss, base_accuracy }
@@ -452,7 +452,7 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// What a summary needs beside the runs.
+/// The properties of a sweep that its summary has beside the runs.
 struct Outline<'a> {
     experiment: &'a Resolved,
     prepared: &'a Prepared,

@@ -411,7 +411,7 @@ impl Results {
 
 impl Drop for Results {
     fn drop(&mut self) {
-        // What can be continued stays.
+        // Results that can be continued stay.
         if self.keeps_earlier() && !self.states.exist() && !self.place.join(PARTS).exists() {
             self.log = None;
             let _ = fs::remove_dir_all(&self.place);

@@ -22,13 +22,13 @@ pub const STATES: [&str; 2] = ["state.0.bin", "state.1.bin"];
 /// A state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    /// What is known beside the bytes.
+    /// The facts about the results that it continues.
     pub facts: Facts,
     /// The training between two steps, in the format of its kind; empty between two trainings.
     pub bytes: Vec<u8>,
 }
 
-/// What a state says of the results that it continues.
+/// The facts about the results that a state continues.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {

@@ -170,7 +170,9 @@ impl Observer for Watch<'_> {
     }
 
     fn turn(&mut self) -> Turn<'_> {
-        Box::pin(std::future::ready(self.flow_between()))
+        // A request that came after the last snapshot waits for the next, so that no cohort stops without its state.
+        let stops = self.saved_at_stop;
+        Box::pin(std::future::ready(if stops { ControlFlow::Break(()) } else { self.flow() }))
     }
 
     fn wants_snapshot(&self) -> bool {

@@ -99,23 +99,7 @@ impl Sweep<'_> {
         runs: usize,
         needs: &dyn Fn(&Plan) -> Needs,
     ) -> Result<Phase, SweepError> {
-        let Sweep { base, data, validation, probe, adapter, bytes_per_token, keeps_best, ended, base_loss, .. } = self;
-        let (validation, probe, adapter, ended) = (validation.clone(), probe.clone(), adapter.clone(), ended.clone());
-        let (base_name, bytes_per_token, keeps_best, base_loss) =
-            (String::new(), *bytes_per_token, *keeps_best, *base_loss);
-        let changed = Sweep {
-            base,
-            base_name,
-            experiment,
-            data,
-            validation,
-            probe,
-            bytes_per_token,
-            adapter,
-            keeps_best,
-            ended,
-            base_loss,
-        };
+        let changed = Sweep { experiment, ..self.clone() };
         let run = run_of(experiment, cell)?;
         let phases = changed.phases_of(runs, PlanNeeds::of(experiment, [cell]), &[run], needs);
         Ok(phases.into_iter().max_by_key(|phase| phase.of(runs)).expect("a training is a phase"))
