@@ -33,8 +33,8 @@ const CHUNK: usize = 1 << 20;
 struct Part {
     folder: PathBuf,
     experiment: Resolved,
-    /// The part of the grid, from 1, and the number of parts, if the command that began it says so.
-    shard: Option<(usize, usize)>,
+    /// The part of the grid, if the command that began it says so.
+    shard: Option<Shard>,
     begun: Option<Begun>,
     /// None until a run has ended.
     summary: Option<Summary>,
@@ -93,7 +93,6 @@ impl Part {
         let past = Past::read(&folder.join(METRICS), u64::MAX)?;
         let begun: Option<Begun> = read_json(&folder.join(COMMAND))?;
         let shard = begun.as_ref().and_then(|begun| begun.typed.flags.get("shard")?.as_deref()?.parse().ok());
-        let shard = shard.map(|Shard { part, of }| (part, of));
         let (base, runs) = (past.base, past.runs);
         let summary = read_json(&folder.join(SUMMARY))?;
         Ok(Self { folder: folder.to_owned(), experiment, shard, begun, summary, base, runs })
@@ -212,10 +211,9 @@ fn missing_in_words(parts: &[Part], cells: &[Cell], known: &HashMap<String, (&Pa
     for part in parts.iter().filter(is_partial) {
         words += &format!("\n  loralab sweep --resume {}", part.folder.display());
     }
-    if let Some((part, begun, (_, of))) = parts.iter().find_map(|part| Some((part, part.begun.as_ref()?, part.shard?)))
-    {
+    if let Some((part, begun, of)) = parts.iter().find_map(|part| Some((part, part.begun.as_ref()?, part.shard?.of))) {
         let output = part.folder.parent().unwrap_or(Path::new("."));
-        let has = |number: &usize| parts.iter().any(|part| part.shard == Some((*number, of)));
+        let has = |number: &usize| parts.iter().any(|part| part.shard == Some(Shard { part: *number, of }));
         for number in (1..=of).filter(|number| !has(number)) {
             words += &format!("\n  {}", begun.again(Shard { part: number, of }, output));
         }

@@ -53,6 +53,8 @@ pub struct Watch<'a> {
     interim: Interim<'a>,
     /// The last save of the state, and the last of the interim results.
     saved: [Instant; 2],
+    /// Least time between two writes of the interim results.
+    pause: Duration,
     /// True if the state is saved for the stop that is requested.
     saved_at_stop: bool,
     /// True if a state could not be saved, which was said.
@@ -73,7 +75,20 @@ impl<'a> Watch<'a> {
     ) -> Self {
         let (saved, saved_at_stop, unsaved) = ([Instant::now(); 2], false, false);
         let (failure, finished) = (None, vec![]);
-        Self { results, progress, stream, interrupt, clock, interim, saved, saved_at_stop, unsaved, failure, finished }
+        Self {
+            results,
+            progress,
+            stream,
+            interrupt,
+            clock,
+            interim,
+            saved,
+            pause: SELDOM,
+            saved_at_stop,
+            unsaved,
+            failure,
+            finished,
+        }
     }
 
     /// Shows the progress of a cohort that is continued.
@@ -111,9 +126,11 @@ impl<'a> Watch<'a> {
         {
             self.save(vec![]);
         }
-        if self.saved[1].elapsed() >= SELDOM && !self.results.keeps_earlier() {
+        if self.saved[1].elapsed() >= self.pause && !self.results.keeps_earlier() {
+            let began = Instant::now();
             (self.interim)(self.results, &self.finished)?;
-            self.saved[1] = Instant::now();
+            // The log is read for the figures, so this takes longer as it grows: at most a twentieth of the time.
+            (self.saved[1], self.pause) = (Instant::now(), SELDOM.max(20 * began.elapsed()));
         }
         // The runs of a cohort end together; a sync for each would take longer than some trainings.
         self.results.sync()
