@@ -154,11 +154,11 @@ impl Cohort {
     }
 }
 
-/// `lowest training loss init-a 0.084, init-b 0.106 nats per token; 2 diverged`
+/// `lowest training loss init-a 0.084, init-b 0.106; 2 diverged`
 fn in_words(lowest: &[(String, Option<f64>)], diverged: usize, stopped: usize) -> String {
     let losses = lowest.iter().filter_map(|(scheme, loss)| Some(format!("{scheme} {}", loss_text((*loss)?))));
     let losses = losses.collect::<Vec<_>>().join(", ");
     let ended = [(diverged, "diverged"), (stopped, "stopped early")];
     let ended = ended.into_iter().filter(|(count, _)| *count > 0).map(|(count, fate)| format!("; {count} {fate}"));
-    format!("lowest training loss {losses} nats per token{}", ended.collect::<String>())
+    format!("lowest training loss {losses}{}", ended.collect::<String>())
 }

@@ -135,7 +135,7 @@ fn what_is_trained_is_said_before() {
         words.iter().for_each(|words| assert!(told.contains(words), "no «{words}» in:\n{told}"));
         let trained = place.succeed(&small("train", &[flags, &["--overwrite"]].concat())).stderr;
         words.iter().for_each(|words| assert!(trained.contains(words), "no «{words}» in:\n{trained}"));
-        assert!(trained.contains("lowest training loss init-a ") && trained.contains(" nats per token"), "{trained}");
+        assert!(trained.contains("lowest training loss init-a "), "{trained}");
     }
 }
 

@@ -82,7 +82,7 @@ fn draw(summary: &Summary, when: &str) -> Result<Figure, FigureError> {
         canvas.text(&seeds_in_words(summary, when), (LEFT, 44.0), Lettering::new(SMALL, GREY))?;
         axes.draw(canvas, &rate_ticks(&rates, x.start, x.end), true)?;
         axes.x_title(canvas, "learning rate")?;
-        axes.y_title(canvas, "validation loss (nats per token)")?;
+        axes.y_title(canvas, &format!("validation loss ({})", summary.loss_unit()))?;
         if let Some(base) = summary.setting.base_loss {
             let (_, y) = axes.place(x.start, base);
             canvas.dashed(&[(axes.across.start, y), (axes.across.end, y)], 1.5, GREY)?;

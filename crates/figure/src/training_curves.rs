@@ -111,7 +111,7 @@ fn draw(
                 ticks::linear(0.0, steps).into_iter().map(|tick| (tick, ticks::label(tick))).collect();
             axes.draw(canvas, &step_ticks, column == 0)?;
             if column == 0 {
-                axes.y_title(canvas, "loss (nats per token)")?;
+                axes.y_title(canvas, &format!("loss ({})", summary.loss_unit()))?;
             }
             // Only the lowest panel of each column has a title below.
             if place + columns >= panels.len() {

@@ -109,10 +109,13 @@ pub(crate) fn facts(summary: &Summary, experiment: &Experiment) -> Vec<(String, 
 
 pub(crate) fn schemes(summary: &Summary) -> Table {
     let has_tokens = summary.setting.has_tokens();
+    let of_labels = summary.label_measures();
     let head = [
         &["scheme", "best rate tried", "optimum", "lower", "upper", "plateau from", "to", "loss", "lower", "upper"][..],
         if has_tokens { &["perplexity", "bits per byte"] } else { &[] },
-        &[summary.setting.accuracy.words(), "edge after", "at", "runs", "diverged"],
+        &[summary.setting.accuracy.words()],
+        of_labels.as_ref().map_or(&[], |names| &names[..]),
+        &["edge after", "at", "runs", "diverged"],
     ]
     .concat();
     let rows = summary.schemes.iter().map(|scheme| {
@@ -132,13 +135,17 @@ pub(crate) fn schemes(summary: &Summary) -> Table {
             );
         }
         row.push(Cell::number(scheme.best_accuracy, |share| fixed_text(share, 3)));
+        if of_labels.is_some() {
+            let values = scheme.label_measures().map_or([None; 2], |(_, values)| values);
+            row.extend(values.map(|value| Cell::number(value, |value| fixed_text(value, 3))));
+        }
         row.extend(Cell::ends(optimum.and_then(|optimum| optimum.divergence_edge), learning_rate_text));
         row.extend([Cell::whole(scheme.runs), Cell::whole(scheme.diverged())]);
         row
     });
     Table {
         name: "schemes".to_owned(),
-        caption: "Losses in nats per token.".to_owned(),
+        caption: format!("Losses in {}.", summary.loss_unit()),
         head: head.into_iter().map(str::to_owned).collect(),
         rows: rows.collect(),
     }
@@ -214,7 +221,7 @@ fn rates(summary: &Summary) -> Table {
     });
     Table {
         name: "rates".to_owned(),
-        caption: "Losses in nats per token, over seeds.".to_owned(),
+        caption: format!("Losses in {}, over seeds.", summary.loss_unit()),
         head: head.into_iter().map(str::to_owned).collect(),
         rows: rows.collect(),
     }

@@ -129,7 +129,7 @@ impl Summary {
 
     /// A table of the schemes with aligned columns, and the base below it. Ends with a line break.
     pub fn table(&self) -> String {
-        let of_labels = self.schemes.iter().find_map(of_labels).map(|(names, _)| names);
+        let of_labels = self.label_measures();
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
         let measures = |[perplexity, bits]: [Option<f64>; 2]| match self.setting.has_tokens() {
             true => vec![text(perplexity.map(loss_text)), text(bits.map(loss_text))],
@@ -164,7 +164,9 @@ impl Summary {
             row.extend(measures([scheme.best_perplexity, scheme.best_bits_per_byte]));
             row.push(text(scheme.best_accuracy.map(|share| fixed_text(share, 3))));
             if of_labels.is_some() {
-                row.extend(self::of_labels(scheme).map_or_else(|| ["-"; 2].map(str::to_owned), |(_, values)| values));
+                let number = |value: Option<f64>| value.map_or_else(|| "NaN".to_owned(), |value| fixed_text(value, 3));
+                let values = scheme.label_measures().map(|(_, values)| values.map(number));
+                row.extend(values.unwrap_or_else(|| ["-"; 2].map(str::to_owned)));
             }
             row.extend([
                 text(scheme.largest_stable_learning_rate.map(learning_rate_text)),
@@ -398,18 +400,6 @@ impl Summary {
         let rate = led.filter(|_| !self.setting.has_few_examples())?.learning_rate;
         Some(format!("At small learning rates, up to {}, {} leads.", learning_rate_text(rate), second.scheme))
     }
-}
-
-/// The names and values of the measures that stand beside the accuracy where texts have classes or scores, at a scheme's best rate.
-fn of_labels(scheme: &SchemeSummary) -> Option<([&'static str; 2], [String; 2])> {
-    let best = scheme.best()?;
-    let number = |value: Option<f64>| value.map_or_else(|| "NaN".to_owned(), |value| fixed_text(value, 3));
-    let (names, values) = match (best.mean_classes, best.mean_correlations) {
-        (Some(classes), _) => (["F1", "MCC"], [Some(classes.f1), Some(classes.mcc)]),
-        (None, Some(scores)) => (["Pearson", "Spearman"], [scores.pearson, scores.spearman]),
-        (None, None) => return None,
-    };
-    Some((names, values.map(number)))
 }
 
 /// `a, b and c`; of many the first ones: `a, b, c, d and 5 others`.

@@ -155,6 +155,21 @@ impl Setting {
 }
 
 impl Summary {
+    /// The names of the two measures that stand beside the accuracy where texts have classes or scores; none where they have neither.
+    pub fn label_measures(&self) -> Option<[&'static str; 2]> {
+        self.schemes.iter().find_map(SchemeSummary::label_measures).map(|(names, _)| names)
+    }
+
+    /// The unit of the losses.
+    pub fn loss_unit(&self) -> &'static str {
+        let mut rates = self.schemes.iter().flat_map(|scheme| &scheme.learning_rates);
+        match self.setting.accuracy {
+            Accuracy::Class if rates.any(|rate| rate.mean_correlations.is_some()) => "squared error",
+            Accuracy::Class => "nats per text",
+            Accuracy::Token | Accuracy::ExactMatch => "nats per token",
+        }
+    }
+
     /// Summarises the runs. Runs that were interrupted are left out; those that could not start are counted in `failures` only. A rate at which a seed was
     /// stopped early has no mean loss, and can't be the best.
     pub fn from_runs(setting: Setting, runs: &[RunResult]) -> Self {
@@ -231,6 +246,17 @@ impl Summary {
 }
 
 impl SchemeSummary {
+    /// The names and values, at the best rate, of the measures that stand beside the accuracy where texts have two classes or scores. A correlation that is
+    /// not defined has no value.
+    pub fn label_measures(&self) -> Option<([&'static str; 2], [Option<f64>; 2])> {
+        let best = self.best()?;
+        match (best.mean_classes, best.mean_correlations) {
+            (Some(classes), _) => Some((["F1", "MCC"], [Some(classes.f1), Some(classes.mcc)])),
+            (None, Some(scores)) => Some((["Pearson", "Spearman"], [scores.pearson, scores.spearman])),
+            (None, None) => None,
+        }
+    }
+
     /// Summarises runs sorted by rising rate and seed. `optimum` and the measures of a language model are filled in later.
     fn from_runs(scheme: &str, runs: &[&RunResult]) -> Self {
         let mut learning_rates: Vec<_> =

@@ -86,7 +86,7 @@ impl Stopped {
     pub fn in_words(&self) -> String {
         let Self { step, best, .. } = *self;
         let best = learning_rate_text(best);
-        let behind = format!("{} nats per token behind {best}", loss_text(self.behind));
+        let behind = format!("{} behind {best}", loss_text(self.behind));
         let why = match self.why {
             StopReason::PastEdge => format!("its loss was above the base's and {behind}"),
             StopReason::Behind => format!("it was {behind}, more than it could make up"),

@@ -29,8 +29,9 @@ pub fn grid(
     };
     let rows: String = schemes.iter().map(row).collect();
     format!(
-        "<caption>Validation loss, nats per token. {when}. Choose a cell to see its run.</caption>\
-         <thead><tr><th scope=\"col\">start</th>{heads}</tr></thead><tbody>{rows}</tbody>"
+        "<caption>Validation loss, {}. {when}. Choose a cell to see its run.</caption>\
+         <thead><tr><th scope=\"col\">start</th>{heads}</tr></thead><tbody>{rows}</tbody>",
+        summary.loss_unit()
     )
 }
 

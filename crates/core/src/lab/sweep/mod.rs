@@ -190,10 +190,13 @@ impl<'a> Sweep<'a> {
         })
     }
 
-    /// The same sweep of a model whose texts this tokenizer reads, so that losses are told in bits per byte, too.
+    /// The same sweep of a model whose texts this tokenizer reads, so that the losses of texts are told in bits per byte, too.
     #[must_use]
     pub fn reading(self, tokenizer: &Tokenizer) -> Self {
-        Sweep { bytes_per_token: loralab_data::bytes_per_token(&self.validation, tokenizer), ..self }
+        // The loss of labels is not one of the tokens that are read.
+        let is_labelled = self.data.validation.labelled().is_some();
+        let bytes = (!is_labelled).then(|| loralab_data::bytes_per_token(&self.validation, tokenizer)).flatten();
+        Sweep { bytes_per_token: bytes, ..self }
     }
 
     /// The same sweep, with or without keeping the adapter of each run with the lowest loss of all validations, for which
