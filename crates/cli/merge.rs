@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Error, Result};
-use loralab_checkpoint::{Bytes, files, rewrite_safetensors};
+use anyhow::{Context, Error, Result, bail};
+use loralab_checkpoint::{Bytes, files, read_safetensors, rewrite_safetensors, stream_safetensors};
 use loralab_core::{
     lora::merge::Merge,
     models::{BaseError, Model},
@@ -40,6 +40,12 @@ pub fn merge(arguments: &MergeArguments) -> Result<()> {
     let adapter = source::adapter(folder)?;
     let merge = Merge::new(&model, &checkpoint.tensors, &adapter)
         .with_context(|| format!("the adapter `{}` cannot be merged into `{name}`", folder.display()))?;
+    if merge.classifier().is_some() && weights.len() > 1 {
+        bail!(
+            "the adapter has a classifier, which is merged into a model of one file only, but `{name}` has {}; use it unmerged",
+            weights.len()
+        );
+    }
     let others = beside.map_or_else(|| Ok(Others::default()), |beside| Others::of(&beside, &weights))?;
 
     interrupt::end_when_asked("nothing is written");
@@ -52,8 +58,10 @@ pub fn merge(arguments: &MergeArguments) -> Result<()> {
             let name = file.file_name().unwrap_or_default();
             fs::copy(file, partial.join(name)).with_context(|| format!("`{}` cannot be copied", file.display()))?;
         }
-        if !partial.join("config.json").exists() {
-            fs::write(partial.join("config.json"), config)?;
+        match merge.classifier() {
+            Some(classifier) => fs::write(partial.join("config.json"), &classifier.config)?,
+            None if !partial.join("config.json").exists() => fs::write(partial.join("config.json"), config)?,
+            None => {}
         }
         // A folder that can be opened has every tensor at its place.
         files::open(partial).map(|_| ()).context("what was written cannot be read again")
@@ -62,10 +70,11 @@ pub fn merge(arguments: &MergeArguments) -> Result<()> {
         note(format_args!("Not copied, since the adapter is not in them: {}.", others.left.join(", ")));
     }
     print(format_args!(
-        "{}: {name} with {} of `{}` in its weights.",
+        "{}: {name} with {} of `{}` in its weights{}.",
         output.display(),
         counted(adapter.modules.len(), "module"),
-        folder.display()
+        folder.display(),
+        merge.classifier().map_or("", |_| ", and its classifier")
     ))?;
     Ok(())
 }
@@ -73,7 +82,17 @@ pub fn merge(arguments: &MergeArguments) -> Result<()> {
 /// Writes a file of weights with the adapter in it.
 fn write_merged(path: &Path, bytes: &Bytes, merge: &Merge<'_>) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    rewrite_safetensors::<Error>(bytes, &mut file, |stored| Ok(merge.of(stored)?))?;
+    match merge.classifier() {
+        None => rewrite_safetensors::<Error>(bytes, &mut file, |stored| Ok(merge.of(stored)?))?,
+        Some(classifier) => {
+            let mut checkpoint = read_safetensors(bytes)?;
+            // The config that a file of this program holds is that without the classes.
+            checkpoint.metadata.entry("config".to_owned()).and_modify(|config| config.clone_from(&classifier.config));
+            checkpoint.tensors.retain(|own| classifier.tensors.iter().all(|tensor| tensor.name != own.name));
+            checkpoint.tensors.extend(classifier.tensors.iter().cloned());
+            stream_safetensors::<Error>(&checkpoint, &mut file, |stored| Ok(merge.of(stored)?))?;
+        }
+    }
     file.flush()?;
     Ok(file.get_ref().sync_all()?)
 }

@@ -44,6 +44,7 @@ fn a_sweep_trains_and_saves_the_classifier() {
     for word in ["accuracy", "F1", "MCC"] {
         assert!(outcome.stdout.contains(word), "no {word} in {}", outcome.stdout);
     }
+    assert!(!outcome.stdout.contains("perplexity"), "{}", outcome.stdout);
     let summary = place.json("results/summary.json");
     assert_eq!(summary["accuracy"], "class");
     for scheme in summary["schemes"].as_array().expect("schemes") {
@@ -61,6 +62,20 @@ fn a_sweep_trains_and_saves_the_classifier() {
     assert_eq!(names.len(), 4, "{names:?}");
     let out = trained.saved.iter().find(|tensor| tensor.name == "classifier.out_proj.weight").expect("it is saved");
     assert_eq!(out.shape, [2, 16]);
+
+    // The model with both in it has the losses of the base with the adapter.
+    let evaluated = |flags: &[&str]| {
+        let said = place.succeed(&[&["eval", "--json", "--data", "held_out.tsv"], flags].concat()).stdout;
+        serde_json::from_str::<serde_json::Value>(&said).unwrap_or_else(|error| panic!("{said}: {error}"))
+    };
+    place.succeed(&["merge", "--model", "encoder.safetensors", "--adapter", folder, "--output", "merged"]);
+    assert_eq!(place.json("merged/config.json")["architectures"][0], "RobertaForSequenceClassification");
+    let (beside, merged) = (evaluated(&["--adapter", folder]), evaluated(&["--model", "merged"]));
+    let of_adapter = &beside["models"][1];
+    for measure in ["loss", "accuracy"] {
+        let [one, other] = [of_adapter, &merged["models"][0]].map(|model| model[measure].as_f64().expect("a measure"));
+        assert!((one - other).abs() < 1e-5, "{measure}: {beside} {merged}");
+    }
 
     // The next training begins where this one ended.
     let further = ["train", "--adapter", folder, "--learning-rate", "1e-30", "--output", "further"];

@@ -22,7 +22,7 @@ pub use crate::{
         GgufAdapter, GgufError, GgufModule, GgufTokenizer, is_gguf, read_gguf, read_gguf_adapter, read_gguf_tokenizer,
         write_gguf_adapter,
     },
-    safetensors::{read_safetensors, rewrite_safetensors, write_safetensors},
+    safetensors::{read_safetensors, rewrite_safetensors, stream_safetensors, write_safetensors},
     shared::{Element, SharedSlice},
 };
 

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Checkpoint, CheckpointError, Format, Stored};
 
@@ -90,16 +90,52 @@ pub fn rewrite_safetensors<E: From<CheckpointError> + From<io::Error>>(
     for stored in &tensors {
         let start = place(stored);
         to.write_all(&bytes[at..start])?;
-        match change(stored)? {
-            Some(other) if other.len() != stored.bytes.len() => {
-                let (tensor, found, needed) = (stored.name.clone(), other.len(), stored.bytes.len());
-                return Err(CheckpointError::Length { tensor, found, needed }.into());
-            }
-            other => to.write_all(other.as_ref().unwrap_or(&stored.bytes))?,
-        }
+        to.write_all(&changed(stored, change(stored)?)?)?;
         at = start + stored.bytes.len();
     }
     Ok(to.write_all(&bytes[at..])?)
+}
+
+/// Writes a safetensors file of these tensors, in the order of their formats' widths, as the format's own library does, so that all are aligned. `change` is as for [`rewrite_safetensors`].
+/// One tensor at a time is held.
+///
+/// # Errors
+/// If `change` fails or returns another number of bytes, or `to` cannot be written.
+pub fn stream_safetensors<E: From<CheckpointError> + From<io::Error>>(
+    checkpoint: &Checkpoint,
+    to: &mut impl Write,
+    mut change: impl FnMut(&Stored) -> Result<Option<Bytes>, E>,
+) -> Result<(), E> {
+    let width = |stored: &Stored| stored.bytes.len() / stored.shape.iter().product::<usize>().max(1);
+    let mut tensors: Vec<&Stored> = checkpoint.tensors.iter().collect();
+    tensors.sort_by_key(|stored| std::cmp::Reverse(width(stored)));
+    let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), json!(checkpoint.metadata))]);
+    let mut end = 0;
+    for Stored { name, shape, format, bytes } in &tensors {
+        let offsets = [end, end + bytes.len()];
+        end = offsets[1];
+        let described = json!({ "dtype": format.to_string(), "shape": shape, "data_offsets": offsets });
+        header.insert(name.clone(), described);
+    }
+    let mut header = Value::Object(header).to_string();
+    header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+    to.write_all(&(header.len() as u64).to_le_bytes())?;
+    to.write_all(header.as_bytes())?;
+    for stored in tensors {
+        to.write_all(&changed(stored, change(stored)?)?)?;
+    }
+    Ok(())
+}
+
+/// The other bytes of a tensor, which must be as many, or its own.
+fn changed(stored: &Stored, other: Option<Bytes>) -> Result<Bytes, CheckpointError> {
+    match other {
+        Some(other) if other.len() != stored.bytes.len() => {
+            let (tensor, found, needed) = (stored.name.clone(), other.len(), stored.bytes.len());
+            Err(CheckpointError::Length { tensor, found, needed })
+        }
+        other => Ok(other.unwrap_or_else(|| stored.bytes.clone())),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +196,19 @@ mod tests {
         assert_eq!(read.tensor("b"), checkpoint().tensor("b"));
         let short = copy(&|_| Some(Bytes::from_static(&[0; 4])));
         assert!(short.is_err_and(|sentence| sentence.contains("needs")));
+    }
+
+    #[test]
+    fn tensors_are_written_one_by_one() {
+        let (mut checkpoint, mut file) = (checkpoint(), Vec::new());
+        checkpoint.tensors.reverse();
+        let other: Bytes = [1.5_f32, 2.5, 3.5].into_iter().flat_map(f32::to_le_bytes).collect();
+        let change = |stored: &Stored| Ok::<_, Box<dyn std::error::Error>>((stored.name == "a").then(|| other.clone()));
+        stream_safetensors(&checkpoint, &mut file, change).expect("as many bytes");
+        let read = read_safetensors(&file.into()).expect("a whole file");
+        assert_eq!(read.metadata, checkpoint.metadata);
+        assert_eq!(read.tensor("a").and_then(Stored::to_f32), Some(vec![1.5, 2.5, 3.5]));
+        assert_eq!(read.tensor("b"), checkpoint.tensor("b"));
     }
 
     #[test]

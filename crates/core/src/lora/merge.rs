@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashMap};
 use half::{bf16, f16};
 use loralab_checkpoint::{Bytes, Element, Format, SharedSlice, Stored};
 
-use super::peft::{Adapter, Module};
+use super::peft::{Adapter, Module, SavedTensor};
 use crate::{
     device::Workers,
     models::{Linear, Model},
@@ -19,6 +19,16 @@ pub struct Merge<'a> {
     workers: Workers,
     scale: f64,
     modules: HashMap<String, Place<'a>>,
+    classifier: Option<Classifier>,
+}
+
+/// The classifier of a merged model.
+#[derive(Debug)]
+pub struct Classifier {
+    /// The model's `config.json`, with its classes.
+    pub config: String,
+    /// The classifier's tensors.
+    pub tensors: Vec<Stored>,
 }
 
 /// A module of the adapter and the layout of its weight.
@@ -36,7 +46,9 @@ pub enum MergeError {
     )]
     Quantised(String),
     /// The adapter has modules that were trained whole.
-    #[error("the adapter holds the whole module `{0}`, which the model's files have no place for; use it unmerged")]
+    #[error(
+        "the adapter holds the whole module `{0}`, which the model has no such place for; choose the model that the adapter was made for"
+    )]
     Saved(String),
     /// The model has no such module.
     #[error("the adapter's `{0}` is no linear layer of the model; choose the model that the adapter was made for")]
@@ -97,9 +109,10 @@ impl<'a> Merge<'a> {
         if let Some(quantised) = &adapter.quantised_base {
             return Err(MergeError::Quantised(quantised.base.clone()));
         }
-        if let Some(tensor) = adapter.saved.first() {
-            return Err(MergeError::Saved(tensor.module().to_owned()));
-        }
+        let classifier = match &adapter.saved[..] {
+            [] => None,
+            saved => Some(Classifier::of(model, saved).ok_or_else(|| MergeError::Saved(saved[0].module().to_owned()))?),
+        };
         let linears = model.linears();
         let tensors: HashMap<&str, &Stored> = stored.iter().map(|stored| (stored.name.as_str(), stored)).collect();
         let mut modules = HashMap::new();
@@ -127,7 +140,12 @@ impl<'a> Merge<'a> {
             }
             modules.insert(tensor.name.clone(), Place { module, is_transposed });
         }
-        Ok(Merge { workers: Workers::new(None), scale: adapter.scale(), modules })
+        Ok(Merge { workers: Workers::new(None), scale: adapter.scale(), modules, classifier })
+    }
+
+    /// The classifier that was trained with the adapter, whole.
+    pub fn classifier(&self) -> Option<&Classifier> {
+        self.classifier.as_ref()
     }
 
     /// The merged elements of a tensor, in its format and layout; none if the adapter does not change it.
@@ -177,6 +195,29 @@ impl<'a> Merge<'a> {
             return Err(row);
         }
         Ok(SharedSlice::from(merged).to_le_bytes())
+    }
+}
+
+impl Classifier {
+    /// These tensors as the model's classifier, of as many classes as they have; none if they do not fit the model.
+    fn of(model: &Model, saved: &[SavedTensor]) -> Option<Self> {
+        let fits = |model: &Model| {
+            let head = model.head();
+            let has = |(name, [rows, columns]): &(String, [usize; 2])| {
+                saved.iter().any(|saved| saved.name == *name && saved.values.len() == rows * columns)
+            };
+            head.len() == saved.len() && head.iter().all(has)
+        };
+        let of_classes = |classes: usize| {
+            let names: Vec<String> = match model.labels() {
+                known if known.len() == classes => known.to_vec(),
+                _ => (0..classes).map(|class| format!("LABEL_{class}")).collect(),
+            };
+            model.with_labels(&names).ok().filter(&fits)
+        };
+        let model = saved.iter().find_map(|tensor| of_classes(*tensor.shape.first()?))?;
+        let tensors = saved.iter().map(|saved| Stored::of_f32(saved.name.clone(), saved.shape.clone(), &saved.values));
+        Some(Self { config: model.to_json(), tensors: tensors.collect() })
     }
 }
 

@@ -155,6 +155,16 @@ impl PartialEq for Model {
     }
 }
 
+/// The class of transformers that classifies texts with a model of this type.
+fn classifier(model_type: &str) -> Option<&'static str> {
+    Some(match model_type {
+        "bert" => "BertForSequenceClassification",
+        "roberta" => "RobertaForSequenceClassification",
+        "xlm-roberta" => "XLMRobertaForSequenceClassification",
+        _ => return None,
+    })
+}
+
 impl Model {
     /// Reads the text of a Hugging Face `config.json`.
     ///
@@ -243,6 +253,9 @@ impl Model {
         said.insert("id2label".to_owned(), id2label.into());
         said.insert("label2id".to_owned(), label2id.into());
         said.insert("problem_type".to_owned(), kind.into());
+        if let Some(class) = said.get("model_type").and_then(Json::as_str).and_then(classifier) {
+            said.insert("architectures".to_owned(), vec![class].into());
+        }
         Model::from_json(&Json::Object(said).to_string())
     }
 
