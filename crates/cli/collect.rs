@@ -22,7 +22,7 @@ use crate::{
     resume::{Begun, settings_text},
     source,
     state::Facts,
-    terminal::{note, print},
+    terminal::{note, print, quoted},
     trained::{write_figures, write_summary},
 };
 
@@ -58,10 +58,13 @@ pub fn collect(arguments: &CollectArguments) -> Result<()> {
     let (name, contents) = files::settings(&experiment.to_experiment());
     results.begin(&Facts::default())?;
     results.write(&name, &contents)?;
-    write_log(&mut results, &parts, &experiment, cells.len(), whole)?;
     for (part, run) in &found {
         take_adapter(part, &run.cell, &results)?;
+        let lacked = part.summary.iter().flat_map(|summary| &summary.unwritten);
+        let of_run = |name: &&String| name.split('/').next() == Some(&run.cell.id());
+        results.lacks(lacked.filter(of_run).cloned());
     }
+    write_log(&mut results, &parts, &experiment, cells.len(), whole)?;
     let seconds = parts.iter().filter_map(|part| Some(part.summary.as_ref()?.setting.wall_seconds)).sum();
     let setting = Setting { wall_seconds: seconds, order: experiment.schemes.clone(), ..setting.clone() };
     let runs: Vec<RunResult> = found.iter().map(|(_, run)| (*run).clone()).collect();
@@ -175,7 +178,8 @@ fn write_log(
             }
         }
     }
-    lines += &serde_json::to_string(&Event::Finished { complete, seconds, unwritten: vec![] })?;
+    let unwritten = results.unwritten().to_vec();
+    lines += &serde_json::to_string(&Event::Finished { complete, seconds, unwritten })?;
     results.log(&lines, false)
 }
 
@@ -209,7 +213,7 @@ fn missing_in_words(parts: &[Part], cells: &[Cell], known: &HashMap<String, (&Pa
     let mut words = format!("{runs} of {} are missing, {} the first. These train them:", cells.len(), missing[0]);
     let is_partial = |part: &&Part| part.summary.as_ref().is_none_or(|summary| summary.planned.is_some());
     for part in parts.iter().filter(is_partial) {
-        words += &format!("\n  loralab sweep --resume {}", part.folder.display());
+        words += &format!("\n  loralab sweep --resume {}", quoted(&part.folder.display().to_string()));
     }
     if let Some((part, begun, of)) = parts.iter().find_map(|part| Some((part, part.begun.as_ref()?, part.shard?.of))) {
         let output = part.folder.parent().unwrap_or(Path::new("."));
