@@ -12,7 +12,7 @@ use loralab_core::{
     lora::{init::find, peft::Adapter},
 };
 use loralab_data::{Dataset, Examples, answer, spread};
-use loralab_experiment::{Accuracy, BestCheckpoint, Cell, Event, Resolved, RunResult, Setting, Summary};
+use loralab_experiment::{Accuracy, Allowance, BestCheckpoint, Cell, Event, Resolved, RunResult, Setting, Summary};
 use loralab_figure::results as files;
 
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// The cells to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cells {
     /// The whole grid.
     All,
@@ -46,6 +46,8 @@ pub enum Cells {
     Part(Shard),
     /// Those that a search for learning rates chooses.
     Searched,
+    /// Those that a search for the best rates chooses within an allowance.
+    Tuned(Allowance),
 }
 
 impl Cells {
@@ -53,7 +55,7 @@ impl Cells {
     pub fn of(self, experiment: &Resolved) -> Vec<Cell> {
         match self {
             Cells::Part(shard) => shard.take(&experiment.cells()),
-            Cells::All | Cells::Searched => experiment.cells(),
+            Cells::All | Cells::Searched | Cells::Tuned(_) => experiment.cells(),
         }
     }
 }
@@ -95,13 +97,13 @@ pub fn train_grid(
     interrupt: &Interrupt,
 ) -> Result<Trained> {
     let sweep = prepared.sweep(experiment).map_err(|error| refused(error, experiment))?.keeping_best(output.keep_best);
+    let quiet = output.quiet || output.json;
     let (search, cells) = match cells {
-        Cells::Searched => {
-            let (search, cells) = Search::new(experiment, output.quiet || output.json);
-            (Some(search), cells)
-        }
-        all => (None, all.of(experiment)),
-    };
+        Cells::Searched => Some(Search::new(experiment, quiet)),
+        Cells::Tuned(allowance) => Some(Search::within(allowance, experiment, quiet, results.place())?),
+        Cells::All | Cells::Part(_) => None,
+    }
+    .map_or_else(|| (None, cells.of(experiment)), |(search, cells)| (Some(search), cells));
     let (State { facts, bytes }, Past { base, runs, .. }) = results.past(&prepared.data.train)?;
     let under_way = resume::under_way(&bytes, &results)?;
     let mut grid = Grid {
@@ -254,7 +256,7 @@ impl<'a> Grid<'a> {
             // A search that is continued chooses anew from what it knew at the time.
             let planned: HashSet<String> = self.planned.iter().map(Cell::id).collect();
             let known = self.runs.iter().filter(|run| planned.contains(&run.cell.id()));
-            let cells = search.next(self.base_loss, &known.cloned().collect::<Vec<_>>());
+            let cells = search.next(self.base_loss, &known.cloned().collect::<Vec<_>>(), self.clock.seconds());
             if cells.is_empty() {
                 return;
             }

@@ -46,6 +46,7 @@ mod sweep;
 mod terminal;
 mod tiles;
 mod trained;
+mod tune;
 mod verify;
 mod watch;
 
@@ -65,6 +66,7 @@ fn run(command: &Command, begun: &Begun) -> Result<()> {
         Command::Sweep(arguments) => sweep::sweep(arguments, begun),
         Command::Collect(arguments) => collect::collect(arguments),
         Command::Train(arguments) => sweep::train(arguments, begun),
+        Command::Tune(arguments) => tune::tune(arguments, begun),
         Command::Init(arguments) => init::init(arguments),
         Command::Generate(arguments) => generate::generate(arguments),
         Command::Chat(arguments) => chat::chat(arguments),

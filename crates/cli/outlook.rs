@@ -127,6 +127,48 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
         return Ok(format!("On {device}; how long it takes shows once its tiles are timed."));
     }
     let Some(cells) = cohorts.iter().max_by_key(|cells| cells.len()) else { return Ok(String::new()) };
+    let timed = timed(experiment, prepared, sweep, cells)?;
+    let times: usize = cohorts.iter().map(|cells| cells.len().div_ceil(timed.runs)).sum();
+    let seconds = timed.training(experiment, prepared) * times as f64;
+    let seconds = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    let seconds = match seconds.as_secs() {
+        0 => "Less than a second".to_owned(),
+        _ => format!("About {}", HumanDuration(seconds)),
+    };
+    Ok(format!("{seconds} on {device}, by a step that was timed, beside starts that read weights or data."))
+}
+
+/// The times of a step and of a validation's batch.
+pub struct Timed {
+    /// The runs that they are of.
+    runs: usize,
+    /// Seconds of a step of these runs.
+    step: f64,
+    /// Seconds of a batch of a validation of these runs.
+    validation: f64,
+}
+
+impl Timed {
+    /// Seconds of a whole training of these runs.
+    fn training(&self, experiment: &Resolved, prepared: &Prepared) -> f64 {
+        let Resolved { steps, batch_size, tokens, validation_examples, evaluate_every, .. } = *experiment;
+        let batches = prepared.data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
+        let due = steps.saturating_sub(1).checked_div(evaluate_every).unwrap_or(0);
+        let validations = 1 + due + experiment.rungs().count();
+        self.step * steps as f64 + self.validation * (validations as f64 * batches as f64)
+    }
+
+    /// The share of each run in that.
+    pub fn of_run(&self, experiment: &Resolved, prepared: &Prepared) -> f64 {
+        self.training(experiment, prepared) / self.runs as f64
+    }
+}
+
+/// Times a step and a batch of a validation of some of these runs. They do not count for any run.
+///
+/// # Errors
+/// If a device fails.
+pub fn timed(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cells: &[Cell]) -> Result<Timed> {
     let runs = match prepared.machine {
         // Each thread trains one run, so as many runs as threads take the time of one.
         Machine::Cpu(threads) => {
@@ -139,7 +181,7 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
     let zeros = vec![0.0; plan.trained_len()];
     let batch = sweep.batch(experiment.seeds[0])?;
     let inputs = vec![Inputs::from(&batch); runs];
-    let (step, validation) = wait(async {
+    wait(async {
         let mut device = prepared.machine.make(plan.clone(), prepared.base.tensors.clone()).await?;
         let pairs = if plan.frozen_pairs { &zeros[..] } else { &[] };
         (0..runs).for_each(|run| device.load(run, &zeros, pairs, RunSettings::PLAIN));
@@ -160,18 +202,7 @@ pub fn time(experiment: &Resolved, prepared: &Prepared, sweep: &Sweep<'_>, cohor
                 }
             }
         }
-        Ok::<_, anyhow::Error>((times[0].as_secs_f64(), times[1].as_secs_f64()))
-    })?;
-    let Resolved { steps, batch_size, tokens, validation_examples, evaluate_every, .. } = *experiment;
-    let batches = prepared.data.validation.sequences(tokens).min(validation_examples).div_ceil(batch_size);
-    let due = steps.saturating_sub(1).checked_div(evaluate_every).unwrap_or(0);
-    let validations = 1 + due + experiment.rungs().count();
-    let of_runs = step * steps as f64 + validation * (validations as f64 * batches as f64);
-    let times: usize = cohorts.iter().map(|cells| cells.len().div_ceil(runs)).sum();
-    let seconds = Duration::try_from_secs_f64(of_runs * times as f64).unwrap_or(Duration::MAX);
-    let seconds = match seconds.as_secs() {
-        0 => "Less than a second".to_owned(),
-        _ => format!("About {}", HumanDuration(seconds)),
-    };
-    Ok(format!("{seconds} on {device}, by a step that was timed, beside starts that read weights or data."))
+        let [step, validation] = times.map(|time| time.as_secs_f64());
+        Ok(Timed { runs, step, validation })
+    })
 }

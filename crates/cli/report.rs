@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use loralab_experiment::{Choice, Curve, Event, Experiment, Reproduction, SchemeSummary, Summary, learning_rate_text};
+use loralab_experiment::{
+    Choice, Curve, Event, Experiment, Reproduction, Resolved, SchemeSummary, Summary, Tuned, learning_rate_text,
+};
 use loralab_report::{
     Report, of_crossing, of_curvature, of_exponents, of_search, of_sweep, of_toy, of_transformer, without_times,
 };
@@ -14,7 +16,7 @@ use crate::{
     durable::write_whole,
     log::{best_events, check_file},
     memory,
-    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, lock_folder},
+    results::{EXPERIMENT, METRICS, REPORT, SEARCH, SUMMARY, TUNED, lock_folder},
     source,
     terminal::{note, print},
 };
@@ -86,6 +88,16 @@ pub fn write(folder: &Path) -> Result<()> {
         write_beside(&folder.join(name), contents.as_bytes())?;
     }
     write_beside(&folder.join(REPORT), report.html(&inputs).as_bytes())
+}
+
+/// The page of a tuning: the choice, and the report of the comparison.
+///
+/// # Errors
+/// If a figure cannot be drawn.
+pub fn of_tuning(tuned: &Tuned, experiment: &Resolved, summary: &Summary, curves: &[Curve]) -> Result<String> {
+    let report = of_sweep(summary, &experiment.to_experiment(), curves)?;
+    let report = loralab_report::of_tuning(tuned, report);
+    Ok(report.html(&[(TUNED.to_owned(), without_times(&serde_json::to_value(tuned)?))]))
 }
 
 /// Writes a file of the report. If the folder is not writable, the error advises to copy the results.

@@ -32,6 +32,8 @@ use crate::{
 pub const SEARCH: &str = "search.json";
 /// The report, one page.
 pub const REPORT: &str = "report.html";
+/// The outcome of a tuning.
+pub const TUNED: &str = "tuned.json";
 /// The command line that the results were begun with, from which `--resume` continues them.
 pub const COMMAND: &str = "command.json";
 /// The parts of a reproduction that are measured, by name.
@@ -381,6 +383,11 @@ impl Results {
         let folder = self.place.join(ADAPTERS).join(run);
         put_folder(&folder, |partial| write_all(partial, &contents)).with_context(unwritten)?;
         saved::read_back(&folder, &files).with_context(|| format!("the adapter of {run} is not what was written"))
+    }
+
+    /// Adds runs whose adapters could not be written elsewhere, by name.
+    pub fn lacks(&mut self, runs: impl IntoIterator<Item = String>) {
+        self.unwritten.extend(runs);
     }
 
     /// The runs whose adapters could not be written, by name.

@@ -16,17 +16,17 @@ use crate::{
     failure::usage,
     results::{COMMAND, EXPERIMENT, NEW, Results},
     source,
-    sweep::quoted,
+    terminal::quoted,
 };
 
 /// Flags that no result depends on.
-const ALLOWED: [&str; 7] = ["cohort", "json", "memory", "quiet", "resume", "save-every", "threads"];
+const ALLOWED: [&str; 8] = ["budget", "cohort", "json", "memory", "quiet", "resume", "save-every", "threads"];
 
 /// Flags that name more runs of a sweep.
 const GRID: [&str; 4] = ["learning-rates", "schemes", "seed", "seeds"];
 
 /// Commands without such a grid.
-const SINGLE: [&str; 4] = ["exponents", "pretrain", "toy", "train"];
+const SINGLE: [&str; 5] = ["exponents", "pretrain", "toy", "train", "tune"];
 
 /// The command that began a result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,15 @@ pub fn command() -> Result<(Command, Begun)> {
     if let Some(flag) = typed.flags.keys().find(|flag| !allowed(flag)) {
         return Err(usage(format_args!(
             "`--{flag}` may change the results, and `--resume` takes them on with the settings that `{folder}` was begun with; leave it away"
+        )));
+    }
+    let rates = |typed: &Typed| typed.flags.get("learning-rates").cloned().flatten();
+    let searches = |typed: &Typed| rates(typed).as_deref() == Some("auto");
+    if rates(&typed).is_some() && searches(&typed) != searches(&begun.typed) {
+        return Err(usage(format_args!(
+            "`{folder}` was begun {} `--learning-rates auto`, which chooses the rates by what was found, so lists do not go on with it, nor it with lists; \
+             leave `--learning-rates` away",
+            if searches(&begun.typed) { "with" } else { "without" }
         )));
     }
     let flags = &mut begun.typed.flags;
@@ -134,7 +143,7 @@ impl Begun {
 
     /// The command line that continues a result.
     pub fn continuing(&self, output: &Path) -> String {
-        format!("loralab {} --resume {}", self.typed.command.join(" "), output.display())
+        format!("loralab {} --resume {}", self.typed.command.join(" "), quoted(&output.display().to_string()))
     }
 
     /// Reads that of a result, which was given by this name.

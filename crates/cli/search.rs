@@ -1,7 +1,9 @@
 //! `--learning-rates auto`: searches for the rates, round by round.
 
-use anyhow::Result;
-use loralab_experiment::{Cell, Choice, RateSearch, Resolved, RunResult};
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use loralab_experiment::{Allowance, Cell, Choice, RateSearch, Resolved, RunResult};
 
 use crate::{
     args::Rate,
@@ -59,19 +61,52 @@ const SEARCHED: &str = "# The learning rates were searched for; search.json says
 pub struct Search {
     search: RateSearch,
     quiet: bool,
+    /// The work that it may take; none for as much as it needs.
+    allowance: Option<Allowance>,
+    /// The rounds that were chosen before it was interrupted, where they depend on more than the results.
+    before: Vec<Choice>,
 }
 
 impl Search {
     /// A search for this experiment, with the cells of its first round.
     pub fn new(experiment: &Resolved, quiet: bool) -> (Self, Vec<Cell>) {
-        let mut search = RateSearch::new(experiment);
-        let cells = cells(&search.next(None, &[]));
-        (Self { search, quiet }, cells)
+        Self { search: RateSearch::new(experiment), quiet, allowance: None, before: vec![] }.begun()
     }
 
-    /// The cells of the next round; none when the search is over.
-    pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Cell> {
-        cells(&self.search.next(base_loss, runs))
+    /// A search for the best rates alone within an allowance, with the cells of its first round; it follows the choices in a results folder, if there are some.
+    ///
+    /// # Errors
+    /// If those cannot be read.
+    pub fn within(allowance: Allowance, experiment: &Resolved, quiet: bool, place: &Path) -> Result<(Self, Vec<Cell>)> {
+        let file = place.join(SEARCH);
+        let read =
+            || format!("`{}` is not a search that loralab wrote; begin anew, without `--resume`", file.display());
+        let before = match file.exists() {
+            true => serde_json::from_slice(&fs::read(&file).with_context(read)?).with_context(read)?,
+            false => vec![],
+        };
+        let search = RateSearch::of_best(experiment);
+        Ok(Self { search, quiet, allowance: Some(allowance), before }.begun())
+    }
+
+    fn begun(mut self) -> (Self, Vec<Cell>) {
+        let cells = self.next(None, &[], 0.0);
+        (self, cells)
+    }
+
+    /// The cells of the next round, after so many seconds of work; none when the search is over.
+    pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult], seconds: f64) -> Vec<Cell> {
+        let round = self.search.rounds() + 1;
+        let before: Vec<Choice> = self.before.iter().filter(|choice| choice.round == round).cloned().collect();
+        if !before.is_empty() {
+            self.search.repeat(&before);
+            return cells(&before);
+        }
+        let chosen = self.search.next(base_loss, runs);
+        match self.allowance {
+            Some(allowance) if !chosen.is_empty() => cells(&self.search.reduce(allowance.runs(runs, seconds))),
+            _ => cells(&chosen),
+        }
     }
 
     /// The experiment with the rates that were chosen so far.

@@ -25,7 +25,7 @@ use crate::{
     resume::{self, Begun},
     search::{self, Search},
     source,
-    terminal::{note, print},
+    terminal::{note, print, quoted},
     trained::Trained,
 };
 
@@ -61,7 +61,7 @@ pub fn sweep(arguments: &SweepArguments, begun: &Begun) -> Result<()> {
 }
 
 /// The settings, checked; with the data if the length is in epochs, since that needs them.
-fn of_length(settings: Experiment, length: Length) -> Result<(Resolved, Option<Split>)> {
+pub fn of_length(settings: Experiment, length: Length) -> Result<(Resolved, Option<Split>)> {
     let settings = &source::fitted(settings)?;
     Ok(match length.epochs {
         Some(epochs) => {
@@ -277,14 +277,4 @@ fn quantised<'a>(experiment: &'a Resolved, base: &str) -> Vec<(&'a str, String)>
 /// The same of a list with commas, which a shell takes as they are.
 fn quoted_list(text: &str) -> String {
     if text.split(',').all(|entry| quoted(entry) == entry) { text.to_owned() } else { quoted(text) }
-}
-
-/// A text quoted as one word of a shell.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }

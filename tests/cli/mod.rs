@@ -30,6 +30,7 @@ mod starts;
 mod stopping;
 mod sweep;
 mod targets;
+mod tune;
 
 use std::{
     fs,

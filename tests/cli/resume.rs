@@ -33,7 +33,7 @@ const SWEEP: [&str; 15] = [
 ];
 
 /// Kills of each kind of training; 200 in all were tried by hand.
-fn kills() -> u64 {
+pub fn kills() -> u64 {
     std::env::var("LORALAB_KILLS").map_or(6, |kills| kills.parse().expect("LORALAB_KILLS is a number"))
 }
 
@@ -103,7 +103,7 @@ fn spawn(place: &Place, words: &[&str]) -> Child {
 }
 
 /// Begins a command, kills it `kills` times at various moments, continuing it in between, and lets it end.
-fn kill_and_resume(place: &Place, begin: &[&str], resume: &[&str], begun: &str, kills: u64) {
+pub fn kill_and_resume(place: &Place, begin: &[&str], resume: &[&str], begun: &str, kills: u64) {
     let mut child = spawn(place, begin);
     until("it has begun", || place.path(begun).exists());
     for kill in 0..kills {
@@ -236,6 +236,8 @@ fn a_search_that_was_killed_ends_as_one_that_was_not() {
     kill_and_resume(&place, &words("killed"), &["sweep", "--resume", "killed"], "killed/command.json", kills());
     assert_same(&place, "whole", "killed", "killed");
     assert_eq!(place.read("whole/search.json"), place.read("killed/search.json"));
+    let listed = ["sweep", "--resume", "whole", "--learning-rates", "1e-3"];
+    place.refuse(&listed, 2, &["begun with `--learning-rates auto`", "leave `--learning-rates` away"]);
 }
 
 /// Each run of the larger grid is what it is in a sweep of the larger grid.
@@ -263,6 +265,8 @@ fn more_seeds_and_rates_train_only_what_is_missing() {
         assert_eq!(timeless(place.json("whole/summary.json")), timeless(place.json(&format!("{folder}/summary.json"))));
         assert!(lasting(&place.path("whole")) == lasting(&place.path(folder)));
     }
+    let searched = ["sweep", "--resume", "whole", "--learning-rates", "auto"];
+    place.refuse(&searched, 2, &["begun without `--learning-rates auto`"]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod report;
 mod reproduce;
 mod shard;
 mod sweep;
+mod tune;
 mod values;
 mod verify;
 
@@ -49,6 +50,7 @@ pub use reproduce::{
 };
 pub use shard::Shard;
 pub use sweep::{SweepArguments, TrainArguments};
+pub use tune::TuneArguments;
 pub use values::Rate;
 pub use verify::VerifyArguments;
 
@@ -70,6 +72,8 @@ pub enum Command {
     Collect(CollectArguments),
     /// Train one adapter: a sweep of a single run.
     Train(TrainArguments),
+    /// Find a scheme and a learning rate within a budget, and train an adapter with them.
+    Tune(TuneArguments),
     /// Only compute the start of an adapter, say what it is, and write it for PEFT.
     Init(InitArguments),
     /// Continue a text with a base, or with a base and an adapter.

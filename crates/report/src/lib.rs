@@ -10,6 +10,7 @@ mod search;
 mod sweep;
 mod toy;
 mod transformer;
+mod tuning;
 
 pub use crossing::of_crossing;
 pub use curvature::of_curvature;
@@ -18,6 +19,7 @@ pub use search::of_search;
 pub use sweep::of_sweep;
 pub use toy::of_toy;
 pub use transformer::of_transformer;
+pub use tuning::of_tuning;
 
 use loralab_experiment::fixed_text;
 use loralab_figure::FigureError;
@@ -210,6 +212,7 @@ pub fn without_times(summary: &serde_json::Value) -> String {
     let mut summary = summary.clone();
     if let Some(fields) = summary.as_object_mut() {
         fields.remove("wall_seconds");
+        fields.remove("seconds");
     }
     summary.to_string()
 }

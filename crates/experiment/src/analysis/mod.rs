@@ -15,6 +15,7 @@ pub(crate) mod stopping;
 pub(crate) mod summary;
 pub(crate) mod toy;
 pub(crate) mod transformer;
+pub(crate) mod tuning;
 
 pub use checkpoint::BestCheckpoint;
 pub use crossing::{Crossing, CrossingFound, LossRatio, Pair};
@@ -28,3 +29,4 @@ pub use stopping::stops;
 pub use summary::{Failure, RateSummary, SchemeSummary, Setting, Summary};
 pub use toy::{Toy, ToyReadout, ToyRuns, ToySlope, ToyTrace, ToyWidth};
 pub use transformer::{DecoderWidth, Transformer};
+pub use tuning::{Allowance, Tuned, Work, comparison_steps, run_steps, winner};

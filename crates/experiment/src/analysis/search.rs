@@ -100,6 +100,8 @@ pub struct RateSearch {
     precision: f64,
     /// The exponent of the first scout.
     start: i32,
+    /// True if rules 3 and 4, which tell more of the curve than where it is lowest, are followed.
+    shape: bool,
     choices: Vec<Choice>,
 }
 
@@ -125,7 +127,33 @@ impl RateSearch {
             OptimizerName::Sgd => 4,
         };
         let Resolved { schemes, seeds, precision, .. } = experiment.clone();
-        Self { schemes, seeds, precision, start, choices: vec![] }
+        Self { schemes, seeds, precision, start, shape: true, choices: vec![] }
+    }
+
+    /// A search for the best rates alone: for neither the edge nor the curve's shape.
+    pub fn of_best(experiment: &Resolved) -> Self {
+        Self { shape: false, ..Self::new(experiment) }
+    }
+
+    /// The next round as it was chosen before.
+    pub fn repeat(&mut self, of_round: &[Choice]) {
+        self.choices.extend(of_round.iter().cloned());
+    }
+
+    /// Reduces the last round to at most so many runs, by whole seeds, the last one first, so that its rates stay comparable. Returns what is left.
+    pub fn reduce(&mut self, most: usize) -> Vec<Choice> {
+        let round = self.rounds();
+        let start = self.choices.iter().position(|choice| choice.round == round).unwrap_or(self.choices.len());
+        let mut of_round = self.choices.split_off(start);
+        for last in self.seeds.iter().rev() {
+            let runs: usize = of_round.iter().map(|choice| choice.seeds.len()).sum();
+            if runs > most {
+                of_round.iter_mut().for_each(|choice| choice.seeds.retain(|seed| seed != last));
+            }
+        }
+        of_round.retain(|choice| !choice.seeds.is_empty());
+        self.choices.extend(of_round.iter().cloned());
+        of_round
     }
 
     /// The next round's rates, given every run so far and the loss of the base alone; empty when the search is over.
@@ -185,8 +213,8 @@ impl RateSearch {
         let broken = tried.range(best + 1..).map(|(at, _)| *at).find(|at| !holds(at));
         let further: Vec<_> = match (best == lowest, broken) {
             (true, _) => lower().collect(),
-            (false, None) => higher().collect(),
-            (false, Some(_)) => vec![],
+            (false, None) if self.shape || best == highest => higher().collect(),
+            (false, _) => vec![],
         };
         // The optimum may still be beyond the rates tried.
         if !further.is_empty() && (best == lowest || best == highest) {
@@ -202,6 +230,9 @@ impl RateSearch {
         if wanted.is_empty() {
             let beyond = beyond(seeds, tried, best).into_iter().filter(within);
             wanted.extend(beyond.map(|at| (at, missing(seeds, tried, at), Why::Plausible)));
+        }
+        if !self.shape {
+            return wanted;
         }
         if wanted.is_empty() {
             let next = [(best - 2, best - 1), (best + 2, best + 1)]
@@ -448,6 +479,50 @@ mod tests {
             ))
         );
         assert!(found.learning_rates().is_sorted());
+    }
+
+    #[test]
+    fn a_round_is_reduced_seed_by_seed() {
+        let mut search = RateSearch::of_best(&experiment(&["a", "b"], 3));
+        let choices = search.next(Some(3.0), &[]);
+        let scouts: Vec<RunResult> = choices
+            .iter()
+            .flat_map(Choice::cells)
+            .map(|cell| run(&cell.scheme, cell.learning_rate, cell.seed, valley(4e-3, 6e-2)(&cell)))
+            .collect();
+        let full = search.next(Some(3.0), &scouts);
+        // The best lacks two seeds, each neighbour three.
+        assert_eq!(full.iter().map(|choice| choice.seeds.len()).collect::<Vec<_>>(), [3, 2, 3, 3, 2, 3]);
+        for (most, runs) in [(20, 16), (16, 16), (15, 10), (9, 4), (4, 4), (3, 0)] {
+            let mut reduced = search.clone();
+            let left = reduced.reduce(most);
+            assert_eq!(left.iter().map(|choice| choice.seeds.len()).sum::<usize>(), runs, "at most {most}");
+            let mut repeated = RateSearch::of_best(&experiment(&["a", "b"], 3));
+            repeated.repeat(&choices);
+            repeated.repeat(&left);
+            assert_eq!(repeated.choices(), reduced.choices());
+        }
+        let (found, runs) = search_best(valley(4e-3, 6e-2));
+        assert!(
+            runs < search_all(valley(4e-3, 6e-2))
+                && found.choices().iter().all(|choice| !matches!(choice.why, Why::Edge | Why::Bend))
+        );
+    }
+
+    fn search_all(loss: impl Fn(&Cell) -> f64) -> usize {
+        search(&["a"], 3, loss).1.len()
+    }
+
+    fn search_best(loss: impl Fn(&Cell) -> f64) -> (RateSearch, usize) {
+        let mut runs: Vec<RunResult> = vec![];
+        let mut search = RateSearch::of_best(&experiment(&["a"], 3));
+        loop {
+            let cells: Vec<Cell> = search.next(Some(3.0), &runs).iter().flat_map(Choice::cells).collect();
+            if cells.is_empty() {
+                return (search, runs.len());
+            }
+            runs.extend(cells.iter().map(|cell| run(&cell.scheme, cell.learning_rate, cell.seed, loss(cell))));
+        }
     }
 
     #[test]
