@@ -2,22 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use indicatif::HumanDuration;
 use loralab_core::{
     device::{Machine, wait},
-    lab::{Evaluator, questions, train::Validation},
+    lab::{Evaluator, for_labels, questions, train::Validation},
     lora::peft::Adapter,
 };
 use loralab_data::{Batch, Dataset, answer, bytes_per_token, spread, validation};
 use loralab_experiment::{Bytes, Event, TextMeasures, fixed_text, loss_text};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::{
     adapter::{self, Speakers},
     answers::Respondent,
     args::EvalArguments,
-    device,
+    base, device,
     dry_run::counted,
     failure::usage,
     interrupt, source,
@@ -38,10 +39,12 @@ struct Evaluated {
     device: String,
     /// Examples, or sequences of a text.
     examples: usize,
-    /// Tokens whose prediction counts.
-    tokens: usize,
+    /// Tokens whose prediction counts; none if texts have labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<usize>,
     /// Bytes of text that these tokens stand for.
-    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
     /// The number of examples whose answers were compared; none if none were.
     answers: Option<usize>,
     models: Vec<Model>,
@@ -51,25 +54,33 @@ struct Evaluated {
 #[derive(Serialize)]
 struct Model {
     name: String,
-    /// Mean loss, in nats per token.
+    /// Mean loss, in nats per token, or per text; for scores their mean squared error.
     loss: Option<f64>,
-    perplexity: Option<f64>,
-    bits_per_byte: Option<f64>,
-    token_accuracy: Option<f64>,
-    exact_match: Option<f64>,
+    /// The other measures by name, in the order of the table.
+    #[serde(flatten)]
+    measures: Map<String, Value>,
 }
 
 /// Evaluates the base and the adapters, and prints a table or JSON.
 pub fn eval(arguments: &EvalArguments) -> Result<()> {
     interrupt::end_when_asked("nothing is said of the models");
-    let loaded = adapter::load(arguments.base.as_deref(), arguments.quantize, &arguments.adapter)?;
-    if loaded.base.model.output().is_of_texts() {
-        bail!(
-            "`{}` classifies texts, but `eval` measures models that continue them; `sweep` and `train` report the accuracy of a classifier",
-            loaded.name
-        );
-    }
+    let mut loaded = adapter::load(arguments.base.as_deref(), arguments.quantize, &arguments.adapter)?;
     let (dataset, tokens) = data(arguments, &loaded)?;
+    let is_labelled = dataset.labelled().is_some();
+    if is_labelled {
+        let has_own = loaded
+            .base
+            .model
+            .head()
+            .iter()
+            .all(|(name, _)| loaded.base.tensors.iter().any(|tensor| tensor.name == *name));
+        if !has_own && !arguments.json {
+            note(
+                "The base has no classifier of its own: beside its name are the measures of one that is drawn at random.",
+            );
+        }
+        loaded.base = for_labels(loaded.base, &[&dataset])?;
+    }
     let limit = arguments.examples.unwrap_or(usize::MAX);
     let batches = validation(&dataset, arguments.batch_size, tokens, limit).map_err(usage)?;
     let threads = source::threads(arguments.threads)?;
@@ -85,27 +96,35 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     let names = [loaded.name.clone()].into_iter().chain(folders);
     let models = names.zip(validations).enumerate().map(|(run, (name, validation))| {
         let loss = validation.and_then(|validation| Event::finite(validation.loss));
-        let TextMeasures { perplexity, bits_per_byte } = TextMeasures::of(loss, of_token);
-        let share = |value: fn(Validation) -> Option<f64>| validation.filter(|_| loss.is_some()).and_then(value);
-        Model {
-            name,
-            loss,
-            perplexity,
-            bits_per_byte,
-            token_accuracy: share(|validation| Some(validation.token_accuracy)),
-            exact_match: match &answered {
-                Answered::Written { right, of } => Some(right[run] as f64 / *of as f64),
-                Answered::Foreseen { .. } => share(|validation| validation.accuracy),
-                Answered::No => None,
-            },
-        }
+        let found = validation.filter(|_| loss.is_some());
+        let measures = match is_labelled {
+            true => of_labels(found),
+            false => {
+                let share = |value: fn(Validation) -> Option<f64>| found.and_then(value);
+                let TextMeasures { perplexity, bits_per_byte } = TextMeasures::of(loss, of_token);
+                let exact_match = match &answered {
+                    Answered::Written { right, of } => Some(right[run] as f64 / *of as f64),
+                    Answered::Foreseen { .. } => share(|validation| validation.accuracy),
+                    Answered::No => None,
+                };
+                vec![
+                    ("perplexity", perplexity),
+                    ("bits_per_byte", bits_per_byte),
+                    ("token_accuracy", share(|validation| Some(validation.token_accuracy))),
+                    ("exact_match", exact_match),
+                ]
+            }
+        };
+        let measures = measures.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Model { name, loss, measures }
     });
+    let counted_tokens = |count: &dyn Fn(&Batch) -> usize| (!is_labelled).then(|| batches.iter().map(count).sum());
     let evaluated = Evaluated {
         version: env!("CARGO_PKG_VERSION"),
         device: machine.describe(),
         examples: examples.len(),
-        tokens: batches.iter().map(|batch| batch.counted).sum(),
-        bytes: batches.iter().map(|batch| batch.counted_bytes(&loaded.tokenizer)).sum(),
+        tokens: counted_tokens(&|batch| batch.counted),
+        bytes: counted_tokens(&|batch| batch.counted_bytes(&loaded.tokenizer)),
         answers: match answered {
             Answered::Written { of, .. } | Answered::Foreseen { of } => Some(of),
             Answered::No => None,
@@ -119,11 +138,24 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
     Ok(())
 }
 
+/// The measures of a model that gives texts a class or a score.
+fn of_labels(validation: Option<Validation>) -> Vec<(&'static str, Option<f64>)> {
+    match validation.map(|found| (found.accuracy, found.confusion, found.correlation)) {
+        Some((_, _, Some(scores))) => vec![("pearson", scores.pearson), ("spearman", scores.spearman)],
+        Some((accuracy, Some(table), None)) => {
+            vec![("accuracy", accuracy), ("f1", Some(table.f1())), ("mcc", Some(table.matthews()))]
+        }
+        Some((accuracy, None, None)) => vec![("accuracy", accuracy)],
+        None => vec![],
+    }
+}
+
 /// Reads the data. Returns them with the length of their sequences.
 fn data(arguments: &EvalArguments, loaded: &Speakers) -> Result<(Dataset, usize)> {
     let longest = loaded.base.model.longest().max(1);
     let experiment = source::resolve(&arguments.experiment(arguments.tokens.unwrap_or(longest)))?;
-    let (dataset, notes) = source::whole(&experiment, &loaded.tokenizer)?;
+    let wanted = base::wanted_of(&loaded.base);
+    let (dataset, notes) = source::whole(&experiment, &loaded.tokenizer, wanted.as_ref())?;
     if !arguments.json {
         notes.iter().for_each(note);
     }
@@ -132,9 +164,10 @@ fn data(arguments: &EvalArguments, loaded: &Speakers) -> Result<(Dataset, usize)
             "a text has no answers to compare; leave `--exact-match` away, or give examples as `--data`",
         ));
     }
-    let own = match (&dataset, dataset.examples()) {
-        (Dataset::Text(_), _) | (_, None) => TEXT.min(longest),
-        (_, Some(examples)) => examples.iter().map(|lesson| lesson.tokens.len()).max().unwrap_or(1),
+    let own = match (&dataset, dataset.examples(), dataset.labelled()) {
+        (_, _, Some(texts)) => texts.iter().map(|text| text.tokens.len()).max().unwrap_or(1),
+        (Dataset::Text(_), ..) | (_, None, _) => TEXT.min(longest),
+        (_, Some(examples), _) => examples.iter().map(|lesson| lesson.tokens.len()).max().unwrap_or(1),
     };
     Ok((dataset, arguments.tokens.unwrap_or(own)))
 }
@@ -230,23 +263,41 @@ fn answers(
 impl Evaluated {
     /// A line for each model, with aligned columns, and what they were evaluated on.
     fn table(&self) -> String {
-        let mut rows =
-            vec![["model", "loss", "perplexity", "bits/byte", "token accuracy", "exact match"].map(str::to_owned)];
         let text = |value: Option<f64>, words: &dyn Fn(f64) -> String| value.map_or_else(|| "-".to_owned(), words);
-        let share = |value: f64| fixed_text(value, 3);
+        let names: Vec<&str> = self
+            .models
+            .iter()
+            .map(|model| &model.measures)
+            .max_by_key(|measures| measures.len())
+            .into_iter()
+            .flat_map(Map::keys)
+            .map(String::as_str)
+            .collect();
+        let mut rows: Vec<Vec<String>> = vec![
+            ["model", "loss"].into_iter().chain(names.iter().map(|name| heading(name))).map(str::to_owned).collect(),
+        ];
         for model in &self.models {
-            rows.push([
-                model.name.clone(),
-                text(model.loss, &loss_text),
-                text(model.perplexity, &loss_text),
-                text(model.bits_per_byte, &loss_text),
-                text(model.token_accuracy, &share),
-                text(model.exact_match, &share),
-            ]);
+            let measure = |name: &&str| {
+                let value = model.measures.get(*name).and_then(Value::as_f64);
+                text(
+                    value,
+                    if matches!(*name, "perplexity" | "bits_per_byte") {
+                        &loss_text
+                    } else {
+                        &|share| fixed_text(share, 3)
+                    },
+                )
+            };
+            rows.push(
+                [model.name.clone(), text(model.loss, &loss_text)]
+                    .into_iter()
+                    .chain(names.iter().map(measure))
+                    .collect(),
+            );
         }
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-        rows.insert(1, std::array::from_fn(|column| "─".repeat(widths[column])));
+        rows.insert(1, widths.iter().map(|&width| "─".repeat(width)).collect());
         let mut table = String::new();
         for row in &rows {
             let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
@@ -258,13 +309,22 @@ impl Evaluated {
         }
         let answers =
             self.answers.map_or_else(String::new, |answers| format!("; the answers of {answers} are compared"));
-        table
-            + &format!(
-                "\n{} of {} tokens ({} bytes){answers}. On {}.\n",
-                counted(self.examples, "example"),
-                self.tokens,
-                self.bytes,
-                self.device
-            )
+        let size = self.tokens.zip(self.bytes).map(|(tokens, bytes)| format!(" of {tokens} tokens ({bytes} bytes)"));
+        let examples = counted(self.examples, "example");
+        table + &format!("\n{examples}{}{answers}. On {}.\n", size.unwrap_or_default(), self.device)
+    }
+}
+
+/// The heading of a measure's column.
+fn heading(measure: &str) -> &str {
+    match measure {
+        "bits_per_byte" => "bits/byte",
+        "token_accuracy" => "token accuracy",
+        "exact_match" => "exact match",
+        "f1" => "F1",
+        "mcc" => "MCC",
+        "pearson" => "Pearson",
+        "spearman" => "Spearman",
+        other => other,
     }
 }

@@ -33,7 +33,7 @@ pub fn with_data(
     let free = memory::available(experiment.memory);
     memory::check(experiment, &base, free)?;
     let data = data.map_or_else(|| source::data(experiment, &tokenizer, base::wanted_of(&base).as_ref()), Ok)?;
-    let base = for_labels(base, &data)?;
+    let base = for_labels(base, &[&data.train, &data.validation])?;
     memory::check_data(experiment, &base, &data, free)?;
     let machine = device::open(device, threads, quiet)?;
     let available = device::available(&machine, experiment.memory);
@@ -45,7 +45,7 @@ pub fn with_base(prepared: &Prepared, experiment: &Resolved) -> Result<Prepared>
     let Loaded { base, name: base_name, tokenizer } = base::load(&experiment.base, quantiser(experiment.quantize))?;
     adapted(&base, experiment).map_err(usage)?;
     check_length(&base, experiment).map_err(usage)?;
-    let base = for_labels(base, &prepared.data)?;
+    let base = for_labels(base, &[&prepared.data.train, &prepared.data.validation])?;
     memory::check(experiment, &base, prepared.available)?;
     Ok(Prepared { base, base_name, tokenizer, ..prepared.clone() })
 }

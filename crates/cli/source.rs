@@ -107,18 +107,22 @@ pub fn data(experiment: &Resolved, tokenizer: &Tokenizer, wanted: Option<&Wanted
     })
 }
 
-/// The data of an experiment without a split, with sentences on what was read: a whole file, or the held-out part of a task.
+/// The data of an experiment without a split, `wanted` as [`lab::wanted`] gives it, with sentences on what was read: a whole file, or the held-out part of a task.
 ///
 /// # Errors
 /// If they cannot be read, or do not fit the sequences.
-pub fn whole(experiment: &Resolved, tokenizer: &Tokenizer) -> anyhow::Result<(Dataset, Vec<String>)> {
+pub fn whole(
+    experiment: &Resolved,
+    tokenizer: &Tokenizer,
+    wanted: Option<&Wanted>,
+) -> anyhow::Result<(Dataset, Vec<String>)> {
     let file = match &experiment.data {
         Data::Task(_) => {
-            return Ok((lab::data(experiment, tokenizer, None, None, None).map_err(usage)?.validation, vec![]));
+            return Ok((lab::data(experiment, tokenizer, wanted, None, None).map_err(usage)?.validation, vec![]));
         }
         Data::Path(path) => Opened::read(path)?,
     };
-    let reader = lab::reader(experiment, tokenizer, None).map_err(usage)?;
+    let reader = lab::reader(experiment, tokenizer, wanted).map_err(usage)?;
     let found = file.file().read(&reader)?;
     Ok((found.dataset, found.notes))
 }

@@ -2,7 +2,11 @@
 //!
 //! Its folder has the results of the comparison and, if that was shorter, of the last training, in folders of their own, and the adapter beside them.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Context, Result, bail};
 use loralab_core::lab::Prepared;
@@ -52,6 +56,7 @@ struct Plan {
 /// A tuning under way.
 struct Tuning<'a> {
     arguments: &'a TuneArguments,
+    budget: Work,
     /// The experiment at full length.
     experiment: Resolved,
     prepared: Prepared,
@@ -63,6 +68,8 @@ struct Tuning<'a> {
 pub fn tune(arguments: &TuneArguments, begun: &Begun) -> Result<()> {
     let started = Instant::now();
     let TuneArguments { grid, output, .. } = arguments;
+    // A folder that is continued says how much it was.
+    let Some(budget) = arguments.budget else { return Err(usage("`tune` needs a `--budget`")) };
     let flags = grid.over(arguments.settings.experiment());
     if flags.learning_rates.is_some() {
         return Err(usage(
@@ -80,23 +87,26 @@ pub fn tune(arguments: &TuneArguments, begun: &Begun) -> Result<()> {
     let interrupt = Interrupt::listen(output.quiet);
     let _lock = lock_folder(&output.output)?;
     let prepared = prepare::with_data(&experiment, data, &arguments.device, output.quiet)?;
-    let plan = plan(arguments, &experiment, &prepared, started)?;
+    let file = output.output.join(PLAN);
+    let known = known_plan(&file)?;
+    let plan = known.map_or_else(|| new_plan(budget, &experiment, &prepared, started), Ok)?;
+    // A folder with a command can be continued, also without a plan.
     begun.write(&output.output.join(COMMAND))?;
-    let tuning = Tuning { arguments, experiment, prepared, plan, interrupt };
+    if known.is_none() {
+        write_whole(&file, format!("{}\n", serde_json::to_string_pretty(&plan)?).as_bytes())?;
+    }
+    let tuning = Tuning { arguments, budget, experiment, prepared, plan, interrupt };
     tuning.outlook();
     tuning.run().map_err(|error| tuning.stopped(error))
 }
 
-/// The plan that the folder has, or a new one, which is written there.
-fn plan(arguments: &TuneArguments, experiment: &Resolved, prepared: &Prepared, started: Instant) -> Result<Plan> {
-    let file = arguments.output.output.join(PLAN);
-    if file.exists() {
-        let read = || format!("`{}` is not a plan that loralab wrote; begin anew, without `--resume`", file.display());
-        return serde_json::from_slice(&fs::read(&file).with_context(read)?).with_context(read);
+/// The plan in a file; none if it is not there.
+fn known_plan(file: &Path) -> Result<Option<Plan>> {
+    if !file.exists() {
+        return Ok(None);
     }
-    let plan = new_plan(arguments.budget, experiment, prepared, started)?;
-    write_whole(&file, format!("{}\n", serde_json::to_string_pretty(&plan)?).as_bytes())?;
-    Ok(plan)
+    let read = || format!("`{}` is not a plan that loralab wrote; begin anew, without `--resume`", file.display());
+    Ok(Some(serde_json::from_slice(&fs::read(file).with_context(read)?).with_context(read)?))
 }
 
 /// The longest comparison that the budget pays beside what follows.
@@ -140,7 +150,7 @@ impl Tuning<'_> {
             let then = if compared_steps == steps { "" } else { ", then the best of them trained" };
             note(format_args!(
                 "Budget {}: {} are compared at {compared_steps} of {steps} steps{then}.",
-                self.arguments.budget,
+                self.budget,
                 self.experiment.schemes.join(", ")
             ));
         }
@@ -154,7 +164,7 @@ impl Tuning<'_> {
             warmup_steps: warmup_steps * compared_steps / steps,
             ..self.experiment.clone()
         };
-        let budget = match self.arguments.budget {
+        let budget = match self.budget {
             Work::Steps(steps) => Work::Steps(steps.saturating_sub(last as usize)),
             Work::Seconds(seconds) => Work::Seconds(seconds - last),
         };
@@ -179,7 +189,7 @@ impl Tuning<'_> {
         self.take_adapter(of, &cell)?;
         seconds += last.as_ref().map_or(0.0, |last| last.summary.setting.wall_seconds);
         let tuned = Tuned {
-            budget: self.arguments.budget,
+            budget: self.budget,
             compared_steps,
             cell,
             steps,

@@ -72,11 +72,18 @@ fn a_sweep_trains_and_saves_the_classifier() {
     assert_eq!(place.json("merged/config.json")["architectures"][0], "RobertaForSequenceClassification");
     let (beside, merged) = (evaluated(&["--adapter", folder]), evaluated(&["--model", "merged"]));
     let of_adapter = &beside["models"][1];
-    for measure in ["loss", "accuracy"] {
+    for measure in ["loss", "accuracy", "f1", "mcc"] {
         let [one, other] = [of_adapter, &merged["models"][0]].map(|model| model[measure].as_f64().expect("a measure"));
         assert!((one - other).abs() < 1e-5, "{measure}: {beside} {merged}");
     }
 
+    let of_sweep = &summary["schemes"][0]["learning_rates"][0];
+    assert_eq!((&of_sweep["learning_rate"], of_sweep["losses"].as_array().map(Vec::len)), (&1e-3.into(), Some(2)));
+    let [one, other] = [&of_adapter["loss"], &of_sweep["losses"][0]].map(|loss| loss.as_f64().expect("a loss"));
+    assert!((one - other).abs() < 1e-6, "{one} is not the sweep's {other}");
+    let told = place.succeed(&["eval", "--data", "held_out.tsv", "--adapter", folder]);
+    assert!(told.stdout.contains("accuracy     F1") && told.stdout.contains("12 examples. On"), "{}", told.stdout);
+    assert!(told.stderr.contains("no classifier of its own"), "{}", told.stderr);
     // The next training begins where this one ended.
     let further = ["train", "--adapter", folder, "--learning-rate", "1e-30", "--output", "further"];
     place.succeed(&[&further[..], &ENCODER, &data].concat());

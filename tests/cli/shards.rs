@@ -28,6 +28,11 @@ fn the_parts_of_a_sweep_make_the_sweep() {
     assert_same(&place, "whole", "collected", "collected");
     let report = place.succeed(&["report", "collected"]);
     assert!(report.stdout.contains("collected/report.html"), "{}", report.stdout);
+    // A part that every engine numbers in its way.
+    let mut command = place.command(&words("slurm", &["--shard", "auto"]));
+    command.envs([("SLURM_ARRAY_TASK_ID", "4"), ("SLURM_ARRAY_TASK_MIN", "3"), ("SLURM_ARRAY_TASK_COUNT", "3")]);
+    assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("the binary runs").success());
+    assert_same(&place, "parts/shard-2-of-3", "slurm/shard-2-of-3", "numbered by Slurm");
     // An adapter that a part could not write is not there in the whole, and is said to be missing.
     let mut summary = place.json("parts/shard-2-of-3/summary.json");
     summary["unwritten"] = serde_json::json!(["init-b_lr1e-3_seed0", "init-b_lr1e-3_seed0/best"]);
@@ -39,11 +44,6 @@ fn the_parts_of_a_sweep_make_the_sweep() {
             .read("lacking/metrics.jsonl")
             .ends_with(",\"unwritten\":[\"init-b_lr1e-3_seed0\",\"init-b_lr1e-3_seed0/best\"]}\n")
     );
-    // A part that every engine numbers in its way.
-    let mut command = place.command(&words("slurm", &["--shard", "auto"]));
-    command.envs([("SLURM_ARRAY_TASK_ID", "4"), ("SLURM_ARRAY_TASK_MIN", "3"), ("SLURM_ARRAY_TASK_COUNT", "3")]);
-    assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("the binary runs").success());
-    assert_same(&place, "parts/shard-2-of-3", "slurm/shard-2-of-3", "numbered by Slurm");
 }
 
 #[test]

@@ -61,10 +61,13 @@ fn a_tuning_keeps_its_budget_and_leaves_the_best_adapter() {
         Adapter::from_peft(&place.read(&format!("{folder}/adapter/adapter_config.json")), &tensors)
             .expect("an adapter");
         let from = if compared == 60 { "comparison" } else { "last" };
-        let summary = place.json(&format!("{folder}/{from}/summary.json"));
-        let best = summary["best_checkpoints"].as_array().expect("checkpoints").iter();
-        let best = best.filter(|best| best["loss"].as_f64() == Some(tuned.loss) && best["step"] == tuned.best_step);
-        assert_eq!(best.count(), 1, "{tuned:?}");
+        let is_told = |event: &Event| match event {
+            Event::RunFinished { result } if result.cell == tuned.cell => {
+                result.evaluations.iter().any(|told| told.step == tuned.best_step && told.loss == Some(tuned.loss))
+            }
+            _ => false,
+        };
+        assert!(place.events(&format!("{folder}/{from}/metrics.jsonl")).iter().any(is_told), "{tuned:?}");
     }
 }
 
@@ -113,6 +116,7 @@ fn what_cannot_be_tuned_is_a_sentence() {
     place.refuse(&words("few", "250steps", &[]), 2, &["a budget of 250steps", "too few", "--steps"]);
     place.refuse(&words("none", "soon", &[]), 2, &["90min", "20000steps"]);
     place.refuse(&words("rates", "600steps", &["--learning-rates", "1e-3"]), 2, &["searches for the learning rates"]);
+    fs::create_dir(place.path("full")).expect("a folder");
     place.write("full/file", "");
     place.refuse(&words("full", "600steps", &[]), 2, &["`full` exists and is not empty"]);
     place.refuse(&["tune", "--resume", "nowhere"], 2, &["is not there"]);

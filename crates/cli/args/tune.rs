@@ -15,8 +15,14 @@ use super::{
 #[derive(Debug, Args)]
 pub struct TuneArguments {
     /// The work that it may take: a time, such as 90min, 2h or 1d, or a number of steps of single runs, such as 20000steps
-    #[arg(long, value_name = "BUDGET", help_heading = "The search", value_parser = |text: &str| text.parse::<Work>())]
-    pub budget: Work,
+    #[arg(
+        long,
+        value_name = "BUDGET",
+        help_heading = "The search",
+        required_unless_present = "resume",
+        value_parser = |text: &str| text.parse::<Work>()
+    )]
+    pub budget: Option<Work>,
     #[command(flatten)]
     pub grid: Grid,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use loralab_data::{Dataset, Fields, Found, HELD_OUT, Reader, Split, Task, TooLong, Wanted, copies};
+use loralab_data::{Dataset, Fields, Found, HELD_OUT, Labelled, Reader, Split, Task, TooLong, Wanted, copies};
 use loralab_experiment::{Cell, Data, Event, Experiment, ExperimentError, HeldOut, Quantize, Resolved};
 use loralab_tokenizer::Tokenizer;
 
@@ -137,9 +137,10 @@ pub fn wanted(model: &Model, has_head: bool) -> Option<Wanted> {
 ///
 /// # Errors
 /// If the data tell more kinds of tokens apart than the model.
-pub fn for_labels(base: Base, data: &Split) -> Result<Base, DataError> {
-    let (Some(texts), Some(held_out)) = (data.train.labelled(), data.validation.labelled()) else { return Ok(base) };
-    let found = texts.last_type().max(held_out.last_type()) as usize + 1;
+pub fn for_labels(base: Base, data: &[&Dataset]) -> Result<Base, DataError> {
+    let labelled: Vec<&Labelled> = data.iter().filter_map(|part| part.labelled()).collect();
+    let Some(texts) = labelled.first() else { return Ok(base) };
+    let found = labelled.iter().map(|part| part.last_type()).max().unwrap_or(0) as usize + 1;
     if found > base.model.types() {
         return Err(DataError::Types { found, known: base.model.types() });
     }

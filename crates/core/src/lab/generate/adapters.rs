@@ -23,13 +23,22 @@ impl Loaded {
         device.load(run, &self.trained, &self.frozen, self.settings);
     }
 
-    /// The values of an adapter in a plan whose rank is at least its own; zeros for none.
+    /// The values of an adapter in a plan whose rank is at least its own; zeros for none. A head that the adapter does not have is that of the checkpoint, or
+    /// drawn from the seed 0.
     pub fn new(plan: &Plan, adapter: Option<&Adapter>) -> Loaded {
         let mut loaded = Loaded {
             trained: vec![0.0; plan.trained_len()],
             frozen: vec![0.0; if plan.frozen_pairs { plan.trained_len() } else { 0 }],
             settings: RunSettings { scale: adapter.map_or(1.0, Adapter::scale), ..RunSettings::PLAIN },
         };
+        plan.put_head(0, &mut loaded.trained);
+        for tensor in &plan.head {
+            if let Some(saved) =
+                adapter.and_then(|adapter| adapter.saved.iter().find(|saved| saved.name == tensor.name))
+            {
+                loaded.trained[tensor.span.range()].copy_from_slice(&saved.values);
+            }
+        }
         for site in &plan.sites {
             // An adapter of some layers leaves the others as they are.
             let module = adapter.and_then(|adapter| adapter.modules.iter().find(|module| module.name == site.module));
