@@ -263,7 +263,7 @@ mod tests {
             (0..3).map(move |seed| run(scheme, rate, seed, losses[seed as usize]))
         };
         let runs: Vec<RunResult> = seeds("a", 1e-3, [0.30, 0.31, 0.29])
-            .chain(seeds("a", 4e-3, [0.1, 9.0, 9.0]))
+            .chain(seeds("a", 4e-3, [0.9, 0.9, 0.9]))
             .chain(seeds("b", 1e-3, [0.5, 0.51, 0.49]))
             .collect();
         let summary = Summary::from_runs(setting(), &runs);
