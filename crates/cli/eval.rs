@@ -21,6 +21,7 @@ use crate::{
     dry_run::counted,
     failure::usage,
     interrupt, source,
+    table::aligned,
     terminal::{note, print},
 };
 
@@ -230,12 +231,12 @@ fn answers(
 impl Evaluated {
     /// A line for each model, with aligned columns, and what they were evaluated on.
     fn table(&self) -> String {
-        let mut rows =
-            vec![["model", "loss", "perplexity", "bits/byte", "token accuracy", "exact match"].map(str::to_owned)];
+        let header = ["model", "loss", "perplexity", "bits/byte", "token accuracy", "exact match"];
+        let mut rows = vec![header.map(str::to_owned).to_vec()];
         let text = |value: Option<f64>, words: &dyn Fn(f64) -> String| value.map_or_else(|| "-".to_owned(), words);
         let share = |value: f64| fixed_text(value, 3);
         for model in &self.models {
-            rows.push([
+            rows.push(vec![
                 model.name.clone(),
                 text(model.loss, &loss_text),
                 text(model.perplexity, &loss_text),
@@ -244,21 +245,9 @@ impl Evaluated {
                 text(model.exact_match, &share),
             ]);
         }
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-        rows.insert(1, std::array::from_fn(|column| "─".repeat(widths[column])));
-        let mut table = String::new();
-        for row in &rows {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            table += cells.collect::<Vec<_>>().join("  ").trim_end();
-            table.push('\n');
-        }
         let answers =
             self.answers.map_or_else(String::new, |answers| format!("; the answers of {answers} are compared"));
-        table
+        aligned(&rows)
             + &format!(
                 "\n{} of {} tokens ({} bytes){answers}. On {}.\n",
                 counted(self.examples, "example"),

@@ -30,6 +30,8 @@ mod starts;
 mod stopping;
 mod sweep;
 mod targets;
+mod trackers;
+mod watch;
 
 use std::{
     fs,

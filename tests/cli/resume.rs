@@ -33,12 +33,12 @@ const SWEEP: [&str; 15] = [
 ];
 
 /// Kills of each kind of training; 200 in all were tried by hand.
-fn kills() -> u64 {
+pub fn kills() -> u64 {
     std::env::var("LORALAB_KILLS").map_or(6, |kills| kills.parse().expect("LORALAB_KILLS is a number"))
 }
 
 /// The flags of [`SWEEP`] with those of every small training, without its steps.
-fn sweep(output: &str) -> Vec<&str> {
+pub fn sweep(output: &str) -> Vec<&str> {
     let [base, nano, _, _, rest @ ..] = SMALL;
     [&["sweep", base, nano], &rest[..], &SWEEP, &["--device", "cpu", "--output", output]].concat()
 }
@@ -103,7 +103,7 @@ fn spawn(place: &Place, words: &[&str]) -> Child {
 }
 
 /// Begins a command, kills it `kills` times at various moments, continuing it in between, and lets it end.
-fn kill_and_resume(place: &Place, begin: &[&str], resume: &[&str], begun: &str, kills: u64) {
+pub fn kill_and_resume(place: &Place, begin: &[&str], resume: &[&str], begun: &str, kills: u64) {
     let mut child = spawn(place, begin);
     until("it has begun", || place.path(begun).exists());
     for kill in 0..kills {

@@ -23,6 +23,7 @@ mod shard;
 mod sweep;
 mod values;
 mod verify;
+mod watch;
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -38,7 +39,7 @@ pub use export::ExportArguments;
 pub use generate::GenerateArguments;
 pub use init::InitArguments;
 pub use merge::MergeArguments;
-pub use output::Output;
+pub use output::{Output, Tracker};
 pub use plan::PlanArguments;
 pub use pretrain::{PretrainArguments, Size};
 pub use rate::{RateArguments, Sizes};
@@ -51,6 +52,7 @@ pub use shard::Shard;
 pub use sweep::{SweepArguments, TrainArguments};
 pub use values::Rate;
 pub use verify::VerifyArguments;
+pub use watch::WatchArguments;
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -99,6 +101,8 @@ pub enum Command {
     Devices,
     /// Run one training step on a GPU, kernel by kernel, and hold each to the error bound that the CPU derives for it.
     Verify(VerifyArguments),
+    /// Show a sweep in training, or one that has ended: what each scheme has found so far, as a table and a plot in the terminal.
+    Watch(WatchArguments),
 }
 
 /// A command line as it was typed: the words of its command, and its flags by their names, each with its values if it takes any.
