@@ -106,7 +106,7 @@ impl<'a> Recorder<'a> {
         (self.finished, self.failure)
     }
 
-    fn write(&mut self, logged: &Logged, line: &str) -> Result<()> {
+    fn write(&mut self, logged: &Logged, line: &str, stops: bool) -> Result<()> {
         let event = &logged.event;
         let of_a_step = matches!(event, Event::Step { .. } | Event::Evaluation { .. } | Event::Diagnosis { .. });
         // After a failure, events of steps are dropped; results of runs are stored and logged later.
@@ -119,19 +119,16 @@ impl<'a> Recorder<'a> {
             Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
                 self.results.replace_earlier()?;
             }
-            Event::CohortFinished { .. } => self.cohort_ended()?,
+            Event::CohortFinished { .. } => self.cohort_ended(stops)?,
             _ => {}
         }
         Ok(())
     }
 
     /// Makes what has ended last: the log, the state, the summary and the figures. A stopped cohort has saved its own state.
-    fn cohort_ended(&mut self) -> Result<()> {
+    fn cohort_ended(&mut self, stops: bool) -> Result<()> {
         self.trackers.flush(self.results.place());
-        if self.failure.is_none()
-            && !self.saved_at_stop
-            && (self.interrupt.is_pressed() || self.saved[0].elapsed() >= SELDOM)
-        {
+        if self.failure.is_none() && !self.saved_at_stop && (stops || self.saved[0].elapsed() >= SELDOM) {
             self.save(vec![]);
         }
         if self.saved[1].elapsed() >= self.pause && !self.results.keeps_earlier() {
@@ -158,11 +155,6 @@ impl<'a> Recorder<'a> {
     fn flow(&self) -> ControlFlow<()> {
         if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-
-    /// A break also if a stop was requested.
-    fn flow_between(&self) -> ControlFlow<()> {
-        if self.interrupt.is_pressed() { ControlFlow::Break(()) } else { self.flow() }
-    }
 }
 
 impl Observer for Recorder<'_> {
@@ -172,12 +164,14 @@ impl Observer for Recorder<'_> {
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
         let logged = timed(event);
+        // A request that comes later waits, so that nothing stops without its state.
+        let stops = self.interrupt.is_pressed();
         if let Event::RunFinished { result } = &logged.event {
             self.finished.push(result.clone());
         }
         match serde_json::to_string(&logged) {
             Ok(line) => {
-                if let Err(error) = self.write(&logged, &line) {
+                if let Err(error) = self.write(&logged, &line, stops) {
                     self.failure.get_or_insert(error);
                 }
                 if let Some(stream) = &mut self.stream {
@@ -193,7 +187,7 @@ impl Observer for Recorder<'_> {
         self.progress.event(&event);
         // A request to stop waits until the step is told to its end, so that the state holds all of it.
         let between = matches!(event, Event::Started { .. } | Event::Base { .. } | Event::CohortFinished { .. });
-        if between { self.flow_between() } else { self.flow() }
+        if between && stops { ControlFlow::Break(()) } else { self.flow() }
     }
 
     fn turn(&mut self) -> Turn<'_> {

@@ -30,7 +30,7 @@ fn checksum(bytes: &[u8]) -> u32 {
         }
     }
     let checksum = !rest;
-    (checksum >> 15 | checksum << 17).wrapping_add(0xa282_ead8)
+    checksum.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// The records of a file.
