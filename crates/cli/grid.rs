@@ -12,7 +12,7 @@ use loralab_core::{
     lora::{init::find, peft::Adapter},
 };
 use loralab_data::{Dataset, Examples, answer, spread};
-use loralab_experiment::{Accuracy, BestCheckpoint, Cell, Event, Logged, Resolved, RunResult, Setting, Summary};
+use loralab_experiment::{Accuracy, BestCheckpoint, Cell, Event, Resolved, RunResult, Setting, Summary};
 use loralab_figure::results as files;
 
 use crate::{
@@ -372,14 +372,11 @@ impl<'a> Grid<'a> {
             }
         }
         let unwritten = results.unwritten().len();
-        let finished = timed(Event::Finished { complete, seconds, unwritten: vec![] });
-        let finished = |unwritten: &[String]| -> Result<String> {
-            let event = Event::Finished { complete, seconds, unwritten: unwritten.to_vec() };
-            Ok(serde_json::to_string(&Logged { event, ..finished })?)
-        };
         self.trackers.flush(results.place());
+        let mut line = String::new();
         let logged = results.insist(|results| {
-            let line = finished(results.unwritten())?;
+            let unwritten = results.unwritten().to_vec();
+            line = serde_json::to_string(&timed(Event::Finished { complete, seconds, unwritten }))?;
             results.log(&line, false)
         });
         if results.unwritten().len() > unwritten && written.is_ok() {
@@ -387,7 +384,7 @@ impl<'a> Grid<'a> {
         }
         if self.output.json {
             let log = results.folder().join(METRICS);
-            self.stream.line(&finished(results.unwritten())?, format_args!("`{}` has every event", log.display()));
+            self.stream.line(&line, format_args!("`{}` has every event", log.display()));
         }
         let unwritten = results.take_failure();
         let synced = logged.and_then(|()| results.sync());
