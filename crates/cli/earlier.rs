@@ -13,6 +13,7 @@ use loralab_experiment::{Cell, Event, Experiment};
 use crate::{
     results::{ADAPTER_FILES, ADAPTERS, BEST, EXPERIMENT, FILES, METRICS, SUMMARY},
     source,
+    trackers::tensorboard::{EVENTS, TENSORBOARD},
 };
 
 /// The files and folders that loralab wrote into a folder.
@@ -53,8 +54,9 @@ impl Earlier {
     fn look(&mut self, folder: &Path) {
         let others: BTreeSet<&str> = FILES.iter().chain(&loralab_report::FILES).copied().collect();
         self.take(folder, [SUMMARY].into_iter().chain(others.into_iter().filter(|name| *name != SUMMARY)));
-        let adapters = folder.join(ADAPTERS);
-        let own: BTreeSet<String> = if adapters.is_dir() { ids(folder) } else { BTreeSet::new() };
+        let [adapters, tensorboard] = [ADAPTERS, TENSORBOARD].map(|name| folder.join(name));
+        let has_runs = adapters.is_dir() || tensorboard.is_dir();
+        let own: BTreeSet<String> = if has_runs { ids(folder) } else { BTreeSet::new() };
         for of_run in entries(&adapters).filter(|path| own.contains(name(path))) {
             let best = [of_run.join(BEST), of_run.join(format!(".{BEST}.partial"))];
             for folder in best.into_iter().filter(|folder| folder.is_dir()).chain([of_run]) {
@@ -62,7 +64,11 @@ impl Earlier {
                 self.folders.push(folder);
             }
         }
-        self.folders.extend(Some(adapters).filter(|adapters| adapters.is_dir()));
+        for of_run in entries(&tensorboard).filter(|path| own.contains(name(path))) {
+            self.take(&of_run, [EVENTS].into_iter());
+            self.folders.push(of_run);
+        }
+        self.folders.extend([adapters, tensorboard].into_iter().filter(|folder| folder.is_dir()));
         // `reproduce transformer` has a base and a sweep for each width, and a sweep on the shipped base.
         for path in entries(folder).filter(|path| is_of_a_width(name(path))) {
             if path.is_file() {

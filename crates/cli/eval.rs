@@ -22,6 +22,7 @@ use crate::{
     dry_run::counted,
     failure::usage,
     interrupt, source,
+    table::aligned,
     terminal::{note, print},
 };
 
@@ -295,23 +296,11 @@ impl Evaluated {
                     .collect(),
             );
         }
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-        rows.insert(1, widths.iter().map(|&width| "─".repeat(width)).collect());
-        let mut table = String::new();
-        for row in &rows {
-            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            table += cells.collect::<Vec<_>>().join("  ").trim_end();
-            table.push('\n');
-        }
         let answers =
             self.answers.map_or_else(String::new, |answers| format!("; the answers of {answers} are compared"));
         let size = self.tokens.zip(self.bytes).map(|(tokens, bytes)| format!(" of {tokens} tokens ({bytes} bytes)"));
         let examples = counted(self.examples, "example");
-        table + &format!("\n{examples}{}{answers}. On {}.\n", size.unwrap_or_default(), self.device)
+        aligned(&rows) + &format!("\n{examples}{}{answers}. On {}.\n", size.unwrap_or_default(), self.device)
     }
 }
 

@@ -23,18 +23,19 @@ use crate::{
     failure::{Stopped, usage},
     fit::refused_cohorts,
     interrupt::Interrupt,
-    log::Past,
+    log::{Past, timed},
     outlook,
     prepare::refused,
     progress::Progress,
+    recorder::{Clock, Interim, Recorder},
     results::{ADAPTERS, METRICS, Results},
     resume,
     search::Search,
     source,
     state::State,
     terminal::{Stream, note},
+    trackers::Trackers,
     trained::{self, Trained, ended},
-    watch::{Clock, Interim, Watch},
 };
 
 /// The cells to train.
@@ -68,6 +69,7 @@ struct Grid<'a> {
     output: &'a Output,
     interrupt: &'a Interrupt,
     results: Results,
+    trackers: Trackers,
     stream: Stream,
     clock: Clock,
     search: Option<Search>,
@@ -112,6 +114,7 @@ pub fn train_grid(
         sweep: &sweep,
         output,
         interrupt,
+        trackers: Trackers::new(&output.log, experiment, search.is_some(), &results),
         results,
         stream: Stream::default(),
         clock: Clock {
@@ -137,6 +140,7 @@ pub fn train_grid(
     check_answers(prepared, output)?;
     grid.measure_base(base)?;
     grid.results.begin(&facts)?;
+    grid.trackers.catch_up(grid.results.place());
     let (name, contents) = files::settings(&experiment.to_experiment());
     grid.results.write(&name, &contents)?;
     if tells {
@@ -233,12 +237,12 @@ impl<'a> Grid<'a> {
         let (loss, accuracy) = (self.base_loss, self.base_accuracy);
         let started = self.prepared.started(self.experiment, env!("CARGO_PKG_VERSION"), self.planned.len());
         let base = Event::Base { loss, accuracy, text: self.sweep.text_measures(loss) };
-        let mut watch = self.watch(&|_, _| Ok(()));
-        let mut flow = watch.event(started);
+        let mut recorder = self.recorder(&|_, _| Ok(()));
+        let mut flow = recorder.event(started);
         if tells_base && flow.is_continue() {
-            flow = watch.event(base);
+            flow = recorder.event(base);
         }
-        let (_, failure) = watch.end();
+        let (_, failure) = recorder.end();
         self.failure = failure;
         Ok(flow.is_continue() && self.failure.is_none())
     }
@@ -284,20 +288,21 @@ impl<'a> Grid<'a> {
             trained::write_summary(results, &mut summary)?;
             trained::write_figures(results, &summary).map(drop)
         };
-        let mut watch = self.watch(&interim);
+        let mut recorder = self.recorder(&interim);
         if let Some(cells) = &first {
-            watch.shows(cells);
+            recorder.shows(cells);
         }
-        let outcome = wait(sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut watch));
-        let (of_round, unwritten) = watch.end();
+        let outcome = wait(sweep.go_on(&cohorts, from.as_ref(), &make_device, &mut recorder));
+        let (of_round, unwritten) = recorder.end();
         self.runs.extend(of_round);
         self.failure = unwritten.or(outcome.err().map(|error| refused(error, experiment)));
     }
 
-    fn watch<'w>(&'w mut self, interim: Interim<'w>) -> Watch<'w> {
+    fn recorder<'w>(&'w mut self, interim: Interim<'w>) -> Recorder<'w> {
         let progress = Progress::new(self.experiment.steps, self.output.quiet || self.output.json);
         let stream = self.output.json.then_some(&mut self.stream);
-        Watch::new(&mut self.results, progress, stream, self.interrupt.clone(), self.clock, interim)
+        let (results, trackers, interrupt) = (&mut self.results, &mut self.trackers, self.interrupt.clone());
+        Recorder::new(results, trackers, progress, stream, interrupt, self.clock, interim)
     }
 
     /// Number of planned runs that have ended.
@@ -369,11 +374,11 @@ impl<'a> Grid<'a> {
             }
         }
         let unwritten = results.unwritten().len();
-        let finished = |unwritten: &[String]| -> Result<String> {
-            Ok(serde_json::to_string(&Event::Finished { complete, seconds, unwritten: unwritten.to_vec() })?)
-        };
+        self.trackers.flush(results.place());
+        let mut line = String::new();
         let logged = results.insist(|results| {
-            let line = finished(results.unwritten())?;
+            let unwritten = results.unwritten().to_vec();
+            line = serde_json::to_string(&timed(Event::Finished { complete, seconds, unwritten }))?;
             results.log(&line, false)
         });
         if results.unwritten().len() > unwritten && written.is_ok() {
@@ -381,7 +386,7 @@ impl<'a> Grid<'a> {
         }
         if self.output.json {
             let log = results.folder().join(METRICS);
-            self.stream.line(&finished(results.unwritten())?, format_args!("`{}` has every event", log.display()));
+            self.stream.line(&line, format_args!("`{}` has every event", log.display()));
         }
         let unwritten = results.take_failure();
         let synced = logged.and_then(|()| results.sync());

@@ -4,15 +4,28 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
     path::Path,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
-use loralab_experiment::{Bytes, Cell, Event, RunResult, Summary};
+use loralab_experiment::{Bytes, Cell, Event, Logged, RunResult, Summary};
+use serde::de::DeserializeOwned;
 
 use crate::{results::METRICS, terminal::note};
 
 /// Most bytes of a line of a log; a cohort's line names all its runs.
-const LONGEST_LINE: u64 = 64 << 20;
+pub const LONGEST_LINE: u64 = 64 << 20;
+
+/// Seconds since 1970-01-01 UTC, to the millisecond.
+pub fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as f64 / 1e3
+}
+
+/// An event of now.
+pub fn timed(event: Event) -> Logged {
+    Logged { event, time: Some(now()) }
+}
 
 /// The log of a sweep in training.
 #[derive(Debug)]
@@ -102,13 +115,21 @@ pub fn best_events(folder: &Path, summary: &Summary) -> Result<Vec<Event>> {
         &folder.join(METRICS),
         u64::MAX,
         |_| true,
-        |_, event| {
+        |_, event: Event| {
             if event.cell().is_some_and(is_best) {
                 events.push(event);
             }
         },
     )?;
     Ok(events)
+}
+
+/// Calls `on_event` with every event of a log and its time.
+///
+/// # Errors
+/// If the log cannot be read, or a line is no event.
+pub fn replay(path: &Path, mut on_event: impl FnMut(&Logged)) -> Result<()> {
+    read(path, u64::MAX, |_| true, |_, logged: Logged| on_event(&logged))
 }
 
 /// A log as far as it is continued.
@@ -142,7 +163,7 @@ impl Past {
         let mut past = Self::default();
         // Those of steps may be very many, and are not needed.
         let is_wanted = |line: &[u8]| !line.starts_with(b"{\"event\":\"step\"");
-        read(path, length, is_wanted, |start, event| {
+        read(path, length, is_wanted, |start, event: Event| {
             past.complete = None;
             match event {
                 Event::Base { loss, accuracy, .. } => past.base = Some((loss, accuracy)),
@@ -175,11 +196,11 @@ pub fn without(path: &Path, length: u64, is_forgotten: impl Fn(&str) -> bool) ->
 }
 
 /// Calls `on_event` with each event whose line is wanted of the first `length` bytes of a log, and the number of bytes before its line.
-fn read(
+fn read<E: DeserializeOwned>(
     path: &Path,
     length: u64,
     is_wanted: impl Fn(&[u8]) -> bool,
-    mut on_event: impl FnMut(u64, Event),
+    mut on_event: impl FnMut(u64, E),
 ) -> Result<()> {
     let unread = || format!("the log `{}` cannot be read", path.display());
     check_file(path)?;
@@ -199,7 +220,7 @@ fn read(
             line.clear();
             continue;
         }
-        match serde_json::from_slice::<Event>(&line) {
+        match serde_json::from_slice(&line) {
             Ok(event) => on_event(start, event),
             Err(_) if line.last() != Some(&b'\n') => {
                 note(format_args!(

@@ -33,6 +33,7 @@ mod prepare;
 mod pretrain;
 mod progress;
 mod rate;
+mod recorder;
 mod report;
 mod reproduce;
 mod results;
@@ -43,8 +44,10 @@ mod search;
 mod source;
 mod state;
 mod sweep;
+mod table;
 mod terminal;
 mod tiles;
+mod trackers;
 mod trained;
 mod tune;
 mod verify;
@@ -81,5 +84,6 @@ fn run(command: &Command, begun: &Begun) -> Result<()> {
         Command::Rate(arguments) => rate::rate(arguments),
         Command::Devices => devices::devices(),
         Command::Verify(arguments) => verify::verify(arguments),
+        Command::Watch(arguments) => watch::watch(arguments),
     }
 }

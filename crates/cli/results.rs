@@ -26,6 +26,7 @@ use crate::{
     state::{Facts, STATES, State, States, check_data, fingerprint},
     terminal::note,
     tiles::TILES,
+    trackers::optuna::JOURNAL,
 };
 
 /// The choices of a search for learning rates, each with its reason.
@@ -41,8 +42,8 @@ pub const PARTS: &str = "parts.json";
 /// The base that an adapter belongs to, if it differs from the base that the start was computed for.
 pub const BASE: &str = "base.safetensors";
 
-/// All files of results, without those of a report, of adapters and of the sweeps of a reproduction.
-pub const FILES: [&str; 12] = [
+/// All files of results, without those of a report, of adapters, of TensorBoard and of the sweeps of a reproduction.
+pub const FILES: [&str; 13] = [
     METRICS,
     EXPERIMENT,
     SUMMARY,
@@ -53,6 +54,7 @@ pub const FILES: [&str; 12] = [
     TILES,
     COMMAND,
     PARTS,
+    JOURNAL,
     STATES[0],
     STATES[1],
 ];

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Flags that no result depends on.
-const ALLOWED: [&str; 8] = ["budget", "cohort", "json", "memory", "quiet", "resume", "save-every", "threads"];
+const ALLOWED: [&str; 9] = ["budget", "cohort", "json", "log", "memory", "quiet", "resume", "save-every", "threads"];
 
 /// Flags that name more runs of a sweep.
 const GRID: [&str; 4] = ["learning-rates", "schemes", "seed", "seeds"];

@@ -235,6 +235,7 @@ impl Tuning<'_> {
             save_every: output.save_every,
             keep_best: (1..experiment.steps).any(|step| experiment.evaluates_after(step)),
             exact_match: None,
+            log: vec![],
             quiet: output.quiet,
             json: false,
             dry_run: false,

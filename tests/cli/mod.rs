@@ -30,7 +30,9 @@ mod starts;
 mod stopping;
 mod sweep;
 mod targets;
+mod trackers;
 mod tune;
+mod watch;
 
 use std::{
     fs,

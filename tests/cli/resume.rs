@@ -38,7 +38,7 @@ pub fn kills() -> u64 {
 }
 
 /// The flags of [`SWEEP`] with those of every small training, without its steps.
-fn sweep(output: &str) -> Vec<&str> {
+pub fn sweep(output: &str) -> Vec<&str> {
     let [base, nano, _, _, rest @ ..] = SMALL;
     [&["sweep", base, nano], &rest[..], &SWEEP, &["--device", "cpu", "--output", output]].concat()
 }

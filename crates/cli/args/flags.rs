@@ -7,8 +7,12 @@ use clap::{
 use loralab_experiment::{FLAGS, nearest, nearest_key};
 
 /// Other names of flags that are no settings, wherever a command has the flag.
-const NAMES: [(&str, &[&str]); 3] =
-    [("learning-rate", &["lr"]), ("epochs", &["num-train-epochs"]), ("output", &["output-dir"])];
+const NAMES: [(&str, &[&str]); 4] = [
+    ("learning-rate", &["lr"]),
+    ("epochs", &["num-train-epochs"]),
+    ("output", &["output-dir"]),
+    ("log", &["report-to"]),
+];
 
 /// Other names of a flag: those that its setting has in every command.
 fn other_names(flag: &str) -> &'static [&'static str] {

@@ -24,6 +24,7 @@ mod sweep;
 mod tune;
 mod values;
 mod verify;
+mod watch;
 
 use std::{collections::BTreeMap, ffi::OsString};
 
@@ -39,7 +40,7 @@ pub use export::ExportArguments;
 pub use generate::GenerateArguments;
 pub use init::InitArguments;
 pub use merge::MergeArguments;
-pub use output::Output;
+pub use output::{Output, Tracker};
 pub use plan::PlanArguments;
 pub use pretrain::{PretrainArguments, Size};
 pub use rate::{RateArguments, Sizes};
@@ -53,6 +54,7 @@ pub use sweep::{SweepArguments, TrainArguments};
 pub use tune::TuneArguments;
 pub use values::Rate;
 pub use verify::VerifyArguments;
+pub use watch::WatchArguments;
 
 /// A laboratory for how LoRA finetuning begins: trains many adapters at once over one frozen model, and shows which
 /// start learns, which blows up, and why.
@@ -103,6 +105,8 @@ pub enum Command {
     Devices,
     /// Run one training step on a GPU, kernel by kernel, and hold each to the error bound that the CPU derives for it.
     Verify(VerifyArguments),
+    /// Show a sweep in training, or one that has ended: what each scheme has found so far, as a table and a plot in the terminal.
+    Watch(WatchArguments),
 }
 
 /// A command line as it was typed: the words of its command, and its flags by their names, each with its values if it takes any.

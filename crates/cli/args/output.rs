@@ -2,9 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::values::{at_least_1, not_negative};
+
+/// A tool that shows sweeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tracker {
+    /// Event files of each run
+    Tensorboard,
+    /// A journal of a study
+    Optuna,
+}
 
 /// The flags of the results folder and the output.
 #[derive(Clone, Debug, Args)]
@@ -31,6 +40,9 @@ pub struct Output {
     /// GSM8K's. The accuracy is then the share of right ones
     #[arg(long, value_name = "N", value_parser = at_least_1)]
     pub exact_match: Option<usize>,
+    /// Write the sweep for other tools, too, separated by commas: tensorboard (a folder for `tensorboard --logdir`) or optuna (`optuna.journal`, for its JournalStorage)
+    #[arg(long, value_name = "TOOLS", value_enum, value_delimiter = ',', hide_possible_values = true)]
+    pub log: Vec<Tracker>,
     /// Show no progress, only the result
     #[arg(long)]
     pub quiet: bool,

@@ -59,6 +59,7 @@ pub fn sweep_output(output: &ReproduceOutput) -> Output {
         save_every: output.save_every,
         keep_best: false,
         exact_match: None,
+        log: vec![],
         quiet: output.quiet || output.json,
         json: false,
         dry_run: false,

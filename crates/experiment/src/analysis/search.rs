@@ -156,6 +156,11 @@ impl RateSearch {
         of_round
     }
 
+    /// The lowest and the highest rate that a search may choose.
+    pub fn bounds() -> [f64; 2] {
+        [LOWEST, HIGHEST].map(rate)
+    }
+
     /// The next round's rates, given every run so far and the loss of the base alone; empty when the search is over.
     pub fn next(&mut self, base_loss: Option<f64>, runs: &[RunResult]) -> Vec<Choice> {
         let round = self.rounds() + 1;

@@ -1,4 +1,4 @@
-//! The events of a sweep: each is a line of `metrics.jsonl`, and the page draws its charts from them.
+//! The events of a sweep: each is a line of `metrics.jsonl`, and the page draws its charts from them. `docs/metrics.md` describes every field.
 
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +124,17 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unwritten: Vec<String>,
     },
+}
+
+/// An event with its time, as a line of a log has them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// When it was logged, in seconds since 1970-01-01 UTC; none in a log of the page, which has no times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
 }
 
 impl Event {

@@ -13,7 +13,7 @@ pub(crate) mod start;
 pub use blob::Blob;
 pub use curve::{AdapterSnapshot, Curve, Point, spread};
 pub use diagnostics::{Diagnosis, Symptom, symptoms_in_words};
-pub use event::Event;
+pub use event::{Event, Logged};
 pub use message::{AdapterFiles, Message, Request};
 pub use run::{
     ClassScores, Correlations, Diverged, Evaluation, RunResult, StartCost, StopReason, Stopped, TextMeasures,

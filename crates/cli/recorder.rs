@@ -1,4 +1,4 @@
-//! The observer of a sweep in a terminal: writes the log and the adapters, shows progress, and passes on requests to stop.
+//! The observer of a sweep in training: writes the log and the adapters, shows progress, and passes on requests to stop.
 
 use std::{
     ops::ControlFlow,
@@ -10,13 +10,15 @@ use loralab_core::{
     lab::{Observer, Snapshot, Turn},
     lora::peft::Adapter,
 };
-use loralab_experiment::{Cell, Event, RunResult};
+use loralab_experiment::{Cell, Event, Logged, RunResult};
 
 use crate::{
     interrupt::Interrupt,
+    log::timed,
     progress::Progress,
     results::{METRICS, Results, best},
     terminal::{Stream, note},
+    trackers::Trackers,
 };
 
 /// Least time between two writes of what lasts: a sweep may have thousands of cohorts that take less.
@@ -44,8 +46,9 @@ impl Clock {
 }
 
 /// Records the events of a sweep.
-pub struct Watch<'a> {
+pub struct Recorder<'a> {
     results: &'a mut Results,
+    trackers: &'a mut Trackers,
     progress: Progress,
     stream: Option<&'a mut Stream>,
     interrupt: Interrupt,
@@ -63,10 +66,11 @@ pub struct Watch<'a> {
     finished: Vec<RunResult>,
 }
 
-impl<'a> Watch<'a> {
-    /// A new observer; `stream` receives every event as JSON, and `interim` writes what is known after a cohort.
+impl<'a> Recorder<'a> {
+    /// A new recorder; `stream` receives every event as JSON, and `interim` writes what is known after a cohort.
     pub fn new(
         results: &'a mut Results,
+        trackers: &'a mut Trackers,
         progress: Progress,
         stream: Option<&'a mut Stream>,
         interrupt: Interrupt,
@@ -77,6 +81,7 @@ impl<'a> Watch<'a> {
         let (failure, finished) = (None, vec![]);
         Self {
             results,
+            trackers,
             progress,
             stream,
             interrupt,
@@ -101,29 +106,29 @@ impl<'a> Watch<'a> {
         (self.finished, self.failure)
     }
 
-    fn write(&mut self, event: &Event, line: &str) -> Result<()> {
+    fn write(&mut self, logged: &Logged, line: &str, stops: bool) -> Result<()> {
+        let event = &logged.event;
         let of_a_step = matches!(event, Event::Step { .. } | Event::Evaluation { .. } | Event::Diagnosis { .. });
         // After a failure, events of steps are dropped; results of runs are stored and logged later.
         if of_a_step && self.failure.is_some() {
             return Ok(());
         }
         self.results.log(line, !of_a_step)?;
+        self.trackers.tell(logged, self.results.place());
         match event {
             Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
                 self.results.replace_earlier()?;
             }
-            Event::CohortFinished { .. } => self.cohort_ended()?,
+            Event::CohortFinished { .. } => self.cohort_ended(stops)?,
             _ => {}
         }
         Ok(())
     }
 
     /// Makes what has ended last: the log, the state, the summary and the figures. A stopped cohort has saved its own state.
-    fn cohort_ended(&mut self) -> Result<()> {
-        if self.failure.is_none()
-            && !self.saved_at_stop
-            && (self.interrupt.is_pressed() || self.saved[0].elapsed() >= SELDOM)
-        {
+    fn cohort_ended(&mut self, stops: bool) -> Result<()> {
+        self.trackers.flush(self.results.place());
+        if self.failure.is_none() && !self.saved_at_stop && (stops || self.saved[0].elapsed() >= SELDOM) {
             self.save(vec![]);
         }
         if self.saved[1].elapsed() >= self.pause && !self.results.keeps_earlier() {
@@ -150,25 +155,23 @@ impl<'a> Watch<'a> {
     fn flow(&self) -> ControlFlow<()> {
         if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-
-    /// A break also if a stop was requested.
-    fn flow_between(&self) -> ControlFlow<()> {
-        if self.interrupt.is_pressed() { ControlFlow::Break(()) } else { self.flow() }
-    }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for Recorder<'_> {
     fn seconds(&self) -> f64 {
         self.clock.seconds()
     }
 
     fn event(&mut self, event: Event) -> ControlFlow<()> {
-        if let Event::RunFinished { result } = &event {
+        let logged = timed(event);
+        // A request that comes later waits, so that nothing stops without its state.
+        let stops = self.interrupt.is_pressed();
+        if let Event::RunFinished { result } = &logged.event {
             self.finished.push(result.clone());
         }
-        match serde_json::to_string(&event) {
+        match serde_json::to_string(&logged) {
             Ok(line) => {
-                if let Err(error) = self.write(&event, &line) {
+                if let Err(error) = self.write(&logged, &line, stops) {
                     self.failure.get_or_insert(error);
                 }
                 if let Some(stream) = &mut self.stream {
@@ -180,10 +183,11 @@ impl Observer for Watch<'_> {
                 self.failure.get_or_insert_with(|| error.into());
             }
         }
+        let event = logged.event;
         self.progress.event(&event);
         // A request to stop waits until the step is told to its end, so that the state holds all of it.
         let between = matches!(event, Event::Started { .. } | Event::Base { .. } | Event::CohortFinished { .. });
-        if between { self.flow_between() } else { self.flow() }
+        if between && stops { ControlFlow::Break(()) } else { self.flow() }
     }
 
     fn turn(&mut self) -> Turn<'_> {
