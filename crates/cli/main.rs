@@ -3,8 +3,10 @@
 mod adapter;
 mod answers;
 mod args;
+mod auto_resume;
 mod base;
 mod chat;
+mod cluster;
 mod collect;
 mod device;
 mod devices;
@@ -47,6 +49,7 @@ mod terminal;
 mod tiles;
 mod trained;
 mod verify;
+mod visible;
 mod watch;
 
 use std::process::ExitCode;
@@ -64,6 +67,7 @@ fn run(command: &Command, begun: &Begun) -> Result<()> {
     match command {
         Command::Sweep(arguments) => sweep::sweep(arguments, begun),
         Command::Collect(arguments) => collect::collect(arguments),
+        Command::Cluster(arguments) => cluster::cluster(arguments, &begun.typed),
         Command::Train(arguments) => sweep::train(arguments, begun),
         Command::Init(arguments) => init::init(arguments),
         Command::Generate(arguments) => generate::generate(arguments),
