@@ -17,11 +17,11 @@ fn job(place: &Place, engine: &str, flags: &[&str]) -> String {
     place.succeed(&small("cluster", &[&[engine, "--parts", "2"], &GRID[..], flags].concat())).stdout
 }
 
-/// Writes a program that an engine would have: it adds its arguments to a file, and prints a number.
-fn pretend(place: &Place, name: &str) {
+/// Writes a program that an engine would have: it adds its arguments to a file, and prints a word.
+fn pretend(place: &Place, name: &str, says: &str) {
     let file = place.path("bin").join(name);
     fs::create_dir_all(place.path("bin")).expect("a folder");
-    fs::write(&file, format!("#!/bin/sh\necho \"$@\" >> {name}.log\necho 7\n")).expect("a program");
+    fs::write(&file, format!("#!/bin/sh\necho \"$@\" >> {name}.log\necho {says}\n")).expect("a program");
     let status = Command::new("chmod").arg("+x").arg(&file).status();
     assert!(status.expect("chmod runs").success());
 }
@@ -56,7 +56,9 @@ fn the_job_for_slurm_trains_the_parts_and_collects_them() {
     let place = Place::new();
     place.succeed(&small("sweep", &[&GRID[..], &["--threads", "1", "--output", "alone"]].concat()));
     place.write("job.sh", job(&place, "slurm", &["--threads", "1", "--output", "in parts"]));
-    ["sbatch", "scontrol"].iter().for_each(|name| pretend(&place, name));
+    for (name, says) in [("sbatch", "7"), ("scontrol", ""), ("squeue", "RUNNING")] {
+        pretend(&place, name, says);
+    }
 
     let said = ended(shell(&place, "", "--account=us", &[]), 0);
     assert!(said.contains("Job 7 trains 2 parts"), "{said}");
@@ -103,10 +105,13 @@ fn a_task_of_slurm_that_is_preempted_is_queued_again_and_goes_on() {
     };
     place.succeed(&words(&["sweep", "--shard", "1/2"], "alone"));
     place.write("job.sh", place.succeed(&words(&["cluster", "slurm", "--parts", "2"], "parts")).stdout);
-    ["sbatch", "scontrol"].iter().for_each(|name| pretend(&place, name));
-    // Before the time limit Slurm signals the script alone, and when it ends a job, everything in it: two signals to loralab.
-    for (restart, everything) in [("0", false), ("11", true)] {
-        let child = shell(&place, "", "part", &task("1", restart)).spawn().expect("bash runs");
+    for (name, says) in [("sbatch", "7"), ("scontrol", ""), ("squeue", "RUNNING")] {
+        pretend(&place, name, says);
+    }
+    // Before the time limit Slurm signals the script alone; when it ends a job, to preempt or to cancel it, everything in it: two signals to loralab.
+    for (state, everything) in [("RUNNING", false), ("COMPLETING", true)] {
+        pretend(&place, "squeue", state);
+        let child = shell(&place, "", "part", &task("1", "11")).spawn().expect("bash runs");
         let log = place.path("parts/shard-1-of-2/metrics.jsonl");
         let length = fs::metadata(&log).map_or(0, |file| file.len());
         until("it trains", || fs::metadata(&log).is_ok_and(|file| file.len() > length + 2000));
@@ -116,9 +121,9 @@ fn a_task_of_slurm_that_is_preempted_is_queued_again_and_goes_on() {
         }
         send(&child, "TERM");
         let said = told(child.wait_with_output().expect("it ends"), 143);
-        assert!(said.contains(&format!("Exit code 143, start {restart}: queued again.")), "{said}");
+        assert_eq!(said.contains("Exit code 143, start 11: queued again."), state == "RUNNING", "{said}");
     }
-    assert_eq!(place.read("scontrol.log"), "requeue 7_1\nrequeue 7_1\n");
+    assert_eq!(place.read("scontrol.log"), "requeue 7_1\n");
     let said = ended(shell(&place, "", "part", &task("1", "12")), 0);
     assert!(said.contains("go on after step"), "{said}");
     assert_same(&place, "alone/shard-1-of-2", "parts/shard-1-of-2", "preempted");

@@ -39,8 +39,11 @@ child=$!
 while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do :; done
 
 again() {
+  local task=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+  # Slurm itself queues a task again that it has preempted; one that was cancelled is to stay so. Both are no longer running.
+  [ "$(squeue --noheader --jobs="$task" --format=%T)" = RUNNING ] || return
   echo "Exit code $code, start ${SLURM_RESTART_COUNT:-0}: queued again."
-  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
+  scontrol requeue "$task"
 }
 case $code in
 143) again ;;                                                # preempted, with the state saved
