@@ -26,10 +26,10 @@ fn pretend(place: &Place, name: &str, says: &str) {
     assert!(status.expect("chmod runs").success());
 }
 
-/// The job in a shell, with such programs: `before` is done first.
-fn shell(place: &Place, before: &str, arguments: &str, variables: &[(&str, &str)]) -> Command {
+/// The job in a shell, with such programs.
+fn shell(place: &Place, arguments: &str, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new("bash");
-    command.args(["-c", &format!("{before} exec bash job.sh {arguments}")]).current_dir(place.0.path());
+    command.arg("job.sh").arg(arguments).current_dir(place.0.path());
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{}:{path}", place.path("bin").display())).envs(variables.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -37,8 +37,13 @@ fn shell(place: &Place, before: &str, arguments: &str, variables: &[(&str, &str)
 }
 
 /// A task of the array.
-fn task<'a>(number: &'a str, restarts: &'a str) -> [(&'static str, &'a str); 3] {
-    [("SLURM_ARRAY_JOB_ID", "7"), ("SLURM_ARRAY_TASK_ID", number), ("SLURM_RESTART_COUNT", restarts)]
+fn task<'a>(number: &'a str, restarts: &'a str) -> [(&'static str, &'a str); 4] {
+    [
+        ("SLURM_ARRAY_JOB_ID", "7"),
+        ("SLURM_ARRAY_TASK_ID", number),
+        ("SLURM_ARRAY_TASK_MIN", "1"),
+        ("SLURM_RESTART_COUNT", restarts),
+    ]
 }
 
 fn ended(mut command: Command, code: i32) -> String {
@@ -60,7 +65,7 @@ fn the_job_for_slurm_trains_the_parts_and_collects_them() {
         pretend(&place, name, says);
     }
 
-    let said = ended(shell(&place, "", "--account=us", &[]), 0);
+    let said = ended(shell(&place, "--account=us", &[]), 0);
     assert!(said.contains("Job 7 trains 2 parts"), "{said}");
     let asked = place.read("sbatch.log");
     let [array, collector] = asked.lines().collect::<Vec<_>>()[..] else { panic!("{asked}") };
@@ -72,25 +77,30 @@ fn the_job_for_slurm_trains_the_parts_and_collects_them() {
     }
     assert!(!asked.contains("gpu"), "{asked}");
 
-    // Files may not grow, as on a full disk: to be tried again, but not for ever.
-    let full = ended(shell(&place, "ulimit -f 1;", "part", &task("1", "3")), 75);
-    assert!(full.contains("Exit code 75, start 3: queued again."), "{full}");
+    // What the machine is to blame for is tried again, but not for ever.
+    let job = place.read("job.sh");
+    let program = job.lines().find(|line| line.starts_with("loralab=")).expect("the program has a name");
+    place.write("job.sh", job.replace(program, "loralab=loralab"));
+    pretend(&place, "loralab", "; exit 75");
+    let failed = ended(shell(&place, "part", &task("1", "3")), 75);
+    assert!(failed.contains("Exit code 75, start 3: queued again."), "{failed}");
+    assert!(place.read("loralab.log").ends_with("--shard=auto/2\n"));
+    ended(shell(&place, "part", &task("1", "10")), 75);
     assert_eq!(place.read("scontrol.log"), "requeue 7_1\n");
-    ended(shell(&place, "ulimit -f 1;", "part", &task("1", "10")), 75);
+    place.write("job.sh", job);
+    ended(shell(&place, "part", &task("1", "4")), 0);
+    ended(shell(&place, "part", &task("2", "0")), 0);
     assert_eq!(place.read("scontrol.log"), "requeue 7_1\n");
-    ended(shell(&place, "", "part", &task("1", "4")), 0);
-    ended(shell(&place, "", "part", &task("2", "0")), 0);
-    assert_eq!(place.read("scontrol.log"), "requeue 7_1\n");
-    let collected = ended(shell(&place, "", "collect", &[]), 0);
+    let collected = ended(shell(&place, "collect", &[]), 0);
     assert!(!collected.contains("missing"), "{collected}");
     assert_same(&place, "alone", "in parts/whole", "collected");
     // Once more: the parts are done, and the whole is made anew.
-    ended(shell(&place, "", "part", &task("2", "0")), 0);
-    ended(shell(&place, "", "collect", &[]), 0);
+    ended(shell(&place, "part", &task("2", "0")), 0);
+    ended(shell(&place, "collect", &[]), 0);
     assert_same(&place, "alone", "in parts/whole", "collected again");
     // What cannot succeed is not tried again.
     place.write("job.sh", place.read("job.sh").replace("--batch-size=2", "--batch-size=3"));
-    let other = ended(shell(&place, "", "part", &task("2", "0")), 2);
+    let other = ended(shell(&place, "part", &task("2", "0")), 2);
     assert!(other.contains("was begun with `--batch-size 2`, and this command has `--batch-size 3`"), "{other}");
     assert_eq!(place.read("scontrol.log"), "requeue 7_1\n");
 }
@@ -111,7 +121,7 @@ fn a_task_of_slurm_that_is_preempted_is_queued_again_and_goes_on() {
     // Before the time limit Slurm signals the script alone; when it ends a job, to preempt or to cancel it, everything in it: two signals to loralab.
     for (state, everything) in [("RUNNING", false), ("COMPLETING", true)] {
         pretend(&place, "squeue", state);
-        let child = shell(&place, "", "part", &task("1", "11")).spawn().expect("bash runs");
+        let child = shell(&place, "part", &task("1", "11")).spawn().expect("bash runs");
         let log = place.path("parts/shard-1-of-2/metrics.jsonl");
         let length = fs::metadata(&log).map_or(0, |file| file.len());
         until("it trains", || fs::metadata(&log).is_ok_and(|file| file.len() > length + 2000));
@@ -124,7 +134,7 @@ fn a_task_of_slurm_that_is_preempted_is_queued_again_and_goes_on() {
         assert_eq!(said.contains("Exit code 143, start 11: queued again."), state == "RUNNING", "{said}");
     }
     assert_eq!(place.read("scontrol.log"), "requeue 7_1\n");
-    let said = ended(shell(&place, "", "part", &task("1", "12")), 0);
+    let said = ended(shell(&place, "part", &task("1", "12")), 0);
     assert!(said.contains("go on after step"), "{said}");
     assert_same(&place, "alone/shard-1-of-2", "parts/shard-1-of-2", "preempted");
 }
