@@ -62,8 +62,11 @@ fn may_have_gpu() -> bool {
 /// # Errors
 /// If it cannot be told which the engine chose.
 pub fn given(found: Vec<Found>) -> Result<(Vec<Found>, Option<String>)> {
-    let gpus: Vec<Gpu<'_>> =
-        found.iter().map(|gpu| Gpu { name: &gpu.name, nvidia: gpu.nvidia, bus: &gpu.bus }).collect();
+    let gpus = found.iter().map(|gpu| {
+        let Found { name, nvidia, software, bus, .. } = gpu;
+        Gpu { name, nvidia: *nvidia, software: *software, bus }
+    });
+    let gpus: Vec<Gpu<'_>> = gpus.collect();
     let chosen = visible::chosen(|name| std::env::var(name).ok(), &gpus, &visible::uuids()).map_err(usage)?;
     let Some((indices, words)) = chosen else { return Ok((found, None)) };
     Ok((indices.into_iter().map(|index| found[index].clone()).collect(), Some(words)))

@@ -20,6 +20,8 @@ pub struct Gpu<'a> {
     pub name: &'a str,
     /// True if it is NVIDIA's.
     pub nvidia: bool,
+    /// True if it is a software renderer.
+    pub software: bool,
     /// Its place on the bus; empty if the driver does not say it.
     pub bus: &'a str,
 }
@@ -50,6 +52,8 @@ pub fn chosen(
     let of_nvidia: Vec<usize> = (0..gpus.len()).filter(|index| gpus[*index].nvidia).collect();
     let others = (0..gpus.len()).filter(|index| !gpus[*index].nvidia);
     if of_nvidia.is_empty() {
+        // The processor is not taken for the GPU that was given.
+        let others = others.filter(|index| !gpus[*index].software);
         let words = format!(
             "{said} names GPUs of NVIDIA, but Vulkan lists none; in a container, `NVIDIA_DRIVER_CAPABILITIES` must have graphics."
         );
@@ -107,8 +111,8 @@ fn is_given(value: &str) -> bool {
 mod tests {
     use super::*;
 
-    const H100: Gpu<'_> = Gpu { name: "NVIDIA H100", nvidia: true, bus: "" };
-    const SOFTWARE: Gpu<'_> = Gpu { name: "llvmpipe", nvidia: false, bus: "" };
+    const H100: Gpu<'_> = Gpu { name: "NVIDIA H100", nvidia: true, software: false, bus: "" };
+    const SOFTWARE: Gpu<'_> = Gpu { name: "llvmpipe", nvidia: false, software: true, bus: "" };
 
     fn at(bus: &str) -> Gpu<'_> {
         Gpu { bus, ..H100 }
@@ -161,7 +165,8 @@ mod tests {
         }
         assert!(indices(&[(VISIBLE, "MIG-1")], &[H100]).is_err());
         // Vulkan sees none of NVIDIA's.
-        assert_eq!(indices(&[(VISIBLE, "0")], &[SOFTWARE]), Ok(Some(vec![0])));
+        let intel = Gpu { name: "Intel", software: false, ..SOFTWARE };
+        assert_eq!(indices(&[(VISIBLE, "0")], &[intel, SOFTWARE]), Ok(Some(vec![0])));
         assert_eq!(indices(&[(VISIBLE, "")], &[SOFTWARE]), Ok(None));
     }
 }

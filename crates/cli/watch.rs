@@ -120,10 +120,7 @@ impl<'a> Watch<'a> {
 
     /// Makes what has ended last: the log, the state, the summary and the figures. A stopped cohort has saved its own state.
     fn cohort_ended(&mut self) -> Result<()> {
-        if self.failure.is_none()
-            && !self.saved_at_stop
-            && (self.interrupt.is_pressed() || self.saved[0].elapsed() >= SELDOM)
-        {
+        if self.failure.is_none() && !self.saved_at_stop && self.saved[0].elapsed() >= SELDOM {
             self.save(vec![]);
         }
         if self.saved[1].elapsed() >= self.pause && !self.results.keeps_earlier() {
@@ -151,9 +148,15 @@ impl<'a> Watch<'a> {
         if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// A break also if a stop was requested.
-    fn flow_between(&self) -> ControlFlow<()> {
-        if self.interrupt.is_pressed() { ControlFlow::Break(()) } else { self.flow() }
+    /// A break also if a stop was requested; the state is then saved, even before the first cohort, so that the sweep can go on.
+    fn flow_between(&mut self) -> ControlFlow<()> {
+        if !self.interrupt.is_pressed() {
+            return self.flow();
+        }
+        if self.failure.is_none() && !self.saved_at_stop {
+            self.save(vec![]);
+        }
+        ControlFlow::Break(())
     }
 }
 
