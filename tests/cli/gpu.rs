@@ -15,7 +15,7 @@ fn devices_are_listed_with_what_auto_takes() {
 fn a_gpu_that_the_engine_gave_is_not_replaced_by_another() {
     let place = Place::new();
     let run = |device: &str, given: &str| {
-        let flags = ["--learning-rates", "1e-3", "--seeds", "1", "--device", device, "--output", "of", "--overwrite"];
+        let flags = ["--learning-rates", "1e-3", "--seeds", "1", "--device", device, "--dry-run"];
         let output = place.command(&small("sweep", &flags)).env("CUDA_VISIBLE_DEVICES", given).output();
         let output = output.expect("the binary runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
