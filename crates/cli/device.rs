@@ -9,13 +9,17 @@ use std::{
 use anyhow::Result;
 use loralab_core::device::{
     Machine, wait,
-    webgpu::{Accelerator, Checks, GpuError, Options, Profile, Wanted, adapters},
+    webgpu::{Accelerator, Checks, Found, GpuError, Options, Profile, Wanted, adapters},
 };
 use loralab_experiment::Bytes;
 
 use crate::{
     args::{Device, DeviceArguments},
-    memory, progress, tiles,
+    failure::usage,
+    memory, progress,
+    terminal::note,
+    tiles,
+    visible::{self, Gpu},
 };
 
 /// Bytes that any GPU with its own memory has; drivers do not report the size.
@@ -53,9 +57,30 @@ fn may_have_gpu() -> bool {
     !cfg!(target_os = "linux") || files.iter().any(|file| Path::new(file).exists())
 }
 
+/// The GPUs that this process may use without being told which, and a sentence where an engine chose among them.
+///
+/// # Errors
+/// If it cannot be told which the engine chose.
+pub fn given(found: Vec<Found>) -> Result<(Vec<Found>, Option<String>)> {
+    let gpus = found.iter().map(|gpu| {
+        let Found { name, nvidia, software, bus, .. } = gpu;
+        Gpu { name, nvidia: *nvidia, software: *software, bus }
+    });
+    let gpus: Vec<Gpu<'_>> = gpus.collect();
+    let chosen = visible::chosen(|name| std::env::var(name).ok(), &gpus, &visible::uuids()).map_err(usage)?;
+    let Some((indices, words)) = chosen else { return Ok((found, None)) };
+    Ok((indices.into_iter().map(|index| found[index].clone()).collect(), Some(words)))
+}
+
 /// Opens a GPU. The outer error is about the arguments, the inner one about the GPU.
 fn gpu(wanted: &Wanted, arguments: &DeviceArguments, quiet: bool) -> Result<Result<Accelerator, GpuError>> {
-    let found = match wait(async { wanted.choose(adapters().await) }) {
+    let mut found = wait(adapters());
+    if matches!(wanted, Wanted::Any | Wanted::Hardware) {
+        let (given, words) = given(found)?;
+        found = given;
+        words.into_iter().filter(|_| !quiet).for_each(note);
+    }
+    let found = match wanted.choose(found) {
         Ok(found) => found,
         Err(error) => return Ok(Err(error)),
     };

@@ -4,7 +4,7 @@ use anyhow::Result;
 use loralab_core::device::{wait, webgpu::adapters};
 use loralab_experiment::Bytes;
 
-use crate::{dry_run::counted, memory, terminal::print};
+use crate::{device::given, dry_run::counted, memory, terminal::print};
 
 /// Lists the CPU and every GPU, with their names for `--device`.
 pub fn devices() -> Result<()> {
@@ -31,8 +31,13 @@ pub fn devices() -> Result<()> {
             Bytes(limits.max_compute_workgroup_storage_size.into()),
         ))?;
     }
+    let none = found.is_empty();
+    let (found, words) = given(found)?;
+    if let Some(words) = words {
+        print(format_args!("\n{words}"))?;
+    }
     let real = found.iter().find(|gpu| !gpu.software);
-    print(match (real, found.is_empty()) {
+    print(match (real, none) {
         (Some(gpu), _) => format!("\n`--device auto` takes {}.", gpu.name),
         (None, false) => {
             "\n`--device auto` takes the CPU: a GPU that is software only is used when it is asked for.".to_owned()

@@ -4,12 +4,16 @@
 use std::{
     io,
     sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use crate::{lock, terminal::note};
 
 /// The exit code of a process stopped on request.
 pub const STOPPED: u8 = 130;
+
+/// SIGTERM again within this time is the same request: a scheduler may signal a process and the script that began it, which hands the signal on.
+const SAME: Duration = Duration::from_secs(5);
 
 /// A request to stop the work; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -20,11 +24,16 @@ impl Interrupt {
     pub fn listen(quiet: bool) -> Interrupt {
         let interrupt = Interrupt::default();
         let asked = interrupt.0.clone();
+        let mut terminated: Option<Instant> = None;
         on_signal(move |by| {
+            if by == TERM && terminated.is_some_and(|first| first.elapsed() < SAME) {
+                return;
+            }
             if asked.set(by).is_err() {
                 lock::release_all();
                 std::process::exit(STOPPED.into());
             }
+            terminated = (by == TERM).then(Instant::now);
             if !quiet {
                 note(format_args!("Stopping after this step; {by} again ends at once, without results."));
             }
@@ -53,6 +62,7 @@ pub fn end_when_asked(words: &'static str) {
 }
 
 const CTRL_C: &str = "Ctrl-C";
+const TERM: &str = "SIGTERM";
 
 /// Calls `heard` with the name of each signal, on a separate thread.
 fn on_signal(heard: impl FnMut(&'static str) + Send + 'static) {
@@ -71,7 +81,7 @@ fn listen(mut heard: impl FnMut(&'static str) + Send + 'static) -> io::Result<()
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             heard(match signal {
-                SIGTERM => "SIGTERM",
+                SIGTERM => TERM,
                 SIGHUP => "SIGHUP",
                 _ => CTRL_C,
             });

@@ -3,8 +3,10 @@
 mod adapter;
 mod answers;
 mod args;
+mod auto_resume;
 mod base;
 mod chat;
+mod cluster;
 mod collect;
 mod device;
 mod devices;
@@ -51,6 +53,7 @@ mod trackers;
 mod trained;
 mod tune;
 mod verify;
+mod visible;
 mod watch;
 
 use std::process::ExitCode;
@@ -68,6 +71,7 @@ fn run(command: &Command, begun: &Begun) -> Result<()> {
     match command {
         Command::Sweep(arguments) => sweep::sweep(arguments, begun),
         Command::Collect(arguments) => collect::collect(arguments),
+        Command::Cluster(arguments) => cluster::cluster(arguments, &begun.typed),
         Command::Train(arguments) => sweep::train(arguments, begun),
         Command::Tune(arguments) => tune::tune(arguments, begun),
         Command::Init(arguments) => init::init(arguments),

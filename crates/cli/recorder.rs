@@ -106,7 +106,7 @@ impl<'a> Recorder<'a> {
         (self.finished, self.failure)
     }
 
-    fn write(&mut self, logged: &Logged, line: &str, stops: bool) -> Result<()> {
+    fn write(&mut self, logged: &Logged, line: &str) -> Result<()> {
         let event = &logged.event;
         let of_a_step = matches!(event, Event::Step { .. } | Event::Evaluation { .. } | Event::Diagnosis { .. });
         // After a failure, events of steps are dropped; results of runs are stored and logged later.
@@ -119,16 +119,16 @@ impl<'a> Recorder<'a> {
             Event::RunFinished { result } if result.is_over() && result.failed.is_none() => {
                 self.results.replace_earlier()?;
             }
-            Event::CohortFinished { .. } => self.cohort_ended(stops)?,
+            Event::CohortFinished { .. } => self.cohort_ended()?,
             _ => {}
         }
         Ok(())
     }
 
     /// Makes what has ended last: the log, the state, the summary and the figures. A stopped cohort has saved its own state.
-    fn cohort_ended(&mut self, stops: bool) -> Result<()> {
+    fn cohort_ended(&mut self) -> Result<()> {
         self.trackers.flush(self.results.place());
-        if self.failure.is_none() && !self.saved_at_stop && (stops || self.saved[0].elapsed() >= SELDOM) {
+        if self.failure.is_none() && !self.saved_at_stop && self.saved[0].elapsed() >= SELDOM {
             self.save(vec![]);
         }
         if self.saved[1].elapsed() >= self.pause && !self.results.keeps_earlier() {
@@ -155,6 +155,14 @@ impl<'a> Recorder<'a> {
     fn flow(&self) -> ControlFlow<()> {
         if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+
+    /// Ends the sweep between two cohorts; the state is saved, even before the first one, so that the sweep can go on.
+    fn stop_between(&mut self) -> ControlFlow<()> {
+        if self.failure.is_none() && !self.saved_at_stop {
+            self.save(vec![]);
+        }
+        ControlFlow::Break(())
+    }
 }
 
 impl Observer for Recorder<'_> {
@@ -171,7 +179,7 @@ impl Observer for Recorder<'_> {
         }
         match serde_json::to_string(&logged) {
             Ok(line) => {
-                if let Err(error) = self.write(&logged, &line, stops) {
+                if let Err(error) = self.write(&logged, &line) {
                     self.failure.get_or_insert(error);
                 }
                 if let Some(stream) = &mut self.stream {
@@ -187,7 +195,7 @@ impl Observer for Recorder<'_> {
         self.progress.event(&event);
         // A request to stop waits until the step is told to its end, so that the state holds all of it.
         let between = matches!(event, Event::Started { .. } | Event::Base { .. } | Event::CohortFinished { .. });
-        if between && stops { ControlFlow::Break(()) } else { self.flow() }
+        if between && stops { self.stop_between() } else { self.flow() }
     }
 
     fn turn(&mut self) -> Turn<'_> {

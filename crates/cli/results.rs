@@ -65,7 +65,7 @@ pub const ADAPTER_FILES: [&str; 3] = [ADAPTER_CONFIG, ADAPTER_TENSORS, BASE];
 pub const OVERWRITE: &str = ", or replace its results with `--overwrite`";
 
 /// The lock file of a results folder; its writer holds the lock.
-const LOCK: &str = ".lock";
+pub const LOCK: &str = ".lock";
 /// The folder of new results, until the first is complete and they replace the earlier ones.
 pub const NEW: &str = ".new.partial";
 /// The same folder once the earlier results are removed, until its contents are moved to their place.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::{self, Command, Shard, Typed},
+    auto_resume,
     durable::write_whole,
     failure::usage,
     results::{COMMAND, EXPERIMENT, NEW, Results},
@@ -20,7 +21,8 @@ use crate::{
 };
 
 /// Flags that no result depends on.
-const ALLOWED: [&str; 9] = ["budget", "cohort", "json", "log", "memory", "quiet", "resume", "save-every", "threads"];
+pub const ALLOWED: [&str; 9] =
+    ["budget", "cohort", "json", "log", "memory", "quiet", "resume", "save-every", "threads"];
 
 /// Flags that name more runs of a sweep.
 const GRID: [&str; 4] = ["learning-rates", "schemes", "seed", "seeds"];
@@ -46,6 +48,7 @@ pub struct Begun {
 /// If the folder cannot be continued, or a flag would change its results.
 pub fn command() -> Result<(Command, Begun)> {
     let (command, typed) = args::parse();
+    let (command, typed) = auto_resume::decided(command, typed)?;
     let Some(folder) = typed.flags.get("resume").cloned().flatten() else { return Ok((command, Begun::now(typed))) };
     let output = std::path::absolute(&folder)?;
     let mut begun = Begun::read(&output, &folder)?;
@@ -150,7 +153,7 @@ impl Begun {
     ///
     /// # Errors
     /// If there is none, or it is of another version.
-    fn read(output: &Path, name: &str) -> Result<Self> {
+    pub fn read(output: &Path, name: &str) -> Result<Self> {
         let file = file_of(output);
         let Ok(text) = fs::read(&file) else {
             return Err(usage(format_args!(
@@ -181,7 +184,7 @@ impl Begun {
 }
 
 /// The file of the command of a result: in its folder, in the folder of results that are to replace earlier ones, or beside a result that is a file.
-fn file_of(output: &Path) -> PathBuf {
+pub fn file_of(output: &Path) -> PathBuf {
     let new = output.join(NEW).join(COMMAND);
     if new.is_file() {
         return new;

@@ -10,6 +10,24 @@ fn devices_are_listed_with_what_auto_takes() {
     }
 }
 
+/// Vulkan lists no GPU of NVIDIA where the tests run, and a software one is not taken in its place.
+#[test]
+fn a_gpu_that_the_engine_gave_is_not_replaced_by_another() {
+    let place = Place::new();
+    let run = |device: &str, given: &str| {
+        let flags = ["--learning-rates", "1e-3", "--seeds", "1", "--device", device, "--dry-run"];
+        let output = place.command(&small("sweep", &flags)).env("CUDA_VISIBLE_DEVICES", given).output();
+        let output = output.expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = run("gpu", "0");
+    assert!(code == Some(1) && said.contains("`CUDA_VISIBLE_DEVICES=0` names GPUs of NVIDIA"), "{code:?}: {said}");
+    for (device, given) in [("gpu:0", "0"), ("gpu", ""), ("cpu", "0")] {
+        let (code, said) = run(device, given);
+        assert_eq!(code, Some(0), "{device}, {given}: {said}");
+    }
+}
+
 #[test]
 fn every_kernel_of_a_step_is_verified() {
     // The last begins by what the GPU says of the weights.

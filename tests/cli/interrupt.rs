@@ -89,6 +89,21 @@ fn signals_to_end_are_treated_as_ctrl_c() {
     }
 }
 
+/// A scheduler may stop a sweep that it has only just begun; it goes on then, too.
+#[test]
+fn a_request_in_the_first_moments_leaves_a_state() {
+    for moment in 0..12 {
+        let place = Place::new();
+        let child = place.command(&small("sweep", &LONG)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let child = child.expect("the binary runs");
+        until("it has begun", || place.path("results/command.json").exists());
+        std::thread::sleep(std::time::Duration::from_millis(moment));
+        let (code, _, stderr) = end(child, "TERM");
+        assert_eq!(code, Some(143), "{stderr}");
+        assert!(place.path("results/state.0.bin").exists(), "{stderr}");
+    }
+}
+
 /// Neither where the work ends at once nor where it is asked for twice.
 #[test]
 fn no_lock_is_left_by_a_command_that_was_stopped() {

@@ -3,6 +3,7 @@
 mod bad_input;
 mod chat;
 mod checkpoints;
+mod cluster;
 mod data;
 mod eval;
 mod export;

@@ -3,6 +3,7 @@
 //! Commands use this module; it uses none of them.
 
 mod chat;
+mod cluster;
 mod collect;
 mod device;
 mod eval;
@@ -32,6 +33,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, parse
 use serde::{Deserialize, Serialize};
 
 pub use chat::ChatArguments;
+pub use cluster::{ClusterArguments, Engine};
 pub use collect::CollectArguments;
 pub use device::{Device, DeviceArguments, Tiles};
 pub use eval::EvalArguments;
@@ -72,6 +74,8 @@ pub enum Command {
     Sweep(SweepArguments),
     /// Make one result of the parts of a sweep that several machines trained with `--shard`.
     Collect(CollectArguments),
+    /// Print a sweep as a job of Slurm, Ray, Kubernetes or SkyPilot, whose parts are trained on several machines.
+    Cluster(ClusterArguments),
     /// Train one adapter: a sweep of a single run.
     Train(TrainArguments),
     /// Find a scheme and a learning rate within a budget, and train an adapter with them.

@@ -22,6 +22,9 @@ pub struct SweepArguments {
     /// from Slurm, auto/N takes I from Kubernetes or SkyPilot
     #[arg(long, value_name = "I/N", help_heading = "The grid")]
     pub shard: Option<Shard>,
+    /// Go on where the results folder stands if this command began it before, else begin: for an engine that starts a job again. Waits while another process writes there
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["resume", "overwrite", "dry_run"])]
+    pub auto_resume: bool,
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]

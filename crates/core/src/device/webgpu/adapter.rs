@@ -5,6 +5,9 @@ use std::fmt;
 use super::GpuError;
 use crate::graph::shader::{Tile, Tiles};
 
+/// NVIDIA's number among PCI vendors, <https://pcisig.com/membership/member-companies>.
+const NVIDIA: u32 = 0x10DE;
+
 /// The GPU to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -31,6 +34,10 @@ pub struct Found {
     pub driver: String,
     /// Discrete, integrated, virtual or software.
     pub kind: &'static str,
+    /// Its place on the PCI bus, as `0000:65:00.0`; empty if the driver does not say it.
+    pub bus: String,
+    /// True for a GPU of NVIDIA.
+    pub nvidia: bool,
     /// True for a software renderer on the CPU.
     pub software: bool,
     /// True for a discrete GPU, which has memory of its own.
@@ -67,6 +74,8 @@ impl Found {
             },
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             kind,
+            bus: info.device_pci_bus_id,
+            nvidia: info.vendor == NVIDIA,
             software: info.device_type == wgpu::DeviceType::Cpu,
             discrete: info.device_type == wgpu::DeviceType::DiscreteGpu,
         }
