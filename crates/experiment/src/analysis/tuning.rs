@@ -23,6 +23,9 @@ const RUNS_PER_SCHEME: f64 = 5.5;
 /// The fewest steps of a comparison: early stopping decides at a twentieth of them at first.
 const FEWEST_STEPS: usize = 20;
 
+/// Times by which a step may take longer than those before, where the budget is a time.
+const RESERVE: f64 = 1.05;
+
 /// The work that a tuning may take.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -114,7 +117,7 @@ impl Allowance {
         let done = run_steps(runs, self.steps) as f64;
         let left = match self.budget {
             Work::Steps(steps) => steps as f64 - done,
-            Work::Seconds(all) if done > 0.0 => (all - seconds) / seconds.max(1e-9) * done,
+            Work::Seconds(all) if done > 0.0 => (all - seconds) / (RESERVE * seconds.max(1e-9)) * done,
             // The length was chosen so that the first round fits.
             Work::Seconds(_) => f64::INFINITY,
         };
@@ -253,7 +256,7 @@ mod tests {
         assert_eq!([done + 99, done + 100, done + 350, 3].map(steps), [0, 1, 3, 0]);
         // Each step took half a second.
         let seconds = |all| Allowance { budget: Work::Seconds(all), steps: 100 }.runs(&runs, 0.5 * done as f64);
-        assert_eq!([0.5 * done as f64 + 49.0, 0.5 * done as f64 + 51.0].map(seconds), [0, 1]);
+        assert_eq!([0.5 * done as f64 + 52.0, 0.5 * done as f64 + 53.0].map(seconds), [0, 1]);
         assert!(Allowance { budget: Work::Seconds(1.0), steps: 100 }.runs(&[], 9.0) > 1000);
     }
 
