@@ -40,7 +40,7 @@ impl FromStr for Work {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: [(&str, f64); 4] = [("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0)];
+        const UNITS: [(&str, f64); 5] = [("d", 86_400.0), ("h", 3600.0), ("min", 60.0), ("m", 60.0), ("s", 1.0)];
         let needed = || {
             "it must be a time, such as 90min, 1.5h or 2d, or a number of steps of single runs, such as 20000steps"
                 .to_owned()
@@ -217,7 +217,9 @@ mod tests {
     #[test]
     fn a_budget_is_a_time_or_a_number_of_steps() {
         let read = |text: &str| text.parse::<Work>().ok();
-        for (text, budget) in [("2h", 7200.0), ("1.5 h", 5400.0), ("90min", 5400.0), ("30s", 30.0), ("2d", 172_800.0)] {
+        for (text, budget) in
+            [("2h", 7200.0), ("1.5 h", 5400.0), ("90min", 5400.0), ("90m", 5400.0), ("30s", 30.0), ("2d", 172_800.0)]
+        {
             assert_eq!(read(text), Some(Work::Seconds(budget)), "{text}");
         }
         assert_eq!(read("20000steps"), Some(Work::Steps(20_000)));
