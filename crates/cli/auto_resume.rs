@@ -1,6 +1,6 @@
 //! `--auto-resume`: a sweep that an engine may start several times begins once, and goes on from then.
 
-use std::{path::Path, thread::sleep, time::Duration};
+use std::{fs, path::Path, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -9,7 +9,7 @@ use crate::{
     durable::unwritable,
     failure::usage,
     lock::Lock,
-    results::{EXPERIMENT, LOCK},
+    results::{ADAPTERS, EXPERIMENT, FILES, LOCK},
     resume::{ALLOWED, Begun, file_of},
     terminal::note,
 };
@@ -44,11 +44,18 @@ pub fn decided(command: Command, mut typed: Typed) -> Result<(Command, Typed)> {
         }
         typed.flags.retain(|flag, _| ALLOWED.contains(&flag.as_str()));
         typed.flags.insert("resume".to_owned(), Some(name));
-    } else if !folder.join(EXPERIMENT).exists() {
+    } else if !folder.join(EXPERIMENT).exists() && holds_own(&folder) {
         // A process that was killed in its first moments leaves files that are no results yet.
         typed.flags.insert("overwrite".to_owned(), None);
     }
     Ok((args::parse_again(&typed), typed))
+}
+
+/// True if a folder holds nothing but what a sweep writes before its command.
+fn holds_own(folder: &Path) -> bool {
+    let is_own = |name: &str| name.starts_with('.') || name == ADAPTERS || FILES.contains(&name);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).all(|name| name.to_str().is_some_and(is_own))
 }
 
 /// The first flag that would change results and is not the same.

@@ -32,6 +32,9 @@ pub fn cluster(arguments: &ClusterArguments, typed: &Typed) -> Result<()> {
             "`--{flag}` is not for a job, which trains each part in a folder of its own, and goes on where it was stopped; leave it away"
         )));
     }
+    if typed.flags.get("data").cloned().flatten().as_deref() == Some("-") {
+        return Err(usage("the parts of a job have no stdin to read `--data -` from; give a file that all nodes see"));
+    }
     let sweep = &arguments.sweep;
     let searches = search::is_wanted(sweep.grid.learning_rates.as_deref())?;
     let flags = sweep.grid.over(sweep.settings.experiment());
@@ -89,8 +92,12 @@ fn values(
     // A whole result is made anew where it was made before: it is of these parts only.
     let collect =
         format!("collect {0}/shard-*-of-{parts} --output {0}/whole --overwrite", quoted(output.trim_end_matches('/')));
+    // Kubernetes puts variables in place of `$(NAME)`, and a dollar in place of two.
+    let of_kubernetes = |words: &[String]| Ok::<_, serde_json::Error>(serde_json::to_string(words)?.replace('$', "$$"));
+    let collect_kubernetes = of_kubernetes(&[format!("loralab {collect}")])?;
     Ok(BTreeMap::from([
         ("collect", collect),
+        ("collect_kubernetes", collect_kubernetes),
         ("gpus", usize::from(on_gpu).to_string()),
         ("output", serde_json::to_string(&output)?),
         ("parts", parts.to_string()),
@@ -99,8 +106,7 @@ fn values(
         ("shell", shell.join(" ")),
         ("threads", threads.to_string()),
         ("words", serde_json::to_string(&words)?),
-        // Kubernetes puts variables in place of `$(NAME)`.
-        ("words_kubernetes", serde_json::to_string(&kubernetes)?.replace("$(", "$$(")),
+        ("words_kubernetes", of_kubernetes(&kubernetes)?),
     ]))
 }
 

@@ -80,6 +80,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
                 "The base has no classifier of its own: beside its name are the measures of one that is drawn at random.",
             );
         }
+        check_classes(&loaded, has_own, &dataset)?;
         loaded.base = for_labels(loaded.base, &[&dataset])?;
     }
     let limit = arguments.examples.unwrap_or(usize::MAX);
@@ -137,6 +138,26 @@ pub fn eval(arguments: &EvalArguments) -> Result<()> {
         false => print(evaluated.table().trim_end())?,
     }
     Ok(())
+}
+
+/// Refuses data with another number of classes than a classifier has: nothing says which of them they are.
+fn check_classes(loaded: &Speakers, has_own: bool, dataset: &Dataset) -> Result<()> {
+    let Some(names) = dataset.labelled().and_then(|texts| texts.labels().names()) else { return Ok(()) };
+    // The last map of a head has a row for each class.
+    let rows = |adapter: &Adapter| {
+        adapter.saved.iter().rfind(|tensor| tensor.name.ends_with("weight")).map(|tensor| tensor.shape[0])
+    };
+    let own = has_own.then(|| loaded.base.model.labels().len());
+    let of_adapters = loaded.adapters.iter().filter_map(rows);
+    match own.into_iter().chain(of_adapters).find(|classes| *classes != names.len()) {
+        Some(classes) => Err(usage(format_args!(
+            "the labels of the data are {} ({}), but the classifier tells {classes} classes apart, and nothing says which of them these are; give data with a text of \
+             each class",
+            names.len(),
+            names.join(", ")
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The measures of a model that gives texts a class or a score.

@@ -215,7 +215,9 @@ impl<'a> Grid<'a> {
             )
         });
         (ended > 0 || under_way.is_some()).then(|| {
-            let ended = format!("{} of {} had ended", counted(ended, "run"), self.planned.len());
+            // A search does not know yet how many there will be.
+            let of = if self.search.is_some() { String::new() } else { format!(" of {}", self.planned.len()) };
+            let ended = format!("{}{of} had ended", counted(ended, "run"));
             format!("Continued: {}.", [Some(ended), under_way].into_iter().flatten().collect::<Vec<_>>().join(", "))
         })
     }

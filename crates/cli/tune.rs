@@ -34,19 +34,23 @@ use crate::{
 };
 
 /// The folders of the comparison, of the last training, and of the adapter.
-const COMPARISON: &str = "comparison";
+pub const COMPARISON: &str = "comparison";
 const LAST: &str = "last";
 const ADAPTER: &str = "adapter";
 /// The file of the plan.
 const PLAN: &str = "plan.json";
 /// Seeds, if the settings do not say how many; the budget may not pay all.
 const SEEDS: u64 = 5;
+/// The share of the budget from which it counts as used.
+const FULL: f64 = 0.8;
 /// The share of the last training's estimated time that is reserved for it.
 const RESERVE: f64 = 1.05;
 
 /// What was decided before the first step, and holds when a tuning is continued.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Plan {
+    /// The budget.
+    budget: Work,
     /// Steps of the runs that are compared.
     compared_steps: usize,
     /// The part of the budget that the last training takes, in the budget's unit; 0 if there is none.
@@ -71,13 +75,16 @@ pub fn tune(arguments: &TuneArguments, begun: &Begun) -> Result<()> {
     // A folder that is continued says how much it was.
     let Some(budget) = arguments.budget else { return Err(usage("`tune` needs a `--budget`")) };
     let flags = grid.over(arguments.settings.experiment());
-    if flags.learning_rates.is_some() {
-        return Err(usage(
+    let refuse_rates = |settings: &Experiment| match settings.learning_rates {
+        Some(_) => Err(usage(
             "`tune` searches for the learning rates; leave `--learning-rates` away, or compare those by `loralab sweep`",
-        ));
-    }
+        )),
+        None => Ok(()),
+    };
+    refuse_rates(&flags)?;
     let defaults = Experiment { seeds: Some(Seeds::Count(SEEDS)), ..Experiment::default() };
     let mut settings = source::settings(defaults, arguments.settings.config.as_deref(), flags)?;
+    refuse_rates(&settings)?;
     settings.searches = false;
     settings.stop_early.get_or_insert(true);
     let (experiment, data) = of_length(settings, arguments.length)?;
@@ -89,10 +96,14 @@ pub fn tune(arguments: &TuneArguments, begun: &Begun) -> Result<()> {
     let prepared = prepare::with_data(&experiment, data, &arguments.device, output.quiet)?;
     let file = output.output.join(PLAN);
     let known = known_plan(&file)?;
-    let plan = known.map_or_else(|| new_plan(budget, &experiment, &prepared, started), Ok)?;
+    let plan = match known {
+        Some(plan) if plan.budget == budget => plan,
+        Some(plan) => continued(plan, budget, &experiment, &prepared, started, output.quiet)?,
+        None => new_plan(budget, &experiment, &prepared, started)?,
+    };
     // A folder with a command can be continued, also without a plan.
     begun.write(&output.output.join(COMMAND))?;
-    if known.is_none() {
+    if known != Some(plan) {
         write_whole(&file, format!("{}\n", serde_json::to_string_pretty(&plan)?).as_bytes())?;
     }
     let tuning = Tuning { arguments, budget, experiment, prepared, plan, interrupt };
@@ -107,6 +118,37 @@ fn known_plan(file: &Path) -> Result<Option<Plan>> {
     }
     let read = || format!("`{}` is not a plan that loralab wrote; begin anew, without `--resume`", file.display());
     Ok(Some(serde_json::from_slice(&fs::read(file).with_context(read)?).with_context(read)?))
+}
+
+/// The plan with another budget. Runs that were compared keep their length.
+fn continued(
+    plan: Plan,
+    budget: Work,
+    experiment: &Resolved,
+    prepared: &Prepared,
+    started: Instant,
+    quiet: bool,
+) -> Result<Plan> {
+    let is_larger = match (plan.budget, budget) {
+        (Work::Steps(was), Work::Steps(is)) => is > was,
+        (Work::Seconds(was), Work::Seconds(is)) => is > was,
+        _ => false,
+    };
+    if !is_larger {
+        return Err(usage(format_args!(
+            "this tuning was begun with a budget of {}, and {budget} is no larger one in the same unit; give a larger one, or leave `--budget` away",
+            plan.budget
+        )));
+    }
+    let new = new_plan(budget, experiment, prepared, started)?.compared_steps;
+    if new > plan.compared_steps && !quiet {
+        note(format_args!(
+            "The runs that are compared keep their {} steps, and more seeds are what a larger budget pays here; begun anew in another folder, {budget} would pay a \
+             comparison at {new} steps.",
+            plan.compared_steps
+        ));
+    }
+    Ok(Plan { budget, ..plan })
 }
 
 /// The longest comparison that the budget pays beside what follows.
@@ -127,8 +169,14 @@ fn new_plan(budget: Work, experiment: &Resolved, prepared: &Prepared, started: I
         }
     };
     let Some(compared_steps) = comparison_steps(run_steps, last, experiment.schemes.len(), steps) else {
+        let pays = |times: &f64| comparison_steps(times * run_steps, last, experiment.schemes.len(), steps).is_some();
+        let times = (1..).map(|times| 1.0 + 0.05 * f64::from(times)).find(pays).unwrap_or(f64::INFINITY);
+        let needed = match budget {
+            Work::Steps(all) => Work::Steps((all as f64 * times).ceil() as usize),
+            Work::Seconds(all) => Work::Seconds((all * times).ceil()),
+        };
         return Err(usage(format_args!(
-            "a budget of {budget} pays about {run_steps:.0} steps of single runs, too few to compare {} and train {steps} steps with the best; give more, lower \
+            "a budget of {budget} pays about {run_steps:.0} steps of single runs, too few to compare {} and train {steps} steps with the best; give {needed} or more, lower \
              `--steps`, or name fewer `--schemes`",
             experiment.schemes.join(" and ")
         )));
@@ -138,7 +186,7 @@ fn new_plan(budget: Work, experiment: &Resolved, prepared: &Prepared, started: I
         (false, Work::Steps(_)) => last,
         (false, Work::Seconds(all)) => last * (all / run_steps),
     };
-    Ok(Plan { compared_steps, last })
+    Ok(Plan { budget, compared_steps, last })
 }
 
 impl Tuning<'_> {
@@ -157,7 +205,7 @@ impl Tuning<'_> {
     }
 
     fn run(&self) -> Result<()> {
-        let Plan { compared_steps, last } = self.plan;
+        let Plan { compared_steps, last, .. } = self.plan;
         let Resolved { steps, warmup_steps, .. } = self.experiment;
         let compared = Resolved {
             steps: compared_steps,
@@ -269,6 +317,15 @@ impl Tuning<'_> {
             tuned.run_steps,
             tuned.seconds
         ))?;
+        let share = match self.budget {
+            Work::Steps(all) => tuned.run_steps as f64 / all as f64,
+            Work::Seconds(all) => tuned.seconds / all,
+        };
+        if share < FULL {
+            print(
+                "The search was at its end before the budget was: more `--seeds`, in a new folder, would use the rest.",
+            )?;
+        }
         Ok(())
     }
 

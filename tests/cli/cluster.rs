@@ -217,7 +217,15 @@ fn check_quotes(place: &Place, engine: &str, text: &str) {
         }
         "skypilot" => words(&line("loralab sweep ")),
         "ray" => serde_json::from_str(&line("SWEEP = ")).expect("a list"),
-        _ => serde_json::from_str(&line("args: ")).expect("a list"),
+        _ => {
+            let collect = text.lines().rev().find_map(|line| line.trim_start().strip_prefix("args: "));
+            let collect: Vec<String> = serde_json::from_str(collect.expect("a collector")).expect("a list");
+            assert!(
+                collect[0].starts_with("loralab collect ") && collect[0].ends_with("/whole --overwrite"),
+                "{collect:?}"
+            );
+            serde_json::from_str(&line("args: ")).expect("a list")
+        }
     };
     assert!(found.contains(&"--output=it's mine".to_owned()), "{engine}: {found:?}");
 }
@@ -238,6 +246,10 @@ fn what_is_no_job_is_refused() {
     refuse(&[&parts[..], &["--rank", "0"]].concat(), &["rank"]);
     refuse(&[&parts[..], &["--data", "a\nb"]].concat(), &["control character"]);
     refuse(&[&parts[..], &["--output", "a\nb"]].concat(), &["control character"]);
+    refuse(&[&parts[..], &["--data", "-"]].concat(), &["no stdin"]);
+    fs::create_dir(place.path("foreign")).expect("a folder");
+    place.write("foreign/letter.txt", "");
+    place.refuse(&small("sweep", &["--auto-resume", "--output", "foreign"]), 2, &["`foreign` exists and is not empty"]);
     place.refuse(&["cluster", "condor", "--parts", "2"], 2, &["slurm, ray, kubernetes, skypilot"]);
     place.write("wrong.toml", "rnak = 4");
     refuse(&[&parts[..], &["--config", "wrong.toml"]].concat(), &["wrong.toml", "rnak"]);

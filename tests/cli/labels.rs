@@ -84,6 +84,15 @@ fn a_sweep_trains_and_saves_the_classifier() {
     let told = place.succeed(&["eval", "--data", "held_out.tsv", "--adapter", folder]);
     assert!(told.stdout.contains("accuracy     F1") && told.stdout.contains("12 examples. On"), "{}", told.stdout);
     assert!(told.stderr.contains("no classifier of its own"), "{}", told.stderr);
+    // Of other classes it is not known which they are.
+    place.write("three.tsv", "sentence\tlabel\nit is 3\todd\nit is 4\teven\nit is 0\tneither\n");
+    for model in [["--adapter", folder], ["--model", "merged"]] {
+        place.refuse(
+            &[&["eval", "--data", "three.tsv"], &model[..]].concat(),
+            2,
+            &["3 (even, neither, odd)", "2 classes"],
+        );
+    }
     // The next training begins where this one ended.
     let further = ["train", "--adapter", folder, "--learning-rate", "1e-30", "--output", "further"];
     place.succeed(&[&further[..], &ENCODER, &data].concat());

@@ -97,6 +97,12 @@ fn a_tuning_that_was_killed_ends_as_one_that_was_not() {
     let outcome = place.succeed(&["tune", "--resume", "whole", "--budget", "1500steps"]);
     let after = tuned(&place, "whole");
     assert!(before < after.run_steps && after.run_steps <= 1500, "{before} {after:?}: {}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("keep their 49 steps") && outcome.stderr.contains("at 60 steps"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(place.succeed(&["watch", "whole"]).stdout.contains("init-a"));
 }
 
 #[test]
@@ -112,7 +118,7 @@ fn time_is_a_budget_too() {
 #[test]
 fn what_cannot_be_tuned_is_a_sentence() {
     let place = Place::new();
-    place.refuse(&words("few", "250steps", &[]), 2, &["a budget of 250steps", "too few", "--steps"]);
+    place.refuse(&words("few", "250steps", &[]), 2, &["a budget of 250steps", "too few", "give 288steps or more"]);
     place.refuse(&words("none", "soon", &[]), 2, &["90min", "20000steps"]);
     place.refuse(&words("rates", "600steps", &["--learning-rates", "1e-3"]), 2, &["searches for the learning rates"]);
     fs::create_dir(place.path("full")).expect("a folder");
@@ -120,6 +126,8 @@ fn what_cannot_be_tuned_is_a_sentence() {
     place.refuse(&words("full", "600steps", &[]), 2, &["`full` exists and is not empty"]);
     place.refuse(&["tune", "--resume", "nowhere"], 2, &["is not there"]);
     place.succeed(&words("done", "400steps", &["--quiet"]));
+    place.refuse(&["tune", "--resume", "done", "--budget", "300steps"], 2, &["budget of 400steps", "larger"]);
+    place.refuse(&["tune", "--resume", "done", "--budget", "1h"], 2, &["budget of 400steps", "same unit"]);
     place.refuse(&["tune", "--resume", "done", "--rank", "4"], 2, &["`--rank` may change the results"]);
     place.refuse(&["sweep", "--resume", "done"], 2, &["was begun by `loralab tune`"]);
 }

@@ -165,7 +165,7 @@ pub fn parse_again(typed: &Typed) -> Command {
 }
 
 fn read(words: Vec<OsString>) -> (Command, Typed) {
-    let mut command = flags::named(CommandLine::command());
+    let mut command = flags::named(tune::with_own_grid(CommandLine::command()));
     let matches = command.try_get_matches_from_mut(&words);
     let typed = || words.iter().skip(1).map(|word| word.to_string_lossy().into_owned());
     let matches = matches.unwrap_or_else(|error| flags::with_tip(error, &command, typed()).exit());
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        flags::named(CommandLine::command()).debug_assert();
+        flags::named(tune::with_own_grid(CommandLine::command())).debug_assert();
     }
 
     #[test]

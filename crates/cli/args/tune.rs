@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Command};
 use loralab_experiment::Work;
 
 use super::{
@@ -51,4 +51,15 @@ pub struct TuneOutput {
     /// Show no progress, only the result
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// The command with the flags of a sweep's grid as this one takes them.
+pub fn with_own_grid(command: Command) -> Command {
+    command.mut_subcommand("tune", |tune| {
+        let tune =
+            tune.mut_arg("learning_rates", |rates| rates.help("auto, which it is anyway: rates are searched for"));
+        tune.mut_arg("seeds", |seeds| {
+            seeds.help("Number of seeds that the best rates get at most, or a list such as 0,7 [default: 5]")
+        })
+    })
 }

@@ -24,6 +24,7 @@ use crate::{
     log::{check_file, now},
     results::{METRICS, NEW},
     terminal::print,
+    tune::COMPARISON,
 };
 use screen::Screen;
 use standing::Standing;
@@ -99,7 +100,10 @@ impl Watched {
             )));
         }
         let (tail, standing) = (Tail::default(), Standing::default());
-        Ok(Self { folder: folder.to_owned(), tail, standing, has_log: false })
+        // A tuning's sweep is in a folder of its own.
+        let comparison = folder.join(COMPARISON);
+        let folder = if comparison.is_dir() { comparison } else { folder.to_owned() };
+        Ok(Self { folder, tail, standing, has_log: false })
     }
 
     /// Reads what is new in the log; all of it if it is another one.
