@@ -65,7 +65,7 @@ pub fn cluster(arguments: &ClusterArguments, typed: &Typed) -> Result<()> {
     Ok(())
 }
 
-/// What stands in the places of a job.
+/// The values that stand in the places of a job.
 fn values(
     arguments: &ClusterArguments,
     typed: &Typed,

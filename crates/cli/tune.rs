@@ -46,7 +46,7 @@ const FULL: f64 = 0.8;
 /// The share of the last training's estimated time that is reserved for it.
 const RESERVE: f64 = 1.05;
 
-/// What was decided before the first step, and holds when a tuning is continued.
+/// The decisions before the first step, which hold when a tuning is continued.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Plan {
     /// The budget.

@@ -7,7 +7,7 @@ use super::{sweep::SweepArguments, values::at_least_1};
 /// `loralab cluster`.
 #[derive(Debug, Args)]
 pub struct ClusterArguments {
-    /// What places the parts on machines, and starts them again where one fails
+    /// The engine that places the parts on machines, and starts them again where one fails
     #[arg(value_name = "ENGINE")]
     pub engine: Engine,
     /// The number of parts that the grid is trained in; each takes one GPU with `--device gpu`, and the processors that `--threads` says, else 4
@@ -17,7 +17,7 @@ pub struct ClusterArguments {
     pub sweep: SweepArguments,
 }
 
-/// What places processes on the machines of a cluster.
+/// An engine that places processes on the machines of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     /// A job array and a job that collects, as a script for `sbatch`

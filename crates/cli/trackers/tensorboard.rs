@@ -65,7 +65,7 @@ const EIGHT_BYTES: u8 = 1;
 const WITH_LENGTH: u8 = 2;
 const FOUR_BYTES: u8 = 5;
 
-/// What stands before a value: the number of its field, below 16, and its kind.
+/// The tag before a value: the number of its field, below 16, and its kind.
 fn key(field: u8, kind: u8) -> u8 {
     field << 3 | kind
 }

@@ -1,6 +1,6 @@
 //! A plot of letters for a terminal.
 
-/// What is plotted, and the size of it.
+/// A plot to draw, and its size.
 #[derive(Debug)]
 pub struct Plot {
     pub title: String,

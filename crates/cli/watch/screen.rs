@@ -1,4 +1,4 @@
-//! What is shown of a sweep: a sentence, a table of its schemes, and a plot.
+//! The lines that show a sweep: a sentence, a table of its schemes, and a plot.
 
 use std::{collections::BTreeMap, time::Duration};
 

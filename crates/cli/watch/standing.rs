@@ -47,7 +47,7 @@ pub struct Run {
     pub validation: Option<f64>,
 }
 
-/// What has become of a run.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Training,

@@ -100,7 +100,7 @@ fn fields(section: &str) -> BTreeSet<String> {
     rows.filter_map(|row| Some(row.split_once("` |")?.0.to_owned())).collect()
 }
 
-/// What is wrong with the description of an object: its fields must be those of the section of its name, and likewise for the objects within.
+/// The faults in the description of an object: its fields must be those of the section of its name, and likewise for the objects within.
 fn problems(name: &str, object: &Value, sections: &[(&str, &str)], within: &[(&str, &str)]) -> Vec<String> {
     let Some((_, section)) = sections.iter().find(|(heading, _)| *heading == name) else {
         return vec![format!("there is no section on {name}")];

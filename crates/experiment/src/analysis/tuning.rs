@@ -81,16 +81,6 @@ impl TryFrom<String> for Work {
     }
 }
 
-impl Work {
-    /// The number of run-steps that it pays, of `seconds` each.
-    pub fn steps(self, seconds: f64) -> f64 {
-        match self {
-            Self::Steps(steps) => steps as f64,
-            Self::Seconds(all) => all / seconds,
-        }
-    }
-}
-
 /// Steps of the runs of a comparison of so many schemes, if `run_steps` pay it and a training of `steps` with its winner, which costs `last`; none if they do
 /// not. A comparison of full length needs no further training.
 pub fn comparison_steps(run_steps: f64, last: f64, schemes: usize, steps: usize) -> Option<usize> {
